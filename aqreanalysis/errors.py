@@ -1,0 +1,52 @@
+"""What can go wrong for a reason that the user can mend: one base class, a few children.
+
+A message is one line that names the value, the rule it breaks and the way out. The command line prints it without a
+traceback and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AqreanalysisError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_code = 2
+
+
+class ConfigError(AqreanalysisError):
+    """A configuration with an unknown key, a wrong type or values that contradict each other."""
+
+
+class ObservationsError(AqreanalysisError):
+    """Station records that cannot be read, or that break the rules of `Observations`."""
+
+
+class GridError(AqreanalysisError):
+    """A grid that cannot be read, or that is not regular in latitude and longitude."""
+
+
+class ModelError(AqreanalysisError):
+    """A model bundle that is missing, altered or does not fit the observations."""
+
+
+class OutputError(AqreanalysisError):
+    """An output that exists, belongs to another run, or cannot be written."""
+
+
+class CubeError(AqreanalysisError):
+    """A cube that cannot be read or does not keep the conventions."""
+
+
+class Interrupted(AqreanalysisError):
+    """The user stopped the run; what was finished is kept and the message says how to go on."""
+
+    exit_code = 130
+
+
+def nearest_hint(value: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name closest to `value`, or an empty string."""
+    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

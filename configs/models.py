@@ -1,0 +1,130 @@
+"""What can be configured, with its units, its range and its default. Unknown keys are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ColumnsConfig(_Strict):
+    """Names of the columns of a long station table, and how its clock is to be read."""
+
+    station: str = "station_id"
+    time: str = "time"
+    lat: str = "lat"
+    lon: str = "lon"
+    city: str | None = None
+    species: dict[str, str] = Field(default_factory=dict, description="pollutant key -> column; others by their key")
+    units: dict[str, Literal["ug m-3", "mg m-3"]] = Field(default_factory=dict, description="pollutant key -> its unit")
+    time_zone: str = Field("UTC", description="clock of the time column: UTC or an IANA name or +HH:MM")
+    stamp: Literal["end", "start"] = Field("end", description="which end of the averaging hour is stamped")
+
+
+class SplitConfig(_Strict):
+    """What training never sees. Roles are drawn by station and by hour, from one seed."""
+
+    seed: int = 0
+    hidden_stations: Fraction = Field(0.1, description="share of stations hidden at random (protocol hidden-tenth)")
+    hidden_cities: Fraction = Field(0.1, description="share of stations hidden as whole cities (leave-city-out)")
+    calibration_stations: Fraction = Field(0.1, description="share kept for early stopping and calibration")
+    unseen_time: Fraction = Field(0.2, description="last share of the timeline that training does not see")
+    cluster_km: Positive = Field(25.0, description="stations nearer than this form one city where none is named")
+
+
+class WindowConfig(_Strict):
+    """Hours that the temporal encoder reads around each UTC day (windows are anchored to absolute days)."""
+
+    history_hours: Annotated[int, Field(ge=0, le=720)] = 24
+    lookahead_hours: Annotated[int, Field(ge=0, le=240)] = 24
+
+
+class ModelConfig(_Strict):
+    """Size of AQ-Net."""
+
+    neighbours: Annotated[int, Field(ge=2, le=128)] = 32
+    kernels: Count = Field(4, description="covariance models whose kriging-like weights the neural kNN mixes")
+    state_width: Count = 32
+    attention_heads: Count = 4
+    channels: Count = Field(6, description="learned station values that are interpolated beside the pollutant")
+    head_width: Count = 48
+    dropout: Fraction = 0.1
+
+
+class TrainingConfig(_Strict):
+    """The loop."""
+
+    seed: int = 0
+    epochs: Count = 30
+    steps_per_epoch: Count | None = Field(None, description="batches an epoch; null: each day of the timeline once")
+    days_per_batch: Count = 2
+    learning_rate: Positive = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    patience: Count = Field(6, description="epochs without a better score at the calibration stations before stopping")
+    max_minutes: Positive | None = Field(None, description="wall-clock limit; the best weights so far are kept")
+    mask_readings: Fraction = Field(0.1, description="share of single readings masked")
+    mask_runs: Fraction = Field(0.1, description="share of station-windows with a run of hours masked")
+    forecast_share: Fraction = Field(0.1, description="share of windows whose last hours are masked at every station")
+    neighbourhood_share: Fraction = Field(0.5, description="share of targets whose whole neighbourhood is left out")
+    neighbourhood_km: Positive = Field(120.0, description="largest radius of a neighbourhood left out")
+    mixed_precision: bool = Field(True, description="bfloat16 on CUDA; no effect on the CPU")
+
+
+class UncertaintyConfig(_Strict):
+    """The interval that a cube carries."""
+
+    coverage: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
+
+
+class ProductionConfig(_Strict):
+    """Blocks and chunks of the sweep."""
+
+    block_days: Count = Field(1, description="whole UTC days a time block")
+    tile_rows: Count = Field(64, description="grid rows a tile")
+    tile_columns: Count = Field(64, description="grid columns a tile")
+    compression_level: Annotated[int, Field(ge=0, le=9)] = 1
+    extrapolation_km: Positive = Field(50.0, description="cells farther than this from every station are flagged")
+    few_neighbours: Count = Field(4, description="hours observed by fewer neighbours than this are flagged")
+    max_distance_km: Positive = Field(500.0, description="a grid with no cell nearer than this to a station is refused")
+
+
+class MetadataConfig(_Strict):
+    """Discovery attributes of the cube (ACDD-1.3). What is unset is left out, never invented."""
+
+    title: str | None = None
+    summary: str | None = None
+    institution: str | None = None
+    creator_name: str | None = None
+    creator_email: str | None = None
+    creator_url: str | None = None
+    publisher_name: str | None = None
+    project: str | None = None
+    license: str | None = None
+    references: str | None = None
+    comment: str | None = None
+    id: str | None = None
+    naming_authority: str | None = None
+    acknowledgement: str | None = None
+
+
+class Config(_Strict):
+    """Everything that a run can be told, and the digestible description of it in a bundle."""
+
+    species: list[str] = Field(default_factory=lambda: ["pm25"], description="pollutants to estimate")
+    inputs: list[str] | None = Field(None, description="pollutants to read; null: all in the observations")
+    columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    window: WindowConfig = Field(default_factory=WindowConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    uncertainty: UncertaintyConfig = Field(default_factory=UncertaintyConfig)
+    production: ProductionConfig = Field(default_factory=ProductionConfig)
+    metadata: MetadataConfig = Field(default_factory=MetadataConfig)
