@@ -1,0 +1,131 @@
+"""A grid from what people have: a name, a YAML, a CDO griddes text, a NetCDF file, or ``W,S,E,N@step``."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aqreanalysis.errors import GridError, nearest_hint
+from aqreanalysis.grids.files import grid_from_griddes, grid_from_netcdf
+from aqreanalysis.grids.grid import Grid
+
+FORMS = (
+    "a name (aqreanalysis grids list), a .yaml, a CDO griddes text, a NetCDF file with lat and lon, or W,S,E,N@step "
+    "with the centres of the outermost cells (105,33,125,43@0.1 is 201 x 101 cells)"
+)
+_KEYS = ("title", "reason", "west", "south", "east", "north", "step", "step_lat", "step_lon")
+_HDF5, _CLASSIC = b"\x89HDF", b"CDF"
+
+
+def list_grids() -> list[str]:
+    """Return the names of the grids that the package carries, sorted."""
+    files = resources.files("aqreanalysis.grids").iterdir()
+    return sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml"))
+
+
+def load_grid(spec: str | Path | Grid) -> Grid:
+    """Return the grid that `spec` means.
+
+    Parameters
+    ----------
+    spec : str, Path or Grid
+        - a name of `list_grids`;
+        - a YAML file with ``west, south, east, north`` (centres of the outermost cells, degrees) and ``step``, or
+          ``step_lon`` and ``step_lat``;
+        - a CDO grid description (``cdo griddes``) of type lonlat;
+        - a NetCDF file or Zarr store with one-dimensional latitude and longitude. A variable ``mask`` over the two is
+          taken for the mask; ``file.nc#name`` takes another one (wanted where it is above 0.5);
+        - ``W,S,E,N@step`` or ``W,S,E,N@dx,dy``, again the centres of the outermost cells;
+        - a `Grid`, returned as it is.
+
+    Raises
+    ------
+    GridError
+        If there is no such grid or file, if it cannot be read, or if it breaks a rule of `Grid`.
+    """
+    if isinstance(spec, Grid):
+        return spec
+    text = str(spec).strip()
+    if not text:
+        raise GridError(f"empty grid: write {FORMS}")
+    path, _, variable = text.partition("#")
+    if Path(text).exists():
+        return _from_file(Path(text), None)
+    if variable and Path(path).exists():
+        return _from_file(Path(path), variable)
+    if text in list_grids():
+        return _from_yaml((resources.files("aqreanalysis.grids") / f"{text}.yaml").read_text("utf-8"), text, text)
+    if "@" in text or text.count(",") == 3:
+        return _from_box(text)
+    if isinstance(spec, Path) or Path(path).suffix in {".yaml", ".yml", ".nc", ".nc4", ".txt", ".zarr"} or "/" in path:
+        raise GridError(f"no grid file {path!r}; --grid takes {FORMS}")
+    raise GridError(f"no grid named {text!r}; there are {', '.join(list_grids())}{nearest_hint(text, list_grids())}")
+
+
+def _from_file(path: Path, variable: str | None) -> Grid:
+    if path.is_dir():
+        if not any((path / marker).exists() for marker in (".zgroup", "zarr.json")):
+            raise GridError(f"grid {str(path)!r} is a folder and no Zarr store; --grid takes {FORMS}")
+        return grid_from_netcdf(path, variable)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+        if head.startswith((_HDF5, _CLASSIC)):
+            return grid_from_netcdf(path, variable)
+        # A description of 200 million cells' mask would be larger; a binary given by mistake is not read whole.
+        if path.stat().st_size > 500_000_000:
+            raise GridError(f"grid file {str(path)!r}: {path.stat().st_size:,} bytes and not NetCDF")
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "neither NetCDF nor text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
+        raise GridError(f"grid file {str(path)!r} cannot be read: {reason}") from None
+    if variable is not None:
+        raise GridError(f"grid file {str(path)!r} is a text: a mask variable (#{variable}) is taken from NetCDF only")
+    if path.suffix in {".yaml", ".yml"}:
+        return _from_yaml(text, path.stem, str(path))
+    return grid_from_griddes(text, path.stem, str(path))
+
+
+def _from_box(text: str) -> Grid:
+    box_text, at, step_text = text.partition("@")
+    example = "write W,S,E,N@step, for example 105,33,125,43@0.1"
+    if not at:
+        raise GridError(f"grid {text!r}: the step is missing; {example}")
+    try:
+        box = [float(part) for part in box_text.split(",")]
+        step = [float(part) for part in step_text.split(",")]
+    except ValueError:
+        raise GridError(f"grid {text!r}: not all numbers; {example}") from None
+    if len(box) != 4 or len(step) not in (1, 2):
+        raise GridError(f"grid {text!r}: {len(box)} ends and {len(step)} steps; {example}, or @dx,dy")
+    return Grid.from_bounds(text, (box[0], box[1], box[2], box[3]), (step[0], step[-1]))
+
+
+def _from_yaml(text: str, name: str, where: str) -> Grid:
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise GridError(f"grid {where}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise GridError(f"grid {where}: expected keys and values, found {type(raw).__name__}")
+    for key in raw:
+        if key not in _KEYS:
+            raise GridError(f"grid {where}: unknown key {key!r}{nearest_hint(str(key), _KEYS)}")
+    west, south, east, north = (_number(raw, key, where) for key in ("west", "south", "east", "north"))
+    if "step" in raw and ("step_lat" in raw or "step_lon" in raw):
+        raise GridError(f"grid {where}: give either step or step_lon and step_lat, not both")
+    step = tuple(_number(raw, "step" if "step" in raw else key, where) for key in ("step_lon", "step_lat"))
+    title, reason = (" ".join(str(raw.get(key, "")).split()) for key in ("title", "reason"))
+    return Grid.from_bounds(name, (west, south, east, north), (step[0], step[1]), title, reason)
+
+
+def _number(raw: dict[Any, Any], key: str, where: str) -> float:
+    if key not in raw:
+        raise GridError(f"grid {where}: key {key!r} is missing; wanted are west, south, east, north and step")
+    value = raw[key]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise GridError(f"grid {where}: {key} = {value!r} is not a number")
+    return float(value)
