@@ -7,10 +7,10 @@ BIN    := $(VENV)/bin
 # One process a core: torch and BLAS threads would otherwise fight over them.
 SOURCES := aqreanalysis cli grids configs tests benchmarks
 
-.PHONY: demo test test-all test-gpu lint types imports clients accept clean
+.PHONY: demo test test-all test-gpu lint types imports clean
 
 demo: $(VENV)/installed
-	$(BIN)/aqreanalysis demo --out outputs/demo
+	$(BIN)/aqreanalysis demo --out outputs/demo --overwrite
 
 test: $(VENV)/developed lint types imports
 	$(BIN)/python -m pytest
@@ -37,14 +37,25 @@ build/tree:
 	@rm -rf build/tree/aqreanalysis && mkdir -p build/tree
 	@cp -r aqreanalysis build/tree/ && cp -r cli grids configs build/tree/aqreanalysis/
 
+# Debian has the venv module without ensurepip until python3-venv is installed: then the system's pip fills the folder.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed; $(PYTHON) is not. Give another one: make PYTHON=python3.11 ..." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv $(VENV) \
+	  || { $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $@ install -q pip; }
 
-$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
+# On PyPI the Linux torch brings 2 to 3 GB of CUDA libraries. Where there is no NVIDIA GPU the CPU build is asked for at
+# PyTorch's own index, for that one package; where that index is out of reach, pip takes what its usual places have.
+$(VENV)/torch: $(VENV)/bin/python constraints.txt
+	@command -v nvidia-smi >/dev/null || $(BIN)/pip install -qq --no-deps --retries 1 --timeout 15 -c constraints.txt \
+	  --extra-index-url https://download.pytorch.org/whl/cpu torch
+	@touch $@
+
+$(VENV)/installed: $(VENV)/torch pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/developed: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/developed: $(VENV)/torch pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/installed
 
