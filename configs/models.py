@@ -27,6 +27,7 @@ class ColumnsConfig(_Strict):
     units: dict[str, Literal["ug m-3", "mg m-3"]] = Field(default_factory=dict, description="pollutant key -> its unit")
     time_zone: str = Field("UTC", description="clock of the time column: UTC or an IANA name or +HH:MM")
     stamp: Literal["end", "start"] = Field("end", description="which end of the averaging hour is stamped")
+    check_clock: bool = Field(True, description="refuse records whose ozone does not peak in the solar afternoon")
 
 
 class SplitConfig(_Strict):

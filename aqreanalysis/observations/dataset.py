@@ -1,0 +1,402 @@
+"""`Observations`: hourly station records as one validated xarray Dataset (time, station)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.observations.places import Places, check_range
+from aqreanalysis.observations.quality import FLAG_MEANINGS, Flag, count_flags, flag_readings
+from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.times import hours_since_epoch
+from aqreanalysis.species import SPECIES, in_order
+
+# Attributes of the source that every file made from it keeps; `synthetic` marks the nature run.
+KEPT_ATTRIBUTES = ("title", "source", "synthetic", "comment", "institution", "references", "license")
+_DIGEST_VERSION = b"aqreanalysis observations 1"
+
+
+class Observations:
+    """Hourly station records: readings as they were reported, a quality flag beside each, and where the stations are.
+
+    Attributes
+    ----------
+    dataset : xarray.Dataset
+        Dimensions ``(time, station)``. A float32 variable a pollutant under its key (``pm25``, ...), in the units of
+        `SPECIES`, NaN where missing; an int8 ``<key>_flag`` beside it (see `Flag`); coordinates ``time``
+        (datetime64[ns], naive UTC, every hour, stamped at the END of the averaging hour), ``station`` (string ids,
+        sorted), ``lat``, ``lon`` (float64 degrees), and where known ``city`` and ``name``.
+    report : QualityReport
+        What was dropped or flagged on the way here, counted.
+
+    Raises
+    ------
+    ObservationsError
+        Where it is built: a rule above is broken; the message names the value, the rule and the way out.
+    """
+
+    def __init__(self, dataset: xr.Dataset, report: QualityReport | None = None) -> None:
+        self.dataset = _validated(dataset)
+        self.report = report if report is not None else QualityReport()
+        count_flags({key: self.flags(key) for key in self.species}, self.report)
+        self._usable: dict[str, NDArray[np.float32]] = {}
+        self._stacked: dict[tuple[str, ...], NDArray[np.float32]] = {}
+        self._digest: str | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        times: pd.DatetimeIndex,
+        places: Places,
+        values: Mapping[str, NDArray[np.float32]],
+        attributes: Mapping[str, Any] | None = None,
+        report: QualityReport | None = None,
+    ) -> Observations:
+        """Return observations of readings in memory, after quality control.
+
+        Parameters
+        ----------
+        times : DatetimeIndex
+            Every hour, naive UTC, end of the averaging hour.
+        places : Places
+            The stations, in any order.
+        values : mapping of str to ndarray
+            Pollutant key -> float32 (time, station), in the units of `SPECIES`, NaN where missing.
+        attributes : mapping, optional
+            Attributes to keep, of `KEPT_ATTRIBUTES`.
+        report : QualityReport, optional
+            Report to continue.
+        """
+        known = {key: np.asarray(values[key], dtype=np.float32) for key in in_order(values)}
+        for key, readings in known.items():
+            if readings.shape != (len(times), len(places.ids)):
+                raise ObservationsError(
+                    f"{key} has shape {readings.shape}, expected (time, station) = {(len(times), len(places.ids))}"
+                )
+        order = np.argsort(np.array(places.ids, dtype=object), kind="stable")
+        known = {key: np.ascontiguousarray(readings[:, order]) for key, readings in known.items()}
+        lat, lon = places.lat[order].astype(np.float64), places.lon[order].astype(np.float64)
+        check_range(pd.DataFrame({"station": np.array(places.ids)[order], "lat": lat, "lon": lon}), "observations")
+        flags = flag_readings(known, lat, lon)
+        return cls(_assemble(times, places, order, known, flags, attributes or {}), report)
+
+    @property
+    def times(self) -> pd.DatetimeIndex:
+        """Naive UTC stamps, every hour, END of the averaging hour."""
+        return pd.DatetimeIndex(self.dataset.indexes["time"])
+
+    @property
+    def hours(self) -> NDArray[np.int64]:
+        """Hours since 1970-01-01 00:00 UTC of each stamp, int64 (time,)."""
+        return hours_since_epoch(self.times)
+
+    @property
+    def first_hour(self) -> int:
+        """Hours since 1970-01-01 00:00 UTC of the first stamp."""
+        return int(hours_since_epoch(self.times[:1])[0])
+
+    @property
+    def stations(self) -> list[str]:
+        """Station ids, sorted."""
+        return [str(s) for s in self.dataset["station"].values]
+
+    @property
+    def lat(self) -> NDArray[np.float64]:
+        """Latitude in degrees north, float64 (station,)."""
+        return np.asarray(self.dataset["lat"].values)
+
+    @property
+    def lon(self) -> NDArray[np.float64]:
+        """Longitude in degrees east, -180..180, float64 (station,)."""
+        return np.asarray(self.dataset["lon"].values)
+
+    @property
+    def city(self) -> list[str] | None:
+        """City of each station (an empty string where unknown), or None where the source names none."""
+        return [str(c) for c in self.dataset["city"].values] if "city" in self.dataset.coords else None
+
+    @property
+    def names(self) -> list[str] | None:
+        """Name of each station, or None where the source gives none."""
+        return [str(c) for c in self.dataset["name"].values] if "name" in self.dataset.coords else None
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Keys of the pollutants, in the order of `SPECIES`."""
+        return tuple(key for key in SPECIES if key in self.dataset.data_vars)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the source that files made from these observations keep."""
+        return {name: self.dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in self.dataset.attrs}
+
+    def values(self, key: str) -> NDArray[np.float32]:
+        """Return usable readings, float32 (time, station), NaN where missing or flagged; read-only, in `SPECIES` units.
+
+        Raises
+        ------
+        ObservationsError
+            If the pollutant is not among `species`.
+        """
+        self._require(key)
+        if key not in self._usable:
+            raw = np.asarray(self.dataset[key].values)
+            usable = np.where(self.flags(key) == Flag.GOOD, raw, np.float32(np.nan))
+            usable.flags.writeable = False
+            self._usable[key] = usable
+        return self._usable[key]
+
+    def flags(self, key: str) -> NDArray[np.int8]:
+        """Return the quality flags (see `Flag`) of a pollutant, int8 (time, station).
+
+        Raises
+        ------
+        ObservationsError
+            If the pollutant is not among `species`.
+        """
+        self._require(key)
+        return np.asarray(self.dataset[f"{key}_flag"].values)
+
+    def stacked(self, inputs: Sequence[str]) -> NDArray[np.float32]:
+        """Return usable readings float32 (time, station, input), NaN for a pollutant that is not there; read-only."""
+        wanted = tuple(inputs)
+        if wanted not in self._stacked:
+            out = np.full((len(self.times), len(self.stations), len(wanted)), np.nan, dtype=np.float32)
+            for i, key in enumerate(wanted):
+                if key in self.species:
+                    out[:, :, i] = self.values(key)
+            out.flags.writeable = False
+            # One is enough: a run asks for one list of inputs, and a year of a network is 100 MB.
+            self._stacked = {wanted: out}
+        return self._stacked[wanted]
+
+    def select(
+        self,
+        stations: Sequence[str] | None = None,
+        start: str | pd.Timestamp | None = None,
+        end: str | pd.Timestamp | None = None,
+    ) -> Observations:
+        """Return the observations of some stations, or of the hours between two UTC times.
+
+        Hours lie between `start` and `end` when their averaging hour does: the first is stamped an hour after `start`,
+        the last at `end`. Flags stay as they are.
+
+        Raises
+        ------
+        ObservationsError
+            An unknown station, or nothing left.
+        """
+        chosen = self.dataset
+        if stations is not None:
+            wanted = {str(s) for s in stations}
+            unknown = sorted(wanted - set(self.stations))
+            if unknown:
+                hint = nearest_hint(unknown[0], self.stations)
+                raise ObservationsError(f"no station {unknown[0]!r} among the {len(self.stations)} stations{hint}")
+            chosen = chosen.isel(station=[i for i, s in enumerate(self.stations) if s in wanted])
+        times = self.times
+        keep = np.ones(len(times), dtype=bool)
+        if start is not None:
+            keep &= times > _utc(start)
+        if end is not None:
+            keep &= times <= _utc(end)
+        if not keep.any() or chosen.sizes["station"] == 0:
+            raise ObservationsError(
+                f"nothing lies between {start} and {end} at {chosen.sizes['station']} stations: these observations "
+                f"run from {times[0]} to {times[-1]} at {len(self.stations)} stations"
+            )
+        first, last = np.flatnonzero(keep)[[0, -1]]
+        report = QualityReport(source=f"{self.report.source} (a selection)", warnings=list(self.report.warnings))
+        return Observations(chosen.isel(time=slice(first, last + 1)), report)
+
+    def digest(self) -> str:
+        """Return a sha256 (hex) over stations, their coordinates, the hours and the usable readings.
+
+        It depends neither on the order of rows or stations in a file nor on its format. City and name are labels and
+        do not count.
+        """
+        if self._digest is None:
+            sha = hashlib.sha256(_DIGEST_VERSION)
+            sha.update("\0".join(self.stations).encode("utf-8"))
+            for array, dtype in ((self.lat, "<f8"), (self.lon, "<f8"), (self.hours, "<i8")):
+                sha.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+            for key in self.species:
+                sha.update(key.encode())
+                # Adding zero turns -0.0 into 0.0; `values` has one kind of NaN only.
+                sha.update(np.ascontiguousarray(self.values(key) + np.float32(0), dtype="<f4").tobytes())
+            self._digest = sha.hexdigest()
+        return self._digest
+
+    def summary(self) -> dict[str, Any]:
+        """Return what `aqreanalysis info` prints: span, stations, box, and per pollutant counts, flags and levels."""
+        per_species: dict[str, Any] = {}
+        for key in self.species:
+            usable = self.values(key)
+            present = usable[np.isfinite(usable)]
+            per_species[key] = {
+                "units": SPECIES[key].units,
+                "usable": int(present.size),
+                "missing_percent": round(100.0 * (1 - self.report.readings[key] / usable.size), 2),
+                "flagged": dict(self.report.flagged[key]),
+                "stations": int(np.isfinite(usable).any(axis=0).sum()),
+                "mean": round(float(present.mean(dtype=np.float64)), 3) if present.size else None,
+                "max": round(float(present.max()), 3) if present.size else None,
+            }
+        times = self.times
+        return {
+            "kind": "observations",
+            "stations": len(self.stations),
+            "cities": len(set(self.city) - {""}) if self.city is not None else None,
+            "hours": len(times),
+            "first": times[0].isoformat(),
+            "last": times[-1].isoformat(),
+            "box": {
+                "west": float(self.lon.min()),
+                "south": float(self.lat.min()),
+                "east": float(self.lon.max()),
+                "north": float(self.lat.max()),
+            },
+            "species": per_species,
+            "attributes": self.attributes,
+            "digest": self.digest(),
+        }
+
+    def to_netcdf(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write a CF-1.11 discrete-sampling file (featureType timeSeries) and return its path; `read_observations`
+        reads it back to observations with the same digest.
+
+        Raises
+        ------
+        OutputError
+            If the file exists and `overwrite` is not set, or cannot be written.
+        """
+        from aqreanalysis.observations.netcdf import write_netcdf  # here, because netcdf builds Observations
+
+        return write_netcdf(self, Path(path), overwrite)
+
+    def __repr__(self) -> str:
+        times = self.times
+        return (
+            f"<Observations {', '.join(self.species)}: {len(self.stations)} stations, "
+            f"{len(times)} hours {times[0]} .. {times[-1]}>"
+        )
+
+    def _require(self, key: str) -> None:
+        if key not in self.species:
+            raise ObservationsError(f"these observations hold no {key!r}: they hold {', '.join(self.species)}")
+
+
+def _utc(time: str | pd.Timestamp) -> pd.Timestamp:
+    try:
+        stamp = pd.Timestamp(time)
+    except ValueError:
+        raise ObservationsError(f"{time!r} is no time: write 2019-01-31 or 2019-01-31T13:00 (UTC)") from None
+    return stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo is not None else stamp
+
+
+def _assemble(
+    times: pd.DatetimeIndex,
+    places: Places,
+    order: NDArray[np.intp],
+    values: Mapping[str, NDArray[np.float32]],
+    flags: Mapping[str, NDArray[np.int8]],
+    attributes: Mapping[str, Any],
+) -> xr.Dataset:
+    coords: dict[str, Any] = {
+        "time": pd.DatetimeIndex(times).as_unit("ns"),
+        "station": ("station", np.array([places.ids[i] for i in order], dtype=object)),
+        "lat": ("station", places.lat[order].astype(np.float64)),
+        "lon": ("station", places.lon[order].astype(np.float64)),
+    }
+    for label, texts in (("city", places.city), ("name", places.name)):
+        if texts is not None:
+            coords[label] = ("station", np.array([texts[i] for i in order], dtype=object))
+    variables: dict[str, Any] = {}
+    for key in values:
+        variables[key] = (("time", "station"), values[key])
+        variables[f"{key}_flag"] = (("time", "station"), flags[key])
+    kept = {name: attributes[name] for name in KEPT_ATTRIBUTES if name in attributes}
+    return xr.Dataset(variables, coords, attrs=kept)
+
+
+def _validated(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the dataset with stations sorted and attributes set, or refuse it."""
+    for name in ("time", "station", "lat", "lon"):
+        if name not in dataset.variables:
+            raise ObservationsError(f"the dataset has no {name!r}: Observations need time, station, lat and lon")
+    keys = [key for key in SPECIES if key in dataset.data_vars]
+    if not keys:
+        raise ObservationsError(f"the dataset holds no known pollutant: name a variable one of {', '.join(SPECIES)}")
+    ids = np.array([str(s) for s in dataset["station"].values], dtype=object)
+    if len(set(ids)) != len(ids):
+        twice = next(s for s in ids if (ids == s).sum() > 1)
+        raise ObservationsError(f"station {twice!r} is there twice: station ids must differ")
+    if len(ids) == 0 or dataset.sizes.get("time", 0) == 0:
+        raise ObservationsError("the dataset is empty: at least one station and one hour are needed")
+    places = pd.DataFrame({"station": ids, "lat": dataset["lat"].values, "lon": dataset["lon"].values})
+    check_range(places, "observations")
+    if (places["lon"] > 180).any():
+        row = places[places["lon"] > 180].iloc[0]
+        raise ObservationsError(f"station {row['station']!r} has longitude {row['lon']:g}: write it in -180..180")
+    _check_hours(pd.DatetimeIndex(dataset["time"].values))
+    for key in keys:
+        _check_variable(dataset, key)
+    unsorted = not bool(np.all(ids[:-1] < ids[1:]))
+    out = dataset.assign_coords(station=("station", ids))
+    out = out.isel(station=np.argsort(ids, kind="stable")) if unsorted else out
+    return _described(out[[*keys, *(f"{key}_flag" for key in keys)]], keys)
+
+
+def _check_hours(times: pd.DatetimeIndex) -> None:
+    hours = hours_since_epoch(times)
+    steps = np.diff(hours)
+    if (steps != 1).any():
+        at = int(np.argmax(steps != 1))
+        raise ObservationsError(
+            f"the timeline goes from {times[at]} to {times[at + 1]}: it must hold every hour once, in order; "
+            "keep missing hours as NaN"
+        )
+
+
+def _check_variable(dataset: xr.Dataset, key: str) -> None:
+    flag = f"{key}_flag"
+    if flag not in dataset.data_vars:
+        raise ObservationsError(f"{key} has no {flag}: build observations with from_frame or Observations.from_arrays")
+    for name, dtype in ((key, np.float32), (flag, np.int8)):
+        variable = dataset[name]
+        if variable.dims != ("time", "station") or variable.dtype != dtype:
+            raise ObservationsError(
+                f"{name} is {variable.dtype} {variable.dims}: it must be {np.dtype(dtype)} ('time', 'station')"
+            )
+    flags = dataset[flag].values
+    if flags.min() < min(Flag) or flags.max() > max(Flag):
+        raise ObservationsError(f"{flag} holds values outside {min(Flag):d}..{max(Flag):d}, which are {FLAG_MEANINGS}")
+    if np.isnan(dataset[key].values[flags == Flag.GOOD]).any():
+        raise ObservationsError(f"{key} is NaN where {flag} says good: flag it as missing ({Flag.MISSING:d})")
+
+
+def _described(dataset: xr.Dataset, keys: Sequence[str]) -> xr.Dataset:
+    for key in keys:
+        species = SPECIES[key]
+        dataset[key].attrs = {
+            "standard_name": species.standard_name,
+            "long_name": f"{species.title} mass concentration",
+            "units": species.units,
+            "cell_methods": "time: mean",
+            "ancillary_variables": f"{key}_flag",
+        }
+        dataset[f"{key}_flag"].attrs = {
+            "standard_name": "quality_flag",
+            "long_name": f"quality flag of {species.title}",
+            "flag_values": np.array(list(Flag), dtype=np.int8),
+            "flag_meanings": FLAG_MEANINGS,
+        }
+    return dataset

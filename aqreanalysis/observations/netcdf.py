@@ -1,0 +1,194 @@
+"""`Observations` as a CF discrete-sampling-geometry file (featureType timeSeries), written and read back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES, Observations
+from aqreanalysis.observations.places import Places
+from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.times import times_from_hours
+from aqreanalysis.species import SPECIES
+
+_FILL = np.float32(-9999.0)
+_TIME_UNITS = "hours since 1970-01-01 00:00:00"
+_REPORT = "quality_report"
+
+
+def write_netcdf(observations: Observations, path: Path, overwrite: bool = False) -> Path:
+    """Write the file under a temporary name, then rename it; return `path`. See `Observations.to_netcdf`."""
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists: choose another name, or allow overwriting")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: no folder {path.parent}: make it first")
+    dataset = _as_file(observations)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset))
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_netcdf(path: Path) -> Observations:
+    """Return the observations in a file that `write_netcdf` wrote; a file without flags passes quality control first.
+
+    Raises
+    ------
+    ObservationsError
+        The file is unreadable, truncated, or holds no station records.
+    """
+    try:
+        with xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_coords=False) as opened:
+            _check_shape(opened, path)
+            dataset = opened.load()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ObservationsError(
+            f"{path} is no readable NetCDF file ({' '.join(str(error).split())[:120]}): is it truncated?"
+        ) from None
+    report = _report(dataset, path)
+    keys = [key for key in SPECIES if key in dataset]
+    places = _places(dataset)
+    times = times_from_hours(_hours(dataset, path))
+    attributes = {name: dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in dataset.attrs}
+    if not all(f"{key}_flag" in dataset for key in keys):
+        values = {key: _floats(dataset, key) for key in keys}
+        return Observations.from_arrays(times, places, values, attributes, report)
+    variables: dict[str, Any] = {}
+    for key in keys:
+        variables[key] = (("time", "station"), _floats(dataset, key))
+        variables[f"{key}_flag"] = (("time", "station"), dataset[f"{key}_flag"].transpose("time", "station").values)
+    coords: dict[str, Any] = {"time": times, "station": ("station", np.array(places.ids, dtype=object))}
+    for name in ("lat", "lon", "city", "name"):
+        if getattr(places, name) is not None:
+            dtype = np.float64 if name in ("lat", "lon") else object
+            coords[name] = ("station", np.array(getattr(places, name), dtype=dtype))
+    return Observations(xr.Dataset(variables, coords, attrs=attributes), report)
+
+
+def _as_file(observations: Observations) -> xr.Dataset:
+    """Return the dataset as it stands in the file: float hours with bounds, ASCII attributes, CF roles."""
+    out = observations.dataset.copy()
+    hours = observations.hours.astype(np.float64)
+    out = out.assign_coords(time=("time", hours), time_bounds=(("time", "bnds"), np.stack([hours - 1, hours], axis=1)))
+    out["time"].attrs = {
+        "standard_name": "time",
+        "long_name": "end of the averaging hour",
+        "axis": "T",
+        "units": _TIME_UNITS,
+        "calendar": "standard",
+        "units_metadata": "leap_seconds: none",
+        "bounds": "time_bounds",
+    }
+    out["station"].attrs = {"long_name": "station id", "cf_role": "timeseries_id"}
+    out["lat"].attrs = {"standard_name": "latitude", "long_name": "latitude of the station", "units": "degrees_north"}
+    out["lon"].attrs = {"standard_name": "longitude", "long_name": "longitude of the station", "units": "degrees_east"}
+    for label in ("city", "name"):
+        if label in out.coords:
+            out[label].attrs = {"long_name": f"{label} of the station"}
+    labels = [label for label in ("city", "name") if label in out.coords]
+    # `station` is dimension and variable in memory; CF wants a character variable that is no coordinate variable.
+    out = out.rename({"station": "station_id"}).rename_dims({"station_id": "station"}).reset_index("station_id")
+    coordinates = " ".join(["time", "lat", "lon", "station_id", *labels])
+    for key in observations.species:
+        out[key].attrs = {**out[key].attrs, "coordinates": coordinates}
+        out[f"{key}_flag"].attrs = {**out[f"{key}_flag"].attrs, "coordinates": coordinates}
+    times = observations.times
+    out.attrs = {
+        "Conventions": "CF-1.11",
+        "featureType": "timeSeries",
+        "title": "Hourly air-quality observations at stations",
+        **{name: _ascii(value) for name, value in observations.attributes.items()},
+        "time_coverage_start": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
+        "time_coverage_end": f"{times[-1]:%Y-%m-%dT%H:%M:%SZ}",
+        "observations_digest": observations.digest(),
+        _REPORT: observations.report.to_json(),
+    }
+    return out.reset_coords(drop=False)
+
+
+def _ascii(value: Any) -> Any:
+    # A non-ASCII attribute becomes NC_STRING, which breaks NCO, ncdump, ncview and Fortran readers.
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.encode("ascii", "backslashreplace").decode("ascii") if isinstance(value, str) else value
+
+
+def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+    encoding: dict[str, dict[str, Any]] = {}
+    for name, variable in dataset.variables.items():
+        if variable.dtype == object:
+            encoding[str(name)] = {"dtype": "S1", "char_dim_name": f"{name}_length"}
+        elif variable.ndim == 2 and str(name) != "time_bounds":
+            # A month of hours a chunk: both a day of all stations and a year of one are read without waste.
+            chunks = (min(variable.shape[0], 744), variable.shape[1])
+            encoding[str(name)] = {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
+            encoding[str(name)]["_FillValue"] = _FILL if variable.dtype == np.float32 else None
+        else:
+            encoding[str(name)] = {"_FillValue": None}
+    return encoding
+
+
+def _check_shape(dataset: xr.Dataset, path: Path) -> None:
+    dims = set(dataset.dims)
+    if not {"time", "station"} <= dims:
+        what = " (a grid, it seems)" if {"lat", "lon"} <= dims else ""
+        raise ObservationsError(
+            f"{path} has dimensions {', '.join(map(str, dataset.dims)) or 'none'}{what}: station records need 'time' "
+            "and 'station'; give a file that this program wrote, or a CSV or Parquet table"
+        )
+    for name in ("lat", "lon", "time"):
+        if name not in dataset.variables:
+            raise ObservationsError(f"{path} has no variable {name!r}: give a file that this program wrote")
+    if "station_id" not in dataset.variables and "station" not in dataset.variables:
+        raise ObservationsError(f"{path} has no variable 'station_id': give a file that this program wrote")
+    if not any(key in dataset.variables for key in SPECIES):
+        raise ObservationsError(f"{path} holds no known pollutant: name a variable one of {', '.join(SPECIES)}")
+
+
+def _hours(dataset: xr.Dataset, path: Path) -> np.ndarray:
+    units = dataset["time"].attrs.get("units")
+    hours = dataset["time"].values
+    if units != _TIME_UNITS or not np.issubdtype(hours.dtype, np.number):
+        raise ObservationsError(f"{path}: time has units {units!r}: write {_TIME_UNITS!r}")
+    whole = np.round(hours)
+    if not np.all(np.abs(whole - hours) < 1e-6):
+        raise ObservationsError(f"{path}: time {hours[int(np.argmax(whole != hours))]} h is not on a full hour")
+    return whole.astype(np.int64)
+
+
+def _floats(dataset: xr.Dataset, key: str) -> np.ndarray:
+    return np.ascontiguousarray(dataset[key].transpose("time", "station").values, dtype=np.float32)
+
+
+def _places(dataset: xr.Dataset) -> Places:
+    def texts(name: str) -> list[str]:
+        return [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in dataset[name].values]
+
+    return Places(
+        ids=texts("station_id" if "station_id" in dataset.variables else "station"),
+        lat=dataset["lat"].values.astype(np.float64),
+        lon=dataset["lon"].values.astype(np.float64),
+        city=texts("city") if "city" in dataset.variables else None,
+        name=texts("name") if "name" in dataset.variables else None,
+    )
+
+
+def _report(dataset: xr.Dataset, path: Path) -> QualityReport:
+    """Return the report of the first reading, which travels in the file, under the name of this file."""
+    text = dataset.attrs.get(_REPORT)
+    try:
+        report = QualityReport.from_json(text) if isinstance(text, str) else QualityReport()
+    except (ValueError, TypeError):
+        report = QualityReport(warnings=[f"{path.name}: its attribute {_REPORT} is unreadable"])
+    report.source = path.name
+    return report

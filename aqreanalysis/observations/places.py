@@ -1,0 +1,173 @@
+"""Where the stations stand: one place a station, in range, the right way round; pairs at one place are counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.neighbors import BallTree
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.quality import EARTH_RADIUS_KM
+from aqreanalysis.observations.report import QualityReport
+
+# Coordinates of one station that differ by less than this (some 100 m) differ by rounding; by more, it has moved.
+JITTER_DEGREES = 0.001
+COLOCATED_KM = 0.1
+# Two ids at exactly one place are one station under two names if this share of their common readings is equal.
+SAME_SHARE = 0.99
+SAME_MIN_READINGS = 48
+
+
+@dataclass(frozen=True)
+class Places:
+    """Stations sorted by id: `ids` (station,), `lat`, `lon` float64 degrees, `city` and `name` where known."""
+
+    ids: list[str]
+    lat: NDArray[np.float64]
+    lon: NDArray[np.float64]
+    city: list[str] | None = None
+    name: list[str] | None = None
+
+
+def exact_degrees(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return degrees as float64; a float32 becomes the shortest decimal that it stands for.
+
+    The same table as CSV (116.3621) and as Parquet with float32 columns (116.36209869...) then gives equal stations.
+    """
+    if values.dtype == np.float32:
+        distinct, index = np.unique(values, return_inverse=True)
+        return np.array([float(str(v)) for v in distinct], dtype=np.float64)[index.reshape(values.shape)]
+    return values.astype(np.float64)
+
+
+def places_of_rows(frame: pd.DataFrame, report: QualityReport) -> Places:
+    """Return one place for each station of `frame`, stations without coordinates left out.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``station`` (str), ``lat``, ``lon`` (float64) and, where known, ``city`` and ``name``; one row for each
+        distinct combination is enough.
+
+    Raises
+    ------
+    ObservationsError
+        A coordinate is out of range or swapped, or a station stands at two places.
+    """
+    frame = frame[frame["station"].notna()]
+    missing = frame["lat"].isna() | frame["lon"].isna() | ((frame["lat"] == 0) & (frame["lon"] == 0))
+    placed = frame[~missing]
+    if placed.empty:
+        raise ObservationsError(f"{report.source}: no station has coordinates: fill the latitude and longitude columns")
+    check_range(placed, report.source)
+    wrapped = placed["lon"] > 180
+    if wrapped.any():
+        report.count("longitudes_wrapped", placed.loc[wrapped, "station"].nunique())
+        placed = placed.assign(lon=np.where(wrapped, np.round(placed["lon"] - 360.0, 10), placed["lon"]))
+    groups = placed.groupby("station", sort=True)
+    # Not the mean: the median of an odd number of equal values is that value, bit for bit, in any order of rows.
+    centre = groups[["lat", "lon"]].median()
+    spread = groups[["lat", "lon"]].max() - groups[["lat", "lon"]].min()
+    moved = (spread > JITTER_DEGREES).any(axis=1)
+    if moved.any():
+        _refuse_moving(placed, str(moved.index[int(np.argmax(moved.to_numpy()))]), int(moved.sum()), report.source)
+    report.count("stations_jittered", int((spread > 0).any(axis=1).sum()))
+    return Places(
+        ids=[str(i) for i in centre.index],
+        lat=centre["lat"].to_numpy(dtype=np.float64),
+        lon=centre["lon"].to_numpy(dtype=np.float64),
+        city=_first_text(groups, "city") if "city" in frame else None,
+        name=_first_text(groups, "name") if "name" in frame else None,
+    )
+
+
+def check_range(frame: pd.DataFrame, source: str) -> None:
+    """Refuse a latitude outside -90..90 or a longitude outside -180..360, and say so if they look swapped.
+
+    Raises
+    ------
+    ObservationsError
+        Naming the first such station and its coordinates.
+    """
+    # Written so that infinities fail too.
+    bad_lat = ~(frame["lat"].abs() <= 90)
+    bad = bad_lat | ~((frame["lon"] >= -180) & (frame["lon"] <= 360))
+    if not bad.any():
+        return
+    row = frame[bad].iloc[0]
+    swapped = bad_lat & (frame["lon"].abs() <= 90) & (frame["lat"] >= -180) & (frame["lat"] <= 360)
+    if swapped[bad].all():
+        rule = "latitude and longitude look swapped: exchange columns.lat and columns.lon"
+    else:
+        rule = "latitude must lie in -90..90 and longitude in -180..360 degrees: correct the file"
+    raise ObservationsError(
+        f"{source}: station {row['station']!r} stands at lat {row['lat']:g}, lon {row['lon']:g} "
+        f"({frame.loc[bad, 'station'].nunique()} stations like it): {rule}"
+    )
+
+
+def _refuse_moving(placed: pd.DataFrame, station: str, how_many: int, source: str) -> None:
+    own = placed[placed["station"] == station].sort_values(["lat", "lon"])
+    first, last = own.iloc[0], own.iloc[-1]
+    km = distance_km(first["lat"], first["lon"], last["lat"], last["lon"])
+    raise ObservationsError(
+        f"{source}: station {station!r} stands at lat {first['lat']:g}, lon {first['lon']:g} and at lat "
+        f"{last['lat']:g}, lon {last['lon']:g}, {km:.1f} km apart ({how_many} such stations): a station must not move; "
+        f"give each place an id of its own, for example '{station}-2'"
+    )
+
+
+def _first_text(groups: pd.api.typing.DataFrameGroupBy, column: str) -> list[str]:
+    # The alphabetically first of several spellings, so that the order of rows does not matter.
+    chosen = groups[column].agg(lambda texts: min((str(t) for t in texts.dropna()), default=""))
+    return [str(t) for t in chosen]
+
+
+def distance_km(
+    lat1: NDArray[np.float64] | float,
+    lon1: NDArray[np.float64] | float,
+    lat2: NDArray[np.float64] | float,
+    lon2: NDArray[np.float64] | float,
+) -> NDArray[np.float64]:
+    """Return great-circle distances in km between points in degrees (haversine formula, sphere of 6371 km)."""
+    phi1, phi2 = np.radians(lat1), np.radians(lat2)
+    half = np.sin((phi2 - phi1) / 2) ** 2
+    half = half + np.cos(phi1) * np.cos(phi2) * np.sin(np.radians(np.subtract(lon2, lon1)) / 2) ** 2
+    return np.asarray(2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0))))
+
+
+def colocated_pairs(places: Places) -> list[tuple[int, int]]:
+    """Return the pairs of stations, as indices (i < j), that stand within 100 m of each other."""
+    points = np.radians(np.column_stack([places.lat, places.lon]))
+    near = BallTree(points, metric="haversine").query_radius(points, COLOCATED_KM / EARTH_RADIUS_KM)
+    return sorted((i, int(j)) for i, others in enumerate(near) for j in others if i < j)
+
+
+def check_colocated(places: Places, values: dict[str, NDArray[np.float32]], report: QualityReport) -> None:
+    """Count stations at one place, and refuse one station under two names.
+
+    Raises
+    ------
+    ObservationsError
+        Two ids stand at exactly one place with the same readings: hidden under one name, the station would still be
+        seen under the other, and every score would flatter.
+    """
+    pairs = colocated_pairs(places)
+    report.count("colocated_pairs", len(pairs))
+    for i, j in pairs:
+        if places.lat[i] != places.lat[j] or places.lon[i] != places.lon[j]:
+            continue
+        equal = common = 0
+        for readings in values.values():
+            both = np.isfinite(readings[:, i]) & np.isfinite(readings[:, j])
+            common += int(both.sum())
+            equal += int((readings[both, i] == readings[both, j]).sum())
+        if common >= SAME_MIN_READINGS and equal >= SAME_SHARE * common:
+            raise ObservationsError(
+                f"{report.source}: stations {places.ids[i]!r} and {places.ids[j]!r} stand at one place (lat "
+                f"{places.lat[i]:g}, lon {places.lon[i]:g}) and {equal} of their {common} common readings are equal: "
+                "one station under two names; keep one of them"
+            )

@@ -1,0 +1,91 @@
+"""What reading a file left out, merged or flagged: counted here, told by `QualityReport.lines`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+# What can be counted while reading, and the sentence that tells it.
+SENTENCES: dict[str, str] = {
+    "broken_lines": "{n} lines with a wrong number of fields left out",
+    "rows_without_time": "{n} rows without a readable time left out",
+    "rows_off_hour": "{n} rows not stamped on a full hour left out",
+    "rows_in_clock_change": "{n} rows in the hour that a clock change repeats or skips left out",
+    "rows_without_station": "{n} rows without a station id left out",
+    "rows_without_place": "{n} rows of stations without coordinates left out",
+    "text_values": "{n} readings that are no numbers taken as missing",
+    "repeated_rows": "{n} rows that repeat a station-hour with the same readings merged",
+    "hours_without_rows": "{n} hours of the timeline have no row at any station (kept, missing)",
+    "stations_jittered": "{n} stations with coordinates that differ by rounding only (the median is used)",
+    "longitudes_wrapped": "{n} stations with a longitude of 180 to 360 brought to -180 to 180",
+    "colocated_pairs": "{n} pairs of stations within 100 m of each other (both kept)",
+    "stations_without_readings": "{n} stations without one usable reading (kept)",
+    "listed_without_rows": "{n} stations of the station list without a row (left out)",
+}
+
+
+@dataclass
+class QualityReport:
+    """What was left out, merged or flagged on the way into `Observations`.
+
+    Attributes
+    ----------
+    source : str
+        Name of what was read, for messages.
+    rows : int
+        Rows read.
+    counts : dict of str to int
+        How often each case of `SENTENCES` came up; cases that did not are absent.
+    flagged : dict of str to dict of str to int
+        Pollutant key -> meaning of the quality flag -> readings with it.
+    readings : dict of str to int
+        Pollutant key -> readings present, usable or not.
+    warnings : list of str
+        What the reader should look at, one line each.
+    notes : list of str
+        What was checked, or could not be checked, one line each.
+    """
+
+    source: str = "observations"
+    rows: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    flagged: dict[str, dict[str, int]] = field(default_factory=dict)
+    readings: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def count(self, case: str, n: int = 1) -> None:
+        """Add `n` to the count of `case`, a key of `SENTENCES`."""
+        if case not in SENTENCES:
+            raise KeyError(case)
+        if n:
+            self.counts[case] = self.counts.get(case, 0) + int(n)
+
+    def lines(self) -> list[str]:
+        """Return the report for people, one sentence a line; warnings come last."""
+        out = [f"{self.source}: {self.rows} rows read"] if self.rows else [self.source]
+        out += [SENTENCES[case].format(n=self.counts[case]) for case in SENTENCES if self.counts.get(case)]
+        for key, by_meaning in self.flagged.items():
+            flagged = sum(by_meaning.values())
+            if flagged:
+                parts = ", ".join(f"{n} {meaning.replace('_', ' ')}" for meaning, n in by_meaning.items() if n)
+                out.append(f"{key}: {flagged} of {self.readings.get(key, 0)} readings flagged and not used ({parts})")
+        return out + self.notes + [f"warning: {text}" for text in self.warnings]
+
+    def to_json(self) -> str:
+        """Return the report as one line of ASCII JSON, for an attribute of a file."""
+        return json.dumps(self.__dict__, ensure_ascii=True, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> QualityReport:
+        """Return the report that `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If `text` is no such report.
+        """
+        raw = json.loads(text)
+        if not isinstance(raw, dict) or not set(raw) <= set(cls.__dataclass_fields__):
+            raise ValueError("no quality report")
+        return cls(**raw)

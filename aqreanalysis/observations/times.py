@@ -1,0 +1,184 @@
+"""The clock: stamps as people write them -> whole hours since 1970-01-01 in UTC, at the end of the averaging hour."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, available_timezones
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.observations.report import QualityReport
+
+NANOSECONDS_PER_HOUR = 3_600_000_000_000
+# Spreadsheets store 10:00 as 09:59:59.997: stamps this near to a full hour are that hour.
+ROUNDING_SECONDS = 30
+# Stray bad rows are counted and left out; more than this share of a file says that the file is read the wrong way.
+STRAY_SHARE = 0.01
+NO_HOUR = np.iinfo(np.int64).min
+# Outside these years a stamp is a typing error, and one of them would stretch the timeline over centuries.
+FIRST_YEAR, LAST_YEAR = 1950, 2100
+
+_OFFSET = re.compile(r"^(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?$")
+_AWARE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$", re.IGNORECASE)
+
+
+def hours_since_epoch(times: pd.DatetimeIndex) -> NDArray[np.int64]:
+    """Return whole hours since 1970-01-01 00:00 UTC of naive UTC (or aware) `times`, int64.
+
+    Raises
+    ------
+    ObservationsError
+        If a time is missing or is not on a full hour.
+    """
+    index = times.tz_convert("UTC").tz_localize(None) if times.tz is not None else times
+    if index.hasnans:
+        raise ObservationsError("a time is missing (NaT): give every hour a stamp")
+    stamps = index.as_unit("ns").asi8
+    hours, rest = np.divmod(stamps, NANOSECONDS_PER_HOUR)
+    if rest.any():
+        raise ObservationsError(
+            f"time {index[int(np.argmax(rest != 0))]} is not on a full hour: average to hours first"
+        )
+    return hours
+
+
+def times_from_hours(hours: NDArray[np.int64] | Sequence[int]) -> pd.DatetimeIndex:
+    """Return the naive UTC times, datetime64[ns], of whole `hours` since 1970-01-01 00:00 UTC."""
+    return pd.DatetimeIndex(
+        np.asarray(hours, dtype=np.int64) * NANOSECONDS_PER_HOUR, dtype="datetime64[ns]", name="time"
+    )
+
+
+def read_zone(text: str) -> tzinfo:
+    """Return the clock called `text`: ``UTC``, an IANA name, or a fixed offset such as ``+08:00``.
+
+    Raises
+    ------
+    ObservationsError
+        If there is no such clock; the nearest IANA name is given.
+    """
+    name = text.strip()
+    if name.upper() in {"UTC", "Z", "GMT"}:
+        return UTC
+    match = _OFFSET.match(name)
+    if match:
+        sign, hours, minutes = match.groups()
+        offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
+        if offset <= timedelta(hours=14):
+            return timezone(-offset if sign == "-" else offset)
+    elif name in available_timezones():
+        return ZoneInfo(name)
+    hint = nearest_hint(name, available_timezones())
+    raise ObservationsError(
+        f"columns.time_zone {text!r} is no clock: write UTC, an offset such as +08:00, or an IANA name{hint}"
+    )
+
+
+@dataclass(frozen=True)
+class _Stamps:
+    """Distinct stamps of a column: as the user wrote them, and as naive UTC nanoseconds (NaT where unreadable)."""
+
+    written: pd.Index
+    utc: pd.DatetimeIndex
+    reason: NDArray[np.object_]
+
+
+def stamps_to_hours(column: pa.ChunkedArray, columns: ColumnsConfig, report: QualityReport) -> NDArray[np.int64]:
+    """Return, for each row, whole hours since 1970-01-01 UTC of the END of its averaging hour; `NO_HOUR` where none.
+
+    Rows without a readable stamp, or with one that is not on a full hour, are counted in `report`.
+
+    Raises
+    ------
+    ObservationsError
+        If more than one row in a hundred has no readable stamp or stands off the full hour, naming the first such
+        stamp; if the column holds no times at all.
+    """
+    # A year of a network has millions of rows and thousands of distinct stamps: work on the distinct ones.
+    encoded = column.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    stamps = _distinct_stamps(encoded.dictionary, columns)
+    hours = _whole_hours(stamps, columns)
+    per_row = np.append(hours, NO_HOUR)[codes]
+    _count_lost(stamps, np.append(stamps.reason, "none")[codes], columns, report)
+    return per_row
+
+
+def _distinct_stamps(values: pa.Array, columns: ColumnsConfig) -> _Stamps:
+    written = pd.Index(values.to_pandas())
+    if pa.types.is_timestamp(values.type):
+        parsed = pd.DatetimeIndex(written)
+        aware = np.full(len(parsed), parsed.tz is not None)
+        utc = parsed.tz_convert("UTC").tz_localize(None) if parsed.tz is not None else parsed
+    elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        text = pd.Series(written, dtype="str").str.strip()
+        aware = text.str.contains(_AWARE).to_numpy(dtype=bool) & (text.str.len() > len("2019-01-01")).to_numpy(
+            dtype=bool
+        )
+        utc = _parse_text(text, aware)
+    else:
+        raise ObservationsError(
+            f"column {columns.time!r} holds {values.type}, no times: write ISO 8601 such as 2019-01-31 13:00"
+        )
+    reason = np.where(utc.isna(), "unreadable", "").astype(object)
+    zone = read_zone(columns.time_zone)
+    if zone is not UTC and not aware.all():
+        local = utc[~aware].tz_localize(zone, ambiguous="NaT", nonexistent="NaT").tz_convert("UTC").tz_localize(None)
+        folded = np.zeros(len(utc), dtype=bool)
+        folded[~aware] = np.asarray(local.isna()) & ~np.asarray(utc[~aware].isna())
+        reason[folded] = "folded"
+        stamps = utc.as_unit("ns").asi8.copy()
+        stamps[~aware] = local.as_unit("ns").asi8
+        utc = pd.DatetimeIndex(stamps.view("M8[ns]"))
+    return _Stamps(written, utc, reason)
+
+
+def _parse_text(text: pd.Series, aware: NDArray[np.bool_]) -> pd.DatetimeIndex:
+    out = np.full(len(text), np.datetime64("NaT"), dtype="M8[us]")
+    for mask, utc in ((aware, True), (~aware, False)):
+        if mask.any():
+            parsed = pd.DatetimeIndex(pd.to_datetime(text[mask], format="ISO8601", errors="coerce", utc=utc))
+            out[mask] = (parsed.tz_localize(None) if utc else parsed).to_numpy(dtype="M8[us]")
+    return pd.DatetimeIndex(out)
+
+
+def _whole_hours(stamps: _Stamps, columns: ColumnsConfig) -> NDArray[np.int64]:
+    """Return the hour of each distinct stamp and write into ``stamps.reason`` why one has none."""
+    years = stamps.utc.year.to_numpy()
+    readable = stamps.reason == ""
+    stamps.reason[readable & ((years < FIRST_YEAR) | (years > LAST_YEAR))] = "year"
+    readable = stamps.reason == ""
+    seconds = np.where(readable, stamps.utc.to_numpy(dtype="M8[ms]").astype(np.int64), 0) / 1000.0
+    hours = np.round(seconds / 3600.0).astype(np.int64)
+    stamps.reason[readable & (np.abs(seconds - hours * 3600.0) > ROUNDING_SECONDS)] = "off_hour"
+    hours += columns.stamp == "start"
+    return np.where(stamps.reason == "", hours, NO_HOUR)
+
+
+def _count_lost(stamps: _Stamps, reasons: NDArray[np.object_], columns: ColumnsConfig, report: QualityReport) -> None:
+    rows = max(len(reasons), 1)
+    rules = {
+        "unreadable": "is no ISO 8601 time: write 2019-01-31 13:00 or 2019-01-31T13:00:00Z",
+        "year": f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct the column or columns.time",
+        "off_hour": (
+            f"is not on a full hour of UTC (clock {columns.time_zone}): average to full hours of UTC before reading"
+        ),
+    }
+    for reason, rule in rules.items():
+        lost = int(np.count_nonzero(reasons == reason))
+        if lost > STRAY_SHARE * rows:
+            first = stamps.written[int(np.argmax(stamps.reason == reason))]
+            raise ObservationsError(f"{report.source}: {lost} of {rows} stamps: {str(first)!r} {rule}")
+        report.count("rows_off_hour" if reason == "off_hour" else "rows_without_time", lost)
+    report.count("rows_in_clock_change", int(np.count_nonzero(reasons == "folded")))
+    report.count("rows_without_time", int(np.count_nonzero(reasons == "none")))

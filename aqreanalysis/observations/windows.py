@@ -1,0 +1,51 @@
+"""Model windows: a slice of the timeline anchored to absolute hours, NaN outside what was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.dataset import Observations
+
+
+def window(
+    observations: Observations, inputs: Sequence[str], first_hour: int, hours: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the usable readings of some hours, and their stamps.
+
+    Parameters
+    ----------
+    observations : Observations
+        Where the readings come from.
+    inputs : sequence of str
+        Pollutant keys; one that the observations lack is NaN throughout.
+    first_hour : int
+        Stamp of the first hour, in hours since 1970-01-01 00:00 UTC.
+    hours : int
+        How many hours.
+
+    Returns
+    -------
+    values : ndarray
+        float32 (hours, station, input), in the units of `SPECIES`; NaN where missing, flagged, or outside the span of
+        the observations. A copy, free to change.
+    stamps : ndarray
+        int64 (hours,), hours since 1970-01-01 00:00 UTC.
+
+    Raises
+    ------
+    ObservationsError
+        If `hours` is not positive.
+    """
+    if hours < 1:
+        raise ObservationsError(f"a window of {hours} hours: it needs at least one")
+    everything = observations.stacked(inputs)
+    begin = int(first_hour) - observations.first_hour
+    out = np.full((hours, *everything.shape[1:]), np.nan, dtype=np.float32)
+    lo, hi = max(begin, 0), min(begin + hours, len(everything))
+    if lo < hi:
+        out[lo - begin : hi - begin] = everything[lo:hi]
+    return out, np.arange(first_hour, first_hour + hours, dtype=np.int64)
