@@ -1,0 +1,144 @@
+"""The two families of predictive distribution that the baselines answer with, and what any distribution must offer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import scoringrules
+from scipy.special import log_ndtr, ndtr, ndtri
+
+Floats = npt.NDArray[np.floating[Any]]
+
+_SMALLEST_SCALE = 1e-6
+
+
+class Distribution(Protocol):
+    """What is asked of a predictive distribution: the model's `Predictive` and those below offer it."""
+
+    @property
+    def best(self) -> Any:
+        """Best estimate, shape (T, point)."""
+
+    @property
+    def standard_error(self) -> Any:
+        """Standard deviation of the distribution, shape (T, point)."""
+
+    def interval(self, coverage: float) -> tuple[Any, Any]:
+        """Lower and upper bound of the central interval, each of shape (T, point)."""
+
+    def crps(self, observed: Any) -> Any:
+        """Continuous ranked probability score against `observed`, shape (T, point)."""
+
+    def cdf(self, observed: Any) -> Any:
+        """Probability of a value at most `observed`, shape (T, point)."""
+
+
+@dataclass(frozen=True)
+class CensoredNormal:
+    """A normal distribution whose part below zero sits at zero, for concentrations.
+
+    Attributes
+    ----------
+    location, scale : ndarray, shape (T, point)
+        Mean and standard deviation before censoring, in units of the concentration.
+    """
+
+    location: Floats
+    scale: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", np.maximum(self.scale, _SMALLEST_SCALE))
+
+    @property
+    def best(self) -> Floats:
+        """Median, shape (T, point)."""
+        return np.maximum(self.location, 0.0)
+
+    @property
+    def standard_error(self) -> Floats:
+        """Standard deviation after censoring, shape (T, point)."""
+        z = self.location / self.scale
+        density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+        # Moments of max(X, 0), X normal: E = m Phi + s phi, E2 = (m^2 + s^2) Phi + m s phi, with Phi, phi at m/s.
+        mean = self.location * ndtr(z) + self.scale * density
+        square = (self.location**2 + self.scale**2) * ndtr(z) + self.location * self.scale * density
+        return np.sqrt(np.maximum(square - mean**2, 0.0))
+
+    def interval(self, coverage: float) -> tuple[Floats, Floats]:
+        """Return the bounds of the central interval, each of shape (T, point)."""
+        reach = ndtri(0.5 + coverage / 2) * self.scale
+        return np.maximum(self.location - reach, 0.0), np.maximum(self.location + reach, 0.0)
+
+    def crps(self, observed: Floats) -> Floats:
+        """Return the continuous ranked probability score, shape (T, point), in units of the concentration."""
+        # Where all mass sits at zero the closed form divides zero by zero; seven scales below leave 1e-12 above.
+        location = np.maximum(self.location, -7.0 * self.scale)
+        return np.asarray(scoringrules.crps_cnormal(observed, location=location, scale=self.scale, lower=0.0))
+
+    def cdf(self, observed: Floats) -> Floats:
+        """Return the probability of a value at most `observed`, shape (T, point)."""
+        return np.asarray(ndtr((observed - self.location) / self.scale))
+
+
+@dataclass(frozen=True)
+class ShiftedLogNormal:
+    """The distribution of ``exp(N(location, scale)) - shift``, whose part below zero sits at zero.
+
+    Attributes
+    ----------
+    location, scale : ndarray, shape (T, point)
+        Mean and standard deviation of ``log(concentration + shift)``.
+    shift : float
+        Offset that keeps readings of zero finite in the logarithm, in units of the concentration.
+    """
+
+    location: Floats
+    scale: Floats
+    shift: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", np.maximum(self.scale, _SMALLEST_SCALE))
+
+    @property
+    def best(self) -> Floats:
+        """Median, shape (T, point): the estimate with the least expected absolute error."""
+        return np.maximum(np.exp(self.location) - self.shift, 0.0)
+
+    @property
+    def standard_error(self) -> Floats:
+        """Standard deviation of the log-normal, shape (T, point)."""
+        # Evaluated as one exponent, so that a wide scale far from the network cannot overflow by halves.
+        spread = np.sqrt(-np.expm1(-(self.scale**2)))
+        return np.exp(self.location + self.scale**2) * spread
+
+    def interval(self, coverage: float) -> tuple[Floats, Floats]:
+        """Return the bounds of the central interval, each of shape (T, point)."""
+        reach = ndtri(0.5 + coverage / 2) * self.scale
+        lower, upper = (np.exp(self.location + sign * reach) - self.shift for sign in (-1.0, 1.0))
+        return np.maximum(lower, 0.0), np.maximum(upper, 0.0)
+
+    def crps(self, observed: Floats) -> Floats:
+        """Return the continuous ranked probability score, shape (T, point), in units of the concentration."""
+        score = np.asarray(scoringrules.crps_lognormal(observed + self.shift, self.location, self.scale))
+        return score - self._below_zero()
+
+    def cdf(self, observed: Floats) -> Floats:
+        """Return the probability of a value at most `observed`, shape (T, point)."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(ndtr((np.log(observed + self.shift) - self.location) / self.scale))
+
+    def _below_zero(self) -> Floats:
+        """Return the integral of the squared distribution function over values below zero, by Gauss-Legendre.
+
+        The closed form of the log-normal's CRPS counts it; once that part sits at zero it is no error any more.
+        """
+        if self.shift <= 0:
+            return np.zeros_like(self.location)
+        nodes, weights = np.polynomial.legendre.leggauss(8)
+        total = np.zeros_like(self.location)
+        for node, weight in zip(0.5 * (nodes + 1) * self.shift, 0.5 * weights * self.shift, strict=True):
+            total = total + weight * np.exp(2 * log_ndtr((np.log(node) - self.location) / self.scale))
+        return total
