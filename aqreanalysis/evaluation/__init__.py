@@ -1,1 +1,48 @@
-"""Skill at stations that the model never saw: splits, baselines, scores, the report."""
+"""Skill at stations that the model never saw: splits, baselines, scores, the report.
+
+Names are imported from their modules when first used: training draws its split without loading the plotting library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aqreanalysis.evaluation.comparison import compare, format_comparison, score_against_truth
+    from aqreanalysis.evaluation.metrics import format_table, table_rows
+    from aqreanalysis.evaluation.pictures import picture_field, picture_truth
+    from aqreanalysis.evaluation.protocols import PROTOCOLS, EvaluationOptions
+    from aqreanalysis.evaluation.run import evaluate
+    from aqreanalysis.evaluation.splits import Split, draw_split
+
+_HOMES = {
+    "comparison": ("compare", "format_comparison", "score_against_truth"),
+    "metrics": ("format_table", "table_rows"),
+    "pictures": ("picture_field", "picture_truth"),
+    "protocols": ("PROTOCOLS", "EvaluationOptions"),
+    "run": ("evaluate",),
+    "splits": ("Split", "draw_split"),
+}
+
+__all__ = [
+    "PROTOCOLS",
+    "EvaluationOptions",
+    "Split",
+    "compare",
+    "draw_split",
+    "evaluate",
+    "format_comparison",
+    "format_table",
+    "picture_field",
+    "picture_truth",
+    "score_against_truth",
+    "table_rows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"aqreanalysis.evaluation.{module}"), name)
+    raise AttributeError(f"module 'aqreanalysis.evaluation' has no attribute {name!r}")

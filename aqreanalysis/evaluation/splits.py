@@ -21,6 +21,7 @@ from aqreanalysis.configs import SplitConfig
 from aqreanalysis.errors import ModelError, ObservationsError, nearest_hint
 
 if TYPE_CHECKING:
+    from aqreanalysis.model.bundle import Bundle
     from aqreanalysis.observations import Observations
 
 TRAINING = "training"
@@ -115,6 +116,23 @@ class Split:
             unseen_from=np.datetime64(unseen_from, "h"),
             cluster_km=float(cluster_km),
         )
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> Split:
+        """Return the split that a model was trained with, from its table of stations and its provenance.
+
+        Raises
+        ------
+        ModelError
+            If the bundle does not say from when on hours are unseen.
+        """
+        unseen_from = bundle.provenance.get("unseen_from")
+        if unseen_from is None:
+            raise ModelError(
+                "the model's provenance.json has no unseen_from: it cannot be told what training saw; retrain"
+            )
+        km = bundle.provenance.get("cluster_km", bundle.config.split.cluster_km)
+        return cls.from_frame(bundle.stations, str(unseen_from).removesuffix("Z"), float(km))
 
 
 def draw_split(observations: Observations, config: SplitConfig) -> Split:

@@ -1,0 +1,277 @@
+"""A finished cube scored: at the stations of any file, or against the truth of a synthetic region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.errors import CubeError
+from aqreanalysis.evaluation.metrics import aligned, plain
+from aqreanalysis.evaluation.scores import Sample, distance_classes, score
+from aqreanalysis.observations import Observations, hours_since_epoch
+from aqreanalysis.species import SPECIES, Species
+
+#: Hours read from a cube at once: a year of a region does not fit into memory, a week does.
+_SLAB_HOURS = 168
+_SCORES = ("n", "mae", "rmse", "r2", "bias", "coverage", "width")
+
+
+def compare(cube: str | Path | xr.Dataset, observations: Observations) -> dict[str, Any]:
+    """Score a cube at stations: each reading beside the estimate of the cell and hour that contain it.
+
+    Returns ``species`` (by pollutant: n, mae, rmse, r2, bias, coverage, width, stations and the counts of readings that
+    had no estimate), ``stations`` (inside, outside the grid), ``hours`` (common, first, last), and
+    ``coverage_probability``.
+
+    Parameters
+    ----------
+    cube : str, Path or Dataset
+        A ``.nc`` file, a ``.zarr`` store, or an opened cube.
+    observations : Observations
+        Readings; best of stations that the cube was not made from.
+
+    Raises
+    ------
+    CubeError
+        If the cube cannot be read, is not hourly, or shares no pollutant, hour or place with the observations.
+    """
+    with _opened(cube) as dataset:
+        return _compare(dataset, observations)
+
+
+def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
+    species = _common(cube, observations)
+    row, column = (_cell_of(cube, name, getattr(observations, name)) for name in ("lat", "lon"))
+    inside = (row >= 0) & (column >= 0)
+    if not inside.any():
+        lat, lon = cube["lat"].values, cube["lon"].values
+        raise CubeError(
+            f"none of the {len(inside)} stations stands in the cube, which spans {lat.min():g}..{lat.max():g} N, "
+            f"{lon.min():g}..{lon.max():g} E: give observations of that region"
+        )
+    cube_hours = _hours(cube)
+    common, in_cube, in_readings = np.intersect1d(cube_hours, observations.hours, return_indices=True)
+    if common.size == 0:
+        times = pd.DatetimeIndex(cube["time"].values)
+        raise CubeError(
+            f"the cube runs from {times[0]} to {times[-1]} and the observations from {observations.times[0]} to "
+            f"{observations.times[-1]}: no hour is common"
+        )
+    result: dict[str, Any] = {
+        "stations": {"inside": int(inside.sum()), "outside_grid": int((~inside).sum())},
+        "hours": {
+            "common": int(common.size),
+            "of_cube": int(cube_hours.size),
+            "first": f"{np.datetime64(int(common[0]), 'h').astype('datetime64[m]')}Z",
+            "last": f"{np.datetime64(int(common[-1]), 'h').astype('datetime64[m]')}Z",
+        },
+        "coverage_probability": {},
+        "species": {},
+    }
+    for one in species:
+        layers = _layers(cube, one)
+        readings = observations.values(one.key)
+        observed = readings[in_readings][:, inside]
+        found = {
+            name: _at_stations(cube[layer], in_cube, row[inside], column[inside]) for name, layer in layers.items()
+        }
+        empty = np.full(observed.shape, np.nan, np.float32)
+        lower, upper = found.get("lower", empty), found.get("upper", empty)
+        scores = score(Sample(found["best"], empty, lower, upper, empty, empty, observed))
+        known = np.isfinite(observed)
+        result["species"][one.key] = {
+            **{k: scores[k] for k in _SCORES},
+            "units": one.units,
+            "stations": int((known & np.isfinite(found["best"])).any(axis=0).sum()),
+            "readings": int(np.isfinite(readings).sum()),
+            "readings_outside_grid": int(np.isfinite(readings[in_readings][:, ~inside]).sum()),
+            "readings_outside_timeline": int(np.isfinite(readings).sum() - np.isfinite(readings[in_readings]).sum()),
+            "readings_without_estimate": int((known & ~np.isfinite(found["best"])).sum()),
+        }
+        if "lower" in layers:
+            result["coverage_probability"][one.key] = _probability(cube[layers["lower"]])
+    if not any(s["n"] for s in result["species"].values()):
+        raise CubeError("no reading of the common hours and places has an estimate in the cube: nothing to compare")
+    return dict(plain(result))
+
+
+def format_comparison(result: Mapping[str, Any]) -> str:
+    """Return what `compare` found as a plain table, with what lay outside below it."""
+    header = ["pollutant", "n", "stations", "MAE", "RMSE", "R2", "bias", "coverage", "width"]
+    keys = ("mae", "rmse", "r2", "bias", "coverage", "width")
+    rows = [
+        [
+            f"{SPECIES[key].title} ({s['units']})",
+            str(s["n"]),
+            str(s["stations"]),
+            *("-" if s[k] is None else f"{s[k]:.3f}" for k in keys),
+        ]
+        for key, s in result["species"].items()
+    ]
+    stations, hours = result["stations"], result["hours"]
+    lines = aligned(header, rows, left=1)
+    lines.append(f"{hours['common']} common hours, {hours['first']} to {hours['last']}")
+    lines.append(f"{stations['inside']} stations in the grid, {stations['outside_grid']} outside it")
+    for key, s in result["species"].items():
+        lines.append(
+            f"{key}: of {s['readings']} readings {s['readings_outside_timeline']} lie outside the cube's hours, "
+            f"{s['readings_outside_grid']} outside its grid, {s['readings_without_estimate']} where it has no estimate"
+        )
+    return "\n".join(lines)
+
+
+def score_against_truth(cube: str | Path | xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
+    """Score a cube at every cell and hour against a truth that is known everywhere (a nature run).
+
+    Returns, by pollutant, the scores over all cells and by class of distance to the nearest station (from the cube's
+    own ``nearest_station_distance``).
+
+    Parameters
+    ----------
+    cube : str, Path or Dataset
+        The cube.
+    truth : Dataset
+        One variable a pollutant under its key, dimensions (time, lat, lon), on a grid that holds the cube's cells.
+
+    Raises
+    ------
+    CubeError
+        If pollutants, hours or cells do not match.
+    """
+    with _opened(cube) as dataset:
+        keys = [s for s in SPECIES.values() if s.layer in dataset.data_vars and s.key in truth.data_vars]
+        if not keys:
+            raise CubeError("cube and truth share no pollutant")
+        aligned_truth = _on_grid_of(truth, dataset)
+        if "nearest_station_distance" not in dataset.variables:
+            raise CubeError("the cube has no nearest_station_distance: write it with aqreanalysis produce")
+        labels, names = distance_classes(np.asarray(dataset["nearest_station_distance"].values, np.float64))
+        result = {}
+        for one in keys:
+            sample = _slabs_against(dataset, aligned_truth, one)
+            classes = {n: sample.where(labels == i) for i, n in enumerate(names)}
+            result[one.key] = {
+                "units": one.units,
+                "overall": {k: score(sample)[k] for k in _SCORES},
+                "by_distance": {
+                    n: {k: v for k, v in score(s).items() if k in _SCORES} for n, s in classes.items() if s.known.any()
+                },
+            }
+        return dict(plain(result))
+
+
+def _slabs_against(cube: xr.Dataset, truth: xr.Dataset, species: Species) -> Sample:
+    layers = _layers(cube, species)
+    arrays = {name: np.asarray(cube[layer].values, np.float32) for name, layer in layers.items()}
+    observed = np.asarray(truth[species.key].transpose("time", "lat", "lon").values, np.float32)
+    empty = np.broadcast_to(np.float32(np.nan), observed.shape)
+    return Sample(arrays["best"], empty, arrays.get("lower", empty), arrays.get("upper", empty), empty, empty, observed)
+
+
+def _on_grid_of(truth: xr.Dataset, cube: xr.Dataset) -> xr.Dataset:
+    step = float(np.diff(cube["lat"].values).mean()) if cube.sizes["lat"] > 1 else 0.1
+    try:
+        return truth.sel(time=cube["time"].values).sel(
+            lat=cube["lat"].values, lon=cube["lon"].values, method="nearest", tolerance=0.01 * abs(step)
+        )
+    except KeyError as error:
+        raise CubeError(f"the truth lacks an hour or a cell of the cube: {' '.join(str(error).split())}") from None
+
+
+class _opened:
+    """Context of an opened cube: a path is opened and closed, a Dataset is passed through and left open."""
+
+    def __init__(self, cube: str | Path | xr.Dataset) -> None:
+        self._given = cube
+        self._own: xr.Dataset | None = None
+
+    def __enter__(self) -> xr.Dataset:
+        if isinstance(self._given, xr.Dataset):
+            return self._given
+        path = Path(self._given)
+        if not path.exists():
+            raise CubeError(f"no cube {path}; check the path")
+        try:
+            self._own = xr.open_dataset(path, engine="zarr" if path.is_dir() else "netcdf4")
+        except Exception as error:  # each backend has its own ways to fail on a file that is not one
+            raise CubeError(f"{path} cannot be read as a cube: {' '.join(str(error).split())}") from None
+        return self._own
+
+    def __exit__(self, *_: object) -> None:
+        if self._own is not None:
+            self._own.close()
+
+
+def _common(cube: xr.Dataset, observations: Observations) -> list[Species]:
+    missing = [d for d in ("time", "lat", "lon") if d not in cube.coords]
+    if missing:
+        raise CubeError(f"the cube has no coordinate {missing[0]!r}: it is none of this program")
+    held = [s for s in SPECIES.values() if s.layer in cube.data_vars]
+    common = [s for s in held if s.key in observations.species]
+    if not common:
+        raise CubeError(
+            f"the cube holds {', '.join(s.key for s in held) or 'no pollutant'} and the observations "
+            f"{', '.join(observations.species)}: none is common"
+        )
+    for one in common:
+        units = cube[one.layer].attrs.get("units")
+        if units != one.units:
+            raise CubeError(f"{one.layer} is in {units!r}, expected {one.units!r}: convert the cube first")
+    return common
+
+
+def _layers(cube: xr.Dataset, species: Species) -> dict[str, str]:
+    names = {"best": species.layer, "lower": f"{species.layer}_lower", "upper": f"{species.layer}_upper"}
+    return {k: v for k, v in names.items() if v in cube.data_vars}
+
+
+def _probability(lower: xr.DataArray) -> float | None:
+    value = lower.attrs.get("coverage_probability")
+    return None if value is None else float(value)
+
+
+def _hours(cube: xr.Dataset) -> npt.NDArray[np.int64]:
+    times = pd.DatetimeIndex(cube["time"].values)
+    if len(times) > 1 and times[1] - times[0] != pd.Timedelta(hours=1):
+        raise CubeError(f"the cube's step is {times[1] - times[0]}, hourly readings need an hourly cube")
+    return hours_since_epoch(times)
+
+
+def _cell_of(cube: xr.Dataset, name: str, places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return the index of the cell that contains each place along `name`, shape (station,); -1 outside the grid."""
+    centres = np.asarray(cube[name].values, np.float64)
+    bounds = f"{name}_bnds"
+    if bounds in cube.variables:
+        edges = np.sort(np.asarray(cube[bounds].values, np.float64), axis=1)
+    else:
+        half = (np.abs(np.diff(centres)).mean() if centres.size > 1 else 0.1) / 2
+        edges = np.column_stack([centres - half, centres + half])
+    nearest = np.abs(centres[:, None] - places[None, :]).argmin(axis=0)
+    inside = (places >= edges[nearest, 0]) & (places <= edges[nearest, 1])
+    return np.where(inside, nearest, -1).astype(np.int64)
+
+
+def _slabs(count: int) -> Iterator[slice]:
+    for start in range(0, count, _SLAB_HOURS):
+        yield slice(start, min(start + _SLAB_HOURS, count))
+
+
+def _at_stations(
+    layer: xr.DataArray,
+    hours: npt.NDArray[np.intp],
+    row: npt.NDArray[np.int64],
+    column: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float32]:
+    """Return the layer at the stations' cells, shape (hour, station), read slab by slab."""
+    where = {"lat": xr.DataArray(row, dims="station"), "lon": xr.DataArray(column, dims="station")}
+    parts = [
+        layer.isel(time=hours[slab]).load().isel(where).transpose("time", "station").values
+        for slab in _slabs(len(hours))
+    ]
+    return np.concatenate(parts).astype(np.float32)
