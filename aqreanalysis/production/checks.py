@@ -1,0 +1,82 @@
+"""What is refused before a run: pollutants that do not meet, a grid that no station is near."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from aqreanalysis.errors import ConfigError, ModelError, OutputError
+from aqreanalysis.grids import Grid
+from aqreanalysis.observations import Observations
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.species import get_species, in_order
+
+EARTH_RADIUS_KM = 6371.0088
+# Cells looked at together: most grids have a cell near a station in the first of them.
+_CELLS = 250_000
+
+
+def choose_species(predictor: Any, observations: Observations, options: ProduceOptions) -> tuple[str, ...]:
+    """Return the pollutants to estimate, in the order of `SPECIES`.
+
+    Raises
+    ------
+    ModelError
+        If the model does not estimate a wanted one, or the observations lack it.
+    ConfigError
+        If a threshold is given for a pollutant that is not estimated.
+    """
+    able, known = tuple(predictor.species), tuple(observations.species)
+    wanted = in_order(able if options.species is None else options.species)
+    if not wanted:
+        raise ModelError(f"no pollutant is wanted; the model estimates {', '.join(able)}")
+    for key in wanted:
+        if key not in able:
+            raise ModelError(f"the model does not estimate {key}; it estimates {', '.join(able)}")
+    if not set(wanted) & set(known):
+        raise ModelError(
+            f"no common pollutant: {', '.join(wanted)} wanted of the model, {', '.join(known)} in the observations; "
+            "take another model or other observations"
+        )
+    lacking = [key for key in wanted if key not in known]
+    if lacking:
+        rest = ", ".join(key for key in wanted if key in known)
+        raise ModelError(
+            f"the observations have no {', '.join(lacking)}, which the model estimates; ask for species {rest} only"
+        )
+    for key in options.thresholds:
+        if get_species(key).key not in wanted:
+            raise ConfigError(f"a threshold is given for {key}, which is not estimated here ({', '.join(wanted)})")
+    return wanted
+
+
+def check_grid_reach(grid: Grid, observations: Observations, limit_km: float) -> None:
+    """Refuse a grid that lies far from every station.
+
+    Raises
+    ------
+    OutputError
+        If no wanted cell is within `limit_km` of a station.
+    """
+    tree = cKDTree(_unit(np.asarray(observations.lat), np.asarray(observations.lon)))
+    wanted = np.arange(grid.size) if grid.mask is None else np.flatnonzero(grid.mask)
+    best = np.inf
+    for begin in range(0, wanted.size, _CELLS):
+        rows, columns = np.divmod(wanted[begin : begin + _CELLS], grid.shape[1])
+        chord, _ = tree.query(_unit(grid.lat[rows], grid.lon[columns]))
+        best = min(best, 2 * EARTH_RADIUS_KM * float(np.arcsin(min(1.0, chord.min() / 2))))
+        if best <= limit_km:
+            return
+    raise OutputError(
+        f"grid {grid.name} is far from every station: the nearest of its cells is {best:.0f} km away, "
+        f"production.max_distance_km is {limit_km:g}; check that the grid and the stations are of the same region"
+    )
+
+
+def _unit(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points of the unit sphere (n, 3)."""
+    phi, theta = np.radians(lat), np.radians(lon)
+    return np.column_stack((np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)))

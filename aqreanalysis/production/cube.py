@@ -1,0 +1,88 @@
+"""Opening a cube and telling what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.errors import CubeError
+from aqreanalysis.species import SPECIES
+
+SUFFIXES = (".nc", ".zarr")
+_NOT_LAYERS = ("time_bnds", "lat_bnds", "lon_bnds", "crs")
+
+
+def open_cube(path: str | Path) -> xr.Dataset:
+    """Return the cube as an xarray Dataset, read lazily; bounds and grid mapping are coordinates.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.nc`` file or ``.zarr`` store.
+
+    Raises
+    ------
+    CubeError
+        If it is missing or cannot be read.
+    """
+    where = Path(path)
+    if not where.exists():
+        raise CubeError(f"no cube {where}; check the path")
+    engine = "zarr" if where.is_dir() else "netcdf4"
+    try:
+        dataset = xr.open_dataset(where, engine=engine)
+    except Exception as error:  # each backend has its own ways to fail on a file that is not one
+        raise CubeError(f"{where} cannot be read as a cube: {' '.join(str(error).split())}") from None
+    for variable in dataset.variables.values():
+        # An object that only GDAL reads from a Zarr store; NetCDF could not hold it if the dataset were saved again.
+        variable.attrs.pop("_CRS", None)
+    return dataset.set_coords([name for name in _NOT_LAYERS if name in dataset.data_vars])
+
+
+def describe_cube(path: str | Path) -> dict[str, Any]:
+    """Return what a cube is: title, span, grid, layers with units, provenance, size on disk.
+
+    Raises
+    ------
+    CubeError
+        If it cannot be read, or is no cube (no time, lat, lon or no pollutant).
+    """
+    where = Path(path)
+    with open_cube(where) as cube:
+        missing = [d for d in ("time", "lat", "lon") if d not in cube.coords]
+        known = [s for s in SPECIES.values() if s.layer in cube.data_vars]
+        if missing or not known:
+            lacks = f"no coordinate {missing[0]}" if missing else "no pollutant"
+            raise CubeError(f"{where} is no cube of this program: it has {lacks}; see aqreanalysis produce")
+        lat, lon, time = (cube[d].to_numpy() for d in ("lat", "lon", "time"))
+        wanted = ("title", "source", "history", "model_digest", "observations_digest", "date_created", "comment")
+        return {
+            "path": str(where),
+            "kind": "cube",
+            "format": "Zarr" if where.is_dir() else "NetCDF",
+            "species": [s.key for s in known],
+            "hours": int(time.size),
+            "first": str(time[0].astype("datetime64[m]")),
+            "last": str(time[-1].astype("datetime64[m]")),
+            "shape": [int(time.size), int(lat.size), int(lon.size)],
+            "west": float(lon[0]),
+            "south": float(lat[0]),
+            "east": float(lon[-1]),
+            "north": float(lat[-1]),
+            "step": [round(float(np.diff(a).mean()), 10) if a.size > 1 else None for a in (lat, lon)],
+            "layers": {
+                str(name): {"long_name": v.attrs.get("long_name", ""), "units": v.attrs.get("units", "")}
+                for name, v in cube.data_vars.items()
+            },
+            "bytes": _bytes_on_disk(where),
+            **{key: cube.attrs[key] for key in wanted if key in cube.attrs},
+        }
+
+
+def _bytes_on_disk(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

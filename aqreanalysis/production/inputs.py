@@ -1,0 +1,110 @@
+"""The readings that a run uses, laid out once for all workers: a file they map instead of a message they get."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations import Observations, window
+from aqreanalysis.production.plan import HOURS_A_DAY, Plan
+
+# Hours read at a time: bounds the memory of a long timeline.
+SLAB_HOURS = 30 * HOURS_A_DAY
+
+
+@dataclass(frozen=True)
+class Span:
+    """Hours that a run reads: its days with the model's history before and lookahead after them."""
+
+    first_hour: int
+    hours: int
+
+
+@dataclass
+class StagedWindow:
+    """Readings of any hours out of a staged file, NaN outside of it; picklable, opened where it is used.
+
+    Attributes
+    ----------
+    path : str
+        A .npy file, float32 (hours, station, input).
+    first_hour : int
+        Stamp of its first row.
+    """
+
+    path: str
+    first_hour: int
+
+    def __call__(self, first_hour: int, hours: int) -> NDArray[np.float32]:
+        """Return the readings from `first_hour` on, float32 (hours, station, input)."""
+        values = np.load(self.path, mmap_mode="r")
+        start = first_hour - self.first_hour
+        if start < 0 or start + hours > len(values):
+            raise ValueError(f"hours {first_hour}..{first_hour + hours} are not in {self.path}")
+        return np.array(values[start : start + hours])
+
+
+def span_of(plan: Plan, predictor: Any) -> Span:
+    """Return the hours that the sweep of `plan` will ask for."""
+    first_day, end_day = plan.days((0, plan.hours))
+    hours = predictor.history_hours + (end_day - first_day) * HOURS_A_DAY + predictor.lookahead_hours
+    return Span(first_day * HOURS_A_DAY + 1 - predictor.history_hours, hours)
+
+
+def digest_readings(observations: Observations, inputs: tuple[str, ...], span: Span) -> str:
+    """Return the sha256 of what a run reads: station names and places, and the readings of the span."""
+    digest = hashlib.sha256()
+    digest.update("\n".join(observations.stations).encode())
+    for part in (observations.lat, observations.lon):
+        digest.update(np.asarray(part, dtype="<f8").tobytes())
+    digest.update(f"{inputs} {span.first_hour} {span.hours}".encode())
+    for begin, count in _slabs(span):
+        values = window(observations, inputs, begin, count)[0]
+        digest.update(np.ascontiguousarray(values, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def stage_readings(observations: Observations, inputs: tuple[str, ...], span: Span, path: Path) -> StagedWindow:
+    """Write the readings of the span to `path` and return the window on them; a finished file is kept."""
+    if not path.exists():
+        temporary = path.with_suffix(".partial")
+        shape = (span.hours, len(observations.stations), len(inputs))
+        file = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        for begin, count in _slabs(span):
+            start = begin - span.first_hour
+            file[start : start + count] = window(observations, inputs, begin, count)[0]
+        file.flush()
+        del file
+        temporary.replace(path)
+    return StagedWindow(str(path), span.first_hour)
+
+
+def observed_hours(observations: Observations, keys: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """Return pollutant -> first and last stamp (hours since 1970) at which any station has a usable reading.
+
+    Raises
+    ------
+    ObservationsError
+        If none of `keys` has a reading at all.
+    """
+    found = {}
+    stamps = observations.times.to_numpy().astype("datetime64[h]").astype(np.int64)
+    for key in keys:
+        if key in observations.species:
+            heard = np.flatnonzero(np.isfinite(observations.values(key)).any(axis=1))
+            if heard.size:
+                found[key] = (int(stamps[heard[0]]), int(stamps[heard[-1]]))
+    if not found:
+        raise ObservationsError(f"the observations hold no usable reading of {', '.join(keys)}")
+    return found
+
+
+def _slabs(span: Span) -> list[tuple[int, int]]:
+    end = span.first_hour + span.hours
+    return [(begin, min(SLAB_HOURS, end - begin)) for begin in range(span.first_hour, end, SLAB_HOURS)]

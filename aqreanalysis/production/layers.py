@@ -1,0 +1,198 @@
+"""The layers of a cube: names, types and CF attributes. The one place where they are written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from aqreanalysis.species import Species
+
+CUBE_DIMS = ("time", "lat", "lon")
+MAP_DIMS = ("lat", "lon")
+# NetCDF's fill for floats; in Zarr it is NaN, because Zarr 3 keeps any other as an attribute that clients do not read.
+FILL = -9999.0
+DISTANCE = "nearest_station_distance"
+
+# Conditions that can hold together, so they are bits (flag_masks) and not classes; 0 is an estimate without reserve.
+FLAGS = {
+    "forecast_hour": 1,
+    "hour_without_observation": 2,
+    "extrapolated_beyond_network": 4,
+    "few_neighbours": 8,
+    "masked": 16,
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One variable of the cube.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variable.
+    dtype : str
+        NumPy type.
+    fill : float, int or None
+        Missing value in NetCDF; None where nothing can be missing.
+    attrs : dict
+        CF attributes, without fill, grid mapping and coordinates.
+    dims : tuple of str
+        ``CUBE_DIMS`` or ``MAP_DIMS``.
+    """
+
+    name: str
+    dtype: str
+    fill: float | int | None
+    attrs: dict[str, Any] = field(default_factory=dict)
+    dims: tuple[str, ...] = CUBE_DIMS
+
+
+@dataclass(frozen=True)
+class LayerNames:
+    """Names of the layers of one pollutant."""
+
+    best: str
+    standard_error: str
+    lower: str
+    upper: str
+    flag: str
+    used: str
+    exceedance: tuple[str, ...]
+
+
+def layer_names(species: Species, several: bool, thresholds: Sequence[float] = ()) -> LayerNames:
+    """Return the names of the layers of `species`.
+
+    Parameters
+    ----------
+    species : Species
+        The pollutant.
+    several : bool
+        Whether the cube holds more than one: then flag and count carry its name, since stations that miss one
+        pollutant measure another.
+    thresholds : sequence of float
+        Concentrations in the species' units for which an exceedance probability is wanted.
+    """
+    layer = species.layer
+    own = f"{layer}_" if several else ""
+    return LayerNames(
+        layer,
+        f"{layer}_standard_error",
+        f"{layer}_lower",
+        f"{layer}_upper",
+        f"{own}quality_flag",
+        f"{own}observations_used",
+        tuple(f"{layer}_exceedance_{_plain(t)}" for t in thresholds),
+    )
+
+
+def species_layers(species: Species, several: bool, coverage: float, thresholds: Sequence[float] = ()) -> list[Layer]:
+    """Return the layers of one pollutant, the best estimate first."""
+    names = layer_names(species, several, thresholds)
+    ancillary = [names.standard_error, names.lower, names.upper, names.flag, names.used, *names.exceedance, DISTANCE]
+    best = {
+        "standard_name": species.standard_name,
+        "long_name": f"{species.title} mass concentration",
+        "units": species.units,
+        "cell_methods": "time: mean",
+        "ancillary_variables": " ".join(ancillary),
+        "coverage_content_type": "modelResult",
+    }
+    error = {
+        "standard_name": f"{species.standard_name} standard_error",
+        "long_name": f"standard error of {species.title}",
+        "units": species.units,
+        "coverage_content_type": "qualityInformation",
+    }
+    layers = [
+        Layer(names.best, "float32", FILL, best),
+        Layer(names.standard_error, "float32", FILL, error),
+        Layer(names.lower, "float32", FILL, interval_attrs(species, coverage, "lower")),
+        Layer(names.upper, "float32", FILL, interval_attrs(species, coverage, "upper")),
+    ]
+    layers += [
+        Layer(name, "float32", FILL, _exceedance_attrs(species, threshold))
+        for name, threshold in zip(names.exceedance, thresholds, strict=True)
+    ]
+    of = f" of {species.title}" if several else ""
+    return [*layers, _flag_layer(names.flag, of), _used_layer(names.used, of)]
+
+
+def interval_attrs(species: Species, coverage: float, bound: str) -> dict[str, Any]:
+    """Return the attributes of one bound of the coverage interval.
+
+    CF has neither a cell method for quantiles nor an agreed way to mark intervals (cf-conventions pull request 661 is
+    open), so everything that may have to change when it has is here.
+    """
+    return {
+        "standard_name": species.standard_name,
+        "long_name": f"{bound} bound of the {100 * coverage:g} % coverage interval of {species.title}",
+        "units": species.units,
+        "coverage_probability": float(coverage),
+        "coverage_content_type": "qualityInformation",
+    }
+
+
+def distance_layer() -> Layer:
+    """Return the layer of the distance to the nearest station; CF has no standard name for it, and none is invented."""
+    attrs = {
+        "long_name": "great-circle distance to the nearest station",
+        "units": "km",
+        "coverage_content_type": "auxiliaryInformation",
+    }
+    return Layer(DISTANCE, "float32", FILL, attrs, MAP_DIMS)
+
+
+def cube_layers(
+    species: Sequence[Species], coverage: float, thresholds: Mapping[str, Sequence[float]] | None = None
+) -> tuple[Layer, ...]:
+    """Return all layers of a cube, in the order in which they are written."""
+    several = len(species) > 1
+    layers: list[Layer] = []
+    for one in species:
+        layers += species_layers(one, several, coverage, (thresholds or {}).get(one.key, ()))
+    return (*layers, distance_layer())
+
+
+def value_bytes(layers: Iterable[Layer]) -> int:
+    """Return the bytes a cell and hour of the layers that change with time."""
+    return sum(np.dtype(layer.dtype).itemsize for layer in layers if layer.dims == CUBE_DIMS)
+
+
+def _plain(threshold: float) -> str:
+    return f"{threshold:g}".replace(".", "p")
+
+
+def _exceedance_attrs(species: Species, threshold: float) -> dict[str, Any]:
+    return {
+        "long_name": f"probability that {species.title} is above {threshold:g} {species.units}",
+        "units": "1",
+        "threshold": float(threshold),
+        "threshold_units": species.units,
+        "coverage_content_type": "modelResult",
+    }
+
+
+def _flag_layer(name: str, of: str) -> Layer:
+    attrs = {
+        "standard_name": "quality_flag",
+        "long_name": f"quality flag{of}",
+        "flag_masks": np.array(list(FLAGS.values()), dtype=np.int8),
+        "flag_meanings": " ".join(FLAGS),
+        "coverage_content_type": "qualityInformation",
+    }
+    return Layer(name, "int8", None, attrs)
+
+
+def _used_layer(name: str, of: str) -> Layer:
+    attrs = {
+        "standard_name": "number_of_observations",
+        "long_name": f"number of neighbouring stations{of} observed at the hour and used",
+        "units": "1",
+        "coverage_content_type": "qualityInformation",
+    }
+    return Layer(name, "int16", -1, attrs)

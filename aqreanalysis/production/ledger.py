@@ -1,0 +1,155 @@
+"""What is done, on disk: a lock against a second process, the fingerprint of the run, a line a finished block."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any, TextIO
+
+from aqreanalysis.errors import OutputError
+
+Fingerprint = dict[str, Any]
+
+
+class Lock:
+    """The right to write an output, held until `release` or the end of the process.
+
+    The kernel drops the lock of a process that dies, so a killed run never blocks the next one.
+
+    Raises
+    ------
+    OutputError
+        If another process holds it.
+    """
+
+    def __init__(self, folder: Path, out: Path) -> None:
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / "lock"
+            try:
+                self._file = path.open("a+", encoding="utf-8")
+            except FileNotFoundError:  # the holder finished and removed the folder in between
+                continue
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.seek(0)
+                holder = self._file.read().strip() or "another process"
+                self._file.close()
+                raise OutputError(f"{out} is being written by {holder}; wait for it or choose another --out") from None
+            if _same_file(self._file, path):
+                break
+            self._file.close()
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Give the right back; again does nothing."""
+        self._file.close()
+
+
+def _same_file(file: TextIO, path: Path) -> bool:
+    """Tell whether `path` is still the file that was opened and not removed by the process that held it before."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+class Ledger:
+    """The finished blocks of a run, in a file of JSON lines; the first line tells which run.
+
+    A line is added after the block's chunks are on the disk, and synced. A last line cut by a crash is dropped.
+
+    Attributes
+    ----------
+    header : dict or None
+        ``fingerprint`` and what else the run noted at its beginning; None before `begin`.
+    done : set of int
+        Numbers of finished blocks.
+    ready : bool
+        The output is whole and only its final rename may be missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header: dict[str, Any] | None = None
+        self.done: set[int] = set()
+        self.ready = False
+        self._file: TextIO | None = None
+        if path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        good = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    break
+                if not line.endswith(b"\n") or not isinstance(entry, dict):
+                    break
+                if self.header is None:
+                    self.header = entry
+                elif isinstance(entry.get("block"), int):
+                    self.done.add(entry["block"])
+                elif entry.get("ready") is True:
+                    self.ready = True
+                good += len(line)
+        if good < self.path.stat().st_size:
+            os.truncate(self.path, good)
+
+    def begin(self, header: dict[str, Any]) -> None:
+        """Start a new ledger with `header`, dropping an old one."""
+        self.drop()
+        self.header = header
+        self._append(header)
+
+    def drop(self) -> None:
+        """Forget the run."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+        self.done.clear()
+        self.header, self.ready = None, False
+
+    def record(self, number: int) -> None:
+        """Note that block `number` is on the disk."""
+        self._append({"block": number})
+        self.done.add(number)
+
+    def note_ready(self) -> None:
+        """Note that the output is whole."""
+        self._append({"ready": True})
+        self.ready = True
+
+    def close(self) -> None:
+        """Close the file; again does nothing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        if self._file is None:
+            self._file = self.path.open("a", encoding="utf-8")
+        self._file.write(json.dumps(entry) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def differences(ours: Fingerprint, theirs: Fingerprint) -> list[str]:
+    """Return ``key: theirs there, ours here`` for each entry in which two fingerprints differ."""
+    return [
+        f"{key} is {_short(theirs.get(key))} there and {_short(ours.get(key))} here"
+        for key in dict.fromkeys([*ours, *theirs])
+        if ours.get(key) != theirs.get(key)
+    ]
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:16] if len(text) == 64 and text.isalnum() else text

@@ -1,0 +1,72 @@
+"""What `produce` can be told beyond its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aqreanalysis.configs import ColumnsConfig, MetadataConfig, ProductionConfig
+from aqreanalysis.errors import ConfigError
+from aqreanalysis.species import get_species
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class ProduceOptions:
+    """Options of `produce`, checked where they are built.
+
+    Attributes
+    ----------
+    production : ProductionConfig or None
+        Blocks and flags; None takes those of the model's config.
+    metadata : MetadataConfig or None
+        Discovery attributes; None takes those of the model's config.
+    columns : ColumnsConfig or None
+        How to read the observations, where they are given as a path.
+    species : sequence of str or None
+        Pollutants wanted; None takes all that the model estimates.
+    thresholds : mapping
+        Pollutant -> concentrations (in its units) for which the probability of exceedance is wanted.
+    workers : int or None
+        Worker processes on this machine; None computes in threads of this process.
+    scheduler : str or None
+        Address of a running Dask scheduler, ``tcp://host:8786``; excludes `workers`.
+    threads : int or None
+        Threads where no processes are asked for; None takes the processors of this machine.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``, for a model given as a path.
+    zarr_format : int
+        2 or 3.
+    overwrite : bool
+        Replace an output that exists, or drop an unfinished run of another kind.
+    progress : callable or None
+        ``progress(done, total, note)``.
+    """
+
+    production: ProductionConfig | None = None
+    metadata: MetadataConfig | None = None
+    columns: ColumnsConfig | None = None
+    species: Sequence[str] | None = None
+    thresholds: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    workers: int | None = None
+    scheduler: str | None = None
+    threads: int | None = None
+    device: str = "auto"
+    zarr_format: int = 2
+    overwrite: bool = False
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.scheduler is not None:
+            raise ConfigError(f"workers {self.workers} and scheduler {self.scheduler} exclude each other; give one")
+        for name, count in (("workers", self.workers), ("threads", self.threads)):
+            if count is not None and count < 1:
+                raise ConfigError(f"{name} = {count}: give at least 1")
+        if self.zarr_format not in (2, 3):
+            raise ConfigError(f"zarr_format = {self.zarr_format}: give 2 or 3")
+        for key, values in self.thresholds.items():
+            get_species(key)
+            for value in values:
+                if not value > 0:
+                    raise ConfigError(f"threshold of {key} = {value}: give a concentration above 0")

@@ -1,0 +1,227 @@
+"""Everything that is known before the first byte: inputs read and checked, the plan, the layers, the fingerprint."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aqreanalysis.configs import MetadataConfig, ProductionConfig
+from aqreanalysis.errors import ConfigError
+from aqreanalysis.grids import Grid, load_grid
+from aqreanalysis.observations import Observations, read_observations
+from aqreanalysis.production.checks import check_grid_reach, choose_species
+from aqreanalysis.production.inputs import Span, digest_readings, observed_hours, span_of
+from aqreanalysis.production.layers import Layer, cube_layers, value_bytes
+from aqreanalysis.production.ledger import Fingerprint
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.plan import Moment, Plan, check_timeline, hours_between, layout, make_plan
+from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
+from aqreanalysis.production.template import Provenance, Template, render_template
+from aqreanalysis.species import SPECIES, get_species
+
+_LIBRARIES = ("torch", "numpy")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that has passed its checks.
+
+    Attributes
+    ----------
+    plan, grid, species, layers
+        What is made.
+    predictor, observations, span
+        What from; `span` is the hours that are read.
+    production, metadata
+        The config in force.
+    thresholds : dict
+        Species key -> thresholds of exceedance.
+    last_observed : dict
+        Species key -> last stamp with a reading.
+    fingerprint : dict
+        What decides the bytes of the cube.
+    model_path : Path or None
+        The bundle, where the model was given as one.
+    """
+
+    plan: Plan
+    grid: Grid
+    species: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    predictor: Any
+    observations: Observations
+    span: Span
+    production: ProductionConfig
+    metadata: MetadataConfig
+    thresholds: dict[str, tuple[float, ...]]
+    last_observed: dict[str, int]
+    fingerprint: Fingerprint
+    model_path: Path | None
+
+    @property
+    def coverage(self) -> float:
+        """Probability of the interval."""
+        return float(self.predictor.config.uncertainty.coverage)
+
+    def template(self, created: str) -> Template:
+        """Return the template of the cube of a run begun at `created`."""
+        provenance = Provenance(
+            model=self.predictor.digest,
+            observations=self.fingerprint["observations"],
+            stations=len(self.observations.stations),
+            created=created,
+            version=package_version(),
+            libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
+            synthetic=synthetic_label(self.observations, self.predictor),
+        )
+        species = [SPECIES[key] for key in self.species]
+        return render_template(self.plan, self.grid, self.layers, species, self.metadata, provenance)
+
+    def sweep_inputs(self, window: Window) -> SweepInputs:
+        """Return the inputs of the sweep, reading through `window`."""
+        return SweepInputs(
+            predictor=self.predictor,
+            window=window,
+            station_lat=self.observations.lat,
+            station_lon=self.observations.lon,
+            lat=self.grid.lat,
+            lon=self.grid.lon,
+            mask=self.grid.mask,
+            plan=self.plan,
+            species=self.species,
+            coverage=self.coverage,
+            thresholds=self.thresholds,
+            reserves=Reserves(self.production.extrapolation_km, self.production.few_neighbours),
+            last_observed=self.last_observed,
+        )
+
+
+def prepare(
+    model: Any,
+    observations: Observations | str | Path,
+    grid: Grid | str | Path,
+    timeline: tuple[Moment, Moment],
+    options: ProduceOptions,
+) -> Prepared:
+    """Return the run, read and checked; nothing is written.
+
+    Parameters
+    ----------
+    model, observations, grid, options
+        As of `produce`.
+    timeline : tuple
+        Start and end.
+
+    Raises
+    ------
+    AqreanalysisError
+        One of its children: see the readers of the inputs and the checks.
+    """
+    hours = hours_between(*timeline)
+    grid = load_grid(grid)
+    predictor = _load_model(model, options.device)
+    if not isinstance(observations, Observations):
+        observations = read_observations(observations, options.columns or predictor.config.columns)
+    production = options.production or predictor.config.production
+    metadata = options.metadata or predictor.config.metadata
+    species = choose_species(predictor, observations, options)
+    thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
+    coverage = float(predictor.config.uncertainty.coverage)
+    layers = cube_layers([SPECIES[key] for key in species], coverage, thresholds)
+    plan = make_plan(hours, grid.shape, production, value_bytes(layers))
+    observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
+    span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
+    check_timeline(plan, span_seen, predictor.lookahead_hours)
+    check_grid_reach(grid, observations, production.max_distance_km)
+    span = span_of(plan, predictor)
+    # A species without a single reading has only forecast hours.
+    last = {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}
+    fingerprint: Fingerprint = {
+        "model": predictor.digest,
+        "observations": digest_readings(observations, tuple(predictor.inputs), span),
+        "last readings": {key: last[key] for key in species},
+        "grid": grid.digest(),
+        "timeline and blocks": layout(plan),
+        "species": list(species),
+        "coverage": coverage,
+        "thresholds": {key: list(values) for key, values in thresholds.items()},
+        "production config": production.model_dump(),
+        "metadata": {**metadata.model_dump(exclude_none=True), "grid": grid.name},
+        "device": device_kind(predictor),
+        "software": {"aqreanalysis": package_version(), "numerics": NUMERICS}
+        | {name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+    path = Path(model) if isinstance(model, str | Path) else None
+    return Prepared(
+        plan,
+        grid,
+        species,
+        layers,
+        predictor,
+        observations,
+        span,
+        production,
+        metadata,
+        thresholds,
+        last,
+        fingerprint,
+        path,
+    )
+
+
+def _load_model(model: Any, device: str) -> Any:
+    if isinstance(model, str | Path):
+        from aqreanalysis.model.predictor import load_predictor
+
+        return load_predictor(model, device)
+    return model
+
+
+def package_version() -> str:
+    """Return the version of this package."""
+    return importlib.metadata.version("aqreanalysis")
+
+
+def device_kind(predictor: Any) -> str:
+    """Return ``cpu`` or ``cuda``: their last digits differ, so one run keeps to one of them."""
+    return str(getattr(predictor, "device", "cpu")).partition(":")[0]
+
+
+def synthetic_label(observations: Observations, predictor: Any) -> str:
+    """Return what to say of a synthetic origin of the readings or of the model's training, or an empty string."""
+    parts = []
+    label = observations.dataset.attrs.get("synthetic", "")
+    if label:
+        parts.append(f"The observations are synthetic: {label}.")
+    trained = getattr(predictor, "synthetic", "")
+    if trained:
+        parts.append(f"The model was trained on synthetic observations: {trained}.")
+    return " ".join(parts)
+
+
+def now_text() -> str:
+    """Return the present moment as ``2026-01-31T12:00:00Z``; SOURCE_DATE_EPOCH, the usual variable, overrides it.
+
+    Raises
+    ------
+    ConfigError
+        If SOURCE_DATE_EPOCH is no number of seconds.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is not None and not text.isdigit():
+        raise ConfigError(f"SOURCE_DATE_EPOCH = {text!r}: give seconds since 1970, or unset it")
+    seconds = time.time() if text is None else int(text)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a fingerprint as it reads back from the ledger, so that the two compare equal."""
+    result: dict[str, Any] = json.loads(json.dumps(value))
+    return result

@@ -1,0 +1,148 @@
+"""The Zarr store of a cube: created from the template, filled by region writes of whole chunks."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numcodecs  # type: ignore[import-untyped]
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from aqreanalysis.production.layers import CUBE_DIMS, Layer
+from aqreanalysis.production.plan import Block
+from aqreanalysis.production.template import GRID_MAPPING, Template
+
+CRS_URL = "http://www.opengis.net/def/crs/EPSG/0/4326"
+
+
+def create_store(path: Path, template: Template, level: int, zarr_format: int = 2) -> None:
+    """Create the store with its coordinates and empty layers.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store; what is there is replaced.
+    template : Template
+        Coordinates, layers, attributes.
+    level : int
+        Compression level 0..9 of zstd (in Blosc, with byte shuffle).
+    zarr_format : int
+        2 (read by every client) or 3.
+    """
+    group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)  # type: ignore[arg-type]
+    group.attrs.update(template.attrs)
+    for name, coordinate in template.coordinates.items():
+        _create(group, name, coordinate.values.shape, coordinate.values.dtype, coordinate.values.shape, (None, level))
+        array: Any = group[name]
+        _describe(array, coordinate.dims, coordinate.attrs)
+        array[...] = coordinate.values
+    for layer in template.layers:
+        fill = np.nan if layer.dtype.startswith("float") else layer.fill
+        _create(group, layer.name, template.shape(layer), np.dtype(layer.dtype), template.chunks(layer), (fill, level))
+        _describe(group[layer.name], layer.dims, {**layer.attrs, **_crs_attribute(template)}, fill)
+    zarr.consolidate_metadata(group.store)
+
+
+def write_block(path: Path, block: Block, layers: Mapping[str, NDArray[Any]]) -> int:
+    """Write the layers of one block, whole chunks, and return the raw bytes written.
+
+    Each chunk is a file of its own that appears under its name only when it is complete, so blocks may be written at
+    the same time by threads and processes, and again after a crash.
+    """
+    arrays = _arrays(str(path))
+    written = 0
+    # Chunks that hold nothing but the fill are written too: a missing file then always means a missing block.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        for name, values in layers.items():
+            array = arrays(name)
+            array[block.region[len(block.region) - array.ndim :]] = values
+            written += values.nbytes
+    return written
+
+
+def read_region(path: Path, layer: Layer, block: Block) -> NDArray[Any]:
+    """Return the values of one layer in one block, missing floats as NaN."""
+    region = block.region if layer.dims == CUBE_DIMS else block.region[1:]
+    return np.asarray(_arrays(str(path))(layer.name)[region])
+
+
+def discard_partial_files(path: Path) -> int:
+    """Delete what a killed writer left beside the chunks, and return how many files that were."""
+    left = list(path.glob("*/*.partial")) + list(path.glob("*.partial"))
+    for file in left:
+        file.unlink()
+    return len(left)
+
+
+def quiet_codecs() -> None:
+    """Make compression independent of the thread it runs in.
+
+    Blosc joins the pieces of a chunk in the order in which its own threads finish: the bytes of two equal runs would
+    differ. Blocks are compressed in parallel instead.
+    """
+    numcodecs.blosc.use_threads = False
+
+
+@lru_cache(maxsize=4)
+def _arrays(path: str) -> Any:
+    """Return a look-up of the arrays of a store; opening one reads its metadata, so each is opened once a process."""
+    quiet_codecs()
+    group = zarr.open_group(path, mode="r+")
+
+    @cache
+    def look_up(name: str) -> Any:
+        return group[name]
+
+    return look_up
+
+
+def forget() -> None:
+    """Forget open arrays: a store is about to be replaced or moved."""
+    _arrays.cache_clear()
+
+
+def _create(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    chunks: tuple[int, ...],
+    fill_and_level: tuple[float | int | None, int],
+) -> None:
+    fill, level = fill_and_level
+    options: dict[str, Any] = {"compressors": None}
+    if shape:
+        options["compressors"] = (
+            numcodecs.Blosc(cname="zstd", clevel=level, shuffle=numcodecs.Blosc.SHUFFLE)
+            if group.metadata.zarr_format == 2
+            else BloscCodec(cname="zstd", clevel=level, shuffle="shuffle", typesize=dtype.itemsize)
+        )
+        options["chunks"] = chunks
+    # Zarr 3 wants a fill of every array; xarray does not read it there, so 0 hides no value.
+    if fill is None and group.metadata.zarr_format == 3:
+        fill = 0
+    group.create_array(name, shape=shape, dtype=dtype, fill_value=fill, **options)
+
+
+def _describe(array: Any, dims: tuple[str, ...], attrs: Mapping[str, Any], fill: float | int | None = None) -> None:
+    plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in attrs.items()}
+    if array.metadata.zarr_format == 2:
+        plain["_ARRAY_DIMENSIONS"] = list(dims)
+    elif fill is not None:
+        # The form in which xarray looks for a missing value in Zarr 3.
+        plain["_FillValue"] = (
+            base64.standard_b64encode(struct.pack("<d", fill)).decode() if isinstance(fill, float) else fill
+        )
+    array.attrs.update(plain)
+
+
+def _crs_attribute(template: Template) -> dict[str, Any]:
+    """Return the attribute in which GDAL before 3.8 looks for the coordinate system of a Zarr array."""
+    return {"_CRS": {"url": CRS_URL, "wkt": template.coordinates[GRID_MAPPING].attrs["crs_wkt"]}}

@@ -1,0 +1,244 @@
+"""The sweep: station states once a time block, geometry once a tile, layers a block. No file is read or written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.production.layers import DISTANCE, FLAGS, LayerNames, layer_names
+from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
+from aqreanalysis.species import SPECIES
+
+# Changes whenever the numbers of a cube change for the same model, observations and grid; part of the fingerprint.
+NUMERICS = "1"
+
+Layers = dict[str, NDArray[Any]]
+Window = Callable[[int, int], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Reserves:
+    """When an estimate is flagged."""
+
+    extrapolation_km: float
+    few_neighbours: int
+
+
+@dataclass(frozen=True)
+class SweepInputs:
+    """Everything that the numbers of a cube depend on.
+
+    Attributes
+    ----------
+    predictor : Predictor
+        The model: ``encode``, ``geometry``, ``predict`` (see docs/architecture.md).
+    window : callable
+        ``window(first_hour, hours)`` -> readings float32 (hours, station, input), NaN where missing.
+    station_lat, station_lon : float64 (station,)
+        Degrees.
+    lat, lon : float64
+        Axes of the grid.
+    mask : bool (lat, lon) or None
+        True where a value is wanted.
+    plan : Plan
+        Hours and blocks.
+    species : tuple of str
+        Keys of what is estimated.
+    coverage : float
+        Probability of the interval.
+    thresholds : dict
+        Species key -> thresholds of exceedance.
+    reserves : Reserves
+        When an estimate is flagged.
+    last_observed : dict
+        Species key -> last stamp with a reading; hours after it are forecast hours.
+    """
+
+    predictor: Any
+    window: Window
+    station_lat: NDArray[np.float64]
+    station_lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+    lon: NDArray[np.float64]
+    mask: NDArray[np.bool_] | None
+    plan: Plan
+    species: tuple[str, ...]
+    coverage: float
+    thresholds: dict[str, tuple[float, ...]]
+    reserves: Reserves
+    last_observed: dict[str, int]
+
+    def names(self, key: str) -> LayerNames:
+        """Return the names of the layers of one species."""
+        return layer_names(SPECIES[key], len(self.species) > 1, self.thresholds.get(key, ()))
+
+
+@dataclass(frozen=True)
+class BlockStates:
+    """What the tiles of one time block share.
+
+    Attributes
+    ----------
+    states : StationStates
+        Of the model, for whole UTC days.
+    steps : tuple of int
+        Range of the hours of those days that belong to the block.
+    hour_flags : dict
+        Species key -> int8 (hour,): bits that hold for every cell.
+    """
+
+    states: Any
+    steps: tuple[int, int]
+    hour_flags: dict[str, NDArray[np.int8]]
+
+
+@dataclass
+class GeometryCache:
+    """Geometry of tiles, kept over time blocks while it fits.
+
+    What is in stays in: tiles come round in the same order for every time block, and there a cache that drops the
+    oldest would drop each one just before it is asked for again.
+    """
+
+    limit_bytes: int = 512_000_000
+    _kept: dict[Any, Any] = field(default_factory=dict)
+    _bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return the geometry of `key`, made by `make` if it is not kept."""
+        with self._lock:
+            if key in self._kept:
+                return self._kept[key]
+        geometry = make()
+        size = _nbytes(geometry)
+        with self._lock:
+            if key not in self._kept and self._bytes + size <= self.limit_bytes:
+                self._kept[key] = geometry
+                self._bytes += size
+        return geometry
+
+
+def encode_time_block(inputs: SweepInputs, time: tuple[int, int]) -> BlockStates:
+    """Return the station states of the days that the steps `time` touch, and the flags of its hours."""
+    predictor, plan = inputs.predictor, inputs.plan
+    first_day, end_day = plan.days(time)
+    day_stamp = first_day * HOURS_A_DAY + 1
+    begin = day_stamp - predictor.history_hours
+    count = predictor.history_hours + (end_day - first_day) * HOURS_A_DAY + predictor.lookahead_hours
+    values = inputs.window(begin, count)
+    hours = np.arange(begin, begin + count, dtype=np.int64)
+    states = predictor.encode(values, hours, inputs.station_lat, inputs.station_lon)
+    start = plan.first_hour + time[0] - day_stamp
+    steps = (start, start + time[1] - time[0])
+    own = slice(predictor.history_hours + steps[0], predictor.history_hours + steps[1])
+    flags = {key: _hour_flags(inputs, key, values[own], hours[own]) for key in inputs.species}
+    return BlockStates(states, steps, flags)
+
+
+def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: GeometryCache) -> Layers:
+    """Return the layers of one block: name -> array (hour, row, column), and the distance map in the first time block.
+
+    Cells outside the mask are NaN (counts -1) and flagged.
+    """
+    rows, columns = slice(*block.rows), slice(*block.columns)
+    shape = (block.rows[1] - block.rows[0], block.columns[1] - block.columns[0])
+    wanted = np.ones(shape, dtype=bool) if inputs.mask is None else inputs.mask[rows, columns]
+    layers = _empty_layers(inputs, (block.time[1] - block.time[0], *shape))
+    if block.time[0] == 0:
+        layers[DISTANCE] = np.full(shape, np.nan, dtype=np.float32)
+    if not wanted.any():
+        return layers
+    lat = np.broadcast_to(inputs.lat[rows, None], shape)[wanted]
+    lon = np.broadcast_to(inputs.lon[None, columns], shape)[wanted]
+    geometry = cache.get(
+        block.tile, lambda: inputs.predictor.geometry(inputs.station_lat, inputs.station_lon, lat, lon)
+    )
+    nearest = np.asarray(geometry.nearest_km, dtype=np.float32)
+    if DISTANCE in layers:
+        layers[DISTANCE][wanted] = nearest
+    predictives = inputs.predictor.predict(states.states, geometry)
+    for key in inputs.species:
+        flags = states.hour_flags[key]
+        _fill_species(inputs, key, predictives[key], layers, (wanted, nearest, slice(*states.steps), flags))
+    return layers
+
+
+def sweep(
+    inputs: SweepInputs, blocks: Iterable[Block], cache: GeometryCache | None = None
+) -> Iterator[tuple[Block, Layers]]:
+    """Yield each block with its layers; blocks of one time block in a row share their station states."""
+    cache = cache or GeometryCache()
+    time, states = None, None
+    for block in blocks:
+        if states is None or block.time != time:
+            time, states = block.time, encode_time_block(inputs, block.time)
+        yield block, sweep_block(inputs, states, block, cache)
+
+
+def _empty_layers(inputs: SweepInputs, shape: tuple[int, int, int]) -> Layers:
+    layers: Layers = {}
+    for key in inputs.species:
+        names = inputs.names(key)
+        for name in (names.best, names.standard_error, names.lower, names.upper, *names.exceedance):
+            layers[name] = np.full(shape, np.nan, dtype=np.float32)
+        layers[names.flag] = np.full(shape, FLAGS["masked"], dtype=np.int8)
+        layers[names.used] = np.full(shape, -1, dtype=np.int16)
+    return layers
+
+
+def _fill_species(
+    inputs: SweepInputs,
+    key: str,
+    predictive: Any,
+    layers: Layers,
+    where: tuple[NDArray[np.bool_], NDArray[np.float32], slice, NDArray[np.int8]],
+) -> None:
+    """Write the layers of one species at the wanted cells; `where` is the mask, distances, steps and hour flags."""
+    wanted, nearest, steps, hour_flags = where
+    names = inputs.names(key)
+    lower, upper = predictive.interval(inputs.coverage)
+    layers[names.best][:, wanted] = predictive.best[steps]
+    layers[names.standard_error][:, wanted] = predictive.standard_error[steps]
+    layers[names.lower][:, wanted] = lower[steps]
+    layers[names.upper][:, wanted] = upper[steps]
+    for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
+        layers[name][:, wanted] = predictive.exceedance(threshold)[steps]
+    used = predictive.observations_used[steps]
+    layers[names.used][:, wanted] = used
+    flags = np.where(used < inputs.reserves.few_neighbours, np.int8(FLAGS["few_neighbours"]), np.int8(0))
+    flags |= hour_flags[:, None]
+    flags |= np.where(nearest > inputs.reserves.extrapolation_km, np.int8(FLAGS["extrapolated_beyond_network"]), 0)[
+        None, :
+    ].astype(np.int8)
+    layers[names.flag][:, wanted] = flags
+
+
+def _hour_flags(
+    inputs: SweepInputs, key: str, values: NDArray[np.float32], hours: NDArray[np.int64]
+) -> NDArray[np.int8]:
+    """Return the bits that an hour gives to every cell: it lies after the last reading, or no station has one."""
+    names = tuple(inputs.predictor.inputs)
+    # A pollutant that is estimated but not read has no readings of its own: then any input counts.
+    own = values[:, :, names.index(key)] if key in names else values.reshape(len(values), -1)
+    forecast = hours > inputs.last_observed[key]
+    silent = ~np.isfinite(own).any(axis=1) & ~forecast
+    flags = np.where(forecast, FLAGS["forecast_hour"], 0) | np.where(silent, FLAGS["hour_without_observation"], 0)
+    return flags.astype(np.int8)
+
+
+def _nbytes(thing: Any) -> int:
+    """Return the bytes of the arrays and tensors that a geometry holds."""
+    size = getattr(thing, "nbytes", None)
+    if isinstance(size, int):
+        return size
+    if isinstance(thing, dict):
+        return sum(_nbytes(v) for v in thing.values())
+    if isinstance(thing, list | tuple):
+        return sum(_nbytes(v) for v in thing)
+    return sum(_nbytes(v) for v in vars(thing).values()) if hasattr(thing, "__dict__") else 0

@@ -1,0 +1,260 @@
+"""All metadata of a cube, rendered once: coordinates, grid mapping, discovery attributes, provenance (CF, ACDD)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from aqreanalysis.configs import MetadataConfig
+from aqreanalysis.errors import ConfigError
+from aqreanalysis.grids import Grid
+from aqreanalysis.production.layers import Layer
+from aqreanalysis.production.plan import Plan, stamp_text
+from aqreanalysis.species import Species
+
+CONVENTIONS = "CF-1.11, ACDD-1.3"
+TIME_UNITS = "hours since 1970-01-01 00:00:00"
+GRID_MAPPING = "crs"
+VOCABULARY = "CF Standard Name Table v93"
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """A coordinate, its bounds or the grid mapping: dimensions, values and attributes."""
+
+    dims: tuple[str, ...]
+    values: NDArray[Any]
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Template:
+    """The cube without its numbers: what a store or a file is created from."""
+
+    plan: Plan
+    attrs: dict[str, Any]
+    coordinates: dict[str, Coordinate]
+    layers: tuple[Layer, ...]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of each dimension."""
+        return {"time": self.plan.hours, "lat": self.plan.rows, "lon": self.plan.columns, "bnds": 2}
+
+    def shape(self, layer: Layer) -> tuple[int, ...]:
+        """Return the shape of a layer."""
+        return tuple(self.sizes[d] for d in layer.dims)
+
+    def chunks(self, layer: Layer) -> tuple[int, ...]:
+        """Return the chunk of a layer: the block of the plan."""
+        return self.plan.block[len(self.plan.block) - len(layer.dims) :]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a cube comes from.
+
+    Attributes
+    ----------
+    model, observations : str
+        Digests.
+    stations : int
+        Stations read.
+    created : str
+        Moment at which the run was begun, ``2026-01-31T12:00:00Z``.
+    version : str
+        Version of this package.
+    libraries : dict
+        Versions of the libraries that make the numbers.
+    synthetic : str
+        What to say of a synthetic origin; empty for real observations.
+    extra : dict
+        Further global attributes, such as the coverage measured at hidden stations.
+    """
+
+    model: str
+    observations: str
+    stations: int
+    created: str
+    version: str
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    synthetic: str = ""
+    extra: Mapping[str, str | float] = field(default_factory=dict)
+
+
+def render_template(
+    plan: Plan,
+    grid: Grid,
+    layers: tuple[Layer, ...],
+    species: list[Species],
+    metadata: MetadataConfig,
+    provenance: Provenance,
+) -> Template:
+    """Return the template of a cube.
+
+    Parameters
+    ----------
+    plan : Plan
+        Hours and blocks.
+    grid : Grid
+        Cell centres and bounds.
+    layers : tuple of Layer
+        Of `cube_layers`.
+    species : list of Species
+        What is estimated.
+    metadata : MetadataConfig
+        Discovery attributes of the user; what is unset is left out.
+    provenance : Provenance
+        Digests, versions, moment.
+
+    Raises
+    ------
+    ConfigError
+        If an attribute is not ASCII: as NC_STRING it breaks NCO, ncdump, ncview and Fortran readers.
+    """
+    attrs = {
+        "Conventions": CONVENTIONS,
+        **_description(plan, grid, species, metadata, provenance),
+        **_origin(provenance),
+        **_extent(plan, grid),
+        **provenance.extra,
+        "standard_name_vocabulary": VOCABULARY,
+        "cdm_data_type": "Grid",
+    }
+    _check_ascii(attrs)
+    with_crs = tuple(Layer(x.name, x.dtype, x.fill, {**x.attrs, "grid_mapping": GRID_MAPPING}, x.dims) for x in layers)
+    return Template(plan, attrs, coordinates(plan, grid), with_crs)
+
+
+def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
+    """Return time, latitude, longitude, their bounds, and the grid mapping."""
+    time = plan.stamps.astype(np.float64)
+    crs, crs_attrs = np.int32(0), crs_attributes()
+    return {
+        "time": Coordinate(("time",), time, _time_attrs()),
+        "time_bnds": Coordinate(("time", "bnds"), np.stack([time - 1, time], axis=1)),
+        "lat": Coordinate(("lat",), grid.lat, _axis_attrs("latitude", "degrees_north", "Y", "lat_bnds")),
+        "lat_bnds": Coordinate(("lat", "bnds"), grid.lat_bounds),
+        "lon": Coordinate(("lon",), grid.lon, _axis_attrs("longitude", "degrees_east", "X", "lon_bnds")),
+        "lon_bnds": Coordinate(("lon", "bnds"), grid.lon_bounds),
+        GRID_MAPPING: Coordinate((), np.asarray(crs), crs_attrs),
+    }
+
+
+def crs_attributes() -> dict[str, Any]:
+    """Return the grid mapping of WGS 84; without the WKT, GDAL and R show no EPSG code."""
+    wkt = CRS.from_epsg(4326).to_wkt()
+    return {
+        "grid_mapping_name": "latitude_longitude",
+        "long_name": "coordinate reference system WGS 84",
+        "longitude_of_prime_meridian": 0.0,
+        "semi_major_axis": 6378137.0,
+        "inverse_flattening": 298.257223563,
+        "crs_wkt": wkt,
+        "spatial_ref": wkt,
+    }
+
+
+def _time_attrs() -> dict[str, Any]:
+    return {
+        "standard_name": "time",
+        "long_name": "end of the averaging hour",
+        "axis": "T",
+        "units": TIME_UNITS,
+        "calendar": "standard",
+        "units_metadata": "leap_seconds: none",
+        "bounds": "time_bnds",
+        "coverage_content_type": "coordinate",
+    }
+
+
+def _axis_attrs(name: str, units: str, axis: str, bounds: str) -> dict[str, Any]:
+    return {
+        "standard_name": name,
+        "long_name": f"{name} of the cell centre",
+        "units": units,
+        "axis": axis,
+        "bounds": bounds,
+        "coverage_content_type": "coordinate",
+    }
+
+
+def _description(
+    plan: Plan, grid: Grid, species: list[Species], metadata: MetadataConfig, provenance: Provenance
+) -> dict[str, str]:
+    names = ", ".join(s.title for s in species)
+    label = "SYNTHETIC: " if provenance.synthetic else ""
+    first, last = stamp_text(plan.first_hour - 1), stamp_text(plan.first_hour + plan.hours - 1)
+    given = {key: value for key, value in metadata.model_dump().items() if value is not None}
+    title = given.pop("title", f"Hourly {names} on the grid {grid.name}, {first} to {last} UTC")
+    summary = given.pop(
+        "summary",
+        f"Hourly mean concentration of {names} at the cell centres of a regular latitude/longitude grid, estimated "
+        f"from the readings of {provenance.stations} stations by the neural network AQ-Net, with standard error, "
+        "bounds of the coverage interval and quality flag.",
+    )
+    comment = " ".join(t for t in (provenance.synthetic, given.pop("comment", "")) if t)
+    return {
+        "title": label + title,
+        "summary": label + summary,
+        "keywords": ", ".join(["air quality", "reanalysis", "surface concentration", *(s.title for s in species)]),
+        **given,
+        **({"comment": comment} if comment else {}),
+    }
+
+
+def _origin(provenance: Provenance) -> dict[str, str]:
+    libraries = ", ".join(f"{name} {version}" for name, version in provenance.libraries.items())
+    return {
+        "source": f"AQ-Net (aqreanalysis {provenance.version}), model {provenance.model}, "
+        f"observations {provenance.observations} of {provenance.stations} stations; {libraries}",
+        "history": f"{provenance.created} aqreanalysis {provenance.version}: produced from model "
+        f"{provenance.model[:16]} and observations {provenance.observations[:16]}",
+        "model_digest": provenance.model,
+        "observations_digest": provenance.observations,
+        "date_created": provenance.created,
+        "date_modified": provenance.created,
+        "date_metadata_modified": provenance.created,
+        "product_version": provenance.version,
+        "processing_level": "gridded estimate with uncertainty from station readings",
+    }
+
+
+def _extent(plan: Plan, grid: Grid) -> dict[str, Any]:
+    south, north = float(grid.lat_bounds[0, 0]), float(grid.lat_bounds[-1, 1])
+    west, east = float(grid.lon_bounds[0, 0]), float(grid.lon_bounds[-1, 1])
+    # WKT in the axis order of EPSG:4326, latitude first.
+    ring = ((south, west), (south, east), (north, east), (north, west), (south, west))
+    step_lat, step_lon = grid.step
+    return {
+        # Of the cell centres, as the ACDD check compares them; the edges go to geospatial_bounds.
+        "geospatial_lat_min": float(grid.lat[0]),
+        "geospatial_lat_max": float(grid.lat[-1]),
+        "geospatial_lat_units": "degrees_north",
+        "geospatial_lat_resolution": f"{step_lat:g} degree",
+        "geospatial_lon_min": float(grid.lon[0]),
+        "geospatial_lon_max": float(grid.lon[-1]),
+        "geospatial_lon_units": "degrees_east",
+        "geospatial_lon_resolution": f"{step_lon:g} degree",
+        "geospatial_bounds": "POLYGON((" + ", ".join(f"{y:.10g} {x:.10g}" for y, x in ring) + "))",
+        "geospatial_bounds_crs": "EPSG:4326",
+        "time_coverage_start": stamp_text(plan.first_hour - 1) + ":00Z",
+        "time_coverage_end": stamp_text(plan.first_hour + plan.hours - 1) + ":00Z",
+        "time_coverage_duration": f"PT{plan.hours}H",
+        "time_coverage_resolution": "PT1H",
+    }
+
+
+def _check_ascii(attrs: Mapping[str, Any]) -> None:
+    for key, value in attrs.items():
+        if isinstance(value, str) and not value.isascii():
+            bad = next(c for c in value if not c.isascii())
+            raise ConfigError(
+                f"metadata.{key} = {value!r}: {bad!r} is not ASCII, and such an attribute breaks NCO, ncview and "
+                "ncdump; write it in plain letters"
+            )

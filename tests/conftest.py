@@ -1,0 +1,52 @@
+"""What several test files share: a short synthetic region on disk, and a small model trained on it by the real command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# A network small enough to learn something in seconds; every part of it is there.
+SMALL = (
+    "--species=pm25",
+    "--set=inputs=[pm25, no2]",
+    "--set=model.neighbours=8",
+    "--set=model.state_width=8",
+    "--set=model.head_width=16",
+    "--set=training.epochs=2",
+    "--set=training.steps_per_epoch=6",
+)
+
+
+def aqreanalysis(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Return a finished run of the real command line in a process of its own."""
+    # One thread: the suite may run beside others, and two torch processes would fight over the processors.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "aqreanalysis.cli", *(str(a) for a in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A walked way: records and truth of 12 days of a synthetic region, and the bundle trained on them."""
+
+    records: Path
+    truth: Path
+    model: Path
+    trained: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="session")
+def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
+    """Make a synthetic region of 40 stations and train a small model on it by ``aqreanalysis train``."""
+    from aqreanalysis.nature import nature_run
+
+    folder = tmp_path_factory.mktemp("way")
+    paths = nature_run(seed=1, days=12, stations=40, species=("pm25", "no2")).write(folder / "nature")
+    trained = aqreanalysis("train", "--observations", paths["observations"], "--out", folder / "model", *SMALL)
+    assert trained.returncode == 0, trained.stderr
+    return Way(paths["observations"], paths["truth"], folder / "model", trained)

@@ -1,0 +1,106 @@
+"""A small real case for the tests of production: a network of stations, an AQ-Net bundle, a grid; also a command.
+
+``python production_case.py MODEL OBSERVATIONS OUT [KEY=VALUE ...]`` runs `produce` on it as a user's process would.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from aqreanalysis.configs import ProductionConfig, load_config
+from aqreanalysis.grids import Grid, load_grid
+from aqreanalysis.model.aqnet import AQNet
+from aqreanalysis.model.bundle import Bundle, write_bundle
+from aqreanalysis.model.predictive import Calibration
+from aqreanalysis.model.scaling import Scaling
+from aqreanalysis.observations import Observations, from_frame
+
+FIRST, DAYS, STATIONS = "2019-01-01", 8, 30
+START, END = "2019-01-03", "2019-01-07"
+GRID = "116,39,118,40.5@0.25"
+SMALL = {"neighbours": 8, "kernels": 2, "state_width": 8, "attention_heads": 2, "channels": 2, "head_width": 8}
+TILES = ProductionConfig(tile_rows=3, tile_columns=4)
+
+
+def make_frame(seed: int = 0) -> pd.DataFrame:
+    """Return readings of a region with a daily cycle, gradients, noise and gaps, as a long table."""
+    rng = np.random.default_rng(seed)
+    times = pd.date_range(FIRST, periods=24 * DAYS, freq="h", inclusive="both") + pd.Timedelta(hours=1)
+    lat, lon = rng.uniform(39, 40.5, STATIONS), rng.uniform(116, 118, STATIONS)
+    hour = np.arange(len(times))[:, None]
+    # Lowest, and ozone highest, in the early afternoon of 117 E.
+    wave = 40 + 15 * np.sin(2 * np.pi * (hour - 12) / 24) + 20 * (lon - 117) + 12 * np.sin(hour / 17 + 2 * lat)
+    pm25 = np.maximum(wave + rng.normal(0, 4, wave.shape), 1)
+    o3 = np.maximum(110 - wave + rng.normal(0, 6, wave.shape), 1)
+    pm25[rng.random(pm25.shape) < 0.1] = np.nan
+    o3[rng.random(o3.shape) < 0.1] = np.nan
+    pm25[90] = np.nan  # an hour at which the whole network was silent
+    return pd.DataFrame(
+        {
+            "station_id": np.tile([f"s{i:02d}" for i in range(STATIONS)], len(times)),
+            "time": np.repeat(times, STATIONS),
+            "lat": np.tile(lat, len(times)),
+            "lon": np.tile(lon, len(times)),
+            "pm25": pm25.ravel().astype("float32"),
+            "o3": o3.ravel().astype("float32"),
+        }
+    )
+
+
+def make_observations(seed: int = 0) -> Observations:
+    """Return the readings of `make_frame`."""
+    return from_frame(make_frame(seed))
+
+
+def make_bundle(path: Path, species: tuple[str, ...] = ("pm25",), seed: int = 0) -> Path:
+    """Write a small AQ-Net with drawn weights: every part of it works, none has been trained."""
+    inputs = ("pm25", "o3")
+    torch.manual_seed(seed)
+    config = load_config({"species": list(species), "inputs": list(inputs), "model": SMALL})
+    network = AQNet(len(inputs), [inputs.index(s) for s in species], config.model)
+    for parameter in network.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    bundle = Bundle(
+        config,
+        [network.state_dict()],
+        {key: Scaling(offset=2.0, mean=3.6, std=0.6, typical_error=10.0) for key in inputs},
+        {key: Calibration.normal() for key in species},
+        pd.DataFrame({"station": ["s00"], "lat": [39.5], "lon": [117.0], "city": [""], "role": ["train"]}),
+    )
+    return write_bundle(bundle, path)
+
+
+def small_grid(mask: bool = False) -> Grid:
+    """Return 7 x 9 cells, with a mask that leaves out a corner and a whole tile if asked."""
+    grid = load_grid(GRID)
+    if not mask:
+        return grid
+    wanted = np.ones(grid.shape, dtype=bool)
+    wanted[:3, :4] = False
+    wanted[-1, -1] = False
+    return Grid("masked", grid.lat, grid.lon, wanted)
+
+
+if __name__ == "__main__":
+    from aqreanalysis.errors import AqreanalysisError
+    from aqreanalysis.production import ProduceOptions, produce
+
+    model, observations, out, *rest = sys.argv[1:]
+    given = dict(pair.split("=", 1) for pair in rest)
+    blocks = ProductionConfig(tile_rows=int(given.get("rows", 3)), tile_columns=int(given.get("columns", 4)))
+    options = ProduceOptions(
+        production=blocks,
+        workers=int(given["workers"]) if "workers" in given else None,
+        overwrite="overwrite" in given,
+        progress=lambda done, total, note: print(done, total, note, flush=True),
+    )
+    try:
+        produce(model, observations, given.get("grid", GRID), START, given.get("end", END), out, options)
+    except AqreanalysisError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
