@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.evaluation.protocols import MODEL, Outcome
-from aqreanalysis.evaluation.scores import DISTANCE_EDGES_KM, distance_classes, score_by
+from aqreanalysis.evaluation.scores import distance_classes, score_by
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import SPECIES, Species, get_species
 
@@ -111,21 +111,16 @@ def picture_distance(outcome: Outcome, path: Path) -> Path:
     species = SPECIES[outcome.species]
     figure = _figure(7.5, 4.5)
     axes = figure.subplots()
-    shown: list[str] = []
+    hours = np.isfinite(outcome.sample(MODEL).observed).sum(axis=0)
+    shown = [n for i, n in enumerate(names) if hours[labels == i].sum() >= _FEWEST]
     for colour, method in zip(_STYLES, outcome.estimates, strict=False):
         found = score_by(outcome.sample(method), labels[None, :], names)
-        classes = [n for n in names if n in found and found[n]["n"] >= _FEWEST]
-        shown = shown or classes
         axes.plot(
-            [names.index(n) for n in classes],
-            [found[n]["mae"] for n in classes],
-            marker="o",
-            color=colour,
-            label=outcome.titles[method],
+            range(len(shown)), [found[n]["mae"] for n in shown], marker="o", color=colour, label=outcome.titles[method]
         )
-    count = {n: int((labels == names.index(n)).sum()) for n in shown}
-    axes.set_xticks([names.index(n) for n in shown], [f"{n}\n{count[n]} stations" for n in shown], fontsize=8)
-    axes.set_xlim(-0.5, len(DISTANCE_EDGES_KM) - 1.5)
+    count = [int((labels == names.index(n)).sum()) for n in shown]
+    axes.set_xticks(range(len(shown)), [f"{n}\n{c} stations" for n, c in zip(shown, count, strict=True)], fontsize=8)
+    axes.margins(x=0.15)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("distance to the nearest visible station")
     axes.set_ylabel(f"MAE of {species.title} ({species.units})")

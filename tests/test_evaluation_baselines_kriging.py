@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.evaluation.baselines import Network, OrdinaryKriging, distances_km
+from aqreanalysis.evaluation.baselines.kriging import _krige, _leave_out, _project
+from aqreanalysis.evaluation.baselines.variogram import Variogram
+from aqreanalysis.observations import Observations
+
+pytest_plugins = ("evaluation_case",)
+
+VARIOGRAM = Variogram("two exponentials", 0.05, (0.3, 0.9), (20.0, 200.0))
+
+
+def _network(observations: Observations) -> Network:
+    groups = np.arange(len(observations.stations))
+    return Network(observations.lat, observations.lon, observations.values("pm25").astype(float), groups)
+
+
+def _places(network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x, y = _project(network, network.lat, network.lon)
+    return x, y, np.hypot(x[:, None] - x, y[:, None] - y)
+
+
+def test_projected_distances_are_those_on_the_sphere(town_network: Observations) -> None:
+    network = _network(town_network)
+    _, _, km = _places(network)
+    true = distances_km(network.lat, network.lon, network.lat, network.lon)
+    apart = true > 1
+    assert km[apart] == pytest.approx(true[apart], rel=0.005)
+
+
+def test_a_network_across_the_date_line_stays_together() -> None:
+    network = Network(np.array([0.0, 0.0]), np.array([179.5, -179.5]), np.zeros((1, 2)), np.arange(2))
+    _, _, km = _places(network)
+    assert km[0, 1] == pytest.approx(111.3, rel=0.01)
+
+
+def test_the_short_cut_of_leaving_out_equals_kriging_without_the_group(town_network: Observations) -> None:
+    network = _network(town_network)
+    x, y, km = _places(network)
+    groups = np.repeat(np.arange(9), 4)
+    hour = network.values[5:6].copy()
+    found = _leave_out(hour, km, VARIOGRAM, groups)
+    known = np.isfinite(hour[0])
+    for group in (0, 3, 8):
+        members = known & (groups == group)
+        others = known & (groups != group)
+        estimate, variance = _krige(x[others], y[others], hour[0, others], x[members], y[members], VARIOGRAM)
+        assert found.estimate[0, members] == pytest.approx(estimate, rel=1e-6)
+        assert found.variance[0, members] == pytest.approx(variance, rel=1e-6)
+
+
+def test_instruments_at_one_place_do_not_break_the_kriging() -> None:
+    network = Network(
+        np.array([35.0, 35.0, 35.0, 35.3, 35.1, 35.2]),
+        np.array([110.0, 110.0, 110.0, 110.1, 110.4, 110.2]),
+        np.array([[10.0, 12.0, 14.0, 20.0, 30.0, 22.0]] * 20),
+        np.arange(6),
+    )
+    x, y, _ = _places(network)
+    estimate, variance = _krige(x, y, network.values[0], x[:1] + 0.5, y[:1], VARIOGRAM)
+    assert 11 < estimate[0] < 14
+    assert variance[0] > 0
+
+
+@pytest.mark.parametrize("space", ["linear", "log"])
+def test_kriging_estimates_hidden_stations_better_than_the_mean(
+    town_network: Observations, space: Literal["linear", "log"]
+) -> None:
+    network = _network(town_network)
+    hidden = np.arange(0, 36, 4)
+    visible = np.setdiff1d(np.arange(36), hidden)
+    seen = Network(network.lat[visible], network.lon[visible], network.values[:60, visible], visible)
+    baseline = OrdinaryKriging(space)
+    tuned = baseline.tune(seen)
+    answer = baseline.predict(seen, network.lat[hidden], network.lon[hidden])
+    observed = network.values[:60, hidden]
+    known = np.isfinite(observed)
+    error = np.abs(answer.best - observed)[known].mean()
+    plain = np.abs(np.nanmean(seen.values, axis=1, keepdims=True) - observed)[known].mean()
+    assert error < 0.75 * plain
+    assert tuned["left_out_mae"] < plain
+    lower, upper = answer.interval(0.9)
+    assert 0.75 < ((observed >= lower) & (observed <= upper))[known].mean() <= 0.99
+    assert (lower >= 0).all() and (lower <= answer.best).all() and (answer.best <= upper).all()
+
+
+def test_an_hour_with_few_readings_is_left_unanswered(town_network: Observations) -> None:
+    network = _network(town_network)
+    values = network.values[:30].copy()
+    values[3, 2:] = np.nan
+    seen = Network(network.lat, network.lon, values, network.groups)
+    baseline = OrdinaryKriging("linear")
+    baseline.tune(seen)
+    answer = baseline.predict(seen, np.array([36.0]), np.array([111.0]))
+    assert np.isnan(answer.best[3, 0])
+    assert np.isfinite(np.delete(answer.best[:, 0], 3)).all()
+
+
+def test_one_group_alone_cannot_be_left_out(town_network: Observations) -> None:
+    network = _network(town_network)
+    alone = Network(network.lat, network.lon, network.values, np.zeros(36, int))
+    with pytest.raises(ObservationsError, match="no visible station can be left out"):
+        OrdinaryKriging("linear").tune(alone)
+
+
+def test_progress_counts_the_hours(town_network: Observations) -> None:
+    network = _network(town_network)
+    seen = Network(network.lat, network.lon, network.values[:12], network.groups)
+    baseline = OrdinaryKriging("linear")
+    baseline.tune(seen)
+    calls: list[tuple[int, int]] = []
+    baseline.predict(seen, np.array([36.0]), np.array([111.0]), lambda done, total, _: calls.append((done, total)))
+    assert calls == [(i + 1, 12) for i in range(12)]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from aqreanalysis.evaluation.distributions import CensoredNormal, ShiftedLogNormal
+
+Family = CensoredNormal | ShiftedLogNormal
+
+FAMILIES: list[Family] = [
+    CensoredNormal(np.array([[12.0]]), np.array([[3.0]])),
+    CensoredNormal(np.array([[1.0]]), np.array([[4.0]])),
+    CensoredNormal(np.array([[-2.0]]), np.array([[2.0]])),
+    ShiftedLogNormal(np.array([[2.0]]), np.array([[0.5]]), 1.0),
+    ShiftedLogNormal(np.array([[0.3]]), np.array([[0.9]]), 2.0),
+]
+
+
+def _cdf(family: Family, x: float) -> float:
+    return float(family.cdf(np.array([[x]]))[0, 0])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("observed", [0.0, 3.0, 20.0])
+def test_crps_is_the_integral_over_values_that_are_not_negative(family: Family, observed: float) -> None:
+    below = quad(lambda x: _cdf(family, x) ** 2, 0, observed, limit=200)[0]
+    above = quad(lambda x: (1 - _cdf(family, x)) ** 2, observed, observed + 400, limit=400, points=[observed + 30])[0]
+    assert family.crps(np.array([[observed]]))[0, 0] == pytest.approx(below + above, rel=2e-4, abs=2e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_interval_holds_its_probability_and_the_best_estimate(family: Family) -> None:
+    lower, upper = family.interval(0.9)
+    assert 0 <= lower[0, 0] <= family.best[0, 0] <= upper[0, 0]
+    assert _cdf(family, float(upper[0, 0])) == pytest.approx(0.95, abs=1e-9)
+    if lower[0, 0] > 0:
+        assert _cdf(family, float(lower[0, 0])) == pytest.approx(0.05, abs=1e-9)
+
+
+def test_the_standard_error_is_that_of_a_large_sample() -> None:
+    draw = np.random.default_rng(0).normal(size=400_000)
+    censored = CensoredNormal(np.array([1.0]), np.array([4.0]))
+    assert censored.standard_error[0] == pytest.approx(np.maximum(1 + 4 * draw, 0).std(), rel=0.01)
+    lognormal = ShiftedLogNormal(np.array([2.0]), np.array([0.4]), 0.5)
+    assert lognormal.standard_error[0] == pytest.approx((np.exp(2 + 0.4 * draw) - 0.5).std(), rel=0.01)
+
+
+def test_all_mass_at_zero_scores_as_a_forecast_of_zero() -> None:
+    family = CensoredNormal(np.array([[-80.0]]), np.array([[1.0]]))
+    assert family.crps(np.array([[3.0]]))[0, 0] == pytest.approx(3.0, abs=1e-6)
+    assert family.best[0, 0] == 0
+
+
+def test_what_is_not_known_stays_unknown() -> None:
+    for family in (
+        CensoredNormal(np.array([[np.nan, 3.0]]), np.array([[np.nan, 1.0]])),
+        ShiftedLogNormal(np.array([[np.nan, 1.0]]), np.array([[np.nan, 1.0]]), 0.1),
+    ):
+        for array in (family.best, family.standard_error, *family.interval(0.9), family.crps(np.array([[1.0, 1.0]]))):
+            assert np.isnan(array[0, 0]) and np.isfinite(array[0, 1])
