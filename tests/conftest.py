@@ -1,4 +1,4 @@
-"""What several test files share: a short synthetic region on disk, and a small model trained on it by the real command."""
+"""What several test files share: a short synthetic region on disk, and a small model that the real command trained."""
 
 from __future__ import annotations
 

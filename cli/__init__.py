@@ -1,0 +1,34 @@
+"""The command line: one short file a command, each of which parses, loads a config, calls the core and prints.
+
+Nothing heavy is imported here or at the top of a command's file, so that ``aqreanalysis --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import click
+
+from aqreanalysis.cli.boundary import Commands
+from aqreanalysis.cli.compare import compare
+from aqreanalysis.cli.demo import demo
+from aqreanalysis.cli.evaluate import evaluate
+from aqreanalysis.cli.grids import grids
+from aqreanalysis.cli.info import info
+from aqreanalysis.cli.produce import produce
+from aqreanalysis.cli.train import train
+
+__all__ = ["main"]
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="aqreanalysis", message="%(prog)s %(version)s")
+def main() -> None:
+    """Air-quality station records to gridded reanalysis cubes with honest error bars.
+
+    \b
+    The usual way: train, evaluate, produce, compare. 'aqreanalysis demo' walks it on a synthetic region.
+    AQREANALYSIS_TRACEBACK=1 in the environment shows the traceback of an error.
+    """
+
+
+for _command in (train, evaluate, produce, compare, grids, info, demo):
+    main.add_command(_command)

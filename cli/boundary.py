@@ -1,0 +1,111 @@
+"""Where errors become one line and an exit status: 2 for what the user can mend, 130/143 for a stop, 1 for a bug."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from aqreanalysis.errors import AqreanalysisError, Interrupted
+
+TRACEBACK_VARIABLE = "AQREANALYSIS_TRACEBACK"
+STOPPED_BY_KEYBOARD = 130
+STOPPED_BY_TERMINATION = 143
+
+# What the system refuses for a reason that the user can mend: rights, space, a folder where a file should be.
+_USERS_OSERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where Ctrl-C would be, so that both leave the same things behind."""
+
+
+class Commands(click.Group):
+    """A click group that lets no traceback out and says every error on one line of stderr."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what click's own ``main`` returns; see `error_boundary` for what it lets out."""
+        standalone = kwargs.pop("standalone_mode", True)
+        if not standalone:
+            return super().main(*args, standalone_mode=False, **kwargs)
+        with error_boundary():
+            sys.exit(super().main(*args, standalone_mode=False, **kwargs) or 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Return the command's value; SIGTERM and Ctrl-C are raised as `Interrupted` while it runs."""
+        try:
+            with _termination_raised():
+                return super().invoke(ctx)
+        except Terminated as stop:
+            raise Interrupted("terminated") from stop
+        except KeyboardInterrupt as stop:  # before click sees it, which would print an empty line
+            raise Interrupted("stopped") from stop
+
+
+@contextmanager
+def error_boundary() -> Iterator[None]:
+    """Turn any exception into one line on stderr and an exit status."""
+    try:
+        yield
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "aqreanalysis"
+        _leave(f"{one_line(error.format_message())} See '{path} --help'.", error.exit_code)
+    except click.ClickException as error:
+        _leave(one_line(error.format_message()), error.exit_code)
+    except click.Abort:
+        _leave("stopped", STOPPED_BY_KEYBOARD)
+    except AqreanalysisError as error:
+        _leave(one_line(str(error)), STOPPED_BY_TERMINATION if _was_terminated(error) else error.exit_code)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _USERS_OSERRORS:
+            _leave(one_line(f"{error.strerror}: {error.filename}" if error.filename else str(error)), 2)
+        _leave(
+            f"unexpected {type(error).__name__}: {one_line(str(error))} "
+            f"(a fault of this program: please report it with the traceback that {TRACEBACK_VARIABLE}=1 shows)",
+            1,
+        )
+
+
+def _was_terminated(error: BaseException | None) -> bool:
+    """Say whether SIGTERM stands at the beginning of `error`, however the core has worded it since."""
+    while error is not None:
+        if isinstance(error, Terminated):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def one_line(text: str) -> str:
+    """Return `text` with its line breaks and runs of blanks made single blanks."""
+    return " ".join(text.split())
+
+
+def _leave(message: str, status: int) -> None:
+    if os.environ.get(TRACEBACK_VARIABLE, "0") not in {"", "0"}:
+        traceback.print_exc()
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(status)
+
+
+@contextmanager
+def _termination_raised() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, where Python takes no signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,160 @@
+"""``aqreanalysis produce``: a model swept over a grid and a timeline -> a CF cube."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import click
+
+from aqreanalysis.cli import options
+from aqreanalysis.errors import ConfigError
+
+
+@click.command(short_help="A model swept over a grid and a timeline: a CF cube.")
+@options.model_option
+@options.observations_option
+@click.option(
+    "--grid",
+    "grid_spec",
+    required=True,
+    help="Named grid, YAML, CDO griddes file, NetCDF with lat/lon, or W,S,E,N@step.",
+)
+@click.option("--start", required=True, type=options.UtcTime(), help="Where the timeline begins (UTC).")
+@click.option("--end", required=True, type=options.UtcTime(), help="Where it ends; its last hour is stamped so.")
+@click.option("--out", required=True, type=click.Path(), help="Cube to write: a name that ends in .nc or .zarr.")
+@options.species_option("Pollutants to produce.  [default: all that the model estimates]")
+@click.option(
+    "--exceedance",
+    multiple=True,
+    metavar="NAME=LIMIT",
+    help="Add the probability of exceeding a concentration, for example pm25=75. Repeatable.",
+)
+@options.config_options("the one in the model bundle")
+@options.device_option
+@click.option("--workers", type=click.IntRange(min=1), help="Processes to start here.  [default: threads]")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler of a running cluster.")
+@click.option("--zarr-format", type=click.Choice(["2", "3"]), default="2", show_default=True, help="Of a .zarr store.")
+@click.option("--dry-run", is_flag=True, help="Print the plan (blocks, bytes, memory), write nothing.")
+@options.overwrite_option
+@options.json_option
+def produce(
+    model_path: str,
+    observations_path: str,
+    grid_spec: str,
+    start: datetime,
+    end: datetime,
+    out: str,
+    species: tuple[str, ...],
+    exceedance: tuple[str, ...],
+    config_source: str | None,
+    overrides: tuple[str, ...],
+    device: str,
+    workers: int | None,
+    scheduler: str | None,
+    zarr_format: str,
+    dry_run: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Produce an hourly cube on a grid, with its standard error and the bounds of its coverage interval.
+
+    The hours between --start and --end are produced, each stamped at its end: 2019-01-07 to 2019-01-14 is 168 hours,
+    the first stamped 01:00 on the 7th. A run that was stopped goes on when the same command is given again.
+
+    \b
+    aqreanalysis produce --model outputs/models/north --observations obs.parquet --grid north-china-0.1
+        --start 2019-01-01 --end 2019-01-08 --out outputs/january.nc
+    """
+    from aqreanalysis.cli.printing import print_json
+    from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.grids import load_grid
+    from aqreanalysis.production import ProduceOptions, describe_cube
+    from aqreanalysis.production import produce as run
+
+    config = options.load_model_config(model_path, config_source, overrides)
+    told = ProduceOptions(
+        production=config.production,
+        metadata=config.metadata,
+        columns=config.columns,
+        species=species or None,
+        thresholds=read_thresholds(exceedance),
+        workers=workers,
+        scheduler=scheduler,
+        device=device,
+        zarr_format=int(zarr_format),
+        overwrite=overwrite,
+    )
+    grid = load_grid(grid_spec)
+    observations = options.load_observations(observations_path, config)
+    if dry_run:
+        _print_plan((model_path, observations, grid, (start, end), told), as_json)
+        return
+    with progress_shown("producing") as progress:
+        cube = run(model_path, observations, grid, start, end, out, replace(told, progress=progress))
+    cube.close()
+    if as_json:
+        print_json(describe_cube(out))
+        return
+    click.echo(f"cube: {out} ({cube.sizes['time']} hours, {cube.sizes['lat']} x {cube.sizes['lon']} cells)")
+
+
+def read_thresholds(pairs: Iterable[str]) -> dict[str, list[float]]:
+    """Return pollutant key -> concentrations from ``NAME=LIMIT`` texts.
+
+    Raises
+    ------
+    ConfigError
+        If a text is not of that form.
+    """
+    from aqreanalysis.species import get_species
+
+    limits: dict[str, list[float]] = {}
+    for pair in pairs:
+        name, _, limit = pair.partition("=")
+        try:
+            value = float(limit)
+        except ValueError:
+            raise ConfigError(f"--exceedance {pair!r}: write NAME=LIMIT, for example pm25=75") from None
+        limits.setdefault(get_species(name).key, []).append(value)
+    return limits
+
+
+def _print_plan(run: tuple[Any, ...], as_json: bool) -> None:
+    """Print what a run would do, after all its checks; nothing is written."""
+    from aqreanalysis.cli.printing import human_size, print_json, print_pairs
+    from aqreanalysis.production.plan import stamp_text
+    from aqreanalysis.production.prepare import prepare
+
+    prepared = prepare(*run)
+    plan = prepared.plan
+    if as_json:
+        print_json(
+            {
+                "hours": plan.hours,
+                "rows": plan.rows,
+                "columns": plan.columns,
+                "species": prepared.species,
+                "layers": [layer.name for layer in prepared.layers],
+                "blocks": plan.blocks,
+                "block": plan.block,
+                "raw_bytes": plan.raw_bytes,
+                "block_working_bytes": plan.working_bytes,
+            }
+        )
+        return
+    hours, rows, columns = plan.block
+    print_pairs(
+        [
+            (
+                "cube",
+                f"{plan.hours} hours x {plan.rows} x {plan.columns} cells, first stamp {stamp_text(plan.first_hour)}",
+            ),
+            ("layers", ", ".join(layer.name for layer in prepared.layers)),
+            ("blocks", f"{plan.blocks}, of {hours} hours x {rows} x {columns} cells each at most"),
+            ("size", f"{human_size(plan.raw_bytes)} before compression"),
+            ("memory", f"about {human_size(plan.working_bytes)} a block in hand"),
+        ]
+    )

@@ -1,0 +1,86 @@
+"""Progress: a bar on a terminal; elsewhere one line a minute and a last one, which is what a log can hold."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+Progress = Callable[[int, int, str], None]
+
+SECONDS_BETWEEN_LINES = 60.0
+
+
+@contextmanager
+def progress_shown(label: str) -> Iterator[Progress]:
+    """Yield the callable ``progress(done, total, note)`` for work called `label`; everything goes to stderr."""
+    if sys.stderr.isatty():
+        yield from _bar(label)
+        return
+    log = LogLines(label)
+    yield log
+    log.close()
+
+
+class LogLines:
+    """Progress as lines of a log.
+
+    Parameters
+    ----------
+    label : str
+        What the work is called.
+    clock : callable
+        Seconds; replaced in tests.
+    """
+
+    def __init__(self, label: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._label = label
+        self._clock = clock
+        self._began = self._spoke = clock()
+        self._last: tuple[int, int, str] | None = None
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Take the state of the work; print it if a minute has passed since the last line."""
+        self._last = (done, total, note)
+        if self._clock() - self._spoke >= SECONDS_BETWEEN_LINES:
+            self._say()
+
+    def close(self) -> None:
+        """Print the last state with the time that the whole took."""
+        self._say(f" after {self._clock() - self._began:.0f} s")
+
+    def _say(self, ending: str = "") -> None:
+        self._spoke = self._clock()
+        done, total, note = self._last or (0, 0, "")
+        count = f" {done}/{total}" if total else ""
+        click.echo(f"{self._label}:{count}{f' {note}' if note else ''}{ending}", err=True)
+
+
+def _bar(label: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, note="")
+        before = 0
+
+        def show(done: int, total: int, note: str = "") -> None:
+            nonlocal before
+            if done < before:  # another stage of the same work has begun
+                bar.reset(task, total=total, note=note)
+            before = done
+            bar.update(task, completed=done, total=total, note=note)
+
+        yield show

@@ -1,0 +1,43 @@
+"""``aqreanalysis train``: station observations -> a model bundle."""
+
+from __future__ import annotations
+
+import click
+
+from aqreanalysis.cli import options
+
+
+@click.command(short_help="Station observations to a model bundle.")
+@options.observations_option
+@options.config_options("aqnet")
+@click.option("--out", required=True, type=click.Path(), help="Folder of the model bundle to write.")
+@options.species_option("Pollutants to estimate.  [default: those of the config]")
+@options.device_option
+@click.option("--fresh", is_flag=True, help="Begin anew instead of going on with an interrupted training in --out.")
+@options.overwrite_option
+def train(
+    observations_path: str,
+    config_source: str | None,
+    overrides: tuple[str, ...],
+    out: str,
+    species: tuple[str, ...],
+    device: str,
+    fresh: bool,
+    overwrite: bool,
+) -> None:
+    """Train AQ-Net on station observations and write a model bundle.
+
+    \b
+    aqreanalysis train --observations obs.parquet --config aqnet --out outputs/models/north
+    aqreanalysis train --observations obs.csv --out outputs/models/o3 --species o3 --set columns.lat=latitude
+    """
+    from aqreanalysis.cli.progress import progress_shown
+
+    config = options.load_run_config(config_source, overrides, species)
+    observations = options.load_observations(observations_path, config)
+    # Not before the checks above, which should answer at once: torch takes seconds to load.
+    from aqreanalysis.training import train as run
+
+    with progress_shown("training") as progress:
+        bundle = run(observations, config, out, device=device, progress=progress, resume=not fresh, overwrite=overwrite)
+    click.echo(f"model bundle: {bundle}")

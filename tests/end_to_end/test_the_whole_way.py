@@ -1,0 +1,142 @@
+"""From station records to a cube that is open and scored, through the real commands in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+SPAN = ("--start", "2001-03-09", "--end", "2001-03-11")
+LAYERS = ("pm2p5", "pm2p5_standard_error", "pm2p5_lower", "pm2p5_upper")
+
+
+def start(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Return a finished run of the command line."""
+    command = [sys.executable, "-m", "aqreanalysis.cli", *(str(a) for a in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Return a finished run of a command that must succeed."""
+    done = start(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def refused(*arguments: object) -> str:
+    """Return the one line of a command that must be refused."""
+    done = start(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def cubes(way: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Produce the same two days as NetCDF and as Zarr."""
+    folder = tmp_path_factory.mktemp("cubes")
+    paths = {suffix: folder / f"days.{suffix}" for suffix in ("nc", "zarr")}
+    for path in paths.values():
+        run(
+            *("produce", "--model", way.model, "--observations", way.records, "--grid", "nature-0.1"),
+            *(*SPAN, "--out", path, "--set", "production.tile_rows=16"),
+        )
+    return paths
+
+
+def test_training_tells_what_it_flagged_and_where_the_bundle_is(way: Any) -> None:
+    assert str(way.model) in way.trained.stdout
+    assert "readings flagged and not used" in way.trained.stderr
+    assert "training:" in way.trained.stderr
+    assert {p.name for p in way.model.iterdir()} >= {
+        "config.yaml",
+        "weights.safetensors",
+        "scaling.json",
+        "calibration.json",
+        "stations.parquet",
+        "metrics.json",
+        "MODEL_CARD.md",
+        "provenance.json",
+    }
+
+
+def test_evaluation_sets_the_model_beside_its_baselines(way: Any, tmp_path: Path) -> None:
+    done = run("evaluate", "--model", way.model, "--observations", way.records, "--out", tmp_path / "e", "--json")
+    scores = json.loads(done.stdout)
+    assert scores == json.loads((tmp_path / "e" / "metrics.json").read_text())
+    for protocol in ("hidden-tenth", "leave-city-out"):
+        methods = scores["species"]["pm25"][protocol]["methods"]
+        assert len(methods) >= 3
+        assert all(0 < m["overall"]["mae"] < 100 and 0 < m["overall"]["coverage"] <= 1 for m in methods.values())
+    assert list((tmp_path / "e").glob("*.png"))
+    assert "--overwrite" in refused(
+        "evaluate", "--model", way.model, "--observations", way.records, "--out", tmp_path / "e"
+    )
+
+
+def test_both_formats_hold_the_same_cube_with_an_interval_around_every_estimate(cubes: dict[str, Path]) -> None:
+    with xr.open_dataset(cubes["nc"]) as netcdf, xr.open_zarr(cubes["zarr"]) as zarr:
+        assert netcdf.sizes["time"] == 48
+        assert str(netcdf["time"].values[0]).startswith("2001-03-09T01:00")
+        for layer in LAYERS:
+            np.testing.assert_array_equal(netcdf[layer].values, zarr[layer].values)
+        best, lower, upper = (netcdf[name].values for name in ("pm2p5", "pm2p5_lower", "pm2p5_upper"))
+        assert np.isfinite(best).all()
+        assert ((lower >= 0) & (lower <= best) & (best <= upper)).all()
+        assert "ynthetic" in f"{netcdf.attrs}", "a cube of synthetic records must say so"
+
+
+def test_the_estimate_is_nearer_to_the_truth_than_the_mean_of_the_region(way: Any, cubes: dict[str, Path]) -> None:
+    with xr.open_dataset(cubes["nc"]) as cube, xr.open_dataset(way.truth) as truth:
+        true = truth["pm2p5"].sel(time=cube["time"]).values
+        error = np.abs(cube["pm2p5"].values - true).mean()
+        assert error < 0.8 * np.abs(true - true.mean()).mean()
+
+
+def test_compare_scores_the_cube_at_stations(way: Any, cubes: dict[str, Path]) -> None:
+    found = {}
+    for suffix, path in cubes.items():
+        found[suffix] = json.loads(run("compare", path, "--observations", way.records, "--json").stdout)
+    assert found["nc"] == found["zarr"]
+    assert found["nc"]["species"]["pm25"]["stations"] == 40
+    assert found["nc"]["hours"]["common"] == 48
+    assert "PM2.5" in run("compare", cubes["nc"], "--observations", way.records).stdout
+
+
+def test_info_says_what_each_thing_is(way: Any, cubes: dict[str, Path]) -> None:
+    kinds = {
+        path: json.loads(run("info", path, "--json").stdout)["kind"]
+        for path in (way.model, way.records, cubes["nc"], cubes["zarr"])
+    }
+    assert list(kinds.values()) == ["model", "observations", "cube", "cube"]
+    model = run("info", way.model).stdout
+    assert "pm25" in model
+    assert "training" in model
+    assert "48, stamped 2001-03-09T01:00 to 2001-03-11T00:00" in run("info", cubes["zarr"]).stdout
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(way: Any, tmp_path: Path) -> None:
+    done = run(
+        *("produce", "--model", way.model, "--observations", way.records, "--grid", "nature-0.1"),
+        *(*SPAN, "--out", tmp_path / "plan.nc", "--exceedance", "pm25=50", "--dry-run", "--json"),
+    )
+    plan = json.loads(done.stdout)
+    assert (plan["hours"], plan["rows"], plan["columns"]) == (48, 41, 61)
+    assert len(plan["layers"]) > len(LAYERS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_run_does_not_replace_a_cube_unless_told(way: Any, cubes: dict[str, Path]) -> None:
+    before = cubes["nc"].stat().st_mtime_ns
+    line = refused(
+        *("produce", "--model", way.model, "--observations", way.records, "--grid", "nature-0.1"),
+        *(*SPAN, "--out", cubes["nc"]),
+    )
+    assert "--overwrite" in line
+    assert cubes["nc"].stat().st_mtime_ns == before

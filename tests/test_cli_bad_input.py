@@ -1,0 +1,185 @@
+"""Bad input ends with one clear line and exit status 2, and leaves nothing half-written.
+
+What the readers can mend (negative, absurd and stuck readings, repeated rows) is counted and told instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from aqreanalysis.cli import main
+
+HOURS = 12 * 24
+
+
+def table() -> pd.DataFrame:
+    """Return 12 days of ozone and PM2.5 at 12 stations, with the afternoon peak of ozone that UTC asks for."""
+    rng = np.random.default_rng(3)
+    times = pd.date_range("2021-06-01 01:00", periods=HOURS, freq="h")
+    frames = []
+    for i in range(12):
+        level = 40 + 10 * np.sin(np.arange(HOURS) / 30 + i / 4) + rng.normal(0, 3, HOURS)
+        ozone = 60 - 40 * np.cos(2 * np.pi * (times.hour.to_numpy() - 3.0) / 24) + rng.normal(0, 4, HOURS)
+        place = {"station_id": f"s{i:02d}", "lon": 10 + 0.2 * (i % 4), "lat": 48 + 0.2 * (i // 4)}
+        frames.append(pd.DataFrame({**place, "time": times, "pm25": level.round(1), "o3": ozone.clip(1).round(1)}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def run(*arguments: str | Path) -> Result:
+    """Return the command line's answer."""
+    return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="aqreanalysis")
+
+
+def refused(result: Result) -> str:
+    """Check that a command was refused with one line and exit status 2; return the line."""
+    lines = result.stderr.splitlines()
+    errors = [line for line in lines if line.startswith("Error: ")]
+    assert result.exit_code == 2, result.output
+    assert errors == lines[-1:], result.stderr
+    assert "Traceback" not in result.output
+    assert len(errors[0]) > 30, "the line must say which value, which rule and what to do"
+    return errors[0]
+
+
+def no_lat(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop(columns="lat")
+
+
+def lat_out_of_range(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(lat=frame["lat"].where(frame["station_id"] != "s03", 148.2))
+
+
+def swapped(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(lat=frame["lon"] + 100, lon=frame["lat"])
+
+
+def local_time(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(time=frame["time"] + pd.Timedelta(hours=9))
+
+
+def contradicting_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame, frame.iloc[[7]].assign(pm25=99.0)])
+
+
+def one_station_under_two_names(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame, frame[frame["station_id"] == "s05"].assign(station_id="other")])
+
+
+def moving_station(frame: pd.DataFrame) -> pd.DataFrame:
+    later = (frame["station_id"] == "s02") & (frame["time"] > "2021-06-05")
+    return frame.assign(lat=frame["lat"] + 0.5 * later)
+
+
+def no_pollutant(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.rename(columns={"pm25": "dust", "o3": "smell"})
+
+
+def no_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.iloc[:0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (no_lat, "lat"),
+        (lat_out_of_range, "148.2"),
+        (swapped, "swapped"),
+        (local_time, "columns.time_zone"),
+        (contradicting_rows, "s00"),
+        (one_station_under_two_names, "'other' and 's05'"),
+        (moving_station, "must not move"),
+        (no_pollutant, "pm25"),
+        (no_rows, "no"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_records_that_break_a_rule_are_refused(
+    spoil: Callable[[pd.DataFrame], pd.DataFrame], said: str, suffix: str, tmp_path: Path
+) -> None:
+    file, out = tmp_path / f"obs.{suffix}", tmp_path / "model"
+    frame = spoil(table())
+    frame.to_csv(file, index=False) if suffix == "csv" else frame.to_parquet(file)
+    line = refused(run("train", "--observations", file, "--out", out))
+    assert said in line
+    assert not out.exists()
+
+
+def test_a_missing_file_and_one_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
+    assert "nowhere.csv" in refused(run("train", "--observations", tmp_path / "nowhere.csv", "--out", tmp_path / "m"))
+    for name in ("noise.parquet", "noise.nc", "noise.csv"):
+        (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(3000))
+        assert name in refused(run("train", "--observations", tmp_path / name, "--out", tmp_path / "m"))
+        assert name in refused(run("info", tmp_path / name))
+    assert not (tmp_path / "m").exists()
+
+
+def test_negative_absurd_and_stuck_readings_are_counted_and_told(tmp_path: Path) -> None:
+    frame = table()
+    frame.loc[5, "pm25"] = -3.0
+    frame.loc[20, "pm25"] = 88888.0
+    frame.loc[100:130, "pm25"] = 41.3
+    frame.to_csv(tmp_path / "obs.csv", index=False)
+    result = run("info", tmp_path / "obs.csv")
+    assert result.exit_code == 0, result.output
+    assert "33 of 3456 readings flagged and not used (1 negative, 1 above plausible range, 31 stuck)" in result.output
+
+
+def test_repeated_rows_are_merged_and_told(tmp_path: Path) -> None:
+    frame = table()
+    pd.concat([frame, frame.iloc[:40]]).to_csv(tmp_path / "obs.csv", index=False)
+    result = run("info", tmp_path / "obs.csv")
+    assert result.exit_code == 0, result.output
+    assert "40 rows that repeat a station-hour with the same readings merged" in result.output
+
+
+def test_columns_of_other_names_are_read_when_told(tmp_path: Path) -> None:
+    table().rename(columns={"lat": "latitude", "pm25": "PM"}).to_csv(tmp_path / "obs.csv", index=False)
+    assert "latitude" in refused(run("info", tmp_path / "obs.csv"))
+    told = run("info", tmp_path / "obs.csv", "--set", "columns.lat=latitude", "--set", "columns.species.pm25=PM")
+    assert told.exit_code == 0, told.output
+    assert "pm25" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--set", "training.epoch=3"), "did you mean 'epochs'"),
+        (("--set", "training.epochs=many"), "training.epochs = 'many'"),
+        (("--set", "epochs"), "write section.key=value"),
+        (("--config", "aqnett"), "did you mean 'aqnet'"),
+        (("--config", "nowhere.yaml"), "no config file 'nowhere.yaml'"),
+        (("--species", "pm2"), "unknown pollutant 'pm2'"),
+        (("--species", "co"), "co"),
+        (("--device", "tpu"), "'tpu' is not one of"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    table().to_parquet(tmp_path / "obs.parquet")
+    line = refused(run("train", "--observations", tmp_path / "obs.parquet", "--out", tmp_path / "model", *arguments))
+    assert said in line
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_config_file_with_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("trainning: {epochs: 3}\n")
+    result = run("train", "--observations", "any.csv", "--config", tmp_path / "own.yaml", "--out", tmp_path / "model")
+    assert "unknown key 'trainning'; did you mean 'training'" in refused(result)
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ("105,33,125,43@0.3", "0.3"),
+        ("north-chin-0.1", "north-china-0.1"),
+        ("5,4,3@1", "5,4,3@1"),
+        ("nowhere.yaml", "nowhere"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused(grid: str, said: str) -> None:
+    assert said in refused(run("grids", "show", grid))

@@ -1,0 +1,84 @@
+"""Shared options mean the same in every command."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from aqreanalysis.cli import main, options
+from aqreanalysis.errors import ConfigError, ModelError, ObservationsError
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2019-01-07", datetime(2019, 1, 7)),
+        ("2019-01-07T05:00", datetime(2019, 1, 7, 5)),
+        ("2019-01-07 05:00Z", datetime(2019, 1, 7, 5)),
+        ("2019-01-07T08:00+08:00", datetime(2019, 1, 7)),
+    ],
+)
+def test_times_are_utc_whatever_their_offset(text: str, time: datetime) -> None:
+    assert options.UtcTime().convert(text, None, None) == time
+
+
+def test_what_is_no_time_is_refused_with_an_example() -> None:
+    with pytest.raises(click.BadParameter, match=r"'07/01/2019' is not a time: write 2019-01-31"):
+        options.UtcTime().convert("07/01/2019", None, None)
+
+
+def test_species_may_be_repeated_or_listed_with_commas_and_reach_the_config_in_order() -> None:
+    @click.command()
+    @options.species_option("")
+    def command(species: tuple[str, ...]) -> None:
+        click.echo(" ".join(options.load_run_config(None, (), species).species))
+
+    result = CliRunner().invoke(command, ["--species", "o3,PM2.5", "--species", "no2"])
+    assert result.output == "pm25 no2 o3\n"
+
+
+def test_an_unknown_pollutant_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(ObservationsError, match=r"unknown pollutant 'pm2'.*did you mean"):
+        options.load_run_config(None, (), ("pm2",))
+
+
+def test_set_changes_one_value_and_species_stand_above_it() -> None:
+    config = options.load_run_config("aqnet", ("training.epochs=3", "species=[co]"), ("so2",))
+    assert (config.training.epochs, config.species) == (3, ["so2"])
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'training.epoch'; did you mean 'epochs'"):
+        options.load_run_config("aqnet", ("training.epoch=3",))
+
+
+def test_a_model_is_used_with_the_config_in_its_bundle(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("columns: {lat: latitude}\nspecies: [no2]\n")
+    config = options.load_model_config(tmp_path, None, ("columns.lon=longitude",))
+    assert (config.columns.lat, config.columns.lon, config.species) == ("latitude", "longitude", ["no2"])
+
+
+def test_a_config_that_is_given_replaces_the_one_in_the_bundle(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("columns: {lat: latitude}\n")
+    assert options.load_model_config(tmp_path, "aqnet", ()).columns.lat == "lat"
+
+
+def test_a_model_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no model bundle at '.*nowhere': it does not exist"):
+        options.load_model_config(tmp_path / "nowhere", None, ())
+    with pytest.raises(ModelError, match=r"it is a folder without config\.yaml"):
+        options.load_model_config(tmp_path, None, ())
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "produce", "compare", "info"])
+def test_whatever_reads_observations_takes_set(command: str) -> None:
+    assert "--set" in {name for p in main.commands[command].params for name in p.opts}
+
+
+@pytest.mark.parametrize("command", ["evaluate", "produce", "compare", "info", "demo"])
+def test_whatever_prints_figures_takes_json(command: str) -> None:
+    assert "--json" in {name for p in main.commands[command].params for name in p.opts}
