@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -31,13 +31,19 @@ class Terminated(KeyboardInterrupt):
 class Commands(click.Group):
     """A click group that lets no traceback out and says every error on one line of stderr."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Return what click's own ``main`` returns; see `error_boundary` for what it lets out."""
-        standalone = kwargs.pop("standalone_mode", True)
-        if not standalone:
-            return super().main(*args, standalone_mode=False, **kwargs)
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
         with error_boundary():
-            sys.exit(super().main(*args, standalone_mode=False, **kwargs) or 0)
+            sys.exit(super().main(args, prog_name, complete_var, False, **extra) or 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Return the command's value; SIGTERM and Ctrl-C are raised as `Interrupted` while it runs."""

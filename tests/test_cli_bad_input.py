@@ -5,8 +5,10 @@ What the readers can mend (negative, absurd and stuck readings, repeated rows) i
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -183,3 +185,100 @@ def test_a_config_file_with_an_unknown_key_names_the_nearest(tmp_path: Path) -> 
 )
 def test_a_grid_that_cannot_be_is_refused(grid: str, said: str) -> None:
     assert said in refused(run("grids", "show", grid))
+
+
+DAY = {"--start": "2001-03-09", "--end": "2001-03-10", "--grid": "nature-0.1"}
+
+
+def produce(way: Any, out: Path, model: Path | None = None, records: Path | None = None, **changed: str) -> Result:
+    """Run ``produce`` for a day on the shared model with some options changed."""
+    told = DAY | {f"--{name}": value for name, value in changed.items()}
+    pairs = [part for pair in told.items() for part in pair]
+    return run(
+        *("produce", "--model", model or way.model, "--observations", records or way.records, "--out", out),
+        *pairs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"start": "2001-03-10", "end": "2001-03-09"}, "is not before end"),
+        ({"start": "2001-03-09", "end": "2001-03-09"}, "is not before end"),
+        ({"start": "09.03.2001"}, "is not a time"),
+        ({"start": "2005-03-09", "end": "2005-03-10"}, "the observations span"),
+        ({"start": "2001-02-01"}, "the observations span"),
+        ({"grid": "105,33,125,43@0.5"}, "km"),
+        ({"grid": "10,46,16,50@0.7"}, "0.7"),
+        ({"species": "o3"}, "o3"),
+        ({"exceedance": "pm25"}, "write NAME=LIMIT"),
+        ({"exceedance": "pm25=-3"}, "above 0"),
+        ({"workers": "0"}, "--workers"),
+        ({"set": "production.tile_row=8"}, "did you mean 'tile_rows'"),
+    ],
+)
+def test_a_cube_that_cannot_be_is_refused_before_its_first_byte(
+    way: Any, changed: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    assert said in refused(produce(way, tmp_path / "cube.nc", **changed))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["cube.tif", "cube"])
+def test_an_output_of_no_known_format_is_refused(way: Any, name: str, tmp_path: Path) -> None:
+    assert ".nc or .zarr" in refused(produce(way, tmp_path / name))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["cube.nc", "cube.zarr"])
+def test_an_output_that_exists_is_left_as_it_is(way: Any, name: str, tmp_path: Path) -> None:
+    existing = tmp_path / name
+    existing.write_text("mine")
+    assert "--overwrite" in refused(produce(way, existing))
+    assert existing.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [existing]
+
+
+def test_records_without_any_pollutant_of_the_model_are_refused(way: Any, tmp_path: Path) -> None:
+    table().drop(columns="pm25").to_parquet(tmp_path / "ozone.parquet")
+    line = refused(produce(way, tmp_path / "cube.nc", records=tmp_path / "ozone.parquet"))
+    assert "pm25" in line
+    assert not (tmp_path / "cube.nc").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "scaling.json", "calibration.json", "provenance.json"])
+def test_a_model_bundle_with_a_file_missing_or_altered_is_refused(way: Any, name: str, tmp_path: Path) -> None:
+    broken = tmp_path / "model"
+    shutil.copytree(way.model, broken)
+    content = (broken / name).read_bytes()
+    (broken / name).write_bytes(content[:-40] + b"0" * 40)
+    assert name in refused(produce(way, tmp_path / "cube.nc", model=broken))
+    (broken / name).unlink()
+    assert name in refused(produce(way, tmp_path / "cube.nc", model=broken))
+    assert name in refused(run("info", broken))
+    assert not (tmp_path / "cube.nc").exists()
+
+
+def test_a_model_that_is_not_there_is_refused(way: Any, tmp_path: Path) -> None:
+    assert "nowhere" in refused(produce(way, tmp_path / "cube.nc", model=tmp_path / "nowhere"))
+    told = ("--observations", way.records, "--out", tmp_path / "e")
+    assert "nowhere" in refused(run("evaluate", "--model", tmp_path / "nowhere", *told))
+    assert "did you mean 'hidden-tenth'" in refused(
+        run("evaluate", "--model", way.model, *told, "--protocol", "hidden-tents")
+    )
+    assert not (tmp_path / "e").exists()
+
+
+def test_a_bundle_that_exists_is_not_trained_over(way: Any) -> None:
+    before = {p.name: p.stat().st_mtime_ns for p in way.model.iterdir()}
+    line = refused(run("train", "--observations", way.records, "--out", way.model, "--species", "pm25"))
+    assert "--overwrite" in line
+    assert {p.name: p.stat().st_mtime_ns for p in way.model.iterdir()} == before
+
+
+def test_a_cube_that_is_none_is_refused(way: Any, tmp_path: Path) -> None:
+    for name in ("cube.nc", "noise.nc"):
+        if name == "noise.nc":
+            (tmp_path / name).write_bytes(b"no netcdf at all")
+        assert name in refused(run("compare", tmp_path / name, "--observations", way.records))
+        assert name in refused(run("info", tmp_path / name))
