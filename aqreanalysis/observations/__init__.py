@@ -1,7 +1,8 @@
 """Station files in, one validated xarray Dataset (time, station) out."""
 
 from aqreanalysis.observations.dataset import Observations
-from aqreanalysis.observations.places import Places, distance_km
+from aqreanalysis.observations.geometry import distance_km
+from aqreanalysis.observations.places import Places
 from aqreanalysis.observations.quality import FLAG_MEANINGS, Flag
 from aqreanalysis.observations.readers import read_observations
 from aqreanalysis.observations.report import QualityReport

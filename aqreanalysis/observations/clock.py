@@ -23,6 +23,8 @@ NO2_PEAK = 1.0
 LONG_DAYS, LONG_TOLERANCE = 20, 4.0
 SHORT_DAYS, SHORT_TOLERANCE = 5, 6.0
 NO2_TOLERANCE = 7.0
+# Readings that each hour of a station's mean day needs.
+MIN_READINGS = 2
 # A mean day flatter than this (amplitude over mean) tells no phase: mountain stations, polar winters.
 MIN_AMPLITUDE = 0.1
 
@@ -56,8 +58,9 @@ def daily_peak(values: NDArray[np.float32], hours: NDArray[np.int64], lon: NDArr
     seen = np.isfinite(whole)
     per_hour = seen.sum(axis=0)
     sums: NDArray[np.float64] = np.asarray(np.nansum(whole, axis=0, dtype=np.float64))
-    station_days = per_hour.min(axis=0)
-    usable = station_days >= SHORT_DAYS
+    # The median, not the minimum: analysers calibrate at the same hour each night, which is then seldom there.
+    station_days = np.median(per_hour, axis=0)
+    usable = (station_days >= SHORT_DAYS) & (per_hour.min(axis=0) >= MIN_READINGS)
     if not usable.any():
         return None
     mean_day = sums[:, usable] / per_hour[:, usable]

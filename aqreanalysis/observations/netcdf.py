@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from aqreanalysis.species import SPECIES
 _FILL = np.float32(-9999.0)
 _TIME_UNITS = "hours since 1970-01-01 00:00:00"
 _REPORT = "quality_report"
+_TITLE = "Hourly air-quality observations at stations"
 
 
 def write_netcdf(observations: Observations, path: Path, overwrite: bool = False) -> Path:
@@ -60,13 +62,18 @@ def read_netcdf(path: Path) -> Observations:
     places = _places(dataset)
     times = times_from_hours(_hours(dataset, path))
     attributes = {name: dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in dataset.attrs}
+    if attributes.get("title") == _TITLE:
+        del attributes["title"]
     if not all(f"{key}_flag" in dataset for key in keys):
         values = {key: _floats(dataset, key) for key in keys}
         return Observations.from_arrays(times, places, values, attributes, report)
     variables: dict[str, Any] = {}
     for key in keys:
         variables[key] = (("time", "station"), _floats(dataset, key))
-        variables[f"{key}_flag"] = (("time", "station"), dataset[f"{key}_flag"].transpose("time", "station").values)
+        variables[f"{key}_flag"] = (
+            ("time", "station"),
+            np.ascontiguousarray(dataset[f"{key}_flag"].transpose("time", "station").values),
+        )
     coords: dict[str, Any] = {"time": times, "station": ("station", np.array(places.ids, dtype=object))}
     for name in ("lat", "lon", "city", "name"):
         if getattr(places, name) is not None:
@@ -89,31 +96,36 @@ def _as_file(observations: Observations) -> xr.Dataset:
         "units_metadata": "leap_seconds: none",
         "bounds": "time_bounds",
     }
-    out["station"].attrs = {"long_name": "station id", "cf_role": "timeseries_id"}
+    out["station"].attrs = {"standard_name": "platform_id", "long_name": "station id", "cf_role": "timeseries_id"}
     out["lat"].attrs = {"standard_name": "latitude", "long_name": "latitude of the station", "units": "degrees_north"}
     out["lon"].attrs = {"standard_name": "longitude", "long_name": "longitude of the station", "units": "degrees_east"}
     for label in ("city", "name"):
         if label in out.coords:
             out[label].attrs = {"long_name": f"{label} of the station"}
+    if "name" in out.coords:
+        out["name"].attrs["standard_name"] = "platform_name"
     labels = [label for label in ("city", "name") if label in out.coords]
     # `station` is dimension and variable in memory; CF wants a character variable that is no coordinate variable.
     out = out.rename({"station": "station_id"}).rename_dims({"station_id": "station"}).reset_index("station_id")
-    coordinates = " ".join(["time", "lat", "lon", "station_id", *labels])
+    coordinates = " ".join(["lat", "lon", "station_id", *labels])
     for key in observations.species:
         out[key].attrs = {**out[key].attrs, "coordinates": coordinates}
         out[f"{key}_flag"].attrs = {**out[f"{key}_flag"].attrs, "coordinates": coordinates}
     times = observations.times
+    program = f"aqreanalysis {version('aqreanalysis')}"
     out.attrs = {
         "Conventions": "CF-1.11",
         "featureType": "timeSeries",
-        "title": "Hourly air-quality observations at stations",
+        "title": _TITLE,
         **{name: _ascii(value) for name, value in observations.attributes.items()},
         "time_coverage_start": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
         "time_coverage_end": f"{times[-1]:%Y-%m-%dT%H:%M:%SZ}",
+        "history": f"{program}: read from {_ascii(observations.report.source)}, quality flags added",
         "observations_digest": observations.digest(),
         _REPORT: observations.report.to_json(),
     }
-    return out.reset_coords(drop=False)
+    # Stations first: CF wants the instance dimension left of time, and a station's series compresses better.
+    return out.reset_coords().transpose("station", "time", ...)
 
 
 def _ascii(value: Any) -> Any:
@@ -130,7 +142,7 @@ def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
             encoding[str(name)] = {"dtype": "S1", "char_dim_name": f"{name}_length"}
         elif variable.ndim == 2 and str(name) != "time_bounds":
             # A month of hours a chunk: both a day of all stations and a year of one are read without waste.
-            chunks = (min(variable.shape[0], 744), variable.shape[1])
+            chunks = (variable.shape[0], min(variable.shape[1], 744))
             encoding[str(name)] = {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
             encoding[str(name)]["_FillValue"] = _FILL if variable.dtype == np.float32 else None
         else:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.neighbors import BallTree
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.quality import EARTH_RADIUS_KM
+from aqreanalysis.observations.geometry import distance_km, stations_within
 from aqreanalysis.observations.report import QualityReport
 
 # Coordinates of one station that differ by less than this (some 100 m) differ by rounding; by more, it has moved.
@@ -126,24 +125,10 @@ def _first_text(groups: pd.api.typing.DataFrameGroupBy, column: str) -> list[str
     return [str(t) for t in chosen]
 
 
-def distance_km(
-    lat1: NDArray[np.float64] | float,
-    lon1: NDArray[np.float64] | float,
-    lat2: NDArray[np.float64] | float,
-    lon2: NDArray[np.float64] | float,
-) -> NDArray[np.float64]:
-    """Return great-circle distances in km between points in degrees (haversine formula, sphere of 6371 km)."""
-    phi1, phi2 = np.radians(lat1), np.radians(lat2)
-    half = np.sin((phi2 - phi1) / 2) ** 2
-    half = half + np.cos(phi1) * np.cos(phi2) * np.sin(np.radians(np.subtract(lon2, lon1)) / 2) ** 2
-    return np.asarray(2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0))))
-
-
 def colocated_pairs(places: Places) -> list[tuple[int, int]]:
     """Return the pairs of stations, as indices (i < j), that stand within 100 m of each other."""
-    points = np.radians(np.column_stack([places.lat, places.lon]))
-    near = BallTree(points, metric="haversine").query_radius(points, COLOCATED_KM / EARTH_RADIUS_KM)
-    return sorted((i, int(j)) for i, others in enumerate(near) for j in others if i < j)
+    near = stations_within(places.lat, places.lon, COLOCATED_KM)
+    return [(i, int(j)) for i, others in enumerate(near) for j in others if i < j]
 
 
 def check_colocated(places: Places, values: dict[str, NDArray[np.float32]], report: QualityReport) -> None:

@@ -11,13 +11,11 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import BallTree
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.geometry import stations_within
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.species import SPECIES
-
-EARTH_RADIUS_KM = 6371.0088
 
 
 class Flag(IntEnum):
@@ -58,14 +56,15 @@ class Limits:
 
 # Chosen on a year of 467 Chinese stations and on 35 + 12 stations of Beijing over 4 to 5 years. Particles are reported
 # to 1 ug m-3 and hardly stand still for half a day; SO2 and CO move in steps of 1 ppb (2.86 ug m-3) and 0.1 mg m-3, so
-# that days of one low value are ordinary: 150 thousand readings of SO2 in runs of 12 h and more in that year alone.
+# that days of one low value are ordinary: 150 thousand readings of SO2 in runs of 12 h and more in that year alone, and
+# runs of 12 days at 2 ug m-3 in Beijing's summers. Some stations round CO to 1 mg m-3: 44 h at 2 is no fault there.
 LIMITS: dict[str, Limits] = {
     "pm25": Limits(stuck_hours=12, plateau=6.0, plateau_hours=48, spike=100.0),
     "pm10": Limits(stuck_hours=12, plateau=10.0, plateau_hours=48, spike=200.0),
-    "so2": Limits(stuck_hours=24, plateau=15.0, plateau_hours=168, spike=100.0),
-    "no2": Limits(stuck_hours=12, plateau=10.0, plateau_hours=72, spike=100.0),
-    "o3": Limits(stuck_hours=12, plateau=12.0, plateau_hours=72, spike=120.0),
-    "co": Limits(stuck_hours=24, plateau=1.5, plateau_hours=120, spike=3.0),
+    "so2": Limits(stuck_hours=24, plateau=15.0, plateau_hours=720, spike=100.0),
+    "no2": Limits(stuck_hours=12, plateau=10.0, plateau_hours=120, spike=100.0),
+    "o3": Limits(stuck_hours=12, plateau=12.0, plateau_hours=120, spike=120.0),
+    "co": Limits(stuck_hours=48, plateau=1.5, plateau_hours=168, spike=3.0),
 }
 
 # A spike stands so many times above what the station read within SPIKE_HOURS before and after ...
@@ -105,9 +104,12 @@ def stuck(series: Series) -> NDArray[np.bool_]:
     """Return where a reading is part of a run of equal ones that is too long for its level."""
     limits = LIMITS[series.key]
     values = series.values
-    length = run_lengths(values)
-    low = values <= limits.plateau
-    return (length >= limits.stuck_hours) & (~low | (length >= limits.plateau_hours))
+    out = np.zeros(values.shape, dtype=bool)
+    some = np.flatnonzero(_has_run(values, limits.stuck_hours))
+    chosen = values[:, some]
+    length = run_lengths(chosen)
+    out[:, some] = (length >= limits.stuck_hours) & ((chosen > limits.plateau) | (length >= limits.plateau_hours))
+    return out
 
 
 def spike_in_time(series: Series) -> NDArray[np.bool_]:
@@ -149,9 +151,7 @@ def flag_readings(
     lat, lon : ndarray
         Degrees, float64 (station,).
     """
-    places = np.radians(np.column_stack([lat, lon]))
-    within = BallTree(places, metric="haversine").query_radius(places, CONFIRM_KM / EARTH_RADIUS_KM)
-    neighbours = [near[near != station] for station, near in enumerate(within)]
+    neighbours = stations_within(lat, lon, CONFIRM_KM)
     out = {}
     for key, readings in values.items():
         flags = np.where(np.isnan(readings), np.int8(Flag.MISSING), np.int8(Flag.GOOD))
@@ -179,6 +179,18 @@ def run_lengths(values: NDArray[np.float32]) -> NDArray[np.int32]:
     begin = np.flatnonzero(starts)
     lengths = np.diff(np.append(begin, flat.size)).astype(np.int32)
     return np.repeat(lengths, lengths).reshape(stations, hours).T
+
+
+def _has_run(values: NDArray[np.float32], hours: int) -> NDArray[np.bool_]:
+    """Return which stations have a run of at least `hours` equal readings; five times as fast as `run_lengths`."""
+    alive = values[1:] == values[:-1]
+    have = 1
+    # alive[t] says that `have` steps from t on change nothing; two such stretches end to end make a longer one.
+    while have < hours - 1 and len(alive):
+        step = min(have, hours - 1 - have)
+        alive = alive[step:] & alive[:-step] if step < len(alive) else alive[:0]
+        have += step
+    return np.asarray(alive.any(axis=0))
 
 
 def _last_reading(values: NDArray[np.float32]) -> NDArray[np.float32]:

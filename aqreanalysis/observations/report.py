@@ -74,7 +74,7 @@ class QualityReport:
 
     def to_json(self) -> str:
         """Return the report as one line of ASCII JSON, for an attribute of a file."""
-        return json.dumps(self.__dict__, ensure_ascii=True, sort_keys=True)
+        return json.dumps(self.__dict__, ensure_ascii=True)
 
     @classmethod
     def from_json(cls, text: str) -> QualityReport:

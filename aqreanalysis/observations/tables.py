@@ -232,13 +232,7 @@ def _scatter(
     """Return float32 (time, station) a pollutant, station-hours merged; `_merge` says what merging means."""
     first, last = int(hours.min()), int(hours.max())
     length, width = last - first + 1, len(places.ids)
-    distinct = len(np.unique(hours)) if length > LONGEST_EMPTY_HOURS else length
-    if length > LONGEST_EMPTY_HOURS and distinct < STRAY_SHARE * length:
-        span = times_from_hours([first, last])
-        raise ObservationsError(
-            f"{report.source}: the stamps run from {span[0]} to {span[1]}, and only {distinct} of these {length} hours "
-            "have rows: correct the stamp with the wrong year"
-        )
+    _check_step(hours, report)
     cell = (hours - first) * width + station
     per_cell = np.bincount(cell, minlength=length * width)
     report.count("hours_without_rows", int((per_cell.reshape(length, width).sum(axis=1) == 0).sum()))
@@ -251,6 +245,29 @@ def _scatter(
     if repeated.any():
         _merge(out, cell[repeated], {key: values[repeated] for key, values in readings.items()}, places, first, report)
     return out
+
+
+def _check_step(hours: NDArray[np.int64], report: QualityReport) -> None:
+    """Refuse a timeline that is not hourly, or that one wrong year stretches.
+
+    Raises
+    ------
+    ObservationsError
+        No two stamps are an hour apart, or next to none of a long timeline's hours has a row.
+    """
+    distinct = np.sort(pd.Series(hours).unique())  # a hash of millions of rows, a sort of thousands of hours
+    steps = np.diff(distinct)
+    if len(steps) >= 2 and steps.min() > 1:
+        raise ObservationsError(
+            f"{report.source}: the stamps are {int(np.median(steps))} h apart, never one: hourly means are needed"
+        )
+    length = int(distinct[-1] - distinct[0]) + 1
+    if length > LONGEST_EMPTY_HOURS and len(distinct) < STRAY_SHARE * length:
+        span = times_from_hours([int(distinct[0]), int(distinct[-1])])
+        raise ObservationsError(
+            f"{report.source}: the stamps run from {span[0]} to {span[1]}, and only {len(distinct)} of these {length} "
+            "hours have rows: correct the stamp with the wrong year"
+        )
 
 
 def _merge(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta, timezone, tzinfo
+from enum import IntEnum
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
@@ -82,13 +83,24 @@ def read_zone(text: str) -> tzinfo:
     )
 
 
+class _Reason(IntEnum):
+    """Why a stamp has no hour."""
+
+    NONE = 0
+    EMPTY = 1
+    UNREADABLE = 2
+    YEAR = 3
+    OFF_HOUR = 4
+    CLOCK_CHANGE = 5
+
+
 @dataclass(frozen=True)
 class _Stamps:
-    """Distinct stamps of a column: as the user wrote them, and as naive UTC nanoseconds (NaT where unreadable)."""
+    """Distinct stamps of a column: as written, as naive UTC times (NaT where unreadable), and why one has no hour."""
 
     written: pd.Index
     utc: pd.DatetimeIndex
-    reason: NDArray[np.object_]
+    reason: NDArray[np.int8]
 
 
 def stamps_to_hours(column: pa.ChunkedArray, columns: ColumnsConfig, report: QualityReport) -> NDArray[np.int64]:
@@ -110,7 +122,7 @@ def stamps_to_hours(column: pa.ChunkedArray, columns: ColumnsConfig, report: Qua
     stamps = _distinct_stamps(encoded.dictionary, columns)
     hours = _whole_hours(stamps, columns)
     per_row = np.append(hours, NO_HOUR)[codes]
-    _count_lost(stamps, np.append(stamps.reason, "none")[codes], columns, report)
+    _count_lost(stamps, np.append(stamps.reason, np.int8(_Reason.EMPTY))[codes], columns, report)
     return per_row
 
 
@@ -130,13 +142,13 @@ def _distinct_stamps(values: pa.Array, columns: ColumnsConfig) -> _Stamps:
         raise ObservationsError(
             f"column {columns.time!r} holds {values.type}, no times: write ISO 8601 such as 2019-01-31 13:00"
         )
-    reason = np.where(utc.isna(), "unreadable", "").astype(object)
+    reason = np.where(utc.isna(), _Reason.UNREADABLE, _Reason.NONE).astype(np.int8)
     zone = read_zone(columns.time_zone)
     if zone is not UTC and not aware.all():
         local = utc[~aware].tz_localize(zone, ambiguous="NaT", nonexistent="NaT").tz_convert("UTC").tz_localize(None)
         folded = np.zeros(len(utc), dtype=bool)
         folded[~aware] = np.asarray(local.isna()) & ~np.asarray(utc[~aware].isna())
-        reason[folded] = "folded"
+        reason[folded] = _Reason.CLOCK_CHANGE
         stamps = utc.as_unit("ns").asi8.copy()
         stamps[~aware] = local.as_unit("ns").asi8
         utc = pd.DatetimeIndex(stamps.view("M8[ns]"))
@@ -155,30 +167,31 @@ def _parse_text(text: pd.Series, aware: NDArray[np.bool_]) -> pd.DatetimeIndex:
 def _whole_hours(stamps: _Stamps, columns: ColumnsConfig) -> NDArray[np.int64]:
     """Return the hour of each distinct stamp and write into ``stamps.reason`` why one has none."""
     years = stamps.utc.year.to_numpy()
-    readable = stamps.reason == ""
-    stamps.reason[readable & ((years < FIRST_YEAR) | (years > LAST_YEAR))] = "year"
-    readable = stamps.reason == ""
+    readable = stamps.reason == _Reason.NONE
+    stamps.reason[readable & ((years < FIRST_YEAR) | (years > LAST_YEAR))] = _Reason.YEAR
+    readable = stamps.reason == _Reason.NONE
     seconds = np.where(readable, stamps.utc.to_numpy(dtype="M8[ms]").astype(np.int64), 0) / 1000.0
     hours = np.round(seconds / 3600.0).astype(np.int64)
-    stamps.reason[readable & (np.abs(seconds - hours * 3600.0) > ROUNDING_SECONDS)] = "off_hour"
+    stamps.reason[readable & (np.abs(seconds - hours * 3600.0) > ROUNDING_SECONDS)] = _Reason.OFF_HOUR
     hours += columns.stamp == "start"
-    return np.where(stamps.reason == "", hours, NO_HOUR)
+    return np.where(stamps.reason == _Reason.NONE, hours, NO_HOUR)
 
 
-def _count_lost(stamps: _Stamps, reasons: NDArray[np.object_], columns: ColumnsConfig, report: QualityReport) -> None:
+def _count_lost(stamps: _Stamps, reasons: NDArray[np.int8], columns: ColumnsConfig, report: QualityReport) -> None:
     rows = max(len(reasons), 1)
+    per_reason = np.bincount(reasons, minlength=len(_Reason))
     rules = {
-        "unreadable": "is no ISO 8601 time: write 2019-01-31 13:00 or 2019-01-31T13:00:00Z",
-        "year": f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct the column or columns.time",
-        "off_hour": (
+        _Reason.UNREADABLE: "is no ISO 8601 time: write 2019-01-31 13:00 or 2019-01-31T13:00:00Z",
+        _Reason.YEAR: f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct the column or columns.time",
+        _Reason.OFF_HOUR: (
             f"is not on a full hour of UTC (clock {columns.time_zone}): average to full hours of UTC before reading"
         ),
     }
     for reason, rule in rules.items():
-        lost = int(np.count_nonzero(reasons == reason))
+        lost = int(per_reason[reason])
         if lost > STRAY_SHARE * rows:
             first = stamps.written[int(np.argmax(stamps.reason == reason))]
             raise ObservationsError(f"{report.source}: {lost} of {rows} stamps: {str(first)!r} {rule}")
-        report.count("rows_off_hour" if reason == "off_hour" else "rows_without_time", lost)
-    report.count("rows_in_clock_change", int(np.count_nonzero(reasons == "folded")))
-    report.count("rows_without_time", int(np.count_nonzero(reasons == "none")))
+        report.count("rows_off_hour" if reason is _Reason.OFF_HOUR else "rows_without_time", lost)
+    report.count("rows_in_clock_change", int(per_reason[_Reason.CLOCK_CHANGE]))
+    report.count("rows_without_time", int(per_reason[_Reason.EMPTY]))

@@ -1,0 +1,216 @@
+"""CSV, gzipped CSV, Parquet and NetCDF of the same records give the same observations; broken files are refused."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations import from_frame, read_observations
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+HOURS = 60
+
+
+def _frame() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    times = pd.date_range("2020-05-01 01:00", periods=HOURS, freq="h")
+    return pd.DataFrame(
+        {
+            "station_id": np.repeat(["001", "1001A", "x y"], HOURS),
+            "time": np.tile(times, 3),
+            "lat": np.repeat(np.float32([39.8784, 40.2915, 39.9]), HOURS),
+            "lon": np.repeat(np.float32([116.3621, 116.2202, 116.417]), HOURS),
+            "pm25": rng.integers(5, 90, 3 * HOURS).astype(np.float32),
+            "temp": rng.normal(size=3 * HOURS),
+        }
+    )
+
+
+WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+    "a.csv": lambda f, p: f.to_csv(p, index=False),
+    "a.csv.gz": lambda f, p: f.to_csv(p, index=False),
+    "a.tsv": lambda f, p: f.to_csv(p, index=False, sep="\t"),
+    "semicolon.csv": lambda f, p: f.to_csv(p, index=False, sep=";"),
+    "bom.CSV": lambda f, p: f.to_csv(p, index=False, encoding="utf-8-sig"),
+    "blank.csv": lambda f, p: f.rename(columns={"pm25": " PM2.5 "}).to_csv(p, index=False),
+    "aware.csv": lambda f, p: f.assign(time=f["time"].dt.tz_localize("UTC")).to_csv(p, index=False),
+    "a.parquet": lambda f, p: f.to_parquet(p, index=False),
+    "aware.parquet": lambda f, p: f.assign(time=f["time"].dt.tz_localize("Asia/Tokyo") + pd.Timedelta("9h")).to_parquet(
+        p
+    ),
+    "text.parquet": lambda f, p: f.assign(time=f["time"].astype(str), pm25=f["pm25"].astype(str)).to_parquet(p),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_gives_the_same_observations(tmp_path: Path, name: str) -> None:
+    WRITERS[name](_frame(), tmp_path / name)
+    observations = read_observations(tmp_path / name)
+    assert observations.digest() == from_frame(_frame()).digest()
+    assert observations.stations == ["001", "1001A", "x y"]
+    assert observations.report.lines()[0] == f"{name}: {3 * HOURS} rows read"
+    assert read_observations(observations.to_netcdf(tmp_path / "b.nc")).digest() == observations.digest()
+
+
+def test_files_read_together_and_a_folder_of_them_equal_the_whole(tmp_path: Path) -> None:
+    frame = _frame()
+    for i, part in enumerate(np.array_split(np.random.default_rng(0).permutation(len(frame)), 3)):
+        frame.iloc[part].to_csv(tmp_path / f"{i}.csv", index=False)
+    (tmp_path / "README.md").write_text("not a station file")
+    whole = from_frame(frame).digest()
+    assert read_observations(tmp_path).digest() == whole
+    assert read_observations([tmp_path / f"{i}.csv" for i in (2, 0, 1)]).digest() == whole
+
+
+def test_a_station_list_gives_places_cities_and_names(tmp_path: Path) -> None:
+    frame = _frame()
+    listed = frame[["station_id", "lat", "lon"]].drop_duplicates().assign(city=["北京", "X", None], name="n")
+    extra = pd.DataFrame({"station_id": ["far"], "lat": [10.0], "lon": [10.0], "city": ["Y"], "name": ["m"]})
+    extra = extra.astype({"lat": np.float32, "lon": np.float32})
+    pd.concat([listed, extra]).to_csv(tmp_path / "stations.csv", index=False)
+    frame.drop(columns=["lat", "lon"]).to_parquet(tmp_path / "a.parquet")
+    observations = read_observations([tmp_path / "a.parquet", tmp_path / "stations.csv"])
+    assert observations.digest() == from_frame(frame).digest()
+    assert observations.city == ["北京", "X", ""] and observations.names == ["n"] * 3
+    assert observations.report.counts == {"listed_without_rows": 1}
+    with pytest.raises(ObservationsError, match="'lat'"):
+        read_observations(tmp_path / "a.parquet")
+    with pytest.raises(ObservationsError, match="only station lists"):
+        read_observations([tmp_path / "stations.csv", tmp_path / "stations.csv"])
+
+
+def test_a_station_list_that_contradicts_the_rows_is_refused(tmp_path: Path) -> None:
+    frame = _frame()
+    frame.to_parquet(tmp_path / "a.parquet")
+    listed = frame[["station_id", "lat", "lon"]].drop_duplicates()
+    listed.assign(lat=listed["lat"] + 1).to_csv(tmp_path / "stations.csv", index=False)
+    with pytest.raises(ObservationsError, match=r"'001' stands at .*km apart"):
+        read_observations([tmp_path / "a.parquet", tmp_path / "stations.csv"])
+
+
+def test_only_the_needed_columns_are_read(tmp_path: Path) -> None:
+    _frame().assign(temp="not a number").to_csv(tmp_path / "a.csv", index=False)
+    assert not read_observations(tmp_path / "a.csv").report.counts
+
+
+def test_odd_cells_and_short_lines_are_counted_and_many_are_refused(tmp_path: Path) -> None:
+    lines = _frame().to_csv(index=False).splitlines()
+    lines[5] = ",".join([*lines[5].split(",")[:4], "n.v.", "0"])
+    lines[7] = ",".join([*lines[7].split(",")[:4], "NA", "0"])
+    lines[9] = lines[9][:20]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines))
+    assert read_observations(path).report.counts == {"broken_lines": 1, "text_values": 1}
+    path.write_text("\n".join(line[:20] if i % 3 else line for i, line in enumerate(lines)))
+    with pytest.raises(ObservationsError, match=r"wrong number of fields, the first 2 fields instead of 6"):
+        read_observations(path)
+
+
+def test_labels_of_a_parquet_file_pass_through(tmp_path: Path) -> None:
+    frame = _frame()
+    frame.attrs = {"synthetic": "true", "comment": "made up"}
+    frame.to_parquet(tmp_path / "a.parquet")
+    observations = read_observations(tmp_path / "a.parquet")
+    assert observations.attributes == {"synthetic": "true", "comment": "made up"}
+    again = read_observations(observations.to_netcdf(tmp_path / "a.nc"))
+    assert again.attributes == observations.attributes
+
+
+def test_configured_columns_are_used(tmp_path: Path) -> None:
+    names = {"station_id": "Station", "time": "Zeit", "lat": "Breite", "lon": "Laenge", "pm25": "Feinstaub"}
+    _frame().rename(columns=names).to_csv(tmp_path / "a.csv", index=False)
+    columns = ColumnsConfig(station="Station", time="Zeit", lat="Breite", lon="Laenge", species={"pm25": "Feinstaub"})
+    assert read_observations(tmp_path / "a.csv", columns).digest() == from_frame(_frame()).digest()
+
+
+def _write(path: Path, raw: bytes) -> Path:
+    path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "message"),
+    [
+        ("empty.csv", b"", "is empty"),
+        ("empty.parquet", b"", "is empty"),
+        ("head.csv", b"station_id,time,lat,lon,pm25\n", "holds no rows"),
+        ("other.parquet", b"station_id,time\n" * 10, "no readable Parquet"),
+        ("other.nc", b"station_id,time\n" * 10, "no readable NetCDF"),
+        ("other.csv", bytes(range(128, 256)) * 10, "no readable UTF-8 CSV"),
+        ("gbk.csv", b"station_id,time,lat,lon,city,pm25\na,2020-01-01 00:00,40,116,\xb1\xb1\xbe\xa9,5\n", "UTF-8 CSV"),
+        ("plain.csv.gz", b"station_id,time\n", "no readable UTF-8 CSV"),
+        ("notes.docx", b"x", "unknown kind of file"),
+        ("weather.csv", b"station_id,time,lat,lon,temp\na,2020-01-01 00:00,40,116,5\n", "is a known pollutant"),
+        ("short.csv", b"station,time,lat,lon,pm25\na,2020-01-01 00:00,40,116,5\n", "did you mean 'station'"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(
+    tmp_path: Path, name: str, raw: bytes, message: str
+) -> None:
+    path = _write(tmp_path / name, raw)
+    with pytest.raises(ObservationsError, match=message) as caught:
+        read_observations(path)
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
+def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
+    WRITERS[name](_frame(), tmp_path / name)
+    raw = (tmp_path / name).read_bytes()
+    with pytest.raises(ObservationsError, match="truncated"):
+        read_observations(_write(tmp_path / name, raw[: int(share * len(raw))]))
+
+
+def test_a_missing_file_is_named_with_the_nearest(tmp_path: Path) -> None:
+    _frame().to_csv(tmp_path / "north.csv", index=False)
+    with pytest.raises(ObservationsError, match=r"did you mean 'north.csv'"):
+        read_observations(tmp_path / "nort.csv")
+    with pytest.raises(ObservationsError, match="no station file"):
+        (tmp_path / "empty").mkdir()
+        read_observations(tmp_path / "empty")
+    with pytest.raises(ObservationsError, match="no observations file given"):
+        read_observations([])
+
+
+def test_files_of_different_columns_or_kinds_are_not_read_together(tmp_path: Path) -> None:
+    frame = _frame()
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.assign(no2=1.0).to_csv(tmp_path / "b.csv", index=False)
+    from_frame(frame).to_netcdf(tmp_path / "c.nc")
+    with pytest.raises(ObservationsError, match=r"b.csv has other columns than .*a.csv"):
+        read_observations([tmp_path / "a.csv", tmp_path / "b.csv"])
+    with pytest.raises(ObservationsError, match="cannot be read together with tables"):
+        read_observations([tmp_path / "a.csv", tmp_path / "c.nc"])
+    with pytest.raises(ObservationsError, match="2 NetCDF files"):
+        read_observations([tmp_path / "c.nc", tmp_path / "c.nc"])
+
+
+def test_cut_gzip_in_the_middle_of_plain_text_is_no_silent_loss(tmp_path: Path) -> None:
+    raw = gzip.compress(_frame().to_csv(index=False).encode())
+    with pytest.raises(ObservationsError):
+        read_observations(_write(tmp_path / "a.csv.gz", raw[:-20]))
+
+
+def test_the_real_network_is_read_with_its_station_list() -> None:
+    path = DATA / "china_north_2019.parquet"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    observations = read_observations([path, DATA / "china_north_2019_stations.csv"])
+    frame = pd.read_parquet(path, columns=["station_id", "time", "lat", "pm25", "co"])
+    assert len(observations.stations) == frame["station_id"].nunique() == 467
+    assert len(observations.times) == 8760
+    for key in ("pm25", "co"):
+        assert observations.report.readings[key] == frame[key].notna().sum()
+        total = np.nansum(observations.dataset[key].values, dtype=np.float64)
+        assert total == pytest.approx(frame[key].astype(np.float64).sum(), rel=1e-12)
+    assert observations.city is not None and "北京" in observations.city
+    whole_gap = observations.select(start="2019-04-08", end="2019-04-09")
+    assert np.isnan(whole_gap.values("pm25")).mean() > 0.5

@@ -1,0 +1,120 @@
+"""Stamps as people write them become whole hours of UTC at the end of the averaging hour, or are refused by name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.times import (
+    NO_HOUR,
+    hours_since_epoch,
+    read_zone,
+    stamps_to_hours,
+    times_from_hours,
+)
+
+
+def _hours(values: list, columns: ColumnsConfig | None = None, report: QualityReport | None = None) -> np.ndarray:
+    return stamps_to_hours(pa.chunked_array([pa.array(values)]), columns or ColumnsConfig(), report or QualityReport())
+
+
+def _hour(text: str) -> int:
+    return int(pd.Timestamp(text).timestamp() // 3600)
+
+
+@given(st.lists(st.integers(-100_000, 1_000_000), min_size=1, max_size=50))
+def test_hours_become_times_and_come_back(hours: list[int]) -> None:
+    times = times_from_hours(hours)
+    assert times.dtype == np.dtype("M8[ns]")
+    np.testing.assert_array_equal(hours_since_epoch(times), hours)
+
+
+def test_the_epoch_is_hour_zero() -> None:
+    assert times_from_hours([0])[0] == pd.Timestamp("1970-01-01")
+    assert hours_since_epoch(pd.DatetimeIndex(["1970-01-02 08:00"], tz="Asia/Shanghai"))[0] == 24
+
+
+def test_a_time_off_the_full_hour_or_missing_is_refused() -> None:
+    with pytest.raises(ObservationsError, match="2019-01-01 10:30:00 is not on a full hour"):
+        hours_since_epoch(pd.DatetimeIndex(["2019-01-01 10:30"]))
+    with pytest.raises(ObservationsError, match="NaT"):
+        hours_since_epoch(pd.DatetimeIndex(["NaT"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2019-01-31 13:00", "2019-01-31T13:00:00", "2019-01-31T13:00:00Z", "2019-01-31 21:00+08:00", " 2019-01-31 13:00 "],
+)
+def test_usual_ways_to_write_a_time_mean_the_same_hour(text: str) -> None:
+    assert _hours([text]) == [_hour("2019-01-31 13:00")]
+
+
+def test_a_declared_clock_is_taken_off_naive_stamps_and_not_off_aware_ones() -> None:
+    for zone in ("+08:00", "UTC+8", "Asia/Shanghai"):
+        hours = _hours(["2019-01-31 13:00", "2019-01-31T13:00:00Z"], ColumnsConfig(time_zone=zone))
+        assert list(hours) == [_hour("2019-01-31 05:00"), _hour("2019-01-31 13:00")]
+
+
+def test_a_stamp_at_the_start_of_the_hour_moves_to_its_end() -> None:
+    assert _hours(["2019-01-31 13:00"], ColumnsConfig(stamp="start")) == [_hour("2019-01-31 14:00")]
+
+
+def test_the_hour_that_daylight_saving_repeats_is_counted_and_left_out() -> None:
+    report = QualityReport()
+    local = [f"2021-10-31 {h:02d}:00" for h in range(6)] + ["2021-03-28 02:00"]
+    hours = _hours(local, ColumnsConfig(time_zone="Europe/Berlin"), report)
+    assert list(hours == NO_HOUR) == [False, False, True, False, False, False, True]
+    assert hours[3] == _hour("2021-10-31 02:00")
+    assert report.counts == {"rows_in_clock_change": 2}
+
+
+def test_a_spreadsheet_second_is_rounded_to_its_hour() -> None:
+    stamps = [pd.Timestamp("2019-01-01 09:59:59.997"), pd.Timestamp("2019-01-01 10:00:01")]
+    assert set(_hours(stamps)) == {_hour("2019-01-01 10:00")}
+
+
+def test_half_hours_are_refused_and_the_first_is_named() -> None:
+    with pytest.raises(ObservationsError, match=r"2 of 3 stamps: '2019-01-01 10:30'.*full hour.*average"):
+        _hours(["2019-01-01 10:00", "2019-01-01 10:30", "2019-01-01 11:30"])
+
+
+def test_a_clock_with_half_an_hour_of_offset_is_refused_and_named() -> None:
+    with pytest.raises(ObservationsError, match="Asia/Kolkata"):
+        _hours(["2019-01-01 10:00"], ColumnsConfig(time_zone="Asia/Kolkata"))
+
+
+def test_a_few_bad_stamps_are_counted() -> None:
+    report = QualityReport()
+    good = [str(t) for t in pd.date_range("2019-01-01", periods=400, freq="h")]
+    hours = _hours([*good, "soon", None, "2019-01-01 10:30", "2910-01-01 00:00"], None, report)
+    assert (hours[:400] != NO_HOUR).all() and (hours[400:] == NO_HOUR).all()
+    assert report.counts == {"rows_without_time": 3, "rows_off_hour": 1}
+
+
+@pytest.mark.parametrize("text", ["31/01/2019 13:00", "yesterday", "2019-13-01 00:00", "43496.54"])
+def test_a_column_of_no_iso_times_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ObservationsError, match=r"ISO 8601|outside the years"):
+        _hours([text])
+
+
+def test_a_column_of_numbers_is_no_time() -> None:
+    with pytest.raises(ObservationsError, match="holds int64, no times"):
+        _hours([1546300800])
+
+
+def test_zones_are_read_and_unknown_ones_name_the_nearest() -> None:
+    assert read_zone("-05:00").utcoffset(None) == timedelta(hours=-5)
+    assert read_zone("utc").utcoffset(None) == timedelta(0)
+    with pytest.raises(ObservationsError, match="Asia/Shanghai"):
+        read_zone("Asia/Shangai")
+    with pytest.raises(ObservationsError, match="is no clock"):
+        read_zone("+25:00")
