@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from aqreanalysis.evaluation.scores import Sample, distance_classes, score
 from aqreanalysis.observations import Observations, hours_since_epoch
 from aqreanalysis.species import SPECIES, Species
 
-#: Hours read from a cube at once: a year of a region does not fit into memory, a week does.
-_SLAB_HOURS = 168
+#: Cells times hours read from a cube at once (64 MB): a year of a region does not fit into memory.
+_SLAB_VALUES = 16_000_000
 _SCORES = ("n", "mae", "rmse", "r2", "bias", "coverage", "width")
 
 
@@ -154,7 +154,7 @@ def score_against_truth(cube: str | Path | xr.Dataset, truth: xr.Dataset) -> dic
         labels, names = distance_classes(np.asarray(dataset["nearest_station_distance"].values, np.float64))
         result = {}
         for one in keys:
-            sample = _slabs_against(dataset, aligned_truth, one)
+            sample = _cells_against(dataset, aligned_truth, one)
             classes = {n: sample.where(labels == i) for i, n in enumerate(names)}
             result[one.key] = {
                 "units": one.units,
@@ -166,7 +166,7 @@ def score_against_truth(cube: str | Path | xr.Dataset, truth: xr.Dataset) -> dic
         return dict(plain(result))
 
 
-def _slabs_against(cube: xr.Dataset, truth: xr.Dataset, species: Species) -> Sample:
+def _cells_against(cube: xr.Dataset, truth: xr.Dataset, species: Species) -> Sample:
     layers = _layers(cube, species)
     arrays = {name: np.asarray(cube[layer].values, np.float32) for name, layer in layers.items()}
     observed = np.asarray(truth[species.key].transpose("time", "lat", "lon").values, np.float32)
@@ -257,11 +257,6 @@ def _cell_of(cube: xr.Dataset, name: str, places: npt.NDArray[np.float64]) -> np
     return np.where(inside, nearest, -1).astype(np.int64)
 
 
-def _slabs(count: int) -> Iterator[slice]:
-    for start in range(0, count, _SLAB_HOURS):
-        yield slice(start, min(start + _SLAB_HOURS, count))
-
-
 def _at_stations(
     layer: xr.DataArray,
     hours: npt.NDArray[np.intp],
@@ -269,9 +264,12 @@ def _at_stations(
     column: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
     """Return the layer at the stations' cells, shape (hour, station), read slab by slab."""
-    where = {"lat": xr.DataArray(row, dims="station"), "lon": xr.DataArray(column, dims="station")}
-    parts = [
-        layer.isel(time=hours[slab]).load().isel(where).transpose("time", "station").values
-        for slab in _slabs(len(hours))
-    ]
+    box = layer.isel(
+        lat=slice(int(row.min()), int(row.max()) + 1), lon=slice(int(column.min()), int(column.max()) + 1)
+    ).transpose("time", "lat", "lon")
+    step = max(1, _SLAB_VALUES // (box.sizes["lat"] * box.sizes["lon"]))
+    parts = []
+    for start in range(0, len(hours), step):
+        slab = np.asarray(box.isel(time=hours[start : start + step]).values)
+        parts.append(slab[:, row - row.min(), column - column.min()])
     return np.concatenate(parts).astype(np.float32)

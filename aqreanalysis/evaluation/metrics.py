@@ -131,10 +131,10 @@ def format_table(metrics: Mapping[str, Any]) -> str:
     header, rows = table_rows(metrics)
     lines = aligned(header, rows, left=3)
     hours = metrics["hours"]
-    share = "every hour" if hours["every"] == 1 else f"every {hours['every']}th hour"
+    share = "every hour" if hours["every"] == 1 else f"one hour in {hours['every']}"
     lines.append(
         f"{hours['choice']} hours, {share}, {hours['first']} to {hours['last']}; "
-        f"coverage and width of the {metrics['coverage']:.0%} interval"
+        f"coverage and width of the {100 * metrics['coverage']:g} % interval"
     )
     for key, protocols in metrics["species"].items():
         for protocol, found in protocols.items():

@@ -57,15 +57,15 @@ def write_report(metrics: Mapping[str, Any], pictures: Mapping[str, Mapping[str,
 
 def _preface(metrics: Mapping[str, Any]) -> list[str]:
     hours, observations = metrics["hours"], metrics["observations"]
-    every = "every hour" if hours["every"] == 1 else f"every {hours['every']}th hour"
+    every = "every hour" if hours["every"] == 1 else f"one hour in {hours['every']}"
     lines = []
     if observations.get("synthetic"):
         lines.append('<p class="synthetic">These observations are synthetic: a nature run, not measurements.</p>')
     lines.append(
         f"<p>{observations['stations']} stations, {escape(hours['choice'])} hours from {escape(hours['first'])} to "
         f"{escape(hours['last'])}, {every}. All methods are scored on the same hours and stations, those that every "
-        f"method answered. Coverage and width are those of the {metrics['coverage']:.0%} interval. Baselines were "
-        "tuned on the visible stations.</p>"
+        f"method answered. Coverage and width are those of the {100 * metrics['coverage']:g} % interval. "
+        "Baselines were tuned on the visible stations.</p>"
     )
     return lines
 

@@ -8,7 +8,6 @@ not the right size in every hour.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -197,7 +196,10 @@ def _leave_out(z: Floats, km: Floats, variogram: Variogram, groups: npt.NDArray[
         bordered[-1, -1] = 0.0
         inverse = scipy.linalg.inv(bordered, check_finite=False)
         product = inverse[:-1, :-1] @ hour[at]
-        for members in _members(groups[at]):
+        # Most groups hold one station: their inverses are reciprocals, taken all at once.
+        single = 1.0 / np.diag(inverse)[:-1]
+        estimate[t, at], variance[t, at] = hour[at] - single * product, single
+        for members in _groups_of_several(groups[at]):
             covariance = np.linalg.inv(inverse[np.ix_(members, members)])
             where = at[members]
             estimate[t, where] = hour[where] - covariance @ product[members]
@@ -205,9 +207,10 @@ def _leave_out(z: Floats, km: Floats, variogram: Variogram, groups: npt.NDArray[
     return _LeftOut(estimate, variance)
 
 
-def _members(groups: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+def _groups_of_several(groups: npt.NDArray[np.int64]) -> list[npt.NDArray[np.intp]]:
     order = np.argsort(groups, kind="stable")
-    yield from np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    return [part for part in parts if part.size > 1]
 
 
 def _hour_scale(z: Floats, km: Floats, variogram: Variogram) -> Floats:

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.evaluation.metrics import aligned, plain, table_rows, write_json
+
+
+def _metrics(key: str, **overall: float | None) -> dict:
+    scores = {"n": 10, "mae": 1.0, "rmse": 2.0, "r2": 0.5, "bias": -0.1, "crps": 0.7, "coverage": 0.9, "width": 5.0}
+    method = {"title": "AQ-Net", "overall": scores | overall}
+    return {"species": {key: {"hidden-tenth": {"methods": {"aq-net": method}}}}}
+
+
+def test_json_has_null_for_what_is_not_finite_and_no_half_file(tmp_path: Path) -> None:
+    content = plain({"a": np.float32(np.nan), "b": [np.int64(3), float("inf")], "c": (1.5, None)})
+    assert content == {"a": None, "b": [3, None], "c": [1.5, None]}
+    path = write_json(content, tmp_path / "x.json")
+    assert json.loads(path.read_text()) == content
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write"):
+        write_json({}, tmp_path / "absent" / "x.json")
+
+
+def test_carbon_monoxide_keeps_digits_that_mean_something() -> None:
+    _, rows = table_rows(_metrics("co", mae=0.1234, width=0.4321))
+    assert rows[0][0] == "CO (mg m-3)"
+    assert "0.1234" in rows[0] and "0.432" in rows[0]
+    _, rows = table_rows(_metrics("pm25", mae=12.345))
+    assert "12.35" in rows[0] or "12.34" in rows[0]
+
+
+def test_a_score_that_is_not_known_is_a_dash() -> None:
+    header, rows = table_rows(_metrics("pm25", r2=None, crps=float("nan")))
+    assert dict(zip(header, rows[0], strict=True))["R2"] == "-"
+    assert dict(zip(header, rows[0], strict=True))["CRPS"] == "-"
+
+
+def test_columns_line_up() -> None:
+    lines = aligned(["a", "b"], [["x", "1"], ["longer", "100"]], left=1)
+    assert lines == ["a         b", "------  ---", "x         1", "longer  100"]

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.evaluation import EvaluationOptions, evaluate, format_table
+from aqreanalysis.evaluation.metrics import table_rows
+from aqreanalysis.observations import Observations
+
+pytest_plugins = ("evaluation_case",)
+
+OPTIONS = EvaluationOptions(every=3, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def written(untrained_bundle: Path, town_network: Observations, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("evaluation")
+    calls: list[tuple[int, int]] = []
+    evaluate(untrained_bundle, town_network, out, OPTIONS, progress=lambda d, t, _: calls.append((d, t)))
+    assert [d for d, _ in calls] == sorted(d for d, _ in calls)
+    assert calls[-1][0] == calls[-1][1]
+    return out
+
+
+def _metrics(out: Path) -> dict:
+    return json.loads((out / "metrics.json").read_text())
+
+
+def test_scores_of_every_method_pollutant_and_protocol_are_written(written: Path) -> None:
+    metrics = _metrics(written)
+    assert set(metrics["species"]) == {"pm25", "o3"}
+    for protocols in metrics["species"].values():
+        assert set(protocols) == {"hidden-tenth", "leave-city-out"}
+        for found in protocols.values():
+            for method in found["methods"].values():
+                overall = method["overall"]
+                assert overall["n"] == found["station_hours_scored"] > 0
+                assert 0 < overall["mae"] <= overall["rmse"]
+                assert 0 < overall["crps"] < 2 * overall["mae"]
+                parts = method["by_distance"].values()
+                assert sum(p["n"] for p in parts) == overall["n"]
+                whole = sum(p["n"] * p["mae"] for p in parts) / overall["n"]
+                assert whole == pytest.approx(overall["mae"])
+
+
+def test_the_ratio_to_the_best_baseline_is_that_of_the_table(written: Path) -> None:
+    found = _metrics(written)["species"]["pm25"]["hidden-tenth"]
+    ratio = found["against_best_baseline"]["mae"]
+    others = {n: m["overall"]["mae"] for n, m in found["methods"].items() if n != "aq-net"}
+    assert ratio["best"] == min(others, key=lambda n: others[n])
+    assert ratio["ratio"] == pytest.approx(found["methods"]["aq-net"]["overall"]["mae"] / min(others.values()))
+
+
+def test_the_report_needs_no_other_file(written: Path) -> None:
+    page = (written / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 * 2 * 4
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "synthetic" in page
+    assert len(list(written.glob("*.png"))) == 16
+
+
+def test_the_table_has_a_row_a_method_and_says_what_it_rests_on(written: Path) -> None:
+    metrics = _metrics(written)
+    header, rows = table_rows(metrics)
+    assert len(rows) == 2 * 2 * 5 and {len(r) for r in rows} == {len(header)}
+    text = format_table(metrics)
+    assert "unseen hours, one hour in 3" in text and "90 % interval" in text
+    assert "AQ-Net over the best baseline" in text
+
+
+def test_an_earlier_evaluation_is_not_overwritten_unless_told(
+    written: Path, untrained_bundle: Path, town_network: Observations
+) -> None:
+    before = (written / "metrics.json").read_bytes()
+    with pytest.raises(OutputError, match="holds an evaluation already"):
+        evaluate(untrained_bundle, town_network, written, OPTIONS)
+    assert (written / "metrics.json").read_bytes() == before
+
+
+def test_the_same_evaluation_gives_the_same_numbers(
+    written: Path, untrained_bundle: Path, town_network: Observations, tmp_path: Path
+) -> None:
+    options = EvaluationOptions(protocols=("hidden-tenth",), every=3, device="cpu")
+    again = evaluate(untrained_bundle, town_network, tmp_path / "again", options)
+    assert again["species"]["pm25"]["hidden-tenth"] == _metrics(written)["species"]["pm25"]["hidden-tenth"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(
+    untrained_bundle: Path, town_network: Observations, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("x")
+    with pytest.raises(OutputError, match="cannot write into"):
+        evaluate(untrained_bundle, town_network, tmp_path / "taken", OPTIONS)
