@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from compliance_checker.runner import CheckSuite, ComplianceChecker
+from threadpoolctl import threadpool_limits
 
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.nature import Nature, nature_run
@@ -102,6 +104,15 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_another_world(run: N
     assert not np.allclose(other.truth["pm2p5"].values, run.truth["pm2p5"].values[:24], rtol=0.1)
 
 
+def test_the_number_of_threads_changes_no_bit() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        two = nature_run(seed=1, days=1)
+    with threadpool_limits(1, user_api="blas"):
+        one = nature_run(seed=1, days=1)
+    for name in one.truth.data_vars:
+        np.testing.assert_array_equal(one.truth[name].values, two.truth[name].values)
+
+
 def test_a_short_run_is_the_beginning_of_a_longer_one_and_stations_leave_the_truth_alone(run: Nature) -> None:
     short = nature_run(seed=1, days=2, stations=40, species=["no2"])
     assert list(short.truth.data_vars) == ["no2"]
@@ -159,6 +170,18 @@ def test_what_is_written_reads_back_and_keeps_the_label(run: Nature, tmp_path: P
 def test_what_cannot_be_run_is_refused_at_once(arguments: dict, words: str) -> None:
     with pytest.raises(ObservationsError, match=words):
         nature_run(**arguments)
+
+
+def test_the_files_keep_the_conventions(run: Nature, tmp_path: Path) -> None:
+    paths = run.write(tmp_path / "nature")
+    for key in ("truth", "meteorology"):
+        report = tmp_path / f"{key}.txt"
+        CheckSuite.load_all_available_checkers()
+        passed, failed = ComplianceChecker.run_checker(
+            str(paths[key]), ["cf:1.11"], 0, "strict", output_filename=str(report), output_format="text"
+        )
+        assert passed, report.read_text()
+        assert not failed
 
 
 def test_progress_is_told_by_the_day() -> None:

@@ -68,14 +68,14 @@ def test_a_growing_layer_dilutes_and_a_shrinking_one_does_not() -> None:
     np.testing.assert_allclose(state[1, 6:], 10.0 * 500 / 2000)
 
 
-def test_ozone_and_no2_are_in_balance_by_day_and_exclude_no_by_night() -> None:
+def test_ozone_and_no2_are_in_balance_by_day_and_all_but_exclude_no_by_night() -> None:
     nox, ox = np.array([20.0, 60.0, 5.0]), np.array([50.0, 40.0, 45.0])
     o3, no2 = split_oxidants(nox, ox, np.full(3, 0.8))
     np.testing.assert_allclose(o3 + no2, ox)
-    np.testing.assert_allclose(o3 * (nox - no2), 16.0 * no2, rtol=1e-3)
+    np.testing.assert_allclose(o3 * (nox - no2), 16.6 * no2)
     o3, no2 = split_oxidants(nox, ox, np.zeros(3))
-    np.testing.assert_allclose(no2, np.minimum(nox, ox), atol=0.2)
-    assert (o3 >= 0).all()
+    np.testing.assert_allclose(no2, np.minimum(nox, ox), atol=2.0)
+    assert 0 < o3[1] < 2.0  # a little O3 is left where NO is in excess
 
 
 def test_the_margin_is_cut_off_to_the_grid(lattice: Lattice) -> None:

@@ -18,7 +18,7 @@ _FACTORS = np.array(
     [
         # pm25  coarse  so2   co    nox   ox
         [0.55, 1.10, 0.04, 34.0, 3.00, 0.30],  # traffic
-        [2.10, 0.60, 0.80, 42.0, 0.90, 0.05],  # heating
+        [1.60, 0.60, 0.80, 42.0, 0.90, 0.05],  # heating
         [1.10, 1.60, 2.20, 16.0, 2.00, 0.15],  # industry
         [0.16, 0.20, 0.010, 2.2, 0.06, 0.0],  # countryside
     ]
@@ -111,7 +111,7 @@ class Inflow:
         haze, gas, dust, ozone = (field.at(hours) for field in self._fields)
         return np.stack(
             [
-                19.0 * np.exp(0.8 * haze),
+                20.0 * np.exp(0.8 * haze),
                 10.0 * np.exp(0.5 * dust + 0.5 * haze),
                 1.2 * np.exp(0.4 * gas),
                 240.0 * np.exp(0.3 * haze),

@@ -60,6 +60,8 @@ def meteorology_dataset(weather: dict[str, FloatArray], times: pd.DatetimeIndex,
             "grid_mapping": "crs",
             "coverage_content_type": "modelResult",
         }
+        if units == "K":
+            attributes["units_metadata"] = "temperature: on_scale"
         variables[name] = (("time", "lat", "lon"), weather[key] * np.float32(factor), attributes)
     return _dataset(variables, times, grid, f"{TITLE}: meteorology", seed)
 
@@ -80,8 +82,10 @@ def _dataset(variables: dict[str, Any], times: pd.DatetimeIndex, grid: Grid, tit
         "lat": {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north", "axis": "Y"},
         "lon": {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east", "axis": "X"},
     }
+    clock = {"standard_name": "time", "long_name": "time", "axis": "T", "bounds": "time_bnds"}
+    clock["units_metadata"] = "leap_seconds: none"
     coordinates = {
-        "time": ("time", stamps, {"standard_name": "time", "long_name": "time", "axis": "T", "bounds": "time_bnds"}),
+        "time": ("time", stamps, clock),
         "lat": ("lat", grid.lat, {**degrees["lat"], "bounds": "lat_bnds"}),
         "lon": ("lon", grid.lon, {**degrees["lon"], "bounds": "lon_bnds"}),
         "time_bnds": (("time", "bnds"), bounds),
@@ -94,6 +98,8 @@ def _dataset(variables: dict[str, Any], times: pd.DatetimeIndex, grid: Grid, tit
         "title": title,
         "summary": COMMENT,
         "source": f"aqreanalysis nature run, seed {seed}",
+        # No date of making: the same seed gives the same file.
+        "history": f"made by the nature run of aqreanalysis, seed {seed}",
         "comment": COMMENT,
         "synthetic": "true",
     }

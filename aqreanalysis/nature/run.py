@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.grids import Grid, load_grid
@@ -103,7 +104,8 @@ def nature_run(
 
     Towns, roads and works emit with daily and weekly cycles; a wind that turns carries it, the boundary layer dilutes
     it, rain washes it out, sunlight turns it over, and air flows in from outside. The same arguments give the same
-    bits on the same machine and libraries; fewer days are the beginning of more days. See ``docs/nature.md``.
+    bits with the same libraries on the same kind of processor, whatever the number of threads; fewer days are the
+    beginning of more days. See ``docs/nature.md``.
 
     Parameters
     ----------
@@ -128,7 +130,9 @@ def nature_run(
     if not keys:
         raise ObservationsError("species is empty; name at least one of " + ", ".join(SPECIES))
     grid = load_grid("nature-0.1")
-    tracers, weather = _simulate(seed, days, grid, progress)
+    # With more threads the matrix products add up in another order: a run would depend on who shares the machine.
+    with threadpool_limits(1, user_api="blas"):
+        tracers, weather = _simulate(seed, days, grid, progress)
     truth = {key: values for key, values in _pollutants(tracers, weather.pop("sun")).items() if key in keys}
     times = pd.date_range(START, periods=24 * days + 1, freq="h", unit="ns")[1:]
     table, observations, faulty = _observe(seed, stations, grid, truth, times)

@@ -13,7 +13,7 @@ from aqreanalysis.nature.region import Region
 _SOLAR_HOURS = np.array([0.0, 6.5, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0])
 _CONVECTION = np.array([0.0, 0.0, 0.10, 0.45, 0.80, 1.00, 0.95, 0.40, 0.05, 0.0])
 TOP = 2500.0  # m; the lid of the whole model
-LOWEST, HIGHEST = 110.0, 2300.0  # m; range of the boundary layer
+LOWEST, HIGHEST = 140.0, 2300.0  # m; range of the boundary layer
 
 
 @dataclass(frozen=True)
