@@ -52,11 +52,11 @@ $(VENV)/torch: $(VENV)/bin/python constraints.txt
 	@touch $@
 
 $(VENV)/installed: $(VENV)/torch pyproject.toml constraints.txt
-	$(BIN)/pip install -q -c constraints.txt -e .
+	$(BIN)/pip install -qq -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/developed: $(VENV)/torch pyproject.toml constraints.txt
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/installed
 
 clean:
