@@ -10,7 +10,7 @@ from aqreanalysis.cli import options
 @click.command(short_help="A cube scored at the stations of any file.")
 @click.argument("cube_path", metavar="CUBE", type=click.Path())
 @options.observations_option
-@options.config_options("aqnet")
+@options.config_options("aqnet", "columns.lat=latitude")
 @options.json_option
 def compare(
     cube_path: str,
@@ -28,7 +28,7 @@ def compare(
     from aqreanalysis.evaluation import compare as run
     from aqreanalysis.evaluation import format_comparison
 
-    config = options.load_run_config(config_source, overrides)
+    config = options.load_part_config(config_source, overrides, ("columns",))
     observations = options.load_observations(observations_path, config)
     result = run(cube_path, observations)
     if as_json:

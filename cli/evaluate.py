@@ -30,7 +30,7 @@ from aqreanalysis.cli import options
     help="Hours that count: the last share of the timeline, which training never saw, or all.",
 )
 @click.option("--every", type=click.IntRange(min=1), default=5, show_default=True, help="Score every n-th hour.")
-@options.config_options("the one in the model bundle")
+@options.config_options("the one in the model bundle", "columns.lat=latitude")
 @options.device_option
 @options.overwrite_option
 @options.json_option

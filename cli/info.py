@@ -13,7 +13,7 @@ from aqreanalysis.errors import CubeError
 
 @click.command(short_help="What a cube, a model or an observations file holds.")
 @click.argument("path", type=click.Path(path_type=Path))
-@options.config_options("aqnet")
+@options.config_options("aqnet", "columns.lat=latitude")
 @options.json_option
 def info(path: Path, config_source: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Say what is in PATH: a cube (.nc, .zarr), a model bundle (a folder) or an observations file."""
@@ -26,7 +26,7 @@ def info(path: Path, config_source: str | None, overrides: tuple[str, ...], as_j
     elif path.suffix == ".zarr" or (path.suffix == ".nc" and not _holds_stations(path)):
         facts, lines = describe_cube(path)
     else:
-        facts, lines = describe_observations(path, options.load_run_config(config_source, overrides))
+        facts, lines = describe_observations(path, options.load_part_config(config_source, overrides, ("columns",)))
     if as_json:
         print_json(facts)
         return

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from aqreanalysis.errors import ModelError
+from aqreanalysis.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
@@ -57,8 +57,8 @@ def model_option(command: Command) -> Command:
     )
 
 
-def config_options(default: str) -> Callable[[Command], Command]:
-    """Add ``--config`` and ``--set``; `default` says in the help what is used without ``--config``."""
+def config_options(default: str, example: str) -> Callable[[Command], Command]:
+    """Add ``--config`` and ``--set``; the help says what is used without ``--config``, and an example of a change."""
 
     def add(command: Command) -> Command:
         command = click.option(
@@ -66,7 +66,7 @@ def config_options(default: str) -> Callable[[Command], Command]:
             "overrides",
             multiple=True,
             metavar="SECTION.KEY=VALUE",
-            help="Change one value of the config, for example training.epochs=20 or columns.lat=latitude. Repeatable.",
+            help=f"Change one value of the config, for example {example}. Repeatable.",
         )(command)
         return click.option(
             "--config", "config_source", metavar="NAME|YAML", help=f"Named config or YAML file.  [default: {default}]"
@@ -111,8 +111,27 @@ def load_run_config(source: str | None, overrides: Iterable[str], species: Itera
     return load_config(source, [*overrides, *chosen])
 
 
+def load_part_config(source: str | None, overrides: Iterable[str], uses: Sequence[str]) -> Config:
+    """Return the config of a command that uses only the sections `uses` of it.
+
+    Raises
+    ------
+    ConfigError
+        If ``--set`` changes another section: it would have no effect, and nobody would be told.
+    """
+    told = list(overrides)
+    for text in told:
+        section = text.partition("=")[0].split(".")[0].strip()
+        if "=" in text and section not in uses:
+            raise ConfigError(
+                f"--set {text!r} has no effect here: this command uses {', '.join(uses)} of a config; "
+                "the rest is fixed when a model is trained"
+            )
+    return load_run_config(source, told)
+
+
 def load_model_config(
-    model: str | Path, source: str | None, overrides: Iterable[str], species: Iterable[str] = ()
+    model: str | Path, source: str | None, overrides: Iterable[str], uses: Sequence[str] = ("columns",)
 ) -> Config:
     """Return the config to use a model with: the one in its bundle unless `source` is given, changed likewise.
 
@@ -125,7 +144,7 @@ def load_model_config(
     if not carried.is_file():
         missing = "is a folder without config.yaml" if Path(model).is_dir() else "does not exist"
         raise ModelError(f"no model bundle at {str(model)!r}: it {missing}; 'aqreanalysis train' makes one")
-    return load_run_config(source or str(carried), overrides, species)
+    return load_part_config(source or str(carried), overrides, uses)
 
 
 def load_observations(path: str | Path, config: Config) -> Observations:

@@ -32,7 +32,7 @@ from aqreanalysis.errors import ConfigError
     metavar="NAME=LIMIT",
     help="Add the probability of exceeding a concentration, for example pm25=75. Repeatable.",
 )
-@options.config_options("the one in the model bundle")
+@options.config_options("the one in the model bundle", "production.tile_rows=128 or metadata.license=CC-BY-4.0")
 @options.device_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to start here.  [default: threads]")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler of a running cluster.")
@@ -74,7 +74,7 @@ def produce(
     from aqreanalysis.production import ProduceOptions, describe_cube
     from aqreanalysis.production import produce as run
 
-    config = options.load_model_config(model_path, config_source, overrides)
+    config = options.load_model_config(model_path, config_source, overrides, ("columns", "production", "metadata"))
     told = ProduceOptions(
         production=config.production,
         metadata=config.metadata,

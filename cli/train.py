@@ -9,7 +9,7 @@ from aqreanalysis.cli import options
 
 @click.command(short_help="Station observations to a model bundle.")
 @options.observations_option
-@options.config_options("aqnet")
+@options.config_options("aqnet", "training.epochs=20 or columns.lat=latitude")
 @click.option("--out", required=True, type=click.Path(), help="Folder of the model bundle to write.")
 @options.species_option("Pollutants to estimate.  [default: those of the config]")
 @options.device_option
