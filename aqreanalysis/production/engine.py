@@ -27,6 +27,7 @@ from aqreanalysis.production.sweep import BlockStates, GeometryCache, SweepInput
 # Blocks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
 # that neither the scheduler nor the workers' memory grows with the cube.
 IN_FLIGHT = 3
+CONNECT_SECONDS = 10.0
 # Time blocks joined into one Dask graph in threads, so that their seams do not idle a thread.
 GRAPH_BLOCKS = 256
 
@@ -221,7 +222,7 @@ def cluster_client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
 
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout=10)
+            client = Client(scheduler, timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, ValueError) as error:
             raise OutputError(f"no Dask scheduler at {scheduler}: {_line(error)}; check the address") from None
         try:

@@ -144,12 +144,13 @@ def prepare(
     # A species without a single reading has only forecast hours.
     last = {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}
     fingerprint: Fingerprint = {
+        # In the order in which a difference is told; the readings depend on the model's inputs and on the timeline.
         "model": predictor.digest,
-        "observations": digest_readings(observations, tuple(predictor.inputs), span),
-        "last readings": {key: last[key] for key in species},
         "grid": grid.digest(),
         "timeline and blocks": layout(plan),
         "species": list(species),
+        "observations": digest_readings(observations, tuple(predictor.inputs), span),
+        "last readings": {key: last[key] for key in species},
         "coverage": coverage,
         "thresholds": {key: list(values) for key, values in thresholds.items()},
         "production config": production.model_dump(),

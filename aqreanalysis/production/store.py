@@ -19,6 +19,9 @@ from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.plan import Block
 from aqreanalysis.production.template import GRID_MAPPING, Template
 
+# Chunks that hold nothing but the fill are written too: a missing file then always means a missing block. Told to each
+# array, because zarr's own setting is one for all threads.
+_WRITE_ALL: Any = {"write_empty_chunks": True}
 CRS_URL = "http://www.opengis.net/def/crs/EPSG/0/4326"
 
 
@@ -40,7 +43,7 @@ def create_store(path: Path, template: Template, level: int, zarr_format: int = 
     group.attrs.update(template.attrs)
     for name, coordinate in template.coordinates.items():
         _create(group, name, coordinate.values.shape, coordinate.values.dtype, coordinate.values.shape, (None, level))
-        array: Any = group[name]
+        array: Any = group[name].with_config(_WRITE_ALL)
         _describe(array, coordinate.dims, coordinate.attrs)
         array[...] = coordinate.values
     for layer in template.layers:
@@ -58,12 +61,10 @@ def write_block(path: Path, block: Block, layers: Mapping[str, NDArray[Any]]) ->
     """
     arrays = _arrays(str(path))
     written = 0
-    # Chunks that hold nothing but the fill are written too: a missing file then always means a missing block.
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        for name, values in layers.items():
-            array = arrays(name)
-            array[block.region[len(block.region) - array.ndim :]] = values
-            written += values.nbytes
+    for name, values in layers.items():
+        array = arrays(name)
+        array[block.region[len(block.region) - array.ndim :]] = values
+        written += values.nbytes
     return written
 
 
@@ -98,7 +99,7 @@ def _arrays(path: str) -> Any:
 
     @cache
     def look_up(name: str) -> Any:
-        return group[name]
+        return group[name].with_config(_WRITE_ALL)
 
     return look_up
 
@@ -128,7 +129,7 @@ def _create(
     # Zarr 3 wants a fill of every array; xarray does not read it there, so 0 hides no value.
     if fill is None and group.metadata.zarr_format == 3:
         fill = 0
-    group.create_array(name, shape=shape, dtype=dtype, fill_value=fill, **options)
+    group.create_array(name, shape=shape, dtype=dtype, fill_value=fill, config=_WRITE_ALL, **options)
 
 
 def _describe(array: Any, dims: tuple[str, ...], attrs: Mapping[str, Any], fill: float | int | None = None) -> None:

@@ -1,0 +1,84 @@
+"""The same model, observations and grid give the same numbers, however the work is cut (to 1e-5 relative)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from production_case import GRID, make_bundle, make_observations, small_grid
+
+from aqreanalysis.configs import ProductionConfig
+from aqreanalysis.grids import Grid
+from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.production.inputs import stage_readings
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.prepare import prepare
+from aqreanalysis.production.sweep import sweep
+
+DAY = 24
+
+
+class Case:
+    """A model and observations, and the field of the whole timeline by the plainest plan."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        self.predictor = load_predictor(make_bundle(folder / "model"), "cpu")
+        self.observations = make_observations()
+        self.grid = small_grid()
+        self.start = np.datetime64("2019-01-02T00")
+        self.whole = self.field(self.grid, (0, 5 * DAY), ProductionConfig(), reverse=False)
+
+    def field(self, grid: Grid, hours: tuple[int, int], production: ProductionConfig, reverse: bool):
+        """Return the layers over `hours` (offsets from the start) assembled from the blocks of a plan."""
+        first, last = (str(self.start + np.timedelta64(h, "h")) for h in hours)
+        prepared = prepare(
+            self.predictor, self.observations, grid, (first, last), ProduceOptions(production=production)
+        )
+        path = self.folder / f"{prepared.fingerprint['observations']}.npy"
+        window = stage_readings(self.observations, self.predictor.inputs, prepared.span, path)
+        plan = prepared.plan
+        blocks = [plan.get_block(n) for n in range(plan.blocks)]
+        out: dict[str, np.ndarray] = {}
+        for block, layers in sweep(prepared.sweep_inputs(window), blocks[::-1] if reverse else blocks):
+            for name, values in layers.items():
+                if values.ndim == 3:
+                    field = out.setdefault(name, np.full(plan.shape, -99, dtype=values.dtype))
+                    field[block.region] = values
+        return out
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    return Case(tmp_path_factory.mktemp("independence"))
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    begin=st.integers(0, 4 * DAY),
+    length=st.integers(1, 3 * DAY),
+    block_days=st.integers(1, 3),
+    tile=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    rows=st.tuples(st.integers(0, 4), st.integers(2, 3)),
+    columns=st.tuples(st.integers(0, 6), st.integers(2, 3)),
+    reverse=st.booleans(),
+)
+def test_numbers_depend_on_no_block_no_start_no_region_and_no_order(
+    case, begin, length, block_days, tile, rows, columns, reverse
+):
+    end = min(begin + length, 5 * DAY)
+    (r0, nr), (c0, nc) = rows, columns
+    region = Grid("part", case.grid.lat[r0 : r0 + nr], case.grid.lon[c0 : c0 + nc])
+    production = ProductionConfig(block_days=block_days, tile_rows=tile[0], tile_columns=tile[1])
+    part = case.field(region, (begin, end), production, reverse)
+    assert set(part) == set(case.whole)
+    for name, values in part.items():
+        wanted = case.whole[name][begin:end, r0 : r0 + nr, c0 : c0 + nc]
+        np.testing.assert_allclose(values, wanted, rtol=1e-5, err_msg=name)
+
+
+def test_the_field_has_something_to_get_wrong(case):
+    best = case.whole["pm2p5"]
+    assert best.std(axis=0).min() > 0.1 and best.std(axis=(1, 2)).min() > 0.1
+    assert GRID and best.shape == (5 * DAY, 7, 9)

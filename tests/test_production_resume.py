@@ -1,0 +1,219 @@
+"""Killed, stopped, started twice, out of room: nothing is lost, nothing is wrong, and the message says how to go on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import production_case
+import pytest
+from production_case import END, GRID, START, make_bundle, make_frame, make_observations
+
+from aqreanalysis.configs import ProductionConfig
+from aqreanalysis.errors import Interrupted, OutputError
+from aqreanalysis.production import ProduceOptions, produce
+
+CASE = Path(production_case.__file__)
+# Many small blocks, so that a kill meets the run between and within them.
+FINE = ProductionConfig(tile_rows=2, tile_columns=2)
+FINE_OPTIONS = ProduceOptions(production=FINE)
+FINE_ARGUMENTS = ("rows=2", "columns=2")
+BLOCKS = 4 * 4 * 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clock():
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    patch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("case")
+    make_frame().to_parquet(folder / "obs.parquet")
+    return make_bundle(folder / "model"), folder / "obs.parquet"
+
+
+@pytest.fixture(scope="module")
+def whole(case, tmp_path_factory):
+    """Digests of the cubes that uninterrupted runs write."""
+    folder = tmp_path_factory.mktemp("whole")
+    for suffix in (".nc", ".zarr"):
+        produce(case[0], case[1], GRID, START, END, folder / f"x{suffix}", FINE_OPTIONS).close()
+    return {suffix: digest(folder / f"x{suffix}") for suffix in (".nc", ".zarr")}
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 over the names and bytes of a file or a folder."""
+    total = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if file.is_file():
+            total.update(str(file.relative_to(path)).encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()
+
+
+def start(case, out: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(CASE), str(case[0]), str(case[1]), str(out), *FINE_ARGUMENTS, *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, bufsize=1
+    )
+
+
+def wait_for_blocks(process: subprocess.Popen[str], out: Path, blocks: int) -> None:
+    ledger = out.with_name(out.name + ".part") / "ledger.jsonl"
+    while process.poll() is None:
+        if ledger.exists() and ledger.read_bytes().count(b"\n") > blocks:
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"ended before {blocks} blocks: {process.communicate()}")
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(suffix, case, whole, tmp_path):
+    out = tmp_path / f"x{suffix}"
+    moments = sorted(random.sample(range(1, BLOCKS - 8), 1 if suffix == ".nc" else 2))
+    for moment in moments:
+        process = start(case, out)
+        wait_for_blocks(process, out, moment)
+        time.sleep(random.random() * 0.02)
+        kill(process)
+        assert not out.exists()
+    told: list[int] = []
+    options = ProduceOptions(production=FINE, progress=lambda done, total, note: told.append(done))
+    produce(case[0], case[1], GRID, START, END, out, options).close()
+    # What was done before the last kill is not done again: the first block told of comes after it.
+    assert told[0] > moments[-1], (moments, told[0])
+    assert digest(out) == whole[suffix]
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_run_killed_while_the_netcdf_file_is_written_ends_with_the_same_bytes(case, whole, tmp_path):
+    out = tmp_path / "x.nc"
+    process = start(case, out)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "NetCDF" in line:
+            break
+    kill(process)
+    assert not out.exists()
+    produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
+    assert digest(out) == whole[".nc"]
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_a_run_killed_around_its_last_rename_ends_with_the_same_bytes(suffix, case, whole, tmp_path, monkeypatch):
+    from aqreanalysis.production import run
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    out = tmp_path / f"x{suffix}"
+    name = "rename_file" if suffix == ".nc" else "finalise_zarr"
+    with monkeypatch.context() as before, pytest.raises(Killed):
+        before.setattr(run, name, die)
+        produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS)
+    assert not out.exists()
+    with monkeypatch.context() as after, pytest.raises(Killed):
+        rename = getattr(run, name)
+        after.setattr(run, name, lambda *a: (rename(*a), die()))
+        produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS)
+    assert out.exists()
+    produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
+    assert digest(out) == whole[suffix] and [p.name for p in tmp_path.iterdir()] == [out.name]
+
+
+def stop_after(blocks: int, number: int, case, out: Path) -> Interrupted:
+    """Run `produce` here and send this process a signal after some blocks; return what it raises."""
+
+    def progress(done: int, total: int, note: str) -> None:
+        if done == blocks:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted) as caught:
+        produce(case[0], case[1], GRID, START, END, out, ProduceOptions(production=FINE, threads=2, progress=progress))
+    return caught.value
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_after_the_blocks_in_hand_and_says_how_to_go_on(number, code, case, whole, tmp_path):
+    out = tmp_path / "x.zarr"
+    before = signal.getsignal(number)
+    error = stop_after(3, number, case, out)
+    assert error.exit_code == code and signal.getsignal(number) is before
+    done = len((tmp_path / "x.zarr.part" / "ledger.jsonl").read_text().splitlines()) - 1
+    # The block that was told of, and those in hand of two threads.
+    assert 3 <= done <= 6
+    assert f"{done} of {BLOCKS} blocks are done" in str(error) and "run the same command again" in str(error)
+    produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
+    assert digest(out) == whole[".zarr"]
+
+
+def test_two_processes_on_one_output_the_second_is_refused_and_the_first_ends_well(case, whole, tmp_path):
+    out = tmp_path / "x.zarr"
+    first = start(case, out)
+    wait_for_blocks(first, out, 0)
+    os.killpg(first.pid, signal.SIGSTOP)  # held, so that the second surely meets it
+    try:
+        with pytest.raises(OutputError, match=f"is being written by process {first.pid} on"):
+            produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS)
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
+    _, said = first.communicate(timeout=120)
+    assert first.returncode == 0, said
+    assert digest(out) == whole[".zarr"]
+
+
+def test_another_run_on_an_unfinished_output_is_refused_with_both_values_and_dropped_when_told(case, tmp_path):
+    out = tmp_path / "x.zarr"
+    stop_after(2, signal.SIGTERM, case, out)
+    ledger = (tmp_path / "x.zarr.part" / "ledger.jsonl").read_bytes()
+    other = make_bundle(tmp_path / "other", seed=1)
+    with pytest.raises(OutputError, match=r"model is [0-9a-f]{16} there and [0-9a-f]{16} here"):
+        produce(other, case[1], GRID, START, END, out, FINE_OPTIONS)
+    with pytest.raises(OutputError, match=r"observations is [0-9a-f]{16} there and"):
+        produce(case[0], make_observations(seed=1), GRID, START, END, out, FINE_OPTIONS)
+    with pytest.raises(OutputError, match=r"timeline and blocks is .* there and .* here"):
+        produce(case[0], case[1], GRID, START, "2019-01-06", out, FINE_OPTIONS)
+    assert (tmp_path / "x.zarr.part" / "ledger.jsonl").read_bytes() == ledger
+    drop = ProduceOptions(production=FINE, overwrite=True)
+    with produce(other, case[1], GRID, START, "2019-01-04", out, drop) as cube:
+        assert cube.sizes["time"] == 24
+
+
+def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_when_there_is_room(case, whole, tmp_path):
+    # The kernel itself refuses to let files grow: no chunk fits below the limit, and no line of the ledger.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def progress(done: int, total: int, note: str) -> None:
+        if done == 5:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+
+    out = tmp_path / "x.zarr"
+    try:
+        with pytest.raises(OutputError) as caught:
+            produce(case[0], case[1], GRID, START, END, out, ProduceOptions(production=FINE, progress=progress))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    line = str(caught.value)
+    assert line.startswith("no space left for the output") and "run the same command again" in line
+    assert "\n" not in line and not out.exists()
+    produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
+    assert digest(out) == whole[".zarr"]
