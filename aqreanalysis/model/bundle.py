@@ -1,0 +1,152 @@
+"""The model bundle: a directory of plain files, each with its digest on record. No pickle anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from aqreanalysis.configs import Config, load_config
+from aqreanalysis.errors import ModelError
+from aqreanalysis.model.predictive import Calibration
+from aqreanalysis.model.scaling import Scaling
+
+# Version of the numerics: raise it when the same weights would give other numbers.
+NUMERICS = 1
+
+_PROVENANCE = "provenance.json"
+# What decides the numbers of a cube; the card and the scores may be rewritten without making another model.
+_NUMERIC = ("config.yaml", "scaling.json", "calibration.json")
+
+
+@dataclass
+class Bundle:
+    """A trained model as it lies on disk.
+
+    Attributes
+    ----------
+    config : Config
+        With `species` and `inputs` as they were resolved in training.
+    members : list of dict
+        Weights of each ensemble member.
+    scaling, calibration : dict
+        By pollutant key; every input has a scaling, every target a calibration.
+    stations : DataFrame
+        Columns station, lat, lon, city, role: what training saw and what it did not.
+    metrics : dict
+        Scores, as `evaluate` or training left them.
+    provenance : dict
+        Versions, digest of the observations, time span, hours unseen.
+    card : str
+        The model card, Markdown.
+    """
+
+    config: Config
+    members: list[dict[str, Tensor]]
+    scaling: dict[str, Scaling]
+    calibration: dict[str, Calibration]
+    stations: pd.DataFrame
+    metrics: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    card: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The model's digest: sha256 over everything that decides the numbers of a cube."""
+        return str(self.provenance["model_digest"])
+
+
+def write_bundle(bundle: Bundle, path: Path) -> Path:
+    """Write `bundle` into the existing or new directory `path` and return it; digests go into ``provenance.json``."""
+    path.mkdir(parents=True, exist_ok=True)
+    config = bundle.config.model_dump(mode="json")
+    (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    for i, member in enumerate(bundle.members):
+        tensors = {k: v.detach().cpu().contiguous() for k, v in member.items()}
+        save_file(tensors, path / _weights_name(i, len(bundle.members)))
+    _dump(path / "scaling.json", {k: v.to_dict() for k, v in bundle.scaling.items()})
+    _dump(path / "calibration.json", {k: v.to_dict() for k, v in bundle.calibration.items()})
+    bundle.stations.to_parquet(path / "stations.parquet", index=False)
+    _dump(path / "metrics.json", bundle.metrics)
+    (path / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
+    weights = [_weights_name(i, len(bundle.members)) for i in range(len(bundle.members))]
+    digests = {n: _sha256(path / n) for n in (*_NUMERIC, *weights, "stations.parquet")}
+    numeric = "".join(digests[n] for n in (*_NUMERIC, *weights)) + str(NUMERICS)
+    bundle.provenance |= {
+        "files_sha256": digests,
+        "model_digest": hashlib.sha256(numeric.encode()).hexdigest(),
+        "numerics": NUMERICS,
+    }
+    # Last: a directory without it is an unfinished bundle.
+    _dump(path / _PROVENANCE, bundle.provenance)
+    return path
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Return the bundle in directory `path`, every file checked against its digest.
+
+    Raises
+    ------
+    ModelError
+        If there is no bundle, a file is missing or altered, or a newer version wrote it.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise ModelError(f"no model at {path}: train one with 'aqreanalysis train --out {path}'")
+    provenance = _load(path / _PROVENANCE, path)
+    digests = provenance.get("files_sha256", {})
+    for name, digest in digests.items():
+        if not (path / name).is_file():
+            raise ModelError(f"model {path}: {name} is missing; restore it or train the model again")
+        if _sha256(path / name) != digest:
+            raise ModelError(f"model {path}: {name} was altered after training (sha256 differs); restore or retrain")
+    if provenance.get("numerics") != NUMERICS:
+        raise ModelError(
+            f"model {path}: trained with numerics version {provenance.get('numerics')}, this program has {NUMERICS}; "
+            "train it again or install the version that trained it"
+        )
+    weights = sorted(n for n in digests if n.endswith(".safetensors"))
+    try:
+        members = [load_file(path / n) for n in weights]
+    except SafetensorError as error:
+        raise ModelError(f"model {path}: weights cannot be read: {error}") from None
+    card = path / "MODEL_CARD.md"
+    return Bundle(
+        config=load_config(path / "config.yaml"),
+        members=members,
+        scaling={k: Scaling(**v) for k, v in _load(path / "scaling.json", path).items()},
+        calibration={k: Calibration.from_dict(v) for k, v in _load(path / "calibration.json", path).items()},
+        stations=pd.read_parquet(path / "stations.parquet"),
+        metrics=_load(path / "metrics.json", path) if (path / "metrics.json").is_file() else {},
+        provenance=provenance,
+        card=card.read_text(encoding="utf-8") if card.is_file() else "",
+    )
+
+
+def _weights_name(member: int, members: int) -> str:
+    return "weights.safetensors" if members == 1 else f"weights-{member}.safetensors"
+
+
+def _dump(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _load(path: Path, bundle: Path) -> Any:
+    if not path.is_file():
+        raise ModelError(f"{bundle} is no finished model: {path.name} is missing")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ModelError(f"model {bundle}: {path.name} is not JSON; restore it or train the model again") from None
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,38 @@
+"""Every choice that depends on the device: which one, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from aqreanalysis.errors import ConfigError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called `name`: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises
+    ------
+    ConfigError
+        If CUDA is asked for and not there, or the name is unknown.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"--device {name!r}: choose auto, cpu, cuda or cuda:N") from None
+    if device.type not in {"cpu", "cuda"}:
+        raise ConfigError(f"--device {name!r}: choose auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"--device {name}: torch sees no CUDA device here; use --device cpu or auto")
+    return device
+
+
+@contextlib.contextmanager
+def mixed_precision(device: torch.device, wanted: bool) -> Iterator[None]:
+    """Run the block in bfloat16 where `device` is CUDA and `wanted`; in float32 elsewhere."""
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and device.type == "cuda"):
+        yield

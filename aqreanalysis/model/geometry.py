@@ -1,0 +1,104 @@
+"""Where the nearest stations lie, seen from each place: the part of the model's input that time does not change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.neighbors import BallTree
+from torch import Tensor
+
+EARTH_RADIUS_KM = 6371.0088
+
+Degrees = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The k nearest stations of each place, nearest first.
+
+    Attributes
+    ----------
+    index : Tensor
+        Station index, int64 (place, k).
+    position : Tensor
+        East and north of the place in km, float32 (place, k, 2), azimuthal equidistant about the place.
+    reach_km : Tensor
+        Distance at which a neighbour's influence has faded to nothing, float32 (place,).
+    """
+
+    index: Tensor
+    position: Tensor
+    reach_km: Tensor
+
+    @property
+    def nearest_km(self) -> NDArray[np.float32]:
+        """Distance to the nearest station in km, float32 (place,)."""
+        return torch.linalg.vector_norm(self.position[:, 0], dim=-1).cpu().numpy()
+
+    @property
+    def distance_km(self) -> Tensor:
+        """Distances in km, float32 (place, k)."""
+        return torch.linalg.vector_norm(self.position, dim=-1)
+
+    def to(self, device: torch.device | str) -> Geometry:
+        """Return the same geometry on `device`."""
+        return Geometry(self.index.to(device), self.position.to(device), self.reach_km.to(device))
+
+
+def relative_position(lat: Degrees, lon: Degrees, station_lat: Degrees, station_lon: Degrees) -> NDArray[np.float64]:
+    """Return east and north in km (..., 2) of stations seen from places, by great-circle distance and bearing.
+
+    The azimuthal equidistant projection about each place: exact in distance and bearing from it, valid at the poles
+    and across the antimeridian.
+    """
+    phi, theta = np.radians(lat), np.radians(station_lat)
+    dlon = np.radians(station_lon) - np.radians(lon)
+    half = np.sin((theta - phi) / 2) ** 2 + np.cos(phi) * np.cos(theta) * np.sin(dlon / 2) ** 2
+    distance = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0)))
+    east = np.sin(dlon) * np.cos(theta)
+    north = np.cos(phi) * np.sin(theta) - np.sin(phi) * np.cos(theta) * np.cos(dlon)
+    norm = np.hypot(east, north)
+    unit = np.divide(distance, norm, out=np.zeros_like(distance), where=norm > 0)
+    return np.stack((east * unit, north * unit), axis=-1)
+
+
+def find_neighbours(
+    station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees, k: int, *, exclude_self: bool = False
+) -> Geometry:
+    """Return the geometry of `k` nearest stations of each place (fewer where there are fewer stations).
+
+    Parameters
+    ----------
+    station_lat, station_lon : float64 (station,)
+        Degrees.
+    lat, lon : float64 (place,)
+        Degrees.
+    k : int
+        Neighbours wanted.
+    exclude_self : bool
+        The places are the stations themselves, in order, and none may be its own neighbour.
+    """
+    stations = len(station_lat)
+    own = 1 if exclude_self else 0
+    k = min(k, stations - own)
+    tree = BallTree(np.radians(np.column_stack((station_lat, station_lon))), metric="haversine")
+    wanted = min(k + own + 1, stations)
+    distance, index = tree.query(np.radians(np.column_stack((lat, lon))), k=wanted)
+    if exclude_self:
+        keep = index != np.arange(stations)[:, None]
+        # Co-located stations may push a station's own entry off the list: then the farthest goes instead.
+        keep[keep.all(axis=1), -1] = False
+        index = index[keep].reshape(stations, wanted - 1)
+        distance = distance[keep].reshape(stations, wanted - 1)
+    # The first station left out sets the reach; with none left out, nothing needs to fade.
+    reach = distance[:, k] if distance.shape[1] > k else np.full(len(lat), np.pi)
+    index = index[:, :k]
+    position = relative_position(lat[:, None], lon[:, None], station_lat[index], station_lon[index])
+    return Geometry(
+        torch.from_numpy(np.ascontiguousarray(index)),
+        torch.from_numpy(position.astype(np.float32)),
+        torch.from_numpy((reach * EARTH_RADIUS_KM).astype(np.float32)),
+    )

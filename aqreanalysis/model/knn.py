@@ -1,0 +1,76 @@
+"""The learnable neural kNN: weights over the nearest stations that know how far the stations stand from each other."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Ranges that the covariance models start from, km; training moves them.
+_FIRST_SHORT_KM, _FIRST_LONG_KM = 50.0, 800.0
+
+
+class NeuralKNN(nn.Module):
+    """Several learned covariance models, each turned into kriging weights over the k nearest stations.
+
+    A softmax over distances gives three stations side by side three votes. Solving the ordinary-kriging system with a
+    learned covariance gives them about one (it declusters), and its weights still come from relative position alone, so
+    they are computed once a place. Which model counts at which hour is decided later, from the encoded states.
+
+    The covariance of model m is ``(1 - c) exp(-d/short) + c exp(-d/long)`` plus a nugget, with `d` stretched along a
+    learned direction (a field drawn out by the wind correlates farther along it than across).
+    """
+
+    def __init__(self, kernels: int) -> None:
+        super().__init__()
+        spread = torch.linspace(-1.0, 1.0, kernels) if kernels > 1 else torch.zeros(1)
+        self.log_short = nn.Parameter(math.log(_FIRST_SHORT_KM) + 0.7 * spread)
+        self.log_long = nn.Parameter(math.log(_FIRST_LONG_KM) + 0.4 * spread)
+        self.long_share = nn.Parameter(torch.full((kernels,), 1.6))
+        self.log_nugget = nn.Parameter(-2.6 - 0.5 * spread)
+        # Stretch matrices start as small deviations from the identity, in different directions.
+        angle = math.pi * torch.arange(kernels) / max(kernels, 1)
+        self.stretch = nn.Parameter(0.1 * torch.stack((torch.cos(2 * angle), torch.sin(2 * angle)), dim=-1))
+
+    def _distance(self, difference: Tensor) -> Tensor:
+        """Return stretched distances (kernel, ...) of differences (..., 2) in km."""
+        a, b = self.stretch[:, 0], self.stretch[:, 1]
+        metric = torch.stack((torch.stack((1 + a, b), -1), torch.stack((b, 1 - a), -1)), -2)
+        moved = torch.einsum("...i,mij->m...j", difference, metric)
+        # The small number keeps the gradient of the root finite for co-located stations.
+        return torch.sqrt((moved**2).sum(dim=-1) + 1e-6)
+
+    def _covariance(self, distance: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (distance.dim() - 1)
+        share = torch.sigmoid(self.long_share).view(shape)
+        short = torch.exp(-distance / self.log_short.exp().view(shape))
+        long = torch.exp(-distance / self.log_long.exp().view(shape))
+        return (1 - share) * short + share * long
+
+    def forward(self, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights (kernel, place, k), which sum to one, and kriging variances (kernel, place).
+
+        Parameters
+        ----------
+        position : Tensor
+            East and north of each neighbour in km (place, k, 2).
+        reach_km : Tensor
+            Where influence ends (place,): weights fade to nothing there, so that the field has no step where the list
+            of the nearest stations changes.
+        """
+        between = self._covariance(self._distance(position[:, :, None] - position[:, None, :]))
+        towards = self._covariance(self._distance(position))
+        share = torch.linalg.vector_norm(position, dim=-1) / reach_km[:, None]
+        # A neighbour near the reach is treated as ever noisier: its weight goes to zero continuously.
+        fade = (share.clamp(max=0.999) ** 4) / (1 - share.clamp(max=0.999) ** 4)
+        noise = self.log_nugget.exp().view(-1, 1, 1) + 1e-3 + 0.05 * fade
+        factor = torch.linalg.cholesky(between + torch.diag_embed(noise))
+        ones = torch.ones_like(towards)
+        solved = torch.cholesky_solve(torch.stack((towards, ones), dim=-1), factor)
+        simple, flat = solved.unbind(dim=-1)
+        missing = 1 - simple.sum(dim=-1, keepdim=True)
+        weights = simple + flat * missing / flat.sum(dim=-1, keepdim=True)
+        variance = 1 - (simple * towards).sum(dim=-1) + (missing.squeeze(-1) ** 2) / flat.sum(dim=-1)
+        return weights, F.relu(variance) + 1e-4

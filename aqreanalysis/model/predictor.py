@@ -1,0 +1,161 @@
+"""A trained model at work: station values in, predictive distributions at any places out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aqreanalysis.configs import Config
+from aqreanalysis.errors import ModelError
+from aqreanalysis.model.aqnet import AQNet, Neighbourhood, StationStates
+from aqreanalysis.model.bundle import Bundle, read_bundle
+from aqreanalysis.model.device import choose_device
+from aqreanalysis.model.geometry import Degrees, find_neighbours
+from aqreanalysis.model.predictive import Predictive
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the stations say over a time block, one `StationStates` a member."""
+
+    members: list[StationStates]
+
+
+@dataclass(frozen=True)
+class Places:
+    """A set of places as the model sees them, one `Neighbourhood` a member.
+
+    Attributes
+    ----------
+    nearest_km : float32 (place,)
+        Distance to the nearest station.
+    """
+
+    members: list[Neighbourhood]
+    nearest_km: NDArray[np.float32]
+
+
+class Predictor:
+    """A bundle loaded onto a device.
+
+    Attributes
+    ----------
+    species, inputs : tuple of str
+        Pollutants that it estimates, and that it reads.
+    history_hours, lookahead_hours : int
+        What a time block needs before and after it.
+    config : Config
+        As trained.
+    digest : str
+        Of the model; part of a cube's fingerprint.
+    bundle : Bundle
+        Stations with their roles, scores, provenance.
+    """
+
+    def __init__(self, bundle: Bundle, device: str | torch.device = "auto") -> None:
+        self.bundle = bundle
+        self.config: Config = bundle.config
+        self.species = tuple(bundle.config.species)
+        self.inputs = tuple(bundle.config.inputs or bundle.config.species)
+        self.history_hours = bundle.config.window.history_hours
+        self.lookahead_hours = bundle.config.window.lookahead_hours
+        self.digest = bundle.digest
+        self.device = choose_device(device) if isinstance(device, str) else device
+        self._targets = [self.inputs.index(s) for s in self.species]
+        self._networks = [self._build(weights) for weights in bundle.members]
+
+    def _build(self, weights: dict[str, torch.Tensor]) -> AQNet:
+        network = AQNet(len(self.inputs), self._targets, self.config.model)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ModelError(f"the weights do not fit the config of the model: {str(error).splitlines()[0]}") from None
+        return network.to(self.device).eval()
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        values: NDArray[np.float32],
+        hours: NDArray[np.int64],
+        station_lat: Degrees,
+        station_lon: Degrees,
+    ) -> Encoded:
+        """Return what the stations say at each hour of a block of whole UTC days.
+
+        Parameters
+        ----------
+        values : float32 (history + T + lookahead, station, input)
+            Concentrations in their units, NaN where missing.
+        hours : int64 (history + T + lookahead,)
+            Hours since 1970-01-01 of the stamps; the block's first is 01:00 of a UTC day, and T a multiple of 24.
+        station_lat, station_lon : float64 (station,)
+            Degrees.
+        """
+        before, after = self.history_hours, self.lookahead_hours
+        steps = len(hours) - before - after
+        if steps <= 0 or steps % 24 or hours[before] % 24 != 1:
+            raise ValueError(f"a block is whole UTC days from 01:00 on, got {steps} hours from hour {hours[before]}")
+        days = range(0, steps, 24)
+        scaled = self._scale(values)
+        windows = torch.stack([scaled[d : d + before + 24 + after] for d in days])
+        clock_hours = torch.from_numpy(np.ascontiguousarray(hours)).to(self.device)
+        window_hours = torch.stack([clock_hours[d : d + before + 24 + after] for d in days])
+        readings = windows[:, before : before + 24, :, self._targets].flatten(0, 1)
+        geometry = find_neighbours(
+            station_lat, station_lon, station_lat, station_lon, self.config.model.neighbours, exclude_self=True
+        ).to(self.device)
+        members = []
+        for network in self._networks:
+            states = network.own_states(windows, window_hours, before, before + 24).flatten(0, 1)
+            clock = network.clock(window_hours[:, before : before + 24]).flatten(0, 1)
+            among = network.neighbourhood(geometry, len(station_lat), sparse=True)
+            members.append(network.exchange_stations(states, readings, clock, among))
+        return Encoded(members)
+
+    def _scale(self, values: NDArray[np.float32]) -> torch.Tensor:
+        scaled = [self.bundle.scaling[key].forward(values[..., i]) for i, key in enumerate(self.inputs)]
+        return torch.from_numpy(np.stack(scaled, axis=-1)).to(self.device)
+
+    @torch.inference_mode()
+    def geometry(self, station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees) -> Places:
+        """Return the places at `lat`, `lon` (float64 degrees, (place,)) as the model sees them; time plays no part."""
+        found = find_neighbours(station_lat, station_lon, lat, lon, self.config.model.neighbours)
+        on_device = found.to(self.device)
+        members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self._networks]
+        return Places(members, found.nearest_km)
+
+    @torch.inference_mode()
+    def predict(self, encoded: Encoded, places: Places) -> dict[str, Predictive]:
+        """Return each pollutant's predictive distribution at each hour and place."""
+        nearest = torch.from_numpy(places.nearest_km).to(self.device)
+        found = {}
+        for target, key in enumerate(self.species):
+            parts = [
+                network.places(states, around, target)
+                for network, states, around in zip(self._networks, encoded.members, places.members, strict=True)
+            ]
+            location, scale, reporting = parts[0]
+            if len(parts) > 1:  # the members' disagreement is the epistemic part of the variance
+                locations = torch.stack([p[0] for p in parts])
+                location = locations.mean(dim=0)
+                variance = torch.stack([p[1] for p in parts]).square().mean(dim=0)
+                scale = torch.sqrt(variance + locations.var(dim=0, unbiased=False))
+            found[key] = Predictive(
+                location, scale, reporting, nearest, self.bundle.scaling[key], self.bundle.calibration[key]
+            )
+        return found
+
+
+def load_predictor(path: str | Path, device: str = "auto") -> Predictor:
+    """Return the model in directory `path`, ready on `device`.
+
+    Raises
+    ------
+    ModelError
+        If the bundle is missing, unfinished or altered.
+    """
+    return Predictor(read_bundle(path), device)

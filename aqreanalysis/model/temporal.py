@@ -1,0 +1,63 @@
+"""What a station's own history says: LSTM, multi-head self-attention, pooling."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class TemporalEncoder(nn.Module):
+    """Window of one station -> a state for each hour of the window's day.
+
+    Time steps are real hours. A missing reading is a zero with its mask at zero, never a step left out, so gaps do not
+    shift time.
+
+    Parameters
+    ----------
+    inputs : int
+        Pollutants read.
+    clock : int
+        Width of the cyclic time encoding.
+    width : int
+        Width of the state.
+    heads : int
+        Attention heads; divides `width`.
+    dropout : float
+        Share of features dropped in training.
+    """
+
+    def __init__(self, inputs: int, clock: int, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.embed = nn.Linear(2 * inputs + clock, width)
+        # Both directions: a reanalysis knows the hours after the one it estimates.
+        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+        self.attention = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+        self.pool_score = nn.Linear(width, 1)
+        self.merge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
+        self.norm_out = nn.LayerNorm(width)
+
+    def forward(self, values: Tensor, observed: Tensor, clock: Tensor, first: int, last: int) -> Tensor:
+        """Return states (sequence, last - first, width).
+
+        Parameters
+        ----------
+        values : Tensor
+            Standardised readings (sequence, hour, input), zero where missing.
+        observed : Tensor
+            One where there is a reading, zero elsewhere, same shape.
+        clock : Tensor
+            Cyclic encoding (sequence, hour, clock).
+        first, last : int
+            The hours of the window whose states are wanted, as a half-open range.
+        """
+        steps = self.embed(torch.cat((values, observed, clock), dim=-1))
+        memory, _ = self.lstm(torch.relu(steps))
+        memory = memory + steps
+        query = memory[:, first:last]
+        attended, _ = self.attention(query, memory, memory, need_weights=False)
+        attended = self.norm(query + attended)
+        # Pooling: one summary of the window, weighted by what the network finds telling.
+        share = torch.softmax(self.pool_score(memory), dim=1)
+        pooled = (share * memory).sum(dim=1, keepdim=True).expand_as(attended)
+        return self.norm_out(attended + self.merge(torch.cat((attended, pooled), dim=-1)))

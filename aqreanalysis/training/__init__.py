@@ -1,0 +1,5 @@
+"""Training: windows cut from resident tensors, masking, the loop, checkpoints, calibration, the bundle."""
+
+from aqreanalysis.training.train import train
+
+__all__ = ["train"]

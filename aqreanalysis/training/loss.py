@@ -1,0 +1,55 @@
+"""What training minimises: the continuous ranked probability score, in units and in logarithms."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from aqreanalysis.model import AQNet, Scaling, lognormal_crps
+from aqreanalysis.model.aqnet import Neighbourhood, StationStates
+
+# Weight of the score in logarithms, which keeps clean hours from counting for nothing beside polluted ones.
+_LOG_SHARE = 0.5
+
+
+def normal_crps(error: Tensor, scale: Tensor) -> Tensor:
+    """Return the CRPS of a normal forecast of standard deviation `scale` (Gneiting et al. 2005)."""
+    z = error / scale
+    density = torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    return scale * (z * torch.erf(z / math.sqrt(2.0)) + 2 * density - 1 / math.sqrt(math.pi))
+
+
+def target_scores(
+    network: AQNet,
+    states: StationStates,
+    around: Neighbourhood,
+    truth: Tensor,
+    scalings: list[Scaling],
+) -> tuple[Tensor, Tensor]:
+    """Return the sum over targets of scaled scores at the finite truths: (training loss, CRPS alone).
+
+    Parameters
+    ----------
+    truth : Tensor
+        Shifted readings of the targets in their units, NaN where there is none (hour, place, target).
+    scalings : list of Scaling
+        Of the targets.
+    """
+    loss = truth.new_zeros(())
+    crps = truth.new_zeros(())
+    for p, scaling in enumerate(scalings):
+        location, scale, _ = network.places(states, around, p)
+        y = truth[..., p].T
+        seen = torch.isfinite(y)
+        if not seen.any():
+            continue
+        y = y[seen]
+        location = location[seen].float() * scaling.std + scaling.mean
+        scale = scale[seen].float() * scaling.std
+        natural = lognormal_crps(y, location, scale).mean() / scaling.typical_error
+        logarithmic = normal_crps(torch.log(y) - location, scale).mean() / scaling.std
+        loss = loss + natural + _LOG_SHARE * logarithmic
+        crps = crps + natural.detach()
+    return loss, crps

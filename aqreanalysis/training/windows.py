@@ -1,0 +1,82 @@
+"""The whole timeline resident on the device; windows are views of it, never copies kept a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aqreanalysis.configs import WindowConfig
+from aqreanalysis.model import Scaling
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Readings of every station over whole UTC days, padded by the window on both sides.
+
+    Attributes
+    ----------
+    scaled : Tensor
+        Standardised readings, NaN where missing (history + hours + lookahead, station, input).
+    shifted : Tensor
+        Readings of the targets plus the scaling's offset, in their units, NaN where missing (hours, station, target).
+    hours : Tensor
+        Hours since 1970-01-01 of `scaled`'s stamps.
+    window : WindowConfig
+        What surrounds a day.
+    days : int
+        Whole days.
+    """
+
+    scaled: Tensor
+    shifted: Tensor
+    hours: Tensor
+    window: WindowConfig
+    days: int
+
+    @classmethod
+    def build(
+        cls,
+        values: NDArray[np.float32],
+        first_hour: int,
+        scalings: list[Scaling],
+        targets: list[int],
+        window: WindowConfig,
+    ) -> Timeline:
+        """Return the timeline of `values` (hour, station, input), which begin at a day's 01:00 and hold whole days."""
+        hours, stations, inputs = values.shape
+        if hours % 24 or first_hour % 24 != 1:
+            raise ValueError("a timeline is whole UTC days from 01:00 on")
+        before, after = window.history_hours, window.lookahead_hours
+        scaled = np.full((before + hours + after, stations, inputs), np.nan, np.float32)
+        for i, scaling in enumerate(scalings):
+            scaled[before : before + hours, :, i] = scaling.forward(values[..., i])
+        shifted = [np.maximum(values[..., i], 0) + np.float32(scalings[i].offset) for i in targets]
+        stamps = np.arange(first_hour - before, first_hour + hours + after, dtype=np.int64)
+        return cls(
+            torch.from_numpy(scaled),
+            torch.from_numpy(np.stack(shifted, axis=-1)),
+            torch.from_numpy(stamps),
+            window,
+            hours // 24,
+        )
+
+    def to(self, device: torch.device) -> Timeline:
+        """Return the same timeline on `device`."""
+        return Timeline(self.scaled.to(device), self.shifted.to(device), self.hours.to(device), self.window, self.days)
+
+    def cut(self, days: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return windows (day, hour, station, input), their hours (day, hour), and truths (24 * day, station, target).
+
+        Parameters
+        ----------
+        days : Tensor
+            Indices of days, int64 (day,), on the timeline's device.
+        """
+        length = self.window.history_hours + 24 + self.window.lookahead_hours
+        steps = days[:, None] * 24 + torch.arange(length, device=days.device)
+        centre = days[:, None] * 24 + torch.arange(24, device=days.device)
+        return self.scaled[steps], self.hours[steps], self.shifted[centre].flatten(0, 1)
