@@ -11,6 +11,7 @@ from aqreanalysis.evaluation.protocols import (
     PROTOCOLS,
     EvaluationOptions,
     Outcome,
+    ask,
     hours_of,
     run_protocol,
 )
@@ -46,12 +47,12 @@ def _with(observations: Observations, values: dict[str, np.ndarray]) -> Observat
 
 @pytest.fixture(scope="module")
 def tenth(model: Predictor, split: Split, particles: Observations) -> Outcome:
-    return run_protocol(model, particles, split, PROTOCOLS["hidden-tenth"], OPTIONS)[0]
+    return run_protocol(model, ask(particles, split, PROTOCOLS["hidden-tenth"], OPTIONS))[0]
 
 
 @pytest.fixture(scope="module")
 def outcomes(model: Predictor, split: Split, town_network: Observations) -> list[Outcome]:
-    return run_protocol(model, town_network, split, PROTOCOLS["leave-city-out"], OPTIONS)
+    return run_protocol(model, ask(town_network, split, PROTOCOLS["leave-city-out"], OPTIONS))
 
 
 def test_every_method_answers_for_the_same_hours_and_stations(outcomes: list[Outcome], split: Split) -> None:
@@ -86,7 +87,7 @@ def test_replacing_hidden_readings_by_noise_changes_no_estimate_and_no_tuning(
     hidden = split.where(HIDDEN_TENTH)
     values = particles.values("pm25").copy()
     values[:, hidden] = rng.uniform(1, 200, values[:, hidden].shape).astype(np.float32)
-    noisy = run_protocol(model, _with(particles, {"pm25": values}), split, PROTOCOLS["hidden-tenth"], OPTIONS)[0]
+    noisy = run_protocol(model, ask(_with(particles, {"pm25": values}), split, PROTOCOLS["hidden-tenth"], OPTIONS))[0]
     assert not np.array_equal(tenth.observed, noisy.observed, equal_nan=True)
     assert tenth.tuned == noisy.tuned
     for name in tenth.estimates:
@@ -99,7 +100,7 @@ def test_visible_readings_do_reach_every_method(
     model: Predictor, split: Split, particles: Observations, tenth: Outcome
 ) -> None:
     larger = _with(particles, {"pm25": particles.values("pm25") * np.float32(1.5)})
-    other = run_protocol(model, larger, split, PROTOCOLS["hidden-tenth"], OPTIONS)[0]
+    other = run_protocol(model, ask(larger, split, PROTOCOLS["hidden-tenth"], OPTIONS))[0]
     for name in tenth.estimates:
         assert np.nanmean(other.estimates[name].best) > 1.2 * np.nanmean(tenth.estimates[name].best), name
 
@@ -113,7 +114,7 @@ def test_a_station_that_the_split_does_not_know_is_visible(
     grown = Observations.from_arrays(
         particles.times, places, {"pm25": np.column_stack([values, values[:, 0] + np.float32(1)])}
     )
-    outcome = run_protocol(model, grown, split, PROTOCOLS["hidden-tenth"], EvaluationOptions(every=12))[0]
+    outcome = run_protocol(model, ask(grown, split, PROTOCOLS["hidden-tenth"], EvaluationOptions(every=12)))[0]
     assert len(outcome.visible_lat) == count + 1 - len(outcome.stations)
 
 
@@ -136,7 +137,7 @@ def test_a_network_without_the_hidden_stations_is_refused(
 ) -> None:
     kept = [s for s, r in zip(split.stations, split.role, strict=True) if r != HIDDEN_TENTH]
     with pytest.raises(ModelError, match="none of the stations that the model's split hides"):
-        run_protocol(model, town_network.select(stations=kept), split, PROTOCOLS["hidden-tenth"], OPTIONS)
+        run_protocol(model, ask(town_network.select(stations=kept), split, PROTOCOLS["hidden-tenth"], OPTIONS))
 
 
 def test_unknown_protocols_and_hours_are_refused() -> None:

@@ -167,75 +167,122 @@ def hours_of(observations: Observations, split: Split, options: EvaluationOption
     return kept
 
 
-def run_protocol(
-    model: Model,
-    observations: Observations,
-    split: Split,
-    protocol: Protocol,
-    options: EvaluationOptions,
-    progress: Progress | None = None,
-) -> list[Outcome]:
-    """Return the outcome of one protocol for each pollutant that model and observations share.
+@dataclass(frozen=True)
+class Question:
+    """What every method is asked in one protocol, and all that it may see.
 
-    Hidden are the stations whose role is the protocol's; visible are all other stations of the observations, those
-    that the split does not know included. Model and baselines answer for the same hours and stations.
+    Attributes
+    ----------
+    protocol : Protocol
+        What is hidden.
+    visible : Observations
+        All stations but the hidden ones.
+    stations : list of str
+        The hidden stations.
+    targets : Targets
+        Their places, the hours, and their readings to score against.
+    groups : ndarray of int, shape (visible station,)
+        Stations that are left out together when a baseline is tuned.
+    notes : list of str
+        What a reader must know to judge the answers.
+    """
+
+    protocol: Protocol
+    visible: Observations
+    stations: list[str]
+    targets: Targets
+    groups: npt.NDArray[np.int64]
+    notes: list[str]
+
+    def network(self, key: str) -> Network:
+        """Return the visible stations' readings of one pollutant at the hours that count."""
+        rows = self.targets.hours - self.visible.first_hour
+        values = self.visible.values(key)[rows].astype(np.float64)
+        return Network(self.visible.lat, self.visible.lon, values, self.groups)
+
+
+def ask(observations: Observations, split: Split, protocol: Protocol, options: EvaluationOptions) -> Question:
+    """Return the protocol's question: hidden are the stations of its role, visible all others of the observations.
+
+    Stations that the split does not know are visible.
 
     Raises
     ------
     ModelError
-        If no pollutant is common, or no hidden station of the protocol is in the observations.
+        If no hidden station of the protocol is in the observations.
+    ObservationsError
+        If no hour is left to score.
     """
-    keys = [k for k in model.species if k in observations.species]
-    if not keys:
-        raise ModelError(
-            f"the model estimates {', '.join(model.species)} and the observations hold "
-            f"{', '.join(observations.species)}: none is common; train on these observations or give others"
-        )
-    role = split.roles_of(observations.stations)
-    hidden = role == protocol.role
+    hidden = split.roles_of(observations.stations) == protocol.role
     if not hidden.any():
         raise ModelError(
             f"protocol {protocol.name}: none of the stations that the model's split hides ({protocol.role}) is among "
-            f"the {len(role)} stations of the observations; evaluate on the network that it was trained on"
+            f"the {len(hidden)} stations of the observations; evaluate on the network that it was trained on"
         )
     stations = np.array(observations.stations)
     visible = observations.select(stations=stations[~hidden].tolist())
     hours = hours_of(observations, split, options)
     rows = hours - observations.first_hour
-    observed = {k: observations.values(k)[rows][:, hidden] for k in keys}
+    observed = {k: observations.values(k)[rows][:, hidden] for k in observations.species}
+    groups, notes = _tuning_groups(visible, split, protocol)
     targets = Targets(observations.lat[hidden], observations.lon[hidden], hours, observed)
-    stage = _stages(progress, 1 + len(keys) * len(all_baselines()), protocol.title)
+    return Question(protocol, visible, stations[hidden].tolist(), targets, groups, notes)
+
+
+def answer_baselines(
+    question: Question, key: str, coverage: float, progress: Progress | None = None
+) -> tuple[dict[str, Estimates], dict[str, dict[str, Any]]]:
+    """Return each baseline's estimates of a pollutant, and what it chose on the visible stations, by its name."""
+    network, targets = question.network(key), question.targets
+    baselines = all_baselines()
+    stage = _stages(progress, len(baselines))
+    found: dict[str, Estimates] = {}
+    tuned: dict[str, dict[str, Any]] = {}
+    for i, baseline in enumerate(baselines):
+        tuned[baseline.name] = baseline.tune(network)
+        answer = baseline.predict(network, targets.lat, targets.lon, stage(i))
+        found[baseline.name] = Estimates.of(answer, targets.hours, targets.observed[key].astype(np.float64), coverage)
+        stage(i)(1, 1, baseline.title)
+    return found, tuned
+
+
+def run_protocol(model: Model, question: Question, progress: Progress | None = None) -> list[Outcome]:
+    """Return the answers of model and baselines to one question, for each pollutant that both sides have.
+
+    Raises
+    ------
+    ModelError
+        If model and observations share no pollutant.
+    """
+    visible, targets = question.visible, question.targets
+    keys = [k for k in model.species if k in visible.species]
+    if not keys:
+        raise ModelError(
+            f"the model estimates {', '.join(model.species)} and the observations hold "
+            f"{', '.join(visible.species)}: none is common; train on these observations or give others"
+        )
+    stage = _stages(progress, 1 + len(keys), question.protocol.title)
     coverage = model.config.uncertainty.coverage
     answers = estimate(model, visible, targets, coverage=coverage, progress=stage(0))
-    groups, notes = _tuning_groups(visible, split, protocol)
     outcomes = []
-    for number, key in enumerate(keys):
-        network = Network(visible.lat, visible.lon, visible.values(key)[rows].astype(np.float64), groups)
-        found, tuned = {MODEL: answers[key]}, {}
-        titles = {MODEL: MODEL_TITLE}
-        for i, baseline in enumerate(all_baselines()):
-            tuned[baseline.name] = baseline.tune(network)
-            step = stage(1 + number * len(all_baselines()) + i)
-            answer = baseline.predict(network, targets.lat, targets.lon, step)
-            step(1, 1, baseline.title)
-            found[baseline.name] = Estimates.of(answer, hours, observed[key].astype(np.float64), coverage)
-            titles[baseline.name] = baseline.title
+    for number, key in enumerate(keys, start=1):
+        found, tuned = answer_baselines(question, key, coverage, stage(number))
         outcomes.append(
             Outcome(
-                protocol=protocol,
+                protocol=question.protocol,
                 species=key,
-                stations=stations[hidden].tolist(),
+                stations=question.stations,
                 lat=targets.lat,
                 lon=targets.lon,
                 nearest_km=distances_km(targets.lat, targets.lon, visible.lat, visible.lon).min(axis=1),
                 visible_lat=visible.lat,
                 visible_lon=visible.lon,
-                hours=hours,
-                observed=observed[key],
-                estimates=found,
-                titles=titles,
+                hours=targets.hours,
+                observed=targets.observed[key],
+                estimates={MODEL: answers[key]} | found,
+                titles={MODEL: MODEL_TITLE} | {b.name: b.title for b in all_baselines()},
                 tuned=tuned,
-                notes=notes,
+                notes=question.notes,
             )
         )
     return outcomes
@@ -254,13 +301,14 @@ def _tuning_groups(visible: Observations, split: Split, protocol: Protocol) -> t
     return numbers, []
 
 
-def _stages(progress: Progress | None, stages: int, title: str) -> Callable[[int], Progress]:
+def _stages(progress: Progress | None, stages: int, title: str = "") -> Callable[[int], Progress]:
     """Return a maker of callables that report one stage's progress as part of all."""
 
     def stage(number: int) -> Progress:
         def report(done: int, total: int, note: str) -> None:
             if progress is not None:
-                progress(number * 1000 + round(1000 * done / max(total, 1)), stages * 1000, f"{title}: {note}")
+                text = f"{title}: {note}" if title else note
+                progress(number * 1000 + round(1000 * done / max(total, 1)), stages * 1000, text)
 
         return report
 

@@ -10,7 +10,7 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import pictures, report
 from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics, plain, write_json
-from aqreanalysis.evaluation.protocols import PROTOCOLS, EvaluationOptions, Outcome, run_protocol
+from aqreanalysis.evaluation.protocols import PROTOCOLS, EvaluationOptions, Outcome, ask, run_protocol
 from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model.predictor import Predictor, load_predictor
 from aqreanalysis.observations import Observations
@@ -60,7 +60,7 @@ def evaluate(
     outcomes: list[Outcome] = []
     for number, name in enumerate(options.protocols):
         step = _part(progress, number, len(options.protocols))
-        outcomes += run_protocol(predictor, observations, split, PROTOCOLS[name], options, step)
+        outcomes += run_protocol(predictor, ask(observations, split, PROTOCOLS[name], options), step)
     metrics = plain(_metrics(outcomes, observations, predictor, options))
     drawn = draw_pictures(outcomes, folder)
     report.write_report(metrics, drawn, folder / REPORT)

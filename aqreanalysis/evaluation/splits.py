@@ -113,7 +113,7 @@ class Split:
             lon=frame["lon"].to_numpy(np.float64),
             city=tuple(frame["city"].astype(str)),
             role=frame["role"].to_numpy().astype(np.str_),
-            unseen_from=np.datetime64(unseen_from, "h"),
+            unseen_from=np.datetime64(str(unseen_from), "h"),
             cluster_km=float(cluster_km),
         )
 
