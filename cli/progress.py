@@ -43,7 +43,12 @@ class LogLines:
         self._last: tuple[int, int, str] | None = None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Take the state of the work; print it if a minute has passed since the last line."""
+        """Take the state of the work; print it if a minute has passed since the last line.
+
+        Where `done` falls back another stage has begun, and the end of the one before is printed.
+        """
+        if self._last is not None and done < self._last[0]:
+            self._say()
         self._last = (done, total, note)
         if self._clock() - self._spoke >= SECONDS_BETWEEN_LINES:
             self._say()

@@ -43,6 +43,15 @@ def test_a_log_gets_one_line_a_minute_and_a_last_one(capsys: pytest.CaptureFixtu
     ]
 
 
+def test_a_log_gets_the_end_of_each_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = LogLines("demo", Clock())
+    for stage, total in (("training", 3), ("evaluation", 2)):
+        for done in range(total + 1):
+            lines(done, total, stage)
+    lines.close()
+    assert capsys.readouterr().err.splitlines() == ["demo: 3/3 training", "demo: 2/2 evaluation after 0 s"]
+
+
 def test_without_a_terminal_only_the_last_line_is_printed_and_stdout_is_left_alone() -> None:
     done = subprocess.run([sys.executable, "-c", WORK], capture_output=True, text=True, check=True)
     assert done.stdout == "result\n"
