@@ -21,6 +21,10 @@ test-all: $(VENV)/developed
 test-gpu: $(VENV)/developed
 	$(BIN)/python -m pytest -m gpu
 
+# The small client programs that the tests of cubes open them with; what cannot be installed is named and skipped.
+clients:
+	bash tests/clients/install.sh
+
 lint: $(VENV)/developed
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)

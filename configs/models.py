@@ -51,7 +51,7 @@ class WindowConfig(_Strict):
 class ModelConfig(_Strict):
     """Size of AQ-Net."""
 
-    neighbours: Annotated[int, Field(ge=2, le=128)] = 32
+    neighbours: Annotated[int, Field(ge=2, le=128)] = 24
     kernels: Count = Field(4, description="covariance models whose kriging-like weights the neural kNN mixes")
     state_width: Count = 32
     attention_heads: Count = 4
@@ -107,6 +107,8 @@ class MetadataConfig(_Strict):
     creator_email: str | None = None
     creator_url: str | None = None
     publisher_name: str | None = None
+    publisher_email: str | None = None
+    publisher_url: str | None = None
     project: str | None = None
     license: str | None = None
     references: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+import warnings
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -42,15 +43,20 @@ def create_store(path: Path, template: Template, level: int, zarr_format: int = 
     group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)  # type: ignore[arg-type]
     group.attrs.update(template.attrs)
     for name, coordinate in template.coordinates.items():
-        _create(group, name, coordinate.values.shape, coordinate.values.dtype, coordinate.values.shape, (None, level))
+        values = coordinate.values
+        _create(group, name, values.shape, (coordinate.dims, values.dtype, values.shape), (None, level))
         array: Any = group[name].with_config(_WRITE_ALL)
         _describe(array, coordinate.dims, coordinate.attrs)
         array[...] = coordinate.values
     for layer in template.layers:
         fill = np.nan if layer.dtype.startswith("float") else layer.fill
-        _create(group, layer.name, template.shape(layer), np.dtype(layer.dtype), template.chunks(layer), (fill, level))
+        form = (layer.dims, np.dtype(layer.dtype), template.chunks(layer))
+        _create(group, layer.name, template.shape(layer), form, (fill, level))
         _describe(group[layer.name], layer.dims, {**layer.attrs, **_crs_attribute(template)}, fill)
-    zarr.consolidate_metadata(group.store)
+    with warnings.catch_warnings():
+        # Zarr 3 has not specified it yet, but xarray looks for it and readers that do not know it pass over it.
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(group.store)
 
 
 def write_block(path: Path, block: Block, layers: Mapping[str, NDArray[Any]]) -> int:
@@ -113,11 +119,11 @@ def _create(
     group: zarr.Group,
     name: str,
     shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    chunks: tuple[int, ...],
+    form: tuple[tuple[str, ...], np.dtype[Any], tuple[int, ...]],
     fill_and_level: tuple[float | int | None, int],
 ) -> None:
-    fill, level = fill_and_level
+    """Create an array; `form` is its dimensions, type and chunks."""
+    (dims, dtype, chunks), (fill, level) = form, fill_and_level
     options: dict[str, Any] = {"compressors": None}
     if shape:
         options["compressors"] = (
@@ -127,8 +133,9 @@ def _create(
         )
         options["chunks"] = chunks
     # Zarr 3 wants a fill of every array; xarray does not read it there, so 0 hides no value.
-    if fill is None and group.metadata.zarr_format == 3:
-        fill = 0
+    if group.metadata.zarr_format == 3:
+        options["dimension_names"] = dims
+        fill = 0 if fill is None else fill
     group.create_array(name, shape=shape, dtype=dtype, fill_value=fill, config=_WRITE_ALL, **options)
 
 

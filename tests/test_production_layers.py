@@ -1,0 +1,58 @@
+"""The layers: names, types and attributes as the conventions want them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aqreanalysis.production.layers import CUBE_DIMS, FLAGS, MAP_DIMS, cube_layers, layer_names, value_bytes
+from aqreanalysis.species import SPECIES
+
+ALL = list(SPECIES.values())
+
+
+def test_one_species_has_the_plain_names():
+    assert [x.name for x in cube_layers([SPECIES["pm25"]], 0.9)] == [
+        "pm2p5",
+        "pm2p5_standard_error",
+        "pm2p5_lower",
+        "pm2p5_upper",
+        "quality_flag",
+        "observations_used",
+        "nearest_station_distance",
+    ]
+
+
+def test_all_six_species_have_layers_with_different_names_and_long_names():
+    layers = cube_layers(ALL, 0.9, {"pm25": (35.0, 75.0), "co": (4.5,)})
+    assert len({x.name for x in layers}) == len(layers) == 6 * 6 + 3 + 1
+    assert len({x.attrs["long_name"] for x in layers}) == len(layers)
+
+
+@pytest.mark.parametrize("species", ALL, ids=lambda s: s.key)
+def test_the_best_estimate_names_ancillaries_that_exist(species):
+    layers = {x.name: x for x in cube_layers(ALL, 0.95, {species.key: (1.5,)})}
+    names = layer_names(species, True, (1.5,))
+    best = layers[names.best]
+    assert set(best.attrs["ancillary_variables"].split()) <= set(layers)
+    assert best.attrs["cell_methods"] == "time: mean" and best.attrs["units"] == species.units
+    assert layers[names.standard_error].attrs["standard_name"] == f"{species.standard_name} standard_error"
+    for bound in (names.lower, names.upper):
+        assert layers[bound].attrs["coverage_probability"] == 0.95 and "cell_methods" not in layers[bound].attrs
+        assert "95 % coverage interval" in layers[bound].attrs["long_name"]
+    assert names.exceedance == (f"{species.layer}_exceedance_1p5",)
+
+
+def test_flags_are_bits_of_the_variables_own_type():
+    flag = next(x for x in cube_layers([SPECIES["o3"]], 0.9) if x.name == "quality_flag")
+    masks = flag.attrs["flag_masks"]
+    assert masks.dtype == np.int8 == np.dtype(flag.dtype) and flag.fill is None
+    assert len(masks) == len(flag.attrs["flag_meanings"].split()) == len(FLAGS)
+    assert all(bin(m).count("1") == 1 for m in masks.tolist()) and masks.sum() == np.bitwise_or.reduce(masks)
+
+
+def test_only_layers_in_time_count_towards_the_bytes_of_a_cell_and_hour():
+    layers = cube_layers([SPECIES["pm25"]], 0.9)
+    assert value_bytes(layers) == 4 * 4 + 1 + 2
+    assert [x.name for x in layers if x.dims == MAP_DIMS] == ["nearest_station_distance"]
+    assert all(x.dims in (CUBE_DIMS, MAP_DIMS) for x in layers)
