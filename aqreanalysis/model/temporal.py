@@ -31,7 +31,7 @@ class TemporalEncoder(nn.Module):
         self.embed = nn.Linear(2 * inputs + clock, width)
         # Both directions: a reanalysis knows the hours after the one it estimates.
         self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
-        self.attention = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.norm = nn.LayerNorm(width)
         self.pool_score = nn.Linear(width, 1)
         self.merge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
