@@ -115,6 +115,16 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
         read_observations(path)
 
 
+def test_a_changed_file_is_told(tmp_path: Path) -> None:
+    path = _observations().to_netcdf(tmp_path / "a.nc")
+    assert not read_observations(path).report.warnings
+    with netCDF4.Dataset(path, "a") as file:
+        file["pm25"][0, 0] = 12.5
+    again = read_observations(path)
+    assert again.values("pm25")[0, 0] == np.float32(12.5)
+    assert "was changed after this program wrote it" in again.report.warnings[0]
+
+
 def test_a_cube_is_no_station_file(tmp_path: Path) -> None:
     path = tmp_path / "cube.nc"
     xr.Dataset({"pm2p5": (("time", "lat", "lon"), np.zeros((1, 2, 2)))}).to_netcdf(path)

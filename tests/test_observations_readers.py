@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
@@ -113,6 +115,15 @@ def test_odd_cells_and_short_lines_are_counted_and_many_are_refused(tmp_path: Pa
         read_observations(path)
 
 
+def test_an_open_quotation_mark_swallows_no_rows_in_silence(tmp_path: Path) -> None:
+    lines = _frame().to_csv(index=False).splitlines()
+    for i in (5, 25):
+        lines[i] = lines[i].replace(",2020", ',"2020')
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(ObservationsError, match="quotation mark is not closed"):
+        read_observations(tmp_path / "a.csv")
+
+
 def test_labels_of_a_parquet_file_pass_through(tmp_path: Path) -> None:
     frame = _frame()
     frame.attrs = {"synthetic": "true", "comment": "made up"}
@@ -167,6 +178,30 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) ->
     raw = (tmp_path / name).read_bytes()
     with pytest.raises(ObservationsError, match="truncated"):
         read_observations(_write(tmp_path / name, raw[: int(share * len(raw))]))
+
+
+@given(
+    name=st.sampled_from(["a.csv", "a.csv.gz", "a.parquet", "a.nc"]),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=20),
+    length=st.floats(0.01, 1),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_damaged_file_is_read_or_refused_in_one_line_and_never_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, name: str, changes: list[tuple[float, int]], length: float
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / name
+    if name == "a.nc":
+        from_frame(_frame()).to_netcdf(path)
+    else:
+        WRITERS[name](_frame(), path)
+    raw = bytearray(path.read_bytes())
+    for where, byte in changes:
+        raw[int(where * len(raw))] = byte
+    _write(path, bytes(raw[: max(int(length * len(raw)), 1)]))
+    try:
+        read_observations(path)
+    except ObservationsError as error:
+        assert "\n" not in str(error)
 
 
 def test_a_missing_file_is_named_with_the_nearest(tmp_path: Path) -> None:

@@ -106,6 +106,12 @@ def test_a_column_of_no_iso_times_is_refused_with_an_example(text: str) -> None:
         _hours([text])
 
 
+def test_a_year_beyond_nanoseconds_is_refused_in_any_clock() -> None:
+    for zone in ("UTC", "+08:00", "Europe/Berlin"):
+        with pytest.raises(ObservationsError, match="'5000-01-01 00:00' lies outside the years 1950 to 2100"):
+            _hours(["5000-01-01 00:00"], ColumnsConfig(time_zone=zone))
+
+
 def test_a_column_of_numbers_is_no_time() -> None:
     with pytest.raises(ObservationsError, match="holds int64, no times"):
         _hours([1546300800])

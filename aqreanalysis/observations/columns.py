@@ -87,11 +87,15 @@ def find_list_columns(names: Sequence[str], columns: ColumnsConfig) -> TableColu
 
 def _require(name: str, role: str, names: Sequence[str], source: str) -> None:
     if name not in names:
-        there = ", ".join(names) if len(names) <= 30 else f"{', '.join(names[:30])}, ... ({len(names)})"
         raise ObservationsError(
-            f"{source}: no column {name!r} for {role}{nearest_hint(name, names)} (there are: {there}); "
+            f"{source}: no column {name!r} for {role}{nearest_hint(name, names)} (there are: {_listed(names)}); "
             f"set columns.{role} to the right one"
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    text = ", ".join(names[:30])
+    return text if len(names) <= 30 and len(text) <= 300 else f"{text:.300}, ... ({len(names)} in all)"
 
 
 def _find_species(names: Sequence[str], columns: ColumnsConfig, source: str) -> dict[str, str]:
@@ -119,7 +123,7 @@ def _find_species(names: Sequence[str], columns: ColumnsConfig, source: str) -> 
         found[key] = name
     if not found:
         raise ObservationsError(
-            f"{source}: none of the columns {', '.join(names)} is a known pollutant ({', '.join(SPECIES)}); "
+            f"{source}: none of the columns {_listed(names)} is a known pollutant ({', '.join(SPECIES)}); "
             "name one with columns.species, for example columns.species.pm25=PM2.5_ugm3"
         )
     return {key: found[key] for key in SPECIES if key in found}

@@ -19,7 +19,9 @@ from aqreanalysis.species import SPECIES
 
 _FILL = np.float32(-9999.0)
 _TIME_UNITS = "hours since 1970-01-01 00:00:00"
+_FARTHEST_HOUR = 2e6  # some 228 years; a damaged stamp beyond it would overflow nanoseconds
 _REPORT = "quality_report"
+_DIGEST = "observations_digest"
 _TITLE = "Hourly air-quality observations at stations"
 
 
@@ -53,7 +55,9 @@ def read_netcdf(path: Path) -> Observations:
         with xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_coords=False) as opened:
             _check_shape(opened, path)
             dataset = opened.load()
-    except (OSError, RuntimeError, ValueError) as error:
+    except ObservationsError:
+        raise
+    except Exception as error:  # a damaged file makes netCDF4 and xarray raise almost anything
         raise ObservationsError(
             f"{path} is no readable NetCDF file ({' '.join(str(error).split())[:120]}): is it truncated?"
         ) from None
@@ -79,7 +83,14 @@ def read_netcdf(path: Path) -> Observations:
         if getattr(places, name) is not None:
             dtype = np.float64 if name in ("lat", "lon") else object
             coords[name] = ("station", np.array(getattr(places, name), dtype=dtype))
-    return Observations(xr.Dataset(variables, coords, attrs=attributes), report)
+    observations = Observations(xr.Dataset(variables, coords, attrs=attributes), report)
+    written = dataset.attrs.get(_DIGEST)
+    if written is not None and written != observations.digest():
+        report.warnings.append(
+            f"{path.name} was changed after this program wrote it: its digest is {observations.digest()[:12]} and its "
+            f"attribute {_DIGEST} says {str(written)[:12]}"
+        )
+    return observations
 
 
 def _as_file(observations: Observations) -> xr.Dataset:
@@ -121,7 +132,7 @@ def _as_file(observations: Observations) -> xr.Dataset:
         "time_coverage_start": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
         "time_coverage_end": f"{times[-1]:%Y-%m-%dT%H:%M:%SZ}",
         "history": f"{program}: read from {_ascii(observations.report.source)}, quality flags added",
-        "observations_digest": observations.digest(),
+        _DIGEST: observations.digest(),
         _REPORT: observations.report.to_json(),
     }
     # Stations first: CF wants the instance dimension left of time, and a station's series compresses better.
@@ -173,8 +184,9 @@ def _hours(dataset: xr.Dataset, path: Path) -> np.ndarray:
     if units != _TIME_UNITS or not np.issubdtype(hours.dtype, np.number):
         raise ObservationsError(f"{path}: time has units {units!r}: write {_TIME_UNITS!r}")
     whole = np.round(hours)
-    if not np.all(np.abs(whole - hours) < 1e-6):
-        raise ObservationsError(f"{path}: time {hours[int(np.argmax(whole != hours))]} h is not on a full hour")
+    right = (np.abs(whole - hours) < 1e-6) & (np.abs(hours) < _FARTHEST_HOUR)  # false for NaN too
+    if not right.all():
+        raise ObservationsError(f"{path}: time {hours[int(np.argmin(right))]:g} h since 1970 is not on a full hour")
     return whole.astype(np.int64)
 
 

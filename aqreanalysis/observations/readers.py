@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -122,7 +124,7 @@ def _names(file: Path) -> list[str]:
     if _is(file, _PARQUET):
         try:
             return list(pq.read_schema(file).names)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _unreadable(file, "Parquet", error) from None
     header = _header(file)
     names = next(csv.reader([header], delimiter=_delimiter(header)), [])
@@ -131,13 +133,16 @@ def _names(file: Path) -> list[str]:
 
 def _header(file: Path) -> str:
     try:
-        if _is(file, (".gz",)):
-            with gzip.open(file, "rt", encoding="utf-8-sig", newline="") as stream:
-                return stream.readline().rstrip("\r\n")
-        with file.open(encoding="utf-8-sig", newline="") as stream:
+        with _open_text(file) as stream:
             return stream.readline().rstrip("\r\n")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise _unreadable(file, "UTF-8 CSV", error) from None
+
+
+def _open_text(file: Path) -> TextIO:
+    if _is(file, (".gz",)):
+        return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
+    return file.open(encoding="utf-8-sig", newline="")
 
 
 def _delimiter(header: str) -> str:
@@ -149,44 +154,56 @@ def _read(file: Path, needed: list[str], texts: list[str], report: QualityReport
     if _is(file, _PARQUET):
         try:
             # Ids as dictionaries: four million strings would cost more than all the readings.
-            return pq.read_table(file, columns=needed, read_dictionary=[texts[0]])
-        except (pa.ArrowException, OSError) as error:
+            return pq.read_table(file, columns=needed, read_dictionary=[texts[0]], page_checksum_verification=True)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _unreadable(file, "Parquet", error) from None
     return _read_csv(file, needed, texts, report)
 
 
 def _read_csv(file: Path, needed: list[str], texts: list[str], report: QualityReport) -> pa.Table:
-    names = _names(file)
+    # The header is read here (its names stripped of blanks), so that both readings find the same columns.
+    read = pacsv.ReadOptions(column_names=_names(file), skip_rows=1)
+    delimiter = _delimiter(_header(file))
     broken: list[str] = []
 
     def note(row: pacsv.InvalidRow) -> str:
         broken.append(f"{row.actual_columns} fields instead of {row.expected_columns}: {row.text!r:.60}")
         return "skip"
 
-    parse = pacsv.ParseOptions(delimiter=_delimiter(_header(file)), invalid_row_handler=note)
-    # The header is read above (its names stripped of blanks), so that both find the same columns.
-    read = pacsv.ReadOptions(column_names=names, skip_rows=1)
-
-    def attempt(types: dict[str, pa.DataType]) -> pa.Table:
+    def attempt(types: dict[str, pa.DataType], handler: Callable[[pacsv.InvalidRow], str] | None) -> pa.Table:
         broken.clear()
+        parse = pacsv.ParseOptions(delimiter=delimiter, invalid_row_handler=handler)
         convert = pacsv.ConvertOptions(
             include_columns=needed, column_types=types, null_values=list(MISSING_TEXTS), strings_can_be_null=True
         )
         return pacsv.read_csv(file, read_options=read, parse_options=parse, convert_options=convert)
 
-    text_types = {name: pa.string() for name in texts}
+    numbers = {name: pa.string() if name in texts else pa.float64() for name in needed}
     try:
         try:
-            rows = attempt({name: pa.float64() for name in needed} | text_types)
+            rows = attempt(numbers, None)
         except pa.ArrowInvalid:
-            # Some reading is no number: read all as text, where such cells are counted or refused by name.
-            rows = attempt({name: pa.string() for name in needed})
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            # A short line, or a reading that is no number: read all as text, where such cells are counted or refused
+            # by name. The handler must not meet bytes that are no UTF-8: it would fail with a traceback of its own.
+            _check_utf8(file)
+            rows = attempt({name: pa.string() for name in needed}, note)
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise _unreadable(file, "UTF-8 CSV", error) from None
     if len(broken) > STRAY_SHARE * (rows.num_rows + len(broken)):
         raise ObservationsError(f"{file}: {len(broken)} lines have the wrong number of fields, the first {broken[0]}")
     report.count("broken_lines", len(broken))
+    for name in rows.column_names:
+        if pa.types.is_string(rows[name].type) and pc.any(pc.match_substring(rows[name], "\n")).as_py():
+            raise ObservationsError(
+                f"{file}: a cell of column {name!r} runs over several lines: a quotation mark is not closed; correct it"
+            )
     return rows
+
+
+def _check_utf8(file: Path) -> None:
+    with _open_text(file) as stream:
+        while stream.read(1 << 20):
+            pass
 
 
 def _unreadable(file: Path, kind: str, error: Exception) -> ObservationsError:

@@ -188,7 +188,7 @@ def _numbers(column: pa.ChunkedArray, what: str, report: QualityReport) -> NDArr
     lost = int(np.count_nonzero(bad[codes]))
     if lost > STRAY_SHARE * len(codes):
         raise ObservationsError(
-            f"{report.source}: {what} holds {texts[int(np.argmax(bad))]!r} ({lost} of {len(codes)} rows like it), "
+            f"{report.source}: {what} holds {texts[int(np.argmax(bad))]!r:.60} ({lost} of {len(codes)} rows like it), "
             "no number: write a decimal point and leave missing readings empty"
         )
     report.count("text_values", lost)
@@ -202,7 +202,8 @@ def _readings(column: pa.ChunkedArray, key: str, columns: ColumnsConfig, report:
     given = {get_species(name).key: unit for name, unit in columns.units.items()}.get(key, wanted)
     if given != wanted:
         values = values.astype(np.float64) * (1000.0 if given == "mg m-3" else 0.001)
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and quality control flags it
+        return values.astype(np.float32)
 
 
 def _seen_places(places: Places, station: NDArray[np.int64], report: QualityReport) -> tuple[Places, NDArray[np.int64]]:

@@ -149,9 +149,10 @@ def _distinct_stamps(values: pa.Array, columns: ColumnsConfig) -> _Stamps:
         folded = np.zeros(len(utc), dtype=bool)
         folded[~aware] = np.asarray(local.isna()) & ~np.asarray(utc[~aware].isna())
         reason[folded] = _Reason.CLOCK_CHANGE
-        stamps = utc.as_unit("ns").asi8.copy()
-        stamps[~aware] = local.as_unit("ns").asi8
-        utc = pd.DatetimeIndex(stamps.view("M8[ns]"))
+        # Milliseconds, not nanoseconds: those end in 2262, and a typing error of the year 2910 must reach its message.
+        stamps = utc.to_numpy(dtype="M8[ms]").copy()
+        stamps[~aware] = local.to_numpy(dtype="M8[ms]")
+        utc = pd.DatetimeIndex(stamps)
     return _Stamps(written, utc, reason)
 
 
@@ -191,7 +192,7 @@ def _count_lost(stamps: _Stamps, reasons: NDArray[np.int8], columns: ColumnsConf
         lost = int(per_reason[reason])
         if lost > STRAY_SHARE * rows:
             first = stamps.written[int(np.argmax(stamps.reason == reason))]
-            raise ObservationsError(f"{report.source}: {lost} of {rows} stamps: {str(first)!r} {rule}")
+            raise ObservationsError(f"{report.source}: {lost} of {rows} stamps: {str(first)!r:.60} {rule}")
         report.count("rows_off_hour" if reason is _Reason.OFF_HOUR else "rows_without_time", lost)
     report.count("rows_in_clock_change", int(per_reason[_Reason.CLOCK_CHANGE]))
     report.count("rows_without_time", int(per_reason[_Reason.EMPTY]))
