@@ -54,7 +54,7 @@ def test_moments_may_be_of_any_kind_and_zones_are_converted(start):
 
 @pytest.mark.parametrize("wrong", ["yesterday week", "2019-13-01", None, "", float("nan")])
 def test_what_is_no_date_is_refused_with_its_name(wrong):
-    with pytest.raises(OutputError, match="start .* is no date"):
+    with pytest.raises(OutputError, match=r"start .* is no date"):
         hours_between(wrong, "2019-01-08")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import threading
 import time
@@ -184,6 +185,11 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
         As of `run_in_threads`.
     client : distributed.Client
         Its workers must see the staging store under the same path.
+
+    Raises
+    ------
+    OutputError
+        If a block killed every worker that it was given to.
     """
     from distributed import as_completed
 
@@ -200,12 +206,12 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
             flowing.add(client.submit(_run, shared, states, block, pure=False))
             in_flight += 1
             if in_flight >= limit:
-                on_done(next(flowing).result())
+                on_done(_result(next(flowing)))
                 in_flight -= 1
         if stop.is_set():
             break
     while in_flight:
-        on_done(next(flowing).result())
+        on_done(_result(next(flowing)))
         in_flight -= 1
 
 
@@ -236,7 +242,9 @@ def cluster_client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
         return
     with (
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}),
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster,
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
+        ) as cluster,
         Client(cluster) as client,
     ):
         # Ctrl-C reaches the whole process group; the workers must finish the blocks that the driver waits for.
@@ -302,6 +310,19 @@ def _ignore_interrupt() -> None:
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _result(future: Any) -> BlockDone | None:
+    from distributed import KilledWorker
+
+    try:
+        done: BlockDone | None = future.result()
+    except KilledWorker:
+        raise OutputError(
+            "a block was tried on several workers and each of them died, most likely for want of memory; lower "
+            "production.tile_rows, production.tile_columns or the number of workers, and run the same command again"
+        ) from None
+    return done
 
 
 def _line(error: BaseException) -> str:

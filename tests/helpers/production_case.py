@@ -12,13 +12,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from aqreanalysis.configs import ProductionConfig, load_config
+from aqreanalysis.configs import MetadataConfig, ProductionConfig, load_config
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model.aqnet import AQNet
 from aqreanalysis.model.bundle import Bundle, write_bundle
 from aqreanalysis.model.predictive import Calibration
 from aqreanalysis.model.scaling import Scaling
 from aqreanalysis.observations import Observations, from_frame
+from aqreanalysis.production.layers import DISTANCE, cube_layers
+from aqreanalysis.production.plan import Block, Plan
+from aqreanalysis.production.template import Provenance, Template, render_template
+from aqreanalysis.species import SPECIES
 
 FIRST, DAYS, STATIONS = "2019-01-01", 8, 30
 START, END = "2019-01-03", "2019-01-07"
@@ -84,6 +88,25 @@ def small_grid(mask: bool = False) -> Grid:
     wanted[:3, :4] = False
     wanted[-1, -1] = False
     return Grid("masked", grid.lat, grid.lon, wanted)
+
+
+def make_template(mask: bool = False) -> Template:
+    """Return the template of a cube of 30 hours on the small grid."""
+    grid, species = small_grid(mask), [SPECIES["pm25"]]
+    plan = Plan(1, 30, *grid.shape, (24, 3, 4), 19)
+    provenance = Provenance("m", "o", 3, "2026-01-01T00:00:00Z", "1")
+    return render_template(plan, grid, cube_layers(species, 0.9), species, MetadataConfig(), provenance)
+
+
+def block_values(template: Template, block: Block) -> dict[str, np.ndarray]:
+    """Return drawn values of every layer of a block."""
+    rng = np.random.default_rng(block.number)
+    shape = tuple(s.stop - s.start for s in block.region)
+    return {
+        x.name: (rng.random(shape[3 - len(x.dims) :]) * 50).astype(x.dtype)
+        for x in template.layers
+        if x.name != DISTANCE or block.time[0] == 0
+    }
 
 
 if __name__ == "__main__":

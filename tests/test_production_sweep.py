@@ -1,0 +1,97 @@
+"""The sweep: layers of a block from states and geometry, and a cache that keeps what fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from production_case import START, TILES, make_bundle, make_observations, small_grid
+
+from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.production.inputs import stage_readings
+from aqreanalysis.production.layers import DISTANCE, FLAGS
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.prepare import prepare
+from aqreanalysis.production.sweep import GeometryCache, sweep, sweep_block
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    predictor = load_predictor(make_bundle(folder / "model"), "cpu")
+    observations = make_observations()
+    told = ProduceOptions(production=TILES)
+    prepared = prepare(predictor, observations, small_grid(mask=True), (START, "2019-01-05"), told)
+    window = stage_readings(observations, predictor.inputs, prepared.span, folder / "readings.npy")
+    return prepared.sweep_inputs(window)
+
+
+def test_a_block_has_every_layer_in_its_shape_and_type(inputs):
+    plan = inputs.plan
+    for block, layers in sweep(inputs, [plan.get_block(n) for n in range(plan.blocks)]):
+        shape = tuple(s.stop - s.start for s in block.region)
+        types = {name: (v.shape, str(v.dtype)) for name, v in layers.items() if name != DISTANCE}
+        assert types == {
+            **{f"pm2p5{x}": (shape, "float32") for x in ("", "_standard_error", "_lower", "_upper")},
+            "quality_flag": (shape, "int8"),
+            "observations_used": (shape, "int16"),
+        }
+        assert (DISTANCE in layers) == (block.time[0] == 0)
+
+
+def test_masked_cells_are_empty_and_a_block_of_them_asks_nothing_of_the_model(inputs):
+    class Silent:
+        def __getattr__(self, name: str) -> None:
+            raise AssertionError(f"{name} was asked for")
+
+    first = inputs.plan.get_block(0)  # its three rows and four columns are all outside the mask
+    layers = sweep_block(replace(inputs, predictor=Silent()), None, first, GeometryCache())
+    assert np.isnan(layers["pm2p5"]).all() and (layers["observations_used"] == -1).all()
+    assert (layers["quality_flag"] == FLAGS["masked"]).all() and np.isnan(layers[DISTANCE]).all()
+
+
+def test_the_model_is_asked_for_geometry_once_a_tile_and_for_states_once_a_time_block(inputs):
+    asked: list[str] = []
+
+    class Counting:
+        def __init__(self, real):
+            self.real = real
+
+        def __getattr__(self, name):
+            found = getattr(self.real, name)
+            if name in ("encode", "geometry", "predict"):
+                asked.append(name)
+            return found
+
+    plan = inputs.plan
+    counted = replace(inputs, predictor=Counting(inputs.predictor))
+    list(sweep(counted, [plan.get_block(n) for n in range(plan.blocks)]))
+    tiles = plan.tiles - 2  # the first, and the last with its one cell, are masked
+    assert asked.count("encode") == plan.counts[0] == 2
+    assert asked.count("geometry") == tiles and asked.count("predict") == 2 * tiles
+
+
+def test_the_cache_keeps_what_fits_and_makes_the_rest_again():
+    made: list[int] = []
+
+    def make(key: int):
+        made.append(key)
+        return np.zeros(100, dtype=np.float64)
+
+    cache = GeometryCache(limit_bytes=1700)
+    for _ in range(3):
+        for key in range(4):
+            assert cache.get(key, lambda key=key: make(key)).shape == (100,)
+    assert made.count(0) == made.count(1) == 1 and made.count(2) == made.count(3) == 3
+
+
+def test_the_cache_counts_arrays_inside_objects():
+    class Held:
+        def __init__(self) -> None:
+            self.parts = [np.zeros(10), {"a": np.zeros(10)}]
+
+    cache = GeometryCache(limit_bytes=100)
+    cache.get(1, Held)
+    again = cache.get(1, Held)
+    assert again is not cache.get(1, Held), "160 bytes were kept in 100"
