@@ -16,6 +16,8 @@ _LEFT_OUT_KM = (0.0, 15.0, 40.0, 90.0)
 _DISTANCE_NODES, _LEVEL_NODES = 4, 3
 # Fewer residuals than this round a node would make a table of noise; then there are fewer nodes.
 _FEWEST_A_NODE = 400
+# Nor can a few stations say how the shape changes with distance: what they differ in is their own lasting bias.
+_STATIONS_A_NODE = 10
 _MOST_DAYS = 60
 
 
@@ -36,11 +38,15 @@ class Records:
 
 @dataclass(frozen=True)
 class Residuals:
-    """Standardised residuals of one pollutant, with what they are sorted by, each (reading,)."""
+    """Standardised residuals of one pollutant, with what they are sorted by, each (reading,).
+
+    `stations` is how many stations they come from: readings of one station err together.
+    """
 
     distance_km: NDArray[np.float64]
     level: NDArray[np.float64]
     standard: NDArray[np.float64]
+    stations: int = 1_000_000
 
 
 def calibrate(bundle: Bundle, records: Records, device: str) -> dict[str, Calibration]:
@@ -53,7 +59,7 @@ def calibrate(bundle: Bundle, records: Records, device: str) -> dict[str, Calibr
     found = {}
     for key, rows in parts.items():
         stacked = np.concatenate(rows, axis=1) if rows else np.empty((3, 0))
-        found[key] = fit_table(Residuals(*stacked))
+        found[key] = fit_table(Residuals(*stacked, stations=int(records.calibration.sum())))
     return found
 
 
@@ -89,18 +95,20 @@ def fit_table(residuals: Residuals) -> Calibration:
     """Return the table of the residuals' quantiles over distance and level.
 
     Each residual counts at the nodes round it with its share of linear interpolation, so the table that is linear
-    between nodes is fitted as such. With too few residuals the table has fewer nodes; with fewer than
-    ``_FEWEST_A_NODE`` in all it stays log-normal with the residuals' own centre and spread.
+    between nodes is fitted as such. The median stays where the network puts it: a shift of it would be the mean of
+    the calibration stations' own biases. With too few residuals or stations the table has fewer nodes; with fewer
+    than ``_FEWEST_A_NODE`` residuals in all it stays log-normal with the residuals' own spread.
     """
     count = len(residuals.standard)
     if count < _FEWEST_A_NODE:
         normal = Calibration.normal()
         if count < 10:
             return normal
-        centre, spread = np.median(residuals.standard), residuals.standard.std()
-        return Calibration(normal.distance_km, normal.level, centre + spread * normal.quantiles)
-    distance = _nodes(np.log1p(residuals.distance_km), _DISTANCE_NODES)
-    level = _nodes(residuals.level, _LEVEL_NODES)
+        spread = np.sqrt(np.mean(residuals.standard**2))
+        return Calibration(normal.distance_km, normal.level, spread * normal.quantiles)
+    most = max(1, residuals.stations // _STATIONS_A_NODE)
+    distance = _nodes(np.log1p(residuals.distance_km), min(most, _DISTANCE_NODES))
+    level = _nodes(residuals.level, min(most, _LEVEL_NODES))
     near = _hats(np.log1p(residuals.distance_km), distance)
     high = _hats(residuals.level, level)
     table = np.empty((len(distance), len(level), len(PROBABILITIES)))
@@ -112,8 +120,19 @@ def fit_table(residuals: Residuals) -> Calibration:
             if weight.sum() < _FEWEST_A_NODE / 4:
                 weight = near[:, i][order] + 1e-9  # a corner that hardly occurs takes its distance's shape
             cumulated = (np.cumsum(weight) - weight / 2) / weight.sum()
-            table[i, j] = np.interp(PROBABILITIES, cumulated, ordered)
+            table[i, j] = _centred(np.interp(PROBABILITIES, cumulated, ordered))
     return Calibration(np.expm1(distance), level, table)
+
+
+def _centred(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return quantiles with median zero and bounds that still cover what the uncentred ones did.
+
+    Taking a shift of the median out narrows nothing: half of it goes into the spread on either side.
+    """
+    median = np.interp(0.5, PROBABILITIES, quantiles)
+    centred = quantiles - median
+    spread = np.sqrt(centred.std() ** 2 + median**2) / max(centred.std(), 1e-9)
+    return centred * spread
 
 
 def _nodes(x: NDArray[np.float64], most: int) -> NDArray[np.float64]:
