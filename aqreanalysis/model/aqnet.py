@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -62,7 +63,18 @@ def mix_weights(weights: Tensor, index: Tensor, stations: int, sparse: bool) -> 
     order = index.argsort(dim=1)
     start = torch.arange(0, places * k + 1, k, device=index.device)
     columns, values = index.gather(1, order).reshape(-1), weights.gather(1, order).reshape(-1)
-    return torch.sparse_csr_tensor(start, columns, values, size=(places, stations))
+    return _csr(start, columns, values, (places, stations))
+
+
+def _csr(start: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+    return torch.sparse_csr_tensor(start, columns, values, size=size, check_invariants=False)
+
+
+# Torch says once a process that sparse CSR tensors are beta. It says it here, to nobody, and not on a user's terminal;
+# a filter around each product would not do, since filters are shared by all threads of a sweep.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    _csr(torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1))
 
 
 class AQNet(nn.Module):
@@ -98,10 +110,11 @@ class AQNet(nn.Module):
         self.head_static = nn.ModuleList(nn.Linear(kernels + 3, config.head_width) for _ in targets)
         self.head_clock = nn.ModuleList(nn.Linear(self.clock.width, config.head_width) for _ in targets)
         self.head_inner = nn.ModuleList(nn.Linear(config.head_width, config.head_width) for _ in targets)
-        self.head_out = nn.ModuleList(nn.Linear(config.head_width, kernels + 2) for _ in targets)
-        for out in self.head_out:  # at first the estimate is the mean of the kriging models
+        last = [nn.Linear(config.head_width, kernels + 2) for _ in targets]
+        for out in last:  # at first the estimate is the mean of the kriging models
             nn.init.zeros_(out.weight)
             nn.init.zeros_(out.bias)
+        self.head_out = nn.ModuleList(last)
 
     def own_states(self, values: Tensor, hours: Tensor, first: int, last: int) -> Tensor:
         """Return states (window, last - first, station, width) from each station's own history alone.
@@ -168,7 +181,7 @@ class AQNet(nn.Module):
         places = stacked.shape[0] // kernels
         index, start = stacked.col_indices().view(kernels, -1), stacked.crow_indices()[: places + 1]
         values = stacked.values().view(kernels, -1).mean(dim=0)
-        return torch.sparse_csr_tensor(start, index[0], values, size=(places, stacked.shape[1]))
+        return _csr(start, index[0], values, (places, stacked.shape[1]))
 
     def neighbourhood(self, geometry: Geometry, stations: int, sparse: bool = False) -> Neighbourhood:
         """Return weights and static features of places; everything that depends on geometry alone."""

@@ -79,10 +79,9 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
     (path / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
     weights = [_weights_name(i, len(bundle.members)) for i in range(len(bundle.members))]
     digests = {n: _sha256(path / n) for n in (*_NUMERIC, *weights, "stations.parquet")}
-    numeric = "".join(digests[n] for n in (*_NUMERIC, *weights)) + str(NUMERICS)
     bundle.provenance |= {
         "files_sha256": digests,
-        "model_digest": hashlib.sha256(numeric.encode()).hexdigest(),
+        "model_digest": _model_digest(digests),
         "numerics": NUMERICS,
     }
     # Last: a directory without it is an unfinished bundle.
@@ -102,7 +101,9 @@ def read_bundle(path: str | Path) -> Bundle:
     if not path.is_dir():
         raise ModelError(f"no model at {path}: train one with 'aqreanalysis train --out {path}'")
     provenance = _load(path / _PROVENANCE, path)
-    digests = provenance.get("files_sha256", {})
+    digests = provenance.get("files_sha256") if isinstance(provenance, dict) else None
+    if not isinstance(digests, dict):
+        raise ModelError(f"model {path}: {_PROVENANCE} does not list the model's files; restore it or train again")
     for name, digest in digests.items():
         if not (path / name).is_file():
             raise ModelError(f"model {path}: {name} is missing; restore it or train the model again")
@@ -113,9 +114,10 @@ def read_bundle(path: str | Path) -> Bundle:
             f"model {path}: trained with numerics version {provenance.get('numerics')}, this program has {NUMERICS}; "
             "train it again or install the version that trained it"
         )
-    weights = sorted(n for n in digests if n.endswith(".safetensors"))
+    if provenance.get("model_digest") != _model_digest(digests):
+        raise ModelError(f"model {path}: {_PROVENANCE} was altered after training; restore it or train again")
     try:
-        members = [load_file(path / n) for n in weights]
+        members = [load_file(path / n) for n in digests if n.endswith(".safetensors")]
     except SafetensorError as error:
         raise ModelError(f"model {path}: weights cannot be read: {error}") from None
     card = path / "MODEL_CARD.md"
@@ -129,6 +131,13 @@ def read_bundle(path: str | Path) -> Bundle:
         provenance=provenance,
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
     )
+
+
+def _model_digest(digests: dict[str, str]) -> str:
+    """Return the digest over the files that decide numbers; a file that is not listed counts as empty."""
+    weights = [n for n in digests if n.endswith(".safetensors")]
+    numeric = "".join(str(digests.get(n, "")) for n in (*_NUMERIC, *weights)) + str(NUMERICS)
+    return hashlib.sha256(numeric.encode()).hexdigest()
 
 
 def _weights_name(member: int, members: int) -> str:

@@ -28,6 +28,10 @@ def choose_device(name: str = "auto") -> torch.device:
         raise ConfigError(f"--device {name!r}: choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"--device {name}: torch sees no CUDA device here; use --device cpu or auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device {name}: torch sees {torch.cuda.device_count()} CUDA device(s), counted from cuda:0"
+        )
     return device
 
 

@@ -64,7 +64,8 @@ class NeuralKNN(nn.Module):
         apart = (east[..., :, None] - east[..., None, :]) ** 2 + (north[..., :, None] - north[..., None, :]) ** 2
         between = self._covariance(torch.sqrt(apart + 1e-6))
         towards = self._covariance(torch.sqrt(east**2 + north**2 + 1e-6))
-        share = torch.linalg.vector_norm(position, dim=-1) / reach_km[:, None]
+        # With more stations at one place than neighbours are taken, the reach is zero: nothing fades then.
+        share = torch.linalg.vector_norm(position, dim=-1) / reach_km.clamp(min=1e-3)[:, None]
         # A neighbour near the reach is treated as ever noisier: its weight goes to zero continuously.
         fade = (share.clamp(max=0.999) ** 4) / (1 - share.clamp(max=0.999) ** 4)
         noise = self.log_nugget.exp().view(-1, 1, 1) + 1e-3 + 0.05 * fade

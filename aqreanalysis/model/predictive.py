@@ -16,8 +16,9 @@ Array = NDArray[np.float32]
 
 # Probabilities at which the shape of the distribution is tabled: midpoints of a hundred equal parts.
 PROBABILITIES = np.round((np.arange(100) + 0.5) / 100, 4)
-# Every fifth part carries the moments: their error against all hundred is under 1 % of the standard error.
-_MOMENT_STEP = 5
+# Twenty of the parts carry the moments, those in the tails for themselves and those between for nine: the standard
+# error of a log-normal then comes out 2 to 3 % low, with every fifth part 3 to 6 % at the same cost.
+_MOMENT_PARTS = ((*range(5), *range(9, 95, 9), *range(95, 100)), (1,) * 5 + (9,) * 10 + (1,) * 5)
 _NORMAL = torch.special.ndtri(torch.from_numpy(PROBABILITIES)).numpy()
 
 
@@ -148,12 +149,15 @@ class Predictive:
         return np.ascontiguousarray(self._reporting.T.round().to(torch.int16).cpu().numpy())
 
     def _moments(self) -> tuple[Tensor, Tensor]:
-        total, squares, count = 0.0, 0.0, 0
-        for i in range(_MOMENT_STEP // 2, len(PROBABILITIES), _MOMENT_STEP):
-            value = self._at(self._standard(float(PROBABILITIES[i])))
-            total, squares, count = total + value, squares + value**2, count + 1
-        mean = torch.as_tensor(total) / count
-        return mean, torch.as_tensor(squares) / count - mean**2
+        """Return mean and variance (place, hour)."""
+        # About the median: the squares of large concentrations would leave float32 few digits for the variance.
+        median = self._at(self._standard(0.5))
+        total, squares = torch.zeros_like(median), torch.zeros_like(median)
+        for part, parts in zip(*_MOMENT_PARTS, strict=True):
+            away = self._at(self._standard(float(PROBABILITIES[part]))) - median
+            total, squares = total + parts * away, squares + parts * away**2
+        shift = total / len(PROBABILITIES)
+        return median + shift, squares / len(PROBABILITIES) - shift**2
 
     @property
     def mean(self) -> Array:
