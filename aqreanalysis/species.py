@@ -79,7 +79,8 @@ def get_species(name: str) -> Species:
     key = name.strip().lower()
     key = _ALIASES.get(key, key)
     if key not in SPECIES:
-        raise ObservationsError(f"unknown pollutant {name!r}: known are {', '.join(SPECIES)}{nearest_hint(key, SPECIES)}")
+        hint = nearest_hint(key, SPECIES)
+        raise ObservationsError(f"unknown pollutant {name!r}: known are {', '.join(SPECIES)}{hint}")
     return SPECIES[key]
 
 

@@ -87,12 +87,17 @@ def test_both_formats_hold_the_same_cube_with_an_interval_around_every_estimate(
         assert "ynthetic" in f"{netcdf.attrs}", "a cube of synthetic records must say so"
 
 
-def test_the_estimate_is_nearer_to_the_truth_than_the_mean_of_the_region(way: Any, cubes: dict[str, Path]) -> None:
+def test_the_estimate_goes_with_the_truth_in_its_own_hour_and_cell(way: Any, cubes: dict[str, Path]) -> None:
     with xr.open_dataset(cubes["nc"]) as cube, xr.open_dataset(way.truth) as truth:
-        true = truth["pm2p5"].sel(time=cube["time"]).values
-        error = np.abs(cube["pm2p5"].values - true).mean()
-        # A network that was trained for seconds is no good yet, but hours or cells mixed up would be worse than this.
-        assert error < 0.95 * np.abs(true - true.mean()).mean()
+        estimate, true = cube["pm2p5"].values, truth["pm2p5"].sel(time=cube["time"]).values
+    # Seen: 0.54 after seconds of training; 0.15 with the hours shifted by six, 0.22 with north and south exchanged.
+    assert _correlation(estimate, true) > 0.4
+    assert _correlation(estimate, true) > _correlation(np.roll(estimate, 6, axis=0), true) + 0.2
+    assert _correlation(estimate, true) > _correlation(estimate[:, ::-1], true) + 0.2
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
 def test_compare_scores_the_cube_at_stations(way: Any, cubes: dict[str, Path]) -> None:
