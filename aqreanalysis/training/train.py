@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config
-from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.model import NUMERICS, Bundle, Calibration, Scaling, choose_device, write_bundle
 from aqreanalysis.observations import Observations, window
@@ -78,6 +78,7 @@ def train(
     split = draw_split(observations, config.split)
     seen = _seen_hours(observations, config, split)
     scaling = _scalings(seen, config, split.where(TRAINING))
+    _check_calibration(seen, config, split.where(CALIBRATION))
     part = out.with_name(out.name + ".part")
     _claim(part, observations, config, resume)
     inputs = list(config.inputs or config.species)
@@ -156,6 +157,22 @@ def _scalings(seen: _Seen, config: Config, training: NDArray[np.bool_]) -> dict[
     return found
 
 
+def _check_calibration(seen: _Seen, config: Config, stations: NDArray[np.bool_]) -> None:
+    """Refuse a training that early stopping and calibration would have nothing to look at."""
+    if not stations.any():
+        raise ConfigError(
+            f"split.calibration_stations = {config.split.calibration_stations:g} leaves no station for early stopping "
+            "and for calibrating the intervals: set it to 0.1"
+        )
+    inputs = list(config.inputs or config.species)
+    for key in config.species:
+        if not np.isfinite(seen.values[:, stations, inputs.index(key)]).any():
+            raise ObservationsError(
+                f"no reading of {get_species(key).title} at the {stations.sum()} calibration stations in the hours "
+                "that training may see: raise split.calibration_stations or change split.seed"
+            )
+
+
 def _fingerprint(observations: Observations, config: Config) -> dict[str, Any]:
     described = config.model_dump(mode="json")
     text = json.dumps({k: v for k, v in described.items() if k not in {"metadata", "production"}}, sort_keys=True)
@@ -181,8 +198,11 @@ def _claim(part: Path, observations: Observations, config: Config, resume: bool)
                     f"{value!s:.12} here): go on with the old one, or begin anew with --fresh"
                 )
         return
-    part.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(mine), encoding="utf-8")
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(mine), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{part} cannot be written: {error.strerror or error}; choose another --out") from None
 
 
 def _provenance(observations: Observations, split: Split, device: str) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""The same numbers on CUDA, and training in bfloat16; skipped where there is no CUDA device."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from model_case import DAYS, STATIONS, make_bundle, make_observations, make_readings, small_config, some_places
+
+from aqreanalysis.errors import ConfigError
+from aqreanalysis.model import Predictor, Scaling, choose_device, read_bundle
+from aqreanalysis.model.device import mixed_precision
+from aqreanalysis.training import train
+from aqreanalysis.training.loop import Places, Trainer
+from aqreanalysis.training.windows import Timeline
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
+]
+
+
+def predict(device):
+    readings = make_readings(days=2, padded=True)
+    predictor = Predictor(make_bundle(members=2), device)
+    encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
+    return predictor.predict(encoded, predictor.geometry(readings.lat, readings.lon, *some_places(100)))
+
+
+def test_estimates_on_cuda_are_those_of_the_cpu():
+    there, here = predict("cuda"), predict("cpu")
+    for key, one in here.items():
+        np.testing.assert_allclose(there[key].best, one.best, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(there[key].standard_error, one.standard_error, rtol=1e-3)
+        for a, b in zip(there[key].interval(0.9), one.interval(0.9), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
+        assert np.array_equal(there[key].observations_used, one.observations_used)
+
+
+def test_mixed_precision_on_cuda_is_bfloat16_where_wanted():
+    cuda = choose_device("cuda")
+    a = torch.randn(8, 8, device=cuda)
+    for wanted, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        with mixed_precision(cuda, wanted):
+            assert (a @ a).dtype == dtype
+
+
+@pytest.mark.parametrize("mixed", ["true", "false"])
+def test_a_step_on_cuda_runs_and_moves_the_weights(mixed):
+    config, readings, station = small_config(f"training.mixed_precision={mixed}"), make_readings(), np.arange(STATIONS)
+    scalings = [Scaling.fit(readings.values[..., i]) for i in range(2)]
+    timeline = Timeline.build(readings.values, int(readings.hours[0]), scalings, [0], config.window)
+    places = Places(readings.lat, readings.lon, station < 15, (station >= 15) & (station < 18))
+    trainer = Trainer(config, timeline, places, scalings[:1], choose_device("cuda"))
+    assert timeline.days == DAYS and trainer.timeline.scaled.is_cuda
+    dtypes = set()
+    trainer.network.own.register_forward_hook(lambda module, given, found: dtypes.add(found.dtype))
+    began = trainer._weights()
+    loss = trainer._step(np.random.default_rng(0), torch.Generator("cuda").manual_seed(0))
+    assert np.isfinite(loss) and loss > 0
+    assert dtypes == {torch.bfloat16 if mixed == "true" else torch.float32}
+    assert any(not torch.equal(v, began[k]) for k, v in trainer._weights().items())
+    assert all(torch.isfinite(v).all() for v in trainer._weights().values())
+
+
+def test_a_model_trained_on_cuda_works_on_the_cpu(tmp_path):
+    out = train(make_observations(make_readings()), small_config(), tmp_path / "model", "cuda")
+    bundle = read_bundle(out)
+    assert bundle.provenance["device"] == "cuda"
+    readings = make_readings(days=1, padded=True)
+    predictor = Predictor(bundle, "cpu")
+    encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
+    found = predictor.predict(encoded, predictor.geometry(readings.lat, readings.lon, *some_places()))["pm25"]
+    assert np.isfinite(found.best).all() and (found.standard_error > 0).all()
+
+
+def test_a_cuda_device_beyond_the_last_is_refused():
+    count = torch.cuda.device_count()
+    with pytest.raises(ConfigError, match=f"the CUDA devices here are cuda:0 to cuda:{count - 1}"):
+        choose_device(f"cuda:{count}")

@@ -1,0 +1,52 @@
+"""The model card: its figures are the bundle's."""
+
+from __future__ import annotations
+
+import pytest
+from model_case import make_bundle, make_observations, make_readings
+
+from aqreanalysis.training.card import model_card
+
+
+@pytest.fixture
+def bundle():
+    bundle = make_bundle()
+    bundle.metrics["training"] = {"epoch": 9, "best_epoch": 4, "best_score": 0.31415, "seconds": 150.0}
+    bundle.provenance |= {
+        "program": "aqreanalysis 9.9",
+        "torch": "2.0",
+        "device": "cpu",
+        "time_coverage_start": "2019-01-01 01:00:00",
+        "time_coverage_end": "2019-01-07 00:00:00",
+        "stations_by_role": {"training": 16, "calibration": 2, "hidden-tenth": 2},
+    }
+    return bundle
+
+
+def test_the_card_says_what_the_model_is_and_saw(bundle):
+    card = model_card(bundle, make_observations(make_readings()))
+    for part in (
+        "PM2.5 (ug m-3), O3 (ug m-3)",
+        "20 stations",
+        "16 training, 2 calibration, 2 hidden-tenth",
+        "2019-01-01 01:00:00 to 2019-01-07 00:00:00 UTC",
+        "from 2019-01-06T01 on were not seen",
+        "9 epochs, best at epoch 4",
+        "0.3141",
+        "2.5 minutes",
+        "90% coverage",
+        "Not for:",
+    ):
+        assert part in card
+
+
+def test_the_card_follows_the_bundle_and_is_plain_ascii(bundle):
+    bundle.metrics["training"]["best_score"] = 0.2
+    bundle.config = bundle.config.model_copy(update={"species": ["o3"]})
+    card = model_card(bundle, make_observations(make_readings()))
+    assert "0.2000" in card and "hourly means of O3 (ug m-3); reads" in card
+    assert card.isascii() and card.startswith("# Model card\n") and card.endswith("\n")
+
+
+def test_a_source_that_is_not_stated_is_called_so(bundle):
+    assert "Data: not stated;" in model_card(bundle, make_observations(make_readings()))

@@ -1,0 +1,155 @@
+"""The loop: what training sees, early stopping, and going on after an interruption."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from model_case import DAYS, FIRST_HOUR, STATIONS, make_bundle, make_readings, small_config
+
+from aqreanalysis.model import Scaling
+from aqreanalysis.training.loop import Places, Trainer
+from aqreanalysis.training.windows import Timeline
+
+TRAINING = np.arange(STATIONS) < 15
+CALIBRATION = (np.arange(STATIONS) >= 15) & (np.arange(STATIONS) < 18)
+CPU = torch.device("cpu")
+
+
+def make_trainer(*overrides, values=None):
+    config, readings = small_config(*overrides), make_readings()
+    scalings = [Scaling.fit(readings.values[:, TRAINING, i]) for i in range(2)]
+    timeline = Timeline.build(readings.values if values is None else values, FIRST_HOUR, scalings, [0], config.window)
+    return Trainer(config, timeline, Places(readings.lat, readings.lon, TRAINING, CALIBRATION), scalings[:1], CPU)
+
+
+class Stop(Exception):
+    """Raised in the middle of an epoch, as an interruption is."""
+
+
+def stop_in_epoch(epoch):
+    def progress(done, total, note):
+        if note.startswith(f"epoch {epoch},") and done % 3 == 2:
+            raise Stop
+
+    return progress
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    trainer = make_trainer()
+    return trainer.run(tmp_path_factory.mktemp("whole")), trainer
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_an_interrupted_training_ends_with_the_very_same_weights(uninterrupted, tmp_path, epoch):
+    with pytest.raises(Stop):
+        make_trainer().run(tmp_path, stop_in_epoch(epoch))
+    assert (tmp_path / "state.json").is_file() == (epoch > 1)
+    again = make_trainer()
+    assert same(again.run(tmp_path), uninterrupted[0])
+    assert same(again.network.state_dict(), uninterrupted[1].network.state_dict())
+    assert again.state["history"] == uninterrupted[1].state["history"] and len(again.state["history"]) == 3
+
+
+def test_without_resume_a_checkpoint_is_not_looked_at(uninterrupted, tmp_path):
+    with pytest.raises(Stop):
+        make_trainer("training.seed=5").run(tmp_path, stop_in_epoch(2))
+    assert same(make_trainer().run(tmp_path, resume=False), uninterrupted[0])
+
+
+def test_a_finished_training_that_is_run_again_takes_no_step(uninterrupted, tmp_path):
+    make_trainer().run(tmp_path)
+    calls = []
+    assert same(make_trainer().run(tmp_path, lambda *a: calls.append(a)), uninterrupted[0])
+    assert calls == []
+
+
+def test_training_moves_every_part_and_lowers_the_score(tmp_path):
+    trainer = make_trainer("training.epochs=4", "training.steps_per_epoch=10", "training.learning_rate=0.01")
+    trainer.network.load_state_dict(make_bundle(species=("pm25",)).members[0])  # worse than its usual beginning
+    before, began = trainer.validate(), trainer._weights()
+    trainer.run(tmp_path)
+    assert trainer.state["best_score"] < before
+    still = [k for k, v in trainer.best.items() if torch.equal(v, began[k])]
+    assert still == []
+
+
+def test_the_best_weights_and_not_the_last_are_returned(tmp_path):
+    trainer = make_trainer("training.epochs=6", "training.learning_rate=0.1", "training.patience=6")
+    best = trainer.run(tmp_path)
+    scores = [h["validation"] for h in trainer.state["history"]]
+    assert trainer.state["best_score"] == min(scores)
+    assert trainer.state["best_epoch"] == 1 + int(np.argmin(scores))
+    trainer.network.load_state_dict(best)
+    assert trainer.validate() == pytest.approx(min(scores), rel=1e-6)
+
+
+def test_training_stops_when_patience_is_at_its_end(tmp_path):
+    trainer = make_trainer("training.epochs=30", "training.learning_rate=0.5", "training.patience=2")
+    trainer.run(tmp_path)
+    assert trainer.state["epoch"] == trainer.state["best_epoch"] + 2 < 30
+
+
+def test_training_stops_when_its_time_is_up(tmp_path):
+    trainer = make_trainer("training.epochs=30", "training.max_minutes=0.0001", "training.patience=30")
+    trainer.run(tmp_path)
+    assert trainer.state["epoch"] == 1
+
+
+def test_progress_counts_up_to_all_steps(tmp_path):
+    calls = []
+    make_trainer().run(tmp_path, lambda *a: calls.append(a))
+    done = [c[0] for c in calls]
+    assert done == sorted(done) and done[-1] == 9 and {c[1] for c in calls} == {9}
+    assert "at calibration stations" in calls[-1][2]
+
+
+@torch.no_grad()
+def heard(trainer, visible, targets):
+    trainer.network.eval()
+    states, around, truth = trainer._forward(torch.tensor([2]), visible, targets)
+    return (states.value, states.channels, *trainer.network.places(states, around, 0)), truth
+
+
+def test_what_targets_measured_never_reaches_the_estimate_at_them():
+    visible, targets = np.arange(12), np.arange(12, 15)
+    found, truth = heard(make_trainer(), visible, targets)
+    noise = make_readings().values
+    noise[:, 12:] = np.random.default_rng(9).uniform(1, 500, noise[:, 12:].shape)
+    scrambled, other_truth = heard(make_trainer(values=noise), visible, targets)
+    assert all(torch.equal(a, b) for a, b in zip(found, scrambled, strict=True))
+    assert not torch.equal(truth, other_truth)
+
+
+def test_stations_hidden_from_training_never_reach_the_weights(uninterrupted, tmp_path):
+    noise = make_readings().values
+    noise[:, 18:] = np.random.default_rng(9).uniform(1, 500, noise[:, 18:].shape)
+    assert same(make_trainer(values=noise).run(tmp_path), uninterrupted[0])
+
+
+def test_the_seed_decides_the_weights(uninterrupted, tmp_path):
+    assert not same(make_trainer("training.seed=1").run(tmp_path), uninterrupted[0])
+
+
+def test_mixed_precision_has_no_effect_on_the_cpu(uninterrupted, tmp_path):
+    assert same(make_trainer("training.mixed_precision=false").run(tmp_path), uninterrupted[0])
+
+
+def test_days_on_which_no_target_reported_cost_nothing():
+    silent = np.full_like(make_readings().values, np.nan)
+    trainer = make_trainer(values=silent)
+    began = trainer._weights()
+    assert trainer._step(np.random.default_rng(0), torch.Generator().manual_seed(0)) == 0.0
+    assert same(trainer._weights(), began)
+
+
+def test_an_epoch_has_each_day_once_unless_told_otherwise():
+    assert make_trainer("training.steps_per_epoch=null").steps == DAYS
+    assert make_trainer("training.steps_per_epoch=null", "training.days_per_batch=4").steps == 2
+    assert make_trainer().steps == 3
