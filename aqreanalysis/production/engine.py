@@ -66,7 +66,7 @@ class BlockDone:
     seconds: float
 
 
-OnDone = Callable[[BlockDone], None]
+OnDone = Callable[[BlockDone | None], None]
 
 
 class Worker:

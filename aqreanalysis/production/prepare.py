@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -143,38 +143,44 @@ def prepare(
     span = span_of(plan, predictor)
     # A species without a single reading has only forecast hours.
     last = {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}
-    fingerprint: Fingerprint = {
-        # In the order in which a difference is told; the readings depend on the model's inputs and on the timeline.
-        "model": predictor.digest,
-        "grid": grid.digest(),
-        "timeline and blocks": layout(plan),
-        "species": list(species),
-        "observations": digest_readings(observations, tuple(predictor.inputs), span),
-        "last readings": {key: last[key] for key in species},
-        "coverage": coverage,
-        "thresholds": {key: list(values) for key, values in thresholds.items()},
-        "production config": production.model_dump(),
-        "metadata": {**metadata.model_dump(exclude_none=True), "grid": grid.name},
-        "device": device_kind(predictor),
+    prepared = Prepared(
+        plan=plan,
+        grid=grid,
+        species=species,
+        layers=layers,
+        predictor=predictor,
+        observations=observations,
+        span=span,
+        production=production,
+        metadata=metadata,
+        thresholds=thresholds,
+        last_observed=last,
+        fingerprint={},
+        model_path=Path(model) if isinstance(model, str | Path) else None,
+    )
+    return replace(prepared, fingerprint=fingerprint_of(prepared))
+
+
+def fingerprint_of(run: Prepared) -> Fingerprint:
+    """Return everything that decides the bytes of a cube, under names for people.
+
+    It is in the order in which a difference is told: the readings depend on the model's inputs and on the timeline.
+    """
+    return {
+        "model": run.predictor.digest,
+        "grid": run.grid.digest(),
+        "timeline and blocks": layout(run.plan),
+        "species": list(run.species),
+        "observations": digest_readings(run.observations, tuple(run.predictor.inputs), run.span),
+        "last readings": run.last_observed,
+        "coverage": run.coverage,
+        "thresholds": {key: list(values) for key, values in run.thresholds.items()},
+        "production config": run.production.model_dump(),
+        "metadata": {**run.metadata.model_dump(exclude_none=True), "grid": run.grid.name},
+        "device": device_kind(run.predictor),
         "software": {"aqreanalysis": package_version(), "numerics": NUMERICS}
         | {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
-    path = Path(model) if isinstance(model, str | Path) else None
-    return Prepared(
-        plan,
-        grid,
-        species,
-        layers,
-        predictor,
-        observations,
-        span,
-        production,
-        metadata,
-        thresholds,
-        last,
-        fingerprint,
-        path,
-    )
 
 
 def _load_model(model: Any, device: str) -> Any:

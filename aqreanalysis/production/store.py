@@ -45,7 +45,7 @@ def create_store(path: Path, template: Template, level: int, zarr_format: int = 
     for name, coordinate in template.coordinates.items():
         values = coordinate.values
         _create(group, name, values.shape, (coordinate.dims, values.dtype, values.shape), (None, level))
-        array: Any = group[name].with_config(_WRITE_ALL)
+        array = _array(group, name)
         _describe(array, coordinate.dims, coordinate.attrs)
         array[...] = coordinate.values
     for layer in template.layers:
@@ -105,9 +105,13 @@ def _arrays(path: str) -> Any:
 
     @cache
     def look_up(name: str) -> Any:
-        return group[name].with_config(_WRITE_ALL)
+        return _array(group, name)
 
     return look_up
+
+
+def _array(group: Any, name: str) -> Any:
+    return group[name].with_config(_WRITE_ALL)
 
 
 def forget() -> None:
