@@ -267,7 +267,8 @@ def _draw_field(
     mesh = axes.pcolormesh(lon, lat, values, norm=norm, cmap=colours, shading="nearest", rasterized=True)
     figure = axes.figure
     assert figure is not None
-    figure.colorbar(mesh, ax=axes, label=label, extend="max", shrink=0.85)
+    signed = norm.vmin is not None and norm.vmin < 0
+    figure.colorbar(mesh, ax=axes, label=label, extend="both" if signed else "max", shrink=0.85)
     axes.set_xlim(lon.min(), lon.max())
     axes.set_ylim(lat.min(), lat.max())
     _as_map(axes, lat)
