@@ -71,7 +71,7 @@ def test_a_finished_training_that_is_run_again_takes_no_step(uninterrupted, tmp_
 
 
 def test_training_moves_every_part_and_lowers_the_score(tmp_path):
-    trainer = make_trainer("training.epochs=4", "training.steps_per_epoch=10", "training.learning_rate=0.01")
+    trainer = make_trainer("training.epochs=2", "training.steps_per_epoch=10", "training.learning_rate=0.02")
     trainer.network.load_state_dict(make_bundle(species=("pm25",)).members[0])  # worse than its usual beginning
     before, began = trainer.validate(), trainer._weights()
     trainer.run(tmp_path)

@@ -59,7 +59,8 @@ def calibrate(bundle: Bundle, records: Records, device: str) -> dict[str, Calibr
     found = {}
     for key, rows in parts.items():
         stacked = np.concatenate(rows, axis=1) if rows else np.empty((3, 0))
-        found[key] = fit_table(Residuals(*stacked, stations=int(records.calibration.sum())))
+        distance_km, level, standard = stacked
+        found[key] = fit_table(Residuals(distance_km, level, standard, int(records.calibration.sum())))
     return found
 
 

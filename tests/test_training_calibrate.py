@@ -1,0 +1,151 @@
+"""Calibration: the shape of the residual, by distance and by level."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from model_case import STATIONS, make_bundle, make_readings
+from scipy.stats import gamma
+
+from aqreanalysis.model import PROBABILITIES, AQNet, Calibration, Predictive, Predictor, Scaling
+from aqreanalysis.training.calibrate import _LEFT_OUT_KM, Records, Residuals, _residuals, calibrate, fit_table
+
+SCALING = Scaling(offset=0.0, mean=3.5, std=0.7, typical_error=12.0)
+NORMAL = Calibration.normal().quantiles[0, 0]
+
+
+def draw(count, seed=0):
+    """Draw skewed residuals round a median of zero, whose spread grows with distance and with level."""
+    rng = np.random.default_rng(seed)
+    distance, level = rng.exponential(25, count), rng.normal(0, 1, count)
+    noise = rng.gamma(4, 0.5, count) - gamma(4, scale=0.5).median()
+    standard = np.exp(0.15 * level) * (0.6 + 0.5 * np.log1p(distance / 10)) * noise
+    return Residuals(distance, level, standard, stations=1000)
+
+
+def probability_of(residuals, calibration):
+    """Return the probability that the calibrated distribution gives to each value drawn."""
+    location = torch.from_numpy(residuals.level)[:, None]
+    predictive = Predictive(
+        location,
+        torch.ones_like(location),
+        torch.ones_like(location),
+        torch.from_numpy(residuals.distance_km),
+        SCALING,
+        calibration,
+    )
+    value = np.exp(SCALING.mean + SCALING.std * (residuals.level + residuals.standard))
+    return predictive.cdf(value[None])[0]
+
+
+@pytest.fixture(scope="module")
+def table():
+    return fit_table(draw(30_000))
+
+
+def test_a_known_distribution_is_covered_in_every_class(table):
+    fresh = draw(30_000, seed=1)
+    share = probability_of(fresh, table)
+    for sorted_by in (fresh.distance_km, fresh.level):
+        for low, high in ((0, 25), (25, 50), (50, 75), (75, 100)):
+            bounds = np.percentile(sorted_by, (low, high))
+            chosen = share[(sorted_by >= bounds[0]) & (sorted_by <= bounds[1])]
+            for coverage in (0.5, 0.9):
+                inside = np.abs(chosen - 0.5) <= coverage / 2
+                assert abs(inside.mean() - coverage) < 0.035, (low, coverage)
+
+
+def test_probabilities_are_uniform_over_all(table):
+    share = probability_of(draw(30_000, seed=1), table)
+    counts = np.histogram(share, bins=10, range=(0, 1))[0] / len(share)
+    assert np.abs(counts - 0.1).max() < 0.01
+
+
+def test_without_calibration_the_same_check_fails():
+    share = probability_of(draw(30_000, seed=1), Calibration.normal())
+    assert np.abs(np.histogram(share, bins=10, range=(0, 1))[0] / len(share) - 0.1).max() > 0.02
+
+
+def test_the_median_stays_where_the_network_puts_it_and_the_interval_covers_the_shift():
+    residuals = draw(10_000)
+    table = fit_table(dataclasses.replace(residuals, standard=residuals.standard + 0.5))
+    median = np.stack([[np.interp(0.5, PROBABILITIES, q) for q in row] for row in table.quantiles])
+    np.testing.assert_allclose(median, 0, atol=1e-9)
+    shifted = draw(10_000, seed=1)
+    share = probability_of(dataclasses.replace(shifted, standard=shifted.standard + 0.5), table)
+    assert 0.85 < (np.abs(share - 0.5) <= 0.45).mean() < 0.95
+
+
+def test_a_table_has_increasing_nodes_and_quantiles(table):
+    assert table.quantiles.shape == (4, 3, 100)
+    assert (np.diff(table.distance_km) > 0).all() and (np.diff(table.level) > 0).all()
+    assert (np.diff(table.quantiles, axis=-1) >= 0).all()
+    spread = table.quantiles[..., 94] - table.quantiles[..., 5]
+    assert (np.diff(spread, axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("count", [400, 900, 3000])
+def test_fewer_residuals_make_fewer_nodes(count):
+    table = fit_table(draw(count))
+    assert table.quantiles.shape[0] <= max(1, count // 400) and np.isfinite(table.quantiles).all()
+    share = probability_of(draw(5000, seed=1), table)
+    assert abs((np.abs(share - 0.5) <= 0.45).mean() - 0.9) < 0.05
+
+
+def test_few_residuals_stretch_the_normal():
+    residuals = draw(200).standard
+    np.testing.assert_allclose(fit_table(draw(200)).quantiles[0, 0], np.sqrt(np.mean(residuals**2)) * NORMAL)
+
+
+@pytest.mark.parametrize("count", [0, 9])
+def test_with_next_to_none_the_table_stays_log_normal(count):
+    np.testing.assert_array_equal(fit_table(draw(count)).quantiles[0, 0], NORMAL)
+
+
+def test_stations_that_all_stand_at_one_distance_make_one_node():
+    residuals = draw(5000)
+    table = fit_table(dataclasses.replace(residuals, distance_km=np.full(5000, 3.0)))
+    assert len(table.distance_km) == 1 and table.quantiles.shape[-1] == len(PROBABILITIES)
+
+
+def records(values=None):
+    readings = make_readings(padded=True)
+    station = np.arange(STATIONS)
+    values = readings.values if values is None else values
+    return Records(values, readings.hours, readings.lat, readings.lon, station < 15, (station >= 15) & (station < 18))
+
+
+def test_calibration_makes_intervals_cover_the_calibration_stations():
+    bundle, told = make_bundle(species=("pm25",)), records()
+    torch.manual_seed(0)
+    bundle.members = [AQNet(2, [0], bundle.config.model).state_dict()]  # kriging, before any training
+    table = calibrate(bundle, told, "cpu")["pm25"]
+    assert table.quantiles.shape == (1, 1, 100)  # three stations cannot tell how the shape changes with distance
+    predictor = Predictor(bundle, "cpu")
+    standard = np.concatenate([rows[2] for km in _LEFT_OUT_KM for _, rows in _residuals(predictor, told, km)])
+
+    def coverage(calibration):
+        low, high = np.interp((0.05, 0.95), PROBABILITIES, calibration.quantiles[0, 0])
+        return np.mean((standard >= low) & (standard <= high))
+
+    assert len(standard) > 400
+    assert abs(coverage(table) - 0.9) < 0.05
+    assert abs(coverage(Calibration.normal()) - 0.9) > 0.05
+
+
+def test_leaving_neighbourhoods_out_shows_the_stations_from_afar():
+    predictor = Predictor(make_bundle(species=("pm25",)), "cpu")
+    near, far = (np.concatenate([rows[0] for _, rows in _residuals(predictor, records(), km)]) for km in (0.0, 15.0))
+    assert near.min() < 15 < far.min()
+    assert list(_residuals(predictor, records(), 5000.0)) == []  # nobody would be left to look from
+
+
+def test_stations_of_other_roles_never_reach_the_calibration():
+    noise = records().values.copy()
+    noise[:, 18:] = 777.0
+    bundle = make_bundle(species=("pm25",))
+    one, other = (calibrate(bundle, told, "cpu")["pm25"] for told in (records(), records(noise)))
+    assert np.array_equal(one.quantiles, other.quantiles)
