@@ -32,6 +32,10 @@ class ModelError(AqreanalysisError):
     """A model bundle that is missing, altered or does not fit the observations."""
 
 
+class TrainingError(AqreanalysisError):
+    """A training that cannot go on: the loss diverged."""
+
+
 class OutputError(AqreanalysisError):
     """An output that exists, belongs to another run, or cannot be written."""
 

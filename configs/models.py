@@ -82,7 +82,7 @@ class TrainingConfig(_Strict):
 class UncertaintyConfig(_Strict):
     """The interval that a cube carries."""
 
-    coverage: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
+    coverage: Annotated[float, Field(gt=0.0, le=0.99)] = 0.9
 
 
 class ProductionConfig(_Strict):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from model_case import DAYS, FIRST_HOUR, STATIONS, make_bundle, make_readings, small_config
 
+from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import Scaling
 from aqreanalysis.training.loop import Places, Trainer
 from aqreanalysis.training.windows import Timeline
@@ -153,3 +154,11 @@ def test_an_epoch_has_each_day_once_unless_told_otherwise():
     assert make_trainer("training.steps_per_epoch=null").steps == DAYS
     assert make_trainer("training.steps_per_epoch=null", "training.days_per_batch=4").steps == 2
     assert make_trainer().steps == 3
+
+
+def test_a_training_that_diverges_says_so_and_what_to_lower(tmp_path):
+    trainer = make_trainer()
+    with torch.no_grad():
+        trainer.network.head_out[0].bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"training\.learning_rate"):
+        trainer.run(tmp_path)

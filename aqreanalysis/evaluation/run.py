@@ -11,6 +11,7 @@ from aqreanalysis.evaluation import pictures, report
 from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics, plain, write_json
 from aqreanalysis.evaluation.protocols import PROTOCOLS, EvaluationOptions, Outcome, ask, run_protocol
+from aqreanalysis.evaluation.record import record_in_bundle
 from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model.predictor import Predictor, load_predictor
 from aqreanalysis.observations import Observations
@@ -31,7 +32,8 @@ def evaluate(
 
     Returns the content of ``metrics.json``: under ``species``, by pollutant and protocol, the scores of each method
     overall, by distance to the nearest visible station and by level. Writes into `out` that file, pictures (PNG) and
-    ``report.html``, which needs no other file.
+    ``report.html``, which needs no other file; a bundle given as a directory gets the scores too, into its
+    ``metrics.json`` and its model card.
 
     Parameters
     ----------
@@ -64,6 +66,8 @@ def evaluate(
     metrics = plain(_metrics(outcomes, observations, predictor, options))
     drawn = draw_pictures(outcomes, folder)
     report.write_report(metrics, drawn, folder / REPORT)
+    if not isinstance(model, Predictor):
+        record_in_bundle(predictor.bundle, Path(model), metrics)
     # Last: a folder with metrics.json holds the whole of an evaluation.
     write_json(metrics, folder / METRICS)
     return dict(metrics)

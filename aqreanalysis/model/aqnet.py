@@ -19,8 +19,10 @@ from aqreanalysis.model.temporal import TemporalEncoder
 # Rounds in which gaps are filled from the neighbours. A station that is silent for weeks has silent neighbours too:
 # three rounds cost 4 % of MAE at hidden cities of the north China network against the converged thirty.
 _FILL_ROUNDS = 30
-# Distances enter the head as logarithms of km over these.
-_NEAR_KM, _FAR_KM = 5.0, 50.0
+# Distances enter the head as d / (d + c) with these c in km: smooth, so that no ring is drawn round a station, and
+# bounded, so that a cell far outside the network looks like one at the network's edge and not like nothing seen before.
+_NEAR_KM, _MIDDLE_KM, _FAR_KM = 5.0, 40.0, 150.0
+_GEOMETRY_FEATURES = 4
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Neighbourhood:
     kriging: list[Tensor]  # per target: (kernel * place, station)
     nearby: list[Tensor]  # per target: non-negative weights (place, station)
     count: Tensor  # ones at the neighbours (place, station)
-    static: list[Tensor]  # per target: (place, kernel + 3)
+    static: list[Tensor]  # per target: (place, kernel + 4)
 
 
 def mix_weights(weights: Tensor, index: Tensor, stations: int, sparse: bool) -> Tensor:
@@ -107,7 +109,7 @@ class AQNet(nn.Module):
         self.channels = nn.Linear(width, config.channels)
         dynamic = kernels + 3 + config.channels
         self.head_dynamic = nn.ModuleList(nn.Linear(dynamic, config.head_width) for _ in targets)
-        self.head_static = nn.ModuleList(nn.Linear(kernels + 3, config.head_width) for _ in targets)
+        self.head_static = nn.ModuleList(nn.Linear(kernels + _GEOMETRY_FEATURES, config.head_width) for _ in targets)
         self.head_clock = nn.ModuleList(nn.Linear(self.clock.width, config.head_width) for _ in targets)
         self.head_inner = nn.ModuleList(nn.Linear(config.head_width, config.head_width) for _ in targets)
         last = [nn.Linear(config.head_width, kernels + 2) for _ in targets]
@@ -188,9 +190,10 @@ class AQNet(nn.Module):
         kriging, nearby, static = [], [], []
         k = geometry.index.shape[1]
         distance = geometry.distance_km
-        near = torch.log1p(distance[:, 0] / _NEAR_KM)
-        spread = torch.log1p(distance.mean(dim=1) / _FAR_KM)
-        count = torch.log1p((distance < _FAR_KM).sum(dim=1).to(distance.dtype))
+        nearest, mean = distance[:, 0], distance.mean(dim=1)
+        crowd = torch.log1p((1 / (1 + (distance / _MIDDLE_KM) ** 2)).sum(dim=1))
+        described = (nearest / (nearest + _NEAR_KM), nearest / (nearest + _MIDDLE_KM), mean / (mean + _FAR_KM), crowd)
+        shape = torch.stack(described, dim=-1)
         for knn in self.knn:
             weights, variance = knn(geometry.position, geometry.reach_km)
             index = geometry.index.repeat(self.config.kernels, 1)
@@ -198,7 +201,7 @@ class AQNet(nn.Module):
             positive = F.relu(weights[0])
             positive = positive / positive.sum(dim=-1, keepdim=True)
             nearby.append(mix_weights(positive, geometry.index, stations, sparse))
-            static.append(torch.cat((variance.log().T, torch.stack((near, spread, count), dim=-1)), dim=-1))
+            static.append(torch.cat((variance.log().T, shape), dim=-1))
         ones = torch.ones_like(distance)
         return Neighbourhood(kriging, nearby, mix_weights(ones, geometry.index, stations, sparse), static)
 
@@ -222,7 +225,8 @@ class AQNet(nn.Module):
             + self.head_static[target](around.static[target])[:, None]
             + self.head_clock[target](states.clock)[None]
         )
-        hidden = torch.relu(self.head_inner[target](torch.relu(hidden)))
+        # Smooth activations: a kink at a distance would show as a ring.
+        hidden = F.silu(self.head_inner[target](F.silu(hidden)))
         out = self.head_out[target](hidden)
         share = torch.softmax(out[..., :kernels], dim=-1)
         location = (share * kriged.permute(1, 2, 0)).sum(dim=-1) + out[..., kernels]

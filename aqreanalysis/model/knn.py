@@ -12,6 +12,11 @@ from torch.nn import functional as F
 _FIRST_SHORT_KM, _FIRST_LONG_KM = 50.0, 800.0
 
 
+# How late a neighbour fades on its way to the reach. At 8 the skill is that of no fading at all, and there is no step
+# far outside the network, where all neighbours stand near the reach.
+_FADE_POWER = 8
+
+
 class NeuralKNN(nn.Module):
     """Several learned covariance models, each turned into kriging weights over the k nearest stations.
 
@@ -67,8 +72,9 @@ class NeuralKNN(nn.Module):
         # With more stations at one place than neighbours are taken, the reach is zero: nothing fades then.
         share = torch.linalg.vector_norm(position, dim=-1) / reach_km.clamp(min=1e-3)[:, None]
         # A neighbour near the reach is treated as ever noisier: its weight goes to zero continuously.
-        fade = (share.clamp(max=0.999) ** 4) / (1 - share.clamp(max=0.999) ** 4)
-        noise = self.log_nugget.exp().view(-1, 1, 1) + 1e-3 + 0.05 * fade
+        late = share.clamp(max=0.999) ** _FADE_POWER
+        fade = late / (1 - late)
+        noise = self.log_nugget.exp().view(-1, 1, 1) + 1e-3 + fade
         factor = torch.linalg.cholesky(between + torch.diag_embed(noise))
         ones = torch.ones_like(towards)
         solved = torch.cholesky_solve(torch.stack((towards, ones), dim=-1), factor)

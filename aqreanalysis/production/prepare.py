@@ -14,6 +14,7 @@ from typing import Any
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError
+from aqreanalysis.evaluation.record import measured_coverage
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.checks import check_grid_reach, choose_species
@@ -72,6 +73,9 @@ class Prepared:
 
     def template(self, created: str) -> Template:
         """Return the template of the cube of a run begun at `created`."""
+        # A model that no bundle holds (a test's, a caller's own) has no scores on record.
+        bundle = getattr(self.predictor, "bundle", None)
+        measured = measured_coverage(bundle.metrics) if bundle is not None else ""
         provenance = Provenance(
             model=self.predictor.digest,
             observations=self.fingerprint["observations"],
@@ -80,6 +84,7 @@ class Prepared:
             version=package_version(),
             libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
             synthetic=synthetic_label(self.observations, self.predictor),
+            extra={"coverage_measured": measured} if measured else {},
         )
         species = [SPECIES[key] for key in self.species]
         return render_template(self.plan, self.grid, self.layers, species, self.metadata, provenance)

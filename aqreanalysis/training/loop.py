@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.configs import Config
+from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.aqnet import Neighbourhood, StationStates
 from aqreanalysis.model.device import mixed_precision
@@ -125,8 +126,9 @@ class Trainer:
                 group["lr"] = training.learning_rate * self._rate(done)
             total += self._step(rng, generator)
             if progress:
-                last = self.state["history"][-1]["validation"] if self.state["history"] else float("nan")
-                note = f"epoch {epoch + 1}, at calibration stations {last:.4f}"
+                note = f"epoch {epoch + 1}, scored at its end"
+                if self.state["history"]:
+                    note = f"epoch {epoch + 1}, at calibration stations {self.state['history'][-1]['validation']:.4f}"
                 progress(done + 1, training.epochs * self.steps, note)
         return total / self.steps
 
@@ -143,8 +145,13 @@ class Trainer:
         with mixed_precision(self.device, self.config.training.mixed_precision):
             states, around, truth = self._forward(days.to(self.device), visible, targets, generator)
             loss, _ = target_scores(self.network, states, around, truth, self.scalings)
-        if not loss.requires_grad or not torch.isfinite(loss):  # no target was observed on these days
+        if not loss.requires_grad:  # no target was observed on these days
             return 0.0
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"training diverged: the loss is {float(loss.detach())} in epoch {self.state['epoch'] + 1}; lower "
+                f"training.learning_rate ({self.config.training.learning_rate}) and begin anew with --fresh"
+            )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
