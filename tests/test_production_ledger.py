@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.production.ledger import Ledger, Lock, differences
+from aqreanalysis.production import ledger as module
+from aqreanalysis.production.ledger import Ledger, Lock, differences, sync_file_system
 
 
 def test_what_was_recorded_is_read_back(tmp_path):
@@ -18,6 +19,43 @@ def test_what_was_recorded_is_read_back(tmp_path):
     again = Ledger(tmp_path / "l")
     assert again.header == {"fingerprint": {"a": 1}, "created": "now"}
     assert again.done == {1, 2, 3} and again.ready
+
+
+def test_after_a_reboot_only_what_was_synced_counts(tmp_path, monkeypatch):
+    path = tmp_path / "l"
+    ledger = Ledger(path)
+    ledger.begin({"fingerprint": {}})
+    ledger.record(1)
+    monkeypatch.setattr(module, "SYNC_SECONDS", -1.0)
+    ledger.record(2)
+    monkeypatch.setattr(module, "SYNC_SECONDS", 1e9)
+    ledger.record(3)
+    ledger.close()
+    assert Ledger(path).done == {1, 2, 3}
+    monkeypatch.setattr(module, "boot_number", lambda: "the next boot")
+    after = Ledger(path)
+    assert after.done == {1, 2}
+    after.record(4)
+    after.close()
+    # What was lost in the reboot does not come back with the lines of the new boot.
+    assert Ledger(path).done == {1, 2, 4}
+
+
+def test_a_process_that_goes_on_in_the_same_boot_trusts_the_lines_before_it(tmp_path):
+    path = tmp_path / "l"
+    for number in (1, 2, 3):
+        ledger = Ledger(path)
+        if ledger.header is None:
+            ledger.begin({"fingerprint": {}})
+        ledger.record(number)
+        ledger.close()
+    assert Ledger(path).done == {1, 2, 3}
+
+
+def test_syncing_a_folder_that_is_gone_is_an_error_of_the_system(tmp_path):
+    sync_file_system(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync_file_system(tmp_path / "gone")
 
 
 @pytest.mark.parametrize("cut", range(1, 13))

@@ -18,9 +18,8 @@ from aqreanalysis.production.template import Template
 
 
 def finalise_zarr(store: Path, out: Path, trash: Path) -> None:
-    """Move the finished store to `out`; what was there goes to `trash` first and is deleted after."""
+    """Move the finished and synced store to `out`; what was there goes to `trash` first and is deleted after."""
     forget()
-    _sync_tree(store)
     if out.exists():
         shutil.rmtree(trash, ignore_errors=True)
         out.rename(trash)
@@ -99,12 +98,6 @@ def _copy_layer(variable: Any, store: Path, template: Template, layer: Layer, to
             values = np.where(np.isnan(values), values.dtype.type(layer.fill), values)
         variable[block.region[len(block.region) - len(layer.dims) :]] = values
         progress(place * plan.blocks + number + 1, total, f"NetCDF: {layer.name}")
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            sync_file(path)
 
 
 def sync_file(path: Path) -> None:
