@@ -14,6 +14,7 @@ from pathlib import Path
 
 import production_case
 import pytest
+import xarray as xr
 from production_case import END, GRID, START, make_bundle, make_frame, make_observations
 
 from aqreanalysis.configs import ProductionConfig
@@ -164,6 +165,21 @@ def test_a_signal_ends_the_run_after_the_blocks_in_hand_and_says_how_to_go_on(nu
     assert f"{done} of {BLOCKS} blocks are done" in str(error) and "run the same command again" in str(error)
     produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
     assert digest(out) == whole[".zarr"]
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_scores_measured_while_a_run_waits_do_not_mix_into_its_cube(suffix, case, tmp_path):
+    out = tmp_path / f"x{suffix}"
+    stop_after(3, signal.SIGTERM, case, out)
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr("aqreanalysis.production.prepare.measured_coverage", lambda metrics: "measured later")
+        later.setenv("SOURCE_DATE_EPOCH", "1800000000")
+        produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
+        with produce(case[0], case[1], GRID, START, END, tmp_path / "new.zarr", FINE_OPTIONS) as new:
+            assert new.coverage_measured == "measured later"
+    with xr.open_dataset(out) as cube:
+        assert "coverage_measured" not in cube.attrs
+        assert cube.date_created == "2023-11-14T22:13:20Z"
 
 
 def test_two_processes_on_one_output_the_second_is_refused_and_the_first_ends_well(case, whole, tmp_path):

@@ -247,6 +247,16 @@ def test_a_synthetic_origin_is_said_in_title_and_comment(model, tmp_path):
         assert "a nature run, seed 1" in cube.comment
 
 
+def test_a_model_trained_on_synthetic_records_is_said_too(model, observations, tmp_path):
+    from aqreanalysis.model.predictor import load_predictor
+
+    predictor = load_predictor(model, "cpu")
+    predictor.bundle.provenance["synthetic"] = "a nature run, seed 2"
+    with produce(predictor, observations, GRID, START, "2019-01-04", tmp_path / "t.zarr", OPTIONS) as cube:
+        assert cube.title.startswith("SYNTHETIC: ")
+        assert cube.comment == "The model was trained on synthetic observations: a nature run, seed 2."
+
+
 def test_an_unwritable_place_is_one_clear_line(model, observations, tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("not a folder")

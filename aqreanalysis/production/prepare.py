@@ -71,20 +71,27 @@ class Prepared:
         """Probability of the interval."""
         return float(self.predictor.config.uncertainty.coverage)
 
-    def template(self, created: str) -> Template:
-        """Return the template of the cube of a run begun at `created`."""
+    def facts(self) -> dict[str, str]:
+        """Return what the cube says that may change while a run waits to go on: the moment, the model's latest scores.
+
+        The ledger keeps those of the run's beginning, so that a run in two parts writes what a run in one would have.
+        """
         # A model that no bundle holds (a test's, a caller's own) has no scores on record.
         bundle = getattr(self.predictor, "bundle", None)
         measured = measured_coverage(bundle.metrics) if bundle is not None else ""
+        return {"created": now_text(), **({"coverage_measured": measured} if measured else {})}
+
+    def template(self, facts: Mapping[str, str]) -> Template:
+        """Return the template of the cube of a run that began with `facts`."""
         provenance = Provenance(
             model=self.predictor.digest,
             observations=self.fingerprint["observations"],
             stations=len(self.observations.stations),
-            created=created,
+            created=facts["created"],
             version=package_version(),
             libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
             synthetic=synthetic_label(self.observations, self.predictor),
-            extra={"coverage_measured": measured} if measured else {},
+            extra={key: value for key, value in facts.items() if key != "created"},
         )
         species = [SPECIES[key] for key in self.species]
         return render_template(self.plan, self.grid, self.layers, species, self.metadata, provenance)
@@ -212,7 +219,7 @@ def synthetic_label(observations: Observations, predictor: Any) -> str:
     label = observations.dataset.attrs.get("synthetic", "")
     if label:
         parts.append(f"The observations are synthetic: {label}.")
-    trained = getattr(predictor, "synthetic", "")
+    trained = getattr(getattr(predictor, "bundle", None), "provenance", {}).get("synthetic", "")
     if trained:
         parts.append(f"The model was trained on synthetic observations: {trained}.")
     return " ".join(parts)

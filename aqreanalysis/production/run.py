@@ -21,7 +21,7 @@ from aqreanalysis.production.interrupt import Stop, output_errors, stop_on_signa
 from aqreanalysis.production.ledger import Fingerprint, Ledger, Lock, differences
 from aqreanalysis.production.options import ProduceOptions, Progress
 from aqreanalysis.production.plan import Moment, Plan, check_disk, check_memory
-from aqreanalysis.production.prepare import Prepared, now_text, plain, prepare
+from aqreanalysis.production.prepare import Prepared, plain, prepare
 from aqreanalysis.production.store import create_store, discard_partial_files, forget, quiet_codecs
 from aqreanalysis.production.template import Template
 
@@ -142,8 +142,8 @@ def _fill_and_finish(prepared: Prepared, target: Target, options: ProduceOptions
         return
     if target.out.exists() and not options.overwrite:
         raise OutputError(_exists(target))
-    header = ledger.header if same and ledger.header else {"fingerprint": fingerprint, "created": now_text()}
-    template = prepared.template(str(header["created"]))
+    header = ledger.header if same and ledger.header else {"fingerprint": fingerprint, "facts": prepared.facts()}
+    template = prepared.template(header["facts"])
     quiet_codecs()
     try:
         if not ledger.ready:
