@@ -64,12 +64,12 @@ class TrainingConfig(_Strict):
     """The loop."""
 
     seed: int = 0
-    epochs: Count = 30
+    epochs: Count = 24
     steps_per_epoch: Count | None = Field(None, description="batches an epoch; null: each day of the timeline once")
     days_per_batch: Count = 2
     learning_rate: Positive = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    patience: Count = Field(6, description="epochs without a better score at the calibration stations before stopping")
+    patience: Count = Field(8, description="epochs without a better score at the calibration stations before stopping")
     max_minutes: Positive | None = Field(None, description="wall-clock limit; the best weights so far are kept")
     mask_readings: Fraction = Field(0.1, description="share of single readings masked")
     mask_runs: Fraction = Field(0.1, description="share of station-windows with a run of hours masked")

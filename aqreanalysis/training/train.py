@@ -215,6 +215,7 @@ def _provenance(observations: Observations, split: Split, device: str) -> dict[s
         "torch": torch.__version__,
         "device": device,
         "observations_digest": observations.digest(),
+        **({"synthetic": observations.attributes["synthetic"]} if "synthetic" in observations.attributes else {}),
         "observations_attributes": {k: str(v) for k, v in observations.attributes.items()},
         "time_coverage_start": str(observations.times[0]),
         "time_coverage_end": str(observations.times[-1]),
