@@ -60,8 +60,8 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """The model's digest: sha256 over everything that decides the numbers of a cube."""
-        return str(self.provenance["model_digest"])
+        """The model's digest: sha256 over everything that decides the numbers of a cube; empty until it is written."""
+        return str(self.provenance.get("model_digest", ""))
 
 
 def write_bundle(bundle: Bundle, path: Path) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config
@@ -81,17 +82,7 @@ def train(
     _check_calibration(seen, config, split.where(CALIBRATION))
     part = out.with_name(out.name + ".part")
     _claim(part, observations, config, resume)
-    inputs = list(config.inputs or config.species)
-    whole = slice(config.window.history_hours, config.window.history_hours + 24 * seen.days)
-    timeline = Timeline.build(
-        seen.values[whole],
-        seen.first_hour,
-        [scaling[k] for k in inputs],
-        [inputs.index(s) for s in config.species],
-        config.window,
-    )
-    places = Places(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
-    trainer = Trainer(config, timeline, places, [scaling[s] for s in config.species], chosen)
+    trainer = _trainer(config, seen, scaling, split, chosen)
     best = trainer.run(part, progress, resume)
     bundle = Bundle(
         config=config,
@@ -102,11 +93,25 @@ def train(
         metrics={"training": trainer.state},
         provenance=_provenance(observations, split, chosen.type),
     )
-    bundle.provenance["model_digest"] = ""
-    records = Records(seen.values, seen.hours, split.lat, split.lon, places.training, places.calibration)
+    places = trainer.places
+    records = Records(seen.values, seen.hours, places.lat, places.lon, places.training, places.calibration)
     bundle.calibration = calibrate(bundle, records, device)
     bundle.card = model_card(bundle, observations)
     return _finish(bundle, part, out)
+
+
+def _trainer(config: Config, seen: _Seen, scaling: dict[str, Scaling], split: Split, device: torch.device) -> Trainer:
+    inputs = list(config.inputs or config.species)
+    whole = slice(config.window.history_hours, config.window.history_hours + 24 * seen.days)
+    timeline = Timeline.build(
+        seen.values[whole],
+        seen.first_hour,
+        [scaling[k] for k in inputs],
+        [inputs.index(s) for s in config.species],
+        config.window,
+    )
+    places = Places(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
+    return Trainer(config, timeline, places, [scaling[s] for s in config.species], device)
 
 
 def resolve(config: Config, observations: Observations) -> Config:
@@ -206,8 +211,6 @@ def _claim(part: Path, observations: Observations, config: Config, resume: bool)
 
 
 def _provenance(observations: Observations, split: Split, device: str) -> dict[str, Any]:
-    import torch
-
     from aqreanalysis import __version__
 
     return {
