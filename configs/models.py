@@ -52,6 +52,8 @@ class ModelConfig(_Strict):
     """Size of AQ-Net."""
 
     neighbours: Annotated[int, Field(ge=2, le=128)] = 24
+    short_range_km: Positive = Field(50.0, description="range that the covariance models start from, near part")
+    long_range_km: Positive = Field(800.0, description="range that the covariance models start from, far part")
     kernels: Count = Field(4, description="covariance models whose kriging-like weights the neural kNN mixes")
     state_width: Count = 32
     attention_heads: Count = 4

@@ -99,7 +99,7 @@ class AQNet(nn.Module):
         self.clock = CyclicEncoding()
         self.temporal = TemporalEncoder(inputs, self.clock.width, width, config.attention_heads, config.dropout)
         self.own = nn.Linear(width, count)
-        self.knn = nn.ModuleList(NeuralKNN(kernels) for _ in targets)
+        self.knn = nn.ModuleList(NeuralKNN(kernels, config.short_range_km, config.long_range_km) for _ in targets)
         # Exchange: what a station says, beside what its neighbours say of it.
         self.exchange = nn.Sequential(nn.Linear(width + 4 * count, width), nn.GELU(), nn.Dropout(config.dropout))
         self.trust = nn.Linear(width, 2 * count)

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Ranges that the covariance models start from, km; training moves them.
-_FIRST_SHORT_KM, _FIRST_LONG_KM = 50.0, 800.0
 
 
 # How late a neighbour fades on its way to the reach. At 8 the skill is that of no fading at all, and there is no step
@@ -28,11 +26,11 @@ class NeuralKNN(nn.Module):
     learned direction (a field drawn out by the wind correlates farther along it than across).
     """
 
-    def __init__(self, kernels: int) -> None:
+    def __init__(self, kernels: int, short_km: float = 50.0, long_km: float = 800.0) -> None:
         super().__init__()
         spread = torch.linspace(-1.0, 1.0, kernels) if kernels > 1 else torch.zeros(1)
-        self.log_short = nn.Parameter(math.log(_FIRST_SHORT_KM) + 0.7 * spread)
-        self.log_long = nn.Parameter(math.log(_FIRST_LONG_KM) + 0.4 * spread)
+        self.log_short = nn.Parameter(math.log(short_km) + 0.7 * spread)
+        self.log_long = nn.Parameter(math.log(long_km) + 0.4 * spread)
         self.long_share = nn.Parameter(torch.full((kernels,), 1.6))
         self.log_nugget = nn.Parameter(-2.6 - 0.5 * spread)
         # Stretch matrices start as small deviations from the identity, in different directions.
