@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-
 # How late a neighbour fades on its way to the reach. At 8 the skill is that of no fading at all, and there is no step
 # far outside the network, where all neighbours stand near the reach.
 _FADE_POWER = 8
