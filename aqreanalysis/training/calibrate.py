@@ -126,9 +126,9 @@ def fit_table(residuals: Residuals) -> Calibration:
 
 
 def _centred(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return quantiles with median zero and bounds that still cover what the uncentred ones did.
+    """Return quantiles with median zero, widened so that their mean square about zero is what it was.
 
-    Taking a shift of the median out narrows nothing: half of it goes into the spread on either side.
+    A shift that is taken out becomes spread on both sides. The tail it came from may still be covered a little less.
     """
     median = np.interp(0.5, PROBABILITIES, quantiles)
     centred = quantiles - median
