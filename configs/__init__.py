@@ -4,6 +4,7 @@ from aqreanalysis.configs.loader import list_configs, load_config
 from aqreanalysis.configs.models import (
     ColumnsConfig,
     Config,
+    ForecastConfig,
     MetadataConfig,
     ModelConfig,
     ProductionConfig,
@@ -16,6 +17,7 @@ from aqreanalysis.configs.models import (
 __all__ = [
     "ColumnsConfig",
     "Config",
+    "ForecastConfig",
     "MetadataConfig",
     "ModelConfig",
     "ProductionConfig",

@@ -81,6 +81,32 @@ class TrainingConfig(_Strict):
     mixed_precision: bool = Field(True, description="bfloat16 on CUDA; no effect on the CPU")
 
 
+class ForecastConfig(_Strict):
+    """The long forecast: whole days of history in, whole days ahead out, at stations and at places without one."""
+
+    history_hours: Annotated[int, Field(ge=48, le=1440, multiple_of=24)] = 336
+    lead_hours: Annotated[int, Field(ge=24, le=384, multiple_of=24)] = 168
+    patch_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(6, description="hours read as one step of the encoder")
+    neighbours: Annotated[int, Field(ge=2, le=128)] = 24
+    kernels: Count = Field(2, description="covariance models of the neural kNN that say what the neighbours have")
+    state_width: Count = 48
+    attention_heads: Count = 4
+    head_width: Count = 48
+    dropout: Fraction = 0.2
+    members: Count = Field(3, description="networks whose forecasts are averaged; each stops on other weeks")
+    steps: Count = Field(900, description="most training steps of a member")
+    validate_every: Count = Field(50, description="steps between two looks at the weeks held out")
+    patience: Count = Field(5, description="looks without a better score before a member stops")
+    origins_per_batch: Count = 24
+    learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    hide_share: Fraction = Field(0.25, description="share of stations hidden from the network in each training window")
+    level_shift: Annotated[float, Field(ge=0)] = Field(
+        0.2, description="standard deviation, in standardised logs, of the random shift of a training window's level"
+    )
+    max_minutes: Positive | None = Field(None, description="wall-clock limit of all members; the best so far are kept")
+
+
 class UncertaintyConfig(_Strict):
     """The interval that a cube carries."""
 
@@ -130,6 +156,7 @@ class Config(_Strict):
     window: WindowConfig = Field(default_factory=WindowConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+    forecast: ForecastConfig | None = Field(None, description="set: the long forecast is trained, not the analysis")
     uncertainty: UncertaintyConfig = Field(default_factory=UncertaintyConfig)
     production: ProductionConfig = Field(default_factory=ProductionConfig)
     metadata: MetadataConfig = Field(default_factory=MetadataConfig)
