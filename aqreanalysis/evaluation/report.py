@@ -1,54 +1,83 @@
-"""One HTML page that carries an evaluation's tables and pictures in itself."""
+"""One HTML page that carries an evaluation's tables and pictures in itself, and the numbers of its pictures as JSON."""
 
 from __future__ import annotations
 
-import base64
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.evaluation.metrics import table_rows
+from aqreanalysis.evaluation.metrics import write_json
+from aqreanalysis.evaluation.page import SCRIPT, STYLE, figures, folded, paragraph, table
+from aqreanalysis.evaluation.pictures.draw import NETWORK
+from aqreanalysis.evaluation.pictures.style import Picture
+from aqreanalysis.evaluation.protocols import MODEL, MODEL_TITLE
 from aqreanalysis.species import SPECIES
 
-_STYLE = """
-body { font: 15px/1.45 sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse; margin: 1em 0 } td, th { padding: .25em .7em; text-align: right }
-td:nth-child(-n+3), th:nth-child(-n+3) { text-align: left } th { border-bottom: 2px solid #888 }
-tr:nth-child(even) td { background: #f5f5f5 } figure { margin: 1.5em 0 } img { max-width: 100% }
-figcaption { color: #555 } .synthetic { background: #ffe9b3; padding: .5em 1em }
-"""
+_CLASSES = {
+    "by_distance": "distance to the nearest visible station",
+    "by_level": "level of the estimate (tercile)",
+    "by_season": "season",
+    "by_hour": "hour of the day",
+}
+#: Scores in the order of the tables: key, title, digits after the point. One that no method has is left out.
+_SCORES = (
+    ("mae", "MAE", 2),
+    ("rmse", "RMSE", 2),
+    ("r2", "R2", 3),
+    ("bias", "bias", 2),
+    ("crps", "CRPS", 2),
+    ("coverage_50", "50 % cov.", 3),
+    ("coverage", "coverage", 3),
+    ("coverage_95", "95 % cov.", 3),
+    ("width", "width", 1),
+    ("calibrated_width", "cal. width", 1),
+)
+_WITHOUT_UNITS = ("r2", "coverage", "coverage_50", "coverage_95")
 
 
-def write_report(metrics: Mapping[str, Any], pictures: Mapping[str, Mapping[str, Path]], path: Path) -> Path:
+def write_report(
+    metrics: Mapping[str, Any], pictures: Mapping[str, Sequence[Picture]], path: Path, notes: Sequence[str] = ()
+) -> Path:
     """Write the page to `path` and return it; pictures are embedded, nothing is fetched from anywhere.
+
+    Beside it goes a JSON of the same name with the numbers in the pictures.
 
     Parameters
     ----------
     metrics : mapping
-        Content of ``metrics.json``.
-    pictures : mapping of str to mapping of str to Path
-        By ``<pollutant> <protocol>`` and by caption, PNG files.
+        Content of ``metrics.json``; a kind of scores that it lacks is not shown.
+    pictures : mapping of str to sequence of Picture
+        By ``<pollutant> <protocol>``; those of the network itself under `NETWORK`.
     path : Path
         Page to write; replaced as a whole.
+    notes : sequence of str
+        What could not be drawn, and why.
+
+    Raises
+    ------
+    OutputError
+        If the files cannot be written.
     """
-    parts = [
-        "<!DOCTYPE html>",
-        f'<html lang="en"><head><meta charset="utf-8"><title>Evaluation</title><style>{_STYLE}</style></head><body>',
-        "<h1>Skill at stations that the model never saw</h1>",
-        *_preface(metrics),
-        *_table(*table_rows(metrics)),
-    ]
+    numbers = {part: {p.name: p.numbers for p in drawn} for part, drawn in pictures.items()}
+    write_json({"model_digest": metrics["model_digest"], "pictures": numbers}, path.with_suffix(".json"))
+    body = [*_preface(metrics), *_summary(metrics)]
     for key, protocols in metrics["species"].items():
         for protocol, found in protocols.items():
-            parts.append(f"<h2>{escape(SPECIES[key].title)}, {escape(found['title'])} ({escape(protocol)})</h2>")
-            parts += _section(found, SPECIES[key].units)
-            parts += [_figure(caption, png) for caption, png in pictures.get(f"{key} {protocol}", {}).items()]
-    parts.append("</body></html>")
+            body += _protocol(key, protocol, found, pictures.get(f"{key} {protocol}", ()))
+    body += _network(pictures.get(NETWORK, ()), notes)
+    page = [
+        "<!DOCTYPE html>",
+        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f"<title>AQ-Net: skill at hidden stations</title><style>{STYLE}</style></head><body><main>",
+        *body,
+        f"</main><script>{SCRIPT}</script></body></html>",
+    ]
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text("\n".join(parts) + "\n", encoding="utf-8")
+        part.write_text("\n".join(page) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from None
@@ -58,48 +87,153 @@ def write_report(metrics: Mapping[str, Any], pictures: Mapping[str, Mapping[str,
 def _preface(metrics: Mapping[str, Any]) -> list[str]:
     hours, observations = metrics["hours"], metrics["observations"]
     every = "every hour" if hours["every"] == 1 else f"one hour in {hours['every']}"
-    lines = []
+    lines = ["<h1>Skill at stations that the model never saw</h1>"]
     if observations.get("synthetic"):
-        lines.append('<p class="synthetic">These observations are synthetic: a nature run, not measurements.</p>')
-    lines.append(
-        f"<p>{observations['stations']} stations, {escape(hours['choice'])} hours from {escape(hours['first'])} to "
-        f"{escape(hours['last'])}, {every}. All methods are scored on the same hours and stations, those that every "
-        f"method answered. Coverage and width are those of the {100 * metrics['coverage']:g} % interval. "
-        "Baselines were tuned on the visible stations.</p>"
-    )
-    return lines
-
-
-def _section(found: Mapping[str, Any], units: str) -> list[str]:
-    lines = [
-        f"<p>{found['stations']} hidden stations, in the median {found['median_nearest_km']:.1f} km from the nearest "
-        f"visible one; {found['station_hours_scored']} of {found['station_hours_observed']} observed station-hours "
-        "were answered by every method.</p>",
-        *(f"<p>Note: {escape(note)}.</p>" for note in found["notes"]),
+        lines.append(paragraph("These observations are synthetic: a nature run, not measurements.", "note"))
+    source = observations.get("source") or observations.get("title")
+    lines += [
+        paragraph(
+            f"{observations['stations']} stations{f' ({source})' if source else ''}, {hours['choice']} hours from "
+            f"{hours['first']} to {hours['last']}, {every}. Hidden stations were kept from the model and from every "
+            "baseline; the baselines were tuned on the visible ones. All methods are scored on the same hours and "
+            f"stations, those that every method answered. Coverage and width are those of the "
+            f"{100 * metrics['coverage']:g} % interval."
+        ),
+        paragraph(
+            "MAE, RMSE: mean absolute and root mean squared error. R2: 1 minus squared error over variance. Bias: mean "
+            "of estimate minus reading. CRPS: continuous ranked probability score, the error of the whole "
+            "distribution. In all of them but R2, nearer to zero is better. Coverage: share of readings inside the "
+            "interval; width: its mean width, to be small at the right coverage."
+        ),
+        f"<p>Model <code>{escape(str(metrics['model_digest'])[:16])}</code>, observations "
+        f"<code>{escape(str(metrics['observations_digest'])[:16])}</code>. All scores: <code>metrics.json</code>; the "
+        "numbers in the pictures: <code>report.json</code>.</p>",
     ]
-    for kind, title in (("by_distance", "distance to the nearest visible station"), ("by_level", "level (tercile)")):
-        rows = [
-            [method["title"], name, str(s["n"]), *(_number(s[k]) for k in ("mae", "crps", "coverage", "width"))]
-            for method in found["methods"].values()
-            for name, s in method[kind].items()
-        ]
-        header = ["method", title, "n", f"MAE ({units})", f"CRPS ({units})", "coverage", f"width ({units})"]
-        lines += ["<details><summary>By " + escape(title) + "</summary>", *_table(header, rows), "</details>"]
     return lines
+
+
+def _summary(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the table that says at one look whether the model is better than the best baseline, with links."""
+    header = ["pollutant", "protocol", "score", MODEL_TITLE, "best baseline", "its score", "ratio"]
+    rows, links = [], []
+    for key, protocols in metrics["species"].items():
+        species = SPECIES[key]
+        for protocol, found in protocols.items():
+            links.append(f'<li><a href="#{key}-{escape(protocol)}">{escape(_title(key, found))}</a></li>')
+            methods = found["methods"]
+            for score, against in found["against_best_baseline"].items():
+                if against["ratio"] is None:
+                    continue
+                own, other = (methods[m]["overall"][score] for m in (MODEL, against["best"]))
+                rows.append(
+                    [
+                        f"{species.title} ({species.units})",
+                        protocol,
+                        score.upper(),
+                        *(_number(own), methods[against["best"]]["title"], _number(other), f"{against['ratio']:.3f}"),
+                    ]
+                )
+    return [
+        table("AQ-Net against the best baseline of each score (a ratio below 1: AQ-Net is better)", header, rows, 3),
+        "<nav><p>Sections:</p><ul>",
+        *links,
+        '<li><a href="#network">What the network has learned</a></li></ul></nav>',
+    ]
+
+
+def _title(key: str, found: Mapping[str, Any]) -> str:
+    return f"{SPECIES[key].title}, {found['title']}"
+
+
+def _protocol(key: str, protocol: str, found: Mapping[str, Any], drawn: Sequence[Picture]) -> list[str]:
+    species = SPECIES[key]
+    small = species.units.startswith("mg")
+    methods = found["methods"].values()
+    header, rows = _scores([((m["title"],), m["overall"]) for m in methods], small)
+    return [
+        f'<h2 id="{key}-{escape(protocol)}">{escape(_title(key, found))} ({escape(protocol)})</h2>',
+        paragraph(
+            f"{found['stations']} hidden stations, in the median {found['median_nearest_km']:.1f} km from the nearest "
+            f"visible one; {found['station_hours_scored']} of {found['station_hours_observed']} observed station-hours "
+            "were answered by every method."
+        ),
+        *(paragraph(f"Note: {note}.", "note") for note in found.get("notes", ())),
+        table(
+            f"{species.title} in {species.units}, {found['title']}",
+            ["method", *header],
+            rows,
+            strong=MODEL_TITLE,
+        ),
+        figures(drawn),
+        *(
+            folded(f"Scores by {_CLASSES.get(kind, kind.removeprefix('by_').replace('_', ' '))}", content)
+            for kind in _kinds(found)
+            if (content := _by_class(found, kind, species.units, small))
+        ),
+        folded("What each baseline chose on the visible stations", _tuned(found)),
+    ]
+
+
+def _kinds(found: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of classes that any method was scored by, those known by name first."""
+    there = {k: None for m in found["methods"].values() for k in m if k.startswith("by_")}
+    return [*(k for k in _CLASSES if k in there), *(k for k in there if k not in _CLASSES)]
+
+
+def _by_class(found: Mapping[str, Any], kind: str, units: str, small: bool) -> str:
+    labelled = [
+        ((name, m["title"]), scores) for m in found["methods"].values() for name, scores in (m.get(kind) or {}).items()
+    ]
+    order = {name: i for i, name in enumerate(dict.fromkeys(names[0] for names, _ in labelled))}
+    labelled.sort(key=lambda row: order[row[0][0]])
+    header, rows = _scores(labelled, small)
+    title = f"By {_CLASSES.get(kind, kind)}, in {units}"
+    return table(title, ["class", "method", *header], rows, 2, MODEL_TITLE) if rows else ""
+
+
+def _scores(
+    labelled: Sequence[tuple[tuple[str, ...], Mapping[str, Any]]], small: bool
+) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the scores that any of `labelled` has; `small` units get two digits more."""
+    shown = [c for c in _SCORES if any(scores.get(c[0]) is not None for _, scores in labelled)]
+    rows = [
+        [*names, str(scores["n"]), *(_fixed(scores.get(key), key, digits, small) for key, _, digits in shown)]
+        for names, scores in labelled
+    ]
+    return ["n", *(title for _, title, _ in shown)], rows
+
+
+def _fixed(value: float | None, key: str, digits: int, small: bool) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    digits += 2 if small and key not in _WITHOUT_UNITS else 0
+    return f"{value:+.{digits}f}" if key == "bias" else f"{value:.{digits}f}"
+
+
+def _tuned(found: Mapping[str, Any]) -> str:
+    rows = [
+        [m["title"], ", ".join(f"{k} {_value(v)}" for k, v in m.get("tuned", {}).items()) or "nothing to choose"]
+        for name, m in found["methods"].items()
+        if name != MODEL
+    ]
+    return table("Tuned by leaving visible stations out", ["method", "choice"], rows, 2)
+
+
+def _network(drawn: Sequence[Picture], notes: Sequence[str]) -> list[str]:
+    return [
+        '<h2 id="network">What the network has learned</h2>',
+        *(paragraph(f"Note: {note}.", "note") for note in notes),
+        figures(drawn),
+    ]
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    def row(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
-
-    return ["<table>", row(header, "th"), *(row(r, "td") for r in rows), "</table>"]
-
-
-def _figure(caption: str, png: Path) -> str:
-    data = base64.b64encode(png.read_bytes()).decode("ascii")
-    text = escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(_value, value))
+    return str(value)

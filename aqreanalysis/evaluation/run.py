@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.evaluation import pictures, report
 from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics, plain, write_json
+from aqreanalysis.evaluation.pictures import draw_pictures, look_inside
 from aqreanalysis.evaluation.protocols import PROTOCOLS, EvaluationOptions, Outcome, ask, run_protocol
 from aqreanalysis.evaluation.record import record_in_bundle
+from aqreanalysis.evaluation.report import write_report
 from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model.predictor import Predictor, load_predictor
 from aqreanalysis.observations import Observations
@@ -31,9 +32,9 @@ def evaluate(
     """Score a model at the stations that its split hides, with every baseline on the same hours and stations.
 
     Returns the content of ``metrics.json``: under ``species``, by pollutant and protocol, the scores of each method
-    overall, by distance to the nearest visible station and by level. Writes into `out` that file, pictures (PNG) and
-    ``report.html``, which needs no other file; a bundle given as a directory gets the scores too, into its
-    ``metrics.json`` and its model card.
+    overall, by distance to the nearest visible station and by level. Writes into `out` that file, pictures (PNG),
+    ``report.html``, which needs no other file, and ``report.json``, the numbers in the pictures; a bundle given as a
+    directory gets the scores too, into its ``metrics.json`` and its model card.
 
     Parameters
     ----------
@@ -64,8 +65,8 @@ def evaluate(
         step = _part(progress, number, len(options.protocols))
         outcomes += run_protocol(predictor, ask(observations, split, PROTOCOLS[name], options), step)
     metrics = plain(_metrics(outcomes, observations, predictor, options))
-    drawn = draw_pictures(outcomes, folder)
-    report.write_report(metrics, drawn, folder / REPORT)
+    inside = look_inside(predictor, observations, outcomes[0].hours)
+    write_report(metrics, draw_pictures(outcomes, folder, inside), folder / REPORT, inside.notes)
     if not isinstance(model, Predictor):
         record_in_bundle(predictor.bundle, Path(model), metrics)
     # Last: a folder with metrics.json holds the whole of an evaluation.
@@ -94,23 +95,6 @@ def _metrics(
         },
         "species": species,
     }
-
-
-def draw_pictures(outcomes: Sequence[Outcome], folder: Path) -> dict[str, dict[str, Path]]:
-    """Return the pictures drawn into `folder`, by ``<pollutant> <protocol>`` and by caption."""
-    kinds = {
-        "Mean absolute error at each hidden station": ("errors", pictures.picture_errors),
-        "Best, median and worst hidden station": ("series", pictures.picture_series),
-        "Error against distance to the nearest visible station": ("distance", pictures.picture_distance),
-        "Reliability and PIT histogram": ("reliability", pictures.picture_reliability),
-    }
-    drawn: dict[str, dict[str, Path]] = {}
-    for outcome in outcomes:
-        stem = f"{outcome.species}_{outcome.protocol.name}"
-        drawn[f"{outcome.species} {outcome.protocol.name}"] = {
-            caption: draw(outcome, folder / f"{stem}_{suffix}.png") for caption, (suffix, draw) in kinds.items()
-        }
-    return drawn
 
 
 def _folder(out: Path, overwrite: bool) -> Path:

@@ -1,0 +1,165 @@
+"""What a trained network has learned, read off while it works: attention over the window, weights of the neighbours.
+
+Hooks only listen to the modules' inputs and outputs. What the predictor computes is not changed by a bit, and the
+hooks are gone when a function here returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from aqreanalysis.errors import ModelError
+from aqreanalysis.model.geometry import Degrees
+from aqreanalysis.model.knn import NeuralKNN
+from aqreanalysis.model.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Attention:
+    """How much each hour of the window counts for each hour that is asked for.
+
+    Attributes
+    ----------
+    query_hours : int64 (query,)
+        Hours asked for, counted from the first of the block: 0 is the hour stamped 01:00.
+    key_hours : int64 (key,)
+        Hours of the window, counted likewise; negative ones are history.
+    weights : float64 (query, key)
+        Mean over heads, stations, days and members; each row sums to one.
+    windows : int
+        Windows (station times day) that the mean is over.
+    """
+
+    query_hours: NDArray[np.int64]
+    key_hours: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    windows: int
+
+
+@dataclass(frozen=True)
+class NeighbourWeights:
+    """The weights that the neural kNN gives to the nearest stations of each place, for one pollutant.
+
+    Attributes
+    ----------
+    distance_km : float64 (place, k)
+        Distance of each neighbour, nearest first.
+    weights : float64 (kernel, place, k)
+        By covariance model; with several members, one member's models after the other's. They sum to one over k and
+        may be negative, as kriging weights are.
+    """
+
+    distance_km: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+
+@torch.inference_mode()
+def read_attention(
+    predictor: Predictor,
+    values: NDArray[np.float32],
+    hours: NDArray[np.int64],
+    station_lat: Degrees,
+    station_lon: Degrees,
+) -> Attention:
+    """Return the attention of the temporal encoder over the windows of one block; arguments as of `Predictor.encode`.
+
+    Raises
+    ------
+    ModelError
+        If the network has no multi-head attention over the hours of the window.
+    """
+    networks = _networks(predictor)
+    mean, windows = mean_attention(networks, lambda: predictor.encode(values, hours, station_lat, station_lon))
+    queries, keys = mean.shape
+    first_key = -min(predictor.history_hours, keys)
+    return Attention(np.arange(queries), np.arange(first_key, first_key + keys), mean, windows // len(networks))
+
+
+@torch.inference_mode()
+def mean_attention(networks: Sequence[nn.Module], work: Callable[[], object]) -> tuple[NDArray[np.float64], int]:
+    """Return the attention weights (query, key) of `networks` while `work` runs, and how many they are the mean of.
+
+    The mean is over heads, sequences and every multi-head attention in the networks.
+
+    Raises
+    ------
+    ModelError
+        If `work` calls no multi-head attention.
+    """
+    attentions = [m for n in networks for m in n.modules() if isinstance(m, nn.MultiheadAttention)]
+    with _listening(attentions) as heard:
+        work()
+    if not heard:
+        raise ModelError("the network has no multi-head attention over the hours of its window: there is none to show")
+    total, count = torch.zeros(()), 0
+    for module, given in heard:
+        # The module's own computation once more, this time with its weights: it keeps whatever masks it was given.
+        weights = module.forward(**(given | {"need_weights": True, "average_attn_weights": True}))[1]
+        total = total + weights.double().sum(dim=0).cpu()
+        count += len(weights)
+    return (total / count).numpy(), count
+
+
+@torch.inference_mode()
+def read_neighbour_weights(
+    predictor: Predictor, station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees
+) -> dict[str, NeighbourWeights]:
+    """Return the neighbours' learned weights at places, by pollutant; arguments as of `Predictor.geometry`.
+
+    Raises
+    ------
+    ModelError
+        If the network has not one neural kNN a pollutant.
+    """
+    networks = _networks(predictor)
+    found: dict[str, list[NDArray[np.float64]]] = {key: [] for key in predictor.species}
+    distance = np.zeros((0, 0))
+    for network in networks:
+        learned = [m for m in network.modules() if isinstance(m, NeuralKNN)]
+        if len(learned) != len(predictor.species):
+            raise ModelError(f"the network has {len(learned)} neural kNN for {len(predictor.species)} pollutants")
+        handles, outputs = [], {}
+
+        def hear(module: nn.Module, inputs: tuple[Any, ...], output: Any, heard: dict[int, Any] = outputs) -> None:
+            heard[id(module)] = (inputs[0], output[0])
+
+        try:
+            handles = [m.register_forward_hook(hear) for m in learned]
+            predictor.geometry(station_lat, station_lon, lat, lon)
+        finally:
+            for handle in handles:
+                handle.remove()
+        for key, module in zip(predictor.species, learned, strict=True):
+            position, weights = outputs[id(module)]
+            distance = torch.linalg.vector_norm(position, dim=-1).double().cpu().numpy()
+            found[key].append(weights.double().cpu().numpy())
+    return {key: NeighbourWeights(distance, np.concatenate(parts)) for key, parts in found.items()}
+
+
+def _networks(predictor: Predictor) -> list[nn.Module]:
+    return list(predictor._networks)
+
+
+@contextmanager
+def _listening(modules: list[nn.MultiheadAttention]) -> Iterator[list[tuple[nn.MultiheadAttention, dict[str, Any]]]]:
+    """Give the list of (module, its arguments by name) that fills as the modules are called."""
+    heard: list[tuple[nn.MultiheadAttention, dict[str, Any]]] = []
+
+    def hear(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
+        assert isinstance(module, nn.MultiheadAttention)
+        heard.append((module, dict(zip(("query", "key", "value"), args, strict=False)) | kwargs))
+
+    handles = [m.register_forward_pre_hook(hear, with_kwargs=True) for m in modules]
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
