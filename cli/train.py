@@ -30,14 +30,22 @@ def train(
     \b
     aqreanalysis train --observations obs.parquet --config aqnet --out outputs/models/north
     aqreanalysis train --observations obs.csv --out outputs/models/o3 --species o3 --set columns.lat=latitude
+    aqreanalysis train --observations obs.parquet --config forecast --out outputs/models/week-ahead
     """
     from aqreanalysis.cli.progress import progress_shown
 
     config = options.load_run_config(config_source, overrides, species)
     observations = options.load_observations(observations_path, config)
     # Not before the checks above, which should answer at once: torch takes seconds to load.
-    from aqreanalysis.training import train as run
-
     with progress_shown("training") as progress:
-        bundle = run(observations, config, out, device=device, progress=progress, resume=not fresh, overwrite=overwrite)
+        if config.forecast is not None:
+            from aqreanalysis.training.forecast import train_forecast
+
+            bundle = train_forecast(observations, config, out, device, progress, overwrite)
+        else:
+            from aqreanalysis.training import train as run
+
+            bundle = run(
+                observations, config, out, device=device, progress=progress, resume=not fresh, overwrite=overwrite
+            )
     click.echo(f"model bundle: {bundle}")

@@ -1,0 +1,309 @@
+"""What people would forecast with instead: persistence, climatology, linear regression; networks beside this file.
+
+Every baseline answers with two numbers for a lead, a median (scored by absolute error) and a mean (scored by squared
+error), so that none is judged by an error that it was not made for. They learn from the visible stations and the hours
+that the model saw, and from nothing else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aqreanalysis.evaluation.baselines.base import Network, distances_km
+from aqreanalysis.evaluation.baselines.nearby import InverseDistance
+
+Array = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Hours = npt.NDArray[np.int64]
+Progress = Callable[[int, int, str], None]
+
+#: A day's mean needs so many of its hours; the same number as in training.
+FEWEST_HOURS = 18
+_HOURS_OF_YEAR = 365.2425 * 24
+_CLOSEST_KM = 0.1
+# A climatology of a month and an hour of day takes the days this near to the middle of the month.
+_SEASON_DAYS = 23.0
+_RIDGE_HOURS, _RIDGE_EVERY = 48, 5
+_PENALTIES = (1e-3, 1e-2, 1e-1)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Readings of the visible stations, and where a forecast begins and ends.
+
+    Attributes
+    ----------
+    values : float32 (hour, station, input)
+        In their units, NaN where missing; the pollutant that is forecast comes first.
+    first_hour : int
+        Stamp of the first hour, in hours since 1970-01-01.
+    seen : int
+        How many of the hours training may see.
+    history, lead : int
+        Hours before and after an origin; `lead` in whole days.
+    """
+
+    values: Array
+    first_hour: int
+    seen: int
+    history: int
+    lead: int
+
+    @property
+    def target(self) -> Array:
+        """The pollutant that is forecast, float32 (hour, station)."""
+        return self.values[..., 0]
+
+    def training_origins(self, every: int, part: str = "all") -> Hours:
+        """Return positions of the last hours read, every n-th, whose leads were all seen.
+
+        `part` is ``all``, ``fit`` (the first five sixths) or ``tune`` (the rest, its leads in no window of the other).
+        """
+        origins = np.arange(self.history - 1, self.seen - self.lead, every, dtype=np.int64)
+        edge = self.history + (self.seen - self.history) * 5 // 6
+        return {"all": origins, "fit": origins[origins + self.lead < edge], "tune": origins[origins >= edge]}[part]
+
+    def histories(self, origins: Hours) -> Array:
+        """Return float32 (origin, hour, station, input), the last hour read at the end."""
+        return self.values[origins[:, None] + np.arange(1 - self.history, 1)]
+
+    def truth(self, origins: Hours) -> Array:
+        """Return float32 (origin, station, lead): hourly means, then the means of each 24 of them."""
+        hourly = np.moveaxis(self.target[origins[:, None] + np.arange(1, self.lead + 1)], 1, -1)
+        return with_daily(hourly)
+
+    def stamps(self, origins: Hours) -> Hours:
+        """Return the origins' stamps in hours since 1970-01-01."""
+        return origins + self.first_hour
+
+
+def with_daily(hourly: Array) -> Array:
+    """Return `hourly` (..., lead) with the means of each 24 leads behind, NaN where fewer than 18 are known."""
+    days = hourly.reshape(*hourly.shape[:-1], -1, 24)
+    count = np.isfinite(days).sum(axis=-1)
+    mean = np.nansum(days, axis=-1, dtype=np.float64) / np.maximum(count, 1)
+    daily = np.where(count >= FEWEST_HOURS, mean, np.nan).astype(np.float32)
+    return np.concatenate([hourly, daily], axis=-1)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A baseline's two answers, float32 (origin, place, lead)."""
+
+    median: Array
+    mean: Array
+
+    def moved(self, weights: Array) -> Point:
+        """Return the forecasts at other places: `weights` (place, station) over the stations that have one."""
+
+        def move(x: Array) -> Array:
+            known = np.isfinite(x)
+            share = np.einsum("ps,osl->opl", weights, known.astype(np.float32), optimize=True)
+            total = np.einsum("ps,osl->opl", weights, np.where(known, x, 0), optimize=True)
+            return np.divide(total, share, out=np.full_like(total, np.nan), where=share > 1e-6)
+
+        return Point(move(self.median), move(self.mean))
+
+
+class ForecastBaseline(ABC):
+    """A method that people would use instead of the model.
+
+    Attributes
+    ----------
+    name, title : str
+        Key in the scores, and name for people.
+    """
+
+    name: str
+    title: str
+
+    @abstractmethod
+    def fit(self, records: Records, progress: Progress | None = None) -> dict[str, Any]:
+        """Return what was tuned (plain numbers, for the report), on the hours seen."""
+
+    @abstractmethod
+    def predict(self, histories: Array, stamps: Hours) -> Point:
+        """Return forecasts at the stations of `histories` (origin, hour, station, input), `stamps` the origins."""
+
+
+class Persistence(ForecastBaseline):
+    """The last reading, for every hour and day ahead."""
+
+    name, title = "persistence", "persistence"
+
+    def fit(self, records: Records, progress: Progress | None = None) -> dict[str, Any]:
+        self._leads = records.lead + records.lead // 24
+        return {}
+
+    def predict(self, histories: Array, stamps: Hours) -> Point:
+        last = last_known(histories[..., 0])[:, -1]
+        answer = np.repeat(last[..., None], self._leads, axis=-1)
+        return Point(answer, answer)
+
+
+class DailyPersistence(ForecastBaseline):
+    """The last day again: each hour as the same hour of it, each day as its mean."""
+
+    name, title = "daily-persistence", "persistence of the last day"
+
+    def fit(self, records: Records, progress: Progress | None = None) -> dict[str, Any]:
+        self._lead = records.lead
+        return {}
+
+    def predict(self, histories: Array, stamps: Hours) -> Point:
+        day = np.moveaxis(last_known(histories[..., 0])[:, -24:], 1, -1)
+        answer = with_daily(np.tile(day, self._lead // 24))
+        return Point(answer, answer)
+
+
+class Climatology(ForecastBaseline):
+    """Median and mean of the station's readings at the hour of day in the days of years around the month's middle."""
+
+    name, title = "climatology", "climatology by hour and season"
+
+    def fit(self, records: Records, progress: Progress | None = None) -> dict[str, Any]:
+        self._lead = records.lead
+        stamps = records.first_hour + np.arange(records.seen)
+        day = stamps % _HOURS_OF_YEAR / 24
+        readings = with_days(records.target[: records.seen], stamps)
+        self._table = np.full((2, 12, 25, readings.shape[2]), np.nan, dtype=np.float32)
+        for month in range(12):
+            away = np.abs((day - (month + 0.5) * 365.2425 / 12 + 182.62) % 365.2425 - 182.62) < _SEASON_DAYS
+            for hour in range(25):  # the 25th is the day's mean
+                chosen = readings[1 if hour == 24 else 0][away & ((stamps % 24 == hour) | (hour == 24))]
+                if np.isfinite(chosen).any():
+                    with np.errstate(all="ignore"):
+                        known = np.isfinite(chosen).any(axis=0)
+                        self._table[0, month, hour, known] = np.nanmedian(chosen[:, known], axis=0)
+                        self._table[1, month, hour, known] = np.nanmean(chosen[:, known], axis=0)
+        return {"days": 2 * _SEASON_DAYS}
+
+    def predict(self, histories: Array, stamps: Hours) -> Point:
+        ahead = stamps[:, None] + np.concatenate([np.arange(1, self._lead + 1), 12 + 24 * np.arange(self._lead // 24)])
+        month = np.minimum((ahead % _HOURS_OF_YEAR / _HOURS_OF_YEAR * 12).astype(int), 11)
+        hour = ahead % 24
+        hour[:, self._lead :] = 24
+        found = np.moveaxis(self._table[:, month, hour], -1, 2)
+        return Point(found[0], found[1])
+
+
+def with_days(readings: Array, stamps: Hours) -> Array:
+    """Return (2, hour, station): the readings, and at each hour the mean of the 24 up to it (NaN where too few)."""
+    known = np.isfinite(readings)
+    total = np.cumsum(np.where(known, readings, 0), axis=0, dtype=np.float64)
+    count = np.cumsum(known, axis=0)
+    total[24:], count[24:] = total[24:] - total[:-24], count[24:] - count[:-24]
+    mean = np.where(count >= FEWEST_HOURS, total / np.maximum(count, 1), np.nan)
+    return np.stack([readings, mean.astype(np.float32)])
+
+
+def last_known(readings: Array) -> Array:
+    """Return (origin, hour, station) with each gap at the last reading before it; NaN before the first."""
+    hours = np.arange(readings.shape[1])[None, :, None]
+    at = np.maximum.accumulate(np.where(np.isfinite(readings), hours, 0), axis=1)
+    return np.take_along_axis(readings, at, axis=1)
+
+
+class Ridge(ForecastBaseline):
+    """Ridge regression on the last 48 hours, the daily means of the history and the clock, one for all stations.
+
+    In concentrations it gives the mean, in their logarithms the median; which answers to which error is chosen, and
+    so are the penalties, on the last sixth of the hours seen.
+    """
+
+    name, title = "ridge", "linear regression (ridge)"
+
+    def fit(self, records: Records, progress: Progress | None = None) -> dict[str, Any]:
+        self._offset = 0.1 * float(np.nanmedian(records.target[: records.seen]))
+        told: dict[str, Any] = {}
+        errors = {}
+        for log in (False, True):
+            for penalty in _PENALTIES:
+                solved = self._solve(records, records.training_origins(_RIDGE_EVERY, "fit"), log, penalty)
+                tune = records.training_origins(3 * _RIDGE_EVERY + 1, "tune")
+                answer = self._answer(records.histories(tune), records.stamps(tune), solved, log)
+                error = answer - records.truth(tune)
+                errors[log, penalty] = float(np.nanmean(np.abs(error))), float(np.nanmean(error**2))
+        for role, which in (("median", 0), ("mean", 1)):
+            log, penalty = min(errors, key=lambda choice: errors[choice][which])
+            told |= {f"{role}_in_logs": log, f"{role}_penalty": penalty}
+        self._chosen = {
+            role: (
+                self._solve(
+                    records, records.training_origins(_RIDGE_EVERY), told[f"{role}_in_logs"], told[f"{role}_penalty"]
+                ),
+                told[f"{role}_in_logs"],
+            )
+            for role in ("median", "mean")
+        }
+        return told
+
+    def predict(self, histories: Array, stamps: Hours) -> Point:
+        return Point(*(self._answer(histories, stamps, *self._chosen[role]) for role in ("median", "mean")))
+
+    def _solve(self, records: Records, origins: Hours, log: bool, penalty: float) -> Doubles:
+        gram, right = 0.0, 0.0
+        for part in np.array_split(origins, max(1, len(origins) // 500)):
+            x = self._features(records.histories(part), records.stamps(part), log)
+            y = self._forward(records.truth(part), log).reshape(-1, records.lead + records.lead // 24)
+            known = np.isfinite(y).all(axis=1) & np.isfinite(x).all(axis=1)
+            gram, right = gram + x[known].T @ x[known], right + x[known].T @ y[known]
+        gram = np.asarray(gram)
+        # In units of each feature's own spread, and the constant (the last) for nothing.
+        shrink = penalty * np.diag(gram).copy()
+        shrink[-1] = 0.0
+        return np.asarray(np.linalg.solve(gram + np.diag(shrink), right))
+
+    def _answer(self, histories: Array, stamps: Hours, solved: Doubles, log: bool) -> Array:
+        x = self._features(histories, stamps, log)
+        y = (x @ solved).reshape(len(stamps), histories.shape[2], -1)
+        return np.maximum(np.exp(y) - self._offset if log else y, 0.0).astype(np.float32)
+
+    def _forward(self, values: Array, log: bool) -> Doubles:
+        raised = np.log(np.maximum(values, 0) + self._offset) if log else values
+        return np.asarray(raised, dtype=np.float64)
+
+    def _features(self, histories: Array, stamps: Hours, log: bool) -> Doubles:
+        """Return (origin * station, feature); a missing hour is the last known one, a missing history NaN."""
+        origins, hours, stations, _ = histories.shape
+        filled = self._forward(last_known(histories[..., 0]), log)
+        filled = np.where(np.isnan(filled), np.nanmean(filled, axis=1, keepdims=True), filled)
+        days = filled.reshape(origins, hours // 24, 24, stations).mean(axis=2)
+        own = np.concatenate([filled[:, -_RIDGE_HOURS:], days], axis=1).transpose(0, 2, 1)
+        clock = np.repeat(cyclic(stamps)[:, None], stations, axis=1)
+        one = np.ones((origins, stations, 1))
+        return np.concatenate([own, clock, one], axis=-1).reshape(origins * stations, -1)
+
+
+def cyclic(stamps: Hours) -> Doubles:
+    """Return sines and cosines of the day and the year and of their halves (..., 8)."""
+    angles = 2 * np.pi * np.stack([n * stamps / p for p in (24, _HOURS_OF_YEAR) for n in (1, 2)], axis=-1)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+
+
+def idw_weights(records: Records, places: list[Doubles], hidden: list[Doubles]) -> tuple[Array, dict[str, Any]]:
+    """Return weights (hidden place, station), and the power and count tuned on the visible stations, left out alone.
+
+    Parameters
+    ----------
+    records : Records
+        Readings of the visible stations.
+    places, hidden : latitudes and longitudes
+        Of the visible stations, and of the hidden ones, degrees.
+    """
+    method = InverseDistance()
+    readings = records.target[: records.seen].astype(np.float64)
+    tuned = method.tune(Network(places[0], places[1], readings, np.arange(len(places[0]))))
+    km = np.maximum(distances_km(hidden[0], hidden[1], places[0], places[1]), _CLOSEST_KM)
+    near = np.argsort(np.argsort(km, axis=1), axis=1) < method.count
+    weights = np.where(near, km**-method.power, 0.0)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32), {
+        "power": tuned["power"],
+        "count": tuned["count"],
+    }

@@ -1,0 +1,86 @@
+"""Windows of the long forecast: two weeks before an origin, a week after it, and which origins each member may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aqreanalysis.model import Scaling
+
+# A day's mean needs so many of its hours.
+FEWEST_HOURS = 18
+# Weeks that one member holds out to stop early lie in stretches of this length, spread over the whole timeline.
+_STRETCH_HOURS = 28 * 24
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Readings of the hours that training may see, resident as tensors.
+
+    Attributes
+    ----------
+    scaled : Tensor
+        Standardised logs (hour, station, input), NaN where missing.
+    shifted : Tensor
+        Targets in their units, raised by the scaling's offset (hour, station, target), NaN where missing.
+    first_hour : int
+        Stamp of the first hour, hours since 1970-01-01.
+    history, lead : int
+        Hours before and after an origin.
+    """
+
+    scaled: Tensor
+    shifted: Tensor
+    first_hour: int
+    history: int
+    lead: int
+
+    @classmethod
+    def build(
+        cls, values: NDArray[np.float32], first_hour: int, scalings: list[Scaling], targets: list[int], hours: list[int]
+    ) -> Windows:
+        """Return the windows of `values` (hour, station, input) in their units; `hours` are history and lead."""
+        scaled = np.stack([s.forward(values[..., i]) for i, s in enumerate(scalings)], axis=-1)
+        shifted = np.stack([np.maximum(values[..., i], 0) + scalings[i].offset for i in targets], axis=-1)
+        return cls(torch.from_numpy(scaled), torch.from_numpy(shifted), first_hour, *hours)
+
+    def to(self, device: torch.device) -> Windows:
+        """Return the same windows on `device`."""
+        return Windows(self.scaled.to(device), self.shifted.to(device), self.first_hour, self.history, self.lead)
+
+    @property
+    def origins(self) -> NDArray[np.int64]:
+        """Positions of the last hour read, of all windows that fit."""
+        return np.arange(self.history - 1, len(self.scaled) - self.lead, dtype=np.int64)
+
+    def held_out(self, member: int, members: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the origins that a member trains on, and those it stops early by.
+
+        The timeline is cut into stretches of four weeks, dealt out in turn; no lead hour of a training window lies in
+        a stretch held out, and the other way round.
+        """
+        origins = self.origins
+        parts = max(members, 4)
+        first, last = (origins + 1) // _STRETCH_HOURS % parts, (origins + self.lead) // _STRETCH_HOURS % parts
+        mine = member % parts
+        return origins[(first != mine) & (last != mine)], origins[(first == mine) & (last == mine)]
+
+    def batch(self, origins: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return histories (window, hour, station, input), truths (window, station, target, lead), origins' stamps."""
+        at = torch.from_numpy(origins).to(self.scaled.device)
+        before = at[:, None] + torch.arange(1 - self.history, 1, device=at.device)
+        after = at[:, None] + torch.arange(1, self.lead + 1, device=at.device)
+        truth = self.shifted[after].permute(0, 2, 3, 1)
+        return self.scaled[before], torch.cat((truth, daily_means(truth)), dim=-1), at + self.first_hour
+
+
+def daily_means(hourly: Tensor) -> Tensor:
+    """Return means (..., day) of each 24 of the last axis; NaN where fewer than `FEWEST_HOURS` were read."""
+    days = hourly.unflatten(-1, (-1, 24))
+    count = torch.isfinite(days).sum(dim=-1)
+    mean = torch.nan_to_num(days).sum(dim=-1) / count.clamp(min=1)
+    return torch.where(count >= FEWEST_HOURS, mean, torch.nan)

@@ -1,0 +1,138 @@
+"""A trained long forecast at work: histories of the visible stations in, distributions of every lead at places out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aqreanalysis.configs import ForecastConfig
+from aqreanalysis.errors import ModelError
+from aqreanalysis.model.bundle import Bundle, read_bundle
+from aqreanalysis.model.device import choose_device
+from aqreanalysis.model.forecaster import Forecaster
+from aqreanalysis.model.geometry import Degrees, Geometry, find_neighbours
+from aqreanalysis.model.predictive import Predictive
+
+_WINDOWS_AT_ONCE = 16
+
+
+class ForecastPredictor:
+    """A forecast bundle loaded onto a device.
+
+    Attributes
+    ----------
+    species, inputs : tuple of str
+        Pollutants that it forecasts, and that it reads.
+    history_hours, lead_hours : int
+        Hours read up to the origin, hours forecast after it.
+    leads : int
+        Leads of a distribution: `lead_hours` hourly means, then the means of each 24 of them.
+    digest : str
+        Of the model.
+    bundle : Bundle
+        Stations with their roles, provenance.
+    """
+
+    def __init__(self, bundle: Bundle, device: str | torch.device = "auto") -> None:
+        if bundle.config.forecast is None:
+            raise ModelError(
+                "the model estimates the analysis and no long forecast: train one with 'aqreanalysis train --config "
+                "forecast'"
+            )
+        self.bundle = bundle
+        self.config: ForecastConfig = bundle.config.forecast
+        self.species = tuple(bundle.config.species)
+        self.inputs = tuple(bundle.config.inputs or bundle.config.species)
+        self.history_hours, self.lead_hours = self.config.history_hours, self.config.lead_hours
+        self.leads = self.lead_hours + self.lead_hours // 24
+        self.digest = bundle.digest
+        self.device = choose_device(device) if isinstance(device, str) else device
+        self._targets = [self.inputs.index(s) for s in self.species]
+        self._networks = [self._build(weights) for weights in bundle.members]
+
+    def _build(self, weights: dict[str, torch.Tensor]) -> Forecaster:
+        network = Forecaster(len(self.inputs), self._targets, self.config)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ModelError(f"the weights do not fit the config of the model: {str(error).splitlines()[0]}") from None
+        return network.to(self.device).eval()
+
+    @torch.inference_mode()
+    def forecast(
+        self,
+        values: NDArray[np.float32],
+        origins: NDArray[np.int64],
+        station_lat: Degrees,
+        station_lon: Degrees,
+        places: tuple[Degrees, Degrees] | None = None,
+    ) -> dict[str, Predictive]:
+        """Return each pollutant's predictive distribution, its arrays of shape (lead, window * place).
+
+        Parameters
+        ----------
+        values : float32 (window, history, station, input)
+            Concentrations up to the origin, in their units, NaN where missing.
+        origins : int64 (window,)
+            Stamp of each window's last hour, in hours since 1970-01-01.
+        station_lat, station_lon : float64 (station,)
+            Degrees.
+        places : pair of float64 (place,), optional
+            Latitude and longitude of places without a station; the stations themselves where it is not given.
+        """
+        if values.shape[1] != self.history_hours or values.shape[3] != len(self.inputs):
+            raise ValueError(
+                f"histories of {values.shape[1]} hours and {values.shape[3]} inputs, the model reads "
+                f"{self.history_hours} and {len(self.inputs)}"
+            )
+        neighbours = self.config.neighbours
+        if places is None:
+            around = find_neighbours(station_lat, station_lon, station_lat, station_lon, neighbours, exclude_self=True)
+        else:
+            around = find_neighbours(station_lat, station_lon, *places, neighbours)
+        scaled = np.stack(
+            [self.bundle.scaling[key].forward(values[..., i]) for i, key in enumerate(self.inputs)], axis=-1
+        )
+        found = [
+            self._members(scaled[w : w + _WINDOWS_AT_ONCE], origins[w : w + _WINDOWS_AT_ONCE], around, places is None)
+            for w in range(0, len(origins), _WINDOWS_AT_ONCE)
+        ]
+        location, scale = torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
+        nearest = torch.from_numpy(around.nearest_km).to(self.device).repeat(len(origins))
+        heard = torch.full_like(location[:, 0], around.index.shape[1])
+        return {
+            key: Predictive(
+                location[:, i], scale[:, i], heard, nearest, self.bundle.scaling[key], self.bundle.calibration[key]
+            )
+            for i, key in enumerate(self.species)
+        }
+
+    def _members(
+        self, scaled: NDArray[np.float32], origins: NDArray[np.int64], around: Geometry, at_stations: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return location and scale (window * place, target, lead): the mean of the members, and all their variance."""
+        stations = torch.from_numpy(scaled).to(self.device)
+        places = around.index.shape[0]
+        own = (
+            stations if at_stations else stations.new_full((*stations.shape[:2], places, stations.shape[3]), torch.nan)
+        )
+        hours = torch.from_numpy(np.ascontiguousarray(origins)).to(self.device).repeat_interleave(places)
+        near = around.to(self.device)
+        parts = [n(n.history(own, stations, near), hours) for n in self._networks]
+        locations = torch.stack([p[0] for p in parts])
+        variance = torch.stack([p[1] for p in parts]).square().mean(dim=0) + locations.var(dim=0, unbiased=False)
+        return locations.mean(dim=0), torch.sqrt(variance)
+
+
+def load_forecaster(path: str | Path, device: str = "auto") -> ForecastPredictor:
+    """Return the long forecast in directory `path`, ready on `device`.
+
+    Raises
+    ------
+    ModelError
+        If the bundle is missing, unfinished or altered, or holds an analysis model.
+    """
+    return ForecastPredictor(read_bundle(path), device)

@@ -1,0 +1,229 @@
+"""The loop of the long forecast: the straight path in closed form, then the network, stopped by weeks held out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aqreanalysis.configs import ForecastConfig
+from aqreanalysis.errors import TrainingError
+from aqreanalysis.evaluation.forecast_windows import Windows
+from aqreanalysis.model import Scaling, lognormal_crps
+from aqreanalysis.model.forecaster import Forecaster
+from aqreanalysis.model.geometry import Geometry
+from aqreanalysis.training.loss import normal_crps
+
+Progress = Callable[[int, int, str], None]
+
+_LOG_SHARE = 0.1
+_WARM_UP_STEPS = 50
+_LARGEST_GRADIENT = 1.0
+# The weights that are kept are a running mean over about a hundred steps: a noisy step does not decide the stop.
+_AVERAGING = 0.98
+_RIDGE = 3e-3
+_RIDGE_EVERY_HOURS = 5
+_VALIDATION_ORIGINS = 240
+
+
+@dataclass(frozen=True)
+class Network:
+    """The training stations as the loop needs them."""
+
+    around: Geometry
+    scalings: list[Scaling]
+
+    def lead_weights(self, lead: int) -> Tensor:
+        """Return how much each lead counts: the first day's hours and the daily means are what is scored."""
+        hourly = torch.full((lead,), 0.25)
+        hourly[:24] = 1.5
+        hourly[:6] = 3.0
+        daily = torch.full((lead // 24,), 5.0)
+        weights = torch.cat((hourly, daily))
+        return weights / weights.sum()
+
+
+class ForecastTrainer:
+    """One member: its weeks, its network, its optimiser.
+
+    Parameters
+    ----------
+    config : ForecastConfig
+        Sizes and the loop.
+    windows : Windows
+        Of the training stations and the hours that training may see.
+    network : Network
+        Their neighbourhoods and scalings.
+    targets : list of int
+        Which inputs are forecast.
+    seed, member : int
+        What is drawn, and which weeks are held out.
+    """
+
+    def __init__(
+        self, config: ForecastConfig, windows: Windows, network: Network, targets: list[int], seed: int, member: int
+    ) -> None:
+        self.config, self.windows, self.about = config, windows, network
+        self.device = windows.scaled.device
+        torch.manual_seed(1000 * seed + member)
+        self.rng = np.random.default_rng([seed, member])
+        self.train, self.held = windows.held_out(member, config.members)
+        self.model = Forecaster(windows.scaled.shape[2], targets, config).to(self.device)
+        self.weights = network.lead_weights(config.lead_hours).to(self.device)
+        self._fit_straight()
+        hourly = torch.arange(config.lead_hours)
+        self.scored = torch.cat((hourly[:24], config.lead_hours + torch.arange(config.lead_hours // 24)))
+        self.model.straight.requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            [p for p in self.model.parameters() if p.requires_grad],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        self.mean = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _hidden(self, windows: int, stations: int) -> Tensor:
+        drawn = self.rng.random((windows, stations)) < self.config.hide_share
+        drawn[:, self.rng.integers(stations)] = False  # somebody is always heard
+        return torch.from_numpy(drawn).to(self.device)
+
+    def _forecast(self, values: Tensor, hours: Tensor, hidden: Tensor, leads: Tensor) -> tuple[Tensor, Tensor]:
+        """Return location and scale (window, station, target, lead)."""
+        values = torch.where(hidden[:, None, :, None], torch.nan, values)
+        windows, _, stations, _ = values.shape
+        history = self.model.history(values, values, self.about.around)
+        location, scale = self.model(history, hours.repeat_interleave(stations), leads)
+        return location.unflatten(0, (windows, stations)), scale.unflatten(0, (windows, stations))
+
+    @torch.no_grad()
+    def _fit_straight(self) -> None:
+        """Fit the straight path by ridge regression of standardised logs, and take the spread of its errors."""
+        model, rows = self.model, []
+        begin = self.rng.integers(_RIDGE_EVERY_HOURS)
+        truths = []
+        for origins in np.array_split(self.train[begin::_RIDGE_EVERY_HOURS], max(1, len(self.train) // 1000)):
+            values, truth, hours = self.windows.batch(origins)
+            hidden = self._hidden(*values.shape[0:3:2])
+            values = torch.where(hidden[:, None, :, None], torch.nan, values)
+            history = model.history(values, values, self.about.around)
+            rows.append(model.straight_features(history, hours.repeat_interleave(values.shape[2])))
+            truths.append(self._standardised(truth).flatten(0, 1).flatten(1))
+        x, y = torch.cat(rows).double(), torch.cat(truths).double()
+        x = torch.cat((x, torch.ones_like(x[:, :1])), dim=-1)
+        known = torch.isfinite(y)
+        # Leads that are missing are taken at the mean of what is known: one system serves all leads.
+        mean = torch.nan_to_num(y).sum(dim=0) / known.sum(dim=0).clamp(min=1)
+        y = torch.where(known, y, mean)
+        penalty = _RIDGE * len(x) * torch.ones(x.shape[1], dtype=x.dtype, device=x.device)
+        penalty[-1] = 0.0
+        solved = torch.linalg.solve(x.T @ x + torch.diag(penalty), x.T @ y)
+        error = torch.where(known, y - x @ solved, torch.nan)
+        model.straight.weight.copy_(solved[:-1].T)
+        model.straight.bias.copy_(solved[-1])
+        spread = torch.sqrt(torch.nanmean(error**2, dim=0)).unflatten(0, (-1, model.leads))
+        model.spread.copy_(spread.clamp(min=0.05))
+
+    def _standardised(self, shifted: Tensor) -> Tensor:
+        parts = [(torch.log(shifted[:, :, p]) - s.mean) / s.std for p, s in enumerate(self.about.scalings)]
+        return torch.stack(parts, dim=2)
+
+    def _score(self, location: Tensor, scale: Tensor, truth: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (training loss, scaled CRPS), the leads weighted as they count."""
+        loss = truth.new_zeros(())
+        crps = truth.new_zeros(())
+        for p, scaling in enumerate(self.about.scalings):
+            y = truth[:, :, p]
+            seen = torch.isfinite(y)
+            weight = (weights * seen)[seen]
+            total = weight.sum().clamp(min=1e-9)
+            mu, sigma = location[:, :, p][seen] * scaling.std + scaling.mean, scale[:, :, p][seen] * scaling.std
+            natural = (weight * lognormal_crps(y[seen], mu, sigma)).sum() / total / scaling.typical_error
+            logarithmic = (weight * normal_crps(torch.log(y[seen]) - mu, sigma)).sum() / total / scaling.std
+            loss, crps = loss + natural + _LOG_SHARE * logarithmic, crps + natural.detach()
+        return loss, crps
+
+    def _step(self, number: int) -> float:
+        values, truth, hours = self.windows.batch(self.rng.choice(self.train, self.config.origins_per_batch))
+        values, truth = self._shift_level(values, truth)
+        self.model.train()
+        leads, weights = self._draw_leads()
+        location, scale = self._forecast(values, hours, self._hidden(*values.shape[0:3:2]), leads)
+        loss, _ = self._score(location, scale, truth[..., leads], weights)
+        if not torch.isfinite(loss):
+            raise TrainingError("the loss is not finite: lower forecast.learning_rate")
+        for group in self.optimiser.param_groups:
+            warm = min(1.0, (number + 1) / _WARM_UP_STEPS)
+            cool = 0.5 * (1 + np.cos(np.pi * number / self.config.steps))
+            group["lr"] = self.config.learning_rate * warm * (0.1 + 0.9 * cool)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_GRADIENT)
+        self.optimiser.step()
+        keep = min(_AVERAGING, (number + 1) / (number + 10))
+        for name, value in self.model.state_dict().items():
+            self.mean[name].lerp_(value.detach(), 1 - keep)
+        return float(loss.detach())
+
+    def _draw_leads(self) -> tuple[Tensor, Tensor]:
+        """Return the leads of a step and their weights: those that are scored, and as many of the later hours."""
+        later = np.arange(24, self.config.lead_hours)
+        drawn = self.rng.choice(later, min(24, len(later)), replace=False)
+        weights = self.weights.clone()
+        weights[24 : self.config.lead_hours] *= len(later) / max(len(drawn), 1)
+        leads = torch.cat((torch.from_numpy(drawn), self.scored))
+        return leads, weights[leads]
+
+    def _shift_level(self, values: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the window with the level of all pollutants raised or lowered alike, before the origin and after.
+
+        Levels fall over the years. A network that has seen each episode at several levels reads the level off the
+        history instead of remembering it from the season.
+        """
+        if not self.config.level_shift:
+            return values, truth
+        drawn = torch.from_numpy(self.rng.normal(0, self.config.level_shift, len(values)).astype(np.float32))
+        shift = drawn.to(self.device)[:, None, None, None]
+        factors = [torch.exp(shift[..., 0] * s.std) for s in self.about.scalings]
+        return values + shift, torch.stack([truth[:, :, p] * f for p, f in enumerate(factors)], dim=2)
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Return the scaled CRPS of the averaged weights at the weeks held out, every third station hidden in turn."""
+        live = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.model.load_state_dict(self.mean)
+        self.model.eval()
+        picked = self.held[np.unique(np.linspace(0, len(self.held) - 1, _VALIDATION_ORIGINS).astype(int))]
+        total, count = 0.0, 0
+        for part, origins in enumerate(np.array_split(picked, max(1, len(picked) // 24))):
+            values, truth, hours = self.windows.batch(origins)
+            hidden = (torch.arange(values.shape[2], device=self.device) + part) % 3 == 0
+            location, scale = self._forecast(values, hours, hidden.expand(len(values), -1), self.scored)
+            found = self._score(location, scale, truth[..., self.scored], self.weights[self.scored])
+            total += float(found[1]) * len(origins)
+            count += len(origins)
+        self.model.load_state_dict(live)
+        return total / count
+
+    def run(self, progress: Progress | None, until: float | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the best weights, and how the training went; it stops at the clock `until` at the latest."""
+        best, best_weights = self.validate(), {k: v.clone() for k, v in self.mean.items()}
+        history = [{"step": 0, "validation": best}]
+        best_step = 0
+        for number in range(self.config.steps):
+            loss = self._step(number)
+            if (number + 1) % self.config.validate_every:
+                continue
+            score = self.validate()
+            history.append({"step": number + 1, "loss": loss, "validation": score})
+            if score < best:
+                best, best_step, best_weights = score, number + 1, {k: v.clone() for k, v in self.mean.items()}
+            if progress:
+                progress(number + 1, self.config.steps, f"step {number + 1}: at weeks held out {score:.4f}")
+            stale = number + 1 - best_step >= self.config.patience * self.config.validate_every
+            if stale or (until is not None and time.monotonic() > until):
+                break
+        return best_weights, {"best_step": best_step, "best_score": best, "history": history}
