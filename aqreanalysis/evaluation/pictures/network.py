@@ -194,7 +194,7 @@ def picture_neighbours(species: str, learned: NeighbourWeights, path: Path) -> P
         f"Learned weights of the {distance.shape[1]} nearest stations for {SPECIES[species].title}, at "
         f"{len(distance)} places drawn among the stations: grey, one neighbour each; lines, means by distance. Weights "
         "below zero are those of stations that stand behind others.",
-        f"Weights fall with distance; the nearest station has {nearest:.2f} in the mean (inverse distance: "
+        f"Lines of mean weight against distance. The nearest station has {nearest:.2f} in the mean (inverse distance: "
         f"{float(inverse[:, 0].mean()):.2f}), and {negative:.0%} of all weights are below zero. Mean by distance: "
         + ", ".join(f"{figures_of(w, 2)} at {m:.0f} km" for m, w in zip(middle[shown], overall[shown], strict=True))
         + ".",

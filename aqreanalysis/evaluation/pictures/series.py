@@ -57,7 +57,7 @@ def picture_series(outcome: Outcome, path: Path) -> Picture | None:
         axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
         numbers[name] = {"station": outcome.stations[i], "mae": mae} | {k: v.tolist() for k, v in drawn.items()}
-    ticks = AutoDateLocator(maxticks=8)
+    ticks = AutoDateLocator(minticks=4, maxticks=9)
     panels[-1].xaxis.set_major_locator(ticks)
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(ticks))
     figure.legend(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -62,11 +62,11 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write `figure` to `path` as a PNG with a palette, a third of the size of one with full colours; return `path`."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=DPI, format="png", facecolor="white")
-    drawn.seek(0)
-    with Image.open(drawn) as image:
-        small = image.convert("RGB").quantize(_PALETTE, dither=Image.Dither.NONE)
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    # Straight from the canvas: by way of savefig everything is laid out and drawn twice.
+    small = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(_PALETTE, dither=Image.Dither.NONE)
     try:
         small.save(path, format="PNG", optimize=True)
     except OSError as error:
@@ -102,4 +102,6 @@ def figures_of(value: float | None, digits: int = 3) -> str:
     """Return `value` with `digits` significant digits for a sentence; "unknown" where it is not finite."""
     if value is None or not np.isfinite(value):
         return "unknown"
+    if abs(value) >= 10**digits:
+        return f"{value:.0f}"
     return f"{value:#.{digits}g}".rstrip(".")

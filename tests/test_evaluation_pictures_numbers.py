@@ -1,0 +1,172 @@
+"""What the pictures of an evaluation show, checked in numbers on an outcome whose errors are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.evaluation import PROTOCOLS
+from aqreanalysis.evaluation.estimate import Estimates
+from aqreanalysis.evaluation.pictures.cycles import mean_by, picture_cycles, solar_hour
+from aqreanalysis.evaluation.pictures.draw import draw_pictures
+from aqreanalysis.evaluation.pictures.reliability import picture_pit, picture_reliability
+from aqreanalysis.evaluation.pictures.series import picture_series, ranked_stations
+from aqreanalysis.evaluation.pictures.skill import picture_density, picture_distance, picture_errors, station_rmse
+from aqreanalysis.evaluation.pictures.style import figures_of, method_styles
+from aqreanalysis.evaluation.protocols import MODEL, Outcome
+
+FIRST = 429_529  # 2019-01-01 01:00 UTC
+DAYS, POINTS = 40, 5
+
+
+def _estimates(hours: np.ndarray, best: np.ndarray, pit: np.ndarray) -> Estimates:
+    best = best.astype(np.float32)
+    spread = np.full_like(best, 5)
+    known = {"best": best, "standard_error": spread, "lower": np.maximum(best - 8, 0), "upper": best + 8}
+    known |= {"hours": hours, "crps": spread / 4, "pit": pit.astype(np.float32)}
+    return Estimates(**(dict.fromkeys(Estimates.__dataclass_fields__, np.full_like(best, np.nan)) | known))
+
+
+@pytest.fixture(scope="module")
+def outcome() -> Outcome:
+    """Station i is wrong by i + 1 up and down in turn, and by 6 more in the solar hours 6 to 11 of each day."""
+    hours = np.arange(FIRST, FIRST + 24 * DAYS)
+    rng = np.random.default_rng(1)
+    lon = np.full(POINTS, 105.0)
+    observed = (60 + 30 * np.sin(hours / 40)[:, None] + rng.normal(0, 5, (len(hours), POINTS))).astype(np.float32)
+    sign = np.where(np.arange(len(hours)) % 48 < 24, 1.0, -1.0)[:, None]
+    morning = 6.0 * ((solar_hour(hours, lon) >= 6) & (solar_hour(hours, lon) < 12))
+    best = observed + sign * np.arange(1, POINTS + 1) + morning
+    observed[rng.random(observed.shape) < 0.1] = np.nan
+    observed[:, 4] = np.nan
+    observed[5:9, 4] = 50.0  # too few readings to be called the worst
+    pit = np.where(np.isfinite(observed), rng.random(observed.shape), np.nan)
+    return Outcome(
+        protocol=PROTOCOLS["hidden-tenth"],
+        species="pm25",
+        stations=[f"s{i}" for i in range(POINTS)],
+        lat=np.linspace(30, 31, POINTS),
+        lon=lon,
+        nearest_km=np.array([1.0, 7.0, 7.0, 30.0, 300.0]),
+        visible_lat=np.array([30.2, 30.4]),
+        visible_lon=np.array([104.0, 106.0]),
+        hours=hours,
+        observed=observed,
+        estimates={
+            MODEL: _estimates(hours, best, pit),
+            "kriging": _estimates(hours, best + 4, pit**2),
+        },
+        titles={MODEL: "AQ-Net", "kriging": "kriging"},
+        tuned={},
+    )
+
+
+def test_the_map_shows_each_stations_root_mean_squared_error(outcome, tmp_path):
+    error, count = station_rmse(outcome, MODEL)
+    e = outcome.estimates[MODEL].best[:, 2] - outcome.observed[:, 2]
+    assert error[2] == pytest.approx(np.sqrt(np.nanmean(e**2)))
+    shown = picture_errors(outcome, tmp_path / "a.png").numbers
+    assert shown["rmse"] == sorted(shown["rmse"]) and sum(shown["n"]) == count.sum()
+    assert shown["rmse"][shown["station"].index("s2")] == pytest.approx(error[2], abs=1e-4)
+
+
+def test_best_median_and_worst_are_told_apart_and_a_station_of_few_readings_is_none(outcome, tmp_path):
+    picked = {name: i for name, (i, _) in ranked_stations(outcome).items()}
+    assert picked == {"best": 0, "median": 2, "worst": 3}
+    drawn = picture_series(outcome, tmp_path / "a.png")
+    assert drawn is not None and drawn.numbers["worst"]["station"] == "s3"
+    assert len(drawn.numbers["best"]["best"]) == 240
+
+
+def test_a_line_is_broken_where_hours_are_missing(outcome, tmp_path):
+    kept = np.r_[0:30, 60:90]
+    fewer = {m: _cut(e, kept) for m, e in outcome.estimates.items()}
+    drawn = picture_series(
+        replace(outcome, hours=outcome.hours[kept], observed=outcome.observed[kept], estimates=fewer),
+        tmp_path / "a.png",
+    )
+    assert drawn is not None
+    best, time = np.array(drawn.numbers["best"]["best"]), np.array(drawn.numbers["best"]["time"])
+    assert np.flatnonzero(np.isnan(best)).tolist() == [30] and (np.diff(time) > 0).all()
+
+
+def _cut(estimates: Estimates, rows: np.ndarray) -> Estimates:
+    return Estimates(**{k: getattr(estimates, k)[rows] for k in Estimates.__dataclass_fields__})
+
+
+def test_a_bias_that_comes_back_each_morning_is_seen_at_its_solar_hours(outcome, tmp_path):
+    shown = picture_cycles(outcome, tmp_path / "a.png").numbers
+    bias = np.array(shown["bias_by_solar_hour"][MODEL])
+    assert bias[6:12].min() > 4.5 and np.abs(np.delete(bias, range(6, 12))).max() < 1.5
+    months = np.array(shown["bias_by_month"]["kriging"])
+    assert np.isfinite(months).tolist() == [True, True] + [False] * 10
+    whole = np.nanmean(outcome.estimates["kriging"].best - outcome.observed)
+    assert min(months[:2]) <= whole <= max(months[:2])
+
+
+@given(st.integers(0, 10**6), st.floats(-180, 180))
+def test_the_solar_hour_is_that_of_the_middle_of_the_averaging_hour(hour, lon):
+    found = int(solar_hour(np.array([hour]), np.array([lon]))[0, 0])
+    assert 0 <= found < 24
+    assert abs((hour - 0.5 + lon / 15 - found - 0.5 + 12) % 24 - 12) <= 0.5 + 1e-6
+
+
+def test_the_mean_of_an_empty_class_is_unknown():
+    found = mean_by(np.array([1.0, 3.0, np.nan]), np.array([0, 0, 1]), 3)
+    np.testing.assert_array_equal(found, [2.0, np.nan, np.nan])
+
+
+def test_reliability_and_pit_tell_a_true_distribution_from_a_wrong_one(outcome, tmp_path):
+    shown = picture_reliability(outcome, tmp_path / "a.png").numbers
+    nominal = np.array(shown["nominal"])
+    assert np.abs(np.array(shown["measured"][MODEL]) - nominal).max() < 0.03
+    assert np.abs(np.array(shown["measured"]["kriging"]) - nominal).max() > 0.05
+    pit = picture_pit(outcome, tmp_path / "b.png").numbers
+    assert sum(pit["counts"]) == int(np.isfinite(outcome.observed).sum())
+
+
+def test_classes_of_distance_with_too_few_readings_are_not_drawn(outcome, tmp_path):
+    shown = picture_distance(outcome, tmp_path / "a.png").numbers
+    assert shown["classes"] == ["0-5 km", "5-10 km", "25-50 km"] and shown["stations"] == [1, 2, 1]
+    assert shown["mae"][MODEL] == sorted(shown["mae"][MODEL])
+
+
+def test_the_density_counts_every_pair_once_for_the_model_and_the_best_baseline(outcome, tmp_path):
+    drawn = picture_density(outcome, tmp_path / "a.png")
+    assert drawn.numbers["methods"] == [MODEL, "kriging"]
+    for counts in drawn.numbers["station_hours"].values():
+        assert np.sum(counts) == np.isfinite(outcome.observed).sum()
+
+
+def test_an_outcome_without_a_reading_is_drawn_as_far_as_there_is_anything(outcome, tmp_path):
+    nothing = np.full_like(outcome.observed, np.nan)
+    empty = {m: replace(e, pit=nothing, crps=nothing) for m, e in outcome.estimates.items()}
+    drawn = draw_pictures([replace(outcome, observed=nothing, estimates=empty)], tmp_path)["pm25 hidden-tenth"]
+    assert "series" not in {p.name for p in drawn}
+    assert all(p.path.is_file() and p.alt for p in drawn)
+
+
+def test_methods_beyond_the_colours_are_still_told_apart():
+    styles = method_styles([MODEL, *(f"m{i}" for i in range(12))])
+    assert len({(s["color"], s["marker"], s.get("linestyle")) for s in styles.values()}) == 13
+
+
+def test_a_figure_for_a_sentence_has_three_digits():
+    assert [figures_of(v) for v in (1234.5, 0.012345, 10.0, float("nan"), None)] == [
+        "1234",
+        "0.0123",
+        "10.0",
+        "unknown",
+        "unknown",
+    ]
+
+
+def test_a_picture_that_cannot_be_written_is_told(outcome, tmp_path: Path):
+    with pytest.raises(OutputError, match="cannot write"):
+        picture_pit(outcome, tmp_path / "no" / "x.png")
