@@ -2,7 +2,6 @@
 
 from aqreanalysis.configs.loader import list_configs, load_config
 from aqreanalysis.configs.models import (
-    ColumnsConfig,
     Config,
     ForecastConfig,
     MetadataConfig,
@@ -13,14 +12,18 @@ from aqreanalysis.configs.models import (
     UncertaintyConfig,
     WindowConfig,
 )
+from aqreanalysis.configs.observations import DEFAULT_TESTS, ColumnsConfig, QualityConfig, QualityTest
 
 __all__ = [
+    "DEFAULT_TESTS",
     "ColumnsConfig",
     "Config",
     "ForecastConfig",
     "MetadataConfig",
     "ModelConfig",
     "ProductionConfig",
+    "QualityConfig",
+    "QualityTest",
     "SplitConfig",
     "TrainingConfig",
     "UncertaintyConfig",

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aqreanalysis.configs.observations import ColumnsConfig, QualityConfig
+
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -13,21 +15,6 @@ Count = Annotated[int, Field(ge=1)]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ColumnsConfig(_Strict):
-    """Names of the columns of a long station table, and how its clock is to be read."""
-
-    station: str = "station_id"
-    time: str = "time"
-    lat: str = "lat"
-    lon: str = "lon"
-    city: str | None = None
-    species: dict[str, str] = Field(default_factory=dict, description="pollutant key -> column; others by their key")
-    units: dict[str, Literal["ug m-3", "mg m-3"]] = Field(default_factory=dict, description="pollutant key -> its unit")
-    time_zone: str = Field("UTC", description="clock of the time column: UTC or an IANA name or +HH:MM")
-    stamp: Literal["end", "start"] = Field("end", description="which end of the averaging hour is stamped")
-    check_clock: bool = Field(True, description="refuse records whose ozone does not peak in the solar afternoon")
 
 
 class SplitConfig(_Strict):
@@ -152,6 +139,7 @@ class Config(_Strict):
     species: list[str] = Field(default_factory=lambda: ["pm25"], description="pollutants to estimate")
     inputs: list[str] | None = Field(None, description="pollutants to read; null: all in the observations")
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
+    quality: QualityConfig = Field(default_factory=QualityConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     window: WindowConfig = Field(default_factory=WindowConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)

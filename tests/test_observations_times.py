@@ -13,18 +13,23 @@ from hypothesis import strategies as st
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.times import (
-    NO_HOUR,
+    NO_TIME,
+    Clock,
+    find_step,
     hours_since_epoch,
     read_zone,
-    stamps_to_hours,
+    stamps_to_minutes,
     times_from_hours,
 )
 
 
 def _hours(values: list, columns: ColumnsConfig | None = None, report: QualityReport | None = None) -> np.ndarray:
-    return stamps_to_hours(pa.chunked_array([pa.array(values)]), columns or ColumnsConfig(), report or QualityReport())
+    clock = Clock.of(columns or ColumnsConfig())
+    end, minutes = stamps_to_minutes(pa.chunked_array([pa.array(values)]), clock, report or QualityReport(), Where("t"))
+    assert minutes == 60 and (end[end != NO_TIME] % 60 == 0).all()
+    return np.where(end == NO_TIME, NO_TIME, end // 60)
 
 
 def _hour(text: str) -> int:
@@ -72,7 +77,7 @@ def test_the_hour_that_daylight_saving_repeats_is_counted_and_left_out() -> None
     report = QualityReport()
     local = [f"2021-10-31 {h:02d}:00" for h in range(6)] + ["2021-03-28 02:00"]
     hours = _hours(local, ColumnsConfig(time_zone="Europe/Berlin"), report)
-    assert list(hours == NO_HOUR) == [False, False, True, False, False, False, True]
+    assert list(hours == NO_TIME) == [False, False, True, False, False, False, True]
     assert hours[3] == _hour("2021-10-31 02:00")
     assert report.counts == {"rows_in_clock_change": 2}
 
@@ -96,7 +101,7 @@ def test_a_few_bad_stamps_are_counted() -> None:
     report = QualityReport()
     good = [str(t) for t in pd.date_range("2019-01-01", periods=400, freq="h")]
     hours = _hours([*good, "soon", None, "2019-01-01 10:30", "2910-01-01 00:00"], None, report)
-    assert (hours[:400] != NO_HOUR).all() and (hours[400:] == NO_HOUR).all()
+    assert (hours[:400] != NO_TIME).all() and (hours[400:] == NO_TIME).all()
     assert report.counts == {"rows_without_time": 3, "rows_off_hour": 1}
 
 
@@ -124,3 +129,28 @@ def test_zones_are_read_and_unknown_ones_name_the_nearest() -> None:
         read_zone("Asia/Shangai")
     with pytest.raises(ObservationsError, match="is no clock"):
         read_zone("+25:00")
+
+
+@pytest.mark.parametrize(
+    ("step", "end"), [(15, "2020-01-02 00:15"), (30, "2020-01-02 00:30"), (10, "2020-01-02 00:10")]
+)
+def test_short_averages_are_known_by_their_stamps(step: int, end: str) -> None:
+    stamps = [str(t) for t in pd.date_range("2020-01-01", "2020-01-02", freq=f"{step}min")]
+    clock = Clock(stamp="start")
+    found, minutes = stamps_to_minutes(pa.chunked_array([pa.array(stamps)]), clock, QualityReport(), Where("t"))
+    assert minutes == step
+    assert found[-1] == pd.Timestamp(end).timestamp() // 60
+
+
+@given(st.lists(st.integers(0, 100_000), min_size=1, max_size=60))
+def test_full_hours_are_never_taken_for_short_averages(hours: list[int]) -> None:
+    assert find_step(np.array(hours) * 60) == 60
+    assert find_step(np.array(hours) * 60 + 30) == 60
+
+
+def test_a_pattern_reads_what_is_not_iso() -> None:
+    clock = Clock(pattern="%d/%m/%Y %H:%M")
+    found, _ = stamps_to_minutes(pa.array(["02/01/2013 01:00"]), clock, QualityReport(), Where("t"))
+    assert found[0] == pd.Timestamp("2013-01-02 01:00").timestamp() // 60
+    with pytest.raises(ObservationsError, match=r"t, row 1: 1 of 1 stamps: '2013-13-45' is not written as %d/%m/%Y"):
+        stamps_to_minutes(pa.array(["2013-13-45"]), clock, QualityReport(), Where("t"))

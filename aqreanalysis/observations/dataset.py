@@ -12,9 +12,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.observations.flags import USABLE
 from aqreanalysis.observations.places import Places, check_range
-from aqreanalysis.observations.quality import Flag, count_flags, flag_readings
+from aqreanalysis.observations.quality import count_flags, flag_readings
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.rules import validated
 from aqreanalysis.observations.times import hours_since_epoch
@@ -60,6 +62,8 @@ class Observations:
         values: Mapping[str, NDArray[np.float32]],
         attributes: Mapping[str, Any] | None = None,
         report: QualityReport | None = None,
+        quality: QualityConfig | None = None,
+        source_flags: Mapping[str, NDArray[np.int8]] | None = None,
     ) -> Observations:
         """Return observations of readings in memory, after quality control.
 
@@ -75,6 +79,10 @@ class Observations:
             Attributes to keep, of `KEPT_ATTRIBUTES`.
         report : QualityReport, optional
             Report to continue.
+        quality : QualityConfig, optional
+            Tests of quality control.
+        source_flags : mapping, optional
+            Pollutant key -> int8 (time, station), what the network says of its readings; see `Flag`.
         """
         known = {key: np.asarray(values[key], dtype=np.float32) for key in in_order(values)}
         for key, readings in known.items():
@@ -85,9 +93,10 @@ class Observations:
         order = np.argsort(np.array(places.ids, dtype=object), kind="stable")
         if not np.array_equal(order, np.arange(len(order))):
             known = {key: np.ascontiguousarray(readings[:, order]) for key, readings in known.items()}
+            source_flags = {key: flags[:, order] for key, flags in (source_flags or {}).items()}
         lat, lon = places.lat[order].astype(np.float64), places.lon[order].astype(np.float64)
         check_range(pd.DataFrame({"station": np.array(places.ids)[order], "lat": lat, "lon": lon}), "observations")
-        flags = flag_readings(known, lat, lon)
+        flags = flag_readings(known, lat, lon, quality, source_flags)
         return cls(_assemble(times, places, order, known, flags, attributes or {}), report)
 
     @property
@@ -151,7 +160,11 @@ class Observations:
         self._require(key)
         if key not in self._usable:
             raw = np.asarray(self.dataset[key].values)
-            usable = np.where(self.flags(key) == Flag.GOOD, raw, np.float32(np.nan))
+            flags = self.flags(key)
+            fine = flags == 0
+            for flag in USABLE - {0}:
+                fine |= flags == flag
+            usable = np.where(fine, raw, np.float32(np.nan))
             usable.flags.writeable = False
             self._usable[key] = usable
         return self._usable[key]

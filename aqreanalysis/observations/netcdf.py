@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES, Observations
 from aqreanalysis.observations.places import Places
@@ -43,7 +44,7 @@ def write_netcdf(observations: Observations, path: Path, overwrite: bool = False
     return path
 
 
-def read_netcdf(path: Path) -> Observations:
+def read_netcdf(path: Path, quality: QualityConfig | None = None) -> Observations:
     """Return the observations in a file that `write_netcdf` wrote; a file without flags passes quality control first.
 
     Raises
@@ -70,7 +71,7 @@ def read_netcdf(path: Path) -> Observations:
         del attributes["title"]
     if not all(f"{key}_flag" in dataset for key in keys):
         values = {key: _floats(dataset, key) for key in keys}
-        return Observations.from_arrays(times, places, values, attributes, report)
+        return Observations.from_arrays(times, places, values, attributes, report, quality)
     variables: dict[str, Any] = {}
     for key in keys:
         variables[key] = (("time", "station"), _floats(dataset, key))

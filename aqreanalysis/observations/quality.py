@@ -1,35 +1,23 @@
 """Quality control: a list of tests, each with its own flag. A reading that fails keeps its value beside its flag.
 
-The tests run in the order of `TESTS`; a reading carries the flag of the first one that it fails. None deletes anything.
+The tests of `qualitytests.TESTS` that the config names run in that order; a reading carries the flag of the first one
+that it fails. None deletes anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.errors import ObservationsError
+from aqreanalysis.configs import QualityConfig
+from aqreanalysis.errors import ConfigError, ObservationsError, nearest_hint
+from aqreanalysis.observations.flags import USABLE, Flag
 from aqreanalysis.observations.geometry import stations_within
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.species import SPECIES
-
-
-class Flag(IntEnum):
-    """Quality of one reading; every flag but `GOOD` makes it unusable."""
-
-    GOOD = 0
-    MISSING = 1
-    NEGATIVE = 2
-    ABOVE_PLAUSIBLE_RANGE = 3
-    STUCK = 4
-    SPIKE_IN_TIME = 5
-
-
-FLAG_MEANINGS = " ".join(flag.name.lower() for flag in Flag)
+from aqreanalysis.species import get_species
 
 
 @dataclass(frozen=True)
@@ -46,12 +34,28 @@ class Limits:
         ... unless they go on for so many hours.
     spike : float
         Least height of a spike over the readings before and after.
+    neighbour_ratio : float
+        A spike against neighbours stands so many times above the highest of them, by twice `spike`.
+    pm10_ratio, pm10_excess : float
+        PM2.5 that is so many times PM10 and larger by so much cannot be: the finer is part of the coarser.
+    step_ratio : float
+        A step of a station's level is by more than this factor, and its neighbours make none.
+    window_readings : int
+        Fewer readings than this in the 25 hours around one are too little to trust it.
+    detection_limit : float
+        Readings below it are flagged, and stay usable.
     """
 
     stuck_hours: int
     plateau: float
     plateau_hours: int
     spike: float
+    neighbour_ratio: float = 8.0
+    pm10_ratio: float = 2.0
+    pm10_excess: float = 50.0
+    step_ratio: float = 5.0
+    window_readings: int = 6
+    detection_limit: float = 0.0
 
 
 # Chosen on a year of 467 Chinese stations and on 35 + 12 stations of Beijing over 4 to 5 years. Particles are reported
@@ -67,13 +71,9 @@ LIMITS: dict[str, Limits] = {
     "co": Limits(stuck_hours=48, plateau=1.5, plateau_hours=168, spike=3.0),
 }
 
-# A spike stands so many times above what the station read within SPIKE_HOURS before and after ...
-SPIKE_RATIO = 4.0
+# How far a look before and after a spike goes, and within which distance other stations confirm or contradict one.
 SPIKE_HOURS = 3
-# ... and no other station within this distance reached half of it within an hour: a dust front passes that test, a
-# fault of one instrument does not.
 CONFIRM_KM = 150.0
-CONFIRM_SHARE = 0.5
 
 # Median of CO above which a file is taken to be in ug m-3 (the most polluted cities have hourly medians near 5 mg m-3),
 # and median of the others below which it is taken to be in mg m-3.
@@ -88,64 +88,16 @@ class Series:
     key: str
     values: NDArray[np.float32]
     neighbours: list[NDArray[np.intp]]
-
-
-def below_zero(series: Series) -> NDArray[np.bool_]:
-    """Return where a reading is negative; missing-value codes such as -999 are among them."""
-    return series.values < 0
-
-
-def above_range(series: Series) -> NDArray[np.bool_]:
-    """Return where a reading exceeds the plausible range of `SPECIES`."""
-    return series.values > SPECIES[series.key].plausible_max
-
-
-def stuck(series: Series) -> NDArray[np.bool_]:
-    """Return where a reading is part of a run of equal ones that is too long for its level."""
-    limits = LIMITS[series.key]
-    values = series.values
-    out = np.zeros(values.shape, dtype=bool)
-    some = np.flatnonzero(_has_run(values, limits.stuck_hours))
-    chosen = values[:, some]
-    length = run_lengths(chosen)
-    out[:, some] = (length >= limits.stuck_hours) & ((chosen > limits.plateau) | (length >= limits.plateau_hours))
-    return out
-
-
-def spike_in_time(series: Series) -> NDArray[np.bool_]:
-    """Return where a reading stands far above those before and after it, and no neighbour confirms it."""
-    values = series.values
-    spike = LIMITS[series.key].spike
-    # Nearly all readings are out by a look at the hours next to them; the rest is looked at one by one.
-    base = values - np.float32(spike)
-    candidate = base > 0
-    candidate[1:] &= ~(values[:-1] >= base[1:])
-    candidate[:-1] &= ~(values[1:] >= base[:-1])
-    hours, stations = np.nonzero(candidate)
-    peak = values[hours, stations]
-    around = np.fmax(
-        _nearest_reading(values, hours, stations, step=-1), _nearest_reading(values, hours, stations, step=1)
-    )
-    # A reading alone in its hours is no spike: comparisons with NaN are false.
-    high = (peak > SPIKE_RATIO * around) & (peak - around > spike)
-    out = np.zeros(values.shape, dtype=bool)
-    for hour, station in zip(hours[high], stations[high], strict=True):
-        others = values[max(hour - 1, 0) : hour + 2, series.neighbours[station]]
-        out[hour, station] = not np.any(others >= CONFIRM_SHARE * values[hour, station])
-    return out
-
-
-# The order matters: a code of -999 that stands for days is negative, not stuck.
-TESTS: tuple[tuple[Flag, Callable[[Series], NDArray[np.bool_]]], ...] = (
-    (Flag.NEGATIVE, below_zero),
-    (Flag.ABOVE_PLAUSIBLE_RANGE, above_range),
-    (Flag.STUCK, stuck),
-    (Flag.SPIKE_IN_TIME, spike_in_time),
-)
+    limits: Limits
+    beside: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def flag_readings(
-    values: dict[str, NDArray[np.float32]], lat: NDArray[np.float64], lon: NDArray[np.float64]
+    values: dict[str, NDArray[np.float32]],
+    lat: NDArray[np.float64],
+    lon: NDArray[np.float64],
+    quality: QualityConfig | None = None,
+    source_flags: Mapping[str, NDArray[np.int8]] | None = None,
 ) -> dict[str, NDArray[np.int8]]:
     """Return the flag of each reading, int8 (time, station) a pollutant; see `Flag`.
 
@@ -155,59 +107,79 @@ def flag_readings(
         Pollutant key -> float32 (time, station) in the units of `SPECIES`, NaN where missing, hours without holes.
     lat, lon : ndarray
         Degrees, float64 (station,).
+    quality : QualityConfig, optional
+        Which tests run, with which thresholds.
+    source_flags : mapping, optional
+        Pollutant key -> int8 (time, station), what the network says of its readings (`Flag.GOOD` where nothing).
+
+    Raises
+    ------
+    ConfigError
+        If `quality` names an unknown pollutant or threshold.
     """
+    from aqreanalysis.observations.qualitytests import TESTS  # here, because the tests take `Series` from this module
+
+    chosen = quality or QualityConfig()
+    limits = limits_of(chosen)
     neighbours = stations_within(lat, lon, CONFIRM_KM)
-    out = {}
+    flags = {}
+    remaining = {}
     for key, readings in values.items():
-        flags = np.where(np.isnan(readings), np.int8(Flag.MISSING), np.int8(Flag.GOOD))
-        remaining = readings
-        for flag, test in TESTS:
-            failed = test(Series(key, remaining, neighbours))
+        flags[key] = np.isnan(readings).astype(np.int8)  # Flag.GOOD is 0, Flag.MISSING is 1
+        remaining[key] = readings
+        if source_flags is not None and key in source_flags:
+            said = (source_flags[key] != Flag.GOOD) & (flags[key] == Flag.GOOD)
+            flags[key][said] = source_flags[key][said]
+            remaining[key] = _without(readings, said & ~np.isin(source_flags[key], list(USABLE)))
+    for flag, test in TESTS:
+        if flag.name.lower() not in chosen.tests:
+            continue
+        for key in values:
+            failed = test(Series(key, remaining[key], neighbours, limits[key], remaining))
             if failed.any():
-                flags[failed] = flag
-                # What one test has found must not mislead the next: a fault of 9999 is nobody's neighbour.
-                remaining = np.where(failed, np.float32(np.nan), remaining)
-        out[key] = flags
+                flags[key][failed] = flag
+                if flag not in USABLE:
+                    # What one test has found must not mislead the next: a fault of 9999 is nobody's neighbour.
+                    remaining[key] = _without(remaining[key], failed)
+    return flags
+
+
+def _without(readings: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.where(bad, np.float32(np.nan), readings)
+
+
+def limits_of(quality: QualityConfig) -> dict[str, Limits]:
+    """Return the thresholds of each pollutant, those of `quality` over the built-in ones.
+
+    Raises
+    ------
+    ConfigError
+        If `quality` names an unknown pollutant or threshold.
+    """
+    out = dict(LIMITS)
+    known = [each.name for each in fields(Limits)]
+    for name, changes in quality.limits.items():
+        key = get_species(name).key
+        for threshold in changes:
+            if threshold not in known:
+                raise ConfigError(
+                    f"quality.limits.{name}.{threshold}: no such threshold{nearest_hint(threshold, known)} "
+                    f"(there are: {', '.join(known)})"
+                )
+        out[key] = replace(out[key], **changes)  # type: ignore[arg-type]
     return out
 
 
-def run_lengths(values: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Return for each reading how many equal ones stand in a row with it (itself included), int32 (time, station)."""
-    hours, stations = values.shape
-    if values.size == 0:
-        return np.zeros(values.shape, dtype=np.int32)
-    # Station by station in one long row, so that a run never crosses from one station to the next.
-    flat = np.ascontiguousarray(values.T).ravel()
-    starts = np.ones(flat.size, dtype=bool)
-    np.not_equal(flat[1:], flat[:-1], out=starts[1:])
-    starts[::hours] = True
-    begin = np.flatnonzero(starts)
-    lengths = np.diff(np.append(begin, flat.size)).astype(np.int32)
-    return np.repeat(lengths, lengths).reshape(stations, hours).T
+def reach_hours(quality: QualityConfig | None = None) -> int:
+    """Return how many hours before and after a reading its flag may depend on, for work in blocks of time.
 
-
-def _has_run(values: NDArray[np.float32], hours: int) -> NDArray[np.bool_]:
-    """Return which stations have a run of at least `hours` equal readings; five times as fast as `run_lengths`."""
-    alive = values[1:] == values[:-1]
-    have = 1
-    # alive[t] says that `have` steps from t on change nothing; two such stretches end to end make a longer one.
-    while have < hours - 1 and len(alive):
-        step = min(have, hours - 1 - have)
-        alive = alive[step:] & alive[:-step] if step < len(alive) else alive[:0]
-        have += step
-    return np.asarray(alive.any(axis=0))
-
-
-def _nearest_reading(
-    values: NDArray[np.float32], hours: NDArray[np.intp], stations: NDArray[np.intp], step: int
-) -> NDArray[np.float32]:
-    """Return the nearest reading at most `SPIKE_HOURS` before (`step` -1) or after (1) each point; NaN where none."""
-    out = np.full(len(hours), np.nan, dtype=np.float32)
-    for distance in range(1, SPIKE_HOURS + 1):
-        there = hours + step * distance
-        open_ = np.isnan(out) & (there >= 0) & (there < len(values))
-        out[open_] = values[there[open_], stations[open_]]
-    return out
+    What one test takes out another no longer sees, so that the reaches of the tests add up.
+    """
+    chosen = quality or QualityConfig()
+    longest = max(int(max(each.plateau_hours, each.stuck_hours)) for each in limits_of(chosen).values())
+    reach = {"stuck": longest, "spike_in_time": SPIKE_HOURS + 1, "spike_against_neighbours": 3}
+    reach |= {"step_change": 24 * 40, "too_little_data": 12}
+    return sum(reach.get(name, 0) for name in chosen.tests)
 
 
 def check_units(values: dict[str, NDArray[np.float32]], report: QualityReport) -> None:
@@ -246,6 +218,6 @@ def count_flags(flags: dict[str, NDArray[np.int8]], report: QualityReport) -> No
         report.flagged[key] = {
             flag.name.lower(): int(per_flag[flag]) for flag in Flag if flag not in (Flag.GOOD, Flag.MISSING)
         }
-        bad = readings - int(per_flag[Flag.GOOD])
+        bad = readings - sum(int(per_flag[flag]) for flag in USABLE)
         if readings and bad > 0.5 * readings:
             report.warnings.append(f"{bad} of {readings} readings of {key} are flagged: is its unit right?")

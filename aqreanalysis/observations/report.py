@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+# Called with what is done, how much there is, and a word on it.
+Progress = Callable[[int, int, str], None]
 
 # What can be counted while reading, and the sentence that tells it.
 SENTENCES: dict[str, str] = {
@@ -11,17 +16,49 @@ SENTENCES: dict[str, str] = {
     "rows_without_time": "{n} rows without a readable time left out",
     "rows_off_hour": "{n} rows not stamped on a full hour left out",
     "rows_in_clock_change": "{n} rows in the hour that a clock change repeats or skips left out",
+    "rows_not_hourly": "{n} rows of averages longer than an hour left out",
+    "rows_of_other_pollutants": "{n} rows of pollutants that this program does not know left out",
     "rows_without_station": "{n} rows without a station id left out",
     "rows_without_place": "{n} rows of stations without coordinates left out",
     "text_values": "{n} readings that are no numbers taken as missing",
     "repeated_rows": "{n} rows that repeat a station-hour with the same readings merged",
+    "rows_reissued": "{n} rows replaced by a later issue of the same hour",
+    "hours_averaged": "{n} hourly means made of shorter averages",
+    "instruments_beside": "{n} hours of a second instrument at a site left out (the first one has a reading)",
+    "gaps_filled_by_second": "{n} hours of a site taken from its second instrument, where the first has none",
+    "files_skipped": "{n} files could not be read and were left out",
     "hours_without_rows": "{n} hours of the timeline have no row at any station (kept, missing)",
     "stations_jittered": "{n} stations with coordinates that differ by rounding only (the median is used)",
+    "stations_split": "{n} station ids that stand at several places made one station a place",
+    "stations_renamed": "{n} station ids taken as the continuation of another",
     "longitudes_wrapped": "{n} stations with a longitude of 180 to 360 brought to -180 to 180",
     "colocated_pairs": "{n} pairs of stations within 100 m of each other (both kept)",
     "stations_without_readings": "{n} stations without one usable reading (kept)",
     "listed_without_rows": "{n} stations of the station list without a row (left out)",
 }
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where rows stand, for messages: their file, and the number of the first of them in it.
+
+    Attributes
+    ----------
+    source : str
+        Name of the file (of a zip archive: ``archive.zip!member``).
+    first : int
+        Number of the first row, as an editor or the file's own count gives it.
+    word : str
+        What is counted: ``line`` of a text, ``row`` of a table, ``record`` of JSON.
+    """
+
+    source: str
+    first: int = 1
+    word: str = "row"
+
+    def at(self, index: int) -> str:
+        """Return the name of the row at `index` from the first: ``"a.csv, line 17"``."""
+        return f"{self.source}, {self.word} {self.first + index}"
 
 
 @dataclass
@@ -60,6 +97,19 @@ class QualityReport:
             raise KeyError(case)
         if n:
             self.counts[case] = self.counts.get(case, 0) + int(n)
+
+    def copy(self) -> QualityReport:
+        """Return a copy that later counts do not change."""
+        return copy.deepcopy(self)
+
+    def restore(self, before: QualityReport) -> None:
+        """Forget what came since `before` was copied: of a file that is left out nothing counts."""
+        self.__dict__.update(copy.deepcopy(before.__dict__))
+
+    def note(self, text: str) -> None:
+        """Add a note, once however often it comes up."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def lines(self) -> list[str]:
         """Return the report for people, one sentence a line; warnings come last."""

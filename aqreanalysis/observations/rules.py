@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.flags import FLAG_MEANINGS, Flag
 from aqreanalysis.observations.places import check_range
-from aqreanalysis.observations.quality import FLAG_MEANINGS, Flag
 from aqreanalysis.observations.times import hours_since_epoch
 from aqreanalysis.species import SPECIES
 

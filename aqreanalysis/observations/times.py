@@ -1,4 +1,4 @@
-"""The clock: stamps as people write them -> whole hours since 1970-01-01 in UTC, at the end of the averaging hour."""
+"""The clock: stamps as people write them -> minutes since 1970-01-01 in UTC, at the end of the averaging period."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta, timezone, tzinfo
 from enum import IntEnum
+from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
@@ -16,16 +17,19 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.report import QualityReport, Where
 
 NANOSECONDS_PER_HOUR = 3_600_000_000_000
 # Spreadsheets store 10:00 as 09:59:59.997: stamps this near to a full hour are that hour.
 ROUNDING_SECONDS = 30
 # Stray bad rows are counted and left out; more than this share of a file says that the file is read the wrong way.
 STRAY_SHARE = 0.01
-NO_HOUR = np.iinfo(np.int64).min
+# Minutes since 1970 of a row without a readable stamp.
+NO_TIME = np.iinfo(np.int32).min
 # Outside these years a stamp is a typing error, and one of them would stretch the timeline over centuries.
 FIRST_YEAR, LAST_YEAR = 1950, 2100
+# Averages shorter than an hour that are recognised by their stamps, in minutes.
+SHORT_STEPS = (30, 20, 15, 12, 10, 6, 5)
 
 _OFFSET = re.compile(r"^(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?$")
 _AWARE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$", re.IGNORECASE)
@@ -83,8 +87,36 @@ def read_zone(text: str) -> tzinfo:
     )
 
 
+@dataclass(frozen=True)
+class Clock:
+    """How a column of stamps is to be read.
+
+    Attributes
+    ----------
+    zone : str
+        Clock of stamps without an offset of their own, see `read_zone`.
+    stamp : str
+        Which end of the averaging period is stamped.
+    pattern : str or None
+        How the stamps are written (`strptime`); None for ISO 8601.
+    column : str
+        Name of the column, for messages.
+    """
+
+    zone: str = "UTC"
+    stamp: Literal["end", "start"] = "end"
+    pattern: str | None = None
+    column: str = "time"
+
+    @classmethod
+    def of(cls, columns: ColumnsConfig, default: Clock | None = None) -> Clock:
+        """Return the clock that `columns` tells, and of `default` (UTC, end of the hour) what it leaves open."""
+        base = default or cls(column=columns.time)
+        return cls(columns.time_zone or base.zone, columns.stamp or base.stamp, base.pattern, base.column)
+
+
 class _Reason(IntEnum):
-    """Why a stamp has no hour."""
+    """Why a stamp has no time."""
 
     NONE = 0
     EMPTY = 1
@@ -96,17 +128,25 @@ class _Reason(IntEnum):
 
 @dataclass(frozen=True)
 class _Stamps:
-    """Distinct stamps of a column: as written, as naive UTC times (NaT where unreadable), and why one has no hour."""
+    """Distinct stamps of a column: as written, as naive UTC times (NaT where unreadable), and why one has no time."""
 
     written: pd.Index
     utc: pd.DatetimeIndex
     reason: NDArray[np.int8]
 
 
-def stamps_to_hours(column: pa.ChunkedArray, columns: ColumnsConfig, report: QualityReport) -> NDArray[np.int64]:
-    """Return, for each row, whole hours since 1970-01-01 UTC of the END of its averaging hour; `NO_HOUR` where none.
+def stamps_to_minutes(
+    column: pa.ChunkedArray | pa.Array, clock: Clock, report: QualityReport, where: Where
+) -> tuple[NDArray[np.int32], int]:
+    """Return, for each row, minutes since 1970-01-01 UTC of the END of its averaging period, and that period.
 
-    Rows without a readable stamp, or with one that is not on a full hour, are counted in `report`.
+    Returns
+    -------
+    end : ndarray
+        int32 (row,); `NO_TIME` where a row has no readable stamp, or one that is off the period's full steps. Both are
+        counted in `report`.
+    minutes : int
+        60, or the step of shorter averages (of `SHORT_STEPS`) where the stamps stand at every step of the hour.
 
     Raises
     ------
@@ -115,18 +155,27 @@ def stamps_to_hours(column: pa.ChunkedArray, columns: ColumnsConfig, report: Qua
         stamp; if the column holds no times at all.
     """
     # A year of a network has millions of rows and thousands of distinct stamps: work on the distinct ones.
-    encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    stamps = _distinct_stamps(encoded.dictionary, columns)
-    hours = _whole_hours(stamps, columns)
-    per_row = np.append(hours, NO_HOUR)[codes]
-    _count_lost(stamps, np.append(stamps.reason, np.int8(_Reason.EMPTY))[codes], columns, report)
-    return per_row
+    codes, values = encoded(column)
+    stamps = _distinct_stamps(values, clock)
+    ends, step = _period_ends(stamps, clock)
+    # One more at the end, so that code -1, a missing stamp, finds it.
+    per_row = np.append(ends, np.int32(NO_TIME))[codes]
+    if (stamps.reason != _Reason.NONE).any() or len(codes) == 0 or codes.min() < 0:
+        _count_lost(stamps, np.append(stamps.reason, np.int8(_Reason.EMPTY))[codes], clock, report, where)
+    return per_row, step
 
 
-def _distinct_stamps(values: pa.Array, columns: ColumnsConfig) -> _Stamps:
+def encoded(column: pa.ChunkedArray | pa.Array) -> tuple[NDArray[np.integer], pa.Array]:
+    """Return a column as codes (-1 where missing) into its distinct values, and these."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):  # an empty one stays chunked
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    return array.indices.fill_null(-1).to_numpy(zero_copy_only=False), array.dictionary
+
+
+def _distinct_stamps(values: pa.Array, clock: Clock) -> _Stamps:
     written = pd.Index(values.to_pandas())
     if pa.types.is_timestamp(values.type):
         parsed = pd.DatetimeIndex(written)
@@ -137,13 +186,15 @@ def _distinct_stamps(values: pa.Array, columns: ColumnsConfig) -> _Stamps:
         aware = text.str.contains(_AWARE).to_numpy(dtype=bool) & (text.str.len() > len("2019-01-01")).to_numpy(
             dtype=bool
         )
-        utc = _parse_text(text, aware)
+        if clock.pattern is not None:
+            aware[:] = False
+        utc = _parse_text(text, aware, clock.pattern)
     else:
         raise ObservationsError(
-            f"column {columns.time!r} holds {values.type}, no times: write ISO 8601 such as 2019-01-31 13:00"
+            f"column {clock.column!r} holds {values.type}, no times: write ISO 8601 such as 2019-01-31 13:00"
         )
     reason = np.where(utc.isna(), _Reason.UNREADABLE, _Reason.NONE).astype(np.int8)
-    zone = read_zone(columns.time_zone)
+    zone = read_zone(clock.zone)
     if zone is not UTC and not aware.all():
         local = utc[~aware].tz_localize(zone, ambiguous="NaT", nonexistent="NaT").tz_convert("UTC").tz_localize(None)
         folded = np.zeros(len(utc), dtype=bool)
@@ -156,43 +207,63 @@ def _distinct_stamps(values: pa.Array, columns: ColumnsConfig) -> _Stamps:
     return _Stamps(written, utc, reason)
 
 
-def _parse_text(text: pd.Series, aware: NDArray[np.bool_]) -> pd.DatetimeIndex:
+def _parse_text(text: pd.Series, aware: NDArray[np.bool_], pattern: str | None) -> pd.DatetimeIndex:
     out = np.full(len(text), np.datetime64("NaT"), dtype="M8[us]")
     for mask, utc in ((aware, True), (~aware, False)):
         if mask.any():
-            parsed = pd.DatetimeIndex(pd.to_datetime(text[mask], format="ISO8601", errors="coerce", utc=utc))
+            parsed = pd.DatetimeIndex(pd.to_datetime(text[mask], format=pattern or "ISO8601", errors="coerce", utc=utc))
             out[mask] = (parsed.tz_localize(None) if utc else parsed).to_numpy(dtype="M8[us]")
     return pd.DatetimeIndex(out)
 
 
-def _whole_hours(stamps: _Stamps, columns: ColumnsConfig) -> NDArray[np.int64]:
-    """Return the hour of each distinct stamp and write into ``stamps.reason`` why one has none."""
+def _period_ends(stamps: _Stamps, clock: Clock) -> tuple[NDArray[np.int32], int]:
+    """Return the end of each distinct stamp's period and the period; write into ``stamps.reason`` why one has none."""
     years = stamps.utc.year.to_numpy()
     readable = stamps.reason == _Reason.NONE
     stamps.reason[readable & ((years < FIRST_YEAR) | (years > LAST_YEAR))] = _Reason.YEAR
     readable = stamps.reason == _Reason.NONE
     seconds = np.where(readable, stamps.utc.to_numpy(dtype="M8[ms]").astype(np.int64), 0) / 1000.0
-    hours = np.round(seconds / 3600.0).astype(np.int64)
-    stamps.reason[readable & (np.abs(seconds - hours * 3600.0) > ROUNDING_SECONDS)] = _Reason.OFF_HOUR
-    hours += columns.stamp == "start"
-    return np.where(stamps.reason == _Reason.NONE, hours, NO_HOUR)
+    step = find_step(np.round(seconds[readable] / 60.0).astype(np.int64))
+    steps = np.round(seconds / (60.0 * step)).astype(np.int64)
+    stamps.reason[readable & (np.abs(seconds - steps * 60.0 * step) > ROUNDING_SECONDS)] = _Reason.OFF_HOUR
+    ends = (steps + (clock.stamp == "start")) * step
+    return np.where(stamps.reason == _Reason.NONE, ends, NO_TIME).astype(np.int32), step
 
 
-def _count_lost(stamps: _Stamps, reasons: NDArray[np.int8], columns: ColumnsConfig, report: QualityReport) -> None:
+def find_step(minutes: NDArray[np.int64]) -> int:
+    """Return 60, or the shorter step of `SHORT_STEPS` whose every place in the hour the stamps take.
+
+    All stamps at half past are an hourly clock of a zone with half an hour of offset, and no half-hour means; a stray
+    stamp or two make no step either.
+    """
+    per_minute = np.bincount(minutes % 60, minlength=60)
+    total = len(minutes)
+    for step in SHORT_STEPS:
+        places = per_minute[::step]
+        if places.sum() >= (1 - STRAY_SHARE) * total and places.min() >= max(0.5 * total * step / 60, 2):
+            return step
+    return 60
+
+
+def _count_lost(stamps: _Stamps, reasons: NDArray[np.int8], clock: Clock, report: QualityReport, where: Where) -> None:
     rows = max(len(reasons), 1)
     per_reason = np.bincount(reasons, minlength=len(_Reason))
+    written = "an ISO 8601 time: write 2019-01-31 13:00 or 2019-01-31T13:00:00Z"
+    if clock.pattern is not None:
+        written = f"written as {clock.pattern}"
     rules = {
-        _Reason.UNREADABLE: "is no ISO 8601 time: write 2019-01-31 13:00 or 2019-01-31T13:00:00Z",
+        _Reason.UNREADABLE: f"is not {written}",
         _Reason.YEAR: f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct the column or columns.time",
         _Reason.OFF_HOUR: (
-            f"is not on a full hour of UTC (clock {columns.time_zone}): average to full hours of UTC before reading"
+            f"is not on a full hour of UTC (clock {clock.zone}): average to full hours of UTC before reading"
         ),
     }
     for reason, rule in rules.items():
         lost = int(per_reason[reason])
         if lost > STRAY_SHARE * rows:
             first = stamps.written[int(np.argmax(stamps.reason == reason))]
-            raise ObservationsError(f"{report.source}: {lost} of {rows} stamps: {str(first)!r:.60} {rule}")
+            at = where.at(int(np.argmax(reasons == reason)))
+            raise ObservationsError(f"{at}: {lost} of {rows} stamps: {str(first)!r:.60} {rule}")
         report.count("rows_off_hour" if reason is _Reason.OFF_HOUR else "rows_without_time", lost)
     report.count("rows_in_clock_change", int(per_reason[_Reason.CLOCK_CHANGE]))
     report.count("rows_without_time", int(per_reason[_Reason.EMPTY]))

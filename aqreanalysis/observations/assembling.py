@@ -1,0 +1,133 @@
+"""Pieces of any format -> `Observations`: places settled, hours merged, units, clock and twins checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis.configs import ColumnsConfig, QualityConfig
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.clock import check_clock
+from aqreanalysis.observations.dataset import Observations
+from aqreanalysis.observations.merging import Rules, empty_of_readings, located, merge, timeline
+from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.places import Places, check_colocated
+from aqreanalysis.observations.quality import check_units
+from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.settling import PlaceRules, settle
+from aqreanalysis.observations.stationlist import StationList
+from aqreanalysis.observations.times import times_from_hours
+
+
+@dataclass
+class Assembly:
+    """What assembling needs beside the pieces.
+
+    Attributes
+    ----------
+    columns : ColumnsConfig
+        What the user says of oddities.
+    quality : QualityConfig or None
+        Tests of quality control; None for the built-in ones.
+    stations : StationList
+        Places that the files do not give.
+    attributes : mapping
+        Attributes of the source to keep.
+    repeats, moved : str
+        What the format does with rows that differ and with stations that move, where `columns` does not say.
+    """
+
+    columns: ColumnsConfig
+    quality: QualityConfig | None = None
+    stations: StationList = field(default_factory=StationList)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    repeats: str = "refuse"
+    moved: str = "refuse"
+
+    @property
+    def rules(self) -> Rules:
+        """Rules of merging."""
+        return Rules(self.columns.repeats or self.repeats, self.columns.completeness)  # type: ignore[arg-type]
+
+    @property
+    def place_rules(self) -> PlaceRules:
+        """Rules of placing."""
+        return PlaceRules(dict(self.columns.rename), self.columns.moved_stations or self.moved)
+
+
+def assemble(pieces: Sequence[Piece], assembly: Assembly, report: QualityReport) -> Observations:
+    """Return the observations of all `pieces`.
+
+    Raises
+    ------
+    ObservationsError
+        No row is left, a station moves or has a twin, station-hours contradict each other, the clock is not UTC, or a
+        unit is wrong.
+    """
+    if report.rows == 0 or not pieces:
+        raise ObservationsError(f"{report.source}: holds no rows: give a file with readings")
+    split = assembly.place_rules.moved == "split"
+    settled = settle([placed(piece, split) for piece in pieces], assembly.stations, assembly.place_rules, report)
+    here = []
+    for piece, index in zip(pieces, settled.index, strict=True):
+        part = located(piece, index)
+        report.count("rows_without_place", len(piece.end) - len(part.end))
+        here.append(part)
+    here = [piece for piece in here if len(piece.end)]
+    if not here:
+        raise ObservationsError(
+            f"{report.source}: no row has a station, a place and a time: {'; '.join(report.lines())}"
+        )
+    places, here = _seen(settled.places, here, report)
+    span = timeline(here, report)
+    hourly = merge(here, places.ids, span, assembly.rules, report)
+    if empty_of_readings(hourly.values):
+        raise ObservationsError(
+            f"{report.source}: not one reading of {', '.join(hourly.values)}: the columns are empty"
+        )
+    check_units(hourly.values, report)
+    times = times_from_hours(np.arange(span[0], span[0] + span[1], dtype=np.int64))
+    observations = Observations.from_arrays(
+        times, places, hourly.values, assembly.attributes, report, assembly.quality, hourly.flags
+    )
+    _check_whole(observations, places, assembly.columns, report)
+    return observations
+
+
+def placed(piece: Piece, with_since: bool) -> pd.DataFrame:
+    """Return the places of a piece, and where stations may move the first minute at each of them."""
+    if not with_since:
+        return piece.places
+    since = np.full(len(piece.places), np.iinfo(np.int32).max, np.int32)
+    np.minimum.at(since, piece.station, piece.end)
+    return piece.places.assign(since=since)
+
+
+def _seen(places: Places, pieces: list[Piece], report: QualityReport) -> tuple[Places, list[Piece]]:
+    """Return the places that have rows, and the pieces numbered by them."""
+    seen = np.zeros(len(places.ids), dtype=bool)
+    for piece in pieces:
+        seen[piece.station] = True
+    if seen.all():
+        return places, pieces
+    from aqreanalysis.observations.settling import fewer_places
+
+    report.count("listed_without_rows", int((~seen).sum()))
+    index = np.where(seen, np.cumsum(seen) - 1, -1).astype(np.int32)
+    return fewer_places(places, np.flatnonzero(seen)), [located(piece, index) for piece in pieces]
+
+
+def _check_whole(observations: Observations, places: Places, columns: ColumnsConfig, report: QualityReport) -> None:
+    """Run the checks that need the whole record, on usable readings."""
+    usable = {key: observations.values(key) for key in observations.species}
+    check_colocated(places, usable, report)
+    if columns.check_clock:
+        check_clock(usable, observations.hours, observations.lon, report)
+    else:
+        report.notes.append("clock: not checked (columns.check_clock=false)")
+    silent = ~np.any([np.isfinite(values).any(axis=0) for values in usable.values()], axis=0)
+    report.count("stations_without_readings", int(silent.sum()))

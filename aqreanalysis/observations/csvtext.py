@@ -1,0 +1,154 @@
+"""Text tables, streamed: the header, then blocks of rows as texts, each with the line that it begins at."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.cells import MISSING_TEXTS
+from aqreanalysis.observations.report import QualityReport, Where
+from aqreanalysis.observations.sources import DAMAGE, Source, Utf8Stream, read_lines, text_encoding, unreadable
+from aqreanalysis.observations.times import STRAY_SHARE
+
+# Some hundred thousand rows a block: little memory, and few calls.
+BLOCK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A text table that has been looked into.
+
+    Attributes
+    ----------
+    source : Source
+        The file.
+    names : list of str
+        Its columns, without blanks around them.
+    delimiter : str
+        What parts the columns.
+    encoding : str
+        Its encoding.
+    header_lines : int
+        Lines before the first row.
+    """
+
+    source: Source
+    names: list[str]
+    delimiter: str
+    encoding: str
+    header_lines: int = 1
+
+    @property
+    def decimal_comma(self) -> bool:
+        """Whether a comma may be a decimal comma: where it does not part the columns."""
+        return self.delimiter != ","
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of a text table, every column as text, and where the first of them stands."""
+
+    rows: pa.Table
+    where: Where
+
+
+def look_into(source: Source, encoding: str | None = None, header_lines: int = 1) -> TextTable:
+    """Return the columns of a text table, whose names stand in the last of its `header_lines`.
+
+    Raises
+    ------
+    ObservationsError
+        The file is empty, damaged, or not in the encoding.
+    """
+    used = text_encoding(source, source.head(), encoding)
+    lines = list(islice(read_lines(source, used), header_lines))
+    header = lines[-1] if len(lines) == header_lines else ""
+    delimiter = find_delimiter(header)
+    names = next(csv.reader([header], delimiter=delimiter), [])
+    return TextTable(source, [name.strip() for name in names], delimiter, used, header_lines)
+
+
+def find_delimiter(header: str) -> str:
+    """Return which of comma, semicolon, tab and bar parts the columns: the most frequent in the header."""
+    return max(",;\t|", key=header.count)
+
+
+def read_blocks(table: TextTable, wanted: Sequence[str], report: QualityReport) -> Iterator[Block]:
+    """Yield the rows of the `wanted` columns as texts, null where missing; memory holds one block at a time.
+
+    Raises
+    ------
+    ObservationsError
+        The file is damaged or not in its encoding, more than one line in a hundred has a wrong number of fields, or a
+        quotation mark is not closed.
+    """
+    twice = next((name for name in wanted if table.names.count(name) > 1), None)
+    if twice is not None:
+        raise ObservationsError(f"{table.source.name}: column {twice!r} is there twice: name each column once")
+    broken: list[str] = []
+
+    def note(row: pacsv.InvalidRow) -> str:
+        at = f"line {row.number}: " if row.number else ""
+        broken.append(f"{at}{row.actual_columns} fields instead of {row.expected_columns}: {row.text!r:.60}")
+        return "skip"
+
+    read = pacsv.ReadOptions(
+        column_names=table.names, skip_rows=table.header_lines, block_size=BLOCK_BYTES, use_threads=False
+    )
+    parse = pacsv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=note)
+    convert = pacsv.ConvertOptions(
+        include_columns=list(wanted),
+        column_types={name: pa.string() for name in table.names},
+        null_values=list(MISSING_TEXTS),
+        strings_can_be_null=True,
+    )
+    seen = 0
+    for batch in _batches(table, read, parse, convert):
+        rows = pa.Table.from_batches([batch])
+        _refuse_open_quotes(rows, table.source.name)
+        yield Block(rows, Where(table.source.name, table.header_lines + 1 + seen, "line"))
+        seen += batch.num_rows
+    # Lines that were left out are not numbered in what follows them; there are few, or the file is refused.
+    if len(broken) > STRAY_SHARE * (seen + len(broken)):
+        raise ObservationsError(
+            f"{table.source.name}: {len(broken)} lines have the wrong number of fields, the first {broken[0]}"
+        )
+    report.count("broken_lines", len(broken))
+
+
+def _batches(
+    table: TextTable, read: pacsv.ReadOptions, parse: pacsv.ParseOptions, convert: pacsv.ConvertOptions
+) -> Iterator[pa.RecordBatch]:
+    """Yield Arrow's batches; whatever a damaged file makes it raise becomes one error by name."""
+    try:
+        with Utf8Stream(table.source, table.encoding) as stream:
+            try:
+                reader = pacsv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
+            except pa.ArrowInvalid as error:
+                if "Empty CSV file" in str(error):  # a header and nothing else
+                    return
+                raise
+            while True:
+                try:
+                    yield reader.read_next_batch()
+                except StopIteration:
+                    return
+    except ObservationsError:
+        raise
+    except (pa.ArrowException, *DAMAGE) as error:
+        raise unreadable(table.source.name, "UTF-8 CSV", error) from None
+
+
+def _refuse_open_quotes(rows: pa.Table, name: str) -> None:
+    for column in rows.column_names:
+        if pc.any(pc.match_substring(rows[column], "\n")).as_py():
+            raise ObservationsError(
+                f"{name}: a cell of column {column!r} runs over several lines: a quotation mark is not closed"
+            )

@@ -1,0 +1,288 @@
+"""The list of formats: a reader declares what its files look like; from that a file's format is guessed, with why."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.observations.csvtext import TextTable, look_into
+from aqreanalysis.observations.pieces import Piece, Repeats
+from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.sources import PARQUET, Source, unreadable
+from aqreanalysis.observations.stationlist import StationList
+from aqreanalysis.observations.times import Clock
+from aqreanalysis.species import get_species
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a file, as far as guessing its format needs it.
+
+    Attributes
+    ----------
+    source : Source
+        The file.
+    names : tuple of str
+        Columns of a table (empty for what is none).
+    text : str
+        First characters of a text; empty for Parquet and NetCDF.
+    """
+
+    source: Source
+    names: tuple[str, ...]
+    text: str
+
+
+@dataclass
+class Reading:
+    """What a reader works with: the file, what is told of its columns, the station list, and the report.
+
+    Attributes
+    ----------
+    source : Source
+        The file to read.
+    columns : ColumnsConfig
+        What the user says of columns, clock, units and oddities.
+    stations : StationList
+        Places of the stations, empty where none were given.
+    report : QualityReport
+        Where what is left out is counted.
+    encoding : str or None
+        Encoding of the format's texts, unless `columns` tells another; None for UTF-8.
+    attributes : dict
+        Attributes of the source that the reader finds.
+    """
+
+    source: Source
+    columns: ColumnsConfig
+    stations: StationList
+    report: QualityReport
+    encoding: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def table(self, header_lines: int = 1) -> TextTable:
+        """Return the file as a text table, looked into."""
+        return look_into(self.source, self.columns.encoding or self.encoding, header_lines)
+
+    def clock(self, default: Clock) -> Clock:
+        """Return the clock of the format, changed by what the user says."""
+        return Clock.of(self.columns, default)
+
+    def require(self, names: Sequence[str], wanted: Iterable[str]) -> None:
+        """Refuse a table that lacks a column of the format.
+
+        Raises
+        ------
+        ObservationsError
+            Naming the first column that is not there, and those that are.
+        """
+        missing = next((name for name in wanted if name not in names), None)
+        if missing is not None:
+            there = ", ".join(names)
+            raise ObservationsError(
+                f"{self.source.name}: no column {missing!r}{nearest_hint(missing, names)} (there are: {there:.300})"
+            )
+
+
+Reader = Callable[[Reading], Iterator[Piece]]
+
+
+@dataclass(frozen=True)
+class StationFormat:
+    """One format of station files.
+
+    Attributes
+    ----------
+    name : str
+        What ``--format`` calls it.
+    title : str
+        What it is, for people.
+    document : str
+        Where its layout is described.
+    read : callable
+        Yields the pieces of one file.
+    columns : frozenset of str
+        Columns that a table of this format has, every one.
+    filename : str or None
+        Pattern that the names of its files match.
+    looks : callable or None
+        Another way to know a file: returns the reason, or None.
+    repeats : str
+        What is done with rows of one station-hour that differ: see `ColumnsConfig.repeats`.
+    moved : str
+        What is done with a station at several places: see `ColumnsConfig.moved_stations`.
+    needs_stations : bool
+        Whether its files give no coordinates.
+    rank : int
+        Guesses go from the lowest on: what is told apart surely comes before what is taken in want of better.
+    """
+
+    name: str
+    title: str
+    document: str
+    read: Reader
+    columns: frozenset[str] = frozenset()
+    filename: str | None = None
+    looks: Callable[[Head], str | None] | None = None
+    repeats: Repeats = "last"
+    moved: str = "split"
+    needs_stations: bool = False
+    rank: int = 0
+
+    def reason(self, head: Head) -> str | None:
+        """Return why a file is of this format, or None if it does not look so."""
+        if self.looks is not None:
+            return self.looks(head)
+        if not self.columns or not self.columns <= set(head.names):
+            return None
+        named = self.filename is not None and re.fullmatch(self.filename, head.source.filename, re.IGNORECASE)
+        by_name = f" and is named like {head.source.filename}" if named else ""
+        shown = ", ".join(name for name in head.names if name in self.columns)
+        return f"it has the columns {shown}{by_name}"
+
+
+_FORMATS: dict[str, StationFormat] = {}
+
+
+def station_format(name: str, title: str, document: str, **more: object) -> Callable[[Reader], Reader]:
+    """Register the decorated function as the reader of a format; `more` are other attributes of `StationFormat`."""
+
+    def register(read: Reader) -> Reader:
+        if "columns" in more:
+            more["columns"] = frozenset(more["columns"])  # type: ignore[call-overload]
+        _FORMATS[name] = StationFormat(name, title, document, read, **more)  # type: ignore[arg-type]
+        return read
+
+    return register
+
+
+@cache
+def _load() -> dict[str, StationFormat]:
+    """Import every module of this folder once, so that each registers its format."""
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{package}.{module.name}")
+    return dict(sorted(_FORMATS.items(), key=lambda item: (item[1].rank, item[0])))
+
+
+def list_formats() -> list[StationFormat]:
+    """Return the formats, in the order in which they are tried."""
+    return list(_load().values())
+
+
+def find_format(name: str) -> StationFormat:
+    """Return the format called `name`.
+
+    Raises
+    ------
+    ObservationsError
+        If there is none; the nearest is named.
+    """
+    formats = _load()
+    if name not in formats:
+        raise ObservationsError(
+            f"no format {name!r}{nearest_hint(name, formats)}: known are {', '.join(sorted(formats))}"
+        )
+    return formats[name]
+
+
+def guess_format(head: Head, columns: ColumnsConfig) -> tuple[StationFormat, str]:
+    """Return the format that a file looks like, and why; what looks like none is the project's own long table.
+
+    Raises
+    ------
+    ObservationsError
+        If it looks like none, and has not one column of the long table either.
+    """
+    for chosen in list_formats():
+        reason = chosen.reason(head)
+        if reason is not None:
+            return chosen, reason
+    own = {columns.station, columns.time, columns.lat, columns.lon, *columns.species.values()}
+    there = [name for name in head.names if name in own or _is_pollutant(name)]
+    if there:
+        return find_format("table"), f"it has the columns {', '.join(there):.200}"
+    shown = f"its columns are {', '.join(head.names):.200}" if head.names else f"it begins with {head.text[:60]!r}"
+    raise ObservationsError(
+        f"{head.source.name} looks like no known format ({shown}): name its columns (--set columns.station=... "
+        "--set columns.species.pm25=...), or its format with --format ('aqreanalysis observations formats' lists them)"
+    )
+
+
+def _is_pollutant(name: str) -> bool:
+    try:
+        get_species(name)
+    except ObservationsError:
+        return False
+    return True
+
+
+def look_at(source: Source, encoding: str | None = None) -> Head:
+    """Return the beginning of a file.
+
+    Raises
+    ------
+    ObservationsError
+        The file is empty or damaged.
+    """
+    if source.has_suffix(PARQUET):
+        return Head(source, tuple(parquet_schema(source).names), "")
+    start = source.head()
+    if source.has_suffix((".nc", ".nc4")):
+        return Head(source, (), "")
+    text = start.decode("utf-8-sig", errors="replace")
+    if text.lstrip()[:1] in ("{", "["):
+        return Head(source, (), text)
+    table = look_into(source, encoding)
+    return Head(source, tuple(table.names), text)
+
+
+def parquet_schema(source: Source) -> pa.Schema:
+    """Return the schema of a Parquet file.
+
+    Raises
+    ------
+    ObservationsError
+        The file is empty or damaged.
+    """
+    if source.member is None and source.path.is_file() and source.path.stat().st_size == 0:
+        source.head()  # says that it is empty
+    try:
+        with source.open() as stream:
+            return pq.read_schema(stream if source.member is not None else source.path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise unreadable(source.name, "Parquet", error) from None
+
+
+def json_of(source: Source, most_bytes: int = 512 << 20) -> object:
+    """Return the JSON in a file.
+
+    Raises
+    ------
+    ObservationsError
+        It is none, or larger than `most_bytes`.
+    """
+    try:
+        with source.open() as stream:
+            raw = stream.read(most_bytes + 1)
+        if len(raw) > most_bytes:
+            raise ObservationsError(f"{source.name}: more than {most_bytes >> 20} MiB of JSON: give it in pages")
+        return json.loads(raw)
+    except json.JSONDecodeError as error:
+        raise ObservationsError(
+            f"{source.name}, line {error.lineno}: no JSON ({error.msg}): is it truncated?"
+        ) from None
+    except (OSError, EOFError, UnicodeDecodeError, RecursionError) as error:
+        raise unreadable(source.name, "JSON", error) from None

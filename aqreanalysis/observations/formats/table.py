@@ -1,0 +1,77 @@
+"""The project's own long table: one row a station and hour, one column a pollutant, CSV or Parquet.
+
+Described in docs/observations.md, "Files". Names, units and clock of its columns are told by the config's `columns`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.columns import TableColumns, find_columns
+from aqreanalysis.observations.csvtext import read_blocks
+from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES
+from aqreanalysis.observations.formats.registry import Reading, parquet_schema, station_format
+from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.report import Where
+from aqreanalysis.observations.sources import PARQUET, unreadable
+from aqreanalysis.observations.tables import piece_of_rows
+
+
+@station_format(
+    name="table",
+    title="long table, one row a station and hour (CSV, Parquet)",
+    document="docs/observations.md of this program",
+    repeats="refuse",
+    moved="refuse",
+    rank=90,
+)
+def read_table(reading: Reading) -> Iterator[Piece]:
+    """Yield the rows of a long table, a row group of Parquet or a block of CSV at a time."""
+    placed = bool(reading.stations)
+    if reading.source.has_suffix(PARQUET):
+        schema = parquet_schema(reading.source)
+        found = find_columns(schema.names, reading.columns, reading.source.name, placed)
+        reading.attributes.update(_attributes(schema))
+        yield from _read_parquet(reading, found)
+        return
+    table = reading.table()
+    found = find_columns(table.names, reading.columns, reading.source.name, placed)
+    for block in read_blocks(table, found.needed(), reading.report):
+        reading.report.rows += block.rows.num_rows
+        yield piece_of_rows(block.rows, found, reading.columns, reading.report, block.where, table.decimal_comma)
+
+
+def _read_parquet(reading: Reading, found: TableColumns) -> Iterator[Piece]:
+    first = 1
+    try:
+        with reading.source.open() as stream:
+            # Ids as dictionaries: four million strings would cost more than all the readings.
+            file = pq.ParquetFile(stream, read_dictionary=[found.station], page_checksum_verification=True)
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group, columns=found.needed(), use_threads=False)
+                where = Where(reading.source.name, first)
+                reading.report.rows += rows.num_rows
+                first += rows.num_rows
+                yield piece_of_rows(rows, found, reading.columns, reading.report, where)
+    except ObservationsError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise unreadable(reading.source.name, "Parquet", error) from None
+
+
+def _attributes(schema: pa.Schema) -> dict[str, Any]:
+    """Return the attributes that a Parquet file carries: ``DataFrame.attrs`` as pandas writes them, or plain keys."""
+    metadata = schema.metadata or {}
+    found: dict[str, Any] = {}
+    try:
+        found.update(json.loads(metadata.get(b"pandas", b"{}")).get("attributes") or {})
+        found.update({name: metadata[name.encode()].decode() for name in KEPT_ATTRIBUTES if name.encode() in metadata})
+    except (ValueError, AttributeError):
+        return {}
+    return {name: value for name, value in found.items() if name in KEPT_ATTRIBUTES}

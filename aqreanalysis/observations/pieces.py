@@ -1,0 +1,115 @@
+"""`Piece`: what every reader of a format hands on, readings of a part of a file in the project's units and clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.times import NO_TIME
+
+Repeats = Literal["refuse", "last", "first", "mean"]
+
+
+@dataclass
+class Piece:
+    """Readings of a file or a part of it.
+
+    Attributes
+    ----------
+    source : str
+        Name of the file, for messages.
+    places : DataFrame
+        One row a station code: ``station`` (the id), ``lat``, ``lon`` (degrees, NaN where the file gives none) and
+        perhaps ``city`` and ``name``. An id may have several codes, if it stands at several places.
+    station : ndarray
+        int32 (row,), code of the station: the row of `places`.
+    end : ndarray
+        int32 (row,), minutes since 1970-01-01 UTC at the END of the averaging period.
+    minutes : int
+        Length of the averaging period, at most 60.
+    values : dict of str to ndarray
+        Pollutant key -> float32 (row,), in the units of `SPECIES`, NaN where missing.
+    flags : dict of str to ndarray
+        Pollutant key -> int8 (row,), what the network itself says of a reading (`Flag.INVALID_AT_SOURCE`,
+        `Flag.BELOW_DETECTION_LIMIT`), else `Flag.GOOD`; a pollutant that is not there has nothing said of it.
+    instrument : ndarray or None
+        int16 (row,), rank of the instrument at its site, the first one lowest; None if there is but one.
+    """
+
+    source: str
+    places: pd.DataFrame
+    station: NDArray[np.int32]
+    end: NDArray[np.int32]
+    minutes: int
+    values: dict[str, NDArray[np.float32]]
+    flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    instrument: NDArray[np.int16] | None = None
+
+    def kept(self, mask: NDArray[np.bool_]) -> Piece:
+        """Return the rows where `mask` is true."""
+        if mask.all():
+            return self
+        return Piece(
+            self.source,
+            self.places,
+            self.station[mask],
+            self.end[mask],
+            self.minutes,
+            {key: values[mask] for key, values in self.values.items()},
+            {key: flags[mask] for key, flags in self.flags.items()},
+            None if self.instrument is None else self.instrument[mask],
+        )
+
+
+def station_table(ids: Sequence[str]) -> pd.DataFrame:
+    """Return the places of stations of which a file gives only the ids."""
+    return pd.DataFrame({"station": list(ids), "lat": np.nan, "lon": np.nan})
+
+
+def timed_and_named(piece: Piece, report: QualityReport) -> Piece:
+    """Return the rows that have a time and a station; rows without a station are counted (those without time were)."""
+    named = piece.station >= 0
+    report.count("rows_without_station", int(np.count_nonzero(~named)))
+    return piece.kept(named & (piece.end != NO_TIME))
+
+
+def as_float32(values: NDArray[np.floating], factor: float = 1.0) -> NDArray[np.float32]:
+    """Return `values` times `factor` as float32; what overflows becomes infinite, and quality control flags it."""
+    with np.errstate(over="ignore"):
+        return (values if factor == 1.0 else values.astype(np.float64) * factor).astype(np.float32)
+
+
+def split_by_pollutant(
+    piece: Piece, codes: NDArray[np.integer], keys: Mapping[int, str], values: NDArray[np.float32]
+) -> list[Piece]:
+    """Return one piece a pollutant of a narrow table, in which a row is a station, a time and a pollutant.
+
+    Parameters
+    ----------
+    piece : Piece
+        Everything but the values; of its flags those under the key ``""`` are the rows'.
+    codes : ndarray
+        Which pollutant each row is of.
+    keys : mapping of int to str
+        Code -> pollutant key. Rows of other codes are left out.
+    values : ndarray
+        float32 (row,).
+    """
+    out = []
+    for key in dict.fromkeys(keys.values()):
+        mask = np.isin(codes, [code for code, name in keys.items() if name == key])
+        if not mask.any():
+            continue
+        part = Piece(
+            piece.source, piece.places, piece.station, piece.end, piece.minutes, {key: values}, {}, piece.instrument
+        )
+        if "" in piece.flags:
+            part.flags[key] = piece.flags[""]
+        out.append(part.kept(mask))
+    return out

@@ -1,0 +1,240 @@
+"""Files as they lie on disk: folders and zip archives walked, gzip and zip opened, text brought to UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from aqreanalysis.errors import ObservationsError, nearest_hint
+
+TEXT = (".csv", ".txt", ".tsv", ".dat", ".json", ".nas")
+PARQUET = (".parquet", ".pq")
+NETCDF = (".nc", ".nc4")
+SUFFIXES = (*TEXT, *(f"{suffix}.gz" for suffix in TEXT), ".zip", *PARQUET, *NETCDF)
+HEAD_BYTES = 65_536
+# Encodings that are tried to name the likely one in a message; none is used unless it is told.
+_LIKELY = ("gb18030", "cp1252")
+# What reading a damaged archive or a stream of it raises.
+DAMAGE = (OSError, EOFError, UnicodeDecodeError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, NotImplementedError)
+
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of readings: a file, or a member of a zip archive."""
+
+    path: Path
+    member: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name for messages: the path, and for a member of an archive ``archive.zip!member``."""
+        return str(self.path) if self.member is None else f"{self.path}!{self.member}"
+
+    @property
+    def filename(self) -> str:
+        """Last part of the name, without ``.gz``."""
+        name = Path(self.member or self.path.name).name
+        return name[:-3] if name.lower().endswith(".gz") else name
+
+    def has_suffix(self, suffixes: Sequence[str]) -> bool:
+        """Return whether the name, without ``.gz``, ends in one of `suffixes`."""
+        return self.filename.lower().endswith(tuple(suffixes))
+
+    def open(self) -> IO[bytes]:
+        """Return a stream of the bytes, decompressed."""
+        if self.member is None:
+            raw: IO[bytes] = self.path.open("rb")
+        else:
+            # The archive stays open as long as the member's stream, which closes it.
+            raw = zipfile.ZipFile(self.path).open(self.member)  # noqa: SIM115
+        packed = (self.member or self.path.name).lower().endswith(".gz")
+        return cast("IO[bytes]", gzip.open(raw)) if packed else raw
+
+    def head(self) -> bytes:
+        """Return the first bytes.
+
+        Raises
+        ------
+        ObservationsError
+            If the file cannot be opened or holds nothing.
+        """
+        try:
+            with self.open() as stream:
+                start = stream.read(HEAD_BYTES)
+        except DAMAGE as error:
+            raise unreadable(self.name, _kind(self), error) from None
+        if not start:
+            raise ObservationsError(f"{self.name} is empty (0 bytes): give a file with readings")
+        return start
+
+
+def _kind(source: Source) -> str:
+    return "gzip or zip" if source.path.suffix.lower() in (".gz", ".zip") else "file"
+
+
+def unreadable(name: str, kind: str, error: Exception) -> ObservationsError:
+    """Return the error that says that a file is damaged or of another kind."""
+    reason = " ".join(str(error).split())[:160]
+    return ObservationsError(f"{name} is no readable {kind} file ({reason}): is it truncated or of another kind?")
+
+
+def list_sources(path: PathLike | Sequence[PathLike]) -> list[Source]:
+    """Return the files that `path` stands for: files as given, folders and zip archives with what is in them, sorted.
+
+    Raises
+    ------
+    ObservationsError
+        A path does not exist (the nearest name beside it is given), a folder or archive holds no station file, or a
+        given file is of an unknown kind.
+    """
+    given = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
+    if not given:
+        raise ObservationsError("no observations file given: name a CSV, Parquet or NetCDF file")
+    sources: list[Source] = []
+    for item in given:
+        if item.is_dir():
+            inside = sorted(
+                f for f in item.rglob("*") if f.name.lower().endswith(SUFFIXES) and f.name[0] != "." and f.is_file()
+            )
+            if not inside:
+                raise ObservationsError(f"the folder {item} holds no station file ({', '.join(SUFFIXES)})")
+            for file in inside:
+                sources += _members(file)
+        elif item.exists():
+            if not item.name.lower().endswith(SUFFIXES):
+                raise ObservationsError(f"{item}: unknown kind of file: known are {', '.join(SUFFIXES)}")
+            sources += _members(item)
+        else:
+            beside = [f.name for f in item.parent.iterdir()] if item.parent.is_dir() else []
+            raise ObservationsError(f"no observations file {str(item)!r}{nearest_hint(item.name, beside)}")
+    return sources
+
+
+def _members(file: Path) -> list[Source]:
+    """Return the file, or the files of readings in it if it is a zip archive (a damaged one stays one source)."""
+    if file.suffix.lower() != ".zip":
+        return [Source(file)]
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except DAMAGE:
+        return [Source(file)]  # it is refused by name when it is read
+    known = [n for n in sorted(names) if n.lower().endswith(SUFFIXES) and Path(n).name[0] not in "._"]
+    return [Source(file, name) for name in known] or [Source(file)]
+
+
+def text_encoding(source: Source, start: bytes, given: str | None) -> str:
+    """Return the encoding of a text: what its byte order mark says, else what is given, else UTF-8.
+
+    Raises
+    ------
+    ObservationsError
+        If `given` is no encoding.
+    """
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF32_LE, "utf-32"),
+        (codecs.BOM_UTF32_BE, "utf-32"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if start.startswith(mark):
+            return name
+    if given is None:
+        return "utf-8"
+    try:
+        return codecs.lookup(given).name
+    except LookupError:
+        raise ObservationsError(
+            f"columns.encoding {given!r} is no encoding: write utf-8, gb18030, cp1252 ..."
+        ) from None
+
+
+class Utf8Stream(io.RawIOBase):
+    """The text of a source as UTF-8 bytes, decoded as it streams, so that a wrong byte is named with its line."""
+
+    def __init__(self, source: Source, encoding: str) -> None:
+        self._source = source
+        self._encoding = encoding
+        self._stream = source.open()
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
+        self._left = b""
+        self._lines = 1
+        self._ended = False
+
+    def readable(self) -> bool:
+        """Return True: this stream is for reading."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill `buffer` with UTF-8 bytes; 0 at the end."""
+        while not self._left and not self._ended:
+            raw = self._stream.read(max(len(buffer), 1 << 16))
+            self._ended = not raw
+            try:
+                text = self._decoder.decode(raw, final=self._ended)
+            except UnicodeDecodeError as error:
+                raise self._wrong_byte(raw, error) from None
+            self._left = text.encode("utf-8")
+            self._lines += self._left.count(b"\n")
+        n = min(len(buffer), len(self._left))
+        buffer[:n] = self._left[:n]
+        self._left = self._left[n:]
+        return n
+
+    def close(self) -> None:
+        """Close the file beneath."""
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+    def _wrong_byte(self, raw: bytes, error: UnicodeDecodeError) -> ObservationsError:
+        line = self._lines + raw[: error.start].count(b"\n")
+        likely = next((name for name in _LIKELY if _decodes(raw, name)), None)
+        hint = f"set columns.encoding, perhaps {likely}" if likely else "is it truncated or of another kind?"
+        kind = "UTF-8 CSV" if self._encoding.startswith("utf-8") else f"{self._encoding} CSV"
+        return ObservationsError(
+            f"{self._source.name} is no readable {kind} file (line {line} holds the byte "
+            f"0x{error.object[error.start]:02x}, which no {self._encoding} text does): {hint}"
+        )
+
+
+def _decodes(raw: bytes, encoding: str) -> bool:
+    for cut in range(4):  # the last character may be cut by the end of the piece
+        try:
+            raw[: len(raw) - cut].decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return True
+    return False
+
+
+def open_text(source: Source, encoding: str) -> io.TextIOWrapper:
+    """Return a text stream of the source with its line ends as they are."""
+    return io.TextIOWrapper(io.BufferedReader(Utf8Stream(source, encoding)), encoding="utf-8", newline="")
+
+
+def read_lines(source: Source, encoding: str) -> Iterator[str]:
+    """Yield the lines of a text without their ends.
+
+    Raises
+    ------
+    ObservationsError
+        The file is damaged, or holds bytes that the encoding does not know.
+    """
+    try:
+        with open_text(source, encoding) as stream:
+            for line in stream:
+                yield line.rstrip("\r\n")
+    except DAMAGE as error:
+        raise unreadable(source.name, "text", error) from None

@@ -1,0 +1,168 @@
+"""Station lists: where stations stand, in the shapes in which networks publish it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+import pyarrow as pa
+
+from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.cells import to_numbers, to_texts
+from aqreanalysis.observations.csvtext import Block, TextTable, look_into, read_blocks
+from aqreanalysis.observations.places import exact_degrees
+from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.sources import PathLike, Source, list_sources
+
+# Names that a role goes by, the surest first: the project's own, then EEA's metadata, the list of the Chinese archive,
+# OpenAQ's and London's site lists. Compared without regard to case, blanks, dots, underscores and hyphens.
+ROLES: dict[str, tuple[str, ...]] = {
+    "key": (
+        "station_id",
+        "Sampling Point Id",
+        "Samplingpoint",
+        "AQSID",
+        "监测点编码",
+        "location_id",
+        "SiteCode",
+        "site",
+        "code",
+        "id",
+    ),
+    "station": ("Air Quality Station EoI Code", "AirQualityStationEoICode"),
+    "lat": ("lat", "latitude", "纬度"),
+    "lon": ("lon", "longitude", "lng", "经度"),
+    "city": ("city", "城市", "Municipality"),
+    "name": ("name", "station_name", "Air Quality Station Name", "监测点名称", "SiteName"),
+}
+_TIMES = ("time", "date", "datetime", "datetimeutc", "timestamp", "start", "end", "readingdatetime", "validdate")
+# Bar-separated list of AirNow, without a header: Monitoring_Site_Locations, whose fields are AQSID, parameter, site
+# code, site name, status, agency id, agency name, EPA region, latitude, longitude, elevation, GMT offset, country ...
+_AIRNOW_FIELDS = 23
+_AIRNOW = {"key": 0, "name": 3, "lat": 8, "lon": 9, "city": 16}
+
+
+@dataclass
+class StationList:
+    """Places of stations.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        ``key`` (the id in the readings), ``station`` (the id to use: of a sampling point its station), ``lat``,
+        ``lon`` (degrees), ``city`` and ``name`` (texts, None where unknown).
+    """
+
+    frame: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["key", "station", "lat", "lon"]))
+
+    def __bool__(self) -> bool:
+        return len(self.frame) > 0
+
+    def places(self) -> pd.DataFrame:
+        """Return the places with the columns that `places_of_rows` takes."""
+        return self.frame.drop(columns="key").drop_duplicates()
+
+    def stations(self) -> dict[str, str]:
+        """Return which station each key is."""
+        return dict(zip(self.frame["key"], self.frame["station"], strict=True))
+
+    def keys(self) -> set[str]:
+        """Return the ids in the readings that the list knows."""
+        return set(self.frame["key"])
+
+
+def read_station_lists(
+    paths: Sequence[PathLike], columns: ColumnsConfig, report: QualityReport, known: Sequence[Source] = ()
+) -> StationList:
+    """Return the station lists in files, as one.
+
+    Raises
+    ------
+    ObservationsError
+        A file is damaged, or has no columns of ids, latitudes and longitudes.
+    """
+    sources = [*(list_sources(list(paths)) if paths else []), *known]
+    frames = [_read(source, columns, report) for source in sources]
+    if not frames:
+        return StationList()
+    return StationList(pd.concat(frames, ignore_index=True).drop_duplicates(ignore_index=True))
+
+
+def looks_like_list(names: Sequence[str], text: str, columns: ColumnsConfig) -> bool:
+    """Return whether a table lists stations: it has ids and coordinates, and no times."""
+    if _airnow_list(text):
+        return True
+    plain = {_plain(name) for name in names}
+    if columns.time in names or plain & set(_TIMES):
+        return False
+    found = _roles(names, columns)
+    return {"key", "lat", "lon"} <= set(found)
+
+
+def _airnow_list(text: str) -> bool:
+    lines = text.splitlines()
+    return bool(lines) and lines[0].count("|") in (_AIRNOW_FIELDS - 1, _AIRNOW_FIELDS) and "Valid" not in lines[0]
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c not in " ._-\"'")
+
+
+def _roles(names: Sequence[str], columns: ColumnsConfig) -> dict[str, str]:
+    """Return which column of a list plays which role."""
+    by_plain: dict[str, str] = {}
+    for name in names:
+        by_plain.setdefault(_plain(name), name)
+    found: dict[str, str] = {}
+    for role, aliases in ROLES.items():
+        told = {"key": columns.station, "lat": columns.lat, "lon": columns.lon, "city": columns.city}.get(role)
+        for alias in ([told] if told else []) + list(aliases):
+            if _plain(alias) in by_plain:
+                found[role] = by_plain[_plain(alias)]
+                break
+    return found
+
+
+def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.DataFrame:
+    if source.has_suffix((".parquet", ".pq")):
+        raise ObservationsError(f"{source.name}: a station list is read from a text table (CSV), not from Parquet")
+    table = look_into(source, columns.encoding)
+    if _airnow_list(source.head().decode("utf-8-sig", errors="replace")):
+        table = TextTable(source, [f"field {i}" for i in range(len(table.names))], "|", "latin-1", 0)
+        found = {role: f"field {i}" for role, i in _AIRNOW.items()}
+    else:
+        found = _roles(table.names, columns)
+    missing = next((role for role in ("key", "lat", "lon") if role not in found), None)
+    if missing is not None:
+        raise ObservationsError(
+            f"{source.name}: no column for the {missing} of stations (there are: {', '.join(table.names):.200}): "
+            f"name one {' or '.join(ROLES[missing][:3])}"
+        )
+    frames = [
+        _frame(block, found, table, report) for block in read_blocks(table, list(dict.fromkeys(found.values())), report)
+    ]
+    if not frames:
+        raise ObservationsError(f"{source.name}: a station list without stations")
+    return pd.concat(frames, ignore_index=True)
+
+
+def _frame(block: Block, found: dict[str, str], table: TextTable, report: QualityReport) -> pd.DataFrame:
+    out = pd.DataFrame({"key": _texts(block.rows[found["key"]])})
+    out["station"] = _texts(block.rows[found["station"]]) if "station" in found else out["key"]
+    for role in ("lat", "lon"):
+        numbers = to_numbers(
+            block.rows[found[role]], f"column {found[role]!r}", block.where, report, table.decimal_comma
+        )
+        out[role] = exact_degrees(numbers)
+    for role in ("city", "name"):
+        if role in found:
+            out[role] = _texts(block.rows[found[role]])
+    return out[out["key"].notna()]
+
+
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    codes, distinct = to_texts(column)
+    names = [*distinct, None]
+    return [names[code] for code in codes]

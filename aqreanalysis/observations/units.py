@@ -1,0 +1,87 @@
+"""Units as networks write them -> the mass concentrations of `SPECIES`.
+
+A mixing ratio x (mol/mol) becomes mass per volume by the ideal gas law, rho = x M p / (R T), at a stated temperature
+and pressure: networks that report ppb do not say the air's own, and laws fix one instead (20 degC and 1013.25 hPa in
+Directive 2008/50/EC, Annex VI; 25 degC for US EPA, 40 CFR part 50, and for China since September 2018, in the
+amendment to GB 3095-2012).
+"""
+
+from __future__ import annotations
+
+import re
+
+from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.species import SPECIES
+
+GAS_CONSTANT = 8.314462618  # J mol-1 K-1, CODATA 2018
+ZERO_CELSIUS_K = 273.15
+
+# What is left of a unit when blanks, dots, carets and signs are taken out -> what it is.
+_SPELLINGS = {
+    "ug m-3": {"ugm3", "ug/m3", "microgram/m3", "micrograms/m3", "microgrampercubicmeter", "microgramspercubicmeter"}
+    | {"micrograms/cubicmeter", "micrograms/cubicmeterlc", "micrograms/cubicmeter25c", "ug/cubicmeter"},
+    "mg m-3": {"mgm3", "mg/m3", "milligrams/m3", "milligramspercubicmeter", "milligrams/cubicmeter"},
+    "ng m-3": {"ngm3", "ng/m3", "nanograms/cubicmeter"},
+    "ppb": {"ppb", "ppbv", "partsperbillion", "nmolmol1", "nmol/mol"},
+    "ppm": {"ppm", "ppmv", "partspermillion", "umolmol1", "umol/mol"},
+}
+_KNOWN = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings}
+_MASS_UG = {"ug m-3": 1.0, "mg m-3": 1000.0, "ng m-3": 0.001}
+_MIXING_RATIO = {"ppb": 1e-9, "ppm": 1e-6}
+
+
+def read_unit(text: str) -> str | None:
+    """Return which of ``ug m-3``, ``mg m-3``, ``ng m-3``, ``ppb``, ``ppm`` a network's `text` means, None if none."""
+    plain = text.strip().lower().replace("µ", "u").replace("μ", "u").replace("³", "3").replace("metre", "meter")
+    plain = re.sub(r"\(fidas\)|\(teom\)|\(ref\.?eq\)", "", plain)
+    return _KNOWN.get(re.sub(r"[\s.^()*-]", "", plain))
+
+
+def conversion(key: str, text: str, columns: ColumnsConfig, where: str) -> float:
+    """Return the factor from the unit called `text` to the units of `SPECIES` for the pollutant `key`.
+
+    Parameters
+    ----------
+    key : str
+        Key of `SPECIES`.
+    text : str
+        The unit as it is written.
+    columns : ColumnsConfig
+        Temperature and pressure at which mixing ratios become mass.
+    where : str
+        Place of the unit, for the message.
+
+    Raises
+    ------
+    ObservationsError
+        If the unit is unknown, or is a mixing ratio of particles.
+    """
+    unit = read_unit(text)
+    if unit is None:
+        raise ObservationsError(
+            f"{where}: unit {text!r:.40} of {key} is unknown: expected one of {', '.join(_SPELLINGS)}"
+        )
+    species = SPECIES[key]
+    if unit in _MASS_UG:
+        micrograms = _MASS_UG[unit]
+    elif species.molar_mass is None:
+        raise ObservationsError(
+            f"{where}: {key} in {text!r}: particles have a mass, not a mixing ratio; correct the unit"
+        )
+    else:
+        kelvin = columns.temperature_celsius + ZERO_CELSIUS_K
+        grams = species.molar_mass * columns.pressure_hpa * 100.0 / (GAS_CONSTANT * kelvin)  # of the pure gas, per m3
+        micrograms = _MIXING_RATIO[unit] * grams * 1e6
+    # The one factor is 1 and not 0.999...: what is in the right unit already must stay the same to the last bit.
+    return micrograms if species.units == "ug m-3" else micrograms / 1000.0
+
+
+def note_conversion(key: str, text: str, columns: ColumnsConfig, report: QualityReport) -> None:
+    """Say in the report, once, at which temperature and pressure a mixing ratio became mass."""
+    if read_unit(text) in _MIXING_RATIO:
+        report.note(
+            f"{key}: {text} made {SPECIES[key].units} at {columns.temperature_celsius:g} degC and "
+            f"{columns.pressure_hpa:g} hPa (columns.temperature_celsius, columns.pressure_hpa)"
+        )
