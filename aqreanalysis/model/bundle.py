@@ -16,6 +16,7 @@ from torch import Tensor
 
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.errors import ModelError
+from aqreanalysis.model.means import MeansCalibration
 from aqreanalysis.model.predictive import Calibration
 from aqreanalysis.model.scaling import Scaling
 
@@ -24,7 +25,8 @@ NUMERICS = 1
 
 _PROVENANCE = "provenance.json"
 # What decides the numbers of a cube; the card and the scores may be rewritten without making another model.
-_NUMERIC = ("config.yaml", "scaling.json", "calibration.json")
+_MEANS = "calibration_means.json"
+_NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS)
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Bundle:
         Versions, digest of the observations, time span, hours unseen.
     card : str
         The model card, Markdown.
+    calibration_means : dict
+        By pollutant key, of daily, monthly and annual means; empty where none was made.
     """
 
     config: Config
@@ -57,6 +61,7 @@ class Bundle:
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     card: str = ""
+    calibration_means: dict[str, MeansCalibration] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -74,6 +79,7 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
         save_file(tensors, path / _weights_name(i, len(bundle.members)))
     _dump(path / "scaling.json", {k: v.to_dict() for k, v in bundle.scaling.items()})
     _dump(path / "calibration.json", {k: v.to_dict() for k, v in bundle.calibration.items()})
+    _dump(path / _MEANS, {k: v.to_dict() for k, v in bundle.calibration_means.items()})
     bundle.stations.to_parquet(path / "stations.parquet", index=False)
     _dump(path / "metrics.json", bundle.metrics)
     (path / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
@@ -130,7 +136,12 @@ def read_bundle(path: str | Path) -> Bundle:
         metrics=_load(path / "metrics.json", path) if (path / "metrics.json").is_file() else {},
         provenance=provenance,
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
+        calibration_means=_read_means(path) if _MEANS in digests else {},
     )
+
+
+def _read_means(path: Path) -> dict[str, MeansCalibration]:
+    return {k: MeansCalibration.from_dict(v) for k, v in _load(path / _MEANS, path).items()}
 
 
 def _model_digest(digests: dict[str, str]) -> str:

@@ -20,6 +20,7 @@ from aqreanalysis.model import NUMERICS, Bundle, Calibration, Scaling, choose_de
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species, in_order
 from aqreanalysis.training.calibrate import Records, calibrate
+from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.card import model_card
 from aqreanalysis.training.loop import Places, Progress, Trainer
 from aqreanalysis.training.windows import Timeline
@@ -96,6 +97,7 @@ def train(
     places = trainer.places
     records = Records(seen.values, seen.hours, places.lat, places.lon, places.training, places.calibration)
     bundle.calibration = calibrate(bundle, records, device)
+    bundle.calibration_means = calibrate_means(bundle, records, device)
     bundle.card = model_card(bundle, observations)
     return _finish(bundle, part, out)
 

@@ -1,0 +1,293 @@
+"""Calibration of daily, monthly and annual means: how long errors last, and by how much such means were off.
+
+At the calibration stations, as `calibrate` sees them, the hourly errors give the covariance over the lag; the means
+that the stations observed give the shape. A daily mean is met often enough for a table by distance and level; a monthly
+or annual one is not, so each table is drawn towards a plainer one as far as it rests on few independent means, and in
+the end towards what the covariance says by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.special import ndtri
+
+from aqreanalysis.model import Bundle, Predictor
+from aqreanalysis.model.geometry import relative_position
+from aqreanalysis.model.means import (
+    MEAN_DAYS,
+    PROBABILITIES,
+    ErrorMemory,
+    MeansCalibration,
+    MeanTable,
+    Sums,
+    hats,
+    locate,
+    sum_hours,
+)
+from aqreanalysis.training.calibrate import Records
+
+# Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
+_LEFT_OUT_KM = (0.0, 15.0, 40.0, 90.0)
+# All seasons once; in a run, because a month is one.
+_MOST_DAYS = 366
+# Days encoded at a time: bounds the memory.
+_DAYS_AT_ONCE = 4
+# Share of a period's hours that must be observed at a station for its mean to count.
+COMPLETE = 0.75
+# Time scales of the covariance, hours: noise, two within the day, two of the weather, the season, a place's own bias.
+_SCALES = np.array([0.0, 2.0, 8.0, 30.0, 120.0, 480.0, np.inf])
+_LAGS = np.array([*range(25), *range(30, 73, 6), *range(84, 169, 12), *range(192, 721, 24)])
+_DISTANCE_NODES, _LEVEL_NODES = 4, 3
+# Fewer independent means than this a node make a table of noise.
+_MEANS_A_DISTANCE, _MEANS_A_LEVEL = 40, 60
+# So many independent means weigh as much as the plainer table that a table is drawn towards.
+_PRIOR_MEANS = 15.0
+_NORMAL = ndtri(PROBABILITIES)
+
+
+@dataclass(frozen=True)
+class HourlyErrors:
+    """What the model said and what was observed at the calibration stations, with one neighbourhood left out.
+
+    Attributes
+    ----------
+    mean, standard_error : float32 (hour, station)
+        Of the hourly distributions, in the pollutant's units; whole days.
+    observed : float32 (hour, station)
+        NaN where missing.
+    nearest_km : float32 (station,)
+        Distance to the nearest station that was left.
+    """
+
+    mean: NDArray[np.float32]
+    standard_error: NDArray[np.float32]
+    observed: NDArray[np.float32]
+    nearest_km: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MeanErrors:
+    """Standardised errors of observed means, each (mean,).
+
+    Attributes
+    ----------
+    distance_km, level : float64
+        What they are sorted by.
+    standard : float64
+        ``(log(observed + offset) - location) / scale``.
+    station : int64
+        Whose they are: means of one station err together.
+    """
+
+    distance_km: NDArray[np.float64]
+    level: NDArray[np.float64]
+    standard: NDArray[np.float64]
+    station: NDArray[np.int64]
+
+
+def calibrate_means(bundle: Bundle, records: Records, device: str) -> dict[str, MeansCalibration]:
+    """Return each pollutant's calibration of means, measured at the calibration stations from the training stations.
+
+    The hourly calibration must be in the bundle: it is the hourly distributions that are averaged.
+    """
+    predictor = Predictor(bundle, device)
+    found: dict[str, list[HourlyErrors]] = {key: [] for key in predictor.species}
+    for radius in _LEFT_OUT_KM:
+        for key, errors in _hourly_errors(predictor, records, radius):
+            found[key].append(errors)
+    return {key: fit_means(errors, float(bundle.scaling[key].offset)) for key, errors in found.items()}
+
+
+def fit_means(errors: list[HourlyErrors], offset: float) -> MeansCalibration:
+    """Return the calibration of one pollutant.
+
+    Parameters
+    ----------
+    errors : list of HourlyErrors
+        One for each neighbourhood that was left out.
+    offset : float
+        Added before the logarithm, in the pollutant's units.
+    """
+    memory = fit_memory(errors)
+    tables = {}
+    for frequency, days in MEAN_DAYS.items():
+        span = max((len(e.mean) // 24 for e in errors), default=0)
+        # Less than a year of records still tells more of an annual mean than a month would.
+        length = days if span >= days else span if span >= 3 * days // 4 else 0
+        means = _mean_errors(errors, memory, offset, length) if length else None
+        tables[frequency] = fit_table(means, length)
+    return MeansCalibration(offset, memory, tables)
+
+
+def fit_memory(errors: list[HourlyErrors]) -> ErrorMemory:
+    """Return the covariance of hourly errors in units of their standard error, fitted to all lags up to a month.
+
+    Weights of fixed time scales by non-negative least squares: whatever comes out is a covariance.
+    """
+    standard = [(e.observed - e.mean) / np.maximum(e.standard_error, 1e-6) for e in errors]
+    lags, values = [], []
+    for lag in _LAGS:
+        products = [(u[lag:] * u[: len(u) - lag]).ravel() for u in standard if lag < len(u)]
+        together = np.concatenate(products) if products else np.empty(0)
+        together = together[np.isfinite(together)]
+        if len(together) >= 100:
+            lags.append(lag)
+            values.append(float(together.mean(dtype=np.float64)))
+    if not lags:
+        # Nothing was observed: the most careful covariance, errors that last for ever.
+        return ErrorMemory(np.array([np.inf]), np.array([1.0]))
+    alone = [ErrorMemory(_SCALES[i : i + 1], np.ones(1)).covariance(np.array(lags)) for i in range(len(_SCALES))]
+    # Long lags are many and close in value: by the root of the step to the next they count as the logarithm of the lag.
+    share = np.sqrt(np.gradient(np.log1p(np.array(lags, dtype=np.float64)))) if len(lags) > 1 else np.ones(1)
+    weights, _ = nnls(np.stack(alone, axis=1) * share[:, None], np.array(values) * share)
+    if weights.sum() <= 0:
+        return ErrorMemory(np.array([np.inf]), np.array([max(values[0], 1e-6)]))
+    kept = weights > 1e-6
+    return ErrorMemory(_SCALES[kept], weights[kept])
+
+
+def fit_table(errors: MeanErrors | None, days: int) -> MeanTable:
+    """Return the table of standardised errors of means over `days`, as plain as their number asks for.
+
+    Three steps, each as strong as the independent means behind it: the normal shape that the covariance implies, the
+    shape of all means together, the shape round each node of distance and level.
+    """
+    if errors is None or len(errors.standard) < 3:
+        return MeanTable(np.zeros(1), np.zeros(1), _NORMAL[None, None, :].copy(), days, 0, 0)
+    stations = len(np.unique(errors.station))
+    near_x = np.log1p(errors.distance_km)
+    everything = np.ones(len(errors.standard))
+    independent = int(independent_means(errors.standard, errors.station, everything))
+    near_nodes = _nodes(near_x, min(max(1, independent // _MEANS_A_DISTANCE), _DISTANCE_NODES))
+    level_nodes = _nodes(errors.level, min(max(1, independent // _MEANS_A_LEVEL), _LEVEL_NODES))
+    all_together = _drawn(errors, everything, _NORMAL)
+    near, high = hats(near_x, near_nodes), hats(errors.level, level_nodes)
+    table = np.empty((len(near_nodes), len(level_nodes), len(PROBABILITIES)))
+    for i in range(len(near_nodes)):
+        at_distance = _drawn(errors, near[:, i], all_together)
+        for j in range(len(level_nodes)):
+            table[i, j] = _drawn(errors, near[:, i] * high[:, j], at_distance)
+    return MeanTable(np.expm1(near_nodes), level_nodes, table, days, len(errors.standard), stations)
+
+
+def _drawn(errors: MeanErrors, weight: NDArray[np.float64], plain: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weighted quantiles, drawn towards the `plain` ones as far as they rest on few independent means."""
+    inside = weight > 1e-9
+    if inside.sum() < 3:
+        return plain
+    count = independent_means(errors.standard[inside], errors.station[inside], weight[inside])
+    order = np.argsort(errors.standard[inside])
+    ordered, share = errors.standard[inside][order], weight[inside][order]
+    cumulated = (np.cumsum(share) - share / 2) / share.sum()
+    # Split conformal prediction: with n independent errors the (n + 1) p smallest covers p of what comes next.
+    wanted = 0.5 + (PROBABILITIES - 0.5) * (count + 1) / count
+    own = _centred(np.interp(np.clip(wanted, 0, 1), cumulated, ordered))
+    # Beyond the outermost of them they can only say that it is farther out.
+    own = np.where(wanted < 0, np.minimum(own, plain), np.where(wanted > 1, np.maximum(own, plain), own))
+    trust = count / (count + _PRIOR_MEANS)
+    return np.asarray(trust * own + (1 - trust) * plain)
+
+
+def independent_means(standard: NDArray[np.float64], station: NDArray[np.int64], weight: NDArray[np.float64]) -> float:
+    """Return how many independent errors carry as much as these, which go together at a station (design effect)."""
+    _, group = np.unique(station, return_inverse=True)
+    mass = np.bincount(group, weight)
+    mean = np.bincount(group, weight * standard) / mass
+    overall = float((weight * standard).sum() / weight.sum())
+    between = float((mass * (mean - overall) ** 2).sum() / mass.sum())
+    total = float((weight * (standard - overall) ** 2).sum() / weight.sum())
+    shared = between / total if total > 0 else 1.0
+    effective = float(weight.sum() ** 2 / (weight**2).sum())
+    stations = float(mass.sum() ** 2 / (mass**2).sum())
+    return max(1.0, effective / (1 + max(0.0, effective / stations - 1) * shared))
+
+
+def _centred(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return quantiles with median zero, widened so that their mean square about zero is what it was.
+
+    The median stays where the hourly estimates put it: a shift would be the mean of the calibration stations' own
+    biases.
+    """
+    median = np.interp(0.5, PROBABILITIES, quantiles)
+    centred = quantiles - median
+    spread = np.sqrt(centred.std() ** 2 + median**2) / max(centred.std(), 1e-9)
+    return np.asarray(centred * spread)
+
+
+def _nodes(x: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    nodes = np.unique(np.quantile(x, (np.arange(count) + 0.5) / count).round(3))
+    return nodes[np.concatenate(([True], np.diff(nodes) > 0.05))]
+
+
+def _mean_errors(errors: list[HourlyErrors], memory: ErrorMemory, offset: float, days: int) -> MeanErrors:
+    """Return the standardised errors of all observed means over `days` days that are complete enough.
+
+    The estimate is summed over the very hours that were observed, so that a gap is no error.
+    """
+    rows: list[NDArray[np.float64]] = []
+    for one in errors:
+        hours = 24 * days
+        for begin in range(0, len(one.mean) - hours + 1, hours):
+            part = slice(begin, begin + hours)
+            seen = np.isfinite(one.observed[part])
+            count = seen.sum(axis=0)
+            complete = np.flatnonzero(count >= COMPLETE * hours)
+            if complete.size == 0:
+                continue
+            seen, count = seen[:, complete], count[complete]
+            sums = _summed(
+                np.where(seen, one.mean[part][:, complete], 0),
+                np.where(seen, one.standard_error[part][:, complete], 0),
+                memory,
+            )
+            location, scale = locate(sums.total, sums.variance, count, offset)
+            observed = np.where(seen, one.observed[part][:, complete], 0).sum(axis=0, dtype=np.float64) / count
+            standard = (np.log(np.maximum(observed, 0) + offset) - location) / np.maximum(scale, 1e-9)
+            rows.append(np.stack((one.nearest_km[complete], location, standard, complete)).astype(np.float64))
+    distance, level, standard, station = np.concatenate(rows, axis=1) if rows else np.empty((4, 0))
+    return MeanErrors(distance, level, standard, station.astype(np.int64))
+
+
+def _summed(mean: NDArray[np.float32], standard_error: NDArray[np.float32], memory: ErrorMemory) -> Sums:
+    """Return the sums of whole days, day by day as production sums them."""
+    found: Sums | None = None
+    for begin in range(0, len(mean), 24):
+        day = sum_hours(mean[begin : begin + 24], standard_error[begin : begin + 24], memory)
+        found = day if found is None else found.joined(day, memory)
+    assert found is not None
+    return found
+
+
+def _hourly_errors(predictor: Predictor, records: Records, radius_km: float) -> Iterator[tuple[str, HourlyErrors]]:
+    """Yield each pollutant's errors with training stations nearer than a radius to any calibration station left out."""
+    targets = np.flatnonzero(records.calibration)
+    visible = records.training.copy()
+    if radius_km > 0:
+        offset = relative_position(
+            records.lat[targets][:, None], records.lon[targets][:, None], records.lat[None], records.lon[None]
+        )
+        visible &= (np.linalg.norm(offset, axis=-1) > radius_km).all(axis=0)
+        if visible.sum() < max(5, 0.2 * records.training.sum()):
+            return
+    lat, lon = records.lat[visible], records.lon[visible]
+    places = predictor.geometry(lat, lon, records.lat[targets], records.lon[targets])
+    before, after = predictor.history_hours, predictor.lookahead_hours
+    days = (len(records.hours) - before - after) // 24
+    first = max(0, days - _MOST_DAYS)
+    parts: dict[str, list[NDArray[np.float32]]] = {key: [] for key in predictor.species}
+    for day in range(first, days, _DAYS_AT_ONCE):
+        count = 24 * min(_DAYS_AT_ONCE, days - day)
+        steps = slice(day * 24, day * 24 + before + count + after)
+        encoded = predictor.encode(records.values[steps][:, visible], records.hours[steps], lat, lon)
+        centre = records.values[day * 24 + before : day * 24 + before + count][:, targets]
+        for key, predictive in predictor.predict(encoded, places).items():
+            observed = centre[..., predictor.inputs.index(key)]
+            parts[key].append(np.stack((predictive.mean, predictive.standard_error, observed)))
+    for key, found in parts.items():
+        mean, error, observed = np.concatenate(found, axis=1)
+        yield key, HourlyErrors(mean, error, observed, np.asarray(places.nearest_km, dtype=np.float32))

@@ -1,0 +1,168 @@
+"""Calibration of means: how long errors last, what observed means were off by, and how little few of them may say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from model_case import STATIONS, make_bundle, make_readings
+
+from aqreanalysis.model.means import MEAN_DAYS, ErrorMemory, MeanPredictive, sum_hours
+from aqreanalysis.training.calibrate import Records
+from aqreanalysis.training.calibrate_means import (
+    HourlyErrors,
+    _hourly_errors,
+    calibrate_means,
+    fit_means,
+    fit_memory,
+    independent_means,
+)
+
+# Mean square of the own lasting bias of a station, and of the part that decays with three hours.
+BIAS, DECAYING, HOURS = 0.2, 0.8, 3.0
+OFFSET = 2.0
+
+
+def simulate(days: int, stations: int, seed: int = 0) -> HourlyErrors:
+    """Return hourly estimates whose errors, in units of the standard error, have a bias and a part that decays."""
+    rng = np.random.default_rng(seed)
+    hours = np.arange(24 * days)[:, None]
+    mean = 45 + 15 * np.sin(2 * np.pi * hours / 24) + 10 * rng.normal(size=stations)
+    spread = 0.2 * mean
+    decay, error = np.exp(-1 / HOURS), np.empty(mean.shape)
+    error[0] = rng.normal(size=stations)
+    for hour in range(1, len(error)):
+        error[hour] = decay * error[hour - 1] + np.sqrt(1 - decay**2) * rng.normal(size=stations)
+    standard = np.sqrt(BIAS) * rng.normal(size=stations) + np.sqrt(DECAYING) * error
+    arrays = (mean, spread, mean + spread * standard, rng.uniform(1, 60, stations))
+    return HourlyErrors(*(a.astype(np.float32) for a in arrays))
+
+
+def covered(learned, fresh: HourlyErrors, frequency: str, days: int, coverage: float) -> float:
+    """Return the share of the means of other stations that lie inside the interval."""
+    inside = []
+    for begin in range(0, len(fresh.mean), 24 * days):
+        part = slice(begin, begin + 24 * days)
+        sums = sum_hours(fresh.mean[part], fresh.standard_error[part], learned.memory)
+        lower, upper = MeanPredictive(sums, fresh.nearest_km, learned, frequency).interval(coverage)
+        observed = fresh.observed[part].mean(axis=0)
+        inside.append((lower <= observed) & (observed <= upper))
+    return float(np.mean(inside))
+
+
+@pytest.fixture(scope="module")
+def learned():
+    return fit_means([simulate(120, 150)], OFFSET)
+
+
+def test_the_memory_of_the_errors_is_found(learned):
+    lags = np.array([0, 1, 3, 6, 24, 200])
+    wanted = BIAS + DECAYING * np.exp(-lags / HOURS)
+    np.testing.assert_allclose(learned.memory.covariance(lags), wanted, atol=0.12)
+    assert (learned.memory.weights > 0).all()
+
+
+@pytest.mark.parametrize(("frequency", "days"), [("daily", 1), ("monthly", 30)])
+def test_means_at_other_stations_are_covered(learned, frequency, days):
+    fresh = simulate(120, 300, seed=1)
+    for coverage in (0.5, 0.9, 0.95):
+        assert covered(learned, fresh, frequency, days, coverage) == pytest.approx(coverage, abs=0.05)
+
+
+def test_hours_that_are_believed_to_be_independent_or_equal_would_not_cover(learned):
+    fresh = simulate(120, 150, seed=1)
+    width = {}
+    for name, memory in {
+        "learned": learned.memory,
+        "independent": ErrorMemory(np.array([0.0]), np.ones(1)),
+        "equal": ErrorMemory(np.array([np.inf]), np.ones(1)),
+    }.items():
+        sums = sum_hours(fresh.mean[:24], fresh.standard_error[:24], memory)
+        width[name] = float(np.sqrt(sums.variance).mean()) / 24
+    error = (fresh.observed - fresh.mean).reshape(120, 24, 150).mean(axis=1).std()
+    assert width["learned"] == pytest.approx(error, rel=0.15)
+    assert width["independent"] < 0.6 * error and width["equal"] > 1.3 * error
+
+
+def test_a_table_says_what_it_rests_on(learned):
+    assert (learned.tables["daily"].means, learned.tables["daily"].stations) == (120 * 150, 150)
+    assert (learned.tables["monthly"].means, learned.tables["monthly"].days) == (4 * 150, 30)
+    # A third of a year is not enough for an annual mean: the covariance alone must do.
+    assert learned.tables["annual"].means == 0
+    assert "no mean that is long" in learned.tables["annual"].said("annual")
+    assert "18000 daily means at 150 stations" in learned.tables["daily"].said("daily")
+
+
+def test_most_of_a_year_stands_in_for_an_annual_mean():
+    table = fit_means([simulate(280, 12)], OFFSET).tables["annual"]
+    assert (table.days, table.means) == (280, 12) and table.quantiles.shape[:2] == (1, 1)
+
+
+def test_days_with_many_gaps_do_not_count_and_a_gap_is_no_error():
+    one = simulate(40, 10)
+    observed = one.observed.copy()
+    observed[:, 0] = np.where(np.arange(len(observed)) % 24 < 8, np.nan, observed[:, 0])  # 16 of 24 hours
+    observed[:, 1] = np.where(np.arange(len(observed)) % 24 < 5, np.nan, observed[:, 1])  # 19 of 24, never at night
+    found = fit_means([HourlyErrors(one.mean, one.standard_error, observed, one.nearest_km)], OFFSET)
+    assert found.tables["daily"].means == 40 * 9 and found.tables["daily"].stations == 9
+
+
+def test_a_handful_of_stations_does_not_make_the_interval_too_sure_of_itself():
+    fresh = simulate(60, 200, seed=99)
+    found = []
+    for seed in range(8):
+        few = fit_means([simulate(60, 5, seed)], OFFSET)
+        assert few.tables["monthly"].quantiles.shape[:2] == (1, 1)
+        found.append(covered(few, fresh, "monthly", 30, 0.9))
+    assert 0.8 < np.mean(found) < 0.97
+
+
+def test_errors_of_one_station_go_together():
+    rng = np.random.default_rng(0)
+    station, weight = np.repeat(np.arange(20), 50), np.ones(1000)
+    noise = rng.normal(size=1000)
+    assert independent_means(noise, station, weight) > 300
+    assert independent_means(np.repeat(rng.normal(size=20), 50), station, weight) == pytest.approx(20, rel=0.01)
+
+
+def test_without_a_reading_errors_are_taken_to_last():
+    one = simulate(3, 2)
+    silent = HourlyErrors(one.mean, one.standard_error, np.full_like(one.observed, np.nan), one.nearest_km)
+    memory = fit_memory([silent])
+    assert memory.hours.tolist() == [np.inf] and memory.weights.tolist() == [1.0]
+    assert fit_means([silent], OFFSET).tables["daily"].means == 0
+
+
+def records() -> Records:
+    readings = make_readings(padded=True)
+    station = np.arange(STATIONS)
+    return Records(
+        readings.values, readings.hours, readings.lat, readings.lon, station < 15, (station >= 15) & (station < 18)
+    )
+
+
+def test_a_bundle_gets_a_calibration_for_every_pollutant_and_frequency():
+    found = calibrate_means(make_bundle(), records(), "cpu")
+    assert set(found) == {"pm25", "o3"}
+    for one in found.values():
+        assert set(one.tables) == set(MEAN_DAYS)
+        assert one.tables["daily"].means > 0 and one.tables["daily"].stations == 3
+
+
+def test_stations_of_other_roles_never_reach_the_calibration_of_means():
+    told, noise = records(), records()
+    noise.values[:, 18:] = 777.0
+    bundle = make_bundle(species=("pm25",))
+    one, other = (calibrate_means(bundle, r, "cpu")["pm25"].to_dict() for r in (told, noise))
+    assert one == other
+
+
+def test_the_days_are_summed_in_the_order_of_the_clock_whatever_is_encoded_together(monkeypatch):
+    from aqreanalysis.model import Predictor
+    from aqreanalysis.training import calibrate_means as module
+
+    predictor = Predictor(make_bundle(species=("pm25",)), "cpu")
+    whole = dict(_hourly_errors(predictor, records(), 0.0))["pm25"]
+    monkeypatch.setattr(module, "_DAYS_AT_ONCE", 1)
+    single = dict(_hourly_errors(predictor, records(), 0.0))["pm25"]
+    np.testing.assert_allclose(whole.mean, single.mean, rtol=1e-4)
+    np.testing.assert_array_equal(whole.observed, single.observed)
