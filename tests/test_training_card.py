@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from model_case import make_bundle, make_observations, make_readings
 
@@ -35,7 +36,11 @@ def test_the_card_says_what_the_model_is_and_saw(bundle):
         "0.3141",
         "2.5 minutes",
         "90% coverage",
-        "Not for:",
+        "## Not for",
+        "farther than 40 km",
+        "Not yet: run `aqreanalysis evaluate`",
+        "seed 0",
+        "1 member,",
     ):
         assert part in card
 
@@ -46,6 +51,20 @@ def test_the_card_follows_the_bundle_and_is_plain_ascii(bundle):
     card = model_card(bundle, make_observations(make_readings()))
     assert "0.2000" in card and "hourly means of O3 (ug m-3); reads" in card
     assert card.isascii() and card.startswith("# Model card\n") and card.endswith("\n")
+
+
+def test_readings_are_counted_by_pollutant(bundle):
+    readings = make_readings()
+    readings.values[::2, :, 1] = np.nan
+    present = np.isfinite(make_observations(readings).values("o3")).mean()
+    assert 0.3 < present < 0.5 and f"O3 {present:.0%}" in model_card(bundle, make_observations(readings))
+
+
+def test_a_model_of_synthetic_records_is_none_for_real_air(bundle):
+    assert "Real air" not in model_card(bundle, make_observations(make_readings()))
+    bundle.provenance["synthetic"] = "a nature run"
+    card = model_card(bundle, make_observations(make_readings()))
+    assert "learned from synthetic records" in card and "- Real air:" in card
 
 
 def test_a_source_that_is_not_stated_is_called_so(bundle):

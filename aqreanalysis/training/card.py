@@ -2,37 +2,106 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aqreanalysis.model import Bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species
 
+# The heading is that of `evaluation.record`, which puts what it measured in the place of these lines.
+_NOT_MEASURED = (
+    "## Measured at hidden stations\nNot yet: run `aqreanalysis evaluate`. Until then nothing is known of its errors."
+)
+
 
 def model_card(bundle: Bundle, observations: Observations) -> str:
     """Return the card as Markdown. Scores are added by `evaluate`, never typed in."""
-    provenance, state = bundle.provenance, bundle.metrics["training"]
-    roles = ", ".join(f"{count} {role}" for role, count in provenance["stations_by_role"].items())
-    lat, lon = observations.lat, observations.lon
-    species = ", ".join(f"{get_species(s).title} ({get_species(s).units})" for s in bundle.config.species)
-    inputs = ", ".join(get_species(s).title for s in bundle.config.inputs or [])
-    label = observations.attributes.get("source") or observations.attributes.get("title") or "not stated"
     lines = [
         "# Model card",
         "",
-        f"AQ-Net trained by {provenance['program']} with torch {provenance['torch']} on {provenance['device']}.",
+        *_what(bundle),
         "",
-        f"- Estimates: hourly means of {species}; reads {inputs}.",
-        f"- Data: {label}; {provenance['time_coverage_start']} to {provenance['time_coverage_end']} UTC; "
-        f"{len(lat)} stations, {lat.min():.2f}..{lat.max():.2f} N, {lon.min():.2f}..{lon.max():.2f} E.",
-        f"- Roles of the stations: {roles}. Hours from {provenance['unseen_from']} on were not seen in training.",
-        f"- Training: {state['epoch']} epochs, best at epoch {state['best_epoch']} (scaled CRPS "
-        f"{state['best_score']:.4f} at the calibration stations), {state['seconds'] / 60:.1f} minutes.",
-        f"- Intervals: calibrated at the calibration stations in the hours seen, by distance and level, for "
-        f"{bundle.config.uncertainty.coverage:.0%} coverage. What they cover at stations and hours never seen is "
-        "measured by `aqreanalysis evaluate`.",
+        "## Data",
+        *_data(bundle, observations),
         "",
-        "Not for: places farther from every station than the calibration reached; the street canyon or the chimney "
-        "next door (an estimate is for the ambient background around stations like those of the network); alarms, "
-        "or legal compliance at a place, without a measurement there.",
+        "## Intervals",
+        *_intervals(bundle),
+        "",
+        "## Not for",
+        *_limits(bundle, observations),
+        "",
+        _NOT_MEASURED,
         "",
     ]
     return "\n".join(lines)
+
+
+def _what(bundle: Bundle) -> list[str]:
+    provenance, state, config = bundle.provenance, bundle.metrics["training"], bundle.config
+    species = ", ".join(f"{get_species(s).title} ({get_species(s).units})" for s in config.species)
+    inputs = ", ".join(get_species(s).title for s in config.inputs or [])
+    lines = [
+        f"AQ-Net trained by {provenance['program']} with torch {provenance['torch']} on {provenance['device']}.",
+        "",
+    ]
+    if provenance.get("synthetic"):
+        lines += ["**It learned from synthetic records, not from measurements.**", ""]
+    return [
+        *lines,
+        f"- Estimates: hourly means of {species}; reads {inputs}.",
+        f"- Reads {config.window.history_hours} h before and {config.window.lookahead_hours} h after each UTC day, at "
+        f"the {config.model.neighbours} stations nearest to each place.",
+        f"- Training: {state['epoch']} epochs, best at epoch {state['best_epoch']} (scaled CRPS "
+        f"{state['best_score']:.4f} at the calibration stations), {state['seconds'] / 60:.1f} minutes; "
+        f"{len(bundle.members)} member{'s' * (len(bundle.members) != 1)}, seed {config.training.seed}.",
+    ]
+
+
+def _data(bundle: Bundle, observations: Observations) -> list[str]:
+    provenance, lat, lon = bundle.provenance, observations.lat, observations.lon
+    roles = ", ".join(f"{count} {role}" for role, count in provenance["stations_by_role"].items())
+    label = observations.attributes.get("source") or observations.attributes.get("title") or "not stated"
+    present = ", ".join(
+        f"{get_species(key).title} {np.isfinite(observations.values(key)).mean():.0%}"
+        for key in bundle.config.inputs or bundle.config.species
+        if key in observations.species
+    )
+    return [
+        f"- Data: {label}; {provenance['time_coverage_start']} to {provenance['time_coverage_end']} UTC; "
+        f"{len(lat)} stations, {lat.min():.2f}..{lat.max():.2f} N, {lon.min():.2f}..{lon.max():.2f} E.",
+        f"- Station-hours with a usable reading: {present}.",
+        f"- Roles of the stations: {roles} (seed {bundle.config.split.seed}). Hours from {provenance['unseen_from']} "
+        "on were not seen in training.",
+    ]
+
+
+def _intervals(bundle: Bundle) -> list[str]:
+    return [
+        "- Calibrated at the calibration stations in the hours seen, by distance and level, for "
+        f"{bundle.config.uncertainty.coverage:.0%} coverage. What they cover at stations and hours never seen is "
+        "measured by `aqreanalysis evaluate`."
+    ]
+
+
+def _limits(bundle: Bundle, observations: Observations) -> list[str]:
+    """Return what the model must not be used for; figures are those of this model."""
+    farthest = max(float(c.distance_km[-1]) for c in bundle.calibration.values())
+    reach = bundle.config.window.lookahead_hours
+    lat, lon = observations.lat, observations.lon
+    lines = [
+        f"- Places farther than {farthest:.0f} km from every station: the intervals were calibrated up to there."
+        if farthest > 0
+        else "- Intervals that must hold: they were not calibrated by distance.",
+        f"- Regions outside {lat.min():.1f}..{lat.max():.1f} N, {lon.min():.1f}..{lon.max():.1f} E, other networks, or "
+        "later years, before `aqreanalysis evaluate` was run there.",
+        "- The street canyon or the chimney next door: an estimate is for the ambient background around stations like "
+        "those of the network.",
+        "- Alarms, legal compliance or a single person's exposure at a place without a measurement there.",
+        "- Error bars of daily, monthly or annual means made by averaging those of hours: errors of neighbouring hours "
+        "go together.",
+        "- Trends over years in which stations came and went.",
+        f"- Hours later than {reach} h after the last reading; those before are flagged as forecast hours.",
+    ]
+    if bundle.provenance.get("synthetic"):
+        lines.insert(0, "- Real air: nothing here was measured.")
+    return lines
