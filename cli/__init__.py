@@ -11,10 +11,12 @@ from aqreanalysis.cli.boundary import Commands
 from aqreanalysis.cli.compare import compare
 from aqreanalysis.cli.demo import demo
 from aqreanalysis.cli.evaluate import evaluate
+from aqreanalysis.cli.export import export
 from aqreanalysis.cli.grids import grids
 from aqreanalysis.cli.info import info
 from aqreanalysis.cli.produce import produce
 from aqreanalysis.cli.train import train
+from aqreanalysis.cli.validate import validate
 
 __all__ = ["main"]
 
@@ -30,5 +32,5 @@ def main() -> None:
     """
 
 
-for _command in (train, evaluate, produce, compare, grids, info, demo):
+for _command in (train, evaluate, produce, validate, export, compare, grids, info, demo):
     main.add_command(_command)

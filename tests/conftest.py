@@ -7,8 +7,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from export_case import Cubes
 
 # A network small enough to learn something in seconds; every part of it is there.
 SMALL = (
@@ -50,3 +54,11 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
     trained = aqreanalysis("train", "--observations", paths["observations"], "--out", folder / "model", *SMALL)
     assert trained.returncode == 0, trained.stderr
     return Way(paths["observations"], paths["truth"], folder / "model", trained)
+
+
+@pytest.fixture(scope="session")
+def cubes(tmp_path_factory: pytest.TempPathFactory) -> Cubes:
+    """Produce the small cubes that the tests of exports and validation share."""
+    from export_case import make_cubes
+
+    return make_cubes(tmp_path_factory.mktemp("cubes"))

@@ -1,0 +1,28 @@
+"""A cube in the forms that others work with: rasters, tables, statistics, weather tools' files, a catalogue entry."""
+
+from aqreanalysis.export.aggregate import AggregateOptions, aggregate
+from aqreanalysis.export.cog import CogOptions, export_cogs
+from aqreanalysis.export.exceedance import Limit
+from aqreanalysis.export.grib import export_grib
+from aqreanalysis.export.netcdf import export_netcdf
+from aqreanalysis.export.points import TableReport, export_points
+from aqreanalysis.export.polygons import PolygonOptions, export_polygons
+from aqreanalysis.export.source import Source, Span
+from aqreanalysis.export.stac import export_stac
+
+__all__ = [
+    "AggregateOptions",
+    "CogOptions",
+    "Limit",
+    "PolygonOptions",
+    "Source",
+    "Span",
+    "TableReport",
+    "aggregate",
+    "export_cogs",
+    "export_grib",
+    "export_netcdf",
+    "export_points",
+    "export_polygons",
+    "export_stac",
+]

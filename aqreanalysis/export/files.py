@@ -1,0 +1,101 @@
+"""Outputs that appear whole or not at all: written under a temporary name beside their place, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from aqreanalysis.errors import OutputError
+
+
+@contextmanager
+def whole_file(out: str | Path, suffixes: Sequence[str], overwrite: bool) -> Iterator[Path]:
+    """Yield the temporary name under which to write the file `out`; it gets its own name when the block ends well.
+
+    Parameters
+    ----------
+    out : str or Path
+        The file.
+    suffixes : sequence of str
+        Endings that it may have; the temporary name has the same one, since writers go by it.
+    overwrite : bool
+        Whether a file that exists is replaced.
+
+    Raises
+    ------
+    OutputError
+        If it exists, or has another ending.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in suffixes or not path.stem:
+        raise OutputError(f"output {str(out)!r} must end in {' or '.join(suffixes)}; the ending chooses the format")
+    if path.is_dir():
+        raise OutputError(f"output {path} is a folder; choose another name")
+    if path.exists() and not overwrite:
+        raise OutputError(f"output {path} exists; choose another --out or replace it with --overwrite")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(out: str | Path, endings: Sequence[str], overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary folder that takes the name `out` when the block ends well.
+
+    Parameters
+    ----------
+    out : str or Path
+        The folder.
+    endings : sequence of str
+        Endings of the files that such an export writes: a folder that holds anything else is never replaced.
+    overwrite : bool
+        Whether a folder of an earlier export is replaced.
+
+    Raises
+    ------
+    OutputError
+        If it exists and may not be replaced.
+    """
+    path = Path(out)
+    if path.exists():
+        _check_replaceable(path, endings, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    name = path.resolve().name
+    temporary = path.resolve().with_name(f".{name}.{os.getpid()}.part")
+    trash = temporary.with_suffix(".replaced")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            path.rename(trash)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(trash, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, endings: Sequence[str], overwrite: bool) -> None:
+    if not path.is_dir():
+        raise OutputError(f"output {path} is a file, and a folder is to be written; choose another --out")
+    held = list(path.iterdir())
+    alien = [p.name for p in held if not p.is_file() or p.suffix not in endings]
+    if alien:
+        raise OutputError(f"output folder {path} holds {alien[0]!r}, which no such export wrote; choose another --out")
+    if held and not overwrite:
+        raise OutputError(
+            f"output folder {path} holds {len(held)} files; choose another --out or replace it with --overwrite"
+        )
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,162 @@
+"""The cube at places: a tidy table with the uncertainty of each value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.export.files import whole_file
+from aqreanalysis.export.source import Source, SpeciesLayers
+from aqreanalysis.export.tables import SUFFIXES, TableWriter, read_places
+from aqreanalysis.production.options import Progress
+
+FIELDS = ("value", "standard_error", "lower", "upper", "quality_flag", "observations_used")
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What a table holds, and what was left out of it.
+
+    Attributes
+    ----------
+    path : Path
+        The table.
+    rows, places : int
+        Rows written; places with values.
+    outside : list of str
+        Places that lie outside the grid.
+    note : str
+        What is to be known of the numbers.
+    """
+
+    path: Path
+    rows: int
+    places: int
+    outside: list[str]
+    note: str = ""
+
+
+def export_points(
+    source: Source,
+    places: str | Path | pd.DataFrame,
+    out: str | Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> TableReport:
+    """Return the report of a table with a row a place, time and pollutant, at the cell that contains the place.
+
+    Columns: ``place lat lon cell_lat cell_lon time_start time species value standard_error lower upper quality_flag
+    observations_used nearest_station_km units``; `time` is the end of the step. A layer that the cube lacks is empty.
+
+    Parameters
+    ----------
+    source : Source
+        The cube.
+    places : str, Path or DataFrame
+        As of `read_places`.
+    out : str or Path
+        Ends in ``.csv`` or ``.parquet``.
+    overwrite : bool
+        Replace a file that exists.
+    progress : callable or None
+        Told of each slab.
+
+    Raises
+    ------
+    OutputError
+        If no place lies in the grid, the file exists, or the places cannot be read.
+    """
+    table = places if isinstance(places, pd.DataFrame) else read_places(places)
+    row = source.cell_of("lat", table["lat"].to_numpy(np.float64))
+    column = source.cell_of("lon", table["lon"].to_numpy(np.float64))
+    inside = (row >= 0) & (column >= 0)
+    if not inside.any():
+        lat, lon = source.edges("lat"), source.edges("lon")
+        raise OutputError(
+            f"none of the {len(table)} places lies in the cube, which spans {lat.min():g}..{lat.max():g} N, "
+            f"{lon.min():g}..{lon.max():g} E: give places of that region"
+        )
+    here, cells = table[inside].reset_index(drop=True), (row[inside], column[inside])
+    fixed = pd.DataFrame(
+        {
+            "place": here["place"],
+            "lat": here["lat"],
+            "lon": here["lon"],
+            "cell_lat": source.dataset["lat"].values[cells[0]],
+            "cell_lon": source.dataset["lon"].values[cells[1]],
+        }
+    )
+    distance = [source.read(name, slice(0, 1))[cells] for name in source.maps]
+    slabs = list(source.slabs(len(source.layers)))
+    with (
+        whole_file(out, SUFFIXES, overwrite) as temporary,
+        TableWriter(temporary, {"source": str(source.dataset.attrs.get("title", source.path.name))}) as writer,
+    ):
+        for number, slab in enumerate(slabs):
+            for one in source.species.values():
+                fields = {f: _at_cells(source, name, slab, cells) for f, name in zip(FIELDS, _names(one), strict=True)}
+                writer.write(tidy(source, one, slab, fixed, fields, distance[0] if distance else None))
+            if progress is not None:
+                progress(number + 1, len(slabs), "points")
+    return TableReport(Path(out), writer.rows, len(here), table.loc[~inside, "place"].tolist())
+
+
+def _names(one: SpeciesLayers) -> tuple[str | None, ...]:
+    return one.best, one.standard_error, one.lower, one.upper, one.flag, one.used
+
+
+def _at_cells(
+    source: Source, name: str | None, slab: slice, cells: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> NDArray[Any]:
+    """Return a layer at the cells (time, place); NaN if the cube has none."""
+    if name is None:
+        return np.full((slab.stop - slab.start, len(cells[0])), np.nan, dtype=np.float32)
+    rows = slice(int(cells[0].min()), int(cells[0].max()) + 1)
+    return source.read(name, slab, rows)[:, cells[0] - rows.start, cells[1]]
+
+
+def tidy(
+    source: Source,
+    one: SpeciesLayers,
+    slab: slice,
+    fixed: pd.DataFrame,
+    fields: dict[str, NDArray[Any]],
+    distance: NDArray[Any] | None,
+) -> pd.DataFrame:
+    """Return the rows of one pollutant and slab, time after time.
+
+    Parameters
+    ----------
+    source : Source
+        The cube.
+    one : SpeciesLayers
+        The pollutant.
+    slab : slice
+        Steps.
+    fixed : DataFrame
+        A row a place, columns that do not change with time.
+    fields : dict
+        Column -> values (time, place).
+    distance : array (place,) or None
+        Kilometres to the nearest station.
+    """
+    hours, places = slab.stop - slab.start, len(fixed)
+    rows = fixed.iloc[np.tile(np.arange(places), hours)].reset_index(drop=True)
+    bounds = source.bounds[slab]
+    rows["time_start"] = pd.DatetimeIndex(np.repeat(bounds[:, 0], places)).tz_localize("UTC")
+    rows["time"] = pd.DatetimeIndex(np.repeat(bounds[:, 1], places)).tz_localize("UTC")
+    rows["species"] = one.species.layer
+    for name, values in fields.items():
+        whole = name in ("quality_flag", "observations_used")
+        flat = np.asarray(values, dtype=np.float64 if whole else np.float32).ravel()
+        rows[name] = pd.array(flat).astype("Int16") if whole else flat
+    if distance is not None:
+        rows["nearest_station_km"] = np.tile(distance.astype(np.float32), hours)
+    rows["units"] = one.species.units
+    return rows

@@ -1,0 +1,301 @@
+"""Means over polygons: area and population weights, and the uncertainty of the mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.export.files import whole_file
+from aqreanalysis.export.points import TableReport, tidy
+from aqreanalysis.export.rasters import frame_of
+from aqreanalysis.export.source import Source, SpeciesLayers
+from aqreanalysis.export.tables import SUFFIXES, TableWriter
+from aqreanalysis.production.options import Progress
+
+ASSUMPTION = (
+    "standard_error, lower and upper of a polygon are the weighted means of those of its cells: exact if the errors of "
+    "its cells go wholly together, an upper bound of the spread otherwise (errors that are independent from cell to "
+    "cell would give far less; neighbouring cells share their stations)"
+)
+EXTRA = "install it with: pip install 'aqreanalysis[vector]'"
+
+
+@dataclass(frozen=True)
+class PolygonOptions:
+    """How polygons are averaged.
+
+    Attributes
+    ----------
+    id_column : str or None
+        Column of the vector file that names a polygon; None numbers them.
+    population : str, Path or None
+        Raster of counts (persons a pixel, any reference system): adds means weighted by them.
+    overwrite : bool
+        Replace a file that exists.
+    """
+
+    id_column: str | None = None
+    population: str | Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of cells in polygons.
+
+    Attributes
+    ----------
+    matrix : sparse (polygon, cell)
+        Area of the part of the cell that lies in the polygon, or the population of that part.
+    cells : int array
+        Which cells (row * columns + column) stand in the columns of `matrix`.
+    covered : float64 (polygon,)
+        Share of the polygon's own area that lies in the grid.
+    """
+
+    matrix: Any
+    cells: NDArray[np.intp]
+    covered: NDArray[np.float64]
+
+
+def read_polygons(path: str | Path, id_column: str | None = None) -> Any:
+    """Return a GeoDataFrame in WGS 84 with a column ``place``.
+
+    Raises
+    ------
+    OutputError
+        If geopandas is not installed, the file cannot be read, has no reference system, or holds no polygon.
+    """
+    try:
+        import geopandas
+    except ImportError:
+        raise OutputError(f"vector files need geopandas; {EXTRA}") from None
+    if not Path(path).exists():
+        raise OutputError(f"no vector file {path}; give a GeoPackage, Shapefile or GeoJSON")
+    try:
+        frame = geopandas.read_file(path)
+    except Exception as error:  # each GDAL driver has its own ways to fail
+        raise OutputError(f"{path} cannot be read as a vector file: {' '.join(str(error).split())[:200]}") from None
+    if frame.crs is None:
+        raise OutputError(f"{path} has no coordinate reference system; give it one (ogr2ogr -a_srs EPSG:4326 ...)")
+    if id_column is not None and id_column not in frame.columns:
+        raise OutputError(f"{path} has no column {id_column!r}; there are {', '.join(map(str, frame.columns))}")
+    areal = frame.geometry.notna() & frame.geom_type.isin(["Polygon", "MultiPolygon"])
+    if not areal.all() or frame.empty:
+        what = "nothing" if frame.empty else f"a {frame.geom_type[~areal].iloc[0]}"
+        raise OutputError(f"{path} holds {what} and polygons are needed; for places give a CSV to export points")
+    frame = frame.to_crs(4326)
+    frame["geometry"] = frame.geometry.make_valid()
+    frame["place"] = [str(i + 1) for i in range(len(frame))] if id_column is None else frame[id_column].astype(str)
+    if frame["place"].duplicated().any():
+        twice = frame["place"][frame["place"].duplicated()].iloc[0]
+        raise OutputError(f"{path}: polygon {twice!r} stands twice; dissolve it or choose another --id-column")
+    return frame
+
+
+def area_weights(source: Source, polygons: Any) -> Weights:
+    """Return the area of each cell in each polygon, km2 on the sphere of 6371 km, by exact coverage fractions.
+
+    The coverage fractions are those of exactextract (Baston): the exact share of a cell's rectangle in degrees.
+    """
+    try:
+        from exactextract import exact_extract
+        from exactextract.raster import NumPyRasterSource
+    except ImportError:
+        raise OutputError(f"coverage fractions need exactextract; {EXTRA}") from None
+    frame = frame_of(source)
+    rows, columns = frame.shape
+    west, north = frame.transform.c, frame.transform.f
+    east, south = west + columns * frame.transform.a, north + rows * frame.transform.e
+    raster = NumPyRasterSource(np.ones(frame.shape), west, south, east, north, srs_wkt=polygons.crs.to_wkt())
+    found = exact_extract(raster, _in_range(polygons, west, east), ["cell_id", "coverage"], output="pandas")
+    counts = [len(ids) for ids in found["cell_id"]]
+    if not sum(counts):
+        raise OutputError(f"no polygon touches the cube, which spans {south:g}..{north:g} N, {west:g}..{east:g} E")
+    ids = np.concatenate([np.asarray(x, dtype=np.intp) for x in found["cell_id"]])
+    coverage = np.concatenate([np.asarray(x, dtype=np.float64) for x in found["coverage"]])
+    # exactextract counts cells from the north; the cube's rows go as its latitude does.
+    row, column = np.divmod(ids, columns)
+    if source.dataset["lat"].values[0] < source.dataset["lat"].values[-1]:
+        row = rows - 1 - row
+    cell = row * columns + column
+    area = _cell_areas(source)[row]
+    cells, place = np.unique(cell, return_inverse=True)
+    polygon = np.repeat(np.arange(len(polygons)), counts)
+    matrix = sparse.csr_matrix((coverage * area, (polygon, place)), shape=(len(polygons), cells.size))
+    return Weights(matrix, cells, _covered(polygons, (west, south, east, north)))
+
+
+def _in_range(polygons: Any, west: float, east: float) -> Any:
+    """Return the polygons with longitudes turned by 360 degrees where the grid goes on past 180 and they do not."""
+    if east <= 180 or polygons.total_bounds[2] > 180:
+        return polygons[["place", "geometry"]]
+    import geopandas
+    import pandas
+
+    turned = polygons[["place", "geometry"]].copy()
+    moved = turned.geometry.translate(xoff=360)
+    both = geopandas.GeoSeries(
+        pandas.Series([a.union(b) for a, b in zip(turned.geometry, moved, strict=True)]), crs=4326
+    )
+    return turned.set_geometry(both.set_axis(turned.index))
+
+
+def _cell_areas(source: Source) -> NDArray[np.float64]:
+    """Return the area in km2 of a cell of each row."""
+    edges = np.radians(source.edges("lat"))
+    width = np.radians(np.diff(source.edges("lon"), axis=1).mean())
+    return np.asarray(6371.0088**2 * width * np.abs(np.sin(edges[:, 1]) - np.sin(edges[:, 0])))
+
+
+def _covered(polygons: Any, grid: tuple[float, float, float, float]) -> NDArray[np.float64]:
+    """Return the share of each polygon that lies in the grid, by areas in an equal-area projection."""
+    from shapely.geometry import box
+
+    west, south, east, north = grid
+    turned = _in_range(polygons, west, east).geometry
+    inside = turned.intersection(box(west, max(south, -90.0), east, min(north, 90.0)))
+    # Two copies of a polygon stand beside each other where the grid goes on past 180; the whole is one of them.
+    whole = polygons.geometry
+    return np.asarray(_area(inside) / _area(whole)).clip(0.0, 1.0)
+
+
+def _area(shapes: Any) -> NDArray[np.float64]:
+    """Return areas on the sphere by Lambert's cylindrical projection, which longitudes past 180 do not tear."""
+    from shapely import area, transform
+
+    def project(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack([np.radians(points[:, 0]), np.sin(np.radians(points[:, 1]))])
+
+    return np.asarray(area(transform(shapes.to_numpy(), project)))
+
+
+def population_weights(source: Source, area: Weights, path: str | Path) -> Weights:
+    """Return the population of each cell in each polygon: the cell's, by the share of its area that lies within.
+
+    People are taken as spread evenly over a cell. The counts are summed into the cells with their pixels' shares, so a
+    raster of another resolution or reference system keeps its total.
+
+    Raises
+    ------
+    OutputError
+        If the raster cannot be read, or has nobody in the polygons.
+    """
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.warp import reproject
+
+    frame = frame_of(source)
+    people = np.zeros(frame.shape, dtype=np.float64)
+    try:
+        with rasterio.open(path) as raster:
+            reproject(
+                rasterio.band(raster, 1),
+                people,
+                dst_transform=frame.transform,
+                dst_crs=frame.crs,
+                resampling=Resampling.sum,
+                dst_nodata=0,
+            )
+    except rasterio.errors.RasterioError as error:
+        raise OutputError(f"population raster {path} cannot be used: {' '.join(str(error).split())[:200]}") from None
+    people = np.where(np.isfinite(people) & (people > 0), people, 0.0)
+    if source.dataset["lat"].values[0] < source.dataset["lat"].values[-1]:
+        people = people[::-1]
+    rows = area.cells // frame.shape[1]
+    density = people.ravel()[area.cells] / _cell_areas(source)[rows]
+    matrix = area.matrix.multiply(density[None, :]).tocsr()
+    if not matrix.sum() > 0:
+        raise OutputError(f"population raster {path} has nobody in the polygons; does it cover them?")
+    return Weights(matrix, area.cells, area.covered)
+
+
+def weighted_mean(weights: Weights, values: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the mean over each polygon's known cells (time, polygon), and the share of the weight that is known.
+
+    Parameters
+    ----------
+    weights : Weights
+        Of the polygons.
+    values : array (time, lat, lon)
+        A layer; NaN where unknown.
+    """
+    cells = values.reshape(len(values), -1)[:, weights.cells].astype(np.float64)
+    known = np.isfinite(cells)
+    total = (weights.matrix @ np.where(known, cells, 0.0).T).T
+    weight = (weights.matrix @ known.T.astype(np.float64)).T
+    whole = np.asarray(weights.matrix.sum(axis=1)).ravel()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (total / weight).astype(np.float32), weight / whole
+
+
+def export_polygons(
+    source: Source,
+    vector: str | Path,
+    out: str | Path,
+    options: PolygonOptions | None = None,
+    progress: Progress | None = None,
+) -> TableReport:
+    """Return the report of a table with a row a polygon, time and pollutant.
+
+    Columns: ``place covered area_in_grid_km2 time_start time species value known standard_error lower upper units``,
+    with a population also ``population`` and ``population_weighted_`` value, standard_error, lower, upper. `covered` is
+    the share of the polygon in the grid, `known` that of its weight in cells with an estimate; see `ASSUMPTION`.
+
+    Raises
+    ------
+    OutputError
+        As of `read_polygons`, `area_weights` and `population_weights`.
+    """
+    options = options or PolygonOptions()
+    polygons = read_polygons(vector, options.id_column)
+    area = area_weights(source, polygons)
+    kinds = {"": area}
+    if options.population is not None:
+        kinds["population_weighted_"] = population_weights(source, area, options.population)
+    touched = np.asarray(area.matrix.sum(axis=1)).ravel() > 0
+    fixed = _fixed(polygons, kinds)[touched].reset_index(drop=True)
+    slabs = list(source.slabs(4))
+    with (
+        whole_file(out, SUFFIXES, options.overwrite) as temporary,
+        TableWriter(temporary, {"note": ASSUMPTION}) as table,
+    ):
+        for number, slab in enumerate(slabs):
+            for one in source.species.values():
+                fields = {k: v[:, touched] for k, v in _fields(source, one, slab, kinds).items()}
+                table.write(tidy(source, one, slab, fixed, fields, None))
+            if progress is not None:
+                progress(number + 1, len(slabs), "polygons")
+    outside = polygons.loc[~touched, "place"].tolist()
+    return TableReport(Path(out), table.rows, int(touched.sum()), outside, ASSUMPTION)
+
+
+def _fixed(polygons: Any, kinds: dict[str, Weights]) -> pd.DataFrame:
+    area = kinds[""]
+    table = {"place": polygons["place"].to_numpy(), "covered": area.covered}
+    table["area_in_grid_km2"] = np.asarray(area.matrix.sum(axis=1)).ravel()
+    if "population_weighted_" in kinds:
+        table["population"] = np.asarray(kinds["population_weighted_"].matrix.sum(axis=1)).ravel()
+    return pd.DataFrame(table)
+
+
+def _fields(source: Source, one: SpeciesLayers, slab: slice, kinds: dict[str, Weights]) -> dict[str, NDArray[Any]]:
+    fields: dict[str, NDArray[Any]] = {}
+    layers = {"value": one.best, "standard_error": one.standard_error, "lower": one.lower, "upper": one.upper}
+    for column, name in layers.items():
+        if name is None:
+            continue
+        values = source.read(name, slab)
+        for prefix, weights in kinds.items():
+            mean, known = weighted_mean(weights, values)
+            fields[prefix + column] = mean
+            if column == "value" and not prefix:
+                fields["known"] = known.astype(np.float32)
+    return fields

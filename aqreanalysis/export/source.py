@@ -1,0 +1,255 @@
+"""A cube opened for export: its layers by pollutant, its hours with their bounds, and slabs that fit into memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import CubeError
+from aqreanalysis.production import open_cube
+from aqreanalysis.production.layers import CUBE_DIMS, DISTANCE, MAP_DIMS, LayerNames, layer_names
+from aqreanalysis.species import SPECIES, Species, get_species
+
+#: Values of one layer read at once (32 MB as float32).
+SLAB_VALUES = 8_000_000
+EPOCH = np.datetime64("1970-01-01T00:00:00", "ns")
+HOUR = np.timedelta64(1, "h")
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SpeciesLayers:
+    """The layers of one pollutant in one cube; None where the cube has none.
+
+    Attributes
+    ----------
+    species : Species
+        The pollutant.
+    best : str
+        The best estimate.
+    standard_error, lower, upper, flag, used, hours : str or None
+        Standard error, bounds of the coverage interval, quality flag, observations used; of a cube of means the hours
+        observed.
+    exceedance : dict
+        Threshold in the pollutant's units -> layer of the probability that it is exceeded.
+    """
+
+    species: Species
+    best: str
+    standard_error: str | None
+    lower: str | None
+    upper: str | None
+    flag: str | None
+    used: str | None
+    hours: str | None
+    exceedance: Mapping[float, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """All layers that are there, the estimate first."""
+        known = (self.best, self.standard_error, self.lower, self.upper, self.flag, self.used, self.hours)
+        return [name for name in (*known, *self.exceedance.values()) if name is not None]
+
+
+class Source:
+    """A cube to export from; nothing but coordinates is read until `read` is called.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Of `open_cube`, restricted to the hours asked for.
+    species : dict
+        Key -> `SpeciesLayers`, in the order of `SPECIES`.
+    bounds : datetime64[ns] (time, 2)
+        Beginning and end of what each step stands for.
+    step_hours : float
+        Length of a step; 1 for an hourly cube, 24 for a daily one, NaN where steps differ in length (months).
+    """
+
+    def __init__(self, path: str | Path, wanted: Sequence[str] = (), span: Span | None = None) -> None:
+        self.path = Path(path)
+        dataset = open_cube(self.path)
+        for name in CUBE_DIMS:
+            if name not in dataset.coords or dataset[name].dims != (name,) or not dataset.sizes[name]:
+                dataset.close()
+                raise CubeError(f"{self.path} is no cube of this program: it has no coordinate {name}")
+        if not np.issubdtype(dataset["time"].dtype, np.datetime64):
+            raise CubeError(f"{self.path}: time cannot be decoded; its units must be like 'hours since 1970-01-01'")
+        bounds = _time_bounds(dataset, self.path)
+        if span is not None:
+            keep = span.select(bounds, self.path)
+            dataset, bounds = dataset.isel(time=keep), bounds[keep]
+        self.dataset, self.bounds = dataset, bounds
+        self.species = _species_layers(dataset, wanted, self.path)
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.dataset.close()
+
+    @property
+    def times(self) -> NDArray[np.datetime64]:
+        """Stamps, datetime64[ns] (time,)."""
+        return np.asarray(self.dataset["time"].values, dtype="datetime64[ns]")
+
+    @property
+    def step_hours(self) -> float:
+        lengths = np.unique((self.bounds[:, 1] - self.bounds[:, 0]) / HOUR)
+        return float(lengths[0]) if lengths.size == 1 else float("nan")
+
+    @property
+    def layers(self) -> list[str]:
+        """Layers over (time, lat, lon) of the pollutants asked for."""
+        return [name for one in self.species.values() for name in one.names]
+
+    @property
+    def maps(self) -> list[str]:
+        """Layers over (lat, lon)."""
+        return [DISTANCE] if DISTANCE in self.dataset.data_vars else []
+
+    def read(self, name: str, steps: slice | NDArray[np.intp], rows: slice | None = None) -> NDArray[Any]:
+        """Return a layer as (time, lat, lon), or (lat, lon) for a map; missing values of floats are NaN."""
+        layer = self.dataset[name]
+        indexers: dict[str, Any] = {"lat": rows or slice(None)}
+        dims = MAP_DIMS
+        if "time" in layer.dims:
+            indexers["time"], dims = steps, CUBE_DIMS
+        return np.asarray(layer.isel(indexers).transpose(*dims).values)
+
+    def slabs(self, layers: int = 1) -> Iterator[slice]:
+        """Yield ranges of steps, whole chunks where they fit, of at most `SLAB_VALUES` values in all `layers`."""
+        cells = self.dataset.sizes["lat"] * self.dataset.sizes["lon"]
+        steps = max(1, SLAB_VALUES // (cells * max(1, layers)))
+        chunk = self._chunk_hours()
+        if steps > chunk:
+            steps -= steps % chunk
+        total = self.dataset.sizes["time"]
+        for start in range(0, total, steps):
+            yield slice(start, min(start + steps, total))
+
+    def _chunk_hours(self) -> int:
+        encoding = self.dataset[self.layers[0]].encoding
+        sizes = encoding.get("chunksizes") or encoding.get("chunks") or (1,)
+        return max(1, int(sizes[0]))
+
+    def edges(self, axis: str) -> FloatArray:
+        """Return the edges (n, 2), ascending, of the cells along ``lat`` or ``lon``."""
+        name = f"{axis}_bnds"
+        if name in self.dataset.variables:
+            return np.sort(np.asarray(self.dataset[name].values, dtype=np.float64), axis=1)
+        centres = np.asarray(self.dataset[axis].values, dtype=np.float64)
+        if centres.size < 2:
+            raise CubeError(f"{self.path}: {axis} has one value and no bounds, so the size of its cell is unknown")
+        half = abs(centres[1] - centres[0]) / 2
+        return np.column_stack([centres - half, centres + half])
+
+    def cell_of(self, axis: str, places: FloatArray) -> NDArray[np.intp]:
+        """Return the index of the cell that contains each place along `axis`; -1 outside the grid.
+
+        A longitude is also looked for 360 degrees further east, since a grid across the antimeridian goes on past 180.
+        """
+        edges = self.edges(axis)
+        tries = (places, places + 360.0, places - 360.0) if axis == "lon" else (places,)
+        found = np.full(places.shape, -1, dtype=np.intp)
+        for moved in tries:
+            for begin in range(0, places.size, 4096):
+                part = slice(begin, begin + 4096)
+                inside = (moved[part, None] >= edges[None, :, 0]) & (moved[part, None] <= edges[None, :, 1])
+                hit = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
+                found[part] = np.where(found[part] < 0, hit, found[part])
+        return found
+
+
+@dataclass(frozen=True)
+class Span:
+    """The part of the timeline that is wanted: steps that lie wholly between `start` and `end` (UTC)."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def select(self, bounds: NDArray[np.datetime64], path: Path) -> slice:
+        """Return the range of steps.
+
+        Raises
+        ------
+        CubeError
+            If no step lies between the two.
+        """
+        low = bounds[0, 0] if self.start is None else np.datetime64(self.start, "ns")
+        high = bounds[-1, 1] if self.end is None else np.datetime64(self.end, "ns")
+        inside = np.flatnonzero((bounds[:, 0] >= low) & (bounds[:, 1] <= high))
+        if not inside.size:
+            raise CubeError(
+                f"{path} has no step between {_text(low)} and {_text(high)}: it spans {_text(bounds[0, 0])} to "
+                f"{_text(bounds[-1, 1])} (UTC); choose --start and --end within"
+            )
+        return slice(int(inside[0]), int(inside[-1]) + 1)
+
+
+def hours_of(times: NDArray[np.datetime64]) -> FloatArray:
+    """Return moments as hours since 1970-01-01 00:00 UTC."""
+    return np.asarray((times.astype("datetime64[ns]") - EPOCH) / HOUR, dtype=np.float64)
+
+
+def _text(moment: np.datetime64) -> str:
+    return str(pd.Timestamp(moment).strftime("%Y-%m-%dT%H:%M"))
+
+
+def _time_bounds(dataset: xr.Dataset, path: Path) -> NDArray[np.datetime64]:
+    name = dataset["time"].attrs.get("bounds", "time_bnds")
+    if name in dataset.variables:
+        values = np.asarray(dataset[name].values)
+        if np.issubdtype(values.dtype, np.datetime64):
+            return values.astype("datetime64[ns]")
+        # A backend that left the bounds as numbers: they are in the units of the coordinate.
+        return (EPOCH + (values * 3600).astype("timedelta64[s]")).astype("datetime64[ns]")
+    raise CubeError(f"{path}: time has no bounds, so what a stamp stands for is unknown; see aqreanalysis validate")
+
+
+def _species_layers(dataset: xr.Dataset, wanted: Sequence[str], path: Path) -> dict[str, SpeciesLayers]:
+    held = [s for s in SPECIES.values() if s.layer in dataset.data_vars]
+    if not held:
+        raise CubeError(f"{path} is no cube of this program: it holds no pollutant ({', '.join(SPECIES)})")
+    keys = {get_species(name).key for name in wanted} or {s.key for s in held}
+    lacking = [key for key in SPECIES if key in keys and key not in {s.key for s in held}]
+    if lacking:
+        raise CubeError(f"{path} has no {', '.join(lacking)}; it holds {', '.join(s.key for s in held)}")
+    return {s.key: _layers_of(dataset, s, len(held) > 1) for s in held if s.key in keys}
+
+
+def _layers_of(dataset: xr.Dataset, species: Species, several: bool) -> SpeciesLayers:
+    names: LayerNames = layer_names(species, several)
+
+    def held(name: str) -> str | None:
+        return name if name in dataset.data_vars and set(CUBE_DIMS) == set(dataset[name].dims) else None
+
+    exceedance = {}
+    for name in map(str, dataset.data_vars):
+        if re.fullmatch(rf"{species.layer}_exceedance_[0-9p]+", name):
+            exceedance[float(dataset[name].attrs.get("threshold", "nan"))] = name
+    return SpeciesLayers(
+        species,
+        names.best,
+        held(names.standard_error),
+        held(names.lower),
+        held(names.upper),
+        held(names.flag),
+        held(names.used),
+        held(names.used.replace("observations_used", "hours_observed")),
+        {limit: name for limit, name in sorted(exceedance.items()) if np.isfinite(limit)},
+    )

@@ -1,0 +1,180 @@
+"""A STAC item for a cube and its COGs, with the datacube extension."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.export.files import whole_file
+from aqreanalysis.export.source import Source
+from aqreanalysis.production.layers import CUBE_DIMS, MAP_DIMS
+
+_NETCDF, _ZARR = "application/x-netcdf", "application/vnd+zarr"
+
+
+def export_stac(source: Source, out: str | Path, cogs: str | Path | None = None, overwrite: bool = False) -> Path:
+    """Return the path of a STAC item (JSON) that describes the cube and, if given, the COGs made from it.
+
+    Links to the data are relative to the item, so item and data move together. What the cube does not say (licence,
+    institution) is left out.
+
+    Parameters
+    ----------
+    source : Source
+        The cube.
+    out : str or Path
+        Ends in ``.json``.
+    cogs : str, Path or None
+        Folder of `export_cogs`.
+    overwrite : bool
+        Replace a file that exists.
+
+    Raises
+    ------
+    OutputError
+        If pystac is not installed, the folder holds no COG, or the file exists.
+    """
+    item = make_item(source, Path(out), None if cogs is None else Path(cogs))
+    with whole_file(out, (".json",), overwrite) as temporary:
+        temporary.write_text(json.dumps(item.to_dict(include_self_link=False), indent=2) + "\n", encoding="utf-8")
+    return Path(out)
+
+
+def make_item(source: Source, out: Path, cogs: Path | None) -> Any:
+    """Return the pystac Item."""
+    try:
+        import pystac
+        from pystac.extensions.datacube import DatacubeExtension
+        from pystac.extensions.projection import ProjectionExtension
+    except ImportError:
+        raise OutputError("a STAC item needs pystac; install it with: pip install 'aqreanalysis[stac]'") from None
+    attrs = source.dataset.attrs
+    first, last = (pd.Timestamp(source.bounds[i, i]).to_pydatetime() for i in (0, -1))
+    box, geometry = _extent(source)
+    item = pystac.Item(
+        id=str(attrs.get("id") or f"{source.path.stem}-{_digest(source)}"),
+        geometry=geometry,
+        bbox=box,
+        datetime=None,
+        start_datetime=first,
+        end_datetime=last,
+        properties=_properties(source),
+    )
+    kind = _ZARR if source.path.is_dir() else _NETCDF
+    title = str(attrs.get("title", source.path.name))
+    item.add_asset("cube", pystac.Asset(_href(source.path, out), title, media_type=kind, roles=["data"]))
+    for path in _cog_paths(cogs):
+        item.add_asset(path.stem, _cog_asset(path, out))
+    DatacubeExtension.ext(item, add_if_missing=True).apply(dimensions=_dimensions(source), variables=_variables(source))
+    ProjectionExtension.ext(item, add_if_missing=True).apply(code="EPSG:4326")
+    return item
+
+
+def _properties(source: Source) -> dict[str, Any]:
+    attrs = source.dataset.attrs
+    wanted = {
+        "title": "title",
+        "summary": "description",
+        "license": "license",
+        "date_created": "created",
+        "date_modified": "updated",
+    }
+    held = {new: str(attrs[old]) for old, new in wanted.items() if old in attrs}
+    if "institution" in attrs:
+        held["providers"] = [{"name": str(attrs["institution"]), "roles": ["producer"]}]  # type: ignore[assignment]
+    digests = ("model_digest", "observations_digest", "source", "coverage_measured")
+    return {**held, **{f"aqreanalysis:{key}": str(attrs[key]) for key in digests if key in attrs}}
+
+
+def _digest(source: Source) -> str:
+    """Return eight digits that differ between cubes of one name: of the digests in it and its hours."""
+    said = [str(source.dataset.attrs.get(k, "")) for k in ("model_digest", "observations_digest")]
+    return hashlib.sha256("".join([*said, str(source.bounds[0, 0]), str(source.bounds[-1, 1])]).encode()).hexdigest()[
+        :8
+    ]
+
+
+def _extent(source: Source) -> tuple[list[float], dict[str, Any]]:
+    """Return bounding box and geometry of the cells' edges, cut at the antimeridian as GeoJSON wants it."""
+    lat, lon = source.edges("lat"), source.edges("lon")
+    south, north = max(float(lat.min()), -90.0), min(float(lat.max()), 90.0)
+    west, east = float(lon.min()), float(lon.max())
+    if east <= 180:
+        return [west, south, east, north], {"type": "Polygon", "coordinates": [_ring(west, south, east, north)]}
+    parts = [[_ring(west, south, 180.0, north)], [_ring(-180.0, south, east - 360, north)]]
+    return [west, south, east - 360, north], {"type": "MultiPolygon", "coordinates": parts}
+
+
+def _ring(west: float, south: float, east: float, north: float) -> list[list[float]]:
+    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+
+
+def _dimensions(source: Source) -> dict[str, Any]:
+    from pystac.extensions.datacube import Dimension
+
+    times = [pd.Timestamp(t).strftime("%Y-%m-%dT%H:%M:%SZ") for t in source.times[[0, -1]]]
+    dimensions = {"time": Dimension.from_dict({"type": "temporal", "extent": times, "step": _step(source)})}
+    for name, axis in (("lon", "x"), ("lat", "y")):
+        values = np.asarray(source.dataset[name].values, dtype=np.float64)
+        told: dict[str, Any] = {"type": "spatial", "axis": axis, "extent": [float(values.min()), float(values.max())]}
+        if values.size > 1:
+            told["step"] = round(float(values[-1] - values[0]) / (values.size - 1), 10)
+        dimensions[name] = Dimension.from_dict({**told, "reference_system": 4326})
+    return dimensions
+
+
+def _step(source: Source) -> str | None:
+    hours = source.step_hours
+    if np.isnan(hours):
+        return None
+    return f"PT{hours:g}H" if hours % 24 else f"P{hours / 24:g}D"
+
+
+def _variables(source: Source) -> dict[str, Any]:
+    from pystac.extensions.datacube import Variable
+
+    variables = {}
+    for name in [*source.layers, *source.maps]:
+        held = source.dataset[name]
+        dims = CUBE_DIMS if "time" in held.dims else MAP_DIMS
+        told = {"type": "data", "dimensions": list(dims), "description": held.attrs.get("long_name", name)}
+        variables[name] = Variable.from_dict({**told, "unit": held.attrs.get("units", "1")})
+    return variables
+
+
+def _cog_paths(cogs: Path | None) -> list[Path]:
+    if cogs is None:
+        return []
+    paths = sorted(cogs.glob("*.tif")) if cogs.is_dir() else []
+    if not paths:
+        raise OutputError(f"no COG in {cogs}; make them with aqreanalysis export cog")
+    return paths
+
+
+def _cog_asset(path: Path, out: Path) -> Any:
+    import pystac
+    import rasterio
+
+    with rasterio.open(path) as file:
+        tags = file.tags()
+        bands = [
+            {"name": name, "description": file.tags(i + 1).get("long_name", name), "unit": unit or "1"}
+            for i, (name, unit) in enumerate(zip(file.descriptions, file.units, strict=True))
+        ]
+        told = {"bands": bands, "nodata": file.nodata, "data_type": file.dtypes[0]}
+        told |= {"proj:shape": list(file.shape), "proj:transform": list(file.transform)[:6]}
+        told["proj:code"] = f"EPSG:{file.crs.to_epsg()}"
+        told["datetime"] = tags.get("time")
+    return pystac.Asset(_href(path, out), media_type=pystac.MediaType.COG, roles=["data"], extra_fields=told)
+
+
+def _href(path: Path, out: Path) -> str:
+    relative = os.path.relpath(path.resolve(), out.resolve().parent)
+    return Path(relative).as_posix() if relative.startswith("..") else f"./{Path(relative).as_posix()}"

@@ -1,0 +1,83 @@
+"""The CF and ACDD checks of compliance-checker, where it is installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from aqreanalysis.errors import CubeError
+from aqreanalysis.production.layers import DISTANCE
+from aqreanalysis.validation.origin import WANTED
+from aqreanalysis.validation.rules import Finding
+from aqreanalysis.validation.subject import Subject
+
+SUITES = {"cf": "cf:1.11", "acdd": "acdd:1.3"}
+_SEVERITIES = {"high_priorities": "error", "medium_priorities": "warning", "low_priorities": "advice"}
+#: What is said of the distance layer, which CF has no standard name for; the message has two lines.
+_EXPECTED = {f'variable "{DISTANCE}" missing the following attributes:', "standard_name"}
+# There is no vertical coordinate, so there is nothing to say of it.
+_NOT_APPLICABLE = ("geospatial_vertical", "geospatial_bounds_vertical")
+
+
+# In a process of its own: the checker prints, and changes settings of netCDF4.
+_SCRIPT = """
+import sys
+from compliance_checker.runner import CheckSuite, ComplianceChecker
+CheckSuite.load_all_available_checkers()
+suite, out, path = sys.argv[1:]
+ComplianceChecker.run_checker(
+    path, [suite], verbose=0, criteria="strict", output_filename=out, output_format=["json"]
+)
+"""
+
+
+def check_conventions(cube: Subject) -> tuple[list[Finding], str]:
+    """Return what the checkers find, and why they were not run (empty if they were).
+
+    Findings of ACDD are advice, whatever their priority there: it asks for what only the user can know.
+
+    Raises
+    ------
+    CubeError
+        If the checker fails.
+    """
+    if find_spec("compliance_checker") is None:
+        return [], "compliance-checker is not installed: pip install 'aqreanalysis[check]'"
+    if not cube.is_netcdf:
+        return [], "compliance-checker reads NetCDF only; 'aqreanalysis export netcdf' makes one from a Zarr store"
+    findings = []
+    for suite, name in SUITES.items():
+        report = _run(cube.path, name)
+        for priority, severity in _SEVERITIES.items():
+            for check in report.get(priority, []):
+                if check["value"][0] < check["value"][1]:
+                    level = "advice" if suite == "acdd" else severity
+                    reason = f"{name}, {check['name']}"
+                    messages = [m for m in (check["msgs"] or [check["name"]]) if _counts(str(m))]
+                    findings += [Finding(suite, level, " ".join(str(m).split()), reason) for m in messages]
+    return findings, ""
+
+
+def _counts(message: str) -> bool:
+    """Tell whether a message is worth repeating: what a rule of ours has already said, with the remedy, is not."""
+    named = message.removesuffix(" not present").split("/")[-1]
+    if named in WANTED:
+        return False
+    return message not in _EXPECTED and not message.startswith(_NOT_APPLICABLE)
+
+
+def _run(path: Path, suite: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "report.json"
+        command = [sys.executable, "-c", _SCRIPT, suite, str(out), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not out.exists():
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise CubeError(f"compliance-checker failed on {path}: {last}; leave it out with --no-checker")
+        result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))[suite]
+        return result

@@ -1,0 +1,254 @@
+"""Rules of names, units, types and attributes: what clients read before they show a number."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import netCDF4
+import numpy as np
+
+from aqreanalysis.production.layers import CUBE_DIMS, DISTANCE, FILL, FLAGS, MAP_DIMS
+from aqreanalysis.production.template import VOCABULARY
+from aqreanalysis.validation.rules import rule
+from aqreanalysis.validation.subject import Subject, is_consolidated
+
+#: Codecs that every client reads in NetCDF.
+_CODECS = {"zlib", "shuffle", "fletcher32"}
+_HOURS_A_MONTH = 31 * 24
+
+
+@rule("conventions", "error", "the ACDD check splits Conventions on commas only, and CF-1.12 fails the checker")
+def conventions(cube: Subject) -> Iterator[str]:
+    said = str(cube.raw.attrs.get("Conventions", ""))
+    names = [part.strip() for part in said.split(",")]
+    versions = [re.fullmatch(r"CF-1\.(\d+)", name) for name in names]
+    found = [int(match.group(1)) for match in versions if match]
+    if not found or max(found) > 11 or not any(name.startswith("ACDD-") for name in names):
+        yield f"Conventions is {said!r}; write 'CF-1.11, ACDD-1.3'"
+
+
+@rule("netcdf4", "error", "an older data model has no chunks, and zstd breaks GDAL, QGIS, CDO, NCO, netCDF-Java and R")
+def netcdf4(cube: Subject) -> Iterator[str]:
+    if not cube.is_netcdf:
+        return
+    with netCDF4.Dataset(cube.path) as file:
+        if not file.data_model.startswith("NETCDF4"):
+            yield f"data model is {file.data_model}; write NETCDF4"
+            return
+        for name in cube.layers:
+            filters = file[name].filters() or {}
+            alien = [codec for codec, on in filters.items() if on and codec not in {*_CODECS, "complevel"}]
+            if alien:
+                yield f"{name} is compressed with {', '.join(alien)}; use zlib with shuffle"
+
+
+@rule("ascii", "error", "a non-ASCII attribute becomes NC_STRING, which breaks NCO, ncdump, ncview and Fortran readers")
+def ascii_attributes(cube: Subject) -> Iterator[str]:
+    for owner, attrs in (("global", cube.raw.attrs), *((n, cube.attrs(str(n))) for n in cube.raw.variables)):
+        for key, value in attrs.items():
+            if isinstance(value, str) and not value.isascii():
+                yield f"{owner} attribute {key} holds {next(c for c in value if not c.isascii())!r}"
+
+
+@rule("long-names", "error", "QGIS mesh names its groups by long_name and merges equal ones")
+def long_names(cube: Subject) -> Iterator[str]:
+    names = {name: str(cube.attrs(name).get("long_name", "")) for name in cube.layers}
+    for name, text in names.items():
+        if not text:
+            yield f"{name} has no long_name"
+    for text, count in Counter(text for text in names.values() if text).items():
+        if count > 1:
+            yield f"long_name {text!r} stands at {', '.join(n for n, t in names.items() if t == text)}"
+
+
+@rule(
+    "layer-dimensions", "error", "a further dimension makes CDO drop a layer, rioxarray raise, netCDF-Java show no grid"
+)
+def layer_dimensions(cube: Subject) -> Iterator[str]:
+    for name in cube.layers:
+        dims = cube.raw[name].dims
+        if dims not in (CUBE_DIMS, MAP_DIMS):
+            yield f"{name} has dimensions ({', '.join(map(str, dims))}); a layer is over (time, lat, lon) or (lat, lon)"
+
+
+@rule("standard-names", "error", "clients and people find a pollutant by its CF standard name and read its units")
+def standard_names(cube: Subject) -> Iterator[str]:
+    for one in cube.species:
+        wanted = {
+            one.layer: (one.standard_name, one.units),
+            f"{one.layer}_standard_error": (f"{one.standard_name} standard_error", one.units),
+            f"{one.layer}_lower": (one.standard_name, one.units),
+            f"{one.layer}_upper": (one.standard_name, one.units),
+        }
+        for name, (standard, units) in wanted.items():
+            if not cube.has(name):
+                continue
+            attrs = cube.attrs(name)
+            if attrs.get("standard_name") != standard:
+                yield f"{name} has standard_name {attrs.get('standard_name')!r}; it is {standard!r}"
+            if attrs.get("units") != units:
+                yield f"{name} is in {attrs.get('units')!r}; {one.title} is in {units!r}"
+
+
+@rule(
+    "invented-names", "error", "CF has no standard name for the distance to a station; an invented one fails checkers"
+)
+def invented_names(cube: Subject) -> Iterator[str]:
+    if cube.has(DISTANCE) and "standard_name" in cube.attrs(DISTANCE):
+        yield f"{DISTANCE} has standard_name {cube.attrs(DISTANCE)['standard_name']!r}; leave it out"
+
+
+@rule("units", "error", "a number without units cannot be used")
+def units(cube: Subject) -> Iterator[str]:
+    for name in cube.layers:
+        attrs = cube.attrs(name)
+        if "units" not in attrs and "flag_masks" not in attrs and "flag_values" not in attrs:
+            yield f"{name} has no units; write 1 where it has none"
+
+
+@rule("uncertainty", "error", "an estimate without its error bar is not what this program promises")
+def uncertainty(cube: Subject) -> Iterator[str]:
+    for one in cube.species:
+        for part in ("standard_error", "lower", "upper"):
+            if not cube.has(f"{one.layer}_{part}"):
+                yield f"{one.layer} has no {one.layer}_{part}"
+        if cube.flag_of(one) is None:
+            yield f"{one.layer} has no quality flag"
+
+
+@rule("ancillary", "error", "ancillary_variables is how a client finds the error bar of an estimate")
+def ancillary(cube: Subject) -> Iterator[str]:
+    for one in cube.species:
+        listed = str(cube.attrs(one.layer).get("ancillary_variables", "")).split()
+        for name in listed:
+            if not cube.has(name):
+                yield f"{one.layer} lists {name} among its ancillary_variables, and it is not there"
+        for part in ("standard_error", "lower", "upper"):
+            name = f"{one.layer}_{part}"
+            if cube.has(name) and name not in listed:
+                yield f"{one.layer} does not list {name} among its ancillary_variables"
+
+
+@rule(
+    "cell-methods", "error", "a stamp alone does not say that a value is a mean, and a centre's value is no area mean"
+)
+def cell_methods(cube: Subject) -> Iterator[str]:
+    for one in cube.species:
+        said = str(cube.attrs(one.layer).get("cell_methods", ""))
+        if not said.startswith("time: m"):
+            yield f"{one.layer} has cell_methods {said!r}; an hourly mean has 'time: mean'"
+        if "area:" in said:
+            yield f"{one.layer} has cell_methods {said!r}; the estimate is of the cell's centre, so drop 'area:'"
+
+
+@rule("interval", "error", "bounds without their probability say nothing; CF has no cell method for a quantile")
+def interval(cube: Subject) -> Iterator[str]:
+    for one in cube.species:
+        said = {}
+        for name in (f"{one.layer}_lower", f"{one.layer}_upper"):
+            if not cube.has(name):
+                continue
+            attrs = cube.attrs(name)
+            said[name] = attrs.get("coverage_probability")
+            if said[name] is None or not 0 < float(said[name]) < 1:
+                yield f"{name} has coverage_probability {said[name]}; give a number between 0 and 1"
+            if "cell_methods" in attrs:
+                yield f"{name} has cell_methods {attrs['cell_methods']!r}; leave it out"
+        if len({str(p) for p in said.values()}) > 1:
+            yield f"coverage_probability differs: {', '.join(f'{n} {p}' for n, p in said.items())}"
+
+
+@rule("grid-mapping", "error", "without a grid mapping with crs_wkt GDAL and R show no EPSG code and QGIS asks for it")
+def grid_mapping(cube: Subject) -> Iterator[str]:
+    for name in cube.layers:
+        said = cube.attrs(name).get("grid_mapping", cube.raw[name].encoding.get("grid_mapping"))
+        if said != "crs":
+            yield f"{name} has grid_mapping {said!r}; it is 'crs'"
+    if not cube.has("crs"):
+        yield "there is no variable crs"
+        return
+    for key in ("grid_mapping_name", "semi_major_axis", "inverse_flattening", "crs_wkt", "spatial_ref"):
+        if key not in cube.attrs("crs"):
+            yield f"crs has no {key}"
+
+
+@rule("fill", "error", "with another fill clients show it as data: -9999 in NetCDF, NaN in Zarr")
+def fill(cube: Subject) -> Iterator[str]:
+    for name in cube.layers:
+        layer = cube.raw[name]
+        if layer.dtype.kind != "f":
+            continue
+        if layer.dtype != np.float32:
+            yield f"{name} is {layer.dtype}; layers are float32"
+        said = layer.attrs.get("_FillValue", layer.encoding.get("_FillValue"))
+        if cube.is_netcdf and (said is None or float(said) != FILL):
+            yield f"{name} has _FillValue {said}; in NetCDF it is {FILL:g}"
+        if not cube.is_netcdf and said is not None and not np.isnan(float(said)):
+            yield f"{name} has _FillValue {said}; in Zarr it is NaN"
+
+
+@rule("packing", "error", "packed layers lose digits, and several clients forget to unpack them")
+def packing(cube: Subject) -> Iterator[str]:
+    for name in map(str, cube.raw.variables):
+        for key in ("scale_factor", "add_offset"):
+            if key in cube.attrs(name):
+                yield f"{name} has {key}; write plain float32"
+
+
+@rule("flags", "error", "flag values of another type than the variable fail CF; each bit needs its one meaning")
+def flags(cube: Subject) -> Iterator[str]:
+    for name in cube.layers:
+        attrs = cube.attrs(name)
+        meanings = str(attrs.get("flag_meanings", "")).split()
+        for key in ("flag_masks", "flag_values"):
+            if key not in attrs:
+                continue
+            values = np.atleast_1d(attrs[key])
+            if cube.is_netcdf and values.dtype != cube.raw[name].dtype:
+                yield f"{name}: {key} is {values.dtype} and the variable {cube.raw[name].dtype}"
+            if len(values) != len(meanings):
+                yield f"{name}: {len(values)} {key} and {len(meanings)} flag_meanings"
+    for one in cube.species:
+        flag = cube.flag_of(one)
+        if flag is not None and len(str(cube.attrs(flag).get("flag_meanings", "")).split()) < len(FLAGS):
+            yield f"{flag} has fewer than {len(FLAGS)} flag_meanings; see docs/production.md"
+
+
+@rule("zarr", "error", "without consolidated metadata a client asks for every file, and GDAL before 3.8 needs _CRS")
+def zarr(cube: Subject) -> Iterator[str]:
+    if cube.format != "Zarr 2":
+        return
+    if not is_consolidated(cube.path):
+        yield "there is no consolidated metadata (.zmetadata); run zarr.consolidate_metadata"
+    for name in cube.layers:
+        if "_CRS" not in cube.attrs(name):
+            yield f"{name} has no attribute _CRS"
+
+
+@rule("zarr-format", "advice", "GDAL reads Zarr 3 from 3.12 on only")
+def zarr_format(cube: Subject) -> Iterator[str]:
+    if cube.format == "Zarr 3":
+        yield "the store is Zarr 3; for older clients produce it with --zarr-format 2"
+
+
+@rule("size", "advice", "the mesh of QGIS took 0.9 GB for one month of four layers at 100 x 150 cells")
+def size(cube: Subject) -> Iterator[str]:
+    steps = cube.raw.sizes["time"]
+    if cube.is_netcdf and steps > _HOURS_A_MONTH:
+        yield f"the file holds {steps} steps; 'aqreanalysis export netcdf' cuts it into months"
+
+
+@rule("vocabulary", "warning", "any other text makes the checker try to download a table")
+def vocabulary(cube: Subject) -> Iterator[str]:
+    said = cube.raw.attrs.get("standard_name_vocabulary")
+    if said != VOCABULARY:
+        yield f"standard_name_vocabulary is {said!r}; write {VOCABULARY!r}"
+
+
+@rule("vertical", "error", "a vertical extent without a vertical coordinate contradicts itself")
+def vertical(cube: Subject) -> Iterator[str]:
+    for key in cube.raw.attrs:
+        if str(key).startswith("geospatial_vertical"):
+            yield f"there is {key} and no vertical coordinate"

@@ -1,0 +1,114 @@
+"""Rules of provenance: where the cube says it comes from, its ledger, and what catalogues would like to know."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from aqreanalysis.validation.rules import rule
+from aqreanalysis.validation.subject import Subject
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+#: Discovery attributes that ACDD recommends -> how they are set.
+WANTED = (
+    "title",
+    "summary",
+    "keywords",
+    "id",
+    "naming_authority",
+    "license",
+    "institution",
+    "creator_name",
+    "creator_email",
+    "creator_url",
+    "publisher_name",
+    "publisher_email",
+    "publisher_url",
+    "project",
+    "acknowledgement",
+    "references",
+    "comment",
+)
+
+
+@rule("fingerprint", "error", "without the digests of model and observations nobody can say what made the numbers")
+def fingerprint(cube: Subject) -> Iterator[str]:
+    attrs = cube.raw.attrs
+    for key in ("model_digest", "observations_digest"):
+        said = str(attrs.get(key, ""))
+        if not _DIGEST.fullmatch(said):
+            yield f"{key} is {said!r}; it is a sha256 of 64 hexadecimal digits"
+        elif said not in str(attrs.get("source", "")):
+            yield f"source does not name the {key} {said[:16]}"
+    if not attrs.get("history"):
+        yield "there is no history"
+
+
+@rule("model", "error", "a cube that another model made must not be published under this one's scores")
+def model(cube: Subject) -> Iterator[str]:
+    if cube.model is None:
+        return
+    from aqreanalysis.model.bundle import read_bundle
+
+    digest = read_bundle(cube.model).digest
+    if cube.raw.attrs.get("model_digest") != digest:
+        said = str(cube.raw.attrs.get("model_digest", ""))[:16]
+        yield f"the cube was made by model {said or '(unsaid)'}, and {cube.model} is {digest[:16]}"
+
+
+@rule("history", "warning", "history tells what was done to a cube after it was made")
+def history(cube: Subject) -> Iterator[str]:
+    lines = str(cube.raw.attrs.get("history", "")).splitlines()
+    for line in lines:
+        if not re.match(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}|\w{3} \w{3} +\d+ [\d:]+ \d{4}: ", line):
+            yield f"history has a line without a moment: {line[:60]!r}"
+
+
+@rule("ledger", "error", "a run that is not finished has blocks that nobody computed")
+def ledger(cube: Subject) -> Iterator[str]:
+    part = cube.path.with_name(cube.path.name + ".part")
+    if not part.exists():
+        return
+    told = part / "ledger.jsonl"
+    if not told.exists():
+        yield f"{part} is left of a run that never began; remove it"
+        return
+    # Read only: `production.ledger.Ledger` mends a cut file, and a running process may be writing it.
+    entries = [_entry(line) for line in told.read_text(encoding="utf-8", errors="replace").splitlines()]
+    blocks = {entry["block"] for entry in entries if "block" in entry}
+    print_ = next((entry["fingerprint"] for entry in entries if "fingerprint" in entry), {})
+    same = print_.get("model") == cube.raw.attrs.get("model_digest")
+    whose = "the same model" if same else f"model {str(print_.get('model', 'unknown'))[:16]}"
+    yield f"{part} holds an unfinished run of {whose}, {len(blocks)} blocks done; repeat its command or remove it"
+
+
+def _entry(line: str) -> dict[str, object]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+@rule("zarr-chunks", "error", "a chunk that is not there reads as missing data: produce writes every one")
+def zarr_chunks(cube: Subject) -> Iterator[str]:
+    if cube.is_netcdf:
+        return
+    for name in cube.layers:
+        shape, chunk = cube.raw[name].shape, cube.chunks(name)
+        wanted = int(np.prod([-(-n // c) for n, c in zip(shape, chunk, strict=True)]))
+        folder = cube.path / name
+        inside = folder / "c" if cube.format == "Zarr 3" else folder
+        held = sum(1 for file in inside.rglob("*") if file.is_file() and not file.name.startswith((".z", "zarr.json")))
+        if held < wanted:
+            yield f"{name} has {held} of {wanted} chunks"
+
+
+@rule("acdd", "advice", "ACDD would like it; a catalogue shows it, and nothing is made up for you")
+def acdd(cube: Subject) -> Iterator[str]:
+    for key in WANTED:
+        if not str(cube.raw.attrs.get(key, "")).strip():
+            yield f"{key} is not set: produce with --set metadata.{key}=..."

@@ -1,0 +1,50 @@
+"""``aqreanalysis validate CUBE``: a cube examined by the project's rules, CF and ACDD."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from aqreanalysis.cli import options
+
+
+def _list_rules(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Print every rule with its severity and reason, and end."""
+    if not value or ctx.resilient_parsing:
+        return
+    from aqreanalysis.validation import RULES
+    from aqreanalysis.validation.survey import SEAMS
+
+    for rule in (*RULES.values(), SEAMS):
+        click.echo(f"{rule.id:<18} {rule.severity:<8} {rule.reason}")
+    ctx.exit()
+
+
+@click.command(short_help="A cube examined: conventions, gaps, seams, ranges, provenance.")
+@click.argument("cube", type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), help="Model bundle that the cube is said to come from.")
+@click.option("--values/--no-values", default=True, show_default=True, help="Read the values, not only the metadata.")
+@click.option("--checker/--no-checker", default=True, show_default=True, help="Ask compliance-checker (CF, ACDD).")
+@click.option("--skip", multiple=True, callback=options.split_commas, metavar="RULE[,RULE]", help="Leave rules out.")
+@click.option("--rules", is_flag=True, is_eager=True, expose_value=False, callback=_list_rules, help="List the rules.")
+@options.json_option
+def validate(cube: Path, model: Path | None, values: bool, checker: bool, skip: tuple[str, ...], as_json: bool) -> None:
+    """Examine CUBE (.nc or .zarr). Exit status: 0 clean, 1 something was found, 2 it is no cube.
+
+    Advice (what ACDD would like) does not count as found.
+    """
+    from aqreanalysis.cli.printing import print_json
+    from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.validation import ValidateOptions
+    from aqreanalysis.validation import validate as run
+
+    with progress_shown("validating") as progress:
+        report = run(cube, ValidateOptions(model, values, checker, skip), progress)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        for line in report.lines():
+            click.echo(line)
+    sys.exit(0 if report.clean else 1)

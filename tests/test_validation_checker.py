@@ -1,0 +1,42 @@
+"""compliance-checker is asked where it is installed; what it says is told once and weighed."""
+
+from __future__ import annotations
+
+import netCDF4
+import pytest
+from export_case import copy_cube
+
+from aqreanalysis.validation import checker
+from aqreanalysis.validation.checker import check_conventions
+from aqreanalysis.validation.subject import Subject
+
+pytest.importorskip("compliance_checker", reason="compliance-checker is not installed")
+
+
+def test_a_produced_cube_gets_advice_only(cubes):
+    with Subject(cubes.two) as cube:
+        findings, why = check_conventions(cube)
+    assert why == "" and {f.severity for f in findings} <= {"advice"}
+    # What the project's own rule says with its remedy is not said again, and there is no vertical coordinate.
+    assert not any("license" in f.message or "vertical" in f.message for f in findings)
+    assert any(f.rule == "acdd" for f in findings)
+
+
+@pytest.mark.slow
+def test_units_that_cf_does_not_know_are_an_error(cubes, tmp_path):
+    path = copy_cube(cubes.two, tmp_path)
+    with netCDF4.Dataset(path, "a") as file:
+        file["o3"].units = "furlongs"
+    with Subject(path) as cube:
+        findings, _ = check_conventions(cube)
+    assert any(f.rule == "cf" and f.severity == "error" and "furlongs" in f.message for f in findings)
+
+
+def test_a_store_and_a_missing_checker_are_said_to_be_left_out(cubes, monkeypatch):
+    with Subject(cubes.one) as cube:
+        findings, why = check_conventions(cube)
+    assert findings == [] and "NetCDF only" in why
+    monkeypatch.setattr(checker, "find_spec", lambda name: None)
+    with Subject(cubes.two) as cube:
+        findings, why = check_conventions(cube)
+    assert findings == [] and "pip install" in why
