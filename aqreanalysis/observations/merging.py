@@ -207,7 +207,7 @@ class _Rows:
     station: NDArray[np.int64]
     end: NDArray[np.int64]
     minutes: NDArray[np.int16]
-    instrument: NDArray[np.int16]
+    instrument: NDArray[np.int64]
     value: NDArray[np.float32]
     flag: NDArray[np.int8]
 
@@ -231,7 +231,7 @@ def _rows_of(pieces: Sequence[Piece], key: str) -> _Rows:
         parts["station"].append(piece.station[there].astype(np.int64))
         parts["end"].append(piece.end[there].astype(np.int64))
         parts["minutes"].append(np.full(n, piece.minutes, np.int16))
-        rank = np.zeros(n, np.int16) if piece.instrument is None else piece.instrument[there]
+        rank = np.zeros(n, np.int64) if piece.instrument is None else piece.instrument[there]
         parts["instrument"].append(rank)
         parts["value"].append(piece.values[key][there])
         parts["flag"].append(piece.flags[key][there] if key in piece.flags else np.zeros(n, np.int8))
@@ -303,10 +303,10 @@ def _one_instrument(rows: _Rows, counts: dict[str, list[int]]) -> _Rows:
     if not (rows.instrument != rows.instrument[:1]).any():
         return rows
     unusable = ~np.isin(rows.flag, list(USABLE))
-    rows = rows.take(np.lexsort((rows.instrument, unusable[:], rows.end, rows.station)))
+    rows = rows.take(np.lexsort((rows.instrument, unusable, rows.end, rows.station)))
     begin = np.append(True, (np.diff(rows.station) != 0) | (np.diff(rows.end) != 0))
     chosen = rows.take(np.flatnonzero(begin))
-    main = np.full(int(rows.station.max()) + 1, np.iinfo(np.int16).max, np.int16)
+    main = np.full(int(rows.station.max()) + 1, np.iinfo(np.int64).max, np.int64)
     np.minimum.at(main, rows.station, rows.instrument)
     counts.setdefault("instruments_beside", []).append(int((~begin).sum()))
     counts.setdefault("gaps_filled_by_second", []).append(int((chosen.instrument > main[chosen.station]).sum()))

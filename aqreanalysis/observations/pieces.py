@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,7 +39,7 @@ class Piece:
         Pollutant key -> int8 (row,), what the network itself says of a reading (`Flag.INVALID_AT_SOURCE`,
         `Flag.BELOW_DETECTION_LIMIT`), else `Flag.GOOD`; a pollutant that is not there has nothing said of it.
     instrument : ndarray or None
-        int16 (row,), rank of the instrument at its site, the first one lowest; None if there is but one.
+        int64 (row,), rank of the instrument at its site, the first one lowest; None if there is but one.
     """
 
     source: str
@@ -49,7 +49,7 @@ class Piece:
     minutes: int
     values: dict[str, NDArray[np.float32]]
     flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
-    instrument: NDArray[np.int16] | None = None
+    instrument: NDArray[np.int64] | None = None
 
     def kept(self, mask: NDArray[np.bool_]) -> Piece:
         """Return the rows where `mask` is true."""
@@ -83,33 +83,3 @@ def as_float32(values: NDArray[np.floating], factor: float = 1.0) -> NDArray[np.
     """Return `values` times `factor` as float32; what overflows becomes infinite, and quality control flags it."""
     with np.errstate(over="ignore"):
         return (values if factor == 1.0 else values.astype(np.float64) * factor).astype(np.float32)
-
-
-def split_by_pollutant(
-    piece: Piece, codes: NDArray[np.integer], keys: Mapping[int, str], values: NDArray[np.float32]
-) -> list[Piece]:
-    """Return one piece a pollutant of a narrow table, in which a row is a station, a time and a pollutant.
-
-    Parameters
-    ----------
-    piece : Piece
-        Everything but the values; of its flags those under the key ``""`` are the rows'.
-    codes : ndarray
-        Which pollutant each row is of.
-    keys : mapping of int to str
-        Code -> pollutant key. Rows of other codes are left out.
-    values : ndarray
-        float32 (row,).
-    """
-    out = []
-    for key in dict.fromkeys(keys.values()):
-        mask = np.isin(codes, [code for code, name in keys.items() if name == key])
-        if not mask.any():
-            continue
-        part = Piece(
-            piece.source, piece.places, piece.station, piece.end, piece.minutes, {key: values}, {}, piece.instrument
-        )
-        if "" in piece.flags:
-            part.flags[key] = piece.flags[""]
-        out.append(part.kept(mask))
-    return out

@@ -34,6 +34,7 @@ SENTENCES: dict[str, str] = {
     "longitudes_wrapped": "{n} stations with a longitude of 180 to 360 brought to -180 to 180",
     "colocated_pairs": "{n} pairs of stations within 100 m of each other (both kept)",
     "stations_without_readings": "{n} stations without one usable reading (kept)",
+    "stations_not_listed": "{n} station columns that the station list does not know left out (counted in each file)",
     "listed_without_rows": "{n} stations of the station list without a row (left out)",
 }
 

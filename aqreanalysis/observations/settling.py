@@ -61,9 +61,9 @@ def settle(tables: Sequence[pd.DataFrame], stations: StationList, rules: PlaceRu
     report.count("listed_without_rows", len(places.ids) - len(used))
     if len(used) < len(places.ids):
         places = fewer_places(places, used)
-        renumber = np.full(len(found) and int(found.max()) + 1, -1, np.int32)
+        renumber = np.full(int(used.max(initial=-1)) + 2, -1, np.int32)  # the last is what -1 finds
         renumber[used] = np.arange(len(used), dtype=np.int32)
-        found = np.where(found >= 0, renumber[found], -1).astype(np.int32)
+        found = renumber[found]
     cuts = np.cumsum([len(table) for table in tables])[:-1]
     return Settled(places, [np.asarray(part) for part in np.split(found, cuts)])
 

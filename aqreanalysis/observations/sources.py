@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import json
 import lzma
 import zipfile
 import zlib
@@ -238,3 +239,25 @@ def read_lines(source: Source, encoding: str) -> Iterator[str]:
                 yield line.rstrip("\r\n")
     except DAMAGE as error:
         raise unreadable(source.name, "text", error) from None
+
+
+def read_json(source: Source, most_bytes: int = 512 << 20) -> object:
+    """Return the JSON in a file.
+
+    Raises
+    ------
+    ObservationsError
+        It is none, or larger than `most_bytes`.
+    """
+    try:
+        with source.open() as stream:
+            raw = stream.read(most_bytes + 1)
+        if len(raw) > most_bytes:
+            raise ObservationsError(f"{source.name}: more than {most_bytes >> 20} MiB of JSON: give it in pages")
+        return json.loads(raw)
+    except json.JSONDecodeError as error:
+        raise ObservationsError(
+            f"{source.name}, line {error.lineno}: no JSON ({error.msg}): is it truncated?"
+        ) from None
+    except (OSError, EOFError, UnicodeDecodeError, RecursionError) as error:
+        raise unreadable(source.name, "JSON", error) from None

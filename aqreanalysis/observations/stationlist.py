@@ -14,7 +14,7 @@ from aqreanalysis.observations.cells import to_numbers, to_texts
 from aqreanalysis.observations.csvtext import Block, TextTable, look_into, read_blocks
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.sources import PathLike, Source, list_sources
+from aqreanalysis.observations.sources import PathLike, Source, list_sources, read_json
 
 # Names that a role goes by, the surest first: the project's own, then EEA's metadata, the list of the Chinese archive,
 # OpenAQ's and London's site lists. Compared without regard to case, blanks, dots, underscores and hyphens.
@@ -94,6 +94,8 @@ def looks_like_list(names: Sequence[str], text: str, columns: ColumnsConfig) -> 
     """Return whether a table lists stations: it has ids and coordinates, and no times."""
     if _airnow_list(text):
         return True
+    if '"sensors"' in text and '"coordinates"' in text:
+        return True
     plain = {_plain(name) for name in names}
     if columns.time in names or plain & set(_TIMES):
         return False
@@ -128,11 +130,15 @@ def _roles(names: Sequence[str], columns: ColumnsConfig) -> dict[str, str]:
 def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.DataFrame:
     if source.has_suffix((".parquet", ".pq")):
         raise ObservationsError(f"{source.name}: a station list is read from a text table (CSV), not from Parquet")
-    table = look_into(source, columns.encoding)
-    if _airnow_list(source.head().decode("utf-8-sig", errors="replace")):
-        table = TextTable(source, [f"field {i}" for i in range(len(table.names))], "|", "latin-1", 0)
+    if source.has_suffix((".json",)):
+        return _locations(source)
+    start = source.head().decode("utf-8-sig", errors="replace")
+    if _airnow_list(start):
+        fields = start.splitlines()[0].count("|") + 1
+        table = TextTable(source, [f"field {i}" for i in range(fields)], "|", "latin-1", 0)
         found = {role: f"field {i}" for role, i in _AIRNOW.items()}
     else:
+        table = look_into(source, columns.encoding)
         found = _roles(table.names, columns)
     missing = next((role for role in ("key", "lat", "lon") if role not in found), None)
     if missing is not None:
@@ -146,6 +152,32 @@ def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.D
     if not frames:
         raise ObservationsError(f"{source.name}: a station list without stations")
     return pd.concat(frames, ignore_index=True)
+
+
+def _locations(source: Source) -> pd.DataFrame:
+    """Return the sensors of a page of OpenAQ's ``/v3/locations``: sensor id -> its location, and where that stands."""
+    page = read_json(source)
+    try:
+        rows = [
+            {
+                "key": str(sensor["id"]),
+                "station": str(place["id"]),
+                "lat": float(place["coordinates"]["latitude"]),
+                "lon": float(place["coordinates"]["longitude"]),
+                "city": place.get("locality"),
+                "name": place.get("name"),
+            }
+            for place in page["results"]  # type: ignore[index]
+            for sensor in place["sensors"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ObservationsError(
+            f"{source.name}: no page of locations ({type(error).__name__}: {error}): expected results with id, "
+            "coordinates and sensors"
+        ) from None
+    if not rows:
+        raise ObservationsError(f"{source.name}: a station list without stations")
+    return pd.DataFrame(rows)
 
 
 def _frame(block: Block, found: dict[str, str], table: TextTable, report: QualityReport) -> pd.DataFrame:

@@ -209,6 +209,8 @@ def _distinct_stamps(values: pa.Array, clock: Clock) -> _Stamps:
 
 def _parse_text(text: pd.Series, aware: NDArray[np.bool_], pattern: str | None) -> pd.DatetimeIndex:
     out = np.full(len(text), np.datetime64("NaT"), dtype="M8[us]")
+    # pandas knows these words, and a stamp that depends on the clock of the reader is none.
+    text = text.mask(text.str.lower().isin(["now", "today"]))
     for mask, utc in ((aware, True), (~aware, False)):
         if mask.any():
             parsed = pd.DatetimeIndex(pd.to_datetime(text[mask], format=pattern or "ISO8601", errors="coerce", utc=utc))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
-import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.csvtext import TextTable, look_into
+from aqreanalysis.observations.csvtext import TextTable, find_delimiter, look_into
 from aqreanalysis.observations.pieces import Piece, Repeats
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.sources import PARQUET, Source, unreadable
+from aqreanalysis.observations.sources import PARQUET, Source, text_encoding, unreadable
 from aqreanalysis.observations.stationlist import StationList
 from aqreanalysis.observations.times import Clock
 from aqreanalysis.species import get_species
@@ -214,6 +214,8 @@ def guess_format(head: Head, columns: ColumnsConfig) -> tuple[StationFormat, str
     there = [name for name in head.names if name in own or _is_pollutant(name)]
     if there:
         return find_format("table"), f"it has the columns {', '.join(there):.200}"
+    if head.text:
+        look_into(head.source)  # says so if it is no UTF-8
     shown = f"its columns are {', '.join(head.names):.200}" if head.names else f"it begins with {head.text[:60]!r}"
     raise ObservationsError(
         f"{head.source.name} looks like no known format ({shown}): name its columns (--set columns.station=... "
@@ -242,11 +244,13 @@ def look_at(source: Source, encoding: str | None = None) -> Head:
     start = source.head()
     if source.has_suffix((".nc", ".nc4")):
         return Head(source, (), "")
-    text = start.decode("utf-8-sig", errors="replace")
+    # Whatever the encoding: what tells a format is ASCII, and reading will say what is not in its encoding.
+    text = start.decode(text_encoding(source, start, encoding), errors="replace")
     if text.lstrip()[:1] in ("{", "["):
         return Head(source, (), text)
-    table = look_into(source, encoding)
-    return Head(source, tuple(table.names), text)
+    header = text.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")
+    names = next(csv.reader([header], delimiter=find_delimiter(header)), [])
+    return Head(source, tuple(name.strip() for name in names), text)
 
 
 def parquet_schema(source: Source) -> pa.Schema:
@@ -264,25 +268,3 @@ def parquet_schema(source: Source) -> pa.Schema:
             return pq.read_schema(stream if source.member is not None else source.path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise unreadable(source.name, "Parquet", error) from None
-
-
-def json_of(source: Source, most_bytes: int = 512 << 20) -> object:
-    """Return the JSON in a file.
-
-    Raises
-    ------
-    ObservationsError
-        It is none, or larger than `most_bytes`.
-    """
-    try:
-        with source.open() as stream:
-            raw = stream.read(most_bytes + 1)
-        if len(raw) > most_bytes:
-            raise ObservationsError(f"{source.name}: more than {most_bytes >> 20} MiB of JSON: give it in pages")
-        return json.loads(raw)
-    except json.JSONDecodeError as error:
-        raise ObservationsError(
-            f"{source.name}, line {error.lineno}: no JSON ({error.msg}): is it truncated?"
-        ) from None
-    except (OSError, EOFError, UnicodeDecodeError, RecursionError) as error:
-        raise unreadable(source.name, "JSON", error) from None

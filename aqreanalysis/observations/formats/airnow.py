@@ -1,0 +1,66 @@
+"""AirNow's hourly data files: ``HourlyData_YYYYMMDDHH.dat``, bar-separated, without a header.
+
+Described in https://docs.airnowapi.org/docs/HourlyDataFactSheet.pdf : valid date (MM/DD/YY, GMT), valid time
+(HH:MM, GMT), AQSID, site name, GMT offset, parameter name, reporting units, value, data source. The file is issued
+again as late data arrive: the later file counts. Sites are placed by ``Monitoring_Site_Locations``
+(MonitoringSiteFactSheet.pdf). An hour's value is of the hour before its stamp
+(https://www.airnow.gov/about-the-data: "'1 pm EST' would have been measured from noon to 1 pm"); where that does
+not hold, columns.stamp=start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aqreanalysis.observations.cells import to_numbers, to_texts
+from aqreanalysis.observations.csvtext import TextTable, read_blocks
+from aqreanalysis.observations.formats.registry import Head, Reading, station_format
+from aqreanalysis.observations.narrow import Narrow, narrow_pieces
+from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.times import Clock, stamps_to_minutes
+
+FIELDS = ("date", "time", "AQSID", "site", "offset", "parameter", "units", "value", "source")
+POLLUTANTS = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "OZONE": "o3", "CO": "co"}
+_FIRST_LINE = re.compile(r"\d{2}/\d{2}/\d{2}\|\d{2}:\d{2}\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*$")
+
+
+def looks(head: Head) -> str | None:
+    """Return why a file is of AirNow's hourly files."""
+    first = head.text.split("\n", 1)[0].strip("\r")
+    return (
+        "its lines are date|time|AQSID|site|offset|parameter|units|value|source" if _FIRST_LINE.match(first) else None
+    )
+
+
+@station_format(
+    name="airnow",
+    title="AirNow hourly data (HourlyData_*.dat)",
+    document="https://docs.airnowapi.org/docs/HourlyDataFactSheet.pdf",
+    looks=looks,
+    needs_stations=True,
+)
+def read_airnow(reading: Reading) -> Iterator[Piece]:
+    """Yield the readings of one file."""
+    # Names of Mexican and Canadian sites are written in Latin-1.
+    encoding = reading.columns.encoding or "latin-1"
+    table = TextTable(reading.source, list(FIELDS), "|", encoding, 0)
+    clock = reading.clock(Clock("UTC", "end", "%m/%d/%y %H:%M", "valid date, valid time"))
+    wanted = [name for name in FIELDS if name not in ("offset", "source")]
+    for block in read_blocks(table, wanted, reading.report):
+        rows = block.rows.combine_chunks()
+        stamps = pc.binary_join_element_wise(rows["date"].combine_chunks(), rows["time"].combine_chunks(), " ")
+        end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, reading.report, block.where)
+        narrow = Narrow(
+            station=to_texts(rows["AQSID"]),
+            pollutant=to_texts(rows["parameter"]),
+            unit=to_texts(rows["units"]),
+            end=end,
+            minutes=minutes,
+            value=to_numbers(rows["value"], "field 8, the value,", block.where, reading.report),
+            name=to_texts(rows["site"]),
+        )
+        yield from narrow_pieces(narrow, POLLUTANTS, reading, block.where)

@@ -1,0 +1,77 @@
+"""US EPA Air Quality System, pre-generated hourly files: ``hourly_<parameter>_<year>.csv``, in a zip of the same name.
+
+Described at https://aqs.epa.gov/aqsweb/airdata/FileFormats.html, "Hourly Data Files": State Code, County Code, Site
+Num, Parameter Code, POC, Latitude, Longitude, Datum, Parameter Name, Date Local, Time Local, Date GMT, Time GMT
+("the time of day that sampling began"), Sample Measurement, Units of Measure, MDL (the method's detection limit),
+Uncertainty, Qualifier, Method Type, Method Code, Method Name, State Name, County Name, Date of Last Change. The
+occurrence code POC tells instruments of one pollutant at a site apart. PM2.5 of methods that are no reference
+(88502) stands behind 88101.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aqreanalysis.observations.cells import to_numbers, to_texts
+from aqreanalysis.observations.csvtext import Block, read_blocks
+from aqreanalysis.observations.flags import Flag
+from aqreanalysis.observations.formats.registry import Reading, station_format
+from aqreanalysis.observations.narrow import Narrow, narrow_pieces
+from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.times import Clock, stamps_to_minutes
+
+SITE = ("State Code", "County Code", "Site Num")
+COLUMNS = (*SITE, "Parameter Code", "POC", "Latitude", "Longitude", "Date GMT", "Time GMT")
+READINGS = ("Sample Measurement", "Units of Measure", "MDL")
+POLLUTANTS = {"88101": "pm25", "88502": "pm25", "81102": "pm10"}
+POLLUTANTS |= {"42401": "so2", "42602": "no2", "44201": "o3", "42101": "co"}
+# Ranks below every occurrence code that a reference method can have.
+NO_REFERENCE = 1000
+
+
+@station_format(
+    name="aqs",
+    title="US EPA AQS hourly files (hourly_88101_2019.csv, .zip)",
+    document="https://aqs.epa.gov/aqsweb/airdata/FileFormats.html",
+    columns=(*COLUMNS, *READINGS),
+    filename=r"hourly_\w+_\d{4}\.csv",
+)
+def read_aqs(reading: Reading) -> Iterator[Piece]:
+    """Yield the readings of one file, a block at a time."""
+    table = reading.table()
+    reading.require(table.names, (*COLUMNS, *READINGS))
+    for block in read_blocks(table, (*COLUMNS, *READINGS), reading.report):
+        yield from _pieces(block, reading)
+
+
+def _pieces(block: Block, reading: Reading) -> Iterator[Piece]:
+    rows, where, report = block.rows.combine_chunks(), block.where, reading.report
+    site = pc.binary_join_element_wise(*(rows[name].combine_chunks() for name in SITE), "-")
+    stamps = pc.binary_join_element_wise(rows["Date GMT"].combine_chunks(), rows["Time GMT"].combine_chunks(), " ")
+    clock = reading.clock(Clock("UTC", "start", "%Y-%m-%d %H:%M", "Date GMT, Time GMT"))
+    end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, report, where)
+    numbers = {
+        name: to_numbers(rows[name], f"column {name!r}", where, report)
+        for name in ("Latitude", "Longitude", "POC", "Sample Measurement", "MDL")
+    }
+    pollutant = to_texts(rows["Parameter Code"])
+    lesser = np.array([text == "88502" for text in pollutant[1]] + [False])[pollutant[0]]
+    with np.errstate(invalid="ignore"):
+        below = numbers["Sample Measurement"] < numbers["MDL"]
+    narrow = Narrow(
+        station=to_texts(site),
+        pollutant=pollutant,
+        unit=to_texts(rows["Units of Measure"]),
+        end=end,
+        minutes=minutes,
+        value=numbers["Sample Measurement"],
+        lat=numbers["Latitude"],
+        lon=numbers["Longitude"],
+        instrument=np.nan_to_num(numbers["POC"]).astype(np.int64) + NO_REFERENCE * lesser,
+        flag=np.where(below, np.int8(Flag.BELOW_DETECTION_LIMIT), np.int8(Flag.GOOD)),
+    )
+    yield from narrow_pieces(narrow, POLLUTANTS, reading, where)

@@ -1,0 +1,67 @@
+"""Archive of the Chinese national network: ``china_sites_YYYYMMDD.csv``, rows of hour and type, columns of stations.
+
+Described at https://quotsoft.net/air/ : columns ``date`` (YYYYMMDD), ``hour`` (0 to 23, Beijing time), ``type``
+(AQI, PM2.5, PM2.5_24h, PM10, PM10_24h, SO2, SO2_24h, NO2, NO2_24h, O3, O3_24h, O3_8h, O3_8h_24h, CO, CO_24h), then
+one column a station under its code (1001A); ug/m3, CO in mg/m3; empty where missing. The network publishes the mean
+of the hour before the stamp. The codes are placed by the archive's station list. Only the hourly types are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aqreanalysis.observations.cells import to_numbers, to_texts
+from aqreanalysis.observations.csvtext import Block, read_blocks
+from aqreanalysis.observations.formats.registry import Reading, station_format
+from aqreanalysis.observations.pieces import Piece, as_float32, station_table, timed_and_named
+from aqreanalysis.observations.times import Clock, stamps_to_minutes
+
+TYPES = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "O3": "o3", "CO": "co"}
+FIXED = ("date", "hour", "type")
+
+
+@station_format(
+    name="china-archive",
+    title="archive of the Chinese network (china_sites_YYYYMMDD.csv)",
+    document="https://quotsoft.net/air/",
+    columns=FIXED,
+    filename=r"china_sites_\d{8}\.csv",
+    needs_stations=True,
+)
+def read_china_archive(reading: Reading) -> Iterator[Piece]:
+    """Yield the six hourly pollutants of one day's file, of the stations that the list knows."""
+    table = reading.table()
+    reading.require(table.names, FIXED)
+    known = reading.stations.keys()
+    stations = [name for name in table.names if name not in FIXED and name in known]
+    reading.report.count("stations_not_listed", len(table.names) - len(FIXED) - len(stations))
+    for block in read_blocks(table, [*FIXED, *stations], reading.report):
+        yield from _pieces(block, stations, reading)
+
+
+def _pieces(block: Block, stations: list[str], reading: Reading) -> Iterator[Piece]:
+    reading.report.rows += block.rows.num_rows
+    clock = reading.clock(Clock("Asia/Shanghai", "end", "%Y%m%d-%H", "date, hour"))
+    stamps = pc.binary_join_element_wise(*(block.rows[name].combine_chunks() for name in FIXED[:2]), "-")
+    end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, reading.report, block.where)
+    kinds, names = to_texts(block.rows["type"])
+    readings = [to_numbers(block.rows[s], f"column {s!r}", block.where, reading.report) for s in stations]
+    grid = np.stack(readings, axis=1) if readings else np.empty((len(end), 0))
+    places = station_table(stations)
+    for kind, name in enumerate(names):
+        if name not in TYPES:
+            continue
+        rows = np.flatnonzero(kinds == kind)
+        piece = Piece(
+            block.where.source,
+            places,
+            np.tile(np.arange(len(stations), dtype=np.int32), len(rows)),
+            np.repeat(end[rows], len(stations)),
+            minutes,
+            {TYPES[name]: as_float32(grid[rows].ravel())},
+        )
+        yield timed_and_named(piece, reading.report)

@@ -1,0 +1,198 @@
+"""EBAS NASA Ames (format 1001), ``.nas``: one file a station, instrument and set of components.
+
+Described at https://ebas-submit.nilu.no/submit-data/data-reporting/templates and by Gaines and Hipskind (1998).
+Line 1: header lines and 1001; line 7: reference and revision date; line 9: unit of time (days from the reference);
+line 10: number n of dependent columns; lines 11 and 12: their factors and missing values; then n names (``end_time
+of measurement, ...``, ``ozone, nmol/mol``, ``numflag ozone, no unit``), a number of special and one of normal
+comment lines; the last header line names the columns (starttime, endtime, ...). Station code, latitude, longitude
+and Timezone (UTC) stand in the comments. A flag holds three codes of three digits behind the point. Of the flag
+list (https://projects.nilu.no/ccc/flags/) 000, 100 and 559 are valid, 147, 780 and 781 below the detection limit
+and 999 missing; every other code is taken as invalid, which is safe and loses some. No library on PyPI reads these
+files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.flags import Flag
+from aqreanalysis.observations.formats.registry import Head, Reading, station_format
+from aqreanalysis.observations.narrow import Narrow, narrow_pieces
+from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.report import Where
+from aqreanalysis.observations.sources import read_lines, text_encoding
+from aqreanalysis.observations.units import read_unit
+
+COMPONENTS = {"ozone": "o3", "nitrogen_dioxide": "no2", "sulphur_dioxide": "so2", "sulfur_dioxide": "so2"}
+COMPONENTS |= {"carbon_monoxide": "co", "pm10_mass": "pm10", "pm25_mass": "pm25"}
+VALID, BELOW, MISSING = {0, 100, 559}, {147, 780, 781}, 999
+FIXED_LINES = 12
+
+
+def looks(head: Head) -> str | None:
+    """Return why a file is of EBAS."""
+    first = head.text.split("\n", 1)[0].split()
+    if len(first) == 2 and first[1] == "1001" and "end_time of measurement" in head.text:
+        return "its first line says NASA Ames 1001, and its first column is end_time of measurement"
+    return None
+
+
+@dataclass
+class _Column:
+    """One column of readings: where it stands, its pollutant and unit, its missing value, and where its flags are."""
+
+    index: int
+    key: str
+    unit: str
+    missing: float
+    factor: float
+    flag: int | None
+
+
+@dataclass
+class _Header:
+    lines: int
+    begin: pd.Timestamp
+    width: int
+    columns: list[_Column]
+    code: str
+    name: str
+    lat: float
+    lon: float
+
+
+@station_format(
+    name="ebas",
+    title="EBAS NASA Ames 1001 (.nas)",
+    document="https://ebas-submit.nilu.no/submit-data/data-reporting/templates",
+    looks=looks,
+)
+def read_ebas(reading: Reading) -> Iterator[Piece]:
+    """Yield the hourly readings of one file."""
+    name = reading.source.name
+    encoding = text_encoding(reading.source, reading.source.head(), reading.columns.encoding)
+    lines = list(read_lines(reading.source, encoding))
+    header = _header(lines, name)
+    where = Where(name, header.lines + 1, "line")
+    table = _numbers(lines[header.lines :], header.width, where)
+    begin, end = (np.round(table[:, i] * 1440.0) for i in (0, 1))
+    start = int(header.begin.timestamp() // 60)
+    length = end - begin
+    # 0.041667 days are 60 minutes and a rest of rounding.
+    hourly = np.abs(length - 60) <= 1
+    reading.report.count("rows_not_hourly", int((~hourly).sum()))
+    stamps = (start + np.round(end[hourly] / 60.0) * 60).astype(np.int32)
+    n = len(stamps)
+    for column in header.columns:
+        value = table[hourly, column.index] * column.factor
+        value[np.isclose(table[hourly, column.index], column.missing)] = np.nan
+        flag = np.zeros(n, np.int8)
+        if column.flag is not None:
+            flag, gone = _flags(table[hourly, column.flag])
+            value[gone] = np.nan
+        narrow = Narrow(
+            station=(np.zeros(n, np.int32), [header.code]),
+            pollutant=(np.zeros(n, np.int32), [column.key]),
+            unit=(np.zeros(n, np.int32), [column.unit]),
+            end=stamps,
+            minutes=60,
+            value=value,
+            lat=np.full(n, header.lat),
+            lon=np.full(n, header.lon),
+            name=(np.zeros(n, np.int32), [header.name]),
+            flag=flag,
+        )
+        yield from narrow_pieces(narrow, {column.key: column.key}, reading, where)
+
+
+def _header(lines: list[str], name: str) -> _Header:
+    """Return what the header says.
+
+    Raises
+    ------
+    ObservationsError
+        A line of it is not as the format has it, naming the line.
+    """
+    at = 1
+    try:
+        count, form = (int(text) for text in lines[0].split())
+        if form != 1001 or count > len(lines):
+            raise ValueError(f"{count} header lines of format {form} in a file of {len(lines)} lines")
+        at = 7
+        year, month, day = (int(text) for text in lines[6].split()[:3])
+        begin = pd.Timestamp(year, month, day)
+        at = 9
+        if not lines[8].strip().lower().startswith("days"):
+            raise ValueError(f"unit of time {lines[8]!r:.40}, expected days")
+        at = 10
+        n = int(lines[9])
+        at = 11
+        factors = [float(text) for text in lines[10].split()]
+        at = 12
+        missing = [float(text) for text in lines[11].split()]
+        names = lines[FIXED_LINES : FIXED_LINES + n]
+        if not len(factors) == len(missing) == len(names) == n:
+            raise ValueError(f"{len(missing)} missing values, expected {n}")
+        at = FIXED_LINES + n + 1
+        facts = dict(line.split(":", 1) for line in lines[FIXED_LINES + n : count] if ":" in line)
+        facts = {key.strip().lower(): value.strip() for key, value in facts.items()}
+        if facts.get("timezone", "UTC").upper() != "UTC":
+            raise ValueError(f"timezone {facts['timezone']!r}, expected UTC")
+        place = (float(facts["station latitude"]), float(facts["station longitude"]))
+        code = facts["station code"]
+    except (ValueError, IndexError, KeyError, OverflowError) as error:
+        raise ObservationsError(f"{name}, line {at}: not as NASA Ames 1001 of EBAS has it: {error}") from None
+    return _Header(count, begin, n + 1, _columns(names, factors, missing), code, facts.get("station name", ""), *place)
+
+
+def _columns(names: list[str], factors: list[float], missing: list[float]) -> list[_Column]:
+    """Return the columns of known components: means (or what says no statistics), with their flags."""
+    found = []
+    for i, text in enumerate(names):
+        parts = [part.strip() for part in text.split(",")]
+        key = COMPONENTS.get(parts[0].lower().replace(" ", "_"))
+        statistics = next(
+            (part for part in parts if part.lower().startswith("statistics=")), "statistics=arithmetic mean"
+        )
+        if key is None or len(parts) < 2 or "mean" not in statistics.lower() or read_unit(parts[1]) is None:
+            continue
+        if any(column.key == key for column in found):
+            continue
+        flag = next((j + 1 for j in range(i + 1, len(names)) if names[j].lower().startswith("numflag")), None)
+        found.append(_Column(i + 1, key, parts[1], missing[i], factors[i], flag))
+    return found
+
+
+def _numbers(lines: list[str], width: int, where: Where) -> NDArray[np.float64]:
+    out = np.empty((len(lines), width))
+    n = 0
+    for i, line in enumerate(lines):
+        if not line.strip():
+            continue
+        fields = line.split()
+        try:
+            if len(fields) != width:
+                raise ValueError(f"{len(fields)} numbers, expected {width}")
+            out[n] = [float(text) for text in fields]
+        except ValueError as error:
+            raise ObservationsError(f"{where.at(i)}: {error}: is the file truncated?") from None
+        n += 1
+    return out[:n]
+
+
+def _flags(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Return the flag of each reading, and whether its flag says that it is missing."""
+    digits = np.round((numbers % 1) * 1e9).astype(np.int64)
+    codes = np.stack([digits // 10**6, digits // 10**3 % 1000, digits % 1000], axis=1)
+    gone = (codes == MISSING).any(axis=1)
+    bad = ~np.isin(codes, [*VALID, *BELOW]).all(axis=1) & ~(codes == 100).any(axis=1)
+    below = np.isin(codes, list(BELOW)).any(axis=1)
+    flag = np.where(below, np.int8(Flag.BELOW_DETECTION_LIMIT), np.int8(Flag.GOOD))
+    flag[bad] = Flag.INVALID_AT_SOURCE
+    return flag, gone

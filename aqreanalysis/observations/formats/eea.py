@@ -1,0 +1,117 @@
+"""EEA Air Quality Download Service: Parquet of one sampling point and pollutant, narrow, placed by the metadata CSV.
+
+Described in the service's "How to download data" and table definitions
+(https://eeadmz1-downloads-webapp.azurewebsites.net, https://www.eea.europa.eu/data-and-maps/data/aqereporting-9):
+Samplingpoint (``AT/SPO...``), Pollutant (id of the vocabulary http://dd.eionet.europa.eu/vocabulary/aq/pollutant),
+Start, End ("UTC+1 for hourly data"), Value, Unit (``ug.m-3``), AggType (hour, day, var), Validity (vocabulary
+aq/observationvalidity: 1 valid, 2 and 3 below the detection limit, 4 valid ozone, -1 not valid, -99 maintenance or
+calibration), Verification, ResultTime, DataCapture, FkObservationLog. The metadata gives the Sampling Point Id, the
+Air Quality Station EoI Code, Longitude, Latitude; several sampling points of a pollutant at a station are several
+instruments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.cells import to_numbers, to_texts
+from aqreanalysis.observations.flags import Flag
+from aqreanalysis.observations.formats.registry import Reading, parquet_schema, station_format
+from aqreanalysis.observations.narrow import Narrow, narrow_pieces
+from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.report import Where
+from aqreanalysis.observations.sources import unreadable
+from aqreanalysis.observations.times import NO_TIME, Clock, stamps_to_minutes
+
+COLUMNS = ("Samplingpoint", "Pollutant", "Start", "End", "Value", "Unit", "AggType", "Validity")
+POLLUTANTS = {"1": "so2", "5": "pm10", "6001": "pm25", "7": "o3", "8": "no2", "10": "co"}
+VALIDITY = {
+    1: Flag.GOOD,
+    2: Flag.BELOW_DETECTION_LIMIT,
+    3: Flag.BELOW_DETECTION_LIMIT,
+    4: Flag.GOOD,
+    -1: Flag.INVALID_AT_SOURCE,
+    -99: Flag.INVALID_AT_SOURCE,
+}
+
+
+@station_format(
+    name="eea",
+    title="EEA Air Quality Download Service (Parquet, with its metadata CSV)",
+    document="https://www.eea.europa.eu/data-and-maps/data/aqereporting-9",
+    columns=COLUMNS,
+    needs_stations=True,
+)
+def read_eea(reading: Reading) -> Iterator[Piece]:
+    """Yield the hourly readings of one file, a row group at a time."""
+    reading.require(parquet_schema(reading.source).names, COLUMNS)
+    first = 1
+    try:
+        with reading.source.open() as stream:
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
+                yield from _pieces(rows, Where(reading.source.name, first), reading)
+                first += rows.num_rows
+    except ObservationsError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise unreadable(reading.source.name, "Parquet", error) from None
+
+
+def _pieces(rows: pa.Table, where: Where, reading: Reading) -> Iterator[Piece]:
+    kinds, names = to_texts(rows["AggType"])
+    hourly = np.array([name == "hour" for name in names] + [False])[kinds]
+    reading.report.count("rows_not_hourly", int((~hourly).sum()))
+    rows = rows.filter(pa.array(hourly))
+    if rows.num_rows == 0:
+        return
+    clock = reading.clock(Clock("+01:00", "end", None, "End"))
+    end, _ = stamps_to_minutes(rows["End"], clock, reading.report, where)
+    begin, _ = stamps_to_minutes(rows["Start"], clock, reading.report, where)
+    odd = (end != NO_TIME) & (begin != NO_TIME) & (end - begin != 60)
+    if odd.any():
+        at = int(np.argmax(odd))
+        raise ObservationsError(
+            f"{where.at(at)}: AggType says hour, and Start and End are {int(end[at]) - int(begin[at])} minutes apart"
+        )
+    codes, ids = to_texts(rows["Samplingpoint"])
+    points = [_sampling_point(text, reading.stations.keys()) for text in ids]
+    ranks = {point: i for i, point in enumerate(sorted(reading.stations.keys()))}
+    rank = np.array([ranks.get(point, len(ranks)) for point in points] + [0], dtype=np.int64)
+    narrow = Narrow(
+        station=(codes, points),
+        pollutant=to_texts(rows["Pollutant"]),
+        unit=to_texts(rows["Unit"]),
+        end=end,
+        minutes=60,
+        value=to_numbers(rows["Value"], "column 'Value'", where, reading.report),
+        instrument=rank[codes],
+        flag=_flags(rows["Validity"], where, reading),
+    )
+    yield from narrow_pieces(narrow, POLLUTANTS, reading, where)
+
+
+def _sampling_point(text: str, known: set[str]) -> str:
+    """Return the id as the metadata writes it, without the country before the slash."""
+    short = text.partition("/")[2]
+    return short if text not in known and short in known else text
+
+
+def _flags(column: pa.ChunkedArray, where: Where, reading: Reading) -> NDArray[np.int8]:
+    numbers = to_numbers(column, "column 'Validity'", where, reading.report)
+    out = np.full(len(numbers), -1, dtype=np.int8)
+    for code, flag in VALIDITY.items():
+        out[numbers == code] = flag
+    if (out < 0).any():
+        at = int(np.argmax(out < 0))
+        raise ObservationsError(
+            f"{where.at(at)}: Validity {numbers[at]:g} is none of {', '.join(str(code) for code in VALIDITY)}"
+        )
+    return out

@@ -1,0 +1,47 @@
+"""London Air Quality Network, CSV of the download page of londonair.org.uk (``LaqnData.csv``).
+
+Layout as the page delivers it and public readers of it show: Site, Species, ReadingDateTime (``01/01/2013 00:15``,
+GMT), Value, Units (``ug m-3``, ``mg m-3``), Provisional or Ratified (P, R). A download of a day begins with the row
+stamped 00:00, so that the stamp is the START of the period; quarters of an hour are averaged. The file gives no
+coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aqreanalysis.observations.cells import to_numbers, to_texts
+from aqreanalysis.observations.csvtext import read_blocks
+from aqreanalysis.observations.formats.registry import Reading, station_format
+from aqreanalysis.observations.narrow import Narrow, narrow_pieces
+from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.times import Clock, stamps_to_minutes
+
+COLUMNS = ("Site", "Species", "ReadingDateTime", "Value", "Units")
+POLLUTANTS = {"PM2.5": "pm25", "PM25": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "O3": "o3", "CO": "co"}
+
+
+@station_format(
+    name="laqn",
+    title="London Air Quality Network (LaqnData.csv)",
+    document="https://www.londonair.org.uk/london/asp/datadownload.asp",
+    columns=(*COLUMNS, "Provisional or Ratified"),
+    filename=r"LaqnData.*\.csv",
+    needs_stations=True,
+)
+def read_laqn(reading: Reading) -> Iterator[Piece]:
+    """Yield the readings of one file, a block at a time."""
+    table = reading.table()
+    reading.require(table.names, COLUMNS)
+    clock = reading.clock(Clock("UTC", "start", "%d/%m/%Y %H:%M", "ReadingDateTime"))
+    for block in read_blocks(table, COLUMNS, reading.report):
+        end, minutes = stamps_to_minutes(block.rows["ReadingDateTime"], clock, reading.report, block.where)
+        narrow = Narrow(
+            station=to_texts(block.rows["Site"]),
+            pollutant=to_texts(block.rows["Species"]),
+            unit=to_texts(block.rows["Units"]),
+            end=end,
+            minutes=minutes,
+            value=to_numbers(block.rows["Value"], "column 'Value'", block.where, reading.report),
+        )
+        yield from narrow_pieces(narrow, POLLUTANTS, reading, block.where)

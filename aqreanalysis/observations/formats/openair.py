@@ -1,0 +1,36 @@
+"""CSV of what openair's ``importUKAQ(..., meta = TRUE)`` returns: one row a site and hour, one column a pollutant.
+
+Described in the manual of openair (https://cran.r-project.org/package=openair, importUKAQ): source, site, code,
+date (GMT), nox, no2, no, o3, so2, co, pm10, pm2.5 ..., ws, wd, air_temp and with ``meta`` latitude, longitude,
+site_type; ug/m3, CO in mg/m3. openair takes stamps for the START of the hour (issues 86 and 355 of
+openair-project/openair). Without ``meta`` a station list places the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aqreanalysis.observations.columns import find_columns
+from aqreanalysis.observations.csvtext import read_blocks
+from aqreanalysis.observations.formats.registry import Reading, station_format
+from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.tables import piece_of_rows
+
+
+@station_format(
+    name="openair",
+    title="CSV of openair's importUKAQ (AURN, AQE, SAQN, WAQN, NI, LAQN)",
+    document="https://cran.r-project.org/package=openair",
+    columns=("site", "code", "date"),
+)
+def read_openair(reading: Reading) -> Iterator[Piece]:
+    """Yield the rows of one file, a block at a time."""
+    table = reading.table()
+    reading.require(table.names, ("site", "code", "date"))
+    own = {"station": "code", "time": "date", "lat": "latitude", "lon": "longitude", "city": None}
+    own["stamp"] = reading.columns.stamp or "start"
+    columns = reading.columns.model_copy(update=own)
+    found = find_columns(table.names, columns, reading.source.name, places_given=bool(reading.stations))
+    for block in read_blocks(table, found.needed(), reading.report):
+        reading.report.rows += block.rows.num_rows
+        yield piece_of_rows(block.rows, found, columns, reading.report, block.where, table.decimal_comma)

@@ -1,0 +1,114 @@
+"""OpenAQ's archive on S3: ``location-<id>-YYYYMMDD.csv.gz``, narrow.
+
+Described at https://docs.openaq.org/aws/about : location_id, sensors_id, location, datetime (ISO 8601 with the
+offset of the place), lat, lon, parameter, units, value. https://docs.openaq.org/using-the-api/dates-datetimes :
+stamps are the END of the averaging period. Periods are not told and differ from sensor to sensor: that of a sensor
+is taken from the distance of its stamps. Negative codes such as -999 stand as they came and are flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.cells import to_numbers, to_texts
+from aqreanalysis.observations.csvtext import Block, read_blocks
+from aqreanalysis.observations.formats.registry import Reading, station_format
+from aqreanalysis.observations.narrow import Narrow, narrow_pieces
+from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.report import QualityReport, Where
+from aqreanalysis.observations.times import NO_TIME, STRAY_SHARE
+from aqreanalysis.species import SPECIES
+
+COLUMNS = ("location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
+POLLUTANTS = {key: key for key in SPECIES}
+# Averaging periods that divide an hour, in minutes.
+PERIODS = np.array([1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60])
+
+
+@station_format(
+    name="openaq-archive",
+    title="OpenAQ archive on S3 (location-*.csv.gz)",
+    document="https://docs.openaq.org/aws/about",
+    columns=COLUMNS,
+    filename=r"location-\d+-\d{8}\.csv",
+)
+def read_openaq_archive(reading: Reading) -> Iterator[Piece]:
+    """Yield the readings of one place and day."""
+    table = reading.table()
+    reading.require(table.names, COLUMNS)
+    for block in read_blocks(table, COLUMNS, reading.report):
+        yield from _pieces(block, reading)
+
+
+def _pieces(block: Block, reading: Reading) -> Iterator[Piece]:
+    rows, where, report = block.rows, block.where, reading.report
+    end = aware_minutes(pd.Series(rows["datetime"].to_pandas()), where, report)
+    sensors, sensor_ids = to_texts(rows["sensors_id"])
+    rank = np.array([int(text) if text.isdigit() else i for i, text in enumerate(sensor_ids)] + [-1], dtype=np.int64)
+    value = to_numbers(rows["value"], "column 'value'", where, report)
+    lat, lon = (to_numbers(rows[name], f"column {name!r}", where, report) for name in ("lat", "lon"))
+    texts = {name: to_texts(rows[name]) for name in ("location_id", "parameter", "units", "location")}
+    period = sensor_periods(sensors, end)
+    for minutes in np.unique(period):
+        mask = period == minutes
+
+        def part(name: str, mask: NDArray[np.bool_] = mask) -> tuple[NDArray[np.integer], list[str]]:
+            return texts[name][0][mask], texts[name][1]
+
+        narrow = Narrow(
+            station=part("location_id"),
+            pollutant=part("parameter"),
+            unit=part("units"),
+            end=on_periods(end[mask], int(minutes)),
+            minutes=int(minutes),
+            value=value[mask],
+            lat=lat[mask],
+            lon=lon[mask],
+            name=part("location"),
+            instrument=rank[sensors[mask]],
+        )
+        yield from narrow_pieces(narrow, POLLUTANTS, reading, where)
+
+
+def aware_minutes(stamps: pd.Series, where: Where, report: QualityReport) -> NDArray[np.int32]:
+    """Return minutes since 1970-01-01 UTC of stamps with an offset, rounded up; unreadable ones are counted.
+
+    Raises
+    ------
+    ObservationsError
+        More than one in a hundred is unreadable.
+    """
+    words = stamps.isin(["now", "today"])  # which pandas takes for the time of reading
+    parsed = pd.to_datetime(stamps.mask(words), format="ISO8601", utc=True, errors="coerce")
+    bad = parsed.isna().to_numpy()
+    if bad.sum() > STRAY_SHARE * len(bad):
+        first = int(np.argmax(bad))
+        raise ObservationsError(
+            f"{where.at(first)}: {int(bad.sum())} of {len(bad)} stamps: {stamps.iloc[first]!r:.60} is no ISO 8601 time"
+        )
+    report.count("rows_without_time", int(bad.sum()))
+    seconds = parsed.to_numpy(dtype="M8[s]").astype(np.int64)
+    return np.where(bad, NO_TIME, -(-seconds // 60)).astype(np.int32)
+
+
+def on_periods(end: NDArray[np.int32], minutes: int) -> NDArray[np.int32]:
+    """Return the ends of periods that stamps fall into: one at 10:03 of five minutes belongs to that up to 10:05."""
+    return np.where(end == NO_TIME, NO_TIME, -(-end // minutes) * minutes).astype(np.int32)
+
+
+def sensor_periods(sensors: NDArray[np.integer], end: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return for each row the averaging period of its sensor: the most frequent distance of its stamps, at most 60."""
+    out = np.full(len(end), 60, dtype=np.int64)
+    for sensor in np.unique(sensors):
+        own = np.flatnonzero(sensors == sensor)
+        steps = np.diff(np.unique(end[own]))
+        steps = steps[(steps > 0) & (steps <= 60)]
+        if len(steps):
+            usual = int(np.bincount(steps).argmax())
+            out[own] = PERIODS[np.searchsorted(PERIODS, usual, side="right") - 1]
+    return out

@@ -1,0 +1,51 @@
+"""UCI 501, Beijing Multi-Site Air-Quality Data: ``PRSA_Data_<site>_20130301-20170228.csv``, one file a site.
+
+Described at https://archive.ics.uci.edu/dataset/501 ("Additional variable information"): No, year, month, day,
+hour, PM2.5, PM10, SO2, NO2, CO, O3 (all ug/m^3), TEMP, PRES, DEWP, RAIN, wd, WSPM, station; NA where missing. It
+says neither clock nor stamp: the hours are Beijing time, as an independent UTC feed of the same stations shows, and
+are taken for the end of the averaging hour. The files give no coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aqreanalysis.observations.cells import to_numbers, to_texts
+from aqreanalysis.observations.csvtext import read_blocks
+from aqreanalysis.observations.formats.registry import Reading, station_format
+from aqreanalysis.observations.pieces import Piece, as_float32, station_table, timed_and_named
+from aqreanalysis.observations.times import Clock, stamps_to_minutes
+from aqreanalysis.observations.units import conversion
+
+COLUMNS = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "CO": "co", "O3": "o3"}
+STAMP = ("year", "month", "day", "hour")
+
+
+@station_format(
+    name="uci-beijing",
+    title="UCI Beijing Multi-Site (PRSA_Data_*.csv)",
+    document="https://archive.ics.uci.edu/dataset/501",
+    columns=("No", *STAMP, *COLUMNS, "TEMP", "PRES", "DEWP", "RAIN", "wd", "WSPM", "station"),
+    filename=r"PRSA_Data_.*\.csv",
+    needs_stations=True,
+)
+def read_uci_beijing(reading: Reading) -> Iterator[Piece]:
+    """Yield the rows of one site's file."""
+    table = reading.table()
+    reading.require(table.names, [*STAMP, *COLUMNS, "station"])
+    clock = reading.clock(Clock("Asia/Shanghai", "end", "%Y-%m-%d-%H", "year, month, day, hour"))
+    for block in read_blocks(table, [*STAMP, *COLUMNS, "station"], reading.report):
+        reading.report.rows += block.rows.num_rows
+        stamps = pc.binary_join_element_wise(*(block.rows[name].combine_chunks() for name in STAMP), "-")
+        end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, reading.report, block.where)
+        station, ids = to_texts(block.rows["station"])
+        values = {}
+        for column, key in COLUMNS.items():
+            numbers = to_numbers(block.rows[column], f"column {column!r}", block.where, reading.report)
+            values[key] = as_float32(numbers, conversion(key, "ug/m3", reading.columns, column))
+        piece = Piece(block.where.source, station_table(ids), np.asarray(station, np.int32), end, minutes, values)
+        yield timed_and_named(piece, reading.report)

@@ -1,0 +1,133 @@
+"""Wide tables: one row an hour, one column a station (CSV or Parquet), placed by a station list.
+
+Described in docs/observations.md of this program. The time column is ``columns.time``; every other column is a
+station of the list, or a station and a pollutant joined by a colon (``1001A:pm25``) or ``__``. Where columns name
+only stations the pollutant stands in the file's name (``pm25_2019.csv``) or is told: ``columns.species.pm25=*``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.cells import to_numbers
+from aqreanalysis.observations.csvtext import read_blocks
+from aqreanalysis.observations.formats.registry import Head, Reading, parquet_schema, station_format
+from aqreanalysis.observations.pieces import Piece, as_float32, station_table, timed_and_named
+from aqreanalysis.observations.report import Where
+from aqreanalysis.observations.sources import PARQUET, unreadable
+from aqreanalysis.observations.times import Clock, stamps_to_minutes
+from aqreanalysis.observations.units import conversion
+from aqreanalysis.species import SPECIES, get_species
+
+_JOINED = re.compile(r"^(.+?)(?::|__)(.+)$")
+
+
+def looks(head: Head) -> str | None:
+    """Return why a file is a wide table: its columns join stations with pollutants."""
+    joined = [name for name in head.names if _split(name)[1] is not None]
+    return f"its columns join stations with pollutants ({', '.join(joined[:3])} ...)" if joined else None
+
+
+@station_format(
+    name="wide",
+    title="wide table, one row an hour and one column a station (CSV, Parquet)",
+    document="docs/observations.md of this program",
+    looks=looks,
+    repeats="refuse",
+    needs_stations=True,
+    rank=80,
+)
+def read_wide(reading: Reading) -> Iterator[Piece]:
+    """Yield the rows of one table."""
+    table = None if reading.source.has_suffix(PARQUET) else reading.table()
+    names = parquet_schema(reading.source).names if table is None else table.names
+    reading.require(names, [reading.columns.time])
+    columns = _columns(names, reading)
+    if table is not None:
+        for block in read_blocks(table, [reading.columns.time, *columns], reading.report):
+            yield from _pieces(block.rows, columns, reading, block.where, table.decimal_comma)
+        return
+    try:
+        with reading.source.open() as stream:
+            rows = pq.read_table(pa.PythonFile(stream), columns=[reading.columns.time, *columns], use_threads=False)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise unreadable(reading.source.name, "Parquet", error) from None
+    yield from _pieces(rows, columns, reading, Where(reading.source.name), False)
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """Return station and pollutant of a column, the pollutant None where the column does not name one."""
+    match = _JOINED.match(name)
+    if match is None:
+        return name, None
+    for station, text in (match.groups(), match.groups()[::-1]):
+        try:
+            return station.strip(), get_species(text).key
+        except ObservationsError:
+            continue
+    return name, None
+
+
+def _columns(names: list[str], reading: Reading) -> dict[str, tuple[str, str]]:
+    """Return which station and pollutant each column is.
+
+    Raises
+    ------
+    ObservationsError
+        No column is a station of the list, or the pollutant is not told.
+    """
+    known = reading.stations.keys()
+    told = [get_species(key).key for key, column in reading.columns.species.items() if column == "*"]
+    words = re.split(r"[^A-Za-z0-9.]+", reading.source.filename.rsplit(".", 1)[0].lower())
+    named = [key for key in SPECIES if key in words]
+    found: dict[str, tuple[str, str]] = {}
+    lost = 0
+    for name in names:
+        station, key = _split(name)
+        if name == reading.columns.time:
+            continue
+        if station not in known:
+            lost += 1
+            continue
+        if key is None:
+            if len(told or named) != 1:
+                raise ObservationsError(
+                    f"{reading.source.name}: column {name!r} names no pollutant: call it {name}:pm25, name the file "
+                    "pm25_....csv, or set columns.species.pm25='*'"
+                )
+            key = (told or named)[0]
+        found[name] = (station, key)
+    reading.report.count("stations_not_listed", lost)
+    if not found:
+        raise ObservationsError(f"{reading.source.name}: none of its columns is a station of the station list")
+    return found
+
+
+def _pieces(
+    rows: pa.Table, columns: dict[str, tuple[str, str]], reading: Reading, where: Where, decimal_comma: bool
+) -> Iterator[Piece]:
+    reading.report.rows += rows.num_rows
+    clock = reading.clock(Clock(column=reading.columns.time))
+    end, minutes = stamps_to_minutes(rows[reading.columns.time], clock, reading.report, where)
+    for key in dict.fromkeys(key for _, key in columns.values()):
+        chosen = {name: station for name, (station, k) in columns.items() if k == key}
+        unit = reading.columns.units.get(key, SPECIES[key].units)
+        factor = conversion(key, unit, reading.columns, f"columns.units.{key}")
+        grid = np.stack(
+            [to_numbers(rows[n], f"column {n!r}", where, reading.report, decimal_comma) for n in chosen], axis=1
+        )
+        piece = Piece(
+            where.source,
+            station_table(list(chosen.values())),
+            np.tile(np.arange(len(chosen), dtype=np.int32), len(end)),
+            np.repeat(end, len(chosen)),
+            minutes,
+            {key: as_float32(grid.ravel(), factor)},
+        )
+        yield timed_and_named(piece, reading.report)
