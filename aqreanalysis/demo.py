@@ -27,8 +27,8 @@ from aqreanalysis.evaluation import (
     picture_truth,
     score_against_truth,
 )
-from aqreanalysis.evaluation.metrics import aligned
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH
+from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.grids import load_grid
 from aqreanalysis.model.bundle import read_bundle
 from aqreanalysis.nature import nature_run

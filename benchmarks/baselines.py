@@ -17,21 +17,23 @@ import pandas as pd
 
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.evaluation.baselines import all_baselines
-from aqreanalysis.evaluation.metrics import aligned, write_json
-from aqreanalysis.evaluation.protocols import PROTOCOLS, EvaluationOptions, answer_baselines, ask
+from aqreanalysis.evaluation.metrics import write_json
+from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions
+from aqreanalysis.evaluation.protocols import answer_baselines, ask
 from aqreanalysis.evaluation.scores import score
 from aqreanalysis.evaluation.splits import draw_split
+from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.observations import Observations, Places, read_observations
 
 RESULTS = Path(__file__).parent / "results" / "baselines.json"
 
 #: MAE, PM2.5, china_north_2019, last fifth of the year, as the issue that asked for these baselines gives them.
 LEVELS = {
-    ("hidden-tenth", "inverse-distance"): 10.9,
-    ("hidden-tenth", "log-kriging"): 10.7,
-    ("leave-city-out", "inverse-distance"): 20.4,
-    ("leave-city-out", "kriging"): 18.5,
-    ("leave-city-out", "log-kriging"): 17.7,
+    ("unseen-time-hidden-tenth", "inverse-distance"): 10.9,
+    ("unseen-time-hidden-tenth", "log-kriging"): 10.7,
+    ("unseen-time-leave-city-out", "inverse-distance"): 20.4,
+    ("unseen-time-leave-city-out", "kriging"): 18.5,
+    ("unseen-time-leave-city-out", "log-kriging"): 17.7,
 }
 
 
@@ -53,16 +55,16 @@ def run(observations: Observations, key: str, seed: int, options: EvaluationOpti
     """Return one record a protocol and baseline: its scores and the seconds it took."""
     split = draw_split(observations, SplitConfig(seed=seed))
     records = []
-    for name in options.protocols:
-        question = ask(observations, split, PROTOCOLS[name], options)
+    for protocol in options.hidden():
+        question = ask(observations, split, protocol, options)
         begin = time.perf_counter()
-        found, tuned = answer_baselines(question, key, 0.9)
+        found = answer_baselines(question, key, 0.9)
         seconds = time.perf_counter() - begin
         observed = question.targets.observed[key]
         for baseline in all_baselines():
-            record = {"seed": seed, "protocol": name, "method": baseline.name, "seconds_all_methods": seconds}
-            record |= score(found[baseline.name].sample(observed))
-            records.append(record | {"tuned": tuned[baseline.name]})
+            record = {"seed": seed, "protocol": protocol.name, "method": baseline.name, "seconds_all_methods": seconds}
+            record |= score(found[baseline.name].estimates.sample(observed))
+            records.append(record | {"tuned": found[baseline.name].tuned})
     return records
 
 
@@ -73,7 +75,7 @@ def summary(records: list[dict]) -> list[str]:
     rows = []
     for (protocol, method), r in means.iterrows():
         level = LEVELS.get((protocol, method))
-        reference = LEVELS[(protocol, "inverse-distance")]
+        reference = LEVELS.get((protocol, "inverse-distance"), np.nan)
         ratio = r["mae"] / means.loc[(protocol, "inverse-distance"), "mae"]
         cells = [f"{r[k]:.2f}" for k in ("mae", "rmse", "crps")] + [f"{r['r2']:.3f}", f"{r['coverage']:.3f}"]
         given = ["-", "-"] if level is None else [f"{level:.1f}", f"{level / reference:.3f}"]
@@ -88,14 +90,15 @@ def main() -> None:
     parser.add_argument("--species", default="pm25")
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--protocols", nargs="+", default=list(PROTOCOLS))
+    parser.add_argument("--protocols", nargs="+", default=["unseen-time"], help="of " + ", ".join(PROTOCOLS))
     arguments = parser.parse_args()
     observations = read(arguments.data)
     options = EvaluationOptions(protocols=tuple(arguments.protocols), every=arguments.every)
     records: list[dict] = []
     for seed in arguments.seeds:
         records += run(observations, arguments.species, seed, options)
-        print(f"seed {seed}: {sum({r['protocol']: r['seconds_all_methods'] for r in records[-8:]}.values()):.0f} s")
+        seconds = {r["protocol"]: r["seconds_all_methods"] for r in records if r["seed"] == seed}
+        print(f"seed {seed}: {sum(seconds.values()):.0f} s")
     lines = summary(records)
     print("\n".join(lines))
     content = {

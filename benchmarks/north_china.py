@@ -115,8 +115,8 @@ def main() -> None:
         "",
         f"`python benchmarks/north_china.py --data china_north_2019.parquet --every {options.every}`, "
         f"{os.cpu_count()} cores, device {options.device}. Training loop: {seconds / 60:.1f} minutes. "
-        "Bars: training at most 30 min; hidden-tenth MAE at most that of the best baseline; coverage 0.87 to 0.93; "
-        "a week at most 2 min and 3 GB.",
+        "Bars: training at most 30 min; MAE at the hidden tenth at most that of the best baseline; coverage 0.87 to "
+        "0.93; a week at most 2 min and 3 GB.",
         "",
         "| command | wall clock, s | peak memory, GB |",
         "|---|---|---|",

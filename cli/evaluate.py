@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aqreanalysis.configs import Config
+    from aqreanalysis.observations import Observations
 
 
 @click.command(short_help="A model beside its baselines at hidden stations.")
-@options.model_option
+@click.option("--model", "model_path", type=click.Path(), help="Model bundle (a folder); station-folds needs none.")
 @options.observations_option
 @click.option("--out", required=True, type=click.Path(), help="Folder for metrics.json, the table and the pictures.")
 @click.option(
@@ -20,53 +25,71 @@ from aqreanalysis.cli import options
     multiple=True,
     callback=options.split_commas,
     metavar="NAME[,NAME]",
-    help="What is hidden.  [default: hidden-tenth, leave-city-out]",
+    help="hidden-tenth, leave-city-out, unseen-time, station-folds, forecast, or all.  [default: unseen-time]",
 )
 @click.option(
     "--hours",
-    type=click.Choice(["unseen", "all"]),
-    default="unseen",
-    show_default=True,
-    help="Hours that count: the last share of the timeline, which training never saw, or all.",
+    type=click.Choice(["seen", "unseen", "all"]),
+    help="Hours that count for hidden-tenth and leave-city-out.  [default: seen, those of training]",
 )
 @click.option("--every", type=click.IntRange(min=1), default=5, show_default=True, help="Score every n-th hour.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap, and of the draw of folds.")
+@click.option("--fold-minutes", type=click.FloatRange(min=0, min_open=True), help="Limit of a fold's training.")
+@click.option("--fold-epochs", type=click.IntRange(min=1), help="Epochs of a fold's training.")
 @options.config_options("the one in the model bundle", "columns.lat=latitude")
 @options.device_option
 @options.overwrite_option
 @options.json_option
 def evaluate(
-    model_path: str,
+    model_path: str | None,
     observations_path: str,
     out: str,
     protocols: tuple[str, ...],
-    hours: Literal["unseen", "all"],
-    every: int,
+    hours: Literal["seen", "unseen", "all"] | None,
     config_source: str | None,
     overrides: tuple[str, ...],
-    device: str,
-    overwrite: bool,
     as_json: bool,
+    **told: Any,
 ) -> None:
-    """Score a model at hidden stations and cities, with inverse distance and kriging in the same run.
+    """Score a model at hidden stations and cities, with interpolation and kriging tuned in the same run.
 
     \b
     aqreanalysis evaluate --model outputs/models/north --observations obs.parquet --out outputs/evaluation/north
+    aqreanalysis evaluate --protocol station-folds --config aqnet --observations obs.parquet --out outputs/folds
     """
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
 
-    config = options.load_model_config(model_path, config_source, overrides)
+    config = _config(model_path, config_source, overrides)
     observations = options.load_observations(observations_path, config)
-    from aqreanalysis.evaluation import EvaluationOptions, format_table
+    from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, format_table
     from aqreanalysis.evaluation import evaluate as run
 
-    told = EvaluationOptions(hours=hours, every=every, device=device, overwrite=overwrite)
-    if protocols:
-        told = replace(told, protocols=protocols)
+    folds = FoldOptions(_trainer(told["device"]), config, seed=told["seed"], minutes=told.pop("fold_minutes"),
+                        epochs=told.pop("fold_epochs"))  # fmt: skip
+    chosen = EvaluationOptions(protocols or EvaluationOptions().protocols, hours, folds=folds, **told)
     with progress_shown("evaluating") as progress:
-        metrics = run(model_path, observations, out, told, progress=progress)
+        metrics = run(model_path, observations, out, chosen, progress=progress)
     if as_json:
         print_json(metrics)
         return
     click.echo(format_table(metrics))
     click.echo(f"report, pictures and metrics.json: {out}")
+
+
+def _config(model_path: str | None, source: str | None, overrides: tuple[str, ...]) -> Config:
+    """Return the config of the observations' columns and of folds: the model's, or the one that is named."""
+    if model_path is not None:
+        return options.load_model_config(model_path, source, overrides)
+    if source is None:
+        raise ConfigError("neither --model nor --config: give a model, or with --protocol station-folds a config")
+    return options.load_run_config(source, overrides)
+
+
+def _trainer(device: str) -> Any:
+    def train(observations: Observations, config: Config, out: Path, progress: Any) -> Path:
+        from aqreanalysis.training import train as run
+
+        return run(observations, config, out, device=device, progress=progress)
+
+    return train

@@ -4,10 +4,11 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from pykrige.ok import OrdinaryKriging as PyKrige
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.evaluation.baselines import Network, OrdinaryKriging, distances_km
-from aqreanalysis.evaluation.baselines.kriging import _krige, _leave_out, _project
+from aqreanalysis.evaluation.baselines.kriging import krige, leave_out, project
 from aqreanalysis.evaluation.baselines.variogram import Variogram
 from aqreanalysis.observations import Observations
 
@@ -22,8 +23,40 @@ def _network(observations: Observations) -> Network:
 
 
 def _places(network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    x, y = _project(network, network.lat, network.lon)
+    x, y = project(network, network.lat, network.lon)
     return x, y, np.hypot(x[:, None] - x, y[:, None] - y)
+
+
+def _kriged(
+    places: tuple[np.ndarray, np.ndarray], z: np.ndarray, points: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `krige` says at points from stations at places, all in kilometres."""
+    (x, y), (px, py) = places, points
+    among = VARIOGRAM.covariance(np.hypot(x[:, None] - x, y[:, None] - y))
+    towards = VARIOGRAM.covariance(np.hypot(x[:, None] - px, y[:, None] - py))
+    return krige(among, towards, z, VARIOGRAM.sill)
+
+
+def test_estimate_and_variance_are_those_of_pykrige() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.uniform(0, 300, (2, 40))
+    px, py = rng.uniform(-50, 350, (2, 25))
+    z = rng.gamma(2, 20, 40)
+    theirs = PyKrige(
+        x, y, z, variogram_model="custom", variogram_parameters=[], variogram_function=lambda _, km: VARIOGRAM(km)
+    )
+    estimate, variance = theirs.execute("points", px, py, backend="vectorized")
+    own = _kriged((x, y), z, (px, py))
+    assert own[0] == pytest.approx(np.asarray(estimate), rel=1e-8)
+    assert own[1] == pytest.approx(np.asarray(variance), rel=1e-8)
+
+
+def test_kriging_at_a_station_gives_its_reading() -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.uniform(0, 300, (2, 12))
+    z = rng.gamma(2, 20, 12)
+    estimate, variance = _kriged((x, y), z, (x, y))
+    assert estimate == pytest.approx(z) and variance == pytest.approx(0, abs=1e-9)
 
 
 def test_projected_distances_are_those_on_the_sphere(town_network: Observations) -> None:
@@ -45,12 +78,12 @@ def test_the_short_cut_of_leaving_out_equals_kriging_without_the_group(town_netw
     x, y, km = _places(network)
     groups = np.repeat(np.arange(9), 4)
     hour = network.values[5:6].copy()
-    found = _leave_out(hour, km, VARIOGRAM, groups)
+    found = leave_out(hour, km, VARIOGRAM, groups)
     known = np.isfinite(hour[0])
     for group in (0, 3, 8):
         members = known & (groups == group)
         others = known & (groups != group)
-        estimate, variance = _krige(x[others], y[others], hour[0, others], x[members], y[members], VARIOGRAM)
+        estimate, variance = _kriged((x[others], y[others]), hour[0, others], (x[members], y[members]))
         assert found.estimate[0, members] == pytest.approx(estimate, rel=1e-6)
         assert found.variance[0, members] == pytest.approx(variance, rel=1e-6)
 
@@ -63,7 +96,7 @@ def test_instruments_at_one_place_do_not_break_the_kriging() -> None:
         np.arange(6),
     )
     x, y, _ = _places(network)
-    estimate, variance = _krige(x, y, network.values[0], x[:1] + 0.5, y[:1], VARIOGRAM)
+    estimate, variance = _kriged((x, y), network.values[0], (x[:1] + 0.5, y[:1]))
     assert 11 < estimate[0] < 14
     assert variance[0] > 0
 

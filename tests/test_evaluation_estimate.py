@@ -91,6 +91,6 @@ def test_observations_of_other_pollutants_are_refused(model: Predictor, town_net
 
 def test_a_sample_carries_the_estimates_beside_the_observed() -> None:
     ones = np.ones((2, 3), np.float32)
-    estimates = Estimates(np.arange(2), ones, ones * 2, ones * 0, ones * 3, ones * 4, ones * 0.5)
+    estimates = Estimates(np.arange(2), ones, ones * 2, ones * 0, ones * 3, ones * 4, ones * 0.5, ones * 0, ones * 3)
     sample = estimates.sample(ones * 9)
     assert (sample.best[0, 0], sample.upper[0, 0], sample.pit[0, 0], sample.observed[0, 0]) == (1, 3, 0.5, 9)

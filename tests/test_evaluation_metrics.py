@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.evaluation.metrics import aligned, plain, table_rows, write_json
+from aqreanalysis.evaluation.metrics import plain, write_json
+from aqreanalysis.evaluation.tables import aligned, table_rows
 
 
 def _metrics(key: str, **overall: float | None) -> dict:

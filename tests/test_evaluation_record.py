@@ -8,14 +8,17 @@ import pytest
 from aqreanalysis.evaluation import EvaluationOptions, evaluate
 from aqreanalysis.evaluation.record import measured_coverage, record_in_bundle
 from aqreanalysis.model import read_bundle
+from aqreanalysis.model.bundle import write_bundle
 from aqreanalysis.observations import Observations
+from aqreanalysis.species import SPECIES
+from aqreanalysis.training.card import model_card
 
 pytest_plugins = ("evaluation_case",)
 
 
 @pytest.fixture(scope="module")
 def scored(untrained_bundle: Path, town_network: Observations, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    options = EvaluationOptions(protocols=("hidden-tenth",), every=7, device="cpu")
+    options = EvaluationOptions(protocols=("unseen-time-hidden-tenth",), every=7, device="cpu")
     evaluate(untrained_bundle, town_network, tmp_path_factory.mktemp("scored"), options)
     return untrained_bundle
 
@@ -34,12 +37,36 @@ def test_the_card_shows_each_method_once_however_often_it_is_evaluated(scored: P
     assert card.count("| inverse distance |") == 2  # two pollutants, one protocol
 
 
+def test_what_a_new_card_lacks_gives_way_to_what_was_measured(
+    scored: Path, town_network: Observations, tmp_path: Path
+) -> None:
+    bundle = read_bundle(scored)
+    digest, metrics = bundle.digest, bundle.metrics["evaluation"]
+    bundle.metrics["training"] = {"epoch": 1, "best_epoch": 1, "best_score": 0.5, "seconds": 1.0}
+    known = {"program": "aqreanalysis", "torch": "2", "device": "cpu", "stations_by_role": {"training": 30}}
+    bundle.provenance |= known | {"time_coverage_start": "2021-03-01", "time_coverage_end": "2021-03-10"}
+    bundle.card = model_card(bundle, town_network)
+    folder = write_bundle(bundle, tmp_path / "model")
+    assert "Not yet" in bundle.card
+    record_in_bundle(bundle, folder, metrics)
+    card = read_bundle(folder).card
+    assert "Not yet" not in card and card.isascii() and "## Not for" in card
+    assert read_bundle(folder).digest == digest
+    for key, protocols in metrics["species"].items():
+        for found in protocols.values():
+            own = found["methods"]["aq-net"]["overall"]
+            rows = [r for r in card.splitlines() if "| AQ-Net |" in r and SPECIES[key].title in r]
+            assert any(f"| {own['coverage']:.3f} |" in r and f"| {own['n']} |" in r for r in rows)
+            assert f"{found['stations']} hidden stations" in card
+            assert f"MAE {found['against_best_baseline']['mae']['ratio']:.3f}" in card
+
+
 def test_the_coverage_for_the_cube_names_figure_split_and_hours(scored: Path) -> None:
     metrics = json.loads((scored / "metrics.json").read_text(encoding="utf-8"))
-    found = metrics["evaluation"]["species"]["pm25"]["hidden-tenth"]
+    found = metrics["evaluation"]["species"]["pm25"]["unseen-time-hidden-tenth"]
     said = measured_coverage(metrics)
     assert said.isascii()
-    assert f"PM2.5 {found['methods']['aq-net']['overall']['coverage']:.3f} (hidden-tenth, " in said
+    assert f"PM2.5 {found['methods']['aq-net']['overall']['coverage']:.3f} (unseen-time-hidden-tenth, " in said
     assert metrics["evaluation"]["hours"]["first"] in said
 
 

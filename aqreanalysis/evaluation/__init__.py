@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aqreanalysis.evaluation.comparison import compare, format_comparison, score_against_truth
-    from aqreanalysis.evaluation.metrics import format_table, table_rows
+    from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions, FoldOptions
     from aqreanalysis.evaluation.pictures import picture_field, picture_truth
-    from aqreanalysis.evaluation.protocols import PROTOCOLS, EvaluationOptions
     from aqreanalysis.evaluation.run import evaluate
     from aqreanalysis.evaluation.splits import Split, draw_split
+    from aqreanalysis.evaluation.tables import format_table, table_rows
 
 _HOMES = {
     "comparison": ("compare", "format_comparison", "score_against_truth"),
-    "metrics": ("format_table", "table_rows"),
+    "options": ("PROTOCOLS", "EvaluationOptions", "FoldOptions"),
     "pictures": ("picture_field", "picture_truth"),
-    "protocols": ("PROTOCOLS", "EvaluationOptions"),
     "run": ("evaluate",),
     "splits": ("Split", "draw_split"),
+    "tables": ("format_table", "table_rows"),
 }
 
 __all__ = [
     "PROTOCOLS",
     "EvaluationOptions",
+    "FoldOptions",
     "Split",
     "compare",
     "draw_split",

@@ -12,8 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.errors import CubeError
-from aqreanalysis.evaluation.metrics import aligned, plain
+from aqreanalysis.evaluation.metrics import plain
 from aqreanalysis.evaluation.scores import Sample, distance_classes, score
+from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.observations import Observations, hours_since_epoch
 from aqreanalysis.species import SPECIES, Species
 

@@ -58,6 +58,8 @@ class Estimates:
     crps, pit : ndarray of float32, shape (T, point)
         Continuous ranked probability score, in the pollutant's units, and distribution function at the observed; NaN
         where nothing was observed.
+    calibrated_lower, calibrated_upper : ndarray of float32, shape (T, point)
+        Bounds of the interval that covered what it should at left-out visible stations; NaN where none was asked for.
     """
 
     hours: npt.NDArray[np.int64]
@@ -67,13 +69,21 @@ class Estimates:
     upper: Array
     crps: Array
     pit: Array
+    calibrated_lower: Array
+    calibrated_upper: Array
 
     @classmethod
     def of(
-        cls, distribution: Distribution, hours: npt.NDArray[np.int64], observed: npt.NDArray[Any], coverage: float
+        cls,
+        distribution: Distribution,
+        hours: npt.NDArray[np.int64],
+        observed: npt.NDArray[Any],
+        coverage: float,
+        level: float | None = None,
     ) -> Estimates:
-        """Return what `distribution` says, against `observed` (T, point), with the interval of `coverage`."""
+        """Return what `distribution` says against `observed` (T, point), with intervals of `coverage` and `level`."""
         lower, upper = distribution.interval(coverage)
+        named = (np.full_like(lower, np.nan),) * 2 if level is None else distribution.interval(level)
         arrays = {
             "best": distribution.best,
             "standard_error": distribution.standard_error,
@@ -81,6 +91,8 @@ class Estimates:
             "upper": upper,
             "crps": distribution.crps(observed),
             "pit": np.where(np.isfinite(observed), distribution.cdf(observed), np.nan),
+            "calibrated_lower": named[0],
+            "calibrated_upper": named[1],
         }
         return cls(hours=hours, **{name: np.asarray(a, dtype=np.float32) for name, a in arrays.items()})
 
@@ -116,6 +128,7 @@ def estimate(
     targets: Targets,
     *,
     coverage: float = 0.9,
+    levels: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Estimates]:
     """Return the model's estimates at the targets by pollutant, from the stations of `visible` alone.
@@ -132,6 +145,8 @@ def estimate(
         Points and hours.
     coverage : float
         Probability of the interval.
+    levels : mapping of str to float, optional
+        By pollutant, the probability of a second one: see `Estimates`.
     progress : callable, optional
         Called as ``progress(days done, days, "model")``.
 
@@ -160,7 +175,8 @@ def estimate(
             observed = np.full((24 * days, len(targets.lat)), np.nan, np.float32)
             if key in targets.observed:
                 observed[rows] = targets.observed[key][inside]
-            block = Estimates.of(answer[key], start + np.arange(24 * days), observed, coverage)
+            level = (levels or {}).get(key)
+            block = Estimates.of(answer[key], start + np.arange(24 * days), observed, coverage, level)
             parts[key].append(_rows(block, rows))
         if progress is not None:
             progress(done, len(blocks), "model")

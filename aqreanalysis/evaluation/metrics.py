@@ -1,4 +1,4 @@
-"""From outcomes to ``metrics.json`` and to the table on the terminal."""
+"""From outcomes to ``metrics.json``."""
 
 from __future__ import annotations
 
@@ -9,68 +9,122 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from aqreanalysis.errors import OutputError
+from aqreanalysis.evaluation.bootstrap import BLOCK_DAYS, CONFIDENCE, DRAWS, SCORES, Sums, ratios
+from aqreanalysis.evaluation.classes import HOURS_OF_DAY, SEASONS, hour_of_day, season_of
+from aqreanalysis.evaluation.means import score_means
 from aqreanalysis.evaluation.protocols import MODEL, Outcome
-from aqreanalysis.evaluation.scores import distance_classes, level_terciles, score, score_by
-from aqreanalysis.species import SPECIES
+from aqreanalysis.evaluation.scores import (
+    coverage,
+    distance_classes,
+    level_terciles,
+    mean_width,
+    score,
+    score_by,
+)
 
 #: Raised when a key of ``metrics.json`` changes its meaning.
-SCHEMA = 1
-
-_COLUMNS = (
-    ("mae", "MAE", "{:.2f}"),
-    ("rmse", "RMSE", "{:.2f}"),
-    ("r2", "R2", "{:.3f}"),
-    ("bias", "bias", "{:+.2f}"),
-    ("crps", "CRPS", "{:.2f}"),
-    ("coverage", "coverage", "{:.3f}"),
-    ("width", "width", "{:.1f}"),
-)
-#: CO is in mg m-3, a thousandth of the others: it needs three more digits to say as much.
-_SMALL_UNITS = {"{:.1f}": "{:.3f}", "{:.2f}": "{:.4f}", "{:+.2f}": "{:+.4f}"}
+SCHEMA = 2
+#: Methods whose predictive distribution the model's is held against by itself.
+KRIGING = ("kriging", "log-kriging")
 
 
-def outcome_metrics(outcome: Outcome) -> dict[str, Any]:
-    """Return the scores of every method overall, by distance class and by level tercile, and what they rest on."""
-    labels, classes = distance_classes(outcome.nearest_km)
+def outcome_metrics(outcome: Outcome, every: int = 1, seed: int = 0) -> dict[str, Any]:
+    """Return the scores of every method overall and by class, the ratios to the best baseline, and what they rest on.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        What was asked and answered.
+    every : int
+        Every n-th hour was asked for; daily and monthly means are scored where it is every hour.
+    seed : int
+        Of the bootstrap.
+    """
+    labels = _labels(outcome)
     methods: dict[str, Any] = {}
+    sums: dict[str, Sums] = {}
     for name in outcome.estimates:
         sample = outcome.sample(name)
-        level, terciles = level_terciles(sample.best)
+        sums[name] = Sums.of(sample, outcome.hours)
         methods[name] = {
             "title": outcome.titles[name],
-            "overall": score(sample),
-            "by_distance": score_by(sample, labels[None, :], classes),
-            "by_level": score_by(sample, level, terciles),
+            "overall": score(sample) | _calibrated(outcome, name),
+            **{kind: score_by(sample, of, classes) for kind, (of, classes) in labels.items()},
+            "by_level": score_by(sample, *level_terciles(sample.best)),
+            "calibrated_level": outcome.levels.get(name),
             "unanswered": outcome.unanswered()[name],
             "tuned": outcome.tuned.get(name, {}),
         }
-    observed = int(np.isfinite(outcome.observed).sum())
+        if every == 1:
+            methods[name]["means"] = score_means(sample.best, sample.observed, outcome.hours)
+    found = ratios(sums, best_baselines(methods), seed)
+    for name, against in found.items():
+        methods[name]["against_best"] = against
     return {
         "title": outcome.protocol.title,
+        "hours_choice": outcome.protocol.hours,
         "stations": len(outcome.stations),
         "hours": len(outcome.hours),
-        "station_hours_observed": observed,
+        "station_hours_observed": int(np.isfinite(outcome.observed).sum()),
         "station_hours_scored": int(outcome.answered.sum()),
         "median_nearest_km": float(np.median(outcome.nearest_km)),
         "first": _stamp(outcome.hours[0]),
         "last": _stamp(outcome.hours[-1]),
         "notes": outcome.notes,
         "methods": methods,
-        "against_best_baseline": _against_best(methods),
+        "against_best_baseline": found[MODEL],
+        "against_best_kriging": _against_kriging(methods, sums, seed),
+        "bootstrap": {"draws": DRAWS, "seed": seed, "block_days": BLOCK_DAYS, "confidence": CONFIDENCE},
     }
 
 
-def _against_best(methods: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model's score as a share of the best baseline's, for the scores where less is better."""
-    ratios: dict[str, Any] = {}
-    for key in ("mae", "rmse", "crps"):
-        others = {n: m["overall"][key] for n, m in methods.items() if n != MODEL and math.isfinite(m["overall"][key])}
-        if others:
-            best = min(others, key=lambda n: others[n])
-            ratios[key] = {"ratio": methods[MODEL]["overall"][key] / others[best], "best": best}
-    return ratios
+def _labels(outcome: Outcome) -> dict[str, tuple[npt.NDArray[np.int64], Sequence[str]]]:
+    """Return, by kind of class, the class of each station-hour (of a shape that broadcasts) and the classes' names."""
+    distance, classes = distance_classes(outcome.nearest_km)
+    return {
+        "by_distance": (distance[None, :], classes),
+        "by_season": (season_of(outcome.hours)[:, None], SEASONS),
+        "by_hour": (hour_of_day(outcome.hours, outcome.lon), HOURS_OF_DAY),
+    }
+
+
+def _calibrated(outcome: Outcome, name: str) -> dict[str, float]:
+    """Return coverage and width of the interval that covered what it should at left-out visible stations."""
+    estimates, observed = outcome.estimates[name], np.where(outcome.answered, outcome.observed, np.nan)
+    lower, upper = estimates.calibrated_lower, estimates.calibrated_upper
+    return {
+        "calibrated_coverage": coverage(lower, upper, observed),
+        "calibrated_width": mean_width(lower, upper, observed),
+    }
+
+
+def best_baselines(methods: Mapping[str, Any], among: Sequence[str] | None = None) -> dict[str, str]:
+    """Return, by score where less is better, the baseline (of `among`, or of all) that has the least."""
+    names = [n for n in (methods if among is None else among) if n in methods and n != MODEL]
+    found = {}
+    for key in SCORES:
+        finite = [n for n in names if math.isfinite(methods[n]["overall"][key])]
+        if finite:
+            found[key] = min(finite, key=lambda n: methods[n]["overall"][key])
+    return found
+
+
+def _against_kriging(methods: Mapping[str, Any], sums: Mapping[str, Sums], seed: int) -> dict[str, Any]:
+    """Return the model's CRPS and calibrated width as shares of the better kriging's."""
+    best = best_baselines(methods, KRIGING).get("crps")
+    found: dict[str, Any] = {}
+    if best is not None:
+        found["crps"] = ratios({n: sums[n] for n in (MODEL, best)}, {"crps": best}, seed)[MODEL]["crps"]
+    widths = {n: methods[n]["overall"]["calibrated_width"] for n in KRIGING if n in methods}
+    widths = {n: w for n, w in widths.items() if math.isfinite(w)}
+    own = methods[MODEL]["overall"]["calibrated_width"]
+    if widths and math.isfinite(own):
+        narrower = min(widths, key=lambda n: widths[n])
+        found["width"] = {"ratio": own / widths[narrower], "best": narrower}
+    return found
 
 
 def _stamp(hour: int) -> str:
@@ -99,59 +153,3 @@ def write_json(content: Mapping[str, Any], path: Path) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from None
     return path
-
-
-def table_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of the table of scores: pollutant, protocol, method, n, and the scores."""
-    header = ["pollutant", "protocol", "method", "n", *(title for _, title, _ in _COLUMNS)]
-    rows = []
-    for key, protocols in metrics["species"].items():
-        species = SPECIES[key]
-        small = species.units.startswith("mg")
-        for protocol, found in protocols.items():
-            named = [f"{species.title} ({species.units})", protocol]
-            rows += [
-                [*named, method["title"], str(method["overall"]["n"]), *_cells(method["overall"], small)]
-                for method in found["methods"].values()
-            ]
-    return header, rows
-
-
-def _cells(scores: Mapping[str, Any], small: bool) -> list[str]:
-    cells = []
-    for key, _, pattern in _COLUMNS:
-        value = scores[key]
-        pattern = _SMALL_UNITS.get(pattern, pattern) if small else pattern
-        cells.append("-" if value is None or not math.isfinite(value) else pattern.format(value))
-    return cells
-
-
-def format_table(metrics: Mapping[str, Any]) -> str:
-    """Return the table of scores as plain text, one row a method, with what it rests on below."""
-    header, rows = table_rows(metrics)
-    lines = aligned(header, rows, left=3)
-    hours = metrics["hours"]
-    share = "every hour" if hours["every"] == 1 else f"one hour in {hours['every']}"
-    lines.append(
-        f"{hours['choice']} hours, {share}, {hours['first']} to {hours['last']}; "
-        f"coverage and width of the {100 * metrics['coverage']:g} % interval"
-    )
-    for key, protocols in metrics["species"].items():
-        for protocol, found in protocols.items():
-            ratios = ", ".join(
-                f"{name.upper()} {r['ratio']:.3f} ({r['best']})" for name, r in found["against_best_baseline"].items()
-            )
-            lines.append(f"{key} {protocol}: AQ-Net over the best baseline: {ratios}")
-            lines += [f"{key} {protocol}: {note}" for note in found["notes"]]
-    return "\n".join(lines)
-
-
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Return header, a rule and the rows as lines with columns of one width, the first `left` aligned to the left."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        return "  ".join(cells).rstrip()
-
-    return [line(header), "  ".join("-" * w for w in widths), *(line(r) for r in rows)]

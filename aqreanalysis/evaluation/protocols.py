@@ -4,82 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, nearest_hint
-from aqreanalysis.evaluation.baselines import Network, all_baselines, distances_km
+from aqreanalysis.errors import ModelError, ObservationsError
+from aqreanalysis.evaluation.baselines import Network, Record, all_baselines, distances_km
 from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.estimate import Estimates, Model, Targets, estimate
+from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
 from aqreanalysis.evaluation.scores import Sample
-from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
+from aqreanalysis.evaluation.sharpness import covering_level
+from aqreanalysis.evaluation.splits import CALIBRATION, Split
 from aqreanalysis.observations import Observations
 
 MODEL = "aq-net"
 MODEL_TITLE = "AQ-Net"
 
-#: Every fifth hour is scored by default: five and twenty-four have no common factor, so every hour of the day counts.
-EVERY = 5
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What is hidden: the stations of one role; `together` says whether cities are left out whole in tuning."""
-
-    name: str
-    role: str
-    together: bool
-    title: str
-
-
-PROTOCOLS: dict[str, Protocol] = {
-    p.name: p
-    for p in (
-        Protocol("hidden-tenth", HIDDEN_TENTH, False, "single stations hidden"),
-        Protocol("leave-city-out", HIDDEN_CITY, True, "whole cities hidden"),
-    )
-}
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """How an evaluation is run.
-
-    Attributes
-    ----------
-    protocols : tuple of str
-        Names in `PROTOCOLS`.
-    hours : {"unseen", "all"}
-        Hours that count: the last share of the timeline, which training never saw, or all of it.
-    every : int
-        Every n-th hour counts (hours since 1970 divisible by it), for every method alike; 1 for all.
-    device : str
-        Where the model runs: auto, cpu or cuda.
-    overwrite : bool
-        Whether an earlier evaluation in the output folder may be replaced.
-    """
-
-    protocols: tuple[str, ...] = ("hidden-tenth", "leave-city-out")
-    hours: Literal["unseen", "all"] = "unseen"
-    every: int = EVERY
-    device: str = "auto"
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        for name in self.protocols:
-            if name not in PROTOCOLS:
-                raise ConfigError(
-                    f"no protocol {name!r}: there are {', '.join(PROTOCOLS)}{nearest_hint(name, PROTOCOLS)}"
-                )
-        if not self.protocols:
-            raise ConfigError(f"no protocol is named: choose of {', '.join(PROTOCOLS)}")
-        if self.hours not in ("unseen", "all"):
-            raise ConfigError(f"hours = {self.hours!r}: choose 'unseen' or 'all'")
-        if self.every < 1:
-            raise ConfigError(f"every = {self.every}: every n-th hour counts, n must be at least 1")
+#: Days, spread evenly, on which the model is asked at calibration stations how wide its interval must be named.
+_LEVEL_DAYS = 16
 
 
 @dataclass(frozen=True)
@@ -108,6 +53,8 @@ class Outcome:
         Methods' names for people.
     tuned : dict of str to dict
         What each baseline chose on the visible stations.
+    levels : dict of str to float
+        Probability that each method's interval must be named by to cover what it should at left-out visible stations.
     notes : list of str
         What a reader must know to judge the figures.
     """
@@ -125,6 +72,7 @@ class Outcome:
     estimates: dict[str, Estimates]
     titles: dict[str, str]
     tuned: dict[str, dict[str, Any]]
+    levels: dict[str, float | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -145,8 +93,19 @@ class Outcome:
         return {name: int((known & ~np.isfinite(e.best)).sum()) for name, e in self.estimates.items()}
 
 
-def hours_of(observations: Observations, split: Split, options: EvaluationOptions) -> npt.NDArray[np.int64]:
+def hours_of(observations: Observations, split: Split, choice: Hours, every: int) -> npt.NDArray[np.int64]:
     """Return the stamps that count, hours since 1970-01-01 00:00 UTC, increasing.
+
+    Parameters
+    ----------
+    observations : Observations
+        The timeline.
+    split : Split
+        From when on training saw nothing.
+    choice : {"seen", "unseen", "all"}
+        Hours of training, the later ones, or both.
+    every : int
+        Every n-th counts: those divisible by it.
 
     Raises
     ------
@@ -154,17 +113,24 @@ def hours_of(observations: Observations, split: Split, options: EvaluationOption
         If none is left, saying why.
     """
     hours = observations.hours
-    if options.hours == "unseen":
-        first = int(split.unseen_from.astype("datetime64[h]").astype(np.int64))
+    first = int(split.unseen_from.astype("datetime64[h]").astype(np.int64))
+    if choice == "unseen":
         hours = hours[hours >= first]
         if hours.size == 0:
             raise ObservationsError(
                 f"the observations end {observations.times[-1]}, before the hours that training did not see "
-                f"(from {split.unseen_from}): give later observations, or score the hours of training with hours=all"
+                f"(from {split.unseen_from}): give later observations, or score the hours of training with hours=seen"
             )
-    kept = hours[hours % options.every == 0]
+    elif choice == "seen":
+        hours = hours[hours < first]
+        if hours.size == 0:
+            raise ObservationsError(
+                f"the observations begin {observations.times[0]}, after the hours of training (before "
+                f"{split.unseen_from}): give earlier observations, or score later hours with protocol unseen-time"
+            )
+    kept = hours[hours % every == 0]
     if kept.size == 0:
-        raise ObservationsError(f"{hours.size} hours hold none divisible by every = {options.every}: lower it")
+        raise ObservationsError(f"{hours.size} hours hold none divisible by every = {every}: lower it")
     return kept
 
 
@@ -184,6 +150,9 @@ class Question:
         Their places, the hours, and their readings to score against.
     groups : ndarray of int, shape (visible station,)
         Stations that are left out together when a baseline is tuned.
+    calibration : ndarray of bool, shape (visible station,)
+        Visible stations that training did not fit its weights to: the model's own left-out stations, at which it is
+        told how wide its interval must be named, as baselines are at theirs.
     notes : list of str
         What a reader must know to judge the answers.
     """
@@ -193,19 +162,21 @@ class Question:
     stations: list[str]
     targets: Targets
     groups: npt.NDArray[np.int64]
+    calibration: npt.NDArray[np.bool_]
     notes: list[str]
 
     def network(self, key: str) -> Network:
-        """Return the visible stations' readings of one pollutant at the hours that count."""
-        rows = self.targets.hours - self.visible.first_hour
-        values = self.visible.values(key)[rows].astype(np.float64)
-        return Network(self.visible.lat, self.visible.lon, values, self.groups)
+        """Return the visible stations' readings of one pollutant at the hours that count, and all they ever read."""
+        record = Record(self.visible.first_hour, self.visible.values(key))
+        hours = self.targets.hours
+        values = record.values[hours - record.first_hour].astype(np.float64)
+        return Network(self.visible.lat, self.visible.lon, values, self.groups, hours, record)
 
 
 def ask(observations: Observations, split: Split, protocol: Protocol, options: EvaluationOptions) -> Question:
     """Return the protocol's question: hidden are the stations of its role, visible all others of the observations.
 
-    Stations that the split does not know are visible.
+    Stations that the split does not know are visible; the hours are the protocol's.
 
     Raises
     ------
@@ -220,35 +191,88 @@ def ask(observations: Observations, split: Split, protocol: Protocol, options: E
             f"protocol {protocol.name}: none of the stations that the model's split hides ({protocol.role}) is among "
             f"the {len(hidden)} stations of the observations; evaluate on the network that it was trained on"
         )
+    hours = hours_of(observations, split, protocol.hours, options.every)
+    return hide(observations, hidden, split, protocol, hours)
+
+
+def hide(
+    observations: Observations,
+    hidden: npt.NDArray[np.bool_],
+    split: Split,
+    protocol: Protocol,
+    hours: npt.NDArray[np.int64],
+) -> Question:
+    """Return the question at the stations where `hidden` (station,) is True; `split` names cities and roles."""
     stations = np.array(observations.stations)
     visible = observations.select(stations=stations[~hidden].tolist())
-    hours = hours_of(observations, split, options)
     rows = hours - observations.first_hour
     observed = {k: observations.values(k)[rows][:, hidden] for k in observations.species}
     groups, notes = _tuning_groups(visible, split, protocol)
     targets = Targets(observations.lat[hidden], observations.lon[hidden], hours, observed)
-    return Question(protocol, visible, stations[hidden].tolist(), targets, groups, notes)
+    calibration = _calibration(visible, split, protocol)
+    return Question(protocol, visible, stations[hidden].tolist(), targets, groups, calibration, notes)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one method says at the hidden stations, and what it chose on the visible ones.
+
+    Attributes
+    ----------
+    estimates : Estimates
+        Its answers.
+    tuned : dict
+        Settings, for the report.
+    level : float or None
+        Probability that its central interval must be named by to cover what was asked for at left-out visible
+        stations; None where it was not told.
+    """
+
+    estimates: Estimates
+    tuned: dict[str, Any]
+    level: float | None
 
 
 def answer_baselines(
     question: Question, key: str, coverage: float, progress: Progress | None = None
-) -> tuple[dict[str, Estimates], dict[str, dict[str, Any]]]:
-    """Return each baseline's estimates of a pollutant, and what it chose on the visible stations, by its name."""
+) -> dict[str, Answer]:
+    """Return what each baseline says of a pollutant, by its name."""
     network, targets = question.network(key), question.targets
     baselines = all_baselines()
     stage = _stages(progress, len(baselines))
-    found: dict[str, Estimates] = {}
-    tuned: dict[str, dict[str, Any]] = {}
+    found: dict[str, Answer] = {}
     # Kriging matrices of some hundred rows gain nothing from BLAS threads, which on a busy machine wait for each other:
     # 541 s with them and 57 to 129 s without were seen for one draw of china_north_2019 on two busy cores.
     with threadpool_limits(1, user_api="blas"):
         for i, baseline in enumerate(baselines):
-            tuned[baseline.name] = baseline.tune(network)
+            tuned = baseline.tune(network)
+            level = covering_level(baseline.left_out_pit, coverage)
             answer = baseline.predict(network, targets.lat, targets.lon, stage(i))
             observed = targets.observed[key].astype(np.float64)
-            found[baseline.name] = Estimates.of(answer, targets.hours, observed, coverage)
+            estimates = Estimates.of(answer, targets.hours, observed, coverage, level)
+            found[baseline.name] = Answer(estimates, tuned, level)
             stage(i)(1, 1, baseline.title)
-    return found, tuned
+    return found
+
+
+def _model_levels(model: Model, question: Question, coverage: float) -> dict[str, float]:
+    """Return, by pollutant, the level at which the model covers `coverage` of the calibration stations' readings.
+
+    They are left out all at once and seen from the other visible stations, on some whole days of the question.
+    """
+    among = question.calibration
+    if not among.any() or among.all():
+        return {}
+    visible, hours = question.visible, question.targets.hours
+    stations = np.array(visible.stations)
+    days = np.unique((hours - 1) // 24)
+    days = days[np.unique(np.linspace(0, len(days) - 1, min(len(days), _LEVEL_DAYS)).round().astype(int))]
+    hours = hours[np.isin((hours - 1) // 24, days)]
+    observed = {k: visible.values(k)[hours - visible.first_hour][:, among] for k in visible.species}
+    targets = Targets(visible.lat[among], visible.lon[among], hours, observed)
+    answers = estimate(model, visible.select(stations=stations[~among].tolist()), targets, coverage=coverage)
+    levels = {key: covering_level(found.pit, coverage) for key, found in answers.items()}
+    return {key: level for key, level in levels.items() if level is not None}
 
 
 def run_protocol(model: Model, question: Question, progress: Progress | None = None) -> list[Outcome]:
@@ -268,10 +292,12 @@ def run_protocol(model: Model, question: Question, progress: Progress | None = N
         )
     stage = _stages(progress, 1 + len(keys), question.protocol.title)
     coverage = model.config.uncertainty.coverage
-    answers = estimate(model, visible, targets, coverage=coverage, progress=stage(0))
+    levels = _model_levels(model, question, coverage)
+    answers = estimate(model, visible, targets, coverage=coverage, levels=levels, progress=stage(0))
     outcomes = []
     for number, key in enumerate(keys, start=1):
-        found, tuned = answer_baselines(question, key, coverage, stage(number))
+        found = {MODEL: Answer(answers[key], {}, levels.get(key))}
+        found |= answer_baselines(question, key, coverage, stage(number))
         outcomes.append(
             Outcome(
                 protocol=question.protocol,
@@ -284,13 +310,34 @@ def run_protocol(model: Model, question: Question, progress: Progress | None = N
                 visible_lon=visible.lon,
                 hours=targets.hours,
                 observed=targets.observed[key],
-                estimates={MODEL: answers[key]} | found,
-                titles={MODEL: MODEL_TITLE} | {b.name: b.title for b in all_baselines()},
-                tuned=tuned,
+                estimates={name: answer.estimates for name, answer in found.items()},
+                titles=method_titles(),
+                tuned={name: answer.tuned for name, answer in found.items() if name != MODEL},
+                levels={name: answer.level for name, answer in found.items()},
                 notes=question.notes,
             )
         )
     return outcomes
+
+
+def method_titles() -> dict[str, str]:
+    """Return the methods' names for people, by their key, the model first."""
+    return {MODEL: MODEL_TITLE} | {b.name: b.title for b in all_baselines()}
+
+
+def _calibration(visible: Observations, split: Split, protocol: Protocol) -> npt.NDArray[np.bool_]:
+    """Return the visible stations that the model is asked at for its level, shape (station,).
+
+    Where whole cities are hidden, those whose whole city served calibration, if there are any: they alone stand as far
+    from the rest as hidden cities do.
+    """
+    calibration = split.roles_of(visible.stations) == CALIBRATION
+    if not protocol.together:
+        return calibration
+    city = dict(zip(split.stations, split.city, strict=True))
+    names = np.array([city.get(s, s) for s in visible.stations])
+    whole = calibration & ~np.isin(names, names[~calibration])
+    return whole if whole.any() else calibration
 
 
 def _tuning_groups(visible: Observations, split: Split, protocol: Protocol) -> tuple[npt.NDArray[np.int64], list[str]]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis.errors import OutputError
+from aqreanalysis.configs import Config
+from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.evaluation.baselines.base import Progress
+from aqreanalysis.evaluation.folds import run_folds
 from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics, plain, write_json
+from aqreanalysis.evaluation.options import STATION_FOLDS, EvaluationOptions
 from aqreanalysis.evaluation.pictures import draw_pictures, look_inside
-from aqreanalysis.evaluation.protocols import PROTOCOLS, EvaluationOptions, Outcome, ask, run_protocol
+from aqreanalysis.evaluation.pictures.style import Picture
+from aqreanalysis.evaluation.protocols import Outcome, ask, run_protocol
 from aqreanalysis.evaluation.record import record_in_bundle
 from aqreanalysis.evaluation.report import write_report
 from aqreanalysis.evaluation.splits import Split
@@ -19,27 +23,30 @@ from aqreanalysis.observations import Observations
 
 METRICS = "metrics.json"
 REPORT = "report.html"
+FOLDS = "folds"
 
 
 def evaluate(
-    model: str | Path | Predictor,
+    model: str | Path | Predictor | None,
     observations: Observations,
     out: str | Path,
     options: EvaluationOptions | None = None,
     *,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score a model at the stations that its split hides, with every baseline on the same hours and stations.
+    """Score a model at stations that it never saw, with every baseline on the same hours and stations.
 
     Returns the content of ``metrics.json``: under ``species``, by pollutant and protocol, the scores of each method
-    overall, by distance to the nearest visible station and by level. Writes into `out` that file, pictures (PNG),
-    ``report.html``, which needs no other file, and ``report.json``, the numbers in the pictures; a bundle given as a
-    directory gets the scores too, into its ``metrics.json`` and its model card.
+    overall and by class, its share of the best baseline's with the bounds of a bootstrap, and where every hour was
+    asked for those of daily and monthly means. Writes into `out` that file, pictures (PNG), ``report.html``, which
+    needs no other file, and ``report.json``, the numbers in the pictures; a bundle given as a directory gets the
+    scores too, into its ``metrics.json`` and its model card. Station folds keep their models and answers in
+    ``out/folds``, and go on from there.
 
     Parameters
     ----------
-    model : str, Path or Predictor
-        A bundle's directory, or the model it holds.
+    model : str, Path, Predictor or None
+        A bundle's directory, or the model it holds; None where no protocol asks for one.
     observations : Observations
         Readings of the network that the model was trained on.
     out : str or Path
@@ -51,47 +58,91 @@ def evaluate(
 
     Raises
     ------
+    ConfigError
+        If a protocol asks for a model and there is none, or station-folds for a config or a way to train.
     OutputError
         If `out` holds an evaluation already and ``options.overwrite`` is not set, or cannot be written.
     ModelError, ObservationsError
         If model and observations do not fit, or no hour is left to score.
     """
     options = options or EvaluationOptions()
+    predictor = _predictor(model, options)
+    config = options.folds.config or (predictor.config if predictor else None)
+    if config is None:
+        raise ConfigError("station-folds trains a model a fold: give a model, whose config is used, or a config")
     folder = _folder(Path(out), options.overwrite)
-    predictor = model if isinstance(model, Predictor) else load_predictor(model, options.device)
-    split = Split.of_bundle(predictor.bundle)
-    outcomes: list[Outcome] = []
-    for number, name in enumerate(options.protocols):
-        step = _part(progress, number, len(options.protocols))
-        outcomes += run_protocol(predictor, ask(observations, split, PROTOCOLS[name], options), step)
-    metrics = plain(_metrics(outcomes, observations, predictor, options))
-    inside = look_inside(predictor, observations, outcomes[0].hours)
-    write_report(metrics, draw_pictures(outcomes, folder, inside), folder / REPORT, inside.notes)
-    if not isinstance(model, Predictor):
-        record_in_bundle(predictor.bundle, Path(model), metrics)
+    species: dict[str, dict[str, Any]] = {}
+    drawn: dict[str, list[Picture]] = {}
+    # One after the other, and let go: the answers of all methods for all protocols would fill the memory.
+    for outcome in _outcomes(predictor, observations, config, folder, options, progress):
+        found = outcome_metrics(outcome, options.every, options.seed)
+        species.setdefault(outcome.species, {})[outcome.protocol.name] = found
+        drawn |= draw_pictures([outcome], folder)
+        hours = outcome.hours
+    metrics = plain(_metrics(species, observations, predictor, config, options))
+    notes: list[str] = []
+    if predictor is not None:
+        inside = look_inside(predictor, observations, hours)
+        drawn |= draw_pictures([], folder, inside)
+        notes = list(inside.notes)
+    write_report(metrics, drawn, folder / REPORT, notes)
+    if predictor is not None and not isinstance(model, Predictor):
+        record_in_bundle(predictor.bundle, Path(str(model)), metrics)
     # Last: a folder with metrics.json holds the whole of an evaluation.
     write_json(metrics, folder / METRICS)
     return dict(metrics)
 
 
+def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions) -> Predictor | None:
+    if model is None:
+        if options.needs_model:
+            raise ConfigError(
+                f"protocol {', '.join(sorted(options.names - {STATION_FOLDS}))} asks a trained model: give one; only "
+                "station-folds trains its own"
+            )
+        return None
+    return model if isinstance(model, Predictor) else load_predictor(model, options.device)
+
+
+def _outcomes(
+    predictor: Predictor | None,
+    observations: Observations,
+    config: Config,
+    folder: Path,
+    options: EvaluationOptions,
+    progress: Progress | None,
+) -> Iterator[Outcome]:
+    """Yield the answers to every question that the options name, one pollutant and protocol after the other."""
+    hidden, folds = options.hidden(), STATION_FOLDS in options.names
+    parts = len(hidden) + folds
+    if predictor is not None:
+        split = Split.of_bundle(predictor.bundle)
+        for number, protocol in enumerate(hidden):
+            question = ask(observations, split, protocol, options)
+            yield from run_protocol(predictor, question, _part(progress, number, parts))
+    if folds:
+        yield from run_folds(observations, config, folder / FOLDS, options, _part(progress, parts - 1, parts))
+
+
 def _metrics(
-    outcomes: Sequence[Outcome], observations: Observations, predictor: Predictor, options: EvaluationOptions
+    species: dict[str, dict[str, Any]],
+    observations: Observations,
+    predictor: Predictor | None,
+    config: Config,
+    options: EvaluationOptions,
 ) -> dict[str, Any]:
-    species: dict[str, dict[str, Any]] = {}
-    for outcome in outcomes:
-        species.setdefault(outcome.species, {})[outcome.protocol.name] = outcome_metrics(outcome)
-    first = next(iter(next(iter(species.values())).values()))
+    asked = [found for protocols in species.values() for found in protocols.values()]
     return {
         "schema": SCHEMA,
-        "model_digest": predictor.digest,
+        "model_digest": predictor.digest if predictor else "",
         "observations_digest": observations.digest(),
         "observations": {"stations": len(observations.stations), **observations.attributes},
-        "coverage": predictor.config.uncertainty.coverage,
+        "coverage": config.uncertainty.coverage,
         "hours": {
-            "choice": options.hours,
+            "choice": " and ".join(dict.fromkeys(found["hours_choice"] for found in asked)),
             "every": options.every,
-            "first": first["first"],
-            "last": first["last"],
+            "first": min(found["first"] for found in asked),
+            "last": max(found["last"] for found in asked),
         },
         "species": species,
     }

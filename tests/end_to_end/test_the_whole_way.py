@@ -65,7 +65,7 @@ def test_evaluation_sets_the_model_beside_its_baselines(way: Any, tmp_path: Path
     done = run("evaluate", "--model", way.model, "--observations", way.records, "--out", tmp_path / "e", "--json")
     scores = json.loads(done.stdout)
     assert scores == json.loads((tmp_path / "e" / "metrics.json").read_text())
-    for protocol in ("hidden-tenth", "leave-city-out"):
+    for protocol in ("unseen-time-hidden-tenth", "unseen-time-leave-city-out"):
         methods = scores["species"]["pm25"][protocol]["methods"]
         assert len(methods) >= 3
         assert all(0 < m["overall"]["mae"] < 100 and 0 < m["overall"]["coverage"] <= 1 for m in methods.values())
@@ -128,7 +128,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(way: Any, tmp_path: Path) 
     )
     plan = json.loads(done.stdout)
     assert (plan["hours"], plan["rows"], plan["columns"]) == (48, 41, 61)
-    assert len(plan["layers"]) > len(LAYERS)
+    assert len(plan["cubes"]["hourly"]["layers"]) > len(LAYERS)
     assert not list(tmp_path.iterdir())
 
 

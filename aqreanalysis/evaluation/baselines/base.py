@@ -23,12 +23,30 @@ TUNING_HOURS = 48
 
 _EARTH_RADIUS_KM = 6371.0088
 _FEWEST_READINGS = 5
+#: Left-out readings that a spread is fitted to; more of them change its three numbers by less than a per cent.
+_SPREAD_READINGS = 6000
 
 
 def distances_km(lat_a: Floats, lon_a: Floats, lat_b: Floats, lon_b: Floats) -> npt.NDArray[np.float64]:
     """Return great-circle distances in kilometres, shape (len(a), len(b)), from degrees."""
     a, b = (np.radians(np.column_stack([lat, lon])) for lat, lon in ((lat_a, lon_a), (lat_b, lon_b)))
     return np.asarray(haversine_distances(a, b)) * _EARTH_RADIUS_KM
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that the visible stations ever read of one pollutant, for the baselines that look beyond the hour.
+
+    Attributes
+    ----------
+    first_hour : int
+        Stamp of the first row, hours since 1970-01-01 00:00 UTC; the rows follow hour by hour.
+    values : ndarray of float32, shape (hour, station)
+        Readings, NaN where missing.
+    """
+
+    first_hour: int
+    values: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -44,12 +62,18 @@ class Network:
     groups : ndarray of int, shape (station,)
         Stations of one number are left out together in tuning: each its own for the protocol that hides single
         stations, a number a city for the one that hides cities. A baseline is so tuned for the question it is asked.
+    hours : ndarray of int64, shape (T,), optional
+        Stamps of the rows of `values`, hours since 1970-01-01 00:00 UTC.
+    record : Record, optional
+        Readings of the same stations at all hours. It and `hours` are wanted by climatology and space-time kriging.
     """
 
     lat: npt.NDArray[np.float64]
     lon: npt.NDArray[np.float64]
     values: npt.NDArray[np.float64]
     groups: npt.NDArray[np.int64]
+    hours: npt.NDArray[np.int64] | None = None
+    record: Record | None = None
 
     def tuning_sample(self, hours: int = TUNING_HOURS) -> Network:
         """Return the network at `hours` hours spread evenly over those where enough stations report.
@@ -66,7 +90,14 @@ class Network:
                 "evaluate on a longer timeline or on more stations"
             )
         picked = usable[np.unique(np.linspace(0, usable.size - 1, min(hours, usable.size)).round().astype(int))]
-        return Network(self.lat, self.lon, self.values[picked], self.groups)
+        stamps = None if self.hours is None else self.hours[picked]
+        return Network(self.lat, self.lon, self.values[picked], self.groups, stamps, self.record)
+
+    def timeline(self) -> tuple[npt.NDArray[np.int64], Record]:
+        """Return `hours` and `record`, for a baseline that cannot do without them."""
+        if self.hours is None or self.record is None:
+            raise ValueError("this baseline looks beyond the hour: give the network its hours and its record")
+        return self.hours, self.record
 
 
 class Baseline(ABC):
@@ -78,10 +109,16 @@ class Baseline(ABC):
         Key in ``metrics.json``.
     title : str
         Name for people.
+    left_out_pit : ndarray
+        After tuning: distribution function at the readings of visible stations that were left out as the protocol
+        hides them. It tells how wide an interval must be named to cover what it should (`sharpness`).
     """
 
     name: str
     title: str
+
+    def __init__(self) -> None:
+        self.left_out_pit: Floats = np.empty(0)
 
     @abstractmethod
     def tune(self, network: Network) -> dict[str, Any]:
@@ -90,6 +127,10 @@ class Baseline(ABC):
     @abstractmethod
     def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> Distribution:
         """Return the predictive distribution at the points, arrays of shape (T, point), NaN where none can be given."""
+
+    def _keep_left_out(self, answer: Distribution, observed: Floats) -> None:
+        pit = np.asarray(answer.cdf(observed), np.float64)
+        self.left_out_pit = pit[np.isfinite(pit) & np.isfinite(observed)]
 
 
 @dataclass(frozen=True)
@@ -110,6 +151,15 @@ class Spread:
         return np.asarray(np.sqrt(square))
 
 
+def thinned(known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return `known` with at most some thousand entries left, spread evenly: what a spread is fitted to."""
+    at = np.flatnonzero(known)
+    few = at[np.unique(np.linspace(0, len(at) - 1, min(len(at), _SPREAD_READINGS)).astype(np.int64))] if len(at) else at
+    kept = np.zeros(known.size, dtype=bool)
+    kept[few] = True
+    return kept.reshape(known.shape)
+
+
 def fit_spread(estimate: Floats, variance: Floats, observed: Floats) -> Spread:
     """Return the spread with the least mean CRPS of a censored normal at left-out stations.
 
@@ -118,7 +168,7 @@ def fit_spread(estimate: Floats, variance: Floats, observed: Floats) -> Spread:
     estimate, variance, observed : ndarray of one shape
         Estimate from the other stations, weighted variance of the neighbours it came from, and the reading.
     """
-    known = np.isfinite(estimate) & np.isfinite(variance) & np.isfinite(observed)
+    known = thinned(np.isfinite(estimate) & np.isfinite(variance) & np.isfinite(observed))
     e, v, o = estimate[known], variance[known], observed[known]
     typical = float(np.abs(e - o).mean()) + 1e-6
     relative = typical / (float(np.abs(o).mean()) + 1e-6)

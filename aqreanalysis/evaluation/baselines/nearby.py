@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,14 +31,14 @@ _HOURS_AT_ONCE = 24
 
 
 @dataclass(frozen=True)
-class _Neighbours:
+class Neighbours:
     """Stations around each target, nearest first: indices and kilometres, shape (target, candidate)."""
 
     index: npt.NDArray[np.int64]
     km: npt.NDArray[np.float64]
 
     @classmethod
-    def around(cls, network: Network, lat: Floats, lon: Floats, own: npt.NDArray[np.int64] | None) -> _Neighbours:
+    def around(cls, network: Network, lat: Floats, lon: Floats, own: npt.NDArray[np.int64] | None) -> Neighbours:
         """Return the neighbours of each target, without those of its own group where `own` gives one."""
         km = distances_km(lat, lon, network.lat, network.lon)
         if own is not None:
@@ -47,24 +47,36 @@ class _Neighbours:
         return cls(index, np.take_along_axis(km, index, axis=1))
 
 
-def _interpolate(
-    values: Floats, neighbours: _Neighbours, power: float, count: int
-) -> Iterator[tuple[slice, Floats, Floats]]:
-    """Yield (hours, estimate, weighted variance of the neighbours) with the `count` nearest that report, by slabs."""
-    finite_km = np.isfinite(neighbours.km)
-    weight = np.where(finite_km, np.maximum(neighbours.km, _CLOSEST_KM) ** -power, 0.0)
+@dataclass(frozen=True)
+class _Slab:
+    """Some hours of what the candidates read, and the how-manieth reporting one each is: (hour, target, candidate)."""
+
+    hours: slice
+    near: Floats
+    rank: npt.NDArray[np.int16]
+
+
+def _slabs(values: Floats, neighbours: Neighbours) -> Iterator[_Slab]:
+    """Yield the hours slab by slab. Ranks depend on no setting, so tuning keeps them: they cost most of the time."""
+    reachable = np.isfinite(neighbours.km)
     for start in range(0, len(values), _HOURS_AT_ONCE):
         hours = slice(start, min(start + _HOURS_AT_ONCE, len(values)))
         near = values[hours][:, neighbours.index]
-        report = np.isfinite(near) & finite_km
-        used = report & (np.cumsum(report, axis=2) <= count)
-        w = np.where(used, weight, 0.0)
-        near = np.where(used, near, 0.0)
+        report = np.isfinite(near) & reachable
+        rank = np.where(report, np.cumsum(report, axis=2, dtype=np.int16), np.iinfo(np.int16).max)
+        yield _Slab(hours, np.where(report, near, 0.0), rank.astype(np.int16))
+
+
+def _weigh(slabs: Iterable[_Slab], km: Floats, power: float, count: int) -> Iterator[tuple[slice, Floats, Floats]]:
+    """Yield (hours, estimate, weighted variance of the neighbours) with the `count` nearest that report, by slabs."""
+    weight = np.where(np.isfinite(km), np.maximum(km, _CLOSEST_KM) ** -power, 0.0)
+    for slab in slabs:
+        w = np.where(slab.rank <= count, weight, 0.0)
         total = w.sum(axis=2)
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = (w * near).sum(axis=2) / total
-            variance = (w * (near - mean[:, :, None]) ** 2).sum(axis=2) / total
-        yield hours, mean, variance
+            mean = np.einsum("tpc,tpc->tp", w, slab.near) / total
+            variance = np.einsum("tpc,tpc->tp", w, (slab.near - mean[:, :, None]) ** 2) / total
+        yield slab.hours, mean, variance
 
 
 def interpolate(
@@ -83,12 +95,59 @@ def interpolate(
     own : ndarray of int, shape (point,), optional
         Group of each point; stations of that group are not used (leaving out).
     """
-    neighbours = _Neighbours.around(network, lat, lon, own)
-    mean = np.full((len(network.values), len(lat)), np.nan)
-    variance = mean.copy()
-    for hours, m, v in _interpolate(network.values, neighbours, power, count):
+    neighbours = Neighbours.around(network, lat, lon, own)
+    return _gathered(_slabs(network.values, neighbours), neighbours, (power, count), (len(network.values), len(lat)))
+
+
+def _gathered(
+    slabs: Iterable[_Slab], neighbours: Neighbours, choice: tuple[float, int], shape: tuple[int, int]
+) -> tuple[Floats, Floats]:
+    mean, variance = np.full((2, *shape), np.nan)
+    for hours, m, v in _weigh(slabs, neighbours.km, *choice):
         mean[hours], variance[hours] = m, v
     return mean, variance
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Power and number of neighbours with the least absolute error, and what they say where left out: (T, station)."""
+
+    power: float
+    count: int
+    left_out_mae: float
+    estimate: Floats
+    variance: Floats
+
+
+def tune_weights(network: Network, observed: Floats, start: tuple[float, int] = (2.0, 16)) -> Tuned:
+    """Return the settings of inverse distance with the least absolute error against `observed` where left out.
+
+    Parameters
+    ----------
+    network : Network
+        What is interpolated, at the hours of tuning.
+    observed : ndarray, shape (T, station)
+        What the estimate at each station is compared with: the network's own values, or others.
+    start : tuple of float and int
+        Power and count that the search begins with.
+    """
+    neighbours = Neighbours.around(network, network.lat, network.lon, network.groups)
+    slabs = list(_slabs(network.values, neighbours))
+    found: dict[tuple[float, int], tuple[float, Floats, Floats]] = {}
+
+    def error(choice: tuple[float, int]) -> float:
+        if choice not in found:
+            mean, variance = _gathered(slabs, neighbours, choice, observed.shape)
+            errors = np.abs(mean - observed)
+            found[choice] = (float(np.nanmean(errors)) if np.isfinite(errors).any() else np.inf, mean, variance)
+        return found[choice][0]
+
+    power, count = start
+    # One parameter after the other, twice: the error is a smooth bowl in both, and the full table costs four times.
+    for _ in range(2):
+        power = min(POWERS, key=lambda p: error((p, count)))
+        count = min(NEIGHBOURS, key=lambda c: error((power, c)))
+    return Tuned(power, count, *found[power, count])
 
 
 class NearestStation(Baseline):
@@ -98,12 +157,14 @@ class NearestStation(Baseline):
     title = "nearest station"
 
     def __init__(self) -> None:
+        super().__init__()
         self._spread: Spread | None = None
 
     def tune(self, network: Network) -> dict[str, Any]:
         sample = network.tuning_sample()
         mean, variance = interpolate(sample, sample.lat, sample.lon, power=1.0, count=1, own=sample.groups)
         self._spread = fit_spread(mean, variance, sample.values)
+        self._keep_left_out(CensoredNormal(mean, self._spread.scale(mean, variance)), sample.values)
         return {"floor": self._spread.floor, "relative": self._spread.relative}
 
     def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> CensoredNormal:
@@ -119,32 +180,19 @@ class InverseDistance(Baseline):
     title = "inverse distance"
 
     def __init__(self) -> None:
+        super().__init__()
         self.power, self.count = 2.0, 16
         self._spread: Spread | None = None
 
     def tune(self, network: Network) -> dict[str, Any]:
         sample = network.tuning_sample()
-        neighbours = _Neighbours.around(sample, sample.lat, sample.lon, sample.groups)
-        errors: dict[tuple[float, int], float] = {}
-
-        def error(choice: tuple[float, int]) -> float:
-            if choice not in errors:
-                parts = _interpolate(sample.values, neighbours, *choice)
-                errors[choice] = float(
-                    np.nanmean(np.concatenate([np.abs(mean - sample.values[hours]) for hours, mean, _ in parts]))
-                )
-            return errors[choice]
-
-        # One parameter after the other, twice: the error is a smooth bowl in both, and the full table costs four times.
-        for _ in range(2):
-            self.power = min(POWERS, key=lambda power: error((power, self.count)))
-            self.count = min(NEIGHBOURS, key=lambda count: error((self.power, count)))
-        chosen = {"power": self.power, "count": self.count}
-        mean, variance = interpolate(
-            sample, sample.lat, sample.lon, power=self.power, count=self.count, own=sample.groups
-        )
-        self._spread = fit_spread(mean, variance, sample.values)
-        return chosen | {"left_out_mae": error((self.power, self.count)), **vars(self._spread)}
+        tuned = tune_weights(sample, sample.values)
+        self.power, self.count = tuned.power, tuned.count
+        self._spread = fit_spread(tuned.estimate, tuned.variance, sample.values)
+        scale = self._spread.scale(tuned.estimate, tuned.variance)
+        self._keep_left_out(CensoredNormal(tuned.estimate, scale), sample.values)
+        chosen = {"power": self.power, "count": self.count, "left_out_mae": tuned.left_out_mae}
+        return chosen | vars(self._spread)
 
     def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> CensoredNormal:
         assert self._spread is not None, "tune() comes first"

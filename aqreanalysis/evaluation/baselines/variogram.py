@@ -14,6 +14,8 @@ Floats = npt.NDArray[np.floating[Any]]
 
 _BINS = 24
 _FEWEST_PAIRS = 30
+#: Relative change at which a fit ends: beyond it parameters wander along a valley that no estimate notices.
+TOLERANCE = 1e-4
 
 
 def _exponential(h: Floats, reach: float) -> Floats:
@@ -67,6 +69,15 @@ class Variogram:
         for shape, sill, reach in zip(_STRUCTURES[self.family], self.sills, self.ranges, strict=True):
             gamma = gamma + sill * shape(km, reach)
         return np.where(km > 0, gamma, 0.0)
+
+    @property
+    def sill(self) -> float:
+        """Semivariance far away: nugget and sills together, the variance of the field."""
+        return self.nugget + sum(self.sills)
+
+    def covariance(self, km: Floats) -> Floats:
+        """Return the covariance at distances `km`: the sill at zero, falling to nothing far away."""
+        return self.sill - self(km)
 
 
 @dataclass(frozen=True)
@@ -137,7 +148,8 @@ def fit(family: str, data: Empirical) -> Variogram:
     for fraction in (0.02, 0.1, 0.3):
         spans = np.geomspace(max(fraction * longest / 4, shortest), longest / 2, count + 1)[:count]
         start = np.log([max(0.1 * top, 2e-4 * top)] + [0.9 * top / count] * count + spans.tolist())
-        fitted = scipy.optimize.least_squares(misfit, np.clip(start, low + 1e-6, high - 1e-6), bounds=(low, high))
+        first = np.clip(start, low + 1e-6, high - 1e-6)
+        fitted = scipy.optimize.least_squares(misfit, first, bounds=(low, high), ftol=TOLERANCE, xtol=TOLERANCE)
         if best is None or fitted.cost < best.cost:
             best = fitted
     assert best is not None

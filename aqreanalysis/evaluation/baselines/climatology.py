@@ -1,0 +1,74 @@
+"""Climatology: what each visible station usually reads at that hour of day in that season, spread over space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Progress, Record, Spread, fit_spread
+from aqreanalysis.evaluation.baselines.nearby import interpolate, tune_weights
+from aqreanalysis.evaluation.classes import season_of
+from aqreanalysis.evaluation.distributions import CensoredNormal
+
+#: Readings of a season and hour of day that a station's usual value is taken from at least.
+_FEWEST = 5
+_CLASSES = 4 * 24
+
+
+def _class_of(hours: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return season and hour of day (UTC) as one number, shape of `hours`."""
+    return season_of(hours) * 24 + hours % 24
+
+
+def climatology(record: Record) -> Floats:
+    """Return each station's median reading by season and hour of day, shape (4 * 24, station), NaN where too few.
+
+    The whole record of the visible stations counts, also the hours that a model was not trained on: these readings
+    are at hand where the map is wanted.
+    """
+    label = _class_of(record.first_hour + np.arange(len(record.values)))
+    table = np.full((_CLASSES, record.values.shape[1]), np.nan)
+    for number in np.unique(label):
+        rows = record.values[label == number]
+        enough = np.isfinite(rows).sum(axis=0) >= _FEWEST
+        table[number, enough] = np.nanmedian(rows[:, enough], axis=0)
+    return table
+
+
+class Climatology(Baseline):
+    """The stations' usual readings at that hour of day and season, interpolated by inverse distance.
+
+    No reading of the hour itself counts: what a map would say that knows the place and the calendar only.
+    """
+
+    name = "climatology"
+    title = "climatology by hour and season"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.power, self.count = 1.0, 16
+        self._spread: Spread | None = None
+
+    def tune(self, network: Network) -> dict[str, Any]:
+        sample = network.tuning_sample()
+        tuned = tune_weights(_usual(sample), sample.values)
+        self.power, self.count = tuned.power, tuned.count
+        self._spread = fit_spread(tuned.estimate, tuned.variance, sample.values)
+        scale = self._spread.scale(tuned.estimate, tuned.variance)
+        self._keep_left_out(CensoredNormal(tuned.estimate, scale), sample.values)
+        chosen = {"power": self.power, "count": self.count, "left_out_mae": tuned.left_out_mae}
+        return chosen | vars(self._spread)
+
+    def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> CensoredNormal:
+        assert self._spread is not None, "tune() comes first"
+        mean, variance = interpolate(_usual(network), lat, lon, power=self.power, count=self.count)
+        return CensoredNormal(mean, self._spread.scale(mean, variance))
+
+
+def _usual(network: Network) -> Network:
+    """Return the network with each station's usual value in the place of its readings."""
+    hours, record = network.timeline()
+    values = climatology(record)[_class_of(hours)]
+    return Network(network.lat, network.lon, values, network.groups, hours, record)

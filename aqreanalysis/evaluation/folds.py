@@ -1,0 +1,252 @@
+"""``station-folds``: every station is hidden once, each time from a model that was trained without its fold.
+
+What a finished fold answered lies in the work folder, so a stopped run goes on where it stopped; answers are read back
+a pollutant at a time, since a year of all stations and methods is too much for memory at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aqreanalysis.configs import Config
+from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
+from aqreanalysis.evaluation.baselines import distances_km
+from aqreanalysis.evaluation.baselines.base import Progress
+from aqreanalysis.evaluation.estimate import Estimates
+from aqreanalysis.evaluation.metrics import write_json
+from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions
+from aqreanalysis.evaluation.protocols import Outcome, hide, hours_of, method_titles, run_protocol
+from aqreanalysis.evaluation.splits import Split
+from aqreanalysis.model import NUMERICS
+from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.observations import Observations
+
+_FINGERPRINT = "folds.json"
+#: Written last: a fold with it is whole.
+_ANSWERS = "answers.json"
+_FIELDS = tuple(name for name in Estimates.__dataclass_fields__ if name != "hours")
+
+
+def draw_folds(stations: list[str], folds: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return the fold of each station, shape (station,), of sizes that differ by one at most.
+
+    The draw depends on the seed and on the set of stations, not on their order.
+
+    Raises
+    ------
+    ObservationsError
+        With fewer stations than folds.
+    """
+    if len(stations) < folds:
+        raise ObservationsError(f"{len(stations)} stations for {folds} folds: each needs at least one; use fewer folds")
+    order = np.argsort(np.array(stations), kind="stable")
+    shuffled = np.random.default_rng([seed, folds]).permutation(len(stations))
+    fold = np.empty(len(stations), dtype=np.int64)
+    fold[order[shuffled]] = np.arange(len(stations)) % folds
+    return fold
+
+
+def fold_config(config: Config, options: FoldOptions) -> Config:
+    """Return what a fold is trained with: nothing else is held back, since its own stations are.
+
+    Calibration stations stay; the limits of `options` stand above the config's.
+    """
+    split = config.split.model_copy(update={"hidden_stations": 0.0, "hidden_cities": 0.0, "unseen_time": 0.0})
+    limits: dict[str, Any] = {}
+    if options.minutes is not None:
+        limits["max_minutes"] = options.minutes
+    if options.epochs is not None:
+        limits["epochs"] = options.epochs
+    return config.model_copy(update={"split": split, "training": config.training.model_copy(update=limits)})
+
+
+def run_folds(
+    observations: Observations, config: Config, work: Path, options: EvaluationOptions, progress: Progress | None = None
+) -> Iterator[Outcome]:
+    """Yield, pollutant by pollutant, the answers at all stations, each from the model that did not know it.
+
+    Parameters
+    ----------
+    observations : Observations
+        The whole network.
+    config : Config
+        What each fold is trained with, but for what `fold_config` changes.
+    work : Path
+        Folder for models and answers; finished folds in it are kept.
+    options : EvaluationOptions
+        Every how many hours, and how the folds are trained.
+    progress : callable, optional
+        ``progress(done, total, note)``.
+
+    Raises
+    ------
+    ConfigError
+        If no way to train was given.
+    OutputError
+        If `work` holds the folds of other observations, another config or another draw.
+    """
+    if options.folds.train is None:
+        raise ConfigError("station-folds trains a model a fold: give FoldOptions(train=...), or use the command line")
+    config = fold_config(config, options.folds)
+    _claim(work, _fingerprint(observations, config, options), options.overwrite)
+    fold = draw_folds(observations.stations, options.folds.folds, options.folds.seed)
+    count = options.folds.folds
+    for number in range(count):
+        if not (_folder(work, number) / _ANSWERS).is_file():
+            _run_fold(observations, config, work, (number, fold == number), options, _part(progress, number, count))
+    if progress is not None:
+        progress(1, 1, "station folds")
+    for key in config.species:
+        yield _pooled(observations, key, work, count)
+
+
+def _run_fold(
+    observations: Observations,
+    config: Config,
+    work: Path,
+    fold: tuple[int, npt.NDArray[np.bool_]],
+    options: EvaluationOptions,
+    progress: Progress | None,
+) -> None:
+    """Train without the fold's stations, ask model and baselines there, and write the answers down."""
+    number, hidden = fold
+    folder = _folder(work, number)
+    bundle = folder / "model"
+    assert options.folds.train is not None
+    if not bundle.is_dir():
+        stations = np.array(observations.stations)[~hidden].tolist()
+        options.folds.train(observations.select(stations=stations), config, bundle, _half(progress, 0))
+    model = load_predictor(bundle, options.device)
+    split = Split.of_bundle(model.bundle)
+    hours = hours_of(observations, split, FOLD_PROTOCOL.hours, options.every)
+    question = hide(observations, hidden, split, FOLD_PROTOCOL, hours)
+    outcomes = run_protocol(model, question, _half(progress, 1))
+    for outcome in outcomes:
+        arrays = {"observed": outcome.observed, "hours": outcome.hours}
+        for method, estimates in outcome.estimates.items():
+            arrays |= {f"{method}/{name}": getattr(estimates, name) for name in _FIELDS}
+        np.savez(folder / f"{outcome.species}.npz", **arrays)  # type: ignore[arg-type]
+    told = {
+        "stations": question.stations,
+        "visible": question.visible.stations,
+        "tuned": {o.species: o.tuned for o in outcomes},
+        "levels": {o.species: o.levels for o in outcomes},
+        "notes": question.notes,
+    }
+    write_json(told, folder / _ANSWERS)
+
+
+def _pooled(observations: Observations, key: str, work: Path, count: int) -> Outcome:
+    """Return the answers of all folds as one outcome; every station stands in it once."""
+    place = {s: i for i, s in enumerate(observations.stations)}
+    titles = method_titles()
+    stations: list[str] = []
+    nearest, observed = [], []
+    parts: dict[str, list[dict[str, npt.NDArray[np.float32]]]] = {}
+    tuned: dict[str, dict[str, Any]] = {}
+    levels: dict[str, list[float]] = {}
+    for number in range(count):
+        folder = _folder(work, number)
+        told = json.loads((folder / _ANSWERS).read_text(encoding="utf-8"))
+        here, others = ([place[s] for s in told[k]] for k in ("stations", "visible"))
+        km = distances_km(
+            observations.lat[here], observations.lon[here], observations.lat[others], observations.lon[others]
+        )
+        stations += told["stations"]
+        nearest.append(km.min(axis=1))
+        with np.load(folder / f"{key}.npz") as arrays:
+            hours = arrays["hours"]
+            observed.append(arrays["observed"])
+            for method in titles:
+                parts.setdefault(method, []).append({name: arrays[f"{method}/{name}"] for name in _FIELDS})
+        for method, chosen in told["tuned"][key].items():
+            tuned.setdefault(method, {})[f"fold {number + 1}"] = chosen
+        for method, level in told["levels"][key].items():
+            levels.setdefault(method, []).extend([] if level is None else [level])
+    at = [place[s] for s in stations]
+    return Outcome(
+        protocol=FOLD_PROTOCOL,
+        species=key,
+        stations=stations,
+        lat=observations.lat[at],
+        lon=observations.lon[at],
+        nearest_km=np.concatenate(nearest),
+        visible_lat=observations.lat,
+        visible_lon=observations.lon,
+        hours=hours,
+        observed=np.concatenate(observed, axis=1),
+        estimates={
+            method: Estimates(hours=hours, **{n: np.concatenate([p[n] for p in found], axis=1) for n in _FIELDS})
+            for method, found in parts.items()
+        },
+        titles=titles,
+        tuned=tuned,
+        levels={method: float(np.mean(found)) if found else None for method, found in levels.items()},
+        notes=[f"{count} folds by station, one model each; the calibrated level is the folds' mean"],
+    )
+
+
+def _folder(work: Path, number: int) -> Path:
+    return work / f"fold-{number + 1}"
+
+
+def _fingerprint(observations: Observations, config: Config, options: EvaluationOptions) -> dict[str, Any]:
+    described = config.model_dump(mode="json", exclude={"metadata", "production"})
+    return {
+        "observations": observations.digest(),
+        "config": hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
+        "folds": options.folds.folds,
+        "seed": options.folds.seed,
+        "every": options.every,
+        "numerics": NUMERICS,
+    }
+
+
+def _claim(work: Path, mine: dict[str, Any], overwrite: bool) -> None:
+    """Make the work folder, or make sure that the folds in it are those of this very run."""
+    record = work / _FINGERPRINT
+    if record.is_file():
+        theirs = json.loads(record.read_text(encoding="utf-8"))
+        differs = [name for name, value in mine.items() if theirs.get(name) != value]
+        if not differs:
+            return
+        if not overwrite:
+            raise OutputError(
+                f"{work} holds folds of another {differs[0]} ({theirs.get(differs[0])!s:.12} there, "
+                f"{mine[differs[0]]!s:.12} here): choose another --out, or begin anew with --overwrite"
+            )
+        shutil.rmtree(work)
+    try:
+        for number in range(int(mine["folds"])):
+            _folder(work, number).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write into {work}: {error.strerror}; choose another --out") from None
+    write_json(mine, record)
+
+
+def _part(progress: Progress | None, number: int, parts: int) -> Progress | None:
+    if progress is None:
+        return None
+
+    def report(done: int, total: int, note: str) -> None:
+        progress(number * 1000 + round(1000 * done / max(total, 1)), parts * 1000, f"fold {number + 1}: {note}")
+
+    return report
+
+
+def _half(progress: Progress | None, number: int) -> Progress | None:
+    if progress is None:
+        return None
+
+    def report(done: int, total: int, note: str) -> None:
+        progress(number * 1000 + round(1000 * done / max(total, 1)), 2000, note)
+
+    return report

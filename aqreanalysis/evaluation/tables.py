@@ -1,0 +1,123 @@
+"""The table of scores on the terminal, in the report and in the model card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from aqreanalysis.evaluation.protocols import MODEL
+from aqreanalysis.species import SPECIES
+
+_COLUMNS = (
+    ("mae", "MAE", "{:.2f}"),
+    ("rmse", "RMSE", "{:.2f}"),
+    ("r2", "R2", "{:.3f}"),
+    ("bias", "bias", "{:+.2f}"),
+    ("crps", "CRPS", "{:.2f}"),
+    ("coverage", "coverage", "{:.3f}"),
+    ("width", "width", "{:.1f}"),
+)
+#: CO is in mg m-3, a thousandth of the others: it needs three more digits to say as much.
+_SMALL_UNITS = {"{:.1f}": "{:.3f}", "{:.2f}": "{:.4f}", "{:+.2f}": "{:+.4f}"}
+
+
+def table_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of the table of scores: pollutant, protocol, method, n, and the scores."""
+    header = ["pollutant", "protocol", "method", "n", *(title for _, title, _ in _COLUMNS)]
+    rows = []
+    for key, protocols in metrics["species"].items():
+        species = SPECIES[key]
+        small = species.units.startswith("mg")
+        for protocol, found in protocols.items():
+            named = [f"{species.title} ({species.units})", protocol]
+            rows += [
+                [*named, method["title"], str(method["overall"]["n"]), *_cells(method["overall"], small)]
+                for method in found["methods"].values()
+            ]
+    return header, rows
+
+
+def _cells(scores: Mapping[str, Any], small: bool) -> list[str]:
+    cells = []
+    for key, _, pattern in _COLUMNS:
+        value = scores[key]
+        pattern = _SMALL_UNITS.get(pattern, pattern) if small else pattern
+        cells.append("-" if value is None or not math.isfinite(value) else pattern.format(value))
+    return cells
+
+
+def format_table(metrics: Mapping[str, Any]) -> str:
+    """Return the table of scores as plain text, one row a method, with what it rests on below."""
+    header, rows = table_rows(metrics)
+    lines = aligned(header, rows, left=3) if rows else []
+    hours = metrics["hours"]
+    if hours:
+        share = "every hour" if hours["every"] == 1 else f"one hour in {hours['every']}"
+        lines.append(
+            f"{hours['choice']} hours, {share}, {hours['first']} to {hours['last']}; "
+            f"coverage and width of the {100 * metrics['coverage']:g} % interval"
+        )
+    for key, protocols in metrics["species"].items():
+        for protocol, found in protocols.items():
+            lines += [f"{key} {protocol}: {text}" for text in _remarks(found, metrics["coverage"])]
+    return "\n".join(lines)
+
+
+def _remarks(found: Mapping[str, Any], coverage: float) -> Iterator[str]:
+    """Yield what is said of one pollutant and protocol below the table."""
+    own = found["methods"][MODEL]
+    yield f"AQ-Net over the best baseline: {', '.join(ratio_texts(found['against_best_baseline']))}"
+    kriging = found["against_best_kriging"]
+    if "width" in kriging:
+        width = kriging["width"]
+        both = [found["methods"][n]["overall"]["calibrated_coverage"] for n in (MODEL, width["best"])]
+        yield (
+            f"width over the narrower kriging's, both calibrated at left-out visible stations: {width['ratio']:.3f} "
+            f"({width['best']}; they cover {both[0]:.3f} and {both[1]:.3f} here)"
+        )
+    yield f"coverage of {100 * coverage:g} % by class, least to greatest: {'; '.join(coverage_texts(own))}"
+    for frequency, scores in own.get("means", {}).items():
+        if scores["n"]:
+            yield f"{frequency} means: MAE {_plain(scores['mae'], 4)}, R2 {_plain(scores['r2'], 3)}, n {scores['n']}"
+    yield from found["notes"]
+
+
+def ratio_texts(ratios: Mapping[str, Any]) -> list[str]:
+    """Return one text a score: the ratio, the bounds that the bootstrap puts on it, and the baseline it is to."""
+    texts = []
+    for name, found in ratios.items():
+        bounds = "" if found["low"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
+        texts.append(f"{name.upper()} {found['ratio']:.3f}{bounds} ({found['best']})")
+    return texts
+
+
+#: A class with fewer station-hours says little of a share.
+FEWEST_OF_A_CLASS = 100
+KINDS = {"by_distance": "distance", "by_level": "level", "by_season": "season", "by_hour": "hour of day"}
+
+
+def coverage_texts(method: Mapping[str, Any]) -> list[str]:
+    """Return one text a kind of class: the least and the greatest coverage and their classes."""
+    texts = []
+    for kind, title in KINDS.items():
+        known = {n: s["coverage"] for n, s in method[kind].items() if s["n"] >= FEWEST_OF_A_CLASS}
+        if known:
+            low, high = min(known, key=lambda n: known[n]), max(known, key=lambda n: known[n])
+            texts.append(f"{title} {known[low]:.3f} ({low}) to {known[high]:.3f} ({high})")
+    return texts
+
+
+def _plain(value: float | None, digits: int) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Return header, a rule and the rows as lines with columns of one width, the first `left` aligned to the left."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        return "  ".join(cells).rstrip()
+
+    return [line(header), "  ".join("-" * w for w in widths), *(line(r) for r in rows)]

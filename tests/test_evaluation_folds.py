@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aqreanalysis.configs import Config
+from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
+from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
+from aqreanalysis.evaluation.baselines import distances_km
+from aqreanalysis.evaluation.folds import draw_folds, fold_config, run_folds
+from aqreanalysis.model import read_bundle, write_bundle
+from aqreanalysis.observations import Observations, Places
+
+pytest_plugins = ("evaluation_case",)
+
+
+class _Trainer:
+    """Makes the untrained bundle a fold's, with the fold's own split, and keeps what it was given."""
+
+    def __init__(self, bundle: Path) -> None:
+        self.bundle = bundle
+        self.given: list[tuple[Observations, Config]] = []
+        self.fails_at = 99
+
+    def __call__(self, observations: Observations, config: Config, out: Path, progress: Any) -> Path:
+        from aqreanalysis.evaluation.splits import draw_split
+
+        if len(self.given) == self.fails_at:
+            raise KeyboardInterrupt
+        self.given.append((observations, config))
+        bundle = read_bundle(self.bundle)
+        split = draw_split(observations, config.split)
+        bundle.stations = split.to_frame()
+        bundle.provenance |= {"unseen_from": str(split.unseen_from)}
+        return write_bundle(bundle, out)
+
+
+@pytest.fixture(scope="module")
+def particles(town_network: Observations) -> Observations:
+    places = Places(town_network.stations, town_network.lat, town_network.lon, town_network.city)
+    return Observations.from_arrays(town_network.times, places, {"pm25": town_network.values("pm25")})
+
+
+@pytest.fixture(scope="module")
+def config(small_config: Config) -> Config:
+    return small_config.model_copy(update={"species": ["pm25"]})
+
+
+def _options(trainer: _Trainer | None, **folds: Any) -> EvaluationOptions:
+    return EvaluationOptions(("station-folds",), every=11, device="cpu", folds=FoldOptions(trainer, folds=2, **folds))
+
+
+def test_each_station_is_in_one_fold_whatever_their_order() -> None:
+    stations = [f"s{i:02d}" for i in range(23)]
+    fold = draw_folds(stations, 5, seed=3)
+    assert sorted(np.bincount(fold)) == [4, 4, 5, 5, 5]
+    assert (draw_folds(stations[::-1], 5, seed=3) == fold[::-1]).all()
+    assert (draw_folds(stations, 5, seed=4) != fold).any()
+    with pytest.raises(ObservationsError, match="3 stations for 5 folds"):
+        draw_folds(stations[:3], 5, seed=0)
+
+
+def test_a_fold_holds_nothing_else_back_and_keeps_the_limits_it_is_given(small_config: Config) -> None:
+    found = fold_config(small_config, FoldOptions(minutes=4.0, epochs=3))
+    assert (found.split.hidden_stations, found.split.hidden_cities, found.split.unseen_time) == (0, 0, 0)
+    assert found.split.calibration_stations == small_config.split.calibration_stations
+    assert (found.training.max_minutes, found.training.epochs) == (4.0, 3)
+    assert fold_config(small_config, FoldOptions()).training == small_config.training
+
+
+@pytest.fixture(scope="module")
+def run(
+    untrained_bundle: Path, particles: Observations, config: Config, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], _Trainer]:
+    """A run that is stopped in its second fold, and goes on."""
+    out, trainer = tmp_path_factory.mktemp("folds"), _Trainer(untrained_bundle)
+    trainer.fails_at = 1
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(None, particles, out, _options(trainer, config=config))
+    assert not (out / "metrics.json").exists()
+    trainer.fails_at = 99
+    metrics = evaluate(None, particles, out, _options(trainer, config=config))
+    return out, metrics, trainer
+
+
+def test_a_stopped_run_goes_on_with_the_fold_it_stopped_in(run: tuple[Path, dict[str, Any], _Trainer]) -> None:
+    _, _, trainer = run
+    assert len(trainer.given) == 2
+
+
+def test_no_fold_is_trained_with_its_own_stations_and_every_station_is_scored(
+    run: tuple[Path, dict[str, Any], _Trainer], particles: Observations
+) -> None:
+    out, metrics, trainer = run
+    for number, (seen, _) in enumerate(trainer.given, start=1):
+        told = json.loads((out / "folds" / f"fold-{number}" / "answers.json").read_text())
+        assert not set(told["stations"]) & set(seen.stations)
+        assert set(told["stations"]) | set(seen.stations) == set(particles.stations)
+    found = metrics["species"]["pm25"]["station-folds"]
+    assert found["stations"] == 36 and set(found["methods"]) >= {"aq-net", "log-kriging", "space-time-kriging"}
+    known = int(np.isfinite(particles.values("pm25")[particles.hours % 11 == 0]).sum())
+    assert found["station_hours_observed"] == known
+    assert found["methods"]["aq-net"]["overall"]["n"] > 0.95 * known
+    assert set(found["methods"]["kriging"]["tuned"]) == {"fold 1", "fold 2"}
+    assert "station-folds" in (out / "report.html").read_text()
+
+
+def test_pooled_answers_stand_at_their_own_stations(
+    run: tuple[Path, dict[str, Any], _Trainer], particles: Observations, config: Config
+) -> None:
+    out, _, trainer = run
+    outcome = next(iter(run_folds(particles, config, out / "folds", _options(trainer))))
+    at = [particles.stations.index(s) for s in outcome.stations]
+    rows = outcome.hours - particles.first_hour
+    assert np.array_equal(outcome.observed, particles.values("pm25")[rows][:, at], equal_nan=True)
+    assert outcome.lat.tolist() == particles.lat[at].tolist()
+    first = json.loads((out / "folds" / "fold-1" / "answers.json").read_text())
+    visible = [particles.stations.index(s) for s in first["visible"]]
+    km = distances_km(outcome.lat[:1], outcome.lon[:1], particles.lat[visible], particles.lon[visible])
+    assert outcome.nearest_km[0] == pytest.approx(km.min())
+
+
+def test_folds_of_another_draw_are_refused_and_begun_anew_only_if_told(
+    run: tuple[Path, dict[str, Any], _Trainer], particles: Observations, config: Config, tmp_path: Path
+) -> None:
+    work = tmp_path / "folds"
+    shutil.copytree(run[0] / "folds", work)
+    with pytest.raises(OutputError, match="folds of another seed"):
+        next(iter(run_folds(particles, config, work, _options(run[2], seed=7))))
+    with pytest.raises(OutputError, match="folds of another config"):
+        next(iter(run_folds(particles, config, work, _options(run[2], epochs=2))))
+    assert (work / "fold-1" / "answers.json").exists()
+
+
+def test_what_station_folds_need_is_said(particles: Observations, config: Config, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="whose config is used, or a config"):
+        evaluate(None, particles, tmp_path / "a", _options(None))
+    with pytest.raises(ConfigError, match="FoldOptions\\(train="):
+        evaluate(None, particles, tmp_path / "b", _options(None, config=config))
+    with pytest.raises(ConfigError, match="asks a trained model"):
+        evaluate(None, particles, tmp_path / "c", EvaluationOptions(("hidden-tenth", "station-folds")))
