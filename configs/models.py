@@ -38,10 +38,10 @@ class WindowConfig(_Strict):
 class ModelConfig(_Strict):
     """Size of AQ-Net."""
 
-    neighbours: Annotated[int, Field(ge=2, le=128)] = 24
+    neighbours: Annotated[int, Field(ge=2, le=128)] = 40
     short_range_km: Positive = Field(50.0, description="range that the covariance models start from, near part")
     long_range_km: Positive = Field(800.0, description="range that the covariance models start from, far part")
-    kernels: Count = Field(4, description="covariance models whose kriging-like weights the neural kNN mixes")
+    kernels: Count = Field(6, description="covariance models whose kriging-like weights the neural kNN mixes")
     state_width: Count = 32
     attention_heads: Count = 4
     channels: Count = Field(6, description="learned station values that are interpolated beside the pollutant")
@@ -53,12 +53,13 @@ class TrainingConfig(_Strict):
     """The loop."""
 
     seed: int = 0
-    epochs: Count = 24
+    epochs: Count = 12
     steps_per_epoch: Count | None = Field(None, description="batches an epoch; null: each day of the timeline once")
     days_per_batch: Count = 2
+    masks_per_batch: Count = Field(2, description="ways in which the stations of a batch are hidden, encoded once")
     learning_rate: Positive = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    patience: Count = Field(8, description="epochs without a better score at the calibration stations before stopping")
+    patience: Count = Field(12, description="epochs without a better score at the calibration stations before stopping")
     max_minutes: Positive | None = Field(None, description="wall-clock limit; the best weights so far are kept")
     mask_readings: Fraction = Field(0.1, description="share of single readings masked")
     mask_runs: Fraction = Field(0.1, description="share of station-windows with a run of hours masked")

@@ -13,6 +13,7 @@ from model_case import HISTORY, make_bundle, make_readings, small_config, some_p
 
 from aqreanalysis.model import AQNet, lognormal_crps
 from aqreanalysis.model.aqnet import mix_weights
+from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import find_neighbours
 
 
@@ -46,9 +47,9 @@ def run(network, values, sparse=False):
     states = network.own_states(values, hours, HISTORY, HISTORY + 24)[0]
     heard = network.exchange_stations(
         states,
-        values[0, HISTORY : HISTORY + 24],
+        around_day(values, HISTORY),
         network.clock(hours)[0, HISTORY : HISTORY + 24],
-        network.neighbourhood(own, stations, sparse),
+        network.station_weights(own, stations, sparse),
     )
     return *network.places(heard, network.neighbourhood(there, stations, sparse), 0), heard
 
@@ -116,7 +117,7 @@ def test_every_part_of_the_network_learns(values):
     location, scale, _, _ = run(network, values)
     (location.square().mean() + scale.square().mean()).backward()
     learns = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    # The second target's estimates played no part here, so its own kNN and heads have nothing to learn from.
+    # The second target's estimates played no part here, so its own heads have nothing to learn from.
     silent = {name for name, _ in network.named_parameters() if name.startswith("head_") and ".1." in name}
     idle = {name for name, _ in network.named_parameters()} - learns - silent
     assert idle == set()

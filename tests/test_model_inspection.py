@@ -55,7 +55,7 @@ def test_neighbour_weights_sum_to_one_and_are_those_of_the_nearest_stations(pred
     found = read_neighbour_weights(predictor, lat, lon, *places)
     assert set(found) == {"pm25", "o3"}
     for learned in found.values():
-        assert learned.weights.shape == (2 * 2, 15, 8)  # members times covariance models
+        assert learned.weights.shape == (2 * 3 * 2, 15, 8)  # members times bands times mixtures
         np.testing.assert_allclose(learned.weights.sum(axis=2), 1, rtol=1e-3)
         np.testing.assert_allclose(learned.distance_km[:, 0], predictor.geometry(lat, lon, *places).nearest_km)
         assert (np.diff(learned.distance_km, axis=1) > -1e-3).all()
@@ -74,7 +74,7 @@ def test_a_model_that_was_looked_into_gives_the_same_numbers_and_keeps_no_hook(p
     read_attention(predictor, *block)
     read_neighbour_weights(predictor, lat, lon, *places)
     assert np.array_equal(best(), before)
-    hooks = [h for n in predictor._networks for m in n.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks)]
+    hooks = [h for n in predictor.networks for m in n.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks)]
     assert hooks == []
 
 

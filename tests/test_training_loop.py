@@ -72,8 +72,10 @@ def test_a_finished_training_that_is_run_again_takes_no_step(uninterrupted, tmp_
 
 
 def test_training_moves_every_part_and_lowers_the_score(tmp_path):
-    trainer = make_trainer("training.epochs=2", "training.steps_per_epoch=10", "training.learning_rate=0.02")
-    trainer.network.load_state_dict(make_bundle(species=("pm25",)).members[0])  # worse than its usual beginning
+    trainer = make_trainer("training.epochs=3", "training.steps_per_epoch=20", "training.learning_rate=0.02")
+    far_off = make_bundle(species=("pm25",)).members[0]
+    far_off["head_out.0.bias"][-2] += 3.0  # three standard deviations too high everywhere
+    trainer.begin_with(far_off)
     before, began = trainer.validate(), trainer._weights()
     trainer.run(tmp_path)
     assert trainer.state["best_score"] < before
@@ -87,7 +89,7 @@ def test_the_best_weights_and_not_the_last_are_returned(tmp_path):
     scores = [h["validation"] for h in trainer.state["history"]]
     assert trainer.state["best_score"] == min(scores)
     assert trainer.state["best_epoch"] == 1 + int(np.argmin(scores))
-    trainer.network.load_state_dict(best)
+    trainer.begin_with(best)
     assert trainer.validate() == pytest.approx(min(scores), rel=1e-6)
 
 
@@ -113,9 +115,9 @@ def test_progress_counts_up_to_all_steps(tmp_path):
 
 @torch.no_grad()
 def heard(trainer, visible, targets):
-    trainer.network.eval()
-    states, around, truth = trainer._forward(torch.tensor([2]), visible, targets)
-    return (states.value, states.channels, *trainer.network.places(states, around, 0)), truth
+    read = trainer._read(torch.tensor([2]), visible)
+    states, around = trainer._ask(read, np.arange(len(visible)), targets)
+    return (states.bands, states.channels, *read.network.places(states, around, 0)), read.truth[:, targets]
 
 
 def test_what_targets_measured_never_reaches_the_estimate_at_them():

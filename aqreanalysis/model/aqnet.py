@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from aqreanalysis.configs import ModelConfig
 from aqreanalysis.model.cyclic import CyclicEncoding
+from aqreanalysis.model.filters import BANDS, REACH_HOURS, TRENDS, TemporalFilters
 from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.model.knn import NeuralKNN
 from aqreanalysis.model.temporal import TemporalEncoder
@@ -25,14 +26,34 @@ _NEAR_KM, _MIDDLE_KM, _FAR_KM = 5.0, 40.0, 150.0
 _GEOMETRY_FEATURES = 4
 
 
+# Covariance models that the dictionary starts from, as fitted to the bands of PM2.5 of a real network: short and long
+# range as multiples of the config's, share of the long part, nugget. In order: what lasts a day; the whole; what lasts
+# hours; what is of the hour; sharp and local; noisy and wide.
+_KERNELS = (
+    (3.0, 0.7, 0.85, 0.04),
+    (1.25, 0.75, 0.80, 0.08),
+    (1.25, 0.45, 0.53, 0.11),
+    (0.5, 15.0, 0.83, 0.26),
+    (0.5, 0.75, 0.60, 0.03),
+    (1.5, 1.0, 0.80, 0.50),
+)
+_WHOLE = 1
+# Which of them each band's two mixtures lean to at first.
+_LEANS = ((0, 1), (2, 1), (3, 5))
+MIXTURES = 2
+
+
 @dataclass(frozen=True)
 class StationStates:
     """What the stations say at each hour: everything that the sweep interpolates.
 
     Attributes
     ----------
-    value : Tensor
-        Corrected, gap-free values of each target in standardised log units (hour, station, target).
+    bands : Tensor
+        Corrected, gap-free values of each target in standardised log units, split into parts that sum to the value
+        (hour, station, target, band).
+    trends : Tensor
+        Learned differences along the hours (hour, station, target, trend).
     channels : Tensor
         Learned values (hour, station, channel).
     observed : Tensor
@@ -41,20 +62,27 @@ class StationStates:
         Cyclic encoding (hour, 6).
     """
 
-    value: Tensor
+    bands: Tensor
+    trends: Tensor
     channels: Tensor
     observed: Tensor
     clock: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """The values whole (hour, station, target)."""
+        return self.bands.sum(dim=-1)
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
     """The kNN of each target for one set of places: sparse or dense weights over all stations, and static features."""
 
-    kriging: list[Tensor]  # per target: (kernel * place, station)
-    nearby: list[Tensor]  # per target: non-negative weights (place, station)
+    kriging: list[list[Tensor]]  # per target and band: (mixture * place, station)
+    nearby: Tensor  # non-negative weights (place, station)
     count: Tensor  # ones at the neighbours (place, station)
-    static: list[Tensor]  # per target: (place, kernel + 4)
+    static: list[Tensor]  # per target: (place, band + 4)
+    variance: Tensor  # log kriging variance, mean of the dictionary (place,)
 
 
 def mix_weights(weights: Tensor, index: Tensor, stations: int, sparse: bool) -> Tensor:
@@ -95,11 +123,14 @@ class AQNet(nn.Module):
     def __init__(self, inputs: int, targets: list[int], config: ModelConfig) -> None:
         super().__init__()
         self.targets, self.config = list(targets), config
-        count, width, kernels = len(targets), config.state_width, config.kernels
+        count, width = len(targets), config.state_width
         self.clock = CyclicEncoding()
         self.temporal = TemporalEncoder(inputs, self.clock.width, width, config.attention_heads, config.dropout)
         self.own = nn.Linear(width, count)
-        self.knn = nn.ModuleList(NeuralKNN(kernels, config.short_range_km, config.long_range_km) for _ in targets)
+        self.filters = TemporalFilters()
+        self.knn = NeuralKNN(config.kernels, config.short_range_km, config.long_range_km, _KERNELS)
+        self._whole = slice(_WHOLE % config.kernels, _WHOLE % config.kernels + 1)
+        self.mixture = nn.Parameter(torch.stack([_leaning(config.kernels)] * count))
         # Exchange: what a station says, beside what its neighbours say of it.
         self.exchange = nn.Sequential(nn.Linear(width + 4 * count, width), nn.GELU(), nn.Dropout(config.dropout))
         self.trust = nn.Linear(width, 2 * count)
@@ -107,13 +138,13 @@ class AQNet(nn.Module):
         with torch.no_grad():  # at first a reading is believed and a gap is filled from the neighbours
             self.trust.bias.copy_(torch.tensor([4.0] * count + [-3.0] * count))
         self.channels = nn.Linear(width, config.channels)
-        dynamic = kernels + 3 + config.channels
+        dynamic = 2 * BANDS + 2 + TRENDS + config.channels
         self.head_dynamic = nn.ModuleList(nn.Linear(dynamic, config.head_width) for _ in targets)
-        self.head_static = nn.ModuleList(nn.Linear(kernels + _GEOMETRY_FEATURES, config.head_width) for _ in targets)
+        self.head_static = nn.ModuleList(nn.Linear(BANDS + _GEOMETRY_FEATURES, config.head_width) for _ in targets)
         self.head_clock = nn.ModuleList(nn.Linear(self.clock.width, config.head_width) for _ in targets)
         self.head_inner = nn.ModuleList(nn.Linear(config.head_width, config.head_width) for _ in targets)
-        last = [nn.Linear(config.head_width, kernels + 2) for _ in targets]
-        for out in last:  # at first the estimate is the mean of the kriging models
+        last = [nn.Linear(config.head_width, BANDS * MIXTURES + BANDS + 1) for _ in targets]
+        for out in last:  # at first the estimate is the sum of the bands, each the mean of its mixtures
             nn.init.zeros_(out.weight)
             nn.init.zeros_(out.bias)
         self.head_out = nn.ModuleList(last)
@@ -137,89 +168,110 @@ class AQNet(nn.Module):
         states = self.temporal(torch.nan_to_num(flat), observed.to(flat.dtype), clock, first, last)
         return states.view(windows, stations, last - first, -1).transpose(1, 2)
 
-    def exchange_stations(self, states: Tensor, readings: Tensor, clock: Tensor, among: Neighbourhood) -> StationStates:
+    def exchange_stations(self, states: Tensor, readings: Tensor, clock: Tensor, among: Tensor) -> StationStates:
         """Return corrected, gap-free station values after each station has heard its neighbours.
 
         Parameters
         ----------
         states : Tensor
-            (hour, station, width), from `own_states`.
+            (day * 24, station, width), from `own_states`.
         readings : Tensor
-            Standardised readings of the targets, NaN where missing (hour, station, target).
+            Standardised readings of the targets, NaN where missing, from `REACH_HOURS` before each day to as many
+            after it (day, 24 + 2 reach, station, target).
         clock : Tensor
-            (hour, 6).
-        among : Neighbourhood
-            The stations as places, none its own neighbour.
+            (day * 24, 6).
+        among : Tensor
+            From `station_weights`.
         """
         observed = torch.isfinite(readings)
-        readings = torch.nan_to_num(readings)
+        filled = self._fill(observed, torch.nan_to_num(readings), among)
+        known = observed.any(dim=2).to(filled.dtype)
+        today = slice(REACH_HOURS, REACH_HOURS + 24)
+        observed = observed[:, today].flatten(0, 1)
+        readings = filled[:, today].flatten(0, 1)  # where there is a reading, it
         own = self.own(states)
-        weights = [self._mean_kernel(m) for m in among.kriging]
-        value = self._fill(observed, readings, weights)
-        around = torch.stack([(w @ value[..., p].T).T for p, w in enumerate(weights)], dim=-1)
+        around = _spread(among, readings)
         seen = observed.to(states.dtype)
         hidden = self.exchange(torch.cat((states, around, own - around, (readings - around) * seen, seen), dim=-1))
         trust, recall = torch.sigmoid(self.trust(hidden)).chunk(2, dim=-1)
         value = torch.where(observed, around + trust * (readings - around), around + recall * (own - around))
-        return StationStates(value, self.channels(hidden), seen, clock)
+        bands, trends = self.filters(filled, known, value.unflatten(0, (-1, 24)))
+        return StationStates(bands.flatten(0, 1), trends.flatten(0, 1), self.channels(hidden), seen, clock)
 
+    @staticmethod
     @torch.no_grad()
-    def _fill(self, observed: Tensor, readings: Tensor, weights: list[Tensor]) -> Tensor:
-        """Return readings (hour, station, target) whose gaps hold what kriging makes of the other stations.
+    def _fill(observed: Tensor, readings: Tensor, among: Tensor) -> Tensor:
+        """Return readings (day, hour, station, target) whose gaps hold what kriging makes of the other stations.
 
         A gap filled so leaves every later kriging estimate as if the station were left out at that hour.
         """
+        days = len(readings)
+        observed, readings = observed.flatten(0, 1), readings.flatten(0, 1)
         count = observed.sum(dim=1, keepdim=True).clamp(min=1)
         value = torch.where(observed, readings, (readings * observed).sum(dim=1, keepdim=True) / count)
         for _ in range(_FILL_ROUNDS):
-            around = torch.stack([(w @ value[..., p].T).T for p, w in enumerate(weights)], dim=-1)
-            value = torch.where(observed, readings, around)
-        return value
+            value = torch.where(observed, readings, _spread(among, value))
+        return value.unflatten(0, (days, -1))
 
-    def _mean_kernel(self, stacked: Tensor) -> Tensor:
-        kernels = self.config.kernels
-        if stacked.layout is torch.strided:
-            return stacked.view(kernels, -1, stacked.shape[-1]).mean(dim=0)
-        places = stacked.shape[0] // kernels
-        index, start = stacked.col_indices().view(kernels, -1), stacked.crow_indices()[: places + 1]
-        values = stacked.values().view(kernels, -1).mean(dim=0)
-        return _csr(start, index[0], values, (places, stacked.shape[1]))
+    @torch.no_grad()
+    def station_weights(self, geometry: Geometry, stations: int, sparse: bool = False) -> Tensor:
+        """Return the weights (station, station) with which the others speak of each station."""
+        weights, _ = self.knn(geometry.position, geometry.reach_km, self._whole)
+        return mix_weights(weights[0], geometry.index, stations, sparse)
 
     def neighbourhood(self, geometry: Geometry, stations: int, sparse: bool = False) -> Neighbourhood:
         """Return weights and static features of places; everything that depends on geometry alone."""
-        kriging, nearby, static = [], [], []
         k = geometry.index.shape[1]
         distance = geometry.distance_km
         nearest, mean = distance[:, 0], distance.mean(dim=1)
         crowd = torch.log1p((1 / (1 + (distance / _MIDDLE_KM) ** 2)).sum(dim=1))
         described = (nearest / (nearest + _NEAR_KM), nearest / (nearest + _MIDDLE_KM), mean / (mean + _FAR_KM), crowd)
-        shape = torch.stack(described, dim=-1)
-        for knn in self.knn:
-            weights, variance = knn(geometry.position, geometry.reach_km)
-            index = geometry.index.repeat(self.config.kernels, 1)
-            kriging.append(mix_weights(weights.reshape(-1, k), index, stations, sparse))
-            positive = F.relu(weights[0])
-            positive = positive / positive.sum(dim=-1, keepdim=True)
-            nearby.append(mix_weights(positive, geometry.index, stations, sparse))
-            static.append(torch.cat((variance.log().T, shape), dim=-1))
-        ones = torch.ones_like(distance)
-        return Neighbourhood(kriging, nearby, mix_weights(ones, geometry.index, stations, sparse), static)
+        weights, variance = self.knn(geometry.position, geometry.reach_km)
+        index = geometry.index.repeat(MIXTURES, 1)
+        kriging, static = [], []
+        for mixture in torch.softmax(self.mixture, dim=-1):
+            mixed = self._mixed(mixture, weights).reshape(BANDS, -1, k)
+            kriging.append([mix_weights(band, index, stations, sparse) for band in mixed])
+            spread = torch.einsum("bm,mp->pb", mixture.mean(dim=1), variance.log())
+            static.append(torch.cat((spread, torch.stack(described, dim=-1)), dim=-1))
+        positive = F.relu(weights[self._whole][0])
+        positive = positive / positive.sum(dim=-1, keepdim=True)
+        return Neighbourhood(
+            kriging,
+            mix_weights(positive, geometry.index, stations, sparse),
+            mix_weights(torch.ones_like(distance), geometry.index, stations, sparse),
+            static,
+            variance.log().mean(dim=0),
+        )
+
+    def band_weights(self, geometry: Geometry, target: int) -> Tensor:
+        """Return the weights of a target's neighbours (band, mixture, place, k); each row sums to one."""
+        weights, _ = self.knn(geometry.position, geometry.reach_km)
+        return self._mixed(torch.softmax(self.mixture[target], dim=-1), weights)
+
+    @staticmethod
+    def _mixed(mixture: Tensor, weights: Tensor) -> Tensor:
+        """Return mixtures (band, mixture, kernel) of the dictionary's weights (kernel, place, k)."""
+        return torch.einsum("bxm,mpk->bxpk", mixture, weights)
 
     def places(self, states: StationStates, around: Neighbourhood, target: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return location and scale in standardised log units, and how many neighbours reported, each (place, hour)."""
-        kernels = self.config.kernels
         hours, stations, _ = states.channels.shape
-        value = states.value[..., target].T
-        kriged = (around.kriging[target] @ value).view(kernels, -1, hours)
-        fields = torch.cat(
-            (value, value**2, states.observed[..., target].T, states.channels.permute(1, 2, 0).reshape(stations, -1)),
-            dim=1,
+        bands = states.bands[:, :, target].permute(2, 1, 0)  # (band, station, hour)
+        kriged = torch.stack(
+            [(w @ b).view(MIXTURES, -1, hours) for w, b in zip(around.kriging[target], bands, strict=True)]
         )
-        level, square, seen, *learned = (around.nearby[target] @ fields).split(hours, dim=1)
+        value = bands.sum(dim=0)
+        learned = torch.cat((states.trends[:, :, target], states.channels), dim=-1)
+        fields = torch.cat(
+            (value, value**2, states.observed[..., target].T, learned.permute(1, 2, 0).reshape(stations, -1)), dim=1
+        )
+        level, square, seen, *learned = (around.nearby @ fields).split(hours, dim=1)
         disagreement = torch.sqrt(F.relu(square - level**2) + 1e-4)
-        base = kriged.mean(dim=0)
+        parts = kriged.mean(dim=1)
+        differences = kriged[:, 0] - kriged[:, 1]
         # (place, hour, feature): the cheapest order for the small head that follows.
-        features = torch.stack((base, disagreement, seen, *(kriged - base), *learned), dim=-1)
+        features = torch.stack((parts.sum(dim=0), *parts[1:], *differences, disagreement, seen, *learned), dim=-1)
         hidden = (
             self.head_dynamic[target](features)
             + self.head_static[target](around.static[target])[:, None]
@@ -227,16 +279,32 @@ class AQNet(nn.Module):
         )
         # Smooth activations: a kink at a distance would show as a ring.
         hidden = F.silu(self.head_inner[target](F.silu(hidden)))
-        out = self.head_out[target](hidden)
-        share = torch.softmax(out[..., :kernels], dim=-1)
-        location = (share * kriged.permute(1, 2, 0)).sum(dim=-1) + out[..., kernels]
+        shares, gains, out = self.head_out[target](hidden).split((BANDS * MIXTURES, BANDS - 1, 2), dim=-1)
+        shares = torch.softmax(shares.unflatten(-1, (BANDS, MIXTURES)), dim=-1)
+        chosen = (shares * kriged.permute(2, 3, 0, 1)).sum(dim=-1)
+        # What passes within hours is not carried as far as what lasts: its gain is the network's to lower.
+        location = chosen[..., 0] + (2 * torch.sigmoid(gains) * chosen[..., 1:]).sum(dim=-1) + out[..., 0]
         # The scale starts from the kriging standard error of an autumn field and learns the rest.
-        start = 0.5 * around.static[target][:, :kernels].mean(dim=-1, keepdim=True)
-        scale = torch.exp((start + out[..., kernels + 1]).clamp(-5.0, 3.0)) + 0.02
+        scale = torch.exp((0.5 * around.variance[:, None] + out[..., 1]).clamp(-5.0, 3.0)) + 0.02
         return location, scale, around.count @ states.observed[..., target].T
 
     def extra_repr(self) -> str:
         return f"targets={self.targets}, neighbours={self.config.neighbours}"
+
+
+def _leaning(kernels: int) -> Tensor:
+    """Return logits (band, mixture, kernel) that the mixtures of the dictionary start from."""
+    logits = torch.zeros(BANDS, MIXTURES, kernels)
+    for band, leans in enumerate(_LEANS):
+        for mixture, kernel in enumerate(leans):
+            logits[band, mixture, kernel % kernels] = 3.0
+    return logits
+
+
+def _spread(among: Tensor, value: Tensor) -> Tensor:
+    """Return what the others say of each station (hour, station, target)."""
+    hours, stations, targets = value.shape
+    return (among @ value.transpose(0, 1).reshape(stations, -1)).view(stations, hours, targets).transpose(0, 1)
 
 
 def lognormal_crps(y: Tensor, location: Tensor, scale: Tensor) -> Tensor:

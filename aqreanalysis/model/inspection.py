@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model.geometry import Degrees
-from aqreanalysis.model.knn import NeuralKNN
+from aqreanalysis.model.geometry import Degrees, find_neighbours
 from aqreanalysis.model.predictor import Predictor
 
 
@@ -53,8 +52,8 @@ class NeighbourWeights:
     distance_km : float64 (place, k)
         Distance of each neighbour, nearest first.
     weights : float64 (kernel, place, k)
-        By covariance model; with several members, one member's models after the other's. They sum to one over k and
-        may be negative, as kriging weights are.
+        By band and mixture of covariance models; with several members, one member's after the other's. They sum to one
+        over k and may be negative, as kriging weights are.
     """
 
     distance_km: NDArray[np.float64]
@@ -76,7 +75,7 @@ def read_attention(
     ModelError
         If the network has no multi-head attention over the hours of the window.
     """
-    networks = _networks(predictor)
+    networks = predictor.networks
     mean, windows = mean_attention(networks, lambda: predictor.encode(values, hours, station_lat, station_lon))
     queries, keys = mean.shape
     first_key = -min(predictor.history_hours, keys)
@@ -112,40 +111,14 @@ def mean_attention(networks: Sequence[nn.Module], work: Callable[[], object]) ->
 def read_neighbour_weights(
     predictor: Predictor, station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees
 ) -> dict[str, NeighbourWeights]:
-    """Return the neighbours' learned weights at places, by pollutant; arguments as of `Predictor.geometry`.
-
-    Raises
-    ------
-    ModelError
-        If the network has not one neural kNN a pollutant.
-    """
-    networks = _networks(predictor)
-    found: dict[str, list[NDArray[np.float64]]] = {key: [] for key in predictor.species}
-    distance = np.zeros((0, 0))
-    for network in networks:
-        learned = [m for m in network.modules() if isinstance(m, NeuralKNN)]
-        if len(learned) != len(predictor.species):
-            raise ModelError(f"the network has {len(learned)} neural kNN for {len(predictor.species)} pollutants")
-        handles, outputs = [], {}
-
-        def hear(module: nn.Module, inputs: tuple[Any, ...], output: Any, heard: dict[int, Any] = outputs) -> None:
-            heard[id(module)] = (inputs[0], output[0])
-
-        try:
-            handles = [m.register_forward_hook(hear) for m in learned]
-            predictor.geometry(station_lat, station_lon, lat, lon)
-        finally:
-            for handle in handles:
-                handle.remove()
-        for key, module in zip(predictor.species, learned, strict=True):
-            position, weights = outputs[id(module)]
-            distance = torch.linalg.vector_norm(position, dim=-1).double().cpu().numpy()
-            found[key].append(weights.double().cpu().numpy())
-    return {key: NeighbourWeights(distance, np.concatenate(parts)) for key, parts in found.items()}
-
-
-def _networks(predictor: Predictor) -> list[nn.Module]:
-    return list(predictor._networks)
+    """Return the neighbours' learned weights at places, by pollutant; arguments as of `Predictor.geometry`."""
+    geometry = find_neighbours(station_lat, station_lon, lat, lon, predictor.config.model.neighbours)
+    distance = geometry.distance_km.double().numpy()
+    found = {}
+    for target, key in enumerate(predictor.species):
+        parts = [n.band_weights(geometry.to(predictor.device), target).flatten(0, 1) for n in predictor.networks]
+        found[key] = NeighbourWeights(distance, torch.cat(parts).double().cpu().numpy())
+    return found
 
 
 @contextmanager

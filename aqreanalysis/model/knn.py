@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 # How late a neighbour fades on its way to the reach. At 8 the skill is that of no fading at all, and there is no step
 # far outside the network, where all neighbours stand near the reach.
 _FADE_POWER = 8
+_ALL = slice(None)
 
 
 class NeuralKNN(nn.Module):
@@ -24,31 +26,40 @@ class NeuralKNN(nn.Module):
     learned direction (a field drawn out by the wind correlates farther along it than across).
     """
 
-    def __init__(self, kernels: int, short_km: float = 50.0, long_km: float = 800.0) -> None:
+    def __init__(
+        self,
+        kernels: int,
+        short_km: float = 50.0,
+        long_km: float = 800.0,
+        starts: Sequence[tuple[float, float, float, float]] | None = None,
+    ) -> None:
         super().__init__()
         spread = torch.linspace(-1.0, 1.0, kernels) if kernels > 1 else torch.zeros(1)
-        self.log_short = nn.Parameter(math.log(short_km) + 0.7 * spread)
-        self.log_long = nn.Parameter(math.log(long_km) + 0.4 * spread)
-        self.long_share = nn.Parameter(torch.full((kernels,), 1.6))
-        self.log_nugget = nn.Parameter(-2.6 - 0.5 * spread)
+        if starts is None:
+            starts = [(math.exp(0.7 * x), math.exp(0.4 * x), 0.83, 0.074 * math.exp(-0.5 * x)) for x in spread.tolist()]
+        short, long, share, nugget = torch.tensor([starts[i % len(starts)] for i in range(kernels)]).unbind(dim=-1)
+        self.log_short = nn.Parameter(torch.log(short_km * short))
+        self.log_long = nn.Parameter(torch.log(long_km * long))
+        self.long_share = nn.Parameter(torch.logit(share))
+        self.log_nugget = nn.Parameter(torch.log(nugget))
         # Stretch matrices start as small deviations from the identity, in different directions.
         angle = math.pi * torch.arange(kernels) / max(kernels, 1)
         self.stretch = nn.Parameter(0.1 * torch.stack((torch.cos(2 * angle), torch.sin(2 * angle)), dim=-1))
 
-    def _stretched(self, position: Tensor) -> Tensor:
+    def _stretched(self, position: Tensor, which: slice) -> Tensor:
         """Return positions (kernel, place, k, 2) in each kernel's own metric, km."""
-        a, b = self.stretch[:, 0], self.stretch[:, 1]
+        a, b = self.stretch[which].unbind(dim=-1)
         metric = torch.stack((torch.stack((1 + a, b), -1), torch.stack((b, 1 - a), -1)), -2)
         return torch.einsum("qki,mij->mqkj", position, metric)
 
-    def _covariance(self, distance: Tensor) -> Tensor:
+    def _covariance(self, distance: Tensor, which: slice) -> Tensor:
         shape = (-1,) + (1,) * (distance.dim() - 1)
-        share = torch.sigmoid(self.long_share).view(shape)
-        short = torch.exp(-distance / self.log_short.exp().view(shape))
-        long = torch.exp(-distance / self.log_long.exp().view(shape))
+        share = torch.sigmoid(self.long_share[which]).view(shape)
+        short = torch.exp(-distance / self.log_short[which].exp().view(shape))
+        long = torch.exp(-distance / self.log_long[which].exp().view(shape))
         return (1 - share) * short + share * long
 
-    def forward(self, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, position: Tensor, reach_km: Tensor, which: slice = _ALL) -> tuple[Tensor, Tensor]:
         """Return weights (kernel, place, k), which sum to one, and kriging variances (kernel, place).
 
         Parameters
@@ -58,19 +69,21 @@ class NeuralKNN(nn.Module):
         reach_km : Tensor
             Where influence ends (place,): weights fade to nothing there, so that the field has no step where the list
             of the nearest stations changes.
+        which : slice
+            The covariance models that are wanted.
         """
-        east, north = self._stretched(position).unbind(dim=-1)
+        east, north = self._stretched(position, which).unbind(dim=-1)
         # Differences after the stretch, one coordinate at a time: half the time of stretching every difference. The
         # small number keeps the gradient of the root finite for co-located stations.
         apart = (east[..., :, None] - east[..., None, :]) ** 2 + (north[..., :, None] - north[..., None, :]) ** 2
-        between = self._covariance(torch.sqrt(apart + 1e-6))
-        towards = self._covariance(torch.sqrt(east**2 + north**2 + 1e-6))
+        between = self._covariance(torch.sqrt(apart + 1e-6), which)
+        towards = self._covariance(torch.sqrt(east**2 + north**2 + 1e-6), which)
         # With more stations at one place than neighbours are taken, the reach is zero: nothing fades then.
         share = torch.linalg.vector_norm(position, dim=-1) / reach_km.clamp(min=1e-3)[:, None]
         # A neighbour near the reach is treated as ever noisier: its weight goes to zero continuously.
         late = share.clamp(max=0.999) ** _FADE_POWER
         fade = late / (1 - late)
-        noise = self.log_nugget.exp().view(-1, 1, 1) + 1e-3 + fade
+        noise = self.log_nugget[which].exp().view(-1, 1, 1) + 1e-3 + fade
         factor = torch.linalg.cholesky(between + torch.diag_embed(noise))
         ones = torch.ones_like(towards)
         solved = torch.cholesky_solve(torch.stack((towards, ones), dim=-1), factor)

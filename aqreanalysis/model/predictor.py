@@ -14,6 +14,7 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.model.aqnet import AQNet, Neighbourhood, StationStates
 from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
+from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import Degrees, find_neighbours
 from aqreanalysis.model.predictive import Predictive
 
@@ -54,6 +55,8 @@ class Predictor:
         Of the model; part of a cube's fingerprint.
     bundle : Bundle
         Stations with their roles, scores, provenance.
+    networks : list of AQNet
+        The members, ready to compute.
     """
 
     def __init__(self, bundle: Bundle, device: str | torch.device = "auto") -> None:
@@ -66,7 +69,7 @@ class Predictor:
         self.digest = bundle.digest
         self.device = choose_device(device) if isinstance(device, str) else device
         self._targets = [self.inputs.index(s) for s in self.species]
-        self._networks = [self._build(weights) for weights in bundle.members]
+        self.networks = [self._build(weights) for weights in bundle.members]
 
     def _build(self, weights: dict[str, torch.Tensor]) -> AQNet:
         network = AQNet(len(self.inputs), self._targets, self.config.model)
@@ -104,15 +107,15 @@ class Predictor:
         windows = torch.stack([scaled[d : d + before + 24 + after] for d in days])
         clock_hours = torch.from_numpy(np.ascontiguousarray(hours)).to(self.device)
         window_hours = torch.stack([clock_hours[d : d + before + 24 + after] for d in days])
-        readings = windows[:, before : before + 24, :, self._targets].flatten(0, 1)
+        readings = around_day(windows[..., self._targets], before)
         geometry = find_neighbours(
             station_lat, station_lon, station_lat, station_lon, self.config.model.neighbours, exclude_self=True
         ).to(self.device)
         members = []
-        for network in self._networks:
+        for network in self.networks:
             states = network.own_states(windows, window_hours, before, before + 24).flatten(0, 1)
             clock = network.clock(window_hours[:, before : before + 24]).flatten(0, 1)
-            among = network.neighbourhood(geometry, len(station_lat), sparse=True)
+            among = network.station_weights(geometry, len(station_lat), sparse=True)
             members.append(network.exchange_stations(states, readings, clock, among))
         return Encoded(members)
 
@@ -125,7 +128,7 @@ class Predictor:
         """Return the places at `lat`, `lon` (float64 degrees, (place,)) as the model sees them; time plays no part."""
         found = find_neighbours(station_lat, station_lon, lat, lon, self.config.model.neighbours)
         on_device = found.to(self.device)
-        members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self._networks]
+        members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
         return Places(members, found.nearest_km)
 
     @torch.inference_mode()
@@ -136,7 +139,7 @@ class Predictor:
         for target, key in enumerate(self.species):
             parts = [
                 network.places(states, around, target)
-                for network, states, around in zip(self._networks, encoded.members, places.members, strict=True)
+                for network, states, around in zip(self.networks, encoded.members, places.members, strict=True)
             ]
             location, scale, reporting = parts[0]
             if len(parts) > 1:  # the members' disagreement is the epistemic part of the variance

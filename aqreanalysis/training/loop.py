@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.aqnet import Neighbourhood, StationStates
 from aqreanalysis.model.device import mixed_precision
+from aqreanalysis.model.filters import around_day
 from aqreanalysis.training.checkpoint import load_checkpoint, save_checkpoint
 from aqreanalysis.training.loss import target_scores
 from aqreanalysis.training.masking import StationMask, mask_readings
@@ -27,6 +29,8 @@ Progress = Callable[[int, int, str], None]
 
 _WARM_UP_STEPS = 50
 _LARGEST_GRADIENT = 1.0
+# Of the average of the weights: it reaches back some two hundred steps.
+_AVERAGE_DECAY = 0.995
 # Days on which the calibration stations are scored after each epoch.
 _VALIDATION_DAYS = 16
 
@@ -39,6 +43,24 @@ class Places:
     lon: NDArray[np.float64]
     training: NDArray[np.bool_]
     calibration: NDArray[np.bool_]
+
+
+@torch.no_grad()
+def _average(average: list[Tensor], now: list[Tensor], updates: Tensor | int) -> None:
+    """Move `average` towards `now`; the first updates count more, so that the untrained weights are soon forgotten."""
+    torch._foreach_lerp_(average, now, 1 - min(_AVERAGE_DECAY, (1 + int(updates)) / (10 + int(updates))))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What stations (indices of all) say alone on some days, by which network, and the truth at every station."""
+
+    network: AQNet
+    stations: NDArray[np.int64]
+    states: Tensor
+    readings: Tensor
+    clock: Tensor
+    truth: Tensor
 
 
 class Trainer:
@@ -70,6 +92,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
         )
+        # The average of the weights along the way generalises better than where the last step happened to end.
+        self.average = AveragedModel(self.network, multi_avg_fn=_average)
         self.mask = StationMask(places.lat[places.training], places.lon[places.training], config.training)
         batch = config.training.days_per_batch
         self.steps = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
@@ -78,7 +102,16 @@ class Trainer:
         self.state["history"] = []
 
     def _weights(self) -> dict[str, Tensor]:
-        return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        return {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
+
+    def _kept(self) -> nn.Module:
+        """Return all weights that an interrupted training goes on with."""
+        return nn.ModuleDict({"network": self.network, "average": self.average})
+
+    def begin_with(self, weights: dict[str, Tensor]) -> None:
+        """Put `weights` where the network and their average start from."""
+        self.network.load_state_dict(weights)
+        self.average.module.load_state_dict(weights)
 
     def run(self, checkpoints: Path, progress: Progress | None = None, resume: bool = True) -> dict[str, Tensor]:
         """Train to the end or to the early stop and return the best weights.
@@ -88,7 +121,7 @@ class Trainer:
         """
         training = self.config.training
         if resume and (checkpoints / "state.json").is_file():
-            self.state, best = load_checkpoint(checkpoints, self.network, self.optimiser)
+            self.state, best = load_checkpoint(checkpoints, self._kept(), self.optimiser)
             self.best = {k: v.to(self.device) for k, v in best.items()}
         while not self._finished():
             began = time.monotonic()
@@ -101,7 +134,7 @@ class Trainer:
             if score < self.state["best_score"]:
                 self.state |= {"best_score": score, "best_epoch": epoch + 1}
                 self.best = self._weights()
-            save_checkpoint(checkpoints, self.network, self.best, self.optimiser, self.state)
+            save_checkpoint(checkpoints, self._kept(), self.best, self.optimiser, self.state)
             if progress:
                 note = f"epoch {epoch + 1}: loss {loss:.4f}, at calibration stations {score:.4f}"
                 progress((epoch + 1) * self.steps, training.epochs * self.steps, note)
@@ -138,64 +171,79 @@ class Trainer:
         return warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(step / whole, 1.0))))
 
     def _step(self, rng: np.random.Generator, generator: torch.Generator) -> float:
+        training = self.config.training
         among = np.flatnonzero(self.places.training)
-        hidden = self.mask.draw(rng)
-        targets, visible = among[hidden], among[~hidden]
-        days = torch.from_numpy(rng.integers(0, self.timeline.days, self.config.training.days_per_batch))
-        with mixed_precision(self.device, self.config.training.mixed_precision):
-            states, around, truth = self._forward(days.to(self.device), visible, targets, generator)
-            loss, _ = target_scores(self.network, states, around, truth, self.scalings)
+        days = torch.from_numpy(rng.integers(0, self.timeline.days, training.days_per_batch)).to(self.device)
+        with mixed_precision(self.device, training.mixed_precision):
+            read = self._read(days, among, generator)
+            loss = torch.zeros((), device=self.device)
+            for _ in range(training.masks_per_batch):  # the encoder's work is done once for all of them
+                hidden = self.mask.draw(rng)
+                states, around = self._ask(read, np.flatnonzero(~hidden), among[hidden])
+                truth = read.truth[:, torch.from_numpy(among[hidden]).to(self.device)]
+                loss = loss + target_scores(self.network, states, around, truth, self.scalings)[0]
+            loss = loss / training.masks_per_batch
         if not loss.requires_grad:  # no target was observed on these days
             return 0.0
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"training diverged: the loss is {float(loss.detach())} in epoch {self.state['epoch'] + 1}; lower "
-                f"training.learning_rate ({self.config.training.learning_rate}) and begin anew with --fresh"
+                f"training.learning_rate ({training.learning_rate}) and begin anew with --fresh"
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         self.optimiser.step()
+        self.average.update_parameters(self.network)
         return float(loss.detach())
 
-    def _forward(
-        self,
-        days: Tensor,
-        visible: NDArray[np.int64],
-        targets: NDArray[np.int64],
-        generator: torch.Generator | None = None,
-    ) -> tuple[StationStates, Neighbourhood, Tensor]:
-        """Return states of the visible stations, the neighbourhood of the targets, and their truths."""
-        network, window = self.network, self.timeline.window
+    def _read(self, days: Tensor, stations: NDArray[np.int64], generator: torch.Generator | None = None) -> _Read:
+        """Return what `stations` say alone on `days`, masked where a generator is given."""
+        network, before = self._network(generator), self.timeline.window.history_hours
         windows, hours, truth = self.timeline.cut(days)
-        windows = windows[:, :, torch.from_numpy(visible).to(self.device)]
-        centre = window.history_hours
+        windows = windows[:, :, torch.from_numpy(stations).to(self.device)]
         if generator is not None:
-            windows = mask_readings(windows, self.config.training, centre, generator)
-        states = network.own_states(windows, hours, centre, centre + 24).flatten(0, 1)
-        readings = windows[:, centre : centre + 24][..., self.targets].flatten(0, 1)
-        clock = network.clock(hours[:, centre : centre + 24]).flatten(0, 1)
+            windows = mask_readings(windows, self.config.training, before, generator)
+        states = network.own_states(windows, hours, before, before + 24).flatten(0, 1)
+        clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)
+        return _Read(network, stations, states, around_day(windows[..., self.targets], before), clock, truth)
+
+    def _ask(
+        self, read: _Read, visible: NDArray[np.int64], targets: NDArray[np.int64]
+    ) -> tuple[StationStates, Neighbourhood]:
+        """Return states of the visible stations (indices into those read) and the neighbourhood of the targets."""
         lat, lon, k = self.places.lat, self.places.lon, self.config.model.neighbours
-        own = find_neighbours(lat[visible], lon[visible], lat[visible], lon[visible], k, exclude_self=True)
-        there = find_neighbours(lat[visible], lon[visible], lat[targets], lon[targets], k)
+        seen = read.stations[visible]
+        own = find_neighbours(lat[seen], lon[seen], lat[seen], lon[seen], k, exclude_self=True)
+        there = find_neighbours(lat[seen], lon[seen], lat[targets], lon[targets], k)
+        network, chosen = read.network, torch.from_numpy(visible).to(self.device)
         with torch.autocast(self.device.type, enabled=False):  # the kriging systems need float32
-            among = network.neighbourhood(own.to(self.device), len(visible))
-            around = network.neighbourhood(there.to(self.device), len(visible))
-        heard = network.exchange_stations(states, readings, clock, among)
-        return heard, around, truth[:, torch.from_numpy(targets).to(self.device)]
+            among = network.station_weights(own.to(self.device), len(seen))
+            around = network.neighbourhood(there.to(self.device), len(seen))
+        states, readings = read.states[:, chosen], read.readings[:, :, chosen]
+        return network.exchange_stations(states, readings, read.clock, among), around
+
+    def _network(self, generator: torch.Generator | None) -> AQNet:
+        """Return the network that learns, or for judging the average of its weights."""
+        found = self.network if generator is not None else self.average.module
+        assert isinstance(found, AQNet)
+        return found
 
     @torch.no_grad()
     def validate(self) -> float:
         """Return the mean scaled CRPS at the calibration stations, seen from the training stations."""
-        self.network.eval()
-        visible = np.flatnonzero(self.places.training)
+        self.average.eval()
+        stations = np.flatnonzero(self.places.training)
+        visible = np.arange(len(stations))
         targets = np.flatnonzero(self.places.calibration)
         days = np.unique(np.linspace(0, self.timeline.days - 1, _VALIDATION_DAYS).astype(np.int64))
         total, counted = 0.0, 0
         for day in days:
-            states, around, truth = self._forward(torch.tensor([day], device=self.device), visible, targets)
+            read = self._read(torch.tensor([day], device=self.device), stations)
+            states, around = self._ask(read, visible, targets)
+            truth = read.truth[:, torch.from_numpy(targets).to(self.device)]
             seen = int(torch.isfinite(truth).sum())
             if seen:
-                total += float(target_scores(self.network, states, around, truth, self.scalings)[1]) * seen
+                total += float(target_scores(read.network, states, around, truth, self.scalings)[1]) * seen
                 counted += seen
         return total / max(counted, 1) / len(self.scalings)

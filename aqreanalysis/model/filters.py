@@ -1,0 +1,75 @@
+"""Learned filters along the hours: what of a station's value lasts, what passes within hours, and where it is going."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: Hours on either side of an hour that its filters reach.
+REACH_HOURS = 12
+#: Parts that a value is split into: what lasts a day, what lasts some hours, what is of the hour.
+BANDS = 3
+TRENDS = 2
+# Standard deviations in hours that the two averages and the two trends start from.
+_SMOOTH_HOURS = (1.5, 5.0)
+_TREND_HOURS = (1.5, 4.0)
+
+
+class TemporalFilters(nn.Module):
+    """Split station series into bands that sum to the series, and read its trends.
+
+    What all stations of a region share lasts longer and reaches farther than what one of them sees in one hour, so each
+    band is interpolated with covariance models of its own (`AQNet`). With bands fixed by hand, kriging them apart cut
+    the MAE of log-kriging at hidden stations of the north China network by 1 %.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        offset = torch.arange(-REACH_HOURS, REACH_HOURS + 1, dtype=torch.float32)
+        self.smooth = nn.Parameter(torch.stack([-0.5 * (offset / s) ** 2 for s in _SMOOTH_HOURS]))
+        slopes = [offset / s * torch.exp(-0.5 * (offset / s) ** 2) for s in _TREND_HOURS]
+        self.trend = nn.Parameter(torch.stack([s / s.abs().sum() for s in slopes]))
+
+    def forward(self, filled: Tensor, known: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return bands (day, 24, station, target, band), which sum to `value`, and trends (..., trend).
+
+        Parameters
+        ----------
+        filled : Tensor
+            Gap-free series, from `REACH_HOURS` before each day to as many after (day, 24 + 2 reach, station, target).
+        known : Tensor
+            One at hours when any station reported, zero elsewhere (day, 24 + 2 reach, target). Averages are over
+            known hours alone, and zero (the mean of the training) where none is in reach.
+        value : Tensor
+            What is split (day, 24, station, target).
+        """
+        weights = torch.cat((torch.softmax(self.smooth, dim=-1), self.trend))
+        sums = self._along(filled * known[:, :, None], weights)
+        held = self._along(known[:, :, None], weights)
+        averages = len(_SMOOTH_HOURS)
+        smooth = sums[..., :averages] / held[..., :averages].clamp(min=1e-3)
+        brief, lasting = smooth.unbind(dim=-1)
+        trends = sums[..., averages:] - brief[..., None] * held[..., averages:]
+        return torch.stack((lasting, brief - lasting, value - brief), dim=-1), trends
+
+    @staticmethod
+    def _along(series: Tensor, weights: Tensor) -> Tensor:
+        """Return (day, 24, station, target, filter) of (day, 24 + 2 reach, station, target)."""
+        days, _, stations, targets = series.shape
+        rows = series.permute(0, 2, 3, 1).reshape(days * stations * targets, 1, -1)
+        found = F.conv1d(rows, weights[:, None])
+        return found.view(days, stations, targets, len(weights), -1).permute(0, 4, 1, 2, 3)
+
+
+def around_day(windows: Tensor, first: int) -> Tensor:
+    """Return the hours (window, 24 + 2 reach, ...) from `REACH_HOURS` before hour `first` of `windows` to as many after
+    its day; hours that the windows do not hold are NaN."""
+    start, stop = first - REACH_HOURS, first + 24 + REACH_HOURS
+    steps = windows.shape[1]
+    inside = windows[:, max(start, 0) : min(stop, steps)]
+    rest = [
+        windows.new_full((len(windows), n, *windows.shape[2:]), torch.nan)
+        for n in (max(-start, 0), max(stop - steps, 0))
+    ]
+    return torch.cat((rest[0], inside, rest[1]), dim=1)
