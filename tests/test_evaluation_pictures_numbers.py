@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import PROTOCOLS
+from aqreanalysis.evaluation.classes import hour_of_day
 from aqreanalysis.evaluation.estimate import Estimates
-from aqreanalysis.evaluation.pictures.cycles import mean_by, picture_cycles, solar_hour
+from aqreanalysis.evaluation.pictures.classes import coverage_by_class, picture_classes
+from aqreanalysis.evaluation.pictures.cycles import mean_by, picture_cycles
 from aqreanalysis.evaluation.pictures.draw import draw_pictures
 from aqreanalysis.evaluation.pictures.reliability import picture_pit, picture_reliability
 from aqreanalysis.evaluation.pictures.series import picture_series, ranked_stations
@@ -41,7 +41,7 @@ def outcome() -> Outcome:
     lon = np.full(POINTS, 105.0)
     observed = (60 + 30 * np.sin(hours / 40)[:, None] + rng.normal(0, 5, (len(hours), POINTS))).astype(np.float32)
     sign = np.where(np.arange(len(hours)) % 48 < 24, 1.0, -1.0)[:, None]
-    morning = 6.0 * ((solar_hour(hours, lon) >= 6) & (solar_hour(hours, lon) < 12))
+    morning = 6.0 * ((hour_of_day(hours, lon) >= 6) & (hour_of_day(hours, lon) < 12))
     best = observed + sign * np.arange(1, POINTS + 1) + morning
     observed[rng.random(observed.shape) < 0.1] = np.nan
     observed[:, 4] = np.nan
@@ -110,13 +110,6 @@ def test_a_bias_that_comes_back_each_morning_is_seen_at_its_solar_hours(outcome,
     assert min(months[:2]) <= whole <= max(months[:2])
 
 
-@given(st.integers(0, 10**6), st.floats(-180, 180))
-def test_the_solar_hour_is_that_of_the_middle_of_the_averaging_hour(hour, lon):
-    found = int(solar_hour(np.array([hour]), np.array([lon]))[0, 0])
-    assert 0 <= found < 24
-    assert abs((hour - 0.5 + lon / 15 - found - 0.5 + 12) % 24 - 12) <= 0.5 + 1e-6
-
-
 def test_the_mean_of_an_empty_class_is_unknown():
     found = mean_by(np.array([1.0, 3.0, np.nan]), np.array([0, 0, 1]), 3)
     np.testing.assert_array_equal(found, [2.0, np.nan, np.nan])
@@ -129,6 +122,20 @@ def test_reliability_and_pit_tell_a_true_distribution_from_a_wrong_one(outcome, 
     assert np.abs(np.array(shown["measured"]["kriging"]) - nominal).max() > 0.05
     pit = picture_pit(outcome, tmp_path / "b.png").numbers
     assert sum(pit["counts"]) == int(np.isfinite(outcome.observed).sum())
+
+
+def test_an_interval_that_fails_in_one_class_is_seen_there(outcome, tmp_path):
+    pit = outcome.estimates[MODEL].pit.copy()
+    pit[:, 0] = np.where(np.isfinite(pit[:, 0]), 0.999, np.nan)  # the one station within 5 km
+    wrong = replace(outcome, estimates=outcome.estimates | {MODEL: replace(outcome.estimates[MODEL], pit=pit)})
+    near, far = (
+        coverage_by_class(wrong, MODEL)["distance to the nearest visible station"][n] for n in ("0-5 km", "5-10 km")
+    )
+    assert near == 0 and far == pytest.approx(0.9, abs=0.04)
+    drawn = picture_classes(outcome, tmp_path / "a.png")
+    assert drawn is not None
+    assert len(drawn.numbers["measured"][MODEL]["hour of the day (mean solar time)"]) == 24
+    assert list(drawn.numbers["measured"][MODEL]["season"]) == ["DJF"]
 
 
 def test_classes_of_distance_with_too_few_readings_are_not_drawn(outcome, tmp_path):
@@ -148,7 +155,7 @@ def test_an_outcome_without_a_reading_is_drawn_as_far_as_there_is_anything(outco
     nothing = np.full_like(outcome.observed, np.nan)
     empty = {m: replace(e, pit=nothing, crps=nothing) for m, e in outcome.estimates.items()}
     drawn = draw_pictures([replace(outcome, observed=nothing, estimates=empty)], tmp_path)["pm25 hidden-tenth"]
-    assert "series" not in {p.name for p in drawn}
+    assert not {"series", "classes"} & {p.name for p in drawn}
     assert all(p.path.is_file() and p.alt for p in drawn)
 
 

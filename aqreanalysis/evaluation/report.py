@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aqreanalysis.errors import OutputError
+from aqreanalysis.evaluation.forecast_report import forecast_section
 from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.page import SCRIPT, STYLE, figures, folded, paragraph, table
 from aqreanalysis.evaluation.pictures.draw import NETWORK
@@ -16,6 +18,8 @@ from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.evaluation.protocols import MODEL, MODEL_TITLE
 from aqreanalysis.species import SPECIES
 
+#: Scores of a long forecast, shown if they lie beside the page.
+FORECAST = "forecast.json"
 _CLASSES = {
     "by_distance": "distance to the nearest visible station",
     "by_level": "level of the estimate (tercile)",
@@ -33,9 +37,10 @@ _SCORES = (
     ("coverage", "coverage", 3),
     ("coverage_95", "95 % cov.", 3),
     ("width", "width", 1),
+    ("calibrated_coverage", "cal. coverage", 3),
     ("calibrated_width", "cal. width", 1),
 )
-_WITHOUT_UNITS = ("r2", "coverage", "coverage_50", "coverage_95")
+_WITHOUT_UNITS = ("r2", "coverage", "coverage_50", "coverage_95", "calibrated_coverage")
 
 
 def write_report(
@@ -63,11 +68,12 @@ def write_report(
     """
     numbers = {part: {p.name: p.numbers for p in drawn} for part, drawn in pictures.items()}
     write_json({"model_digest": metrics["model_digest"], "pictures": numbers}, path.with_suffix(".json"))
-    body = [*_preface(metrics), *_summary(metrics)]
+    body = [*_preface(metrics), *_summary(metrics, bool(pictures.get(NETWORK) or notes))]
     for key, protocols in metrics["species"].items():
         for protocol, found in protocols.items():
             body += _protocol(key, protocol, found, pictures.get(f"{key} {protocol}", ()))
     body += _network(pictures.get(NETWORK, ()), notes)
+    body += _forecast(path.with_name(FORECAST))
     page = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
@@ -105,16 +111,16 @@ def _preface(metrics: Mapping[str, Any]) -> list[str]:
             "distribution. In all of them but R2, nearer to zero is better. Coverage: share of readings inside the "
             "interval; width: its mean width, to be small at the right coverage."
         ),
-        f"<p>Model <code>{escape(str(metrics['model_digest'])[:16])}</code>, observations "
+        f"<p>Model <code>{escape(str(metrics['model_digest'])[:16]) or 'one a fold'}</code>, observations "
         f"<code>{escape(str(metrics['observations_digest'])[:16])}</code>. All scores: <code>metrics.json</code>; the "
         "numbers in the pictures: <code>report.json</code>.</p>",
     ]
     return lines
 
 
-def _summary(metrics: Mapping[str, Any]) -> list[str]:
+def _summary(metrics: Mapping[str, Any], network: bool) -> list[str]:
     """Return the table that says at one look whether the model is better than the best baseline, with links."""
-    header = ["pollutant", "protocol", "score", MODEL_TITLE, "best baseline", "its score", "ratio"]
+    header = ["pollutant", "protocol", "score", MODEL_TITLE, "best baseline", "its score", "ratio", "bounds"]
     rows, links = [], []
     for key, protocols in metrics["species"].items():
         species = SPECIES[key]
@@ -124,20 +130,38 @@ def _summary(metrics: Mapping[str, Any]) -> list[str]:
             for score, against in found["against_best_baseline"].items():
                 if against["ratio"] is None:
                     continue
-                own, other = (methods[m]["overall"][score] for m in (MODEL, against["best"]))
-                rows.append(
-                    [
-                        f"{species.title} ({species.units})",
-                        protocol,
-                        score.upper(),
-                        *(_number(own), methods[against["best"]]["title"], _number(other), f"{against['ratio']:.3f}"),
-                    ]
-                )
+                best = methods[against["best"]]
+                scores = [_number(m["overall"][score]) for m in (methods[MODEL], best)]
+                named = [f"{species.title} ({species.units})", protocol, score.upper()]
+                rows.append([*named, scores[0], best["title"], scores[1], f"{against['ratio']:.3f}", _bounds(against)])
+    if all(row[-1] == "-" for row in rows):
+        header, rows = header[:-1], [row[:-1] for row in rows]
     return [
         table("AQ-Net against the best baseline of each score (a ratio below 1: AQ-Net is better)", header, rows, 3),
+        *_bootstrap(metrics),
         "<nav><p>Sections:</p><ul>",
         *links,
-        '<li><a href="#network">What the network has learned</a></li></ul></nav>',
+        *(['<li><a href="#network">What the network has learned</a></li>'] if network else []),
+        "</ul></nav>",
+    ]
+
+
+def _bounds(against: Mapping[str, Any]) -> str:
+    low, high = against.get("low"), against.get("high")
+    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _bootstrap(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the sentence that says what the bounds of the ratios are, where there are some."""
+    drawn = [f["bootstrap"] for p in metrics["species"].values() for f in p.values() if f.get("bootstrap")]
+    if not drawn:
+        return []
+    one = drawn[0]
+    return [
+        paragraph(
+            f"Bounds: {one['confidence']:.0%} of {one['draws']} bootstrap draws of stations and of blocks of "
+            f"{one['block_days']} days (seed {one['seed']})."
+        )
     ]
 
 
@@ -154,8 +178,8 @@ def _protocol(key: str, protocol: str, found: Mapping[str, Any], drawn: Sequence
         f'<h2 id="{key}-{escape(protocol)}">{escape(_title(key, found))} ({escape(protocol)})</h2>',
         paragraph(
             f"{found['stations']} hidden stations, in the median {found['median_nearest_km']:.1f} km from the nearest "
-            f"visible one; {found['station_hours_scored']} of {found['station_hours_observed']} observed station-hours "
-            "were answered by every method."
+            f"visible one. Of {found['station_hours_observed']} observed station-hours, {found['first']} to "
+            f"{found['last']}, every method answered {found['station_hours_scored']}."
         ),
         *(paragraph(f"Note: {note}.", "note") for note in found.get("notes", ())),
         table(
@@ -164,6 +188,8 @@ def _protocol(key: str, protocol: str, found: Mapping[str, Any], drawn: Sequence
             rows,
             strong=MODEL_TITLE,
         ),
+        *_against_kriging(found),
+        *_means(found, species.units, small),
         figures(drawn),
         *(
             folded(f"Scores by {_CLASSES.get(kind, kind.removeprefix('by_').replace('_', ' '))}", content)
@@ -172,6 +198,41 @@ def _protocol(key: str, protocol: str, found: Mapping[str, Any], drawn: Sequence
         ),
         folded("What each baseline chose on the visible stations", _tuned(found)),
     ]
+
+
+def _against_kriging(found: Mapping[str, Any]) -> list[str]:
+    """Return what is said of the model's distribution against that of the best kriging, where it was compared."""
+    ratios = found.get("against_best_kriging") or {}
+    said = []
+    if "crps" in ratios:
+        said.append(f"CRPS {ratios['crps']['ratio']:.3f} of that of {_method(found, ratios['crps'])}")
+    if "width" in ratios:
+        both = [
+            _number(found["methods"][m]["overall"].get("calibrated_coverage")) for m in (MODEL, ratios["width"]["best"])
+        ]
+        said.append(
+            f"width {ratios['width']['ratio']:.3f} of that of {_method(found, ratios['width'])}, once both were "
+            f"calibrated at left-out visible stations (they cover {both[0]} and {both[1]} here)"
+        )
+    return [paragraph(f"{MODEL_TITLE} against the better kriging: {'; '.join(said)}.")] if said else []
+
+
+def _method(found: Mapping[str, Any], ratio: Mapping[str, Any]) -> str:
+    return str(found["methods"][ratio["best"]]["title"])
+
+
+def _means(found: Mapping[str, Any], units: str, small: bool) -> list[str]:
+    """Return the table of scores of daily and monthly means, where every hour was asked for."""
+    labelled = [
+        ((frequency, m["title"]), scores)
+        for m in found["methods"].values()
+        for frequency, scores in (m.get("means") or {}).items()
+        if scores.get("n")
+    ]
+    labelled.sort(key=lambda row: row[0][0])
+    header, rows = _scores(labelled, small)
+    title = f"Means over days and months of hours that were read, in {units}"
+    return [table(title, ["mean", "method", *header], rows, 2, MODEL_TITLE)] if rows else []
 
 
 def _kinds(found: Mapping[str, Any]) -> list[str]:
@@ -219,7 +280,19 @@ def _tuned(found: Mapping[str, Any]) -> str:
     return table("Tuned by leaving visible stations out", ["method", "choice"], rows, 2)
 
 
+def _forecast(path: Path) -> list[str]:
+    """Return the section on the long forecast, where its scores lie in the same folder."""
+    if not path.is_file():
+        return []
+    try:
+        return [f'<div class="wide">{forecast_section(json.loads(path.read_text(encoding="utf-8")))}</div>']
+    except (ValueError, KeyError) as error:
+        raise OutputError(f"{path} is no evaluation of a forecast ({error}): move it out of the folder") from None
+
+
 def _network(drawn: Sequence[Picture], notes: Sequence[str]) -> list[str]:
+    if not drawn and not notes:
+        return []
     return [
         '<h2 id="network">What the network has learned</h2>',
         *(paragraph(f"Note: {note}.", "note") for note in notes),

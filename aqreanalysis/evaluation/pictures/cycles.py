@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.evaluation.classes import hour_of_day
 from aqreanalysis.evaluation.pictures.style import Picture, figures_of, method_styles, new_figure, save
 from aqreanalysis.evaluation.protocols import MODEL, Outcome
 from aqreanalysis.species import SPECIES
@@ -22,16 +23,11 @@ def mean_by(values: npt.NDArray[np.float64], classes: npt.NDArray[np.int64], cou
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def solar_hour(hours: npt.NDArray[np.int64], lon: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return the hour of the day in mean solar time of the middle of each averaging hour, 0..23, shape (T, point)."""
-    return np.floor((hours[:, None] - 0.5 + lon[None, :] / 15.0) % 24.0).astype(np.int64)
-
-
 def picture_cycles(outcome: Outcome, path: Path) -> Picture:
     """Draw every method's mean error by hour of the day and by month."""
     species = SPECIES[outcome.species]
-    hour = solar_hour(outcome.hours, outcome.lon)
-    month = outcome.hours.astype("datetime64[h]").astype("datetime64[M]").astype(np.int64) % 12
+    hour = hour_of_day(outcome.hours, outcome.lon)
+    month = (outcome.hours - 1).astype("datetime64[h]").astype("datetime64[M]").astype(np.int64) % 12
     month = np.broadcast_to(month[:, None], hour.shape)
     figure = new_figure(5.6)
     upper, lower = figure.subplots(2, 1)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aqreanalysis.evaluation.baselines.base import Progress
+from aqreanalysis.evaluation.pictures.classes import picture_classes
 from aqreanalysis.evaluation.pictures.cycles import picture_cycles
 from aqreanalysis.evaluation.pictures.network import Inside, picture_attention, picture_neighbours
 from aqreanalysis.evaluation.pictures.reliability import picture_pit, picture_reliability
@@ -18,6 +19,7 @@ from aqreanalysis.evaluation.protocols import Outcome
 _KINDS: dict[str, Callable[[Outcome, Path], Picture | None]] = {
     "reliability": picture_reliability,
     "pit": picture_pit,
+    "classes": picture_classes,
     "distance": picture_distance,
     "density": picture_density,
     "errors": picture_errors,

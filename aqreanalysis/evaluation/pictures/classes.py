@@ -1,0 +1,78 @@
+"""Whether the interval holds in each class of distance, level, season and hour, and not only over all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aqreanalysis.evaluation.classes import HOURS_OF_DAY, SEASONS, hour_of_day, season_of
+from aqreanalysis.evaluation.pictures.style import Picture, figures_of, method_styles, new_figure, save
+from aqreanalysis.evaluation.protocols import MODEL, Outcome
+from aqreanalysis.evaluation.scores import central_coverage, distance_classes, level_terciles
+
+_NOMINAL, _BAND = 0.9, 0.05
+#: Station-hours that a class must have: a share of fewer says little.
+_FEWEST = 100
+
+
+def coverage_by_class(outcome: Outcome, method: str) -> dict[str, dict[str, float]]:
+    """Return the share of readings inside the central 90 % interval, by kind of class and by class.
+
+    Classes with fewer than a hundred station-hours are left out.
+    """
+    sample = outcome.sample(method)
+    distance, names = distance_classes(outcome.nearest_km)
+    level, terciles = level_terciles(sample.best)
+    kinds: dict[str, tuple[Any, Any]] = {
+        "distance to the nearest visible station": (distance[None, :], names),
+        "level of the estimate (tercile)": (level, terciles),
+        "season": (season_of(outcome.hours)[:, None], SEASONS),
+        "hour of the day (mean solar time)": (hour_of_day(outcome.hours, outcome.lon), HOURS_OF_DAY),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for kind, (labels, classes) in kinds.items():
+        labels = np.broadcast_to(labels, sample.pit.shape)
+        parts = {name: sample.pit[(labels == i) & sample.known] for i, name in enumerate(classes)}
+        found[kind] = {n: central_coverage(p, _NOMINAL) for n, p in parts.items() if p.size >= _FEWEST}
+    return found
+
+
+def picture_classes(outcome: Outcome, path: Path) -> Picture | None:
+    """Draw the coverage of the 90 % interval by class, of the model and the krigings; None with too few readings."""
+    own = coverage_by_class(outcome, MODEL)
+    if not any(own.values()):
+        return None
+    methods = [MODEL, *(m for m in outcome.estimates if "kriging" in m)]
+    measured = {m: coverage_by_class(outcome, m) for m in methods}
+    shown = {kind: classes for kind, classes in own.items() if classes}
+    figure = new_figure(0.7 + 1.5 * len(shown))
+    panels = np.atleast_1d(figure.subplots(len(shown), 1, sharey=True))
+    for axes, (kind, classes) in zip(panels, shown.items(), strict=True):
+        axes.axhspan(_NOMINAL - _BAND, _NOMINAL + _BAND, color="#e8e8e8", linewidth=0)
+        axes.axhline(_NOMINAL, color="black", linewidth=0.8)
+        for method, style in method_styles(methods).items():
+            values = [measured[method][kind].get(name, np.nan) for name in classes]
+            axes.plot(range(len(classes)), values, label=outcome.titles[method], markersize=4, **style)
+        short = [name.removesuffix(" h") for name in classes]
+        axes.set_xticks(range(len(classes)), short, fontsize=9)
+        axes.set_xlabel(kind, fontsize=9)
+        axes.margins(x=0.06)
+    figure.supylabel("share of readings inside the 90 % interval", fontsize=10)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=9
+    )
+    panels[0].set_ylim(top=1.0)
+    told = []
+    for kind, classes in shown.items():
+        low, high = min(classes, key=lambda n: classes[n]), max(classes, key=lambda n: classes[n])
+        told.append(f"by {kind} from {figures_of(classes[low])} ({low}) to {figures_of(classes[high])} ({high})")
+    return Picture(
+        "classes",
+        "Coverage of the 90 % interval in each class; the grey band is 0.85 to 0.95. Levels are those of each method's "
+        f"own estimate; classes with fewer than {_FEWEST} station-hours are left out.",
+        f"Lines of coverage, a panel for each kind of class. AQ-Net: {'; '.join(told)}.",
+        save(figure, path),
+        {"nominal": _NOMINAL, "measured": measured},
+    )
