@@ -349,7 +349,7 @@ def _ratios(methods: dict[str, Any], label: str) -> dict[str, Any]:
 def format_forecast(metrics: dict[str, Any]) -> str:
     """Return the scores as a plain table, a row a method and horizon, with the ratios to the best baseline below."""
     from aqreanalysis.evaluation.forecast_report import forecast_rows
-    from aqreanalysis.evaluation.metrics import aligned
+    from aqreanalysis.evaluation.tables import aligned
 
     header, rows = forecast_rows(metrics)
     lines = aligned(header, rows, left=3)

@@ -273,7 +273,10 @@ class Ridge(ForecastBaseline):
         """Return (origin * station, feature); a missing hour is the last known one, a missing history NaN."""
         origins, hours, stations, _ = histories.shape
         filled = self._forward(last_known(histories[..., 0]), log)
-        filled = np.where(np.isnan(filled), np.nanmean(filled, axis=1, keepdims=True), filled)
+        known = np.isfinite(filled)
+        mean = np.where(known, filled, 0).sum(axis=1, keepdims=True) / known.sum(axis=1, keepdims=True).clip(1)
+        # Before the first reading there is no last one: the history's mean; without any reading, nothing.
+        filled = np.where(known, filled, np.where(known.any(axis=1, keepdims=True), mean, np.nan))
         days = filled.reshape(origins, hours // 24, 24, stations).mean(axis=2)
         own = np.concatenate([filled[:, -_RIDGE_HOURS:], days], axis=1).transpose(0, 2, 1)
         clock = np.repeat(cyclic(stamps)[:, None], stations, axis=1)

@@ -25,7 +25,7 @@ from aqreanalysis.evaluation.forecast_baselines import (
     with_daily,
 )
 
-_BATCH, _STEPS, _LOOK_EVERY, _PATIENCE = 128, 800, 50, 4
+_BATCH, _STEPS, _LOOK_EVERY, _PATIENCE = 128, 800, 50, 3
 _PATCH = 6
 _AT_ONCE = 512
 _TUNING = 1500
@@ -130,9 +130,10 @@ class NetworkBaseline(ForecastBaseline):
         return float(np.mean([float(self._loss(records, part, rng)) for part in parts]))
 
 
-def known_mean(error: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean of `error` where `truth` is finite."""
-    return error[torch.isfinite(truth)].mean()
+def known_error(answer: Tensor, truth: Tensor) -> Tensor:
+    """Return the errors where the truth is finite; picked before anything is done with them: NaN has no gradient."""
+    seen = torch.isfinite(truth)
+    return answer[seen] - truth[seen]
 
 
 class _Lstm(nn.Module):
@@ -173,8 +174,7 @@ class Lstm(NetworkBaseline):
         return np.asarray(np.log(np.maximum(values, 0) + self._offset))
 
     def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
-        error = answer - truth[:, None]
-        return known_mean(error[:, 0].abs(), truth) + known_mean(error[:, 1] ** 2, truth)
+        return known_error(answer[:, 0], truth).abs().mean() + known_error(answer[:, 1], truth).square().mean()
 
     def point(self, answer: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         units = np.maximum(answer.numpy() * self._unit, 0)
@@ -206,7 +206,7 @@ class PatchTst(NetworkBaseline):
             prediction_length=records.lead,
             patch_length=16,
             patch_stride=8,
-            d_model=64,
+            d_model=32,
             num_hidden_layers=3,
             num_attention_heads=4,
             ffn_dim=128,
@@ -239,7 +239,7 @@ class PatchTst(NetworkBaseline):
 
     def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
         hourly = truth[:, : answer.shape[1]]
-        return known_mean((answer - hourly).abs(), hourly)
+        return known_error(answer, hourly).abs().mean()
 
     def point(self, answer: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         units = with_daily(np.maximum(answer.numpy() * self._unit, 0))

@@ -13,8 +13,9 @@ from aqreanalysis.model import Scaling
 
 # A day's mean needs so many of its hours.
 FEWEST_HOURS = 18
-# Weeks that one member holds out to stop early lie in stretches of this length, spread over the whole timeline.
-_STRETCH_HOURS = 28 * 24
+# Weeks that one member holds out to stop early lie in stretches of this length: most of a season, so that what holds in
+# one year only is not taken for skill. It is no quarter of a year, or a member would always hold out the same season.
+_STRETCH_HOURS = 120 * 24
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,13 @@ class Windows:
     def held_out(self, member: int, members: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the origins that a member trains on, and those it stops early by.
 
-        The timeline is cut into stretches of four weeks, dealt out in turn; no lead hour of a training window lies in
+        The timeline is cut into stretches, dealt out in turn; no lead hour of a training window lies in
         a stretch held out, and the other way round.
         """
         origins = self.origins
         parts = max(members, 4)
-        first, last = (origins + 1) // _STRETCH_HOURS % parts, (origins + self.lead) // _STRETCH_HOURS % parts
+        stretch = min(_STRETCH_HOURS, len(self.scaled) // (2 * parts))
+        first, last = (origins + 1) // stretch % parts, (origins + self.lead) // stretch % parts
         mine = member % parts
         return origins[(first != mine) & (last != mine)], origins[(first == mine) & (last == mine)]
 

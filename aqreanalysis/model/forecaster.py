@@ -14,12 +14,16 @@ from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.model.knn import NeuralKNN
 from aqreanalysis.model.temporal import TemporalEncoder
 
-# Steps of the straight path, from the origin backwards: (how many, hours each).
-_OWN_STEPS = ((12, 1), (6, 6), (12, 24))
-_OTHER_STEPS = ((3, 4), (3, 12), (3, 24))
+# Steps of the straight path over the last two days, from the origin backwards (how many, hours each): of what is
+# forecast, and of the other pollutants. Days follow, as many of them as the history holds and these at the most.
+_STEPS = {True: ((12, 1), (6, 6)), False: ((3, 4), (3, 12))}
+_MOST_DAYS = {True: 12, False: 3}
 # Where little of the neighbourhood reports, its mean is drawn towards nothing known (zero, the mean of the training).
 _FEWEST_SHARE = 0.02
 _CLOCK = 6
+# What a lead's location is mixed from: the straight path, and the means of the last hours read, so many each.
+_RECENT_HOURS = (1, 3, 24, 336)
+_ANCHORS = 1 + len(_RECENT_HOURS)
 
 
 @dataclass(frozen=True)
@@ -67,22 +71,31 @@ class Forecaster(nn.Module):
         self.straight = nn.Linear(self.straight_width(), len(targets) * self.leads)
         self.from_state = nn.Linear(width + 1, head)
         self.from_clock = nn.Linear(self.clock.width, head)
-        self.from_level = nn.Linear(2, head)
+        self.from_level = nn.Linear(_ANCHORS, head)
         self.of_lead = nn.Parameter(0.1 * torch.randn(len(targets), self.leads, head))
         self.inner = nn.Linear(head, head)
-        self.out = nn.Linear(head, 2)
+        self.out = nn.Linear(head, 2 + _ANCHORS)
         nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-        # Standard deviation of the straight path's errors: the spread starts from it.
+        with torch.no_grad():  # at first the forecast is the straight path and little else
+            self.out.bias.copy_(torch.tensor([0.0, 0.0, 3.0] + [0.0] * len(_RECENT_HOURS)))
+        # Standard deviation of the straight path's errors, from which the spread starts; how far the network is
+        # believed against the straight path, and how much wider the spread must be, as weeks held out tell.
         self.spread: Tensor
-        self.register_buffer("spread", torch.ones(len(targets), self.leads))
+        self.trust: Tensor
+        self.widening: Tensor
+        for name in ("spread", "trust", "widening"):
+            self.register_buffer(name, torch.ones(len(targets), self.leads))
+
+    def _steps(self, target: bool) -> list[tuple[int, int]]:
+        """Return the straight path's steps (how many, hours each) for what is forecast, or for the others."""
+        days = min(_MOST_DAYS[target], self.config.history_hours // 24 - 2)
+        return [*_STEPS[target], *([(days, 24)] if days else [])]
 
     def straight_width(self) -> int:
         """Return the number of features of the straight path."""
-        own = sum(count for count, _ in _OWN_STEPS)
-        other = sum(count for count, _ in _OTHER_STEPS)
+        own, other = (sum(count for count, _ in self._steps(target)) for target in (True, False))
         kernels = 1 + self.config.kernels
-        return len(self.targets) * own * kernels + (self.inputs - len(self.targets)) * other * kernels + 2 * _CLOCK
+        return kernels * (len(self.targets) * own + (self.inputs - len(self.targets)) * other) + 2 * _CLOCK
 
     def history(self, own: Tensor, stations: Tensor, around: Geometry) -> History:
         """Return the histories of places (window * place, hour, ...), time never shifted by a gap.
@@ -123,9 +136,8 @@ class Forecaster(nn.Module):
         values = history.values.unflatten(2, (self.inputs, kernels))
         parts = []
         for i in range(self.inputs):
-            steps = _OWN_STEPS if i in self.targets else _OTHER_STEPS
             end = values.shape[1]
-            for count, hours in steps:
+            for count, hours in self._steps(i in self.targets):
                 piece = values[:, end - count * hours : end, i]
                 parts.append(piece.unflatten(1, (count, hours)).mean(dim=2).flatten(1))
                 end -= count * hours
@@ -155,14 +167,23 @@ class Forecaster(nn.Module):
         state = self.temporal(values, observed, clock, last - 1, last)[:, 0]
         straight = self.straight(self.straight_features(history, origin)).unflatten(1, (-1, self.leads))
         share = history.observed[..., 0].mean(dim=1, keepdim=True)
-        # Nothing here knows one place from another but what it reads: the week's level, each lead's own, the state.
-        level = torch.stack((straight, straight.mean(dim=-1, keepdim=True).expand_as(straight)), dim=-1)[:, :, leads]
+        # Nothing here knows one place from another but by what it reads.
+        anchors = self._anchors(history, straight)[:, :, leads]
         told = self.from_state(torch.cat((self.drop(state), share), dim=-1))[:, None, None]
         clock = self.from_clock(self.clock(self._valid(origin)[:, leads]))[:, None]
-        hidden = F.silu(told + clock + self.of_lead[:, leads] + self.from_level(level))
-        shift, widen = self.out(self.drop(F.silu(self.inner(hidden)))).unbind(dim=-1)
-        scale = self.spread[:, leads] * torch.exp(widen.clamp(-2.0, 2.0))
-        return straight[:, :, leads] + shift, scale
+        hidden = F.silu(told + clock + self.of_lead[:, leads] + self.from_level(anchors))
+        out = self.out(self.drop(F.silu(self.inner(hidden))))
+        mixed = (torch.softmax(out[..., 2:], dim=-1) * anchors).sum(dim=-1)
+        straight = straight[:, :, leads]
+        location = straight + self.trust[:, leads] * (mixed + out[..., 0] - straight)
+        widen = self.widening[:, leads] * torch.exp(out[..., 1].clamp(-2.0, 2.0))
+        return location, self.spread[:, leads] * widen
+
+    def _anchors(self, history: History, straight: Tensor) -> Tensor:
+        """Return (sequence, target, lead, anchor): the straight path, and the levels of the last hours."""
+        own = history.values.unflatten(2, (self.inputs, -1))[:, :, self.targets, 0]
+        recent = torch.stack([own[:, -hours:].mean(dim=1) for hours in _RECENT_HOURS], dim=-1)
+        return torch.cat((straight[..., None], recent[:, :, None].expand(-1, -1, self.leads, -1)), dim=-1)
 
     def _valid(self, origin: Tensor) -> Tensor:
         """Return the stamp of each lead (sequence, lead), that of a daily mean at its middle."""

@@ -20,8 +20,8 @@ from aqreanalysis.species import get_species
 from aqreanalysis.training.forecast_loop import ForecastTrainer, Network, Progress
 from aqreanalysis.training.train import resolve
 
-# The windows of a member's training and of its early stopping come from stretches of four weeks dealt to four parts.
-_FEWEST_DAYS = 200
+# Fewer leave the stretches that are dealt to training and early stopping hardly longer than a window.
+_FEWEST_DAYS = 120
 
 
 def train_forecast(

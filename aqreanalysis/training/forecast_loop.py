@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.configs import ForecastConfig
@@ -26,9 +27,12 @@ _WARM_UP_STEPS = 50
 _LARGEST_GRADIENT = 1.0
 # The weights that are kept are a running mean over about a hundred steps: a noisy step does not decide the stop.
 _AVERAGING = 0.98
-_RIDGE = 3e-3
-_RIDGE_EVERY_HOURS = 5
-_VALIDATION_ORIGINS = 240
+_PENALTIES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
+_TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
+_WIDENING = (0.85, 1.0, 1.15, 1.3, 1.5)
+_RIDGE_SEQUENCES = 40_000
+_VALIDATION_SEQUENCES = 2_400
+_SEQUENCES_AT_ONCE = 300
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,25 @@ class Network:
         daily = torch.full((lead // 24,), 5.0)
         weights = torch.cat((hourly, daily))
         return weights / weights.sum()
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Sums from which a linear regression and its error follow: X'X, X'Y, and of Y by lead its squares and count."""
+
+    gram: Tensor
+    right: Tensor
+    square: Tensor
+    count: Tensor
+
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the four sums."""
+        return self.gram, self.right, self.square, self.count
+
+    def error(self, weights: Tensor) -> Tensor:
+        """Return the mean squared error of `weights` (feature, lead), by lead."""
+        total = self.square - 2 * (self.right * weights).sum(dim=0) + (weights * (self.gram @ weights)).sum(dim=0)
+        return total.clamp(min=0) / self.count.clamp(min=1)
 
 
 class ForecastTrainer:
@@ -76,6 +99,8 @@ class ForecastTrainer:
         self.model = Forecaster(windows.scaled.shape[2], targets, config).to(self.device)
         self.weights = network.lead_weights(config.lead_hours).to(self.device)
         self._fit_straight()
+        stations = windows.scaled.shape[1]
+        self.origins = max(1, round(config.sequences_per_batch / stations))
         hourly = torch.arange(config.lead_hours)
         self.scored = torch.cat((hourly[:24], config.lead_hours + torch.arange(config.lead_hours // 24)))
         self.model.straight.requires_grad_(False)
@@ -101,40 +126,53 @@ class ForecastTrainer:
 
     @torch.no_grad()
     def _fit_straight(self) -> None:
-        """Fit the straight path by ridge regression of standardised logs, and take the spread of its errors."""
-        model, rows = self.model, []
-        begin = self.rng.integers(_RIDGE_EVERY_HOURS)
-        truths = []
-        for origins in np.array_split(self.train[begin::_RIDGE_EVERY_HOURS], max(1, len(self.train) // 1000)):
-            values, truth, hours = self.windows.batch(origins)
+        """Fit the straight path by ridge regression of standardised logs, each lead with a penalty of its own.
+
+        The weeks held out choose the penalties, and the spread of the errors there is where the network's begins.
+        """
+        model = self.model
+        fit, held = self._moments(self.train), self._moments(self.held)
+        eye = torch.eye(len(fit.gram), dtype=fit.gram.dtype, device=fit.gram.device)
+        eye[-1, -1] = 0.0  # the constant is not shrunk
+        solved = [torch.linalg.solve(fit.gram + p * fit.gram[-1, -1] * eye, fit.right) for p in _PENALTIES]
+        errors = torch.stack([held.error(w) for w in solved])
+        chosen = errors.argmin(dim=0)
+        weights = torch.stack(solved).gather(0, chosen.expand(1, *fit.right.shape)).squeeze(0)
+        model.straight.weight.copy_(weights[:-1].T)
+        model.straight.bias.copy_(weights[-1])
+        spread = torch.sqrt(errors.min(dim=0).values).unflatten(0, (-1, model.leads))
+        model.spread.copy_(spread.clamp(min=0.05))
+
+    def _moments(self, origins: NDArray[np.int64]) -> _Moments:
+        model, stations = self.model, self.windows.scaled.shape[1]
+        every = max(5, len(origins) * stations // _RIDGE_SEQUENCES)
+        found: list[_Moments] = []
+        for part in self._parts(origins[self.rng.integers(every) :: every]):
+            values, truth, hours = self.windows.batch(part)
             hidden = self._hidden(*values.shape[0:3:2])
             values = torch.where(hidden[:, None, :, None], torch.nan, values)
             history = model.history(values, values, self.about.around)
-            rows.append(model.straight_features(history, hours.repeat_interleave(values.shape[2])))
-            truths.append(self._standardised(truth).flatten(0, 1).flatten(1))
-        x, y = torch.cat(rows).double(), torch.cat(truths).double()
-        x = torch.cat((x, torch.ones_like(x[:, :1])), dim=-1)
-        known = torch.isfinite(y)
-        # Leads that are missing are taken at the mean of what is known: one system serves all leads.
-        mean = torch.nan_to_num(y).sum(dim=0) / known.sum(dim=0).clamp(min=1)
-        y = torch.where(known, y, mean)
-        penalty = _RIDGE * len(x) * torch.ones(x.shape[1], dtype=x.dtype, device=x.device)
-        penalty[-1] = 0.0
-        solved = torch.linalg.solve(x.T @ x + torch.diag(penalty), x.T @ y)
-        error = torch.where(known, y - x @ solved, torch.nan)
-        model.straight.weight.copy_(solved[:-1].T)
-        model.straight.bias.copy_(solved[-1])
-        spread = torch.sqrt(torch.nanmean(error**2, dim=0)).unflatten(0, (-1, model.leads))
-        model.spread.copy_(spread.clamp(min=0.05))
+            x = model.straight_features(history, hours.repeat_interleave(stations)).double()
+            x = torch.cat((x, torch.ones_like(x[:, :1])), dim=-1)
+            y = self._standardised(truth).flatten(0, 1).flatten(1).double()
+            # Standardised logs have zero for their mean: a lead that is missing counts as that, for all leads share
+            # one system. Few are.
+            known = torch.isfinite(y)
+            y = torch.nan_to_num(y)
+            found.append(_Moments(x.T @ x, x.T @ y, y.square().sum(dim=0), known.sum(dim=0)))
+        return _Moments(*(sum(parts[1:], parts[0]) for parts in zip(*(m.parts() for m in found), strict=True)))
+
+    def _parts(self, origins: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Return `origins` in pieces small enough for memory."""
+        return np.array_split(origins, -(-len(origins) * self.windows.scaled.shape[1] // _SEQUENCES_AT_ONCE))
 
     def _standardised(self, shifted: Tensor) -> Tensor:
         parts = [(torch.log(shifted[:, :, p]) - s.mean) / s.std for p, s in enumerate(self.about.scalings)]
         return torch.stack(parts, dim=2)
 
-    def _score(self, location: Tensor, scale: Tensor, truth: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (training loss, scaled CRPS), the leads weighted as they count."""
+    def _loss(self, location: Tensor, scale: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+        """Return the CRPS, in units and a little in logarithms, the leads weighted as they count."""
         loss = truth.new_zeros(())
-        crps = truth.new_zeros(())
         for p, scaling in enumerate(self.about.scalings):
             y = truth[:, :, p]
             seen = torch.isfinite(y)
@@ -143,16 +181,16 @@ class ForecastTrainer:
             mu, sigma = location[:, :, p][seen] * scaling.std + scaling.mean, scale[:, :, p][seen] * scaling.std
             natural = (weight * lognormal_crps(y[seen], mu, sigma)).sum() / total / scaling.typical_error
             logarithmic = (weight * normal_crps(torch.log(y[seen]) - mu, sigma)).sum() / total / scaling.std
-            loss, crps = loss + natural + _LOG_SHARE * logarithmic, crps + natural.detach()
-        return loss, crps
+            loss = loss + natural + _LOG_SHARE * logarithmic
+        return loss
 
     def _step(self, number: int) -> float:
-        values, truth, hours = self.windows.batch(self.rng.choice(self.train, self.config.origins_per_batch))
+        values, truth, hours = self.windows.batch(self.rng.choice(self.train, self.origins))
         values, truth = self._shift_level(values, truth)
         self.model.train()
         leads, weights = self._draw_leads()
         location, scale = self._forecast(values, hours, self._hidden(*values.shape[0:3:2]), leads)
-        loss, _ = self._score(location, scale, truth[..., leads], weights)
+        loss = self._loss(location, scale, truth[..., leads], weights)
         if not torch.isfinite(loss):
             raise TrainingError("the loss is not finite: lower forecast.learning_rate")
         for group in self.optimiser.param_groups:
@@ -191,33 +229,63 @@ class ForecastTrainer:
         return values + shift, torch.stack([truth[:, :, p] * f for p, f in enumerate(factors)], dim=2)
 
     @torch.no_grad()
-    def validate(self) -> float:
-        """Return the scaled CRPS of the averaged weights at the weeks held out, every third station hidden in turn."""
+    def validate(self, weights: dict[str, Tensor]) -> Tensor:
+        """Return the scaled CRPS of `weights` at the weeks held out, by lead; each third station hidden in turn."""
         live = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.model.load_state_dict(self.mean)
+        self.model.load_state_dict(weights)
         self.model.eval()
-        picked = self.held[np.unique(np.linspace(0, len(self.held) - 1, _VALIDATION_ORIGINS).astype(int))]
-        total, count = 0.0, 0
-        for part, origins in enumerate(np.array_split(picked, max(1, len(picked) // 24))):
+        wanted = max(1, _VALIDATION_SEQUENCES // self.windows.scaled.shape[1])
+        picked = self.held[np.unique(np.linspace(0, len(self.held) - 1, wanted).astype(int))]
+        total, count = torch.zeros(len(self.scored)), torch.zeros(len(self.scored))
+        for part, origins in enumerate(self._parts(picked)):
             values, truth, hours = self.windows.batch(origins)
             hidden = (torch.arange(values.shape[2], device=self.device) + part) % 3 == 0
             location, scale = self._forecast(values, hours, hidden.expand(len(values), -1), self.scored)
-            found = self._score(location, scale, truth[..., self.scored], self.weights[self.scored])
-            total += float(found[1]) * len(origins)
-            count += len(origins)
+            for p, scaling in enumerate(self.about.scalings):
+                y = truth[:, :, p, self.scored]
+                mu, sigma = location[:, :, p] * scaling.std + scaling.mean, scale[:, :, p] * scaling.std
+                crps = lognormal_crps(torch.nan_to_num(y, nan=1.0), mu, sigma) / scaling.typical_error
+                seen = torch.isfinite(y)
+                total += torch.where(seen, crps, 0.0).sum(dim=(0, 1)).cpu()
+                count += seen.sum(dim=(0, 1)).cpu()
         self.model.load_state_dict(live)
-        return total / count
+        return total / count.clamp(min=1)
+
+    def _overall(self, by_lead: Tensor) -> float:
+        weights = self.weights[self.scored].cpu()
+        return float((weights * by_lead).sum() / weights.sum())
+
+    def _settle(self, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], float]:
+        """Return `weights` with, at each lead, the trust and the widening that the weeks held out like, and the score.
+
+        Where the network has learned nothing that holds in other seasons, the straight path speaks alone. Hours that
+        are not scored take what the day's mean at the end of their day takes.
+        """
+        lead, score = self.config.lead_hours, float("nan")
+        for name, choices in (("trust", _TRUST), ("widening", _WIDENING)):
+            tried = []
+            for value in choices:
+                weights = weights | {name: torch.full_like(weights[name], value)}
+                tried.append(self.validate(weights))
+            best = torch.stack(tried).argmin(dim=0)
+            picked = torch.tensor(choices)[best]
+            everywhere = torch.ones(lead + lead // 24)
+            everywhere[24:lead] = picked[len(self.scored) - lead // 24 :].repeat_interleave(24)[24:]
+            everywhere[self.scored.cpu()] = picked
+            weights = weights | {name: everywhere.to(weights[name]).expand_as(weights[name]).clone()}
+            score = self._overall(self.validate(weights))
+        return weights, score
 
     def run(self, progress: Progress | None, until: float | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the best weights, and how the training went; it stops at the clock `until` at the latest."""
-        best, best_weights = self.validate(), {k: v.clone() for k, v in self.mean.items()}
+        best, best_weights = self._overall(self.validate(self.mean)), {k: v.clone() for k, v in self.mean.items()}
         history = [{"step": 0, "validation": best}]
         best_step = 0
         for number in range(self.config.steps):
             loss = self._step(number)
             if (number + 1) % self.config.validate_every:
                 continue
-            score = self.validate()
+            score = self._overall(self.validate(self.mean))
             history.append({"step": number + 1, "loss": loss, "validation": score})
             if score < best:
                 best, best_step, best_weights = score, number + 1, {k: v.clone() for k, v in self.mean.items()}
@@ -226,4 +294,5 @@ class ForecastTrainer:
             stale = number + 1 - best_step >= self.config.patience * self.config.validate_every
             if stale or (until is not None and time.monotonic() > until):
                 break
-        return best_weights, {"best_step": best_step, "best_score": best, "history": history}
+        weights, score = self._settle(best_weights)
+        return weights, {"best_step": best_step, "best_score": best, "settled_score": score, "history": history}
