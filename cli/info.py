@@ -49,13 +49,15 @@ def describe_cube(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Return what a cube holds, and the lines that say it."""
     from aqreanalysis.cli.printing import human_size
     from aqreanalysis.production import describe_cube as describe
+    from aqreanalysis.production.frequency import FREQUENCIES
 
     facts = describe(path)
     rows, columns = facts["shape"][1:]
+    period = FREQUENCIES[facts["frequency"]].period
     lines = [
         f"cube     {path} ({facts['format']}, {human_size(facts['bytes'])})",
         f"title    {facts.get('title', '(none)')}",
-        f"hours    {facts['hours']}, stamped {facts['first']} to {facts['last']} (UTC, end of the hour)",
+        f"{period + 's':<8} {facts['steps']}, stamped {facts['first']} to {facts['last']} (UTC, end of the {period})",
         f"grid     {rows} x {columns} cells, lat {facts['south']:g} to {facts['north']:g}, "
         f"lon {facts['west']:g} to {facts['east']:g}",
         "layers",

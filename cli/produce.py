@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +28,22 @@ from aqreanalysis.errors import ConfigError
 @click.option("--out", required=True, type=click.Path(), help="Cube to write: a name that ends in .nc or .zarr.")
 @options.species_option("Pollutants to produce.  [default: all that the model estimates]")
 @click.option(
+    "--frequency",
+    "frequencies",
+    multiple=True,
+    default=["hourly"],
+    show_default=True,
+    help="hourly, daily, monthly or annual. Repeatable, or joined by commas: each gets a cube of its own.",
+)
+@click.option(
+    "--utc-offset",
+    type=click.IntRange(-12, 14),
+    default=0,
+    show_default=True,
+    metavar="HOURS",
+    help="Clock whose midnight begins days, months and years of means, in hours ahead of UTC.",
+)
+@click.option(
     "--exceedance",
     multiple=True,
     metavar="NAME=LIMIT",
@@ -48,6 +65,8 @@ def produce(
     end: datetime,
     out: str,
     species: tuple[str, ...],
+    frequencies: tuple[str, ...],
+    utc_offset: int,
     exceedance: tuple[str, ...],
     config_source: str | None,
     overrides: tuple[str, ...],
@@ -59,10 +78,13 @@ def produce(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Produce an hourly cube on a grid, with its standard error and the bounds of its coverage interval.
+    """Produce a cube on a grid, with its standard error and the bounds of its coverage interval.
 
     The hours between --start and --end are produced, each stamped at its end: 2019-01-07 to 2019-01-14 is 168 hours,
     the first stamped 01:00 on the 7th. A run that was stopped goes on when the same command is given again.
+
+    With --frequency daily, monthly or annual the cube holds means over whole periods, their intervals calibrated as
+    such. Several frequencies are made in one sweep and go to siblings of --out: x_hourly.nc and x_daily.nc for x.nc.
 
     \b
     aqreanalysis produce --model outputs/models/north --observations obs.parquet --grid north-china-0.1
@@ -71,8 +93,8 @@ def produce(
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.grids import load_grid
-    from aqreanalysis.production import ProduceOptions, describe_cube
-    from aqreanalysis.production import produce as run
+    from aqreanalysis.production import ProduceOptions, describe_cube, produce_cubes
+    from aqreanalysis.production.frequency import FREQUENCIES, outputs_of
 
     config = options.load_model_config(model_path, config_source, overrides, ("columns", "production", "metadata"))
     told = ProduceOptions(
@@ -85,20 +107,27 @@ def produce(
         scheduler=scheduler,
         device=device,
         zarr_format=int(zarr_format),
+        frequencies=tuple(name.strip() for text in frequencies for name in text.split(",")),
+        utc_offset_hours=utc_offset,
         overwrite=overwrite,
     )
     grid = load_grid(grid_spec)
     observations = options.load_observations(observations_path, config)
     if dry_run:
-        _print_plan((model_path, observations, grid, (start, end), told), as_json)
+        _print_plan((model_path, observations, grid, (start, end), told), out, as_json)
         return
     with progress_shown("producing") as progress:
-        cube = run(model_path, observations, grid, start, end, out, replace(told, progress=progress))
-    cube.close()
+        cubes = produce_cubes(model_path, observations, grid, (start, end), out, replace(told, progress=progress))
+    files = outputs_of(Path(out), tuple(cubes))
+    for cube in cubes.values():
+        cube.close()
     if as_json:
-        print_json(describe_cube(out))
+        described = {name: describe_cube(path) for name, path in files.items()}
+        print_json({"cubes": described} if len(described) > 1 else described.popitem()[1])
         return
-    click.echo(f"cube: {out} ({cube.sizes['time']} hours, {cube.sizes['lat']} x {cube.sizes['lon']} cells)")
+    for name, cube in cubes.items():
+        steps = f"{cube.sizes['time']} {FREQUENCIES[name].period}{'s' * (cube.sizes['time'] > 1)}"
+        click.echo(f"cube: {files[name]} ({steps}, {cube.sizes['lat']} x {cube.sizes['lon']} cells)")
 
 
 def read_thresholds(pairs: Iterable[str]) -> dict[str, list[float]]:
@@ -122,39 +151,63 @@ def read_thresholds(pairs: Iterable[str]) -> dict[str, list[float]]:
     return limits
 
 
-def _print_plan(run: tuple[Any, ...], as_json: bool) -> None:
+def _print_plan(run: tuple[Any, ...], out: str, as_json: bool) -> None:
     """Print what a run would do, after all its checks; nothing is written."""
     from aqreanalysis.cli.printing import human_size, print_json, print_pairs
+    from aqreanalysis.production.frequency import FREQUENCIES, HOURLY, outputs_of
     from aqreanalysis.production.plan import stamp_text
     from aqreanalysis.production.prepare import prepare
 
     prepared = prepare(*run)
-    plan = prepared.plan
+    plan, files = prepared.plan, outputs_of(Path(out), tuple(prepared.cubes))
+    raw_bytes = sum(cube.raw_bytes for cube in prepared.cubes.values())
     if as_json:
+        cubes = {
+            name: {
+                "path": files[name],
+                "steps": cube.plan.steps,
+                "layers": [layer.name for layer in cube.layers],
+                "block": cube.plan.block,
+                "blocks": cube.plan.blocks,
+                "raw_bytes": cube.raw_bytes,
+            }
+            for name, cube in prepared.cubes.items()
+        }
         print_json(
             {
                 "hours": plan.hours,
                 "rows": plan.rows,
                 "columns": plan.columns,
                 "species": prepared.species,
-                "layers": [layer.name for layer in prepared.layers],
-                "blocks": plan.blocks,
+                "blocks": prepared.blocks,
                 "block": plan.block,
-                "raw_bytes": plan.raw_bytes,
-                "block_working_bytes": plan.working_bytes,
+                "raw_bytes": raw_bytes,
+                "sums_bytes": prepared.sums_bytes,
+                "block_working_bytes": prepared.working.working_bytes,
+                "cubes": cubes,
             }
         )
         return
     hours, rows, columns = plan.block
-    print_pairs(
-        [
-            (
-                "cube",
-                f"{plan.hours} hours x {plan.rows} x {plan.columns} cells, first stamp {stamp_text(plan.first_hour)}",
-            ),
-            ("layers", ", ".join(layer.name for layer in prepared.layers)),
-            ("blocks", f"{plan.blocks}, of {hours} hours x {rows} x {columns} cells each at most"),
-            ("size", f"{human_size(plan.raw_bytes)} before compression"),
-            ("memory", f"about {human_size(plan.working_bytes)} a block in hand"),
+    pairs = [
+        (
+            "sweep",
+            f"{plan.hours} hours x {plan.rows} x {plan.columns} cells, first stamp {stamp_text(plan.first_hour)}",
+        ),
+        ("blocks", f"{plan.blocks}, of {hours} hours x {rows} x {columns} cells each at most"),
+    ]
+    for name, cube in prepared.cubes.items():
+        period, (steps, rows, columns) = FREQUENCIES[name].period, cube.plan.block
+        joined = "" if name == HOURLY else f", joined in {cube.plan.blocks} blocks"
+        pairs += [
+            (name, f"{files[name]}: {cube.plan.steps} {period}s, {human_size(cube.raw_bytes)} before compression"),
+            ("", f"layers {', '.join(layer.name for layer in cube.layers)}"),
+            ("", f"chunks of {steps} {period}s x {rows} x {columns} cells{joined}"),
         ]
-    )
+    if prepared.sums_bytes:
+        pairs.append(("sums", f"{human_size(prepared.sums_bytes)} of sums of days, until the means are joined"))
+    pairs += [
+        ("size", f"{human_size(raw_bytes)} before compression"),
+        ("memory", f"about {human_size(prepared.working.working_bytes)} a block in hand"),
+    ]
+    print_pairs(pairs)

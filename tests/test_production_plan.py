@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.configs import ProductionConfig
@@ -58,6 +58,7 @@ def test_what_is_no_date_is_refused_with_its_name(wrong):
         hours_between(wrong, "2019-01-08")
 
 
+@settings(deadline=None)
 @given(
     hours=st.integers(1, 200),
     shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
@@ -113,7 +114,7 @@ def test_a_plan_that_does_not_fit_memory_or_disk_names_the_setting_to_change():
         check_memory(plan, 4, available=plan.working_bytes * 3)
     check_memory(plan, 4, available=plan.working_bytes * 4)
     with pytest.raises(OutputError, match="480 MB"):
-        check_disk(plan, Path("/data"), 2, free=400_000_000)
-    check_disk(plan, Path("/data"), 2, free=500_000_000)
-    check_disk(plan, Path("/data"), 1, share=0.5, free=200_000_000)
+        check_disk(plan.raw_bytes, Path("/data"), 2, free=400_000_000)
+    check_disk(plan.raw_bytes, Path("/data"), 2, free=500_000_000)
+    check_disk(plan.raw_bytes, Path("/data"), 1, share=0.5, free=200_000_000)
     assert available_memory() > 1_000_000

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import production_case
 import pytest
 import xarray as xr
 from production_case import END, GRID, START, make_bundle, make_frame, make_observations
+from production_processes import digest, kill, start, wait_for_blocks
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import Interrupted, OutputError
 from aqreanalysis.production import ProduceOptions, produce
 
-CASE = Path(production_case.__file__)
 # Many small blocks, so that a kill meets the run between and within them.
 FINE = ProductionConfig(tile_rows=3, tile_columns=3)
 FINE_OPTIONS = ProduceOptions(production=FINE)
-FINE_ARGUMENTS = ("rows=3", "columns=3")
 BLOCKS = 4 * 3 * 3
 
 
@@ -52,36 +47,6 @@ def whole(case, tmp_path_factory):
     for suffix in (".nc", ".zarr"):
         produce(case[0], case[1], GRID, START, END, folder / f"x{suffix}", FINE_OPTIONS).close()
     return {suffix: digest(folder / f"x{suffix}") for suffix in (".nc", ".zarr")}
-
-
-def digest(path: Path) -> str:
-    """Return the sha256 over the names and bytes of a file or a folder."""
-    total = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        if file.is_file():
-            total.update(str(file.relative_to(path)).encode() + b"\0" + file.read_bytes())
-    return total.hexdigest()
-
-
-def start(case, out: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(CASE), str(case[0]), str(case[1]), str(out), *FINE_ARGUMENTS, *more]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, bufsize=1
-    )
-
-
-def wait_for_blocks(process: subprocess.Popen[str], out: Path, blocks: int) -> None:
-    ledger = out.with_name(out.name + ".part") / "ledger.jsonl"
-    while process.poll() is None:
-        if ledger.exists() and ledger.read_bytes().count(b'{"block":') >= max(blocks, 1):
-            return
-        time.sleep(0.002)
-    raise AssertionError(f"ended before {blocks} blocks: {process.communicate()}")
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])

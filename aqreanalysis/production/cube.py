@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.errors import CubeError
+from aqreanalysis.production.frequency import FREQUENCIES, HOURLY
 from aqreanalysis.species import SPECIES
 
 SUFFIXES = (".nc", ".zarr")
@@ -64,7 +65,9 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
             "kind": "cube",
             "format": "Zarr" if where.is_dir() else "NetCDF",
             "species": [s.key for s in known],
-            "hours": int(time.size),
+            "frequency": _frequency(cube),
+            "steps": int(time.size),
+            "hours": _hours(cube),
             "first": str(time[0].astype("datetime64[m]")),
             "last": str(time[-1].astype("datetime64[m]")),
             "shape": [int(time.size), int(lat.size), int(lon.size)],
@@ -80,6 +83,20 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
             "bytes": _bytes_on_disk(where),
             **{key: cube.attrs[key] for key in wanted if key in cube.attrs},
         }
+
+
+def _frequency(cube: xr.Dataset) -> str:
+    """Return the frequency that the cube says it has; one that says none is of hours."""
+    said = cube.attrs.get("time_coverage_resolution")
+    return next((f.name for f in FREQUENCIES.values() if f.resolution == said), HOURLY)
+
+
+def _hours(cube: xr.Dataset) -> int:
+    """Return how many hours the steps of a cube hold."""
+    if "time_bnds" not in cube.variables:
+        return cube.sizes["time"]
+    bounds = cube["time_bnds"].to_numpy()
+    return int((bounds[:, 1] - bounds[:, 0]).sum() // np.timedelta64(1, "h"))
 
 
 def _bytes_on_disk(path: Path) -> int:

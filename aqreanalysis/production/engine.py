@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,15 +19,19 @@ import dask
 from dask.callbacks import Callback
 
 from aqreanalysis.errors import OutputError
+from aqreanalysis.production.frequency import HOURLY
 from aqreanalysis.production.inputs import StagedWindow
+from aqreanalysis.production.means import day_block, mean_block, sums_name
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.prepare import Prepared
-from aqreanalysis.production.store import quiet_codecs, write_block
+from aqreanalysis.production.store import quiet_codecs, read_sums, write_block, write_sums
 from aqreanalysis.production.sweep import BlockStates, GeometryCache, SweepInputs, encode_time_block, sweep_block
 
 # Blocks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
 # that neither the scheduler nor the workers' memory grows with the cube.
 IN_FLIGHT = 3
+# The store of the sums of days among those of the frequencies.
+SUMS = "sums"
 CONNECT_SECONDS = 10.0
 # Time blocks joined into one Dask graph in threads, so that their seams do not idle a thread.
 GRAPH_BLOCKS = 256
@@ -45,15 +49,15 @@ class Job:
         With ``predictor`` None where workers load the model themselves.
     model_path, device : str or None
         Where from, and onto what.
-    store : str
-        The staging store.
+    stores : dict
+        Frequency -> its staging store, and `SUMS` -> that of the sums of days.
     """
 
     token: str
     inputs: SweepInputs
     model_path: str | None
     device: str
-    store: str
+    stores: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,29 @@ class Worker:
         _one_thread()
         begun = time.perf_counter()
         layers = sweep_block(self.inputs, states, block, self.cache)
-        written = write_block(Path(self.job.store), block, layers)
+        written, stores = 0, self.job.stores
+        if self.inputs.means is not None:
+            sums = {name: layers.pop(name) for name in map(sums_name, self.inputs.species)}
+            written += write_sums(Path(stores[SUMS]), day_block(block), sums)
+        if self.inputs.hourly:
+            written += write_block(Path(stores[HOURLY]), block, layers)
         (t0, t1), (r0, r1), (c0, c1) = block.time, block.rows, block.columns
         return BlockDone(block.number, (t1 - t0) * (r1 - r0) * (c1 - c0), written, time.perf_counter() - begun)
 
+    def join(self, frequency: str, block: Block, number: int) -> BlockDone | None:
+        """Compute and write a block of means from the sums of days; it is noted under `number`."""
+        if self.stop.is_set():
+            return None
+        begun = time.perf_counter()
+        sums = Path(self.job.stores[SUMS])
+        layers = mean_block(self.inputs, frequency, block, lambda key, days: read_sums(sums, sums_name(key), days))
+        written = write_block(Path(self.job.stores[frequency]), block, layers)
+        return BlockDone(number, 0, written, time.perf_counter() - begun)
 
-def make_job(prepared: Prepared, window: StagedWindow, store: Path, model_path: Path | None, device: str) -> Job:
+
+def make_job(
+    prepared: Prepared, window: StagedWindow, stores: Mapping[str, Path], model_path: Path | None, device: str
+) -> Job:
     """Return the job of a prepared run.
 
     Parameters
@@ -111,20 +132,21 @@ def make_job(prepared: Prepared, window: StagedWindow, store: Path, model_path: 
         The run.
     window : StagedWindow
         Readings.
-    store : Path
-        The staging store.
+    stores : mapping
+        Frequency -> its staging store, and `SUMS`.
     model_path : Path or None
         The bundle, if workers are to load it themselves; None ships the predictor to them once.
     device : str
         Onto what they load it.
     """
     digest = hashlib.sha256(json.dumps(prepared.fingerprint, sort_keys=True).encode())
-    digest.update(str(store.resolve()).encode())
+    where = {name: str(store.resolve()) for name, store in stores.items()}
+    digest.update(json.dumps(where, sort_keys=True).encode())
     inputs = prepared.sweep_inputs(replace(window, path=str(Path(window.path).resolve())))
     if model_path is not None:
         inputs = replace(inputs, predictor=None)
-    where = None if model_path is None else str(model_path.resolve())
-    return Job(digest.hexdigest(), inputs, where, device, str(store.resolve()))
+    bundle = None if model_path is None else str(model_path.resolve())
+    return Job(digest.hexdigest(), inputs, bundle, device, where)
 
 
 def pending_blocks(plan: Plan, done: set[int]) -> Iterator[tuple[tuple[int, int], list[Block]]]:
@@ -133,6 +155,19 @@ def pending_blocks(plan: Plan, done: set[int]) -> Iterator[tuple[tuple[int, int]
         left = [block for block in plan.blocks_of(index) if block.number not in done]
         if left:
             yield plan.time_block(index), left
+
+
+def pending_joins(job: Job, done: set[int]) -> Iterator[tuple[str, Block, int]]:
+    """Yield frequency, block and number of each block of means that is left to do.
+
+    Blocks of all cubes are counted on from those of the sweep, so that one ledger holds them.
+    """
+    number = job.inputs.plan.blocks
+    for frequency, plan in (job.inputs.means.plans if job.inputs.means else {}).items():
+        for place in range(plan.blocks):
+            if number not in done:
+                yield frequency, plan.get_block(place), number
+            number += 1
 
 
 def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop: threading.Event) -> None:
@@ -171,6 +206,13 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
             if stop.is_set():
                 return
         _compute(tasks, pool)
+        # After the sweep: a block of means reads the sums of many.
+        joins = list(pending_joins(job, done))
+        for begin in range(0, len(joins), GRAPH_BLOCKS):
+            if stop.is_set():
+                return
+            some = joins[begin : begin + GRAPH_BLOCKS]
+            _compute([dask.delayed(worker.join, pure=False, traverse=False)(*join) for join in some], pool)
 
 
 def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop: threading.Event) -> None:
@@ -195,24 +237,30 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
 
     # As a task and not scattered: if every holder dies, the scheduler can make it again.
     shared = client.submit(_identity, job, key=f"job-{job.token}", pure=False)
-    flowing = as_completed()
-    in_flight = 0
     limit = IN_FLIGHT * max(1, sum(client.nthreads().values()))
-    for time_range, blocks in pending_blocks(job.inputs.plan, done):
-        states = client.submit(_encode, shared, time_range, pure=False)
-        for block in blocks:
-            if stop.is_set():
-                break
-            flowing.add(client.submit(_run, shared, states, block, pure=False))
+
+    def sweeps() -> Iterator[Any]:
+        for time_range, blocks in pending_blocks(job.inputs.plan, done):
+            states = client.submit(_encode, shared, time_range, pure=False)
+            for block in blocks:
+                yield client.submit(_run, shared, states, block, pure=False)
+
+    def joins() -> Iterator[Any]:
+        for join in pending_joins(job, done):
+            yield client.submit(_join, shared, *join, pure=False)
+
+    for futures in (sweeps(), joins()):  # one after the other: a block of means reads the sums of many
+        flowing = as_completed()
+        in_flight = 0
+        while not stop.is_set() and (future := next(futures, None)) is not None:
+            flowing.add(future)
             in_flight += 1
             if in_flight >= limit:
                 on_done(_result(next(flowing)))
                 in_flight -= 1
-        if stop.is_set():
-            break
-    while in_flight:
-        on_done(_result(next(flowing)))
-        in_flight -= 1
+        while in_flight:
+            on_done(_result(next(flowing)))
+            in_flight -= 1
 
 
 @contextmanager
@@ -279,6 +327,10 @@ def _encode(job: Job, time_range: tuple[int, int]) -> BlockStates | None:
 
 def _run(job: Job, states: BlockStates | None, block: Block) -> BlockDone | None:
     return _worker(job).run(states, block)
+
+
+def _join(job: Job, frequency: str, block: Block, number: int) -> BlockDone | None:
+    return _worker(job).join(frequency, block, number)
 
 
 def _compute(tasks: list[Any], pool: ThreadPoolExecutor) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from aqreanalysis.production.frequency import HOURLY
 from aqreanalysis.species import Species
 
 CUBE_DIMS = ("time", "lat", "lon")
@@ -20,6 +21,14 @@ DISTANCE = "nearest_station_distance"
 FLAGS = {
     "forecast_hour": 1,
     "hour_without_observation": 2,
+    "extrapolated_beyond_network": 4,
+    "few_neighbours": 8,
+    "masked": 16,
+}
+# The same bits, as far as they speak of the hours of a mean.
+MEAN_FLAGS = {
+    "contains_forecast_hours": 1,
+    "few_hours_with_observations": 2,
     "extrapolated_beyond_network": 4,
     "few_neighbours": 8,
     "masked": 16,
@@ -62,6 +71,7 @@ class LayerNames:
     flag: str
     used: str
     exceedance: tuple[str, ...]
+    hours: str
 
 
 def layer_names(species: Species, several: bool, thresholds: Sequence[float] = ()) -> LayerNames:
@@ -87,42 +97,74 @@ def layer_names(species: Species, several: bool, thresholds: Sequence[float] = (
         f"{own}quality_flag",
         f"{own}observations_used",
         tuple(f"{layer}_exceedance_{_plain(t)}" for t in thresholds),
+        f"{own}hours_observed",
     )
 
 
-def species_layers(species: Species, several: bool, coverage: float, thresholds: Sequence[float] = ()) -> list[Layer]:
+@dataclass(frozen=True)
+class Kind:
+    """What the layers of a cube are of, beside their pollutants.
+
+    Attributes
+    ----------
+    coverage : float
+        Probability of the interval.
+    frequency : str
+        Of the steps.
+    notes : mapping
+        Species key -> what the interval of a mean rests on.
+    """
+
+    coverage: float
+    frequency: str = HOURLY
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> str:
+        """``daily mean`` and the like; empty for hours."""
+        return "" if self.frequency == HOURLY else f"{self.frequency} mean"
+
+
+def species_layers(species: Species, several: bool, kind: Kind, thresholds: Sequence[float] = ()) -> list[Layer]:
     """Return the layers of one pollutant, the best estimate first."""
     names = layer_names(species, several, thresholds)
-    ancillary = [names.standard_error, names.lower, names.upper, names.flag, names.used, *names.exceedance, DISTANCE]
+    of = f" of {species.title}" if several else ""
+    counts = [_flag_layer(names.flag, of, kind), _used_layer(names.used, of, kind)]
+    if kind.mean:
+        counts.append(_hours_layer(names.hours, of))
+    ancillary = [names.standard_error, names.lower, names.upper, *(x.name for x in counts), *names.exceedance, DISTANCE]
     best = {
         "standard_name": species.standard_name,
-        "long_name": f"{species.title} mass concentration",
+        "long_name": f"{kind.mean} of {species.title} mass concentration"
+        if kind.mean
+        else f"{species.title} mass concentration",
         "units": species.units,
-        "cell_methods": "time: mean",
+        "cell_methods": "time: mean (interval: 1 hour)" if kind.mean else "time: mean",
         "ancillary_variables": " ".join(ancillary),
         "coverage_content_type": "modelResult",
     }
+    note = {"comment": kind.notes[species.key]} if species.key in kind.notes else {}
     error = {
         "standard_name": f"{species.standard_name} standard_error",
-        "long_name": f"standard error of {species.title}",
+        "long_name": f"standard error of {_quantity(species, kind)}",
         "units": species.units,
         "coverage_content_type": "qualityInformation",
+        **note,
     }
     layers = [
         Layer(names.best, "float32", FILL, best),
         Layer(names.standard_error, "float32", FILL, error),
-        Layer(names.lower, "float32", FILL, interval_attrs(species, coverage, "lower")),
-        Layer(names.upper, "float32", FILL, interval_attrs(species, coverage, "upper")),
+        Layer(names.lower, "float32", FILL, {**interval_attrs(species, kind, "lower"), **note}),
+        Layer(names.upper, "float32", FILL, {**interval_attrs(species, kind, "upper"), **note}),
     ]
     layers += [
-        Layer(name, "float32", FILL, _exceedance_attrs(species, threshold))
+        Layer(name, "float32", FILL, _exceedance_attrs(species, kind, threshold))
         for name, threshold in zip(names.exceedance, thresholds, strict=True)
     ]
-    of = f" of {species.title}" if several else ""
-    return [*layers, _flag_layer(names.flag, of), _used_layer(names.used, of)]
+    return [*layers, *counts]
 
 
-def interval_attrs(species: Species, coverage: float, bound: str) -> dict[str, Any]:
+def interval_attrs(species: Species, kind: Kind, bound: str) -> dict[str, Any]:
     """Return the attributes of one bound of the coverage interval.
 
     CF has neither a cell method for quantiles nor an agreed way to mark intervals (cf-conventions pull request 661 is
@@ -130,9 +172,9 @@ def interval_attrs(species: Species, coverage: float, bound: str) -> dict[str, A
     """
     return {
         "standard_name": species.standard_name,
-        "long_name": f"{bound} bound of the {100 * coverage:g} % coverage interval of {species.title}",
+        "long_name": f"{bound} bound of the {100 * kind.coverage:g} % coverage interval of {_quantity(species, kind)}",
         "units": species.units,
-        "coverage_probability": float(coverage),
+        "coverage_probability": float(kind.coverage),
         "coverage_content_type": "qualityInformation",
     }
 
@@ -148,18 +190,19 @@ def distance_layer() -> Layer:
 
 
 def cube_layers(
-    species: Sequence[Species], coverage: float, thresholds: Mapping[str, Sequence[float]] | None = None
+    species: Sequence[Species], kind: Kind | float, thresholds: Mapping[str, Sequence[float]] | None = None
 ) -> tuple[Layer, ...]:
-    """Return all layers of a cube, in the order in which they are written."""
+    """Return all layers of a cube, in the order in which they are written; of an hourly one the coverage is enough."""
+    kind = kind if isinstance(kind, Kind) else Kind(kind)
     several = len(species) > 1
     layers: list[Layer] = []
     for one in species:
-        layers += species_layers(one, several, coverage, (thresholds or {}).get(one.key, ()))
+        layers += species_layers(one, several, kind, (thresholds or {}).get(one.key, ()))
     return (*layers, distance_layer())
 
 
 def value_bytes(layers: Iterable[Layer]) -> int:
-    """Return the bytes a cell and hour of the layers that change with time."""
+    """Return the bytes a cell and step of the layers that change with time."""
     return sum(np.dtype(layer.dtype).itemsize for layer in layers if layer.dims == CUBE_DIMS)
 
 
@@ -167,9 +210,13 @@ def _plain(threshold: float) -> str:
     return f"{threshold:g}".replace(".", "p")
 
 
-def _exceedance_attrs(species: Species, threshold: float) -> dict[str, Any]:
+def _quantity(species: Species, kind: Kind) -> str:
+    return f"the {kind.mean} of {species.title}" if kind.mean else species.title
+
+
+def _exceedance_attrs(species: Species, kind: Kind, threshold: float) -> dict[str, Any]:
     return {
-        "long_name": f"probability that {species.title} is above {threshold:g} {species.units}",
+        "long_name": f"probability that {_quantity(species, kind)} is above {threshold:g} {species.units}",
         "units": "1",
         "threshold": float(threshold),
         "threshold_units": species.units,
@@ -177,22 +224,38 @@ def _exceedance_attrs(species: Species, threshold: float) -> dict[str, Any]:
     }
 
 
-def _flag_layer(name: str, of: str) -> Layer:
+def _flag_layer(name: str, of: str, kind: Kind) -> Layer:
+    flags = MEAN_FLAGS if kind.mean else FLAGS
     attrs = {
         "standard_name": "quality_flag",
         "long_name": f"quality flag{of}",
-        "flag_masks": np.array(list(FLAGS.values()), dtype=np.int8),
-        "flag_meanings": " ".join(FLAGS),
+        "flag_masks": np.array(list(flags.values()), dtype=np.int8),
+        "flag_meanings": " ".join(flags),
         "coverage_content_type": "qualityInformation",
     }
     return Layer(name, "int8", None, attrs)
 
 
-def _used_layer(name: str, of: str) -> Layer:
+def _used_layer(name: str, of: str, kind: Kind) -> Layer:
+    said = (
+        f"number of hourly readings of neighbouring stations{of} used"
+        if kind.mean
+        else f"number of neighbouring stations{of} observed at the hour and used"
+    )
     attrs = {
         "standard_name": "number_of_observations",
-        "long_name": f"number of neighbouring stations{of} observed at the hour and used",
+        "long_name": said,
         "units": "1",
+        "coverage_content_type": "qualityInformation",
+    }
+    return Layer(name, "int32" if kind.mean else "int16", -1, attrs)
+
+
+def _hours_layer(name: str, of: str) -> Layer:
+    attrs = {
+        "long_name": f"number of hours of the mean at which a neighbouring station{of} was observed",
+        "units": "1",
+        "comment": "The mean is over all hours between its time bounds; at the others the estimate had no reading.",
         "coverage_content_type": "qualityInformation",
     }
     return Layer(name, "int16", -1, attrs)

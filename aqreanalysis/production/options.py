@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aqreanalysis.configs import ColumnsConfig, MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError
+from aqreanalysis.production.frequency import HOURLY, check_frequencies
 from aqreanalysis.species import get_species
 
 Progress = Callable[[int, int, str], None]
@@ -38,6 +39,10 @@ class ProduceOptions:
         ``auto``, ``cpu`` or ``cuda``, for a model given as a path.
     zarr_format : int
         2 or 3.
+    frequencies : sequence of str
+        ``hourly``, ``daily``, ``monthly``, ``annual``: a cube each.
+    utc_offset_hours : int
+        Days, months and years of means begin at midnight of the clock that is so far ahead of UTC, -12 to 14.
     overwrite : bool
         Replace an output that exists, or drop an unfinished run of another kind.
     progress : callable or None
@@ -54,6 +59,8 @@ class ProduceOptions:
     threads: int | None = None
     device: str = "auto"
     zarr_format: int = 2
+    frequencies: Sequence[str] = (HOURLY,)
+    utc_offset_hours: int = 0
     overwrite: bool = False
     progress: Progress | None = None
 
@@ -65,6 +72,9 @@ class ProduceOptions:
                 raise ConfigError(f"{name} = {count}: give at least 1")
         if self.zarr_format not in (2, 3):
             raise ConfigError(f"zarr_format = {self.zarr_format}: give 2 or 3")
+        check_frequencies(self.frequencies)
+        if not -12 <= self.utc_offset_hours <= 14:
+            raise ConfigError(f"utc_offset_hours = {self.utc_offset_hours}: clocks are -12 to 14 hours ahead of UTC")
         for key, values in self.thresholds.items():
             get_species(key)
             for value in values:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import OutputError
+from aqreanalysis.production.frequency import FREQUENCIES, HOURLY, period_edges
 
 HOURS_A_DAY = 24
 # float32 values that are alive at once for a cell and hour while a block is computed, beyond the finished layers:
@@ -24,6 +25,8 @@ WORKING_VALUES = 96
 # Fields from a network compress to about this share of their raw size at zlib or zstd level 1 with shuffle. It only
 # serves to refuse what certainly does not fit.
 COMPRESSED_SHARE = 0.5
+# The same of the means: bytes a cell while one period is looked at, for its hundred quantiles and a month of sums.
+MEAN_WORKING_BYTES = 4 * 8 * 100 + 31 * 4 * 20
 
 Moment = str | datetime | date | np.datetime64 | pd.Timestamp
 
@@ -59,10 +62,14 @@ class Plan:
     rows, columns : int
         Shape of the grid.
     block : tuple of int
-        Hours, rows and columns of a whole block; those at the end of an axis may be smaller. It is the chunk of the
+        Steps, rows and columns of a whole block; those at the end of an axis may be smaller. It is the chunk of the
         store as well.
     value_bytes : int
-        Bytes a cell and hour over all layers.
+        Bytes a cell and step over all layers.
+    frequency : str
+        What a step of the cube is.
+    edges : tuple of int
+        Of its periods, hours since 1970-01-01 00:00 UTC; empty where the steps are the hours.
     """
 
     first_hour: int
@@ -71,11 +78,18 @@ class Plan:
     columns: int
     block: tuple[int, int, int]
     value_bytes: int
+    frequency: str = HOURLY
+    edges: tuple[int, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the time axis: hours or periods."""
+        return len(self.edges) - 1 if self.edges else self.hours
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Hours, rows, columns."""
-        return self.hours, self.rows, self.columns
+        """Steps, rows, columns."""
+        return self.steps, self.rows, self.columns
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -94,23 +108,31 @@ class Plan:
 
     @property
     def stamps(self) -> NDArray[np.int64]:
-        """Hours since 1970-01-01 of every step, the end of each averaging hour."""
-        return np.arange(self.first_hour, self.first_hour + self.hours, dtype=np.int64)
+        """Hours since 1970-01-01 of every step, the end of each averaging period."""
+        return np.asarray(self.bounds[:, 1])
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """Begin and end of every step, hours since 1970-01-01 00:00 UTC, (step, 2)."""
+        edges = np.array(self.edges) if self.edges else np.arange(self.hours + 1) + self.first_hour - 1
+        return np.stack((edges[:-1], edges[1:]), axis=1).astype(np.int64)
 
     @property
     def raw_bytes(self) -> int:
         """Bytes of all layers, uncompressed."""
-        return self.hours * self.rows * self.columns * self.value_bytes
+        return self.steps * self.rows * self.columns * self.value_bytes
 
     @property
     def working_bytes(self) -> int:
         """Memory that one block in hand takes."""
+        if self.edges:
+            return int(np.prod(self.block)) * self.value_bytes + self.block[1] * self.block[2] * MEAN_WORKING_BYTES
         return int(np.prod(self.block)) * (self.value_bytes + 4 * WORKING_VALUES)
 
     def time_block(self, index: int) -> tuple[int, int]:
         """Return the half-open range of steps of time block `index`."""
         start = index * self.block[0]
-        return start, min(start + self.block[0], self.hours)
+        return start, min(start + self.block[0], self.steps)
 
     def get_block(self, number: int) -> Block:
         """Return block `number`; they are counted along longitude first, time last."""
@@ -201,6 +223,19 @@ def make_plan(hours: tuple[int, int], shape: tuple[int, int], config: Production
     return Plan(first, count, shape[0], shape[1], block, value_bytes)
 
 
+def make_mean_plan(sweep: Plan, frequency: str, value_bytes: int, utc_offset_hours: int = 0) -> Plan:
+    """Return the plan of a cube of means over the hours and tiles of the plan of the `sweep`.
+
+    Raises
+    ------
+    OutputError
+        If the timeline cuts a period.
+    """
+    edges = period_edges(frequency, (sweep.first_hour, sweep.hours), utc_offset_hours)
+    block = (min(FREQUENCIES[frequency].chunk, len(edges) - 1), *sweep.block[1:])
+    return replace(sweep, block=block, value_bytes=value_bytes, frequency=frequency, edges=edges)
+
+
 def check_timeline(plan: Plan, observed: tuple[int, int], lookahead_hours: int) -> None:
     """Refuse a timeline that the observations do not reach.
 
@@ -252,20 +287,22 @@ def check_memory(plan: Plan, at_once: int, available: int | None = None) -> None
     free = available_memory() if available is None else available
     need = plan.working_bytes * at_once
     if need > free:
-        hours, rows, columns = plan.block
+        steps, rows, columns = plan.block
+        period = FREQUENCIES[plan.frequency].period
         raise OutputError(
-            f"blocks of {hours} h x {rows} x {columns} cells, {at_once} at once, need about {_size(need)} of memory, "
-            f"{_size(free)} are free; lower production.tile_rows, production.tile_columns or production.block_days"
+            f"blocks of {steps} {period}s x {rows} x {columns} cells, {at_once} at once, need about {_size(need)} of "
+            f"memory, {_size(free)} are free; lower production.tile_rows, production.tile_columns or "
+            "production.block_days"
         )
 
 
-def check_disk(plan: Plan, folder: Path, copies: int, share: float = 1.0, free: int | None = None) -> None:
-    """Refuse a plan that certainly does not fit the disk.
+def check_disk(raw_bytes: int, folder: Path, copies: int, share: float = 1.0, free: int | None = None) -> None:
+    """Refuse cubes that certainly do not fit the disk.
 
     Parameters
     ----------
-    plan : Plan
-        The plan.
+    raw_bytes : int
+        Of all layers, uncompressed.
     folder : Path
         Where the cube goes.
     copies : int
@@ -282,7 +319,7 @@ def check_disk(plan: Plan, folder: Path, copies: int, share: float = 1.0, free: 
     """
     if free is None:
         free = shutil.disk_usage(folder).free
-    need = int(plan.raw_bytes * COMPRESSED_SHARE * (copies - 1 + share))
+    need = int(raw_bytes * COMPRESSED_SHARE * (copies - 1 + share))
     if need > free:
         raise OutputError(
             f"the cube needs about {_size(need)} under {folder}, {_size(free)} are free; "

@@ -6,23 +6,35 @@ import importlib.metadata
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
-from aqreanalysis.errors import ConfigError
+from aqreanalysis.errors import ConfigError, ModelError
 from aqreanalysis.evaluation.record import measured_coverage
 from aqreanalysis.grids import Grid, load_grid
+from aqreanalysis.model.means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.checks import check_grid_reach, choose_species
+from aqreanalysis.production.frequency import HOURLY, check_frequencies
 from aqreanalysis.production.inputs import Span, digest_readings, observed_hours, span_of
-from aqreanalysis.production.layers import Layer, cube_layers, value_bytes
+from aqreanalysis.production.layers import Kind, Layer, cube_layers, value_bytes
 from aqreanalysis.production.ledger import Fingerprint
+from aqreanalysis.production.means import MeanInputs, sums_width
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.plan import Moment, Plan, check_timeline, hours_between, layout, make_plan
+from aqreanalysis.production.plan import (
+    HOURS_A_DAY,
+    Moment,
+    Plan,
+    check_timeline,
+    hours_between,
+    layout,
+    make_mean_plan,
+    make_plan,
+)
 from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
 from aqreanalysis.production.template import Provenance, Template, render_template
 from aqreanalysis.species import SPECIES, get_species
@@ -31,13 +43,28 @@ _LIBRARIES = ("torch", "numpy")
 
 
 @dataclass(frozen=True)
+class Cube:
+    """One cube of a run: the plan of its blocks, and its layers."""
+
+    plan: Plan
+    layers: tuple[Layer, ...]
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of all layers that change with time, uncompressed."""
+        return self.plan.raw_bytes
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A run that has passed its checks.
 
     Attributes
     ----------
-    plan, grid, species, layers
-        What is made.
+    plan, grid, species
+        What is swept, hour by hour.
+    cubes : dict
+        Frequency -> what is made.
     predictor, observations, span
         What from; `span` is the hours that are read.
     production, metadata
@@ -55,7 +82,7 @@ class Prepared:
     plan: Plan
     grid: Grid
     species: tuple[str, ...]
-    layers: tuple[Layer, ...]
+    cubes: dict[str, Cube]
     predictor: Any
     observations: Observations
     span: Span
@@ -81,8 +108,34 @@ class Prepared:
         measured = measured_coverage(bundle.metrics) if bundle is not None else ""
         return {"created": now_text(), **({"coverage_measured": measured} if measured else {})}
 
-    def template(self, facts: Mapping[str, str]) -> Template:
-        """Return the template of the cube of a run that began with `facts`."""
+    @property
+    def blocks(self) -> int:
+        """Blocks of the sweep and of all cubes of means."""
+        return self.plan.blocks + sum(c.plan.blocks for name, c in self.cubes.items() if name != HOURLY)
+
+    @property
+    def sums_bytes(self) -> int:
+        """Bytes of the sums of days, which means are joined from; they are deleted at the end."""
+        means = self.means()
+        width = sum(sums_width(c.memory) for c in means.calibrations.values()) if means else 0
+        return 4 * width * self.plan.rows * self.plan.columns * -(-self.plan.hours // HOURS_A_DAY)
+
+    @property
+    def working(self) -> Plan:
+        """The plan whose blocks take the most memory."""
+        return max((self.plan, *(cube.plan for cube in self.cubes.values())), key=lambda plan: plan.working_bytes)
+
+    def means(self) -> MeanInputs | None:
+        """Return what cubes of means need, or None if there is none."""
+        plans = {name: cube.plan for name, cube in self.cubes.items() if name != HOURLY}
+        if not plans:
+            return None
+        found = self.predictor.bundle.calibration_means
+        return MeanInputs({key: found[key] for key in self.species}, plans)
+
+    def template(self, facts: Mapping[str, str], frequency: str = HOURLY) -> Template:
+        """Return the template of the cube of a frequency, of a run that began with `facts`."""
+        cube = self.cubes[frequency]
         provenance = Provenance(
             model=self.predictor.digest,
             observations=self.fingerprint["observations"],
@@ -91,10 +144,11 @@ class Prepared:
             version=package_version(),
             libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
             synthetic=synthetic_label(self.observations, self.predictor),
-            extra={key: value for key, value in facts.items() if key != "created"},
+            # What was measured at hidden stations is the coverage of hourly intervals.
+            extra={key: value for key, value in facts.items() if key != "created" and frequency == HOURLY},
         )
         species = [SPECIES[key] for key in self.species]
-        return render_template(self.plan, self.grid, self.layers, species, self.metadata, provenance)
+        return render_template(cube.plan, self.grid, cube.layers, species, self.metadata, provenance)
 
     def sweep_inputs(self, window: Window) -> SweepInputs:
         """Return the inputs of the sweep, reading through `window`."""
@@ -112,6 +166,8 @@ class Prepared:
             thresholds=self.thresholds,
             reserves=Reserves(self.production.extrapolation_km, self.production.few_neighbours),
             last_observed=self.last_observed,
+            hourly=HOURLY in self.cubes,
+            means=self.means(),
         )
 
 
@@ -145,9 +201,7 @@ def prepare(
     metadata = options.metadata or predictor.config.metadata
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
-    coverage = float(predictor.config.uncertainty.coverage)
-    layers = cube_layers([SPECIES[key] for key in species], coverage, thresholds)
-    plan = make_plan(hours, grid.shape, production, value_bytes(layers))
+    plan, cubes = _cubes(predictor, (species, thresholds), make_plan(hours, grid.shape, production, 0), options)
     observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
     span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
     check_timeline(plan, span_seen, predictor.lookahead_hours)
@@ -159,7 +213,7 @@ def prepare(
         plan=plan,
         grid=grid,
         species=species,
-        layers=layers,
+        cubes=cubes,
         predictor=predictor,
         observations=observations,
         span=span,
@@ -173,6 +227,54 @@ def prepare(
     return replace(prepared, fingerprint=fingerprint_of(prepared))
 
 
+def _cubes(
+    predictor: Any,
+    wanted: tuple[tuple[str, ...], Mapping[str, Sequence[float]]],
+    plan: Plan,
+    options: ProduceOptions,
+) -> tuple[Plan, dict[str, Cube]]:
+    """Return the plan of the sweep with its bytes, and the cubes; `wanted` is species and thresholds.
+
+    Raises
+    ------
+    ModelError
+        If means are asked of a model that has no calibration of them.
+    """
+    species, thresholds = wanted
+    coverage = float(predictor.config.uncertainty.coverage)
+    cubes: dict[str, Cube] = {}
+    for name in check_frequencies(options.frequencies):
+        notes = (
+            {} if name == HOURLY else {key: mean_calibration(predictor, key).tables[name].said(name) for key in species}
+        )
+        layers = cube_layers([SPECIES[key] for key in species], Kind(coverage, name, notes), thresholds)
+        size = value_bytes(layers)
+        if name == HOURLY:
+            plan = replace(plan, value_bytes=size)
+            cubes[name] = Cube(plan, layers)
+        else:
+            cubes[name] = Cube(make_mean_plan(plan, name, size, options.utc_offset_hours), layers)
+    return plan, cubes
+
+
+def mean_calibration(predictor: Any, key: str) -> MeansCalibration:
+    """Return the calibration of means of one pollutant.
+
+    Raises
+    ------
+    ModelError
+        If the model has none.
+    """
+    found = getattr(getattr(predictor, "bundle", None), "calibration_means", {})
+    if key not in found:
+        raise ModelError(
+            f"the model has no calibration of daily, monthly and annual means for {key}, because an older version "
+            "trained it: train it again, or ask for frequency hourly only"
+        )
+    calibration: MeansCalibration = found[key]
+    return calibration
+
+
 def fingerprint_of(run: Prepared) -> Fingerprint:
     """Return everything that decides the bytes of a cube, under names for people.
 
@@ -182,6 +284,7 @@ def fingerprint_of(run: Prepared) -> Fingerprint:
         "model": run.predictor.digest,
         "grid": run.grid.digest(),
         "timeline and blocks": layout(run.plan),
+        "frequencies": list(run.cubes),
         "species": list(run.species),
         "observations": digest_readings(run.observations, tuple(run.predictor.inputs), run.span),
         "last readings": run.last_observed,

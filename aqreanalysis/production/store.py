@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
-from aqreanalysis.production.plan import Block
+from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.template import GRID_MAPPING, Template
 
 # Chunks that hold nothing but the fill are written too: a missing file then always means a missing block. Told to each
@@ -59,6 +59,41 @@ def create_store(path: Path, template: Template, level: int, zarr_format: int = 
         zarr.consolidate_metadata(group.store)
 
 
+def create_sums(path: Path, plan: Plan, widths: Mapping[str, int], level: int) -> None:
+    """Create the store of the sums of days: an array (day, lat, lon, value) a name.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store; what is there is replaced.
+    plan : Plan
+        Of the sweep, whose blocks become the chunks.
+    widths : mapping
+        Name -> values a day and cell.
+    level : int
+        Compression level.
+    """
+    group = zarr.open_group(str(path), mode="w", zarr_format=2)
+    days = -(-plan.hours // HOURS_A_DAY), -(-plan.block[0] // HOURS_A_DAY)
+    for name, width in widths.items():
+        shape, chunks = (days[0], plan.rows, plan.columns, width), (days[1], *plan.block[1:], width)
+        form = (("day", "lat", "lon", "value"), np.dtype(np.float32), chunks)
+        _create(group, name, shape, form, (np.nan, level))
+
+
+def write_sums(path: Path, block: Block, sums: Mapping[str, NDArray[Any]]) -> int:
+    """Write the sums of the days of one block, whole chunks, and return the raw bytes written."""
+    arrays = _arrays(str(path))
+    for name, values in sums.items():
+        arrays(name)[block.region] = values
+    return sum(values.nbytes for values in sums.values())
+
+
+def read_sums(path: Path, name: str, block: Block) -> NDArray[np.float32]:
+    """Return the sums of a block of days, float32 (day, row, column, value)."""
+    return np.asarray(_arrays(str(path))(name)[block.region], dtype=np.float32)
+
+
 def write_block(path: Path, block: Block, layers: Mapping[str, NDArray[Any]]) -> int:
     """Write the layers of one block, whole chunks, and return the raw bytes written.
 
@@ -97,7 +132,7 @@ def quiet_codecs() -> None:
     numcodecs.blosc.use_threads = False
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _arrays(path: str) -> Any:
     """Return a look-up of the arrays of a store; opening one reads its metadata, so each is opened once a process."""
     quiet_codecs()

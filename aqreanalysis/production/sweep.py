@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.production.layers import DISTANCE, FLAGS, LayerNames, layer_names
+from aqreanalysis.production.means import MeanInputs, day_block, day_sums, sums_name, sums_width
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.species import SPECIES
 
@@ -57,6 +58,10 @@ class SweepInputs:
         When an estimate is flagged.
     last_observed : dict
         Species key -> last stamp with a reading; hours after it are forecast hours.
+    hourly : bool
+        Whether the hourly layers are wanted.
+    means : MeanInputs or None
+        Where means are wanted: then the timeline is whole days, and their sums are made on the way.
     """
 
     predictor: Any
@@ -72,6 +77,8 @@ class SweepInputs:
     thresholds: dict[str, tuple[float, ...]]
     reserves: Reserves
     last_observed: dict[str, int]
+    hourly: bool = True
+    means: MeanInputs | None = None
 
     def names(self, key: str) -> LayerNames:
         """Return the names of the layers of one species."""
@@ -144,13 +151,14 @@ def encode_time_block(inputs: SweepInputs, time: tuple[int, int]) -> BlockStates
 def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: GeometryCache) -> Layers:
     """Return the layers of one block: name -> array (hour, row, column), and the distance map in the first time block.
 
-    Cells outside the mask are NaN (counts -1) and flagged.
+    Cells outside the mask are NaN (counts -1) and flagged. Where means are wanted, the sums of the block's days are
+    there too, as `sums_name` -> float32 (day, row, column, value), NaN outside the mask.
     """
     rows, columns = slice(*block.rows), slice(*block.columns)
     shape = (block.rows[1] - block.rows[0], block.columns[1] - block.columns[0])
     wanted = np.ones(shape, dtype=bool) if inputs.mask is None else inputs.mask[rows, columns]
-    layers = _empty_layers(inputs, (block.time[1] - block.time[0], *shape))
-    if block.time[0] == 0:
+    layers = _empty_layers(inputs, block)
+    if inputs.hourly and block.time[0] == 0:
         layers[DISTANCE] = np.full(shape, np.nan, dtype=np.float32)
     if not wanted.any():
         return layers
@@ -163,9 +171,15 @@ def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: G
     if DISTANCE in layers:
         layers[DISTANCE][wanted] = nearest
     predictives = inputs.predictor.predict(states.states, geometry)
+    steps = slice(*states.steps)
     for key in inputs.species:
         flags = states.hour_flags[key]
-        _fill_species(inputs, key, predictives[key], layers, (wanted, nearest, slice(*states.steps), flags))
+        if inputs.hourly:
+            _fill_species(inputs, key, predictives[key], layers, (wanted, nearest, steps, flags))
+        if inputs.means is not None:
+            memory = inputs.means.calibrations[key].memory
+            forecast = flags & FLAGS["forecast_hour"] != 0
+            layers[sums_name(key)][:, wanted] = day_sums(predictives[key], steps, forecast, nearest, memory)
     return layers
 
 
@@ -181,9 +195,17 @@ def sweep(
         yield block, sweep_block(inputs, states, block, cache)
 
 
-def _empty_layers(inputs: SweepInputs, shape: tuple[int, int, int]) -> Layers:
+def _empty_layers(inputs: SweepInputs, block: Block) -> Layers:
+    shape = tuple(s.stop - s.start for s in block.region)
     layers: Layers = {}
     for key in inputs.species:
+        if inputs.means is not None:
+            days = day_block(block).time
+            width = sums_width(inputs.means.calibrations[key].memory)
+            empty = np.full((days[1] - days[0], *shape[1:], width), np.nan, dtype=np.float32)
+            layers[sums_name(key)] = empty
+        if not inputs.hourly:
+            continue
         names = inputs.names(key)
         for name in (names.best, names.standard_error, names.lower, names.upper, *names.exceedance):
             layers[name] = np.full(shape, np.nan, dtype=np.float32)

@@ -13,6 +13,7 @@ from pyproj import CRS
 from aqreanalysis.configs import MetadataConfig
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.grids import Grid
+from aqreanalysis.production.frequency import FREQUENCIES, HOURLY
 from aqreanalysis.production.layers import Layer
 from aqreanalysis.production.plan import Plan, stamp_text
 from aqreanalysis.species import Species
@@ -44,7 +45,7 @@ class Template:
     @property
     def sizes(self) -> dict[str, int]:
         """Length of each dimension."""
-        return {"time": self.plan.hours, "lat": self.plan.rows, "lon": self.plan.columns, "bnds": 2}
+        return {"time": self.plan.steps, "lat": self.plan.rows, "lon": self.plan.columns, "bnds": 2}
 
     def shape(self, layer: Layer) -> tuple[int, ...]:
         """Return the shape of a layer."""
@@ -136,8 +137,8 @@ def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
     time = plan.stamps.astype(np.float64)
     crs, crs_attrs = np.int32(0), crs_attributes()
     return {
-        "time": Coordinate(("time",), time, _time_attrs()),
-        "time_bnds": Coordinate(("time", "bnds"), np.stack([time - 1, time], axis=1)),
+        "time": Coordinate(("time",), time, _time_attrs(plan)),
+        "time_bnds": Coordinate(("time", "bnds"), plan.bounds.astype(np.float64)),
         "lat": Coordinate(("lat",), grid.lat, _axis_attrs("latitude", "degrees_north", "Y", "lat_bnds")),
         "lat_bnds": Coordinate(("lat", "bnds"), grid.lat_bounds),
         "lon": Coordinate(("lon",), grid.lon, _axis_attrs("longitude", "degrees_east", "X", "lon_bnds")),
@@ -160,10 +161,10 @@ def crs_attributes() -> dict[str, Any]:
     }
 
 
-def _time_attrs() -> dict[str, Any]:
+def _time_attrs(plan: Plan) -> dict[str, Any]:
     return {
         "standard_name": "time",
-        "long_name": "end of the averaging hour",
+        "long_name": f"end of the averaging {FREQUENCIES[plan.frequency].period}",
         "axis": "T",
         "units": TIME_UNITS,
         "calendar": "standard",
@@ -191,12 +192,12 @@ def _description(
     label = "SYNTHETIC: " if provenance.synthetic else ""
     first, last = stamp_text(plan.first_hour - 1), stamp_text(plan.first_hour + plan.hours - 1)
     given = {key: value for key, value in metadata.model_dump().items() if value is not None}
-    title = given.pop("title", f"Hourly {names} on the grid {grid.name}, {first} to {last} UTC")
+    title = given.pop("title", f"{plan.frequency.capitalize()} {names} on the grid {grid.name}, {first} to {last} UTC")
     summary = given.pop(
         "summary",
-        f"Hourly mean concentration of {names} at the cell centres of a regular latitude/longitude grid, estimated "
-        f"from the readings of {provenance.stations} stations by the neural network AQ-Net, with standard error, "
-        "bounds of the coverage interval and quality flag.",
+        f"{plan.frequency.capitalize()} mean concentration of {names} at the cell centres of a regular "
+        f"latitude/longitude grid, estimated from the readings of {provenance.stations} stations by the neural network "
+        f"AQ-Net, with standard error, bounds of the coverage interval{_calibrated(plan)} and quality flag.",
     )
     comment = " ".join(t for t in (provenance.synthetic, given.pop("comment", "")) if t)
     return {
@@ -206,6 +207,10 @@ def _description(
         **given,
         **({"comment": comment} if comment else {}),
     }
+
+
+def _calibrated(plan: Plan) -> str:
+    return "" if plan.frequency == HOURLY else f" of the {plan.frequency} mean (not an average of hourly bounds)"
 
 
 def _origin(provenance: Provenance) -> dict[str, str]:
@@ -246,7 +251,7 @@ def _extent(plan: Plan, grid: Grid) -> dict[str, Any]:
         "time_coverage_start": stamp_text(plan.first_hour - 1) + ":00Z",
         "time_coverage_end": stamp_text(plan.first_hour + plan.hours - 1) + ":00Z",
         "time_coverage_duration": f"PT{plan.hours}H",
-        "time_coverage_resolution": "PT1H",
+        "time_coverage_resolution": FREQUENCIES[plan.frequency].resolution,
     }
 
 

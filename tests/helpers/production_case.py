@@ -16,6 +16,7 @@ from aqreanalysis.configs import MetadataConfig, ProductionConfig, load_config
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model.aqnet import AQNet
 from aqreanalysis.model.bundle import Bundle, write_bundle
+from aqreanalysis.model.means import MEAN_DAYS, ErrorMemory, MeansCalibration, MeanTable
 from aqreanalysis.model.predictive import Calibration
 from aqreanalysis.model.scaling import Scaling
 from aqreanalysis.observations import Observations, from_frame
@@ -61,6 +62,15 @@ def make_observations(seed: int = 0) -> Observations:
     return from_frame(make_frame(seed))
 
 
+def make_calibration_means() -> MeansCalibration:
+    """Return a calibration of means whose errors last some hours, some days and for ever."""
+    memory = ErrorMemory(np.array([0.0, 3.0, 60.0, np.inf]), np.array([0.2, 0.4, 0.2, 0.2]))
+    shape = np.linspace(-2.2, 2.2, 100)
+    quantiles = np.stack([[shape, 1.3 * shape], [1.5 * shape, 2 * shape]])
+    table = MeanTable(np.array([2.0, 40.0]), np.array([2.0, 4.0]), quantiles, 1, 700, 9)
+    return MeansCalibration(2.0, memory, dict.fromkeys(MEAN_DAYS, table))
+
+
 def make_bundle(path: Path, species: tuple[str, ...] = ("pm25",), seed: int = 0) -> Path:
     """Write a small AQ-Net with drawn weights: every part of it works, none has been trained."""
     inputs = ("pm25", "o3")
@@ -75,6 +85,7 @@ def make_bundle(path: Path, species: tuple[str, ...] = ("pm25",), seed: int = 0)
         {key: Scaling(offset=2.0, mean=3.6, std=0.6, typical_error=10.0) for key in inputs},
         {key: Calibration.normal() for key in species},
         pd.DataFrame({"station": ["s00"], "lat": [39.5], "lon": [117.0], "city": [""], "role": ["train"]}),
+        calibration_means={key: make_calibration_means() for key in species},
     )
     return write_bundle(bundle, path)
 
@@ -111,7 +122,7 @@ def block_values(template: Template, block: Block) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     from aqreanalysis.errors import AqreanalysisError
-    from aqreanalysis.production import ProduceOptions, produce
+    from aqreanalysis.production import ProduceOptions, produce_cubes
 
     model, observations, out, *rest = sys.argv[1:]
     given = dict(pair.split("=", 1) for pair in rest)
@@ -120,10 +131,12 @@ if __name__ == "__main__":
         production=blocks,
         workers=int(given["workers"]) if "workers" in given else None,
         overwrite="overwrite" in given,
+        frequencies=given.get("frequencies", "hourly").split("+"),
         progress=lambda done, total, note: print(done, total, note, flush=True),
     )
     try:
-        produce(model, observations, given.get("grid", GRID), START, given.get("end", END), out, options)
+        timeline = (START, given.get("end", END))
+        produce_cubes(model, observations, given.get("grid", GRID), timeline, out, options)
     except AqreanalysisError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,0 +1,212 @@
+"""Means of periods out of the hourly sweep: sums of days on the way, joined to days, months and years at the end.
+
+The model is asked once an hour and cell, whatever the frequencies. What it says of a day is kept as a few sums a cell,
+written to a store of their own beside the unfinished cubes; those of a month or a year are joined tile by tile, so
+memory knows no longer period than a month of one tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.model.means import ErrorMemory, MeanPredictive, MeansCalibration, Sums, sum_hours
+from aqreanalysis.production.layers import DISTANCE, MEAN_FLAGS, LayerNames
+from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
+
+# Days read together when periods are joined.
+DAYS_AT_ONCE = 31
+# Share of a period's hours with a reading near the cell, under which its mean is flagged.
+COMPLETE = 0.75
+# What of a day and cell is kept beside its `Sums`: readings used, hours with one, forecast hours, distance.
+_COUNTS = 4
+
+ReadSums = Callable[[str, Block], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class MeanInputs:
+    """What means depend on beyond the hourly numbers.
+
+    Attributes
+    ----------
+    calibrations : dict
+        By species key.
+    plans : dict
+        By frequency.
+    """
+
+    calibrations: dict[str, MeansCalibration]
+    plans: dict[str, Plan]
+
+
+def sums_name(key: str) -> str:
+    """Return the name under which a species' sums travel and are stored."""
+    return f"{key}_sums"
+
+
+def sums_width(memory: ErrorMemory) -> int:
+    """Return how many float32 values a day and cell takes."""
+    return 2 + _COUNTS + 2 * len(memory.lasting().hours)
+
+
+def day_block(block: Block) -> Block:
+    """Return a block of whole days of hours as one of days."""
+    start, stop = block.time
+    return Block(block.number, (start // HOURS_A_DAY, -(-stop // HOURS_A_DAY)), block.rows, block.columns)
+
+
+def day_sums(
+    predictive: Any, steps: slice, forecast: NDArray[np.bool_], nearest_km: NDArray[np.float32], memory: ErrorMemory
+) -> NDArray[np.float32]:
+    """Return the sums of each whole day of a block, (day, cell, value).
+
+    Parameters
+    ----------
+    predictive : Predictive
+        Of the hours of the block, among others.
+    steps : slice
+        Those of the block, whole days.
+    forecast : bool (hour,)
+        Which of them lie after the last reading.
+    nearest_km : float32 (cell,)
+        Distance to the nearest station.
+    memory : ErrorMemory
+        Of the pollutant.
+    """
+    mean, error, used = (x[steps] for x in (predictive.mean, predictive.standard_error, predictive.observations_used))
+    days = []
+    for begin in range(0, len(mean), HOURS_A_DAY):
+        day = slice(begin, begin + HOURS_A_DAY)
+        sums = sum_hours(mean[day], error[day], memory)
+        counts = (
+            used[day].sum(axis=0),
+            (used[day] > 0).sum(axis=0),
+            np.full(nearest_km.shape, forecast[day].sum()),
+            nearest_km,
+        )
+        days.append(np.stack((sums.total, sums.variance, *counts, *sums.left, *sums.right), axis=-1))
+    return np.stack(days).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Period:
+    """What is known of one period at the cells of a tile."""
+
+    sums: Sums
+    used: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    forecast: NDArray[np.float64]
+    nearest_km: NDArray[np.float64]
+
+
+def mean_block(inputs: Any, frequency: str, block: Block, read: ReadSums) -> dict[str, NDArray[Any]]:
+    """Return the layers of one block of means: name -> array (period, row, column).
+
+    Parameters
+    ----------
+    inputs : SweepInputs
+        With `MeanInputs`.
+    frequency : str
+        Of the cube.
+    block : Block
+        Periods, rows, columns.
+    read : callable
+        ``read(key, block)`` -> the sums of a block of days, float32 (day, row, column, value), NaN where masked.
+    """
+    plan: Plan = inputs.means.plans[frequency]
+    (t0, t1), (r0, r1), (c0, c1) = block.time, block.rows, block.columns
+    shape = (t1 - t0, r1 - r0, c1 - c0)
+    layers: dict[str, NDArray[Any]] = {}
+    for key in inputs.species:
+        names: LayerNames = inputs.names(key)
+        for name in (names.best, names.standard_error, names.lower, names.upper, *names.exceedance):
+            layers[name] = np.full(shape, np.nan, dtype=np.float32)
+        layers[names.flag] = np.full(shape, MEAN_FLAGS["masked"], dtype=np.int8)
+        layers[names.used] = np.full(shape, -1, dtype=np.int32)
+        layers[names.hours] = np.full(shape, -1, dtype=np.int16)
+        for place, (begin, end) in enumerate(plan.bounds[t0:t1].tolist()):
+            days = ((begin - plan.first_hour + 1) // HOURS_A_DAY, (end - plan.first_hour + 1) // HOURS_A_DAY)
+            wanted, period = _read_period(inputs, key, (days, block), read)
+            if period is None:
+                continue
+            _fill(inputs, key, (frequency, period), {n: layers[n][place] for n in layers if n != DISTANCE}, wanted)
+            if t0 == 0:
+                distance = layers.setdefault(DISTANCE, np.full(shape[1:], np.nan, dtype=np.float32))
+                distance[wanted] = period.nearest_km
+    if t0 == 0:
+        layers.setdefault(DISTANCE, np.full(shape[1:], np.nan, dtype=np.float32))
+    return layers
+
+
+def _read_period(
+    inputs: Any, key: str, where: tuple[tuple[int, int], Block], read: ReadSums
+) -> tuple[NDArray[np.bool_], _Period | None]:
+    """Return which cells of the block have values, and the period of the days in `where` joined from its days."""
+    (first, last), block = where
+    memory = inputs.means.calibrations[key].memory
+    terms = len(memory.lasting().hours)
+    found: _Period | None = None
+    wanted = np.zeros((block.rows[1] - block.rows[0], block.columns[1] - block.columns[0]), dtype=bool)
+    for begin in range(first, last, DAYS_AT_ONCE):
+        slab = read(key, Block(0, (begin, min(begin + DAYS_AT_ONCE, last)), block.rows, block.columns))
+        wanted = np.isfinite(slab[0, :, :, 0])
+        if not wanted.any():
+            return wanted, None
+        for values in slab[:, wanted].astype(np.float64).transpose(0, 2, 1):
+            total, variance, used, observed, forecast, nearest, *rest = values
+            sums = Sums(
+                HOURS_A_DAY,
+                total,
+                variance,
+                np.reshape(rest[:terms], (terms, total.size)),
+                np.reshape(rest[terms:], (terms, total.size)),
+            )
+            if found is None:
+                found = _Period(sums, used, observed, forecast, nearest)
+            else:
+                found = _Period(
+                    found.sums.joined(sums, memory),
+                    found.used + used,
+                    found.observed + observed,
+                    found.forecast + forecast,
+                    nearest,
+                )
+    return wanted, found
+
+
+def _fill(
+    inputs: Any,
+    key: str,
+    given: tuple[str, _Period],
+    maps: dict[str, NDArray[Any]],
+    wanted: NDArray[np.bool_],
+) -> None:
+    """Write the layers of one species and period at the wanted cells; `maps` are (row, column)."""
+    frequency, period = given
+    names, reserves = inputs.names(key), inputs.reserves
+    predictive = MeanPredictive(period.sums, period.nearest_km, inputs.means.calibrations[key], frequency)
+    lower, upper = predictive.interval(inputs.coverage)
+    maps[names.best][wanted] = predictive.best
+    maps[names.standard_error][wanted] = predictive.standard_error
+    maps[names.lower][wanted] = lower
+    maps[names.upper][wanted] = upper
+    for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
+        maps[name][wanted] = predictive.exceedance(threshold)
+    maps[names.used][wanted] = period.used
+    maps[names.hours][wanted] = period.observed
+    hours = period.sums.hours
+    conditions = {
+        "contains_forecast_hours": period.forecast > 0,
+        "few_hours_with_observations": period.observed < COMPLETE * hours,
+        "extrapolated_beyond_network": period.nearest_km > reserves.extrapolation_km,
+        "few_neighbours": period.used < reserves.few_neighbours * hours,
+    }
+    flags = np.zeros(period.used.shape, dtype=np.int8)
+    for name, holds in conditions.items():
+        flags |= np.where(holds, MEAN_FLAGS[name], 0).astype(np.int8)
+    maps[names.flag][wanted] = flags
