@@ -56,6 +56,7 @@ class TrainingConfig(_Strict):
     epochs: Count = 12
     steps_per_epoch: Count | None = Field(None, description="batches an epoch; null: each day of the timeline once")
     days_per_batch: Count = 2
+    members: Count = Field(1, description="networks trained apart; their disagreement widens the intervals")
     masks_per_batch: Count = Field(2, description="ways in which the stations of a batch are hidden, encoded once")
     learning_rate: Positive = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
@@ -81,12 +82,12 @@ class ForecastConfig(_Strict):
     attention_heads: Count = 4
     head_width: Count = 48
     dropout: Fraction = 0.2
-    members: Count = Field(2, description="networks whose forecasts are averaged; each stops on other weeks")
-    steps: Count = Field(400, description="most training steps of a member")
+    members: Count = Field(3, description="networks whose forecasts are averaged; each stops on other weeks")
+    steps: Count = Field(900, description="most training steps of a member")
     validate_every: Count = Field(50, description="steps between two looks at the weeks held out")
-    patience: Count = Field(3, description="looks without a better score before a member stops")
-    sequences_per_batch: Count = Field(192, description="windows times stations of one training step")
-    learning_rate: Positive = 5e-4
+    patience: Count = Field(5, description="looks without a better score before a member stops")
+    origins_per_batch: Count = 24
+    learning_rate: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     hide_share: Fraction = Field(0.25, description="share of stations hidden from the network in each training window")
     level_shift: Annotated[float, Field(ge=0)] = Field(

@@ -52,12 +52,15 @@ def test_a_training_leaves_a_whole_bundle_and_nothing_else(bundle_path, observat
 def test_nothing_that_training_writes_is_a_pickle(bundle_path):
     for file in bundle_path.rglob("*"):
         assert file.suffix in {".yaml", ".json", ".safetensors", ".parquet", ".md"}, file.name
-        assert file.read_bytes()[:1] != b"\x80" and file.read_bytes()[:2] != b"PK", file.name
+        head = file.read_bytes()[:9]
+        # The weights begin with the length of their header, which may be any byte; then comes the header.
+        pickled = head[8:] != b"{" if file.suffix == ".safetensors" else head[:1] == b"\x80" or head[:2] == b"PK"
+        assert not pickled, file.name
 
 
-def interrupt(observations, config, out, epoch=2):
+def interrupt(observations, config, out, epoch=2, member=""):
     def progress(done, total, note):
-        if note.startswith(f"epoch {epoch},"):
+        if f"epoch {epoch}," in note and note.startswith(member):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -68,12 +71,25 @@ def interrupt(observations, config, out, epoch=2):
 def test_an_interrupted_training_ends_with_the_same_model(observations, bundle_path, tmp_path):
     out = tmp_path / "model"
     interrupt(observations, small_config(), out)
-    for file in (tmp_path / "model.part").rglob("*"):
+    for file in (p for p in (tmp_path / "model.part").rglob("*") if p.is_file()):
         assert file.suffix in {".json", ".safetensors"}
     train(observations, small_config(), out, "cpu")
     assert same_weights(out, bundle_path) and same_calibration(out, bundle_path)
     assert read_bundle(out).digest == read_bundle(bundle_path).digest
     assert not (tmp_path / "model.part").exists()
+
+
+def test_members_are_trained_apart_from_their_own_seeds_and_an_interrupted_one_is_gone_on_with(observations, tmp_path):
+    config, out, calls = small_config("training.members=2"), tmp_path / "two", []
+    interrupt(observations, config, out, member="member 2 of 2")
+    train(observations, config, out, "cpu", lambda *a: calls.append(a))
+    whole = train(observations, config, tmp_path / "whole", "cpu")
+    assert read_bundle(out).digest == read_bundle(whole).digest
+    first, second = read_bundle(out).members
+    assert not any(torch.equal(first[k], second[k]) for k in ("own.weight", "head_inner.0.weight"))
+    assert {c[1] for c in calls} == {18} and all(c[2].startswith("member 2 of 2: epoch") for c in calls)
+    alone = train(observations, small_config("training.seed=1"), tmp_path / "alone", "cpu")
+    assert all(torch.equal(v, second[k]) for k, v in read_bundle(alone).members[0].items())
 
 
 def test_an_interrupted_training_with_another_config_is_refused_with_both(observations, tmp_path):

@@ -83,18 +83,21 @@ def train(
     _check_calibration(seen, config, split.where(CALIBRATION))
     part = out.with_name(out.name + ".part")
     _claim(part, observations, config, resume)
-    trainer = _trainer(config, seen, scaling, split, chosen)
-    best = trainer.run(part, progress, resume)
+    trainers = _trainers(config, seen, scaling, split, chosen)
+    weights = [
+        trainer.run(part / f"member-{i}", _part_of(progress, i, len(trainers)), resume)
+        for i, trainer in enumerate(trainers)
+    ]
     bundle = Bundle(
         config=config,
-        members=[best],
+        members=weights,
         scaling=scaling,
         calibration={s: Calibration.normal() for s in config.species},
         stations=split.to_frame(),
-        metrics={"training": trainer.state},
+        metrics={"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]},
         provenance=_provenance(observations, split, chosen.type),
     )
-    places = trainer.places
+    places = trainers[0].places
     records = Records(seen.values, seen.hours, places.lat, places.lon, places.training, places.calibration)
     bundle.calibration = calibrate(bundle, records, device)
     bundle.calibration_means = calibrate_means(bundle, records, device)
@@ -102,7 +105,10 @@ def train(
     return _finish(bundle, part, out)
 
 
-def _trainer(config: Config, seen: _Seen, scaling: dict[str, Scaling], split: Split, device: torch.device) -> Trainer:
+def _trainers(
+    config: Config, seen: _Seen, scaling: dict[str, Scaling], split: Split, device: torch.device
+) -> list[Trainer]:
+    """Return a trainer a member: they share data and config and differ in the seed of weights, batches and masks."""
     inputs = list(config.inputs or config.species)
     whole = slice(config.window.history_hours, config.window.history_hours + 24 * seen.days)
     timeline = Timeline.build(
@@ -111,9 +117,26 @@ def _trainer(config: Config, seen: _Seen, scaling: dict[str, Scaling], split: Sp
         [scaling[k] for k in inputs],
         [inputs.index(s) for s in config.species],
         config.window,
-    )
+    ).to(device)
     places = Places(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
-    return Trainer(config, timeline, places, [scaling[s] for s in config.species], device)
+    training, found = config.training, []
+    for member in range(training.members):
+        minutes = training.max_minutes and training.max_minutes / training.members
+        own = training.model_copy(update={"seed": training.seed + member, "max_minutes": minutes})
+        one = config.model_copy(update={"training": own})
+        found.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], device))
+    return found
+
+
+def _part_of(progress: Progress | None, member: int, members: int) -> Progress | None:
+    """Return a callable that reports one member's progress as part of all."""
+    if progress is None or members == 1:
+        return progress
+
+    def report(done: int, total: int, note: str) -> None:
+        progress(member * total + done, members * total, f"member {member + 1} of {members}: {note}")
+
+    return report
 
 
 def resolve(config: Config, observations: Observations) -> Config:
