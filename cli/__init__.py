@@ -9,11 +9,13 @@ import click
 
 from aqreanalysis.cli.boundary import Commands
 from aqreanalysis.cli.compare import compare
+from aqreanalysis.cli.covariates import covariates
 from aqreanalysis.cli.demo import demo
 from aqreanalysis.cli.evaluate import evaluate
 from aqreanalysis.cli.export import export
 from aqreanalysis.cli.grids import grids
 from aqreanalysis.cli.info import info
+from aqreanalysis.cli.observations import observations
 from aqreanalysis.cli.produce import produce
 from aqreanalysis.cli.train import train
 from aqreanalysis.cli.validate import validate
@@ -32,5 +34,5 @@ def main() -> None:
     """
 
 
-for _command in (train, evaluate, produce, validate, export, compare, grids, info, demo):
+for _command in (train, evaluate, produce, validate, export, compare, grids, observations, info, demo):
     main.add_command(_command)

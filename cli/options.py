@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ from aqreanalysis.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
-    from aqreanalysis.observations import Observations
+    from aqreanalysis.observations import Observations, ReadOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -39,15 +40,65 @@ def split_commas(ctx: click.Context, param: click.Parameter, values: Iterable[st
     return tuple(item.strip() for value in values for item in value.split(",") if item.strip())
 
 
+# Where the options of reading wait for `load_observations`, so that commands need not hand them on one by one.
+_READING = "aqreanalysis.reading"
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    ctx.meta.setdefault(_READING, {})[param.name] = value
+    return value
+
+
+def _one_or_several(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> str | tuple[str, ...]:
+    return paths[0] if len(paths) == 1 else paths
+
+
 def observations_option(command: Command) -> Command:
-    """Add ``--observations``."""
+    """Add ``--observations``, repeatable, and the options of how they are read (see `load_observations`)."""
+    command = reading_options(command, expose=False)
     return click.option(
         "--observations",
         "observations_path",
         required=True,
+        multiple=True,
+        callback=_one_or_several,
         type=click.Path(),
-        help="Station records: long CSV or Parquet, or the CF NetCDF that this program writes.",
+        help="Station records: files of any known format, folders or zip archives of them, or the CF NetCDF that "
+        "'observations import' writes. Repeatable.",
     )(command)
+
+
+def reading_options(command: Command, expose: bool = True) -> Command:
+    """Add ``--format``, ``--stations`` and ``--skip-broken``; where not exposed, `load_observations` finds them."""
+    more: dict[str, Any] = {} if expose else {"expose_value": False, "callback": _remember}
+    command = click.option(
+        "--skip-broken", is_flag=True, help="Leave out files that cannot be read, and name them.", **more
+    )(command)
+    command = click.option(
+        "--stations",
+        "station_lists",
+        multiple=True,
+        type=click.Path(),
+        metavar="CSV",
+        help="Station list: ids, latitudes, longitudes of stations that the files do not place. Repeatable.",
+        **more,
+    )(command)
+    return click.option(
+        "--format",
+        "format_name",
+        metavar="NAME",
+        help="Format of the station files.  [default: guessed; see 'observations formats']",
+        **more,
+    )(command)
+
+
+def read_options(
+    config: Config, format_name: str | None, station_lists: Sequence[str], skip_broken: bool
+) -> ReadOptions:
+    """Return how station files are read, as the options of `reading_options` and the config say."""
+    from aqreanalysis.observations import ReadOptions
+
+    return ReadOptions(format_name, tuple(station_lists), skip_broken, config.quality)
 
 
 def model_option(command: Command) -> Command:
@@ -147,11 +198,19 @@ def load_model_config(
     return load_part_config(source or str(carried), overrides, uses)
 
 
-def load_observations(path: str | Path, config: Config) -> Observations:
+def load_observations(path: str | Path | Sequence[str], config: Config) -> Observations:
     """Return the observations, and tell on stderr what in them was dropped or flagged."""
+    from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.observations import read_observations
 
-    observations = read_observations(path, config.columns)
+    context = click.get_current_context(silent=True)
+    told = context.meta.get(_READING, {}) if context is not None else {}
+    how = read_options(
+        config, told.get("format_name"), told.get("station_lists", ()), bool(told.get("skip_broken", False))
+    )
+    many = not isinstance(path, (str, Path)) or Path(path).is_dir()  # one file is read at once
+    with progress_shown("reading") if many else nullcontext() as progress:
+        observations = read_observations(path, config.columns, how, progress=progress)
     for line in observations.report.lines():
         click.echo(line, err=True)
     return observations

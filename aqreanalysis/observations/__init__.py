@@ -1,8 +1,11 @@
 """Station files in, one validated xarray Dataset (time, station) out."""
 
+from aqreanalysis.observations.checking import check_observations
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.flags import FLAG_MEANINGS, USABLE, Flag
+from aqreanalysis.observations.formats.registry import list_formats
 from aqreanalysis.observations.geometry import distance_km
+from aqreanalysis.observations.importing import import_observations
 from aqreanalysis.observations.places import Places
 from aqreanalysis.observations.readers import ReadOptions, read_observations
 from aqreanalysis.observations.report import QualityReport
@@ -18,9 +21,12 @@ __all__ = [
     "Places",
     "QualityReport",
     "ReadOptions",
+    "check_observations",
     "distance_km",
     "from_frame",
     "hours_since_epoch",
+    "import_observations",
+    "list_formats",
     "read_observations",
     "times_from_hours",
     "window",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.flags import USABLE
+from aqreanalysis.observations.flags import USABLE, Flag
 from aqreanalysis.observations.places import Places, check_range
 from aqreanalysis.observations.quality import count_flags, flag_readings
 from aqreanalysis.observations.report import QualityReport
@@ -49,7 +49,8 @@ class Observations:
     def __init__(self, dataset: xr.Dataset, report: QualityReport | None = None) -> None:
         self.dataset = validated(dataset)
         self.report = report if report is not None else QualityReport()
-        count_flags({key: self.flags(key) for key in self.species}, self.report)
+        counts = {key: np.bincount(self.flags(key).ravel(), minlength=len(Flag)) for key in self.species}
+        count_flags(counts, self.report)
         self._usable: dict[str, NDArray[np.float32]] = {}
         self._stacked: dict[tuple[str, ...], NDArray[np.float32]] = {}
         self._digest: str | None = None
@@ -239,15 +240,11 @@ class Observations:
         do not count.
         """
         if self._digest is None:
-            sha = hashlib.sha256(_DIGEST_VERSION)
-            sha.update("\0".join(self.stations).encode("utf-8"))
-            for array, dtype in ((self.lat, "<f8"), (self.lon, "<f8"), (self.hours, "<i8")):
-                sha.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+            digest = StreamedDigest(self.stations, self.lat, self.lon, self.hours)
             for key in self.species:
-                sha.update(key.encode())
-                # Adding zero turns -0.0 into 0.0; `values` has one kind of NaN only.
-                sha.update(np.ascontiguousarray(self.values(key) + np.float32(0), dtype="<f4").tobytes())
-            self._digest = sha.hexdigest()
+                digest.begin(key)
+                digest.add(self.values(key))
+            self._digest = digest.hexdigest()
         return self._digest
 
     def summary(self) -> dict[str, Any]:
@@ -307,6 +304,35 @@ class Observations:
     def _require(self, key: str) -> None:
         if key not in self.species:
             raise ObservationsError(f"these observations hold no {key!r}: they hold {', '.join(self.species)}")
+
+
+class StreamedDigest:
+    """The digest of observations (see `Observations.digest`), fed a pollutant after another and block by block."""
+
+    def __init__(
+        self,
+        stations: Sequence[str],
+        lat: NDArray[np.float64],
+        lon: NDArray[np.float64],
+        hours: NDArray[np.int64],
+    ) -> None:
+        self._sha = hashlib.sha256(_DIGEST_VERSION)
+        self._sha.update("\0".join(stations).encode("utf-8"))
+        for array, dtype in ((lat, "<f8"), (lon, "<f8"), (hours, "<i8")):
+            self._sha.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+
+    def begin(self, key: str) -> None:
+        """Say which pollutant follows, in the order of `SPECIES`."""
+        self._sha.update(key.encode())
+
+    def add(self, usable: NDArray[np.float32]) -> None:
+        """Take the next hours of it, float32 (time, station), NaN where missing or flagged."""
+        # Adding zero turns -0.0 into 0.0; `usable` has one kind of NaN only.
+        self._sha.update(np.ascontiguousarray(usable + np.float32(0), dtype="<f4").data)
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was taken so far."""
+        return self._sha.hexdigest()
 
 
 def _utc(time: str | pd.Timestamp) -> pd.Timestamp:

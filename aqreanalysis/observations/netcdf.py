@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -42,6 +43,31 @@ def write_netcdf(observations: Observations, path: Path, overwrite: bool = False
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def start_file(first: Observations, path: Path) -> netCDF4.Dataset:
+    """Write `first`, a record's first hours, to `path` with a time axis that can grow, and return it open for more."""
+    dataset = _as_file(first)
+    try:
+        dataset.to_netcdf(
+            path, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset), unlimited_dims=["time"]
+        )
+        return netCDF4.Dataset(path, "a")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def finish_file(file: netCDF4.Dataset, hours: tuple[int, int], digest: str, report: QualityReport) -> None:
+    """Write into a file of `start_file` what only the whole tells: its first and last stamp, digest and report."""
+    first, last = times_from_hours(list(hours))
+    file.setncatts(
+        {
+            "time_coverage_start": f"{first:%Y-%m-%dT%H:%M:%SZ}",
+            "time_coverage_end": f"{last:%Y-%m-%dT%H:%M:%SZ}",
+            _DIGEST: digest,
+            _REPORT: report.to_json(),
+        }
+    )
 
 
 def read_netcdf(path: Path, quality: QualityConfig | None = None) -> Observations:

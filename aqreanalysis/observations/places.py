@@ -131,28 +131,50 @@ def colocated_pairs(places: Places) -> list[tuple[int, int]]:
     return [(i, int(j)) for i, others in enumerate(near) for j in others if i < j]
 
 
-def check_colocated(places: Places, values: dict[str, NDArray[np.float32]], report: QualityReport) -> None:
-    """Count stations at one place, and refuse one station under two names.
+class TwinCount:
+    """Stations at exactly one place, and how many of their common readings are equal, gathered block by block."""
 
-    Raises
-    ------
-    ObservationsError
-        Two ids stand at exactly one place with the same readings: hidden under one name, the station would still be
-        seen under the other, and every score would flatter.
-    """
-    pairs = colocated_pairs(places)
-    report.count("colocated_pairs", len(pairs))
-    for i, j in pairs:
-        if places.lat[i] != places.lat[j] or places.lon[i] != places.lon[j]:
-            continue
-        equal = common = 0
-        for readings in values.values():
-            both = np.isfinite(readings[:, i]) & np.isfinite(readings[:, j])
-            common += int(both.sum())
-            equal += int((readings[both, i] == readings[both, j]).sum())
-        if common >= SAME_MIN_READINGS and equal >= SAME_SHARE * common:
-            raise ObservationsError(
-                f"{report.source}: stations {places.ids[i]!r} and {places.ids[j]!r} stand at one place (lat "
-                f"{places.lat[i]:g}, lon {places.lon[i]:g}) and {equal} of their {common} common readings are equal: "
-                "one station under two names; keep one of them"
-            )
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._pairs = colocated_pairs(places)
+        same = [(i, j) for i, j in self._pairs if places.lat[i] == places.lat[j] and places.lon[i] == places.lon[j]]
+        self._counts = {pair: [0, 0] for pair in same}
+
+    def add(self, values: dict[str, NDArray[np.float32]]) -> None:
+        """Take in usable readings, (time, station) a pollutant."""
+        for (i, j), counts in self._counts.items():
+            for readings in values.values():
+                both = np.isfinite(readings[:, i]) & np.isfinite(readings[:, j])
+                counts[0] += int(both.sum())
+                counts[1] += int((readings[both, i] == readings[both, j]).sum())
+
+    def judge(self, report: QualityReport) -> None:
+        """Count the pairs, refuse one station under two names, and tell of one that seems to go on under another.
+
+        Raises
+        ------
+        ObservationsError
+            Two ids stand at exactly one place with the same readings: hidden under one name, the station would still
+            be seen under the other, and every score would flatter.
+        """
+        report.count("colocated_pairs", len(self._pairs))
+        for (i, j), (common, equal) in self._counts.items():
+            one, other = self._places.ids[i], self._places.ids[j]
+            if common == 0:
+                report.warnings.append(
+                    f"stations {one!r} and {other!r} stand at one place and never measure together: if one goes on "
+                    f"under the name of the other, set columns.rename.{other}={one}"
+                )
+            if common >= SAME_MIN_READINGS and equal >= SAME_SHARE * common:
+                raise ObservationsError(
+                    f"{report.source}: stations {one!r} and {other!r} stand at one place (lat "
+                    f"{self._places.lat[i]:g}, lon {self._places.lon[i]:g}) and {equal} of their {common} common "
+                    "readings are equal: one station under two names; keep one of them"
+                )
+
+
+def check_colocated(places: Places, values: dict[str, NDArray[np.float32]], report: QualityReport) -> None:
+    """Count stations at one place, and refuse one station under two names: see `TwinCount`."""
+    twins = TwinCount(places)
+    twins.add(values)
+    twins.judge(report)

@@ -166,7 +166,8 @@ def limits_of(quality: QualityConfig) -> dict[str, Limits]:
                     f"quality.limits.{name}.{threshold}: no such threshold{nearest_hint(threshold, known)} "
                     f"(there are: {', '.join(known)})"
                 )
-        out[key] = replace(out[key], **changes)  # type: ignore[arg-type]
+        kinds = {name: type(getattr(out[key], name)) for name in changes}  # hours and counts are whole numbers
+        out[key] = replace(out[key], **{name: kinds[name](value) for name, value in changes.items()})
     return out
 
 
@@ -209,11 +210,18 @@ def check_units(values: dict[str, NDArray[np.float32]], report: QualityReport) -
             )
 
 
-def count_flags(flags: dict[str, NDArray[np.int8]], report: QualityReport) -> None:
-    """Write into `report` how many readings of each pollutant carry which flag, and warn where most do."""
-    for key, codes in flags.items():
-        per_flag = np.bincount(codes.ravel(), minlength=len(Flag))
-        readings = int(codes.size - per_flag[Flag.MISSING])
+def count_flags(per_key: Mapping[str, NDArray[np.integer]], report: QualityReport) -> None:
+    """Write into `report` how many readings of each pollutant carry which flag, and warn where most do.
+
+    Parameters
+    ----------
+    per_key : mapping of str to ndarray
+        Pollutant key -> how many readings carry each flag, (flag,).
+    report : QualityReport
+        Where it is written.
+    """
+    for key, per_flag in per_key.items():
+        readings = int(per_flag.sum() - per_flag[Flag.MISSING])
         report.readings[key] = readings
         report.flagged[key] = {
             flag.name.lower(): int(per_flag[flag]) for flag in Flag if flag not in (Flag.GOOD, Flag.MISSING)

@@ -172,7 +172,7 @@ def _sort_out(
             else:
                 files.append((source, *guess_format(head, columns)))
         except ObservationsError as error:
-            _skip_or_raise(error, source, options.skip_broken, report)
+            skip_or_raise(error, source, options.skip_broken, report)
     return files, lists
 
 
@@ -192,7 +192,7 @@ def read_pieces(found: Found, columns: ColumnsConfig, progress: Progress | None 
             yield list(read_file(found, done, columns))
         except ObservationsError as error:
             found.report.restore(before)
-            _skip_or_raise(error, source, found.skip_broken, found.report)
+            skip_or_raise(error, source, found.skip_broken, found.report)
 
 
 def read_file(found: Found, number: int, columns: ColumnsConfig) -> Iterator[Piece]:
@@ -209,7 +209,8 @@ def read_file(found: Found, number: int, columns: ColumnsConfig) -> Iterator[Pie
     found.attributes.update(reading.attributes)
 
 
-def _skip_or_raise(error: ObservationsError, source: Source, skip: bool, report: QualityReport) -> None:
+def skip_or_raise(error: ObservationsError, source: Source, skip: bool, report: QualityReport) -> None:
+    """Count and name a file that cannot be read, or raise its error if broken files are not skipped."""
     if not skip:
         raise error
     report.count("files_skipped")

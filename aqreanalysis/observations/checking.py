@@ -1,0 +1,93 @@
+"""What is in station files: the guess of their format with its reason, and what reading them found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.observations.dataset import Observations
+from aqreanalysis.observations.flags import USABLE, Flag
+from aqreanalysis.observations.formats.registry import list_formats
+from aqreanalysis.observations.readers import PathLike, ReadOptions, look_through, read_observations
+from aqreanalysis.observations.report import Progress
+
+# Stations that are named as suspicious, at most.
+NAMED = 10
+# A station is suspicious if so many times as large a share of its readings is flagged as of all, and so many in all.
+SUSPICIOUS_RATIO, SUSPICIOUS_SHARE = 10.0, 0.02
+
+
+def check_observations(
+    path: PathLike | Sequence[PathLike],
+    columns: ColumnsConfig | None = None,
+    options: ReadOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Return what is in station files, as JSON can hold it.
+
+    Returns
+    -------
+    dict
+        ``files`` (name, format and reason of the first of each format), ``format``, ``stations``, ``first``, ``last``
+        (stamps, UTC), ``step_minutes``, ``species`` (per pollutant: readings, missing, flagged by test), ``suspicious``
+        (stations with an unusual share of flagged readings), ``report`` (sentences) and ``warnings``.
+
+    Raises
+    ------
+    ObservationsError
+        As `read_observations`.
+    """
+    chosen, how = columns or ColumnsConfig(), options or ReadOptions()
+    found = look_through(path, chosen, how)
+    observations = read_observations(path, chosen, how, progress=progress)
+    summary = observations.summary()
+    files = [(source.name, form.name, reason) for source, form, reason in found.files]
+    if found.netcdf is not None:
+        files = [(found.netcdf.name, "netcdf", "it is the CF NetCDF of this program")]
+    averaged = observations.report.counts.get("hours_averaged", 0)
+    return {
+        "files": len(files),
+        "format": files[0][1],
+        "reason": files[0][2],
+        "title": next((form.title for form in list_formats() if form.name == files[0][1]), "CF NetCDF of this program"),
+        "stations": summary["stations"],
+        "cities": summary["cities"],
+        "box": summary["box"],
+        "first": summary["first"],
+        "last": summary["last"],
+        "hours": summary["hours"],
+        "step": "less than an hour, averaged" if averaged else "an hour",
+        "species": summary["species"],
+        "suspicious": suspicious(observations),
+        "report": observations.report.lines(),
+        "warnings": list(observations.report.warnings),
+        "digest": summary["digest"],
+    }
+
+
+def suspicious(observations: Observations) -> list[dict[str, Any]]:
+    """Return the stations that have an unusual share of flagged readings of a pollutant, the worst first."""
+    out: list[dict[str, Any]] = []
+    good = [int(flag) for flag in (*USABLE, Flag.MISSING)]
+    for key in observations.species:
+        flags = observations.flags(key)
+        readings = (flags != Flag.MISSING).sum(axis=0)
+        bad = (~np.isin(flags, good)).sum(axis=0)
+        usual = bad.sum() / max(readings.sum(), 1)
+        share = bad / np.maximum(readings, 1)
+        for i in np.flatnonzero((share > SUSPICIOUS_SHARE) & (share > SUSPICIOUS_RATIO * usual)):
+            worst = np.bincount(flags[:, i], minlength=len(Flag))
+            worst[good] = 0
+            out.append(
+                {
+                    "station": observations.stations[i],
+                    "species": key,
+                    "flagged_percent": round(100.0 * float(share[i]), 2),
+                    "mostly": Flag(int(worst.argmax())).name.lower(),
+                }
+            )
+    return sorted(out, key=lambda each: -float(each["flagged_percent"]))[:NAMED]

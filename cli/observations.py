@@ -1,0 +1,117 @@
+"""``aqreanalysis observations import|check|formats``: station files of any known format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from aqreanalysis.cli import options
+
+
+@click.group()
+def observations() -> None:
+    """Read station files as networks publish them: import, check, or list the formats."""
+
+
+@observations.command("import")
+@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@options.reading_options
+@options.config_options("aqnet", "columns.repeats=last or quality.tests=[negative]")
+@click.option("--out", required=True, type=click.Path(), help="The CF NetCDF to write.")
+@options.overwrite_option
+def import_command(
+    paths: tuple[str, ...],
+    format_name: str | None,
+    station_lists: tuple[str, ...],
+    skip_broken: bool,
+    config_source: str | None,
+    overrides: tuple[str, ...],
+    out: str,
+    overwrite: bool,
+) -> None:
+    """Import files, folders and zip archives into one CF NetCDF, in blocks of time: memory never holds all of it.
+
+    \b
+    aqreanalysis observations import china/2019 --stations stations.csv --out obs.nc
+    aqreanalysis observations import hourly_88101_2019.zip hourly_44201_2019.zip --format aqs --out obs.nc
+    """
+    from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.observations import import_observations
+
+    config = options.load_part_config(config_source, overrides, ("columns", "quality"))
+    how = options.read_options(config, format_name, station_lists, skip_broken)
+    with progress_shown("importing") as progress:
+        report = import_observations(list(paths), out, config.columns, how, overwrite=overwrite, progress=progress)
+    for line in report.lines():
+        click.echo(line, err=True)
+    click.echo(f"observations: {out}")
+
+
+@observations.command("check")
+@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@options.reading_options
+@options.config_options("aqnet", "columns.time_zone=Asia/Shanghai")
+@options.json_option
+def check_command(
+    paths: tuple[str, ...],
+    format_name: str | None,
+    station_lists: tuple[str, ...],
+    skip_broken: bool,
+    config_source: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Say what is in files: format and why, stations, span, step, pollutants, missing, suspicious."""
+    from aqreanalysis.cli.printing import print_json
+    from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.observations import check_observations
+
+    config = options.load_part_config(config_source, overrides, ("columns", "quality"))
+    how = options.read_options(config, format_name, station_lists, skip_broken)
+    with progress_shown("reading") as progress:
+        facts = check_observations(list(paths), config.columns, how, progress=progress)
+    if as_json:
+        print_json(facts)
+        return
+    for line in _lines(facts):
+        click.echo(line)
+
+
+@observations.command("formats")
+@options.json_option
+def formats_command(as_json: bool) -> None:
+    """List the formats, what each is, and where its layout is described."""
+    from aqreanalysis.cli.printing import print_json, print_pairs
+    from aqreanalysis.observations import list_formats
+
+    known = sorted(list_formats(), key=lambda each: each.name)
+    if as_json:
+        print_json([{"name": f.name, "title": f.title, "document": f.document} for f in known])
+        return
+    print_pairs([(f.name, f"{f.title}{', needs --stations' if f.needs_stations else ''}") for f in known])
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    """Return what `check_observations` found as text."""
+    box = facts["box"]
+    lines = [
+        f"format    {facts['format']}: {facts['title']} ({facts['reason']}; files: {facts['files']})",
+        f"stations  {facts['stations']}, lat {box['south']:g} to {box['north']:g}, "
+        f"lon {box['west']:g} to {box['east']:g}",
+        f"span      {facts['hours']} hours, stamped {facts['first']} to {facts['last']} (UTC, end of the hour)",
+        f"step      {facts['step']}",
+    ]
+    for key, each in facts["species"].items():
+        flagged = {name: n for name, n in each["flagged"].items() if n}
+        bad = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in flagged.items()) or "none flagged"
+        lines.append(
+            f"{key:<9} {each['usable']} usable at {each['stations']} stations, {each['missing_percent']:g} % missing, "
+            f"mean {each['mean']} max {each['max']} {each['units']}; {bad}"
+        )
+    lines += [
+        f"suspicious: {each['station']} {each['species']}: {each['flagged_percent']:g} % of its readings flagged, "
+        f"mostly {each['mostly'].replace('_', ' ')}"
+        for each in facts["suspicious"]
+    ]
+    return lines + facts["report"]
