@@ -75,18 +75,18 @@ class ForecastConfig(_Strict):
 
     history_hours: Annotated[int, Field(ge=48, le=1440, multiple_of=24)] = 336
     lead_hours: Annotated[int, Field(ge=24, le=384, multiple_of=24)] = 168
-    patch_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(6, description="hours read as one step of the encoder")
+    patch_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(12, description="hours read as one step of the encoder")
     neighbours: Annotated[int, Field(ge=2, le=128)] = 24
     kernels: Count = Field(2, description="covariance models of the neural kNN that say what the neighbours have")
-    state_width: Count = 48
+    state_width: Count = 32
     attention_heads: Count = 4
-    head_width: Count = 48
+    head_width: Count = 32
     dropout: Fraction = 0.2
-    members: Count = Field(3, description="networks whose forecasts are averaged; each stops on other weeks")
-    steps: Count = Field(900, description="most training steps of a member")
+    members: Count = Field(2, description="networks whose forecasts are averaged; each stops on other weeks")
+    steps: Count = Field(300, description="most training steps of a member")
     validate_every: Count = Field(50, description="steps between two looks at the weeks held out")
-    patience: Count = Field(5, description="looks without a better score before a member stops")
-    origins_per_batch: Count = 24
+    patience: Count = Field(3, description="looks without a better score before a member stops")
+    sequences_per_batch: Count = Field(128, description="windows times stations of one training step")
     learning_rate: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     hide_share: Fraction = Field(0.25, description="share of stations hidden from the network in each training window")

@@ -28,10 +28,10 @@ _LARGEST_GRADIENT = 1.0
 # The weights that are kept are a running mean over about a hundred steps: a noisy step does not decide the stop.
 _AVERAGING = 0.98
 _PENALTIES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
-_TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
-_WIDENING = (0.85, 1.0, 1.15, 1.3, 1.5)
-_RIDGE_SEQUENCES = 40_000
-_VALIDATION_SEQUENCES = 2_400
+_TRUST = (0.0, 0.33, 0.67, 1.0)
+_WIDENING = (0.85, 1.0, 1.2, 1.45)
+_RIDGE_SEQUENCES = 12_000
+_VALIDATION_SEQUENCES = 1_500
 _SEQUENCES_AT_ONCE = 300
 
 
