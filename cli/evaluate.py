@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
     multiple=True,
     callback=options.split_commas,
     metavar="NAME[,NAME]",
-    help="hidden-tenth, leave-city-out, unseen-time, station-folds, forecast, or all.  [default: unseen-time]",
+    help="hidden-tenth, leave-city-out, unseen-time, station-folds, forecast, or all that the model can answer.  "
+    "[default: unseen-time; forecast for a model that looks ahead]",
 )
 @click.option(
     "--hours",
     type=click.Choice(["seen", "unseen", "all"]),
     help="Hours that count for hidden-tenth and leave-city-out.  [default: seen, those of training]",
 )
-@click.option("--every", type=click.IntRange(min=1), default=5, show_default=True, help="Score every n-th hour.")
+@click.option(
+    "--every", type=click.IntRange(min=1), help="Score every n-th hour.  [default: 5; a forecast every 6 hours]"
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap, and of the draw of folds.")
 @click.option("--fold-minutes", type=click.FloatRange(min=0, min_open=True), help="Limit of a fold's training.")
 @click.option("--fold-epochs", type=click.IntRange(min=1), help="Epochs of a fold's training.")
@@ -56,25 +60,67 @@ def evaluate(
     \b
     aqreanalysis evaluate --model outputs/models/north --observations obs.parquet --out outputs/evaluation/north
     aqreanalysis evaluate --protocol station-folds --config aqnet --observations obs.parquet --out outputs/folds
+    aqreanalysis evaluate --model outputs/models/week-ahead --observations obs.parquet --out outputs/evaluation/ahead
     """
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
 
     config = _config(model_path, config_source, overrides)
-    observations = options.load_observations(observations_path, config)
-    from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, format_table
-    from aqreanalysis.evaluation import evaluate as run
+    told = {k: v for k, v in told.items() if v is not None}
+    if _asks_forecast(model_path, config, protocols):
+        show, metrics = _forecast(str(model_path), options.load_observations(observations_path, config), out, told)
+    else:
+        observations = options.load_observations(observations_path, config)
+        from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, format_table
+        from aqreanalysis.evaluation import evaluate as run
 
-    folds = FoldOptions(_trainer(told["device"]), config, seed=told["seed"], minutes=told.pop("fold_minutes"),
-                        epochs=told.pop("fold_epochs"))  # fmt: skip
-    chosen = EvaluationOptions(protocols or EvaluationOptions().protocols, hours, folds=folds, **told)
-    with progress_shown("evaluating") as progress:
-        metrics = run(model_path, observations, out, chosen, progress=progress)
+        limits = {k: told.pop(f"fold_{k}") for k in ("minutes", "epochs") if f"fold_{k}" in told}
+        folds = FoldOptions(_trainer(told["device"]), config, seed=told["seed"], **limits)
+        chosen = EvaluationOptions(protocols or EvaluationOptions().protocols, hours, folds=folds, **told)
+        with progress_shown("evaluating") as progress:
+            metrics = run(model_path, observations, out, chosen, progress=progress)
+        show = format_table
     if as_json:
         print_json(metrics)
         return
-    click.echo(format_table(metrics))
-    click.echo(f"report, pictures and metrics.json: {out}")
+    click.echo(show(metrics))
+    click.echo(f"report, pictures and the figures as JSON: {out}")
+
+
+def _asks_forecast(model_path: str | None, config: Config, protocols: tuple[str, ...]) -> bool:
+    """Return whether a forecast is asked for: a bundle either analyses or looks ahead, so one run does one of them."""
+    if model_path is None:
+        if "forecast" in protocols:
+            raise ConfigError(
+                "--protocol forecast needs --model: train one with 'aqreanalysis train --config forecast'"
+            )
+        return False
+    ahead = config.forecast is not None
+    others = [name for name in protocols if name not in ("forecast", "all")]
+    if ahead and others:
+        raise ConfigError(
+            f"--protocol {others[0]}: {model_path} is a model that looks ahead; it answers --protocol forecast alone"
+        )
+    if not ahead and "forecast" in protocols:
+        raise ConfigError(
+            f"--protocol forecast: {model_path} is a model that analyses; 'aqreanalysis train --config forecast' makes "
+            "one that looks ahead"
+        )
+    if not ahead and "all" in protocols:
+        click.echo("all but forecast: that protocol asks a model trained with --config forecast", err=True)
+    return ahead
+
+
+def _forecast(
+    model_path: str, observations: Observations, out: str, told: dict[str, Any]
+) -> tuple[Callable[[Any], str], dict[str, Any]]:
+    """Run the protocol forecast; return how its figures are shown, and the figures."""
+    from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.evaluation.forecast import ForecastEvaluationOptions, evaluate_forecast, format_forecast
+
+    chosen = ForecastEvaluationOptions(**{k: told[k] for k in ("every", "device", "overwrite") if k in told})
+    with progress_shown("evaluating") as progress:
+        return format_forecast, evaluate_forecast(model_path, observations, out, chosen, progress)
 
 
 def _config(model_path: str | None, source: str | None, overrides: tuple[str, ...]) -> Config:

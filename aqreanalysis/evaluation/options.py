@@ -2,7 +2,8 @@
 
 A protocol says who is hidden and which hours count. ``hidden-tenth`` and ``leave-city-out`` score the hours of
 training at stations that training did not see; ``unseen-time`` asks both questions of the last hours, which training
-did not see either. ``station-folds`` trains a model a fold, and ``forecast`` has its own questions.
+did not see either. ``station-folds`` trains a model a fold. ``forecast`` asks a model of another kind, one that was
+trained to look ahead: `evaluate_forecast` answers it.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class EvaluationOptions:
     Attributes
     ----------
     protocols : tuple of str
-        Of `NAMES`, or ``all``.
+        Of `NAMES`, or ``all`` of those that one model can answer: every one but forecast.
     hours : {"seen", "unseen", "all"}, optional
         Hours that count for hidden-tenth and leave-city-out, in the place of their own (those of training). With
         ``unseen`` they are parts of unseen-time and go by its name.
@@ -145,6 +146,8 @@ class EvaluationOptions:
                 raise ConfigError(
                     f"no protocol {name!r}: there are {', '.join((*NAMES, 'all'))}{nearest_hint(name, known)}"
                 )
+        if FORECAST in self.protocols:
+            raise ConfigError("protocol forecast asks a model that was trained to look ahead: use evaluate_forecast")
         if not self.protocols:
             raise ConfigError(f"no protocol is named: choose of {', '.join((*NAMES, 'all'))}")
         if self.hours not in (None, "seen", "unseen", "all"):
@@ -160,7 +163,7 @@ class EvaluationOptions:
     @property
     def names(self) -> frozenset[str]:
         """What was asked for, ``all`` spelt out."""
-        return frozenset(NAMES) if "all" in self.protocols else frozenset(self.protocols)
+        return frozenset(NAMES) - {FORECAST} if "all" in self.protocols else frozenset(self.protocols)
 
     @property
     def needs_model(self) -> bool:
