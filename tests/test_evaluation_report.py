@@ -67,7 +67,7 @@ class Page(HTMLParser):
 def folder(untrained_bundle: Path, town_network: Observations, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
     particles = Observations(town_network.dataset.drop_vars(["o3", "o3_flag"]), town_network.report)
-    options = EvaluationOptions(protocols=("leave-city-out",), hours="unseen", every=3, device="cpu")
+    options = EvaluationOptions(protocols=("leave-city-out",), hours="unseen", every=1, device="cpu")
     with pytest.MonkeyPatch.context() as patch:  # two baselines say as much of a page as all of them
         patch.setattr(protocols, "all_baselines", lambda: [InverseDistance(), NearestStation()])
         evaluate(untrained_bundle, particles, out, options)

@@ -8,7 +8,8 @@ from model_case import HISTORY, LOOKAHEAD, STATIONS, make_bundle, make_readings,
 from torch import nn
 
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model.inspection import mean_attention, read_attention, read_neighbour_weights
+from aqreanalysis.model.filters import BANDS
+from aqreanalysis.model.inspection import BAND_TITLES, mean_attention, read_attention, read_neighbour_weights
 from aqreanalysis.model.predictor import Predictor
 
 
@@ -56,6 +57,7 @@ def test_neighbour_weights_sum_to_one_and_are_those_of_the_nearest_stations(pred
     assert set(found) == {"pm25", "o3"}
     for learned in found.values():
         assert learned.weights.shape == (2 * 3 * 2, 15, 8)  # members times bands times mixtures
+        assert learned.bands == 2 * tuple(band for band in BAND_TITLES for _ in range(2)) and len(BAND_TITLES) == BANDS
         np.testing.assert_allclose(learned.weights.sum(axis=2), 1, rtol=1e-3)
         np.testing.assert_allclose(learned.distance_km[:, 0], predictor.geometry(lat, lon, *places).nearest_km)
         assert (np.diff(learned.distance_km, axis=1) > -1e-3).all()

@@ -20,6 +20,9 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.model.geometry import Degrees, find_neighbours
 from aqreanalysis.model.predictor import Predictor
 
+#: The parts of `model.filters`, in their order.
+BAND_TITLES = ("what lasts a day", "what lasts some hours", "what is of the hour")
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -54,10 +57,13 @@ class NeighbourWeights:
     weights : float64 (kernel, place, k)
         By band and mixture of covariance models; with several members, one member's after the other's. They sum to one
         over k and may be negative, as kriging weights are.
+    bands : tuple of str
+        What part of a value each row of `weights` interpolates; equal for a band's mixtures and for all members.
     """
 
     distance_km: NDArray[np.float64]
     weights: NDArray[np.float64]
+    bands: tuple[str, ...]
 
 
 @torch.inference_mode()
@@ -116,8 +122,10 @@ def read_neighbour_weights(
     distance = geometry.distance_km.double().numpy()
     found = {}
     for target, key in enumerate(predictor.species):
-        parts = [n.band_weights(geometry.to(predictor.device), target).flatten(0, 1) for n in predictor.networks]
-        found[key] = NeighbourWeights(distance, torch.cat(parts).double().cpu().numpy())
+        parts = [n.band_weights(geometry.to(predictor.device), target) for n in predictor.networks]
+        rows = tuple(band for part in parts for band in BAND_TITLES for _ in range(part.shape[1]))
+        weights = torch.cat([part.flatten(0, 1) for part in parts])
+        found[key] = NeighbourWeights(distance, weights.double().cpu().numpy(), rows)
     return found
 
 

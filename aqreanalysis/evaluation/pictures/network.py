@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import cmocean
@@ -26,7 +27,7 @@ _IDW_POWER = 2.0
 _CLASSES = 14
 _FEWEST = 50
 _LEAST_RATIO = 1.5
-_SHADES = ("#b2182b", "#e69f00", "#009e73", "#0072b2", "#cc79a7", "#56b4e9", "#8c6d1f", "#555555", "#332288")
+_SHADES = ("#b2182b", "#0072b2", "#009e73", "#e69f00")
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,12 @@ def picture_neighbours(species: str, learned: NeighbourWeights, path: Path) -> P
     axes = figure.subplots()
     axes.scatter(distance.ravel(), mean.ravel(), s=3, color="#c9c9c9", linewidths=0, rasterized=True)
     axes.axhline(0, color="black", linewidth=0.8)
-    curves = {f"covariance model {i + 1}": by_class(w) for i, w in enumerate(learned.weights)}
-    if len(curves) < len(_SHADES):
-        for colour, (name, curve) in zip(_SHADES[1:], list(curves.items()), strict=False):
-            axes.plot(middle, curve, color=colour, linewidth=1.0, label=name)
+    curves = {
+        band: by_class(learned.weights[[b == band for b in learned.bands]].mean(axis=0))
+        for band in dict.fromkeys(learned.bands)
+    }
+    for colour, (band, curve) in zip(cycle(_SHADES[1:]), curves.items(), strict=False):
+        axes.plot(middle, curve, color=colour, linewidth=1.4, label=band)
     overall, plain_idw = by_class(mean), by_class(inverse)
     axes.plot(middle, overall, color=_SHADES[0], linewidth=2.4, marker="o", markersize=4, label="mean of all")
     axes.plot(middle, plain_idw, color="black", linewidth=1.4, linestyle="--", label="inverse distance, power 2")
@@ -192,8 +195,9 @@ def picture_neighbours(species: str, learned: NeighbourWeights, path: Path) -> P
     return Picture(
         f"neighbours_{species}",
         f"Learned weights of the {distance.shape[1]} nearest stations for {SPECIES[species].title}, at "
-        f"{len(distance)} places drawn among the stations: grey, one neighbour each; lines, means by distance. Weights "
-        "below zero are those of stations that stand behind others.",
+        f"{len(distance)} places drawn among the stations: grey, one neighbour each; lines, means by distance, of all "
+        "and of each part of a value that has weights of its own. Weights below zero are those of stations that stand "
+        "behind others.",
         f"Lines of mean weight against distance. The nearest station has {nearest:.2f} in the mean (inverse distance: "
         f"{float(inverse[:, 0].mean()):.2f}), and {negative:.0%} of all weights are below zero. Mean by distance: "
         + ", ".join(f"{figures_of(w, 2)} at {m:.0f} km" for m, w in zip(middle[shown], overall[shown], strict=True))
@@ -203,7 +207,7 @@ def picture_neighbours(species: str, learned: NeighbourWeights, path: Path) -> P
             "distance_km": middle.round(3).tolist(),
             "weight": overall.round(5).tolist(),
             "weight_of_inverse_distance": plain_idw.round(5).tolist(),
-            "weight_by_covariance_model": {n: c.round(5).tolist() for n, c in curves.items()},
+            "weight_by_band": {n: c.round(5).tolist() for n, c in curves.items()},
             "nearest_station_weight": nearest,
             "share_below_zero": negative,
         },
