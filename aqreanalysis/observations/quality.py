@@ -134,8 +134,9 @@ def flag_readings(
     for flag, test in TESTS:
         if flag.name.lower() not in chosen.tests:
             continue
-        for key in values:
-            failed = test(Series(key, remaining[key], neighbours, limits[key], remaining))
+        # All pollutants before any is marked: a test that compares two of them must see both.
+        found = {key: test(Series(key, remaining[key], neighbours, limits[key], remaining)) for key in values}
+        for key, failed in found.items():
             if failed.any():
                 flags[key][failed] = flag
                 if flag not in USABLE:

@@ -1,0 +1,115 @@
+"""What each test of quality control flags, and what that does to skill: ``python benchmarks/quality.py --data FILE``.
+
+Inverse-distance weighting (power 2, 16 nearest) estimates every station from the others, hour by hour, once with the
+readings that a test has flagged among the neighbours and once without them. It is scored at the same readings both
+times: at those that no test flags (what quality control is for), and at all. Writes benchmarks/results/quality.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.neighbors import BallTree
+
+from aqreanalysis.configs import DEFAULT_TESTS, QualityConfig
+from aqreanalysis.observations import Observations, ReadOptions, read_observations
+from aqreanalysis.observations.quality import flag_readings
+from aqreanalysis.observations.qualitytests import TESTS
+
+RESULTS = Path(__file__).parent / "results" / "quality.md"
+NEAREST, POWER = 16, 2.0
+
+
+def weights(observations: Observations) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return the nearest other stations of each and their inverse-distance weights, (station, NEAREST)."""
+    places = np.radians(np.stack([observations.lat, observations.lon], axis=1))
+    distance, index = BallTree(places, metric="haversine").query(places, k=NEAREST + 1)
+    return index[:, 1:], (1.0 / np.maximum(distance[:, 1:] * 6371.0, 0.1) ** POWER).astype(np.float32)
+
+
+def estimate(values: NDArray[np.float32], index: NDArray[np.intp], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the estimate of each station from the others, (time, station)."""
+    total = np.zeros(values.shape, np.float32)
+    mass = np.zeros(values.shape, np.float32)
+    for j in range(index.shape[1]):
+        near = values[:, index[:, j]]
+        there = np.isfinite(near)
+        total += np.where(there, near, 0) * weight[:, j]
+        mass += there * weight[:, j]
+    return np.where(mass > 0, total / np.maximum(mass, 1e-12), np.nan)
+
+
+def rows_of(path: Path, keys: list[str]) -> list[str]:
+    """Return a row of the table for each pollutant and test: its flags, and the error with and without it."""
+    observations = read_observations(path, None, ReadOptions(quality=QualityConfig(tests=())))
+    values = {key: np.asarray(observations.dataset[key].values) for key in keys}
+    flags = {}
+    for flag, _ in TESTS:
+        name = flag.name.lower()
+        found = flag_readings(values, observations.lat, observations.lon, QualityConfig(tests=(name,)))  # type: ignore[arg-type]
+        flags[name] = {key: found[key] == flag for key in keys}
+    index, weight = weights(observations)
+    out = []
+    for key in keys:
+        any_default = np.any([found[key] for name, found in flags.items() if name in DEFAULT_TESTS], axis=0)
+        before = np.abs(estimate(values[key], index, weight) - values[key])
+        for name, found in flags.items():
+            if found[key].any():
+                cells = compare(values[key], before, found[key], any_default, (index, weight))
+                out.append(f"| {key} | {name} | {'yes' if name in DEFAULT_TESTS else 'no'} | {' | '.join(cells)} |")
+    return out
+
+
+def compare(
+    raw: NDArray[np.float32],
+    before: NDArray[np.float32],
+    flagged: NDArray[np.bool_],
+    any_default: NDArray[np.bool_],
+    network: tuple[NDArray[np.intp], NDArray[np.float32]],
+) -> list[str]:
+    """Return the cells of one row: how many are flagged, and the error of all readings with them and without them."""
+    hours = np.flatnonzero(flagged.any(axis=1))  # in other hours nothing changes
+    after = before.copy()
+    cleaned = np.where(flagged[hours], np.float32(np.nan), raw[hours])
+    after[hours] = np.abs(estimate(cleaned, *network) - raw[hours])
+    both = np.isfinite(before) & np.isfinite(after)
+    good = both & ~any_default & ~flagged
+    cells = [f"{int(flagged.sum()):,}", f"{1e6 * flagged.sum() / np.isfinite(raw).sum():.1f}"]
+    for there in (good, both):
+        one, two = (float(error[there].mean(dtype=np.float64)) for error in (before, after))
+        cells += [f"{one:.4f}", f"{two:.4f}", f"{100 * (two / one - 1):+.3f}"]
+    beside = good.copy()
+    beside[hours] &= flagged[hours][:, network[0]].any(axis=2)
+    beside[np.setdiff1d(np.arange(len(raw)), hours)] = False
+    one, two = (float(error[beside].mean(dtype=np.float64)) if beside.any() else np.nan for error in (before, after))
+    return [*cells, f"{one:.2f}", f"{two:.2f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/china_north_2019.parquet"))
+    parser.add_argument("--species", nargs="+", default=["pm25", "pm10", "so2", "no2", "o3", "co"])
+    arguments = parser.parse_args()
+    lines = [
+        "# What quality control does to skill",
+        "",
+        f"`python benchmarks/quality.py`, {arguments.data.name}: leave-one-out inverse-distance weighting (power "
+        f"{POWER:g}, {NEAREST} nearest), mean absolute error in the pollutant's unit, with a test's readings among the "
+        "neighbours and without them, at the same readings. Unflagged: readings that neither the test nor any default "
+        "test flags; all: every reading, faults included; beside: unflagged readings with a flagged one among their "
+        "16 nearest in that hour.",
+        "",
+        "| species | test | default | flagged | per million | unflagged, with | without | % | all, with | without | % "
+        "| beside, with | without |",
+        "|" + "---|" * 13,
+        *rows_of(arguments.data, arguments.species),
+    ]
+    print("\n".join(lines))
+    RESULTS.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
