@@ -302,7 +302,7 @@ class SpaceTimeKriging(Baseline):
         around = _Around.nearest(network, distances_km(lat, lon, network.lat, network.lon), self._count)
         estimate, variance = np.full((2, len(hours), len(lat)), np.nan)
         for p in range(len(lat)):
-            one = _Around(*(a[p : p + 1] for a in (around.index, around.km, around.mutual)))
+            one = _Around(around.index[p : p + 1], around.km[p : p + 1], around.mutual[p : p + 1])
             found = krige_local(z, rows, one, self._covariance, self._lags)
             estimate[:, p], variance[:, p] = found[0][:, 0], found[1][:, 0]
             if progress is not None:
