@@ -5,7 +5,7 @@ from __future__ import annotations
 import netCDF4
 import numpy as np
 from export_case import copy_cube
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.validation import RULES, ValidateOptions, validate
@@ -34,6 +34,7 @@ def test_every_value_is_looked_at_whatever_the_size_of_the_slabs(cubes, monkeypa
         np.testing.assert_allclose(pieces.borders[key], differences, rtol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(4, 12), st.floats(4, 50))
 def test_a_jump_at_a_border_is_seen_and_the_same_field_without_it_is_not(chunk, jump):
     differences = np.linspace(1.0, 2.0, 3 * chunk - 1)

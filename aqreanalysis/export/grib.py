@@ -150,8 +150,6 @@ def _product(parameter: Parameter) -> dict[str, Any]:
         "typeOfStatisticalProcessing": 0,  # average
         "bitsPerValue": BITS,
         "packingType": "grid_simple",
-        "bitmapPresent": 1,
-        "missingValue": FILL,
     }
     if parameter.size is None:
         return {**product, "constituentType": parameter.constituent}
@@ -177,6 +175,9 @@ def _write(file: Any, sample: int, bounds: NDArray[np.datetime64], values: NDArr
         eccodes.codes_set(handle, "stepUnits", 1)
         eccodes.codes_set(handle, "startStep", 0)
         eccodes.codes_set(handle, "endStep", int((last - first) / pd.Timedelta(hours=1)))
+        # Not part of the message, so that no clone has it.
+        eccodes.codes_set(handle, "missingValue", FILL)
+        eccodes.codes_set(handle, "bitmapPresent", 1)
         flat = np.where(np.isnan(values), FILL, values).astype(np.float64).ravel()
         eccodes.codes_set_values(handle, flat)
         eccodes.codes_write(handle, file)

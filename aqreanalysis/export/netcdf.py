@@ -65,7 +65,7 @@ def create_file(path: Path, source: Source, shape: Shape) -> netCDF4.Dataset:
         if name in source.dataset.variables:
             held = source.dataset[name]
             dims = tuple("bnds" if d not in sizes else str(d) for d in held.dims)
-            variable = file.createVariable(name, held.dtype, dims, fill_value=False)
+            variable = file.createVariable(name, held.dtype.newbyteorder("="), dims, fill_value=False)
             variable.setncatts(_plain(held.attrs))
             variable[...] = held.values
     for layer in shape.layers:
@@ -134,12 +134,18 @@ def _define(file: netCDF4.Dataset, layer: Layer, chunks: tuple[int, int, int]) -
         chunksizes=chunks[len(chunks) - len(layer.dims) :],
         fill_value=False if layer.fill is None else np.dtype(layer.dtype).type(layer.fill),
     )
-    variable.setncatts({**_plain(layer.attrs), "grid_mapping": "crs"})
+    variable.setncatts({**_plain(layer.attrs), **_flag_attrs(layer), "grid_mapping": "crs"})
     variable.set_auto_maskandscale(False)
 
 
+def _flag_attrs(layer: Layer) -> dict[str, Any]:
+    """Return the flag attributes in the type of the variable, as CF wants them; Zarr keeps them as plain numbers."""
+    keys = [key for key in ("flag_masks", "flag_values") if key in layer.attrs]
+    return {key: np.asarray(layer.attrs[key], dtype=layer.dtype) for key in keys}
+
+
 def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(k): v for k, v in attrs.items() if k not in ("_FillValue", "units_metadata_", "coordinates")}
+    return {str(k): v for k, v in attrs.items() if k not in ("_FillValue", "coordinates")}
 
 
 def held_layers(source: Source) -> tuple[Layer, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import CRSError
-from rasterio.warp import calculate_default_transform, reproject
+from rasterio.warp import calculate_default_transform, reproject, transform
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.source import Source
@@ -23,6 +23,8 @@ from aqreanalysis.production.layers import FILL
 METHODS = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear, "average": Resampling.average}
 # More pixels than that for a cell: the projection tears the region apart (a pole, the antimeridian).
 _PIXELS_A_CELL = 25
+# Neighbours so many times as far apart as usual: likewise.
+_FAR = 50
 
 # 256 pixels a tile: a province fits into one. Level 1 takes 0.84 of the time of level 6 for the same bytes. Overviews
 # by nearest neighbour, because the flags in the same file cannot be averaged.
@@ -83,19 +85,32 @@ def frame_in(epsg: int, own: Frame) -> Frame:
         crs = f"EPSG:{epsg}"
         rows, columns = own.shape
         bounds = _bounds(own)
-        transform, width, height = calculate_default_transform(own.crs, crs, columns, rows, *bounds)
+        affine, width, height = calculate_default_transform(own.crs, crs, columns, rows, *bounds)
     except (CRSError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise OutputError(f"EPSG:{epsg} cannot be used here: {text[:120]}; see epsg.io for codes") from None
     except Exception as error:  # pyproj and GDAL have classes of their own for a code or a place that is none
         text = " ".join(str(error).split())
         raise OutputError(f"EPSG:{epsg} cannot be used here: {text[:120]}; see epsg.io for codes") from None
-    if width * height > _PIXELS_A_CELL * rows * columns:
+    if width * height > _PIXELS_A_CELL * rows * columns or _is_torn(own, crs):
         raise OutputError(
-            f"EPSG:{epsg} would need {width} x {height} pixels for {columns} x {rows} cells: the region does not fit "
-            "into it (a pole or the antimeridian); choose a system of that region"
+            f"EPSG:{epsg}: the region does not fit into it (it is torn at a pole or the antimeridian); choose a system "
+            "of that region, such as a UTM or polar one"
         )
-    return Frame(transform, (height, width), crs)
+    return Frame(affine, (height, width), crs)
+
+
+def _is_torn(own: Frame, crs: str) -> bool:
+    """Return whether cells that are neighbours lie far apart in the other system."""
+    rows, columns = own.shape
+    row, column = np.meshgrid(np.arange(rows) + 0.5, np.arange(columns) + 0.5, indexing="ij")
+    lon = own.transform.c + column * own.transform.a
+    lat = own.transform.f + row * own.transform.e
+    x, y = (np.reshape(v, own.shape) for v in transform(own.crs, crs, lon.ravel(), lat.ravel()))
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return True
+    steps = [np.hypot(np.diff(x, axis=axis), np.diff(y, axis=axis)) for axis in (0, 1)]
+    return any(s.size and s.max() > _FAR * max(float(np.median(s)), 1e-9) for s in steps)
 
 
 def _bounds(frame: Frame) -> tuple[float, float, float, float]:

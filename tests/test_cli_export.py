@@ -1,0 +1,73 @@
+"""``aqreanalysis export``: each form is written, told, and refused where it cannot be."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from aqreanalysis.cli import main
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+
+
+FORMS = {
+    "cog": ("cogs", "--end", "2019-01-02T03:00"),
+    "aggregate": ("a.nc", "--statistic", "exceedance", "--limit", "pm25=35", "--period", "day"),
+    "netcdf": ("months",),
+    "grib": ("a.grib2", "--start", "2019-01-04"),
+    "stac": ("item.json",),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_is_written_and_told_in_json_and_not_replaced_unasked(form, cubes, tmp_path):
+    if form == "stac":
+        pytest.importorskip("pystac", reason="pystac is not installed")
+    out, *more = FORMS[form]
+    done = run(form, cubes.one, "--out", tmp_path / out, "--json", *more)
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["bytes"] > 0 and len(told["files"]) == (3 if form == "cog" else 1)
+    again = run(form, cubes.one, "--out", tmp_path / out, *more)
+    assert again.exit_code == 2 and "--overwrite" in again.stderr and again.stderr.count("\n") <= 2
+    assert run(form, cubes.one, "--out", tmp_path / out, "--overwrite", *more).exit_code == 0
+
+
+def test_points_tell_which_places_were_left_out(cubes, tmp_path):
+    (tmp_path / "p.csv").write_text("place,lat,lon\na,39.5,117\nmoon,0,0\n")
+    done = run("points", cubes.one, "--places", tmp_path / "p.csv", "--out", tmp_path / "t.csv")
+    assert done.exit_code == 0 and "72 rows of 1 places" in done.stdout
+    assert "moon lies outside the grid, left out" in done.stderr
+
+
+def test_polygons_say_what_their_error_bars_assume(cubes, tmp_path):
+    geopandas = pytest.importorskip("geopandas", reason="no geopandas")
+    from shapely.geometry import box
+
+    geopandas.GeoDataFrame(geometry=[box(116.5, 39.5, 117, 40)], crs=4326).to_file(tmp_path / "v.geojson")
+    done = run("polygons", cubes.one, "--vector", tmp_path / "v.geojson", "--out", tmp_path / "t.csv")
+    assert done.exit_code == 0 and "go wholly together" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cog", "absent.nc", "--out", "x"), "no cube absent.nc"),
+        (("aggregate", "CUBE", "--out", "a.nc", "--statistic", "exceedance", "--limit", "pm25"), "write NAME=VALUE"),
+        (("aggregate", "CUBE", "--out", "a.nc", "--statistic", "exceedance", "--limit", "pm3=1"), "unknown pollutant"),
+        (("aggregate", "CUBE", "--out", "a.txt"), "must end in .nc"),
+        (("cog", "CUBE", "--out", "x", "--epsg", "1"), "EPSG:1 cannot be used"),
+        (("cog", "CUBE", "--out", "x", "--species", "o3"), "has no o3"),
+        (("netcdf", "CUBE", "--out", "x", "--start", "2030-01-01"), "no step between"),
+    ],
+)
+def test_a_wrong_input_is_one_line_and_exit_status_2(arguments, message, cubes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*(cubes.one if a == "CUBE" else a for a in arguments))
+    assert done.exit_code == 2 and message in done.stderr
+    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,66 @@
+"""Outputs appear whole or not at all, and nothing is replaced unasked."""
+
+from __future__ import annotations
+
+import pytest
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.export.files import whole_file, whole_folder
+
+
+def test_a_file_gets_its_name_only_when_it_is_whole(tmp_path):
+    out = tmp_path / "new" / "a.csv"
+    with pytest.raises(ZeroDivisionError), whole_file(out, (".csv",), False) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert list(out.parent.iterdir()) == []
+    with whole_file(out, (".csv",), False) as temporary:
+        temporary.write_text("whole")
+        assert not out.exists() and temporary.suffix == ".csv"
+    assert out.read_text() == "whole" and [p.name for p in out.parent.iterdir()] == ["a.csv"]
+
+
+def test_a_file_that_exists_is_kept_unless_told_and_until_the_new_one_is_whole(tmp_path):
+    out = tmp_path / "a.csv"
+    out.write_text("old")
+    with pytest.raises(OutputError, match="--overwrite"), whole_file(out, (".csv",), False):
+        pass
+    with pytest.raises(ZeroDivisionError), whole_file(out, (".csv",), True) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert out.read_text() == "old"
+    with whole_file(out, (".csv",), True) as temporary:
+        temporary.write_text("new")
+    assert out.read_text() == "new"
+
+
+def test_a_wrong_ending_and_a_folder_are_refused(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"must end in \.csv or \.parquet"),
+        whole_file("a.txt", (".csv", ".parquet"), False),
+    ):
+        pass
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(OutputError, match="is a folder"), whole_file(tmp_path / "a.csv", (".csv",), True):
+        pass
+
+
+def test_a_folder_is_replaced_as_a_whole_and_never_if_it_holds_something_else(tmp_path):
+    out = tmp_path / "cogs"
+    for name in ("a", "b"):
+        with whole_folder(out, (".tif",), True) as folder:
+            (folder / f"{name}.tif").write_text(name)
+    assert [p.name for p in out.iterdir()] == ["b.tif"]
+    with pytest.raises(OutputError, match="holds 1 files"), whole_folder(out, (".tif",), False):
+        pass
+    with pytest.raises(ZeroDivisionError), whole_folder(out, (".tif",), True) as folder:
+        (folder / "c.tif").write_text("half")
+        raise ZeroDivisionError
+    assert [p.name for p in out.iterdir()] == ["b.tif"] and [p.name for p in tmp_path.iterdir()] == ["cogs"]
+    (out / "thesis.docx").write_text("years of work")
+    with pytest.raises(OutputError, match=r"thesis\.docx"), whole_folder(out, (".tif",), True):
+        pass
+    assert (out / "thesis.docx").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is a file"), whole_folder(tmp_path / "file", (".tif",), True):
+        pass

@@ -1,0 +1,90 @@
+"""GRIB2 reads back, in cfgrib and in CDO, as the numbers, hours and parameters that were written."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import cfgrib
+import eccodes
+import numpy as np
+import pytest
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.export import Source, export_grib
+from aqreanalysis.export.grib import BITS, PARAMETERS, _message
+
+
+@pytest.fixture(scope="module")
+def messages(cubes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grib")
+    for key in ("pm25", "o3"):
+        with Source(cubes.two, [key]) as source:
+            export_grib(source, folder / f"{key}.grib2")
+    return folder
+
+
+@pytest.mark.parametrize("key", ["pm25", "o3"])
+def test_cfgrib_reads_the_values_times_and_places_of_the_cube(key, messages, cubes):
+    keys = {"indexpath": "", "read_keys": ["constituentType", "aerosolType"]}
+    read = cfgrib.open_dataset(str(messages / f"{key}.grib2"), **keys)
+    (name,) = read.data_vars
+    with Source(cubes.two, [key]) as source:
+        wanted = source.read(source.species[key].best, slice(None)).astype(np.float64) * 1e-9
+        np.testing.assert_array_equal(read.valid_time.values, source.times)
+        np.testing.assert_allclose(read.latitude.values[::-1], source.dataset.lat.values)
+        np.testing.assert_allclose(read.longitude.values, source.dataset.lon.values)
+    found = read[name].values[:, ::-1].astype(np.float64)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+    step = np.nanmax(wanted, axis=(1, 2)) - np.nanmin(wanted, axis=(1, 2))
+    assert (np.nanmax(np.abs(found - wanted), axis=(1, 2)) <= step / (2**BITS - 1) * 1.01 + 1e-15).all()
+    attrs = read[name].attrs
+    assert attrs["GRIB_stepType"] == "avg"
+    if key == "pm25":
+        assert (name, attrs["GRIB_paramId"], attrs["units"]) == ("pm2p5", 210073, "kg m**-3")
+    else:
+        assert attrs["GRIB_constituentType"] == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted"),
+    [
+        ("pm25", (46, 62026)),
+        ("pm10", (46, 62026)),
+        ("so2", (42, 8)),
+        ("no2", (42, 5)),
+        ("o3", (42, 0)),
+        ("co", (42, 4)),
+    ],
+)
+def test_each_pollutant_has_its_constituent_of_the_wmo_tables(key, wanted, cubes):
+    with Source(cubes.one) as source:
+        handle = _message(source, PARAMETERS[key])
+    try:
+        kind = "aerosolType" if wanted[0] == 46 else "constituentType"
+        assert (eccodes.codes_get(handle, "productDefinitionTemplateNumber"), eccodes.codes_get(handle, kind)) == wanted
+        told = [eccodes.codes_get(handle, k) for k in ("discipline", "parameterCategory", "parameterNumber")]
+        assert told == [0, 20, 0]
+        known = {"pm25": 210073, "pm10": 210074}
+        assert eccodes.codes_get(handle, "paramId") == known.get(key, 0)
+    finally:
+        eccodes.codes_release(handle)
+
+
+@pytest.mark.skipif(shutil.which("cdo") is None, reason="no cdo: run tests/clients/install.sh")
+def test_cdo_reads_the_same_field(messages, cubes):
+    command = ["cdo", "-s", "outputf,%.9g,1", "-seltimestep,30", str(messages / "pm25.grib2")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = np.array(done.stdout.split(), dtype=np.float64).reshape(7, 9)[::-1]
+    with Source(cubes.two, ["pm25"]) as source:
+        wanted = source.read("pm2p5", slice(29, 30))[0] * 1e-9
+    known = np.isfinite(wanted)
+    np.testing.assert_allclose(found[known], wanted[known], atol=1e-11)
+    told = subprocess.run(["cdo", "-s", "showtimestamp", str(messages / "pm25.grib2")], capture_output=True, text=True)
+    assert told.stdout.split()[0] == "2019-01-02T01:00:00" and len(told.stdout.split()) == 72
+
+
+def test_several_pollutants_are_refused(cubes, tmp_path):
+    with Source(cubes.two) as two, pytest.raises(OutputError, match="choose one with --species"):
+        export_grib(two, tmp_path / "a.grib2")
+    assert list(tmp_path.iterdir()) == []

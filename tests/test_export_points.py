@@ -1,0 +1,41 @@
+"""Values at places are those of the cells that hold them, with their uncertainty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.export import Source, export_points, source
+
+PLACES = pd.DataFrame({"place": ["a", "far", "masked"], "lat": [39.8, 10.0, 39.0], "lon": [117.3, 5.0, 116.0]})
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_each_row_equals_the_cell_and_hour_that_hold_it(ending, cubes, tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "SLAB_VALUES", 63 * 15 * 10)  # several slabs
+    out = tmp_path / f"t.{ending}"
+    with Source(cubes.two) as two:
+        report = export_points(two, PLACES, out)
+        wanted = {
+            n: two.read(n, slice(None))[:, 3, 5] for n in ("o3", "o3_standard_error", "o3_upper", "o3_quality_flag")
+        }
+        distance = two.read("nearest_station_distance", slice(0, 1))[3, 5]
+    assert (report.rows, report.places, report.outside) == (2 * 2 * 72, 2, ["far"])
+    table = pd.read_csv(out, parse_dates=["time", "time_start"]) if ending == "csv" else pd.read_parquet(out)
+    rows = table[(table["place"] == "a") & (table["species"] == "o3")].sort_values("time")
+    for column, name in (("value", "o3"), ("standard_error", "o3_standard_error"), ("upper", "o3_upper")):
+        np.testing.assert_allclose(rows[column], wanted[name], rtol=1e-5)
+    assert rows["quality_flag"].tolist() == wanted["o3_quality_flag"].tolist()
+    assert rows["nearest_station_km"].iloc[0] == pytest.approx(distance, rel=1e-5) and set(rows["units"]) == {"ug m-3"}
+    assert str(rows["time"].iloc[0]) == "2019-01-02 01:00:00+00:00"
+    assert ((rows["time"] - rows["time_start"]) == pd.Timedelta(hours=1)).all()
+    masked = table[table["place"] == "masked"]
+    assert masked["value"].isna().all() and (masked["quality_flag"] == 16).all()
+
+
+def test_places_of_another_region_are_refused_and_nothing_is_written(cubes, tmp_path):
+    with Source(cubes.two) as two, pytest.raises(OutputError, match="none of the 1 places lies in the cube"):
+        export_points(two, PLACES[1:2], tmp_path / "t.csv")
+    assert list(tmp_path.iterdir()) == []
