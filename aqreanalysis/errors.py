@@ -24,6 +24,10 @@ class ObservationsError(AqreanalysisError):
     """Station records that cannot be read, or that break the rules of `Observations`."""
 
 
+class CovariatesError(AqreanalysisError):
+    """Meteorology or a raster that cannot be read, or that does not hold what is asked of it."""
+
+
 class GridError(AqreanalysisError):
     """A grid that cannot be read, or that is not regular in latitude and longitude."""
 

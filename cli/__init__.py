@@ -34,5 +34,5 @@ def main() -> None:
     """
 
 
-for _command in (train, evaluate, produce, validate, export, compare, grids, observations, info, demo):
+for _command in (train, evaluate, produce, validate, export, compare, grids, observations, covariates, info, demo):
     main.add_command(_command)

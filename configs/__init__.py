@@ -1,5 +1,6 @@
 """Config models (pydantic), their loader, and the named configs as YAML beside this file."""
 
+from aqreanalysis.configs.covariates import CovariatesConfig, StaticConfig, WeatherTableConfig
 from aqreanalysis.configs.loader import list_configs, load_config
 from aqreanalysis.configs.models import (
     Config,
@@ -18,6 +19,7 @@ __all__ = [
     "DEFAULT_TESTS",
     "ColumnsConfig",
     "Config",
+    "CovariatesConfig",
     "ForecastConfig",
     "MetadataConfig",
     "ModelConfig",
@@ -25,8 +27,10 @@ __all__ = [
     "QualityConfig",
     "QualityTest",
     "SplitConfig",
+    "StaticConfig",
     "TrainingConfig",
     "UncertaintyConfig",
+    "WeatherTableConfig",
     "WindowConfig",
     "list_configs",
     "load_config",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aqreanalysis.configs.covariates import CovariatesConfig
 from aqreanalysis.configs.observations import ColumnsConfig, QualityConfig
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -142,6 +143,7 @@ class Config(_Strict):
     inputs: list[str] | None = Field(None, description="pollutants to read; null: all in the observations")
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
     quality: QualityConfig = Field(default_factory=QualityConfig)
+    covariates: CovariatesConfig = Field(default_factory=CovariatesConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     window: WindowConfig = Field(default_factory=WindowConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)

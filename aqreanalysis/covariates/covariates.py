@@ -1,0 +1,292 @@
+"""`Covariates`: meteorology and static fields of any mixture of files, asked by place and hour."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.configs import CovariatesConfig, StaticConfig
+from aqreanalysis.covariates.fields import FIELDS
+from aqreanalysis.covariates.files import Files, content_digest, sort_files
+from aqreanalysis.covariates.grib import read_grib
+from aqreanalysis.covariates.gridded import Layer
+from aqreanalysis.covariates.horizontal import Floats
+from aqreanalysis.covariates.netcdf import read_netcdf
+from aqreanalysis.covariates.rasters import Raster
+from aqreanalysis.covariates.report import CovariatesReport, Progress
+from aqreanalysis.covariates.units import GAS_CONSTANT, STANDARD_DENSITY
+from aqreanalysis.covariates.weather import WeatherStations, read_weather
+from aqreanalysis.errors import CovariatesError, nearest_hint
+from aqreanalysis.grids import Grid
+
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Fields from files, read lazily; nothing but headers and coordinates is held.
+
+    Where several sources have a field, weather stations come first, then finer grids before coarser ones; each fills
+    what those before it leave missing. It can be pickled, so workers may be given it.
+
+    Attributes
+    ----------
+    layers : tuple
+        Sources of fields that change by the hour, in the order in which they are asked.
+    rasters : tuple of Raster
+    fields : tuple of str
+        Names of what `at` returns along its last axis: first those that change by the hour, then static ones.
+    report : CovariatesReport
+        What was left out, interpolated or assumed.
+    identity : str
+        sha256 of the files' content and of how they are read.
+    """
+
+    layers: tuple[Layer | WeatherStations, ...]
+    rasters: tuple[Raster, ...]
+    fields: tuple[str, ...]
+    report: CovariatesReport
+    identity: str
+
+    @classmethod
+    def open(
+        cls,
+        paths: PathLike | Sequence[PathLike],
+        config: CovariatesConfig | None = None,
+        progress: Progress | None = None,
+    ) -> Covariates:
+        """Return the covariates of GRIB and NetCDF files, rasters and weather tables.
+
+        Parameters
+        ----------
+        paths : path or sequence of paths
+            Files, folders, and ``NAME=RASTER``.
+        config : CovariatesConfig, optional
+        progress : callable, optional
+            Told of each file whose headers are read.
+
+        Raises
+        ------
+        CovariatesError
+            A file that is missing, damaged or not understood, with its name and the number of the message; a field that
+            is asked for and not there. With ``skip_broken`` damaged files are left out and told in `report`.
+        """
+        config = config or CovariatesConfig()
+        report = CovariatesReport()
+        files = sort_files(paths)
+        layers: list[Layer | WeatherStations] = []
+        if files.grib:
+            layers += read_grib(files.grib, config, report, progress)
+        if files.netcdf:
+            layers += read_netcdf(files.netcdf, config, report, progress)
+        for path in files.tables:
+            with report.skipping(path, config.skip_broken):
+                layers.append(read_weather(path, config.weather_table, report))
+        rasters = []
+        unknown = sorted(set(config.static) - set(files.rasters))
+        if unknown:
+            raise CovariatesError(
+                f"covariates.static names {unknown[0]!r}, and no raster is called so "
+                f"({', '.join(files.rasters) or 'none is given'}); write {unknown[0]}=PATH"
+            )
+        for name, path in files.rasters.items():
+            with report.skipping(path, config.skip_broken):
+                rasters.append(Raster.open(name, path, config.static.get(name, StaticConfig())))
+        layers.sort(key=lambda layer: layer.resolution)
+        whole = cls(tuple(layers), tuple(rasters), _names(layers, rasters), report, _identity(files, config, report))
+        if not whole.fields:
+            raise CovariatesError(
+                f"{_first(paths)}: no field that is known here is in the files; known are {', '.join(FIELDS)}"
+            )
+        return whole if config.fields is None else whole.select(config.fields)
+
+    @property
+    def hourly(self) -> tuple[str, ...]:
+        """Fields that change by the hour."""
+        return tuple(key for key in self.fields if key in FIELDS)
+
+    @property
+    def static(self) -> tuple[str, ...]:
+        """Fields that do not."""
+        return tuple(key for key in self.fields if key not in FIELDS)
+
+    def hours(self, key: str) -> NDArray[np.int64]:
+        """Return the hours since 1970-01-01 UTC that a field has (stamps at the END of the hour), ascending."""
+        found = [layer.hours(key) for layer in self.layers if key in _keys(layer)]
+        return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+    def missing(self, fields: Iterable[str]) -> list[str]:
+        """Return those of `fields` that are not here."""
+        return [key for key in fields if key not in self.fields]
+
+    def select(self, fields: Iterable[str]) -> Covariates:
+        """Return the covariates with these fields, in this order (those that change by the hour first).
+
+        Raises
+        ------
+        CovariatesError
+            If one is not here; all that are missing are named.
+        """
+        wanted = list(dict.fromkeys(fields))
+        absent = self.missing(wanted)
+        if absent:
+            raise CovariatesError(
+                f"the covariates have no {', '.join(absent)}; they have {', '.join(self.fields)}: give the files that "
+                f"hold {'it' if len(absent) == 1 else 'them'}{nearest_hint(absent[0], self.fields)}"
+            )
+        ordered = (*(k for k in wanted if k in FIELDS), *(k for k in wanted if k not in FIELDS))
+        return replace(self, fields=ordered)
+
+    def at(self, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return every field at places and hours.
+
+        Parameters
+        ----------
+        lat, lon : ndarray
+            Degrees, (place,).
+        hours : ndarray
+            int64 (hour,), hours since 1970-01-01 UTC of the stamps at the END of each hour, in any order.
+
+        Returns
+        -------
+        ndarray
+            float32 (hour, place, field) in the order of `fields`, NaN where missing.
+
+        Raises
+        ------
+        CovariatesError
+            If a file has changed, cannot be read, or holds values that cannot be.
+        """
+        lat, lon = _places(lat, lon)
+        hours = np.asarray(hours, np.int64)
+        out = np.empty((len(hours), len(lat), len(self.fields)), np.float32)
+        for index, key in enumerate(self.hourly):
+            out[:, :, index] = self._hourly(key, lat, lon, hours)
+        if self.static:
+            out[:, :, len(self.hourly) :] = self.static_at(lat, lon)
+        return out
+
+    def static_at(self, lat: Floats, lon: Floats) -> NDArray[np.float32]:
+        """Return the static fields at places, float32 (place, static field), NaN where missing."""
+        lat, lon = _places(lat, lon)
+        out = np.full((len(lat), len(self.static)), np.nan, np.float32)
+        for raster in self.rasters:
+            wanted = [name for name in raster.fields if name in self.static]
+            if wanted:
+                values = raster.values(lat, lon)
+                for name in wanted:
+                    out[:, self.static.index(name)] = values[:, raster.fields.index(name)]
+        return out
+
+    def grid(self, grid: Grid, hours: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return every field at the centres of a grid's cells, float32 (hour, row, column, field)."""
+        lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
+        return self.at(lat.ravel(), lon.ravel(), hours).reshape(len(hours), *grid.shape, len(self.fields))
+
+    def digest(self) -> str:
+        """Return the sha256 of the content of the files, of how they are read, and of the fields."""
+        return hashlib.sha256(f"{self.identity}|{','.join(self.fields)}".encode()).hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """Return what is in the files, for JSON: fields with span, missing hours, units, sources."""
+        return {
+            "digest": self.digest(),
+            "fields": {key: self._about(key) for key in self.hourly},
+            "static": {name: _about_raster(raster) for raster in self.rasters for name in raster.fields},
+            "report": self.report.to_dict(),
+        }
+
+    def _about(self, key: str) -> dict[str, Any]:
+        field, hours = FIELDS[key], self.hours(key)
+        step = np.diff(hours)
+        return {
+            "title": field.title,
+            "standard_name": field.standard_name,
+            "units": field.units,
+            "first": _stamp(hours[0]) if hours.size else None,
+            "last": _stamp(hours[-1]) if hours.size else None,
+            "hours": int(hours.size),
+            "step_hours": _usual(step),
+            "missing_hours": int(hours[-1] - hours[0] + 1 - hours.size) if hours.size else 0,
+            "sources": [
+                layer.title()
+                + (
+                    f" ({layer.quantities[key].note})"
+                    if isinstance(layer, Layer) and layer.quantities[key].note
+                    else ""
+                )
+                for layer in self.layers
+                if key in _keys(layer)
+            ],
+        }
+
+    def _hourly(self, key: str, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
+        out = np.full((len(hours), len(lat)), np.nan, np.float32)
+        for layer in self.layers:
+            if key not in _keys(layer):
+                continue
+            left = np.isnan(out)
+            which, where = left.any(axis=1), left.any(axis=0)
+            if not which.any():
+                break
+            found = layer.values(key, lat[where], lon[where], hours[which])
+            if isinstance(layer, Layer) and layer.quantities[key].conversion.mixing_ratio:
+                found = found * self._density(lat[where], lon[where], hours[which])
+            at = np.ix_(which, where)
+            out[at] = np.where(left[at], found, out[at])
+        return out
+
+    def _density(self, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the density of dry air, kg m-3: of pressure and temperature, `STANDARD_DENSITY` without them."""
+        pressure, temperature = (self._hourly(key, lat, lon, hours) for key in ("sp", "t2m"))
+        density = pressure / np.float32(GAS_CONSTANT) / temperature
+        return np.where(np.isfinite(density), density, np.float32(STANDARD_DENSITY))
+
+
+def _usual(steps: NDArray[np.int64]) -> int | None:
+    """Return the most frequent step."""
+    values, counts = np.unique(steps, return_counts=True)
+    return int(values[counts.argmax()]) if counts.size else None
+
+
+def _keys(layer: Layer | WeatherStations) -> Iterable[str]:
+    return layer.quantities if isinstance(layer, Layer) else layer.fields
+
+
+def _names(layers: Sequence[Layer | WeatherStations], rasters: Sequence[Raster]) -> tuple[str, ...]:
+    present = {key for layer in layers for key in _keys(layer)}
+    return (*(key for key in FIELDS if key in present), *sorted(name for raster in rasters for name in raster.fields))
+
+
+def _identity(files: Files, config: CovariatesConfig, report: CovariatesReport) -> str:
+    contents = sorted(content_digest(path) for path in files.all() if str(path) not in report.skipped)
+    how = json.dumps(config.model_dump(exclude={"fields", "skip_broken"}), sort_keys=True)
+    return hashlib.sha256("|".join([*contents, *files.rasters, how]).encode()).hexdigest()
+
+
+def _about_raster(raster: Raster) -> dict[str, Any]:
+    known = {key: raster.facts[key] for key in ("crs", "size", "pixel", "bounds", "units")}
+    return {"path": str(raster.path), **known, "method": raster.config.method, "window_km": raster.config.window_km}
+
+
+def _places(lat: Floats, lon: Floats) -> tuple[Floats, Floats]:
+    lat, lon = np.asarray(lat, np.float64), np.asarray(lon, np.float64)
+    if lat.ndim != 1 or lat.shape != lon.shape:
+        raise CovariatesError(f"places need lat and lon of one length, not {lat.shape} and {lon.shape}")
+    return lat, lon
+
+
+def _stamp(hour: int) -> str:
+    return f"{pd.Timestamp(int(hour), unit='h'):%Y-%m-%dT%H:%M}"
+
+
+def _first(paths: PathLike | Sequence[PathLike]) -> str:
+    return str(paths if isinstance(paths, (str, Path)) else paths[0])

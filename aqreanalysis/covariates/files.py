@@ -1,0 +1,120 @@
+"""Paths as users give them -> files by kind; and what identifies their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aqreanalysis.errors import CovariatesError
+
+GRIB = (".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2", ".gb", ".gb2")
+NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
+RASTER = (".tif", ".tiff", ".vrt", ".asc", ".img", ".bil", ".hgt", ".jp2")
+TABLE = (".csv", ".parquet", ".pq")
+_PIECES, _PIECE = 64, 1 << 16
+
+
+@dataclass
+class Files:
+    """Files by kind, each list sorted as given and without doubles; rasters by name."""
+
+    grib: list[Path] = field(default_factory=list)
+    netcdf: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+    rasters: dict[str, Path] = field(default_factory=dict)
+
+    def all(self) -> list[Path]:
+        """Return every file."""
+        return [*self.grib, *self.netcdf, *self.tables, *self.rasters.values()]
+
+
+def sort_files(paths: str | Path | Sequence[str | Path]) -> Files:
+    """Return the files of paths: files, folders (searched to the bottom), and ``NAME=RASTER``.
+
+    A file of unknown ending is known by its first bytes; in a folder one that is nothing known is left alone.
+
+    Raises
+    ------
+    CovariatesError
+        If a path does not exist or is nothing that can be read, or two rasters have one name.
+    """
+    files = Files()
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not given:
+        raise CovariatesError(
+            "no covariates are given: name files or folders of GRIB, NetCDF, rasters or weather tables"
+        )
+    for spec in given:
+        name, path = _named(spec)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+            known = [p for p in inside if _kind(p) is not None]
+            if not known:
+                raise CovariatesError(f"{path} holds no GRIB, NetCDF, raster or table ({len(inside)} other files)")
+            for one in known:
+                _add(files, one, None)
+        elif path.is_file():
+            _add(files, path, name)
+        else:
+            raise CovariatesError(f"no covariates at {str(path)!r}: no such file or folder")
+    return files
+
+
+def _named(spec: str | Path) -> tuple[str | None, Path]:
+    path = Path(spec)
+    name, sign, rest = str(spec).partition("=")
+    if sign and name.isidentifier() and not path.exists():
+        return name, Path(rest)
+    return None, path
+
+
+def _kind(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    for kind, suffixes in (("grib", GRIB), ("netcdf", NETCDF), ("raster", RASTER), ("table", TABLE)):
+        if suffix in suffixes:
+            return kind
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head.startswith(b"GRIB"):
+        return "grib"
+    return "netcdf" if head.startswith((b"CDF", b"\x89HDF")) else None
+
+
+def _add(files: Files, path: Path, name: str | None) -> None:
+    kind = _kind(path)
+    if kind == "raster" or (name is not None and kind is None):
+        label = name or path.stem.lower().replace("-", "_").replace(" ", "_").replace(".", "_")
+        if files.rasters.get(label, path) != path:
+            raise CovariatesError(
+                f"two rasters are called {label!r}: {files.rasters[label]} and {path}; write NAME=PATH"
+            )
+        files.rasters[label] = path
+        return
+    if name is not None:
+        raise CovariatesError(f"{name}={path}: only a raster has a name; give {path} alone")
+    place = {"grib": files.grib, "netcdf": files.netcdf, "table": files.tables}.get(kind or "")
+    if place is None:
+        raise CovariatesError(
+            f"{path} is no GRIB, NetCDF, raster or table of weather (its ending and first bytes are not)"
+        )
+    if path not in place:
+        place.append(path)
+
+
+def content_digest(path: Path) -> str:
+    """Return a sha256 of a file: of all its bytes up to 4 MB, else of its size and 64 pieces spread evenly over it.
+
+    To read hundreds of gigabytes, only to see whether they are those of yesterday, would take longer than the run.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if size <= _PIECES * _PIECE:
+            digest.update(file.read())
+            return digest.hexdigest()
+        for piece in range(_PIECES):
+            file.seek((size - _PIECE) * piece // (_PIECES - 1))
+            digest.update(file.read(_PIECE))
+    return digest.hexdigest()

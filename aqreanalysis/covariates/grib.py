@@ -1,0 +1,134 @@
+"""GRIB files as layers: messages grouped by grid and product, and their values read when they are asked for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.configs import CovariatesConfig
+from aqreanalysis.covariates.gribfile import file_state
+from aqreanalysis.covariates.gribindex import Entry, Headers, decoding, read_headers
+from aqreanalysis.covariates.gridded import Layer, Quantity, with_hours
+from aqreanalysis.covariates.horizontal import Axes, Stencil
+from aqreanalysis.covariates.report import CovariatesReport, Progress
+from aqreanalysis.covariates.slots import COLUMNS, make_recipes
+from aqreanalysis.errors import CovariatesError
+
+#: What cfgrib puts where a bitmap says that there is no value; single precision rounds it.
+_MISSING = 1e38
+
+
+@dataclass(frozen=True)
+class GribMaps:
+    """Values of messages.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+    states : tuple of (int, int)
+        Size and time of change when the headers were read.
+    """
+
+    paths: tuple[Path, ...]
+    states: tuple[tuple[int, int], ...]
+
+    def read(self, slots: pd.DataFrame, stencil: Stencil, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Return values of messages (in order of file and offset) at the points, float32 (slot, point)."""
+        from cfgrib.messages import Message
+
+        out = np.empty((len(slots), stencil.points.size), np.float32)
+        rows, columns = np.divmod(stencil.points, stencil.columns.stop - stencil.columns.start)
+        flat = (rows + stencil.rows.start) * shape[1] + columns + stencil.columns.start
+        done = 0
+        for file, group in slots.groupby("file", sort=False):
+            path = self.paths[int(str(file))]
+            if not path.is_file() or file_state(path) != self.states[int(str(file))]:
+                raise CovariatesError(f"{path} was changed or moved while it was in use; begin again")
+            with path.open("rb") as stream:
+                for offset, number in zip(group["where"], group["number"], strict=True):
+                    with decoding(f"{path}, message {number}"):
+                        values = np.asarray(Message.from_file(stream, int(offset), errors="ignore")["values"])
+                        out[done] = values.ravel()[flat]
+                    done += 1
+        out[out > _MISSING] = np.nan
+        return out
+
+    def name(self, slot: pd.Series) -> str:
+        """Return file and number of a message."""
+        return f"{self.paths[int(slot['file'])]}, message {int(slot['number'])}"
+
+
+def read_grib(
+    paths: Sequence[Path], config: CovariatesConfig, report: CovariatesReport, progress: Progress | None = None
+) -> list[Layer]:
+    """Return the layers of GRIB files; only headers are read.
+
+    Raises
+    ------
+    CovariatesError
+        As `read_headers`; with ``skip_broken`` such a file is left out and told.
+    """
+    axes: dict[str, Axes] = {}
+    groups: dict[tuple[str, str], dict[str, list[tuple[int, Entry]]]] = defaultdict(lambda: defaultdict(list))
+    for number, path in enumerate(paths):
+        with report.skipping(path, config.skip_broken):
+            headers = read_headers(path, config.accumulation)
+            _count(headers, path, report)
+            axes |= headers.axes
+            for entry in headers.entries:
+                groups[entry.product, entry.grid][entry.field.key].append((number, entry))
+        if progress is not None:
+            progress(number + 1, len(paths), "headers of GRIB files")
+    maps = GribMaps(tuple(paths), tuple(file_state(path) for path in paths))
+    layers = []
+    for (product, grid), fields in groups.items():
+        quantities = {key: _quantity(entries, maps, config, report) for key, entries in fields.items()}
+        quantities = with_hours(quantities, product, report)
+        layers.append(Layer(product, axes[grid], quantities))
+    return layers
+
+
+def _count(headers: Headers, path: Path, report: CovariatesReport) -> None:
+    report.add("messages", headers.messages)
+    for reason, count in headers.left_out.items():
+        report.leave_out(reason, count)
+    if not headers.entries:
+        report.warnings.append(f"{path} holds no field that is known here")
+
+
+def _quantity(
+    entries: list[tuple[int, Entry]], maps: GribMaps, config: CovariatesConfig, report: CovariatesReport
+) -> Quantity:
+    level = _lowest({entry.level for _, entry in entries})
+    one = entries[0][1]
+    note = "" if level[0] in {"surface", "heightAboveGround"} else f"on {level[0]} {level[1]}"
+    kept = [(file, entry) for file, entry in entries if entry.level == level]
+    if len(kept) < len(entries):
+        report.leave_out(f"{one.field.key} on other levels than {level[0]} {level[1]}", len(entries) - len(kept))
+    conversions = {entry.conversion for _, entry in kept}
+    if len(conversions) > 1:
+        names = sorted({maps.paths[file].name for file, _ in kept})
+        raise CovariatesError(f"{one.field.key} comes in different units in {', '.join(names[:3])}; make them alike")
+    slots = pd.DataFrame([{**entry.slot, "file": file} for file, entry in kept], columns=list(COLUMNS))
+    recipes = make_recipes(slots, config.max_step_hours)
+    report.tell(one.field, recipes)
+    return Quantity(one.field, slots, recipes, one.conversion, maps, note)
+
+
+def _lowest(levels: set[tuple[str, int]]) -> tuple[str, int]:
+    """Return the level nearest the ground: the surface, else the lowest height, else the highest-numbered level."""
+
+    def above_ground(level: tuple[str, int]) -> tuple[int, float]:
+        kind, number = level
+        if kind == "surface":
+            return 0, 0.0
+        # Model levels and pressures count downwards.
+        return (1, float(number)) if kind.startswith("heightAbove") else (2, -float(number))
+
+    return min(levels, key=above_ground)

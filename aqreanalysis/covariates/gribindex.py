@@ -1,0 +1,231 @@
+"""Headers of GRIB messages -> slots: what each message is, when it holds and on which grid. Values stay in the file.
+
+Read through cfgrib's messages, one by one, and not through its datasets: those want every message of a file to fill one
+hypercube (mixed steps, step types and levels do not), skip what disagrees, and leave index files beside the data.
+Nothing is written anywhere; the headers are read anew each time.
+
+What headers say wrong, and is put right here:
+- ERA5-Land (class ``l5``) announces sums over one hour (step range 22-23) that in truth run from 00 UTC, as ECMWF's
+  documentation of the data says. They are taken as sums from the start of the run, whatever the step range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis.covariates.fields import BY_CONSTITUENT, BY_PARAM_ID, Field
+from aqreanalysis.covariates.gribfile import Frame, walk
+from aqreanalysis.covariates.horizontal import Axes
+from aqreanalysis.covariates.slots import INSTANT, MEAN, SUM
+from aqreanalysis.covariates.units import Conversion, conversion
+from aqreanalysis.errors import CovariatesError
+
+_KINDS = {"instant": INSTANT, "avg": MEAN, "avgua": MEAN, "accum": SUM}
+#: ECMWF class of ERA5-Land.
+_ERA5_LAND = "l5"
+#: expver 0005: ERA5T, issued early and replaced by 0001 after some three months.
+_EARLY = "0005"
+_SURFACE = {"surface", "heightAboveGround", "entireAtmosphere", "meanSea"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One usable message: its field, how it is converted, on which grid and level it lies, and its slot."""
+
+    field: Field
+    conversion: Conversion
+    grid: str
+    level: tuple[str, int]
+    product: str
+    slot: dict[str, Any]
+
+
+@dataclass
+class Headers:
+    """What a file holds: usable messages, the grids they lie on, and what was left out (reason -> messages)."""
+
+    entries: list[Entry]
+    axes: dict[str, Axes]
+    left_out: dict[str, int]
+    messages: int = 0
+
+
+def read_headers(path: Path, accumulation: str) -> Headers:
+    """Return the headers of a file.
+
+    Parameters
+    ----------
+    path : Path
+    accumulation : {"auto", "hourly", "from-start"}
+        How sums are taken; auto believes the header, but for ERA5-Land.
+
+    Raises
+    ------
+    CovariatesError
+        If ecCodes is missing, the file is damaged, or a field has units or a grid that cannot be used.
+    """
+    Message = _message_class()
+    headers = Headers([], {}, {})
+    with path.open("rb") as file:
+        for frame in walk(path):
+            where = f"{path}, message {frame.number}"
+            headers.messages += 1
+            with decoding(where):
+                message = Message.from_file(file, frame.offset, errors="ignore")
+                found = _entry(message, frame, where, accumulation, headers)
+            if isinstance(found, str):
+                headers.left_out[found] = headers.left_out.get(found, 0) + 1
+            else:
+                headers.entries.append(found)
+    return headers
+
+
+def _message_class() -> Any:
+    """Return cfgrib's class of a message."""
+    try:
+        from cfgrib.messages import Message
+    except (ImportError, RuntimeError, OSError) as error:  # ecCodes raises RuntimeError where its library is not found
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CovariatesError(
+            f"GRIB files need cfgrib and the ecCodes library, and they do not load ({reason}): "
+            "pip install cfgrib eccodes eccodeslib"
+        ) from None
+    return Message
+
+
+class decoding:
+    """Turn what ecCodes raises inside the block into one line that names file and message."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, CovariatesError) or not isinstance(error, Exception):
+            return
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CovariatesError(
+            f"{self._where}: cannot be decoded ({type(error).__name__}: {reason}); the file is damaged, get it again"
+        ) from None
+
+
+def _entry(message: Any, frame: Frame, where: str, accumulation: str, headers: Headers) -> Entry | str:
+    """Return the entry of a message, or in words why it is not used."""
+    field = _field(message)
+    if field is None:
+        return f"{message.message_get('shortName', str, 'unknown')} (parameter {message['paramId']}) is no known field"
+    if message.message_get("number", int, 0) not in (0, None):
+        return f"{field.key} of an ensemble member"
+    level = str(message["typeOfLevel"]), int(message.message_get("level", int, 0))
+    if level[0] not in _SURFACE and not field.key.endswith("_background"):
+        return f"{field.key} on {level[0]} {level[1]}, not at the surface"
+    slot = _slot(message, where, accumulation)
+    if isinstance(slot, str):
+        return f"{field.key} {slot}"
+    units = _units(message)
+    grid = str(message["md5GridSection"])
+    if grid not in headers.axes:
+        headers.axes[grid] = _axes(message, where)
+    product = "/".join(str(message.message_get(key, str, "")) for key in ("centre", "class", "stream"))
+    slot |= {"where": frame.offset, "number": frame.number}
+    return Entry(field, conversion(units, field, where), grid, level, product, slot)
+
+
+def _field(message: Any) -> Field | None:
+    known = BY_PARAM_ID.get(int(message["paramId"]))
+    if known is not None:
+        return known
+    keys = [
+        message.message_get(key, int, -1) for key in ("edition", "discipline", "parameterCategory", "parameterNumber")
+    ]
+    if keys != [2, 0, 20, 0]:
+        return None
+    for key in ("constituentType", "aerosolType"):
+        constituent = BY_CONSTITUENT.get(int(message.message_get(key, int, -1)))
+        if constituent is not None:
+            return constituent
+    return None
+
+
+def _units(message: Any) -> str:
+    """Return the units of a message; ecCodes knows none for a constituent, whose number 0 of category 20 is kg m-3."""
+    units = str(message["units"])
+    return "kg m-3" if units == "unknown" and int(message.message_get("parameterCategory", int, -1)) == 20 else units
+
+
+def _slot(message: Any, where: str, accumulation: str) -> dict[str, Any] | str:
+    """Return run, start, end (hours since 1970) and kind of a message, or in words why it has none."""
+    kind = _KINDS.get(str(message["stepType"]))
+    if kind is None:
+        return f"with step type {message['stepType']} (maximum, minimum, ...)"
+    end, odd_end = _hour(message["validityDate"], message["validityTime"], where)
+    run, odd_run = _hour(message["dataDate"], message["dataTime"], where)
+    if odd_end or odd_run:
+        return "valid between two full hours"
+    message["stepUnits"] = 1
+    length = int(message["endStep:int"]) - int(message["startStep:int"])
+    start = end - length
+    if kind == SUM:
+        land = message.message_get("class", str, "") == _ERA5_LAND
+        if accumulation == "from-start" or (accumulation == "auto" and land):
+            # 00 UTC closes the day before: its run is that of the day before even where a file calls it step 0.
+            start = run if end > run else run - 24
+            run = start
+        elif accumulation == "hourly":
+            start = end - 1
+    if start > end or (kind != INSTANT and start == end):
+        return "over a period of no length"
+    if kind == INSTANT:
+        start = end
+    early = str(message.message_get("expver", str, "")) == _EARLY
+    forecast = end > run or str(message.message_get("dataType", str, "")) == "fc"
+    return {"run": run, "start": start, "end": end, "kind": kind, "early": early, "forecast": forecast}
+
+
+def _hour(date: Any, time: Any, where: str) -> tuple[int, bool]:
+    """Return hours since 1970-01-01 of ``YYYYMMDD`` and ``HHMM``, and whether there are minutes beside."""
+    date, time = int(date), int(time)
+    try:
+        day = np.datetime64(f"{date // 10000:04d}-{date // 100 % 100:02d}-{date % 100:02d}", "h")
+    except ValueError:
+        raise CovariatesError(f"{where}: {date} is no date") from None
+    return int(day.astype(np.int64)) + time // 100, bool(time % 100)
+
+
+def _axes(message: Any, where: str) -> Axes:
+    kind = str(message["gridType"])
+    rows, columns = (int(message.message_get(key, int, 0)) for key in ("Nj", "Ni"))
+    if kind not in {"regular_ll", "regular_gg"} or rows < 2 or columns < 2:
+        raise CovariatesError(
+            f"{where}: lies on a grid {kind!r}; a regular grid of latitudes and longitudes is needed: ask for one when "
+            "downloading, or 'cdo -f grb2 remapbil,<grid>'"
+        )
+    if message["jPointsAreConsecutive"] or message.message_get("alternativeRowScanning", int, 0):
+        raise CovariatesError(f"{where}: scans its grid column by column or in turns; 'cdo copy' makes it row by row")
+    if rows * columns != int(message["numberOfPoints"]):
+        raise CovariatesError(f"{where}: {message['numberOfPoints']} points on a grid of {rows} x {columns}")
+    first, last = (float(message[f"latitudeOf{end}GridPointInDegrees"]) for end in ("First", "Last"))
+    west, east = (float(message[f"longitudeOf{end}GridPointInDegrees"]) for end in ("First", "Last"))
+    if message["iScansNegatively"]:
+        west += 360.0 if west <= east else 0.0
+    else:
+        east += 360.0 if east <= west else 0.0
+    if kind == "regular_ll":
+        lat = np.round(np.linspace(first, last, rows), 9)
+    else:
+        lat = np.sort(np.asarray(message["distinctLatitudes"], np.float64))
+        lat = lat if first < last else lat[::-1]
+    return Axes.checked(lat, np.round(np.linspace(west, east, columns), 9), where)
+
+
+def slot_tables(entries: Iterator[tuple[int, Entry]]) -> pd.DataFrame:
+    """Return the slots of entries, each with the number of its file, as the table that `make_recipes` takes."""
+    return pd.DataFrame([{**entry.slot, "file": file} for file, entry in entries])

@@ -1,0 +1,156 @@
+"""One set of gridded files on one grid, whatever their format: fields, hours, values at places."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.covariates.fields import Field
+from aqreanalysis.covariates.horizontal import Axes, Floats, Stencil, stencil
+from aqreanalysis.covariates.report import CovariatesReport
+from aqreanalysis.covariates.slots import Recipes
+from aqreanalysis.covariates.units import Conversion
+from aqreanalysis.errors import CovariatesError
+
+#: Hours that are read and interpolated at once: a bound on memory, and a week of maps costs no more calls than a day.
+CHUNK_HOURS = 168
+#: Bytes of maps that are held at once while a chunk is read; the chunk is shortened where they would take more.
+CHUNK_BYTES = 400e6
+_KEPT_STENCILS = 8
+
+
+class Maps(Protocol):
+    """Where slots are read: the values of some slots at the points of a box."""
+
+    def read(self, slots: pd.DataFrame, stencil: Stencil, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Return raw values, float32 (slot, point), NaN where missing."""
+        ...
+
+    def name(self, slot: pd.Series) -> str:
+        """Return file and message (or variable and time) of a slot, for messages."""
+        ...
+
+
+@dataclass
+class Quantity:
+    """One field of a layer: its slots, how hours and units are made of them, and where they are read."""
+
+    field: Field
+    slots: pd.DataFrame
+    recipes: Recipes
+    conversion: Conversion
+    maps: Maps
+    note: str = ""
+
+
+def with_hours(quantities: dict[str, Quantity], product: str, report: CovariatesReport) -> dict[str, Quantity]:
+    """Return the quantities that have any hour, and warn of the others: a field that is never there is none."""
+    for key, quantity in quantities.items():
+        if not quantity.recipes.hours.size:
+            report.warnings.append(
+                f"{product}: {len(quantity.slots)} maps of {key} give no hour, so the field is left out"
+            )
+    return {key: quantity for key, quantity in quantities.items() if quantity.recipes.hours.size}
+
+
+@dataclass
+class Layer:
+    """Fields that share a grid and a product (ERA5, ERA5-Land, CAMS ...)."""
+
+    product: str
+    axes: Axes
+    quantities: dict[str, Quantity]
+    _stencils: OrderedDict[str, Stencil] = field(default_factory=OrderedDict, repr=False)
+
+    @property
+    def resolution(self) -> float:
+        """Distance of the rows in degrees; finer layers are asked first."""
+        return self.axes.step
+
+    def title(self) -> str:
+        """Return product and grid in words."""
+        return f"{self.product}: {self.axes.describe()}"
+
+    def hours(self, key: str) -> NDArray[np.int64]:
+        """Return the hours that a field has."""
+        return self.quantities[key].recipes.hours
+
+    def values(self, key: str, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return a field in its units (a mixing ratio still times 1e9), float32 (hour, place), NaN where there is none.
+
+        Raises
+        ------
+        CovariatesError
+            If a map cannot be read or holds values that cannot be.
+        """
+        quantity = self.quantities[key]
+        places = self._stencil(lat, lon)
+        out = np.full((len(hours), len(lat)), np.nan, np.float32)
+        row, there = quantity.recipes.rows(hours)
+        index = np.flatnonzero(there)
+        if not index.size or not places.inside.any():
+            return out
+        per_hour = 4.0 * max(places.points.size, 1) * 2
+        step = int(np.clip(CHUNK_BYTES / per_hour, 1, CHUNK_HOURS))
+        for begin in range(0, index.size, step):
+            chosen = index[begin : begin + step]
+            out[chosen] = places.apply(self._maps(quantity, row[chosen], places))
+        return out
+
+    def _maps(self, quantity: Quantity, rows: NDArray[np.intp], places: Stencil) -> NDArray[np.float32]:
+        """Return a field at the points of a stencil, converted and checked, float32 (hour, point)."""
+        weights = quantity.recipes.weights[rows]
+        needed = np.unique(weights.indices)
+        slots = quantity.slots.iloc[needed].sort_values(["file", "where"])
+        raw = quantity.maps.read(slots, places, self.axes.shape)
+        order = np.empty(len(quantity.slots), np.int64)
+        order[slots.index.to_numpy()] = np.arange(len(slots))
+        columns = order[weights.indices]
+        out = np.empty((len(rows), raw.shape[1]), np.float32)
+        for hour in range(len(rows)):
+            span = slice(weights.indptr[hour], weights.indptr[hour + 1])
+            out[hour] = np.tensordot(weights.data[span], raw[columns[span]].astype(np.float64), axes=1)
+        out *= np.float32(quantity.conversion.factor)
+        out += np.float32(quantity.conversion.offset)
+        self._check(quantity, out, weights, raw)
+        return np.maximum(out, np.float32(0)) if quantity.field.units not in {"m s-1", "K"} else out
+
+    def _check(self, quantity: Quantity, out: NDArray[np.float32], weights: object, raw: object) -> None:
+        """Refuse values that cannot be; a small negative amount is the rounding of the file's packing."""
+        low, high = quantity.field.plausible
+        if quantity.conversion.mixing_ratio:
+            low, high = low / 2, high * 2  # air is some 0.5 to 1.5 kg m-3
+        with np.errstate(invalid="ignore"):
+            wrong = (out < low) | (out > high)
+        if not wrong.any():
+            return
+        hour, point = (int(i[0]) for i in np.nonzero(wrong))
+        first, last = weights.indptr[hour], weights.indptr[hour + 1]  # type: ignore[attr-defined]
+        slots = weights.indices[first:last]  # type: ignore[attr-defined]
+        slot = quantity.slots.iloc[int(slots[np.argmax(weights.data[first:last])])]  # type: ignore[attr-defined]
+        hint = (
+            "it is broken up as a sum from the start of its run and falls from one step to the next: "
+            "set covariates.accumulation=hourly if each map holds one hour"
+            if len(slots) > 1 and quantity.field.accumulated and out[hour, point] < low
+            else "the units or the values of the file are wrong"
+        )
+        raise CovariatesError(
+            f"{quantity.maps.name(slot)}: {quantity.field.key} is {out[hour, point]:g} {quantity.field.units}, outside "
+            f"{low:g} to {high:g}; {hint}"
+        )
+
+    def _stencil(self, lat: Floats, lon: Floats) -> Stencil:
+        """Return the stencil of places, made once for each set of them."""
+        key = hashlib.sha256(lat.tobytes() + b"|" + lon.tobytes()).hexdigest()
+        if key not in self._stencils:
+            while len(self._stencils) >= _KEPT_STENCILS:
+                self._stencils.popitem(last=False)
+            self._stencils[key] = stencil(self.axes, lat, lon)
+        self._stencils.move_to_end(key)
+        return self._stencils[key]
