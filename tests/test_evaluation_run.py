@@ -72,6 +72,7 @@ def test_an_earlier_evaluation_is_not_overwritten_unless_told(
     assert (written / "metrics.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_same_evaluation_gives_the_same_numbers(
     written: Path, untrained_bundle: Path, town_network: Observations, tmp_path: Path
 ) -> None:
