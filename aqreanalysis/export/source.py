@@ -126,7 +126,7 @@ class Source:
         """Return a layer as (time, lat, lon), or (lat, lon) for a map; missing values of floats are NaN."""
         layer = self.dataset[name]
         indexers: dict[str, Any] = {"lat": rows or slice(None)}
-        dims = MAP_DIMS
+        dims: tuple[str, ...] = MAP_DIMS
         if "time" in layer.dims:
             indexers["time"], dims = steps, CUBE_DIMS
         return np.asarray(layer.isel(indexers).transpose(*dims).values)

@@ -151,9 +151,9 @@ def interval(cube: Subject) -> Iterator[str]:
             if not cube.has(name):
                 continue
             attrs = cube.attrs(name)
-            said[name] = attrs.get("coverage_probability")
-            if said[name] is None or not 0 < float(said[name]) < 1:
-                yield f"{name} has coverage_probability {said[name]}; give a number between 0 and 1"
+            probability = said[name] = attrs.get("coverage_probability")
+            if probability is None or not 0 < float(probability) < 1:
+                yield f"{name} has coverage_probability {probability}; give a number between 0 and 1"
             if "cell_methods" in attrs:
                 yield f"{name} has cell_methods {attrs['cell_methods']!r}; leave it out"
         if len({str(p) for p in said.values()}) > 1:

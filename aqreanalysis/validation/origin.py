@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def ledger(cube: Subject) -> Iterator[str]:
     yield f"{part} holds an unfinished run of {whose}, {len(blocks)} blocks done; repeat its command or remove it"
 
 
-def _entry(line: str) -> dict[str, object]:
+def _entry(line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
     except ValueError:
