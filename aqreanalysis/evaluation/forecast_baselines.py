@@ -248,13 +248,14 @@ class Ridge(ForecastBaseline):
         return Point(*(self._answer(histories, stamps, *self._chosen[role]) for role in ("median", "mean")))
 
     def _solve(self, records: Records, origins: Hours, log: bool, penalty: float) -> Doubles:
-        gram, right = 0.0, 0.0
+        gram, right = np.zeros(()), np.zeros(())
         for part in np.array_split(origins, max(1, len(origins) // 500)):
             x = self._features(records.histories(part), records.stamps(part), log)
-            y = self._forward(records.truth(part), log).reshape(-1, records.lead + records.lead // 24)
+            hourly = np.moveaxis(last_known(np.moveaxis(records.truth(part)[..., : records.lead], -1, 1)), 1, -1)
+            # A lead that is missing is learned as the one before it: few windows have all of a week's hours.
+            y = self._forward(with_daily(hourly), log).reshape(-1, records.lead + records.lead // 24)
             known = np.isfinite(y).all(axis=1) & np.isfinite(x).all(axis=1)
             gram, right = gram + x[known].T @ x[known], right + x[known].T @ y[known]
-        gram = np.asarray(gram)
         # In units of each feature's own spread, and the constant (the last) for nothing.
         shrink = penalty * np.diag(gram).copy()
         shrink[-1] = 0.0

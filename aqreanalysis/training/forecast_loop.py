@@ -71,6 +71,13 @@ class _Moments:
         return total.clamp(min=0) / self.count.clamp(min=1)
 
 
+def carried(series: Tensor) -> Tensor:
+    """Return `series` with each gap of its last axis at the value before it; NaN before the first value."""
+    steps = torch.arange(series.shape[-1], device=series.device).expand_as(series)
+    last = torch.where(torch.isfinite(series), steps, 0).cummax(dim=-1).values
+    return series.gather(-1, last)
+
+
 class ForecastTrainer:
     """One member: its weeks, its network, its optimiser.
 
@@ -154,12 +161,12 @@ class ForecastTrainer:
             history = model.history(values, values, self.about.around)
             x = model.straight_features(history, hours.repeat_interleave(stations)).double()
             x = torch.cat((x, torch.ones_like(x[:, :1])), dim=-1)
-            y = self._standardised(truth).flatten(0, 1).flatten(1).double()
-            # Standardised logs have zero for their mean: a lead that is missing counts as that, for all leads share
-            # one system. Few are.
-            known = torch.isfinite(y)
-            y = torch.nan_to_num(y)
-            found.append(_Moments(x.T @ x, x.T @ y, y.square().sum(dim=0), known.sum(dim=0)))
+            y = self._standardised(truth).flatten(0, 1).double()
+            # All leads share one system, so a lead that is missing needs a value: the one before it. A zero would draw
+            # every coefficient towards nothing by the share that is missing.
+            hourly, daily = y.split(self.config.lead_hours, dim=-1)
+            y = torch.nan_to_num(torch.cat((carried(hourly), carried(daily)), dim=-1)).flatten(1)
+            found.append(_Moments(x.T @ x, x.T @ y, y.square().sum(dim=0), torch.full_like(y[0], len(y))))
         return _Moments(*(sum(parts[1:], parts[0]) for parts in zip(*(m.parts() for m in found), strict=True)))
 
     def _parts(self, origins: NDArray[np.int64]) -> list[NDArray[np.int64]]:

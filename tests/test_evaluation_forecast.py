@@ -1,0 +1,190 @@
+"""The forecast protocol: nothing hidden and nothing later reaches a method, and all are scored on the same hours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from forecast_case import FIRST_HOUR, STATIONS, forecast_observations, forecast_values, small_forecast_config
+
+from aqreanalysis.cli import main
+from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
+from aqreanalysis.evaluation import forecast as protocol
+from aqreanalysis.evaluation.forecast import (
+    MODEL,
+    ForecastEvaluationOptions,
+    ask_baseline,
+    ask_forecast,
+    ask_model,
+    evaluate_forecast,
+    format_forecast,
+)
+from aqreanalysis.evaluation.forecast_baselines import Climatology, DailyPersistence, Persistence, Ridge, idw_weights
+from aqreanalysis.evaluation.splits import HIDDEN_TENTH, Split
+from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
+from aqreanalysis.observations import Observations
+from aqreanalysis.training.forecast import train_forecast
+
+QUICK = (Persistence, DailyPersistence, Climatology, Ridge)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_looks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aqreanalysis.training.forecast_loop._VALIDATION_SEQUENCES", 200)
+        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 2_000)
+        yield
+
+
+@pytest.fixture(scope="module")
+def observations() -> Observations:
+    return forecast_observations(forecast_values())
+
+
+@pytest.fixture(scope="module")
+def bundle(observations: Observations, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_forecast(observations, small_forecast_config(), tmp_path_factory.mktemp("models") / "week", "cpu")
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Path) -> ForecastPredictor:
+    return load_forecaster(bundle, "cpu")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "all_forecast_baselines", lambda: ([b() for b in QUICK], []))
+
+
+def altered(model: ForecastPredictor, what: str) -> tuple[Observations, int]:
+    """Return observations whose hidden stations, or whose hours after the first origin, are noise; and that origin."""
+    values = forecast_values()
+    split = Split.of_bundle(model.bundle)
+    unseen = int(split.unseen_from.astype("datetime64[h]").astype(np.int64)) - FIRST_HOUR
+    noise = np.random.default_rng(9).uniform(1, 300, values.shape).astype(np.float32)
+    if what == "hidden":
+        hidden = split.where(HIDDEN_TENTH)
+        values[:, hidden] = noise[:, hidden]
+    else:
+        values[unseen:] = noise[unseen:]
+    return forecast_observations(values), unseen - 1
+
+
+def test_a_hidden_stations_readings_reach_no_method(model: ForecastPredictor, observations: Observations) -> None:
+    split = Split.of_bundle(model.bundle)
+    asked = [ask_forecast(model, o, split, "pm25", 48) for o in (observations, altered(model, "hidden")[0])]
+    assert np.nanmax(np.abs(asked[0].truth["hidden"] - asked[1].truth["hidden"])) > 10
+    for where in ("visible", "hidden"):
+        first, second = (ask_model(model, q, "pm25", where)[0] for q in asked)
+        np.testing.assert_array_equal(first.median, second.median)
+    for kind in QUICK:
+        answers = []
+        for question in asked:
+            method = kind()
+            method.fit(question.records)
+            weights, _ = idw_weights(question.records, question.visible, question.hidden)
+            answers.append(ask_baseline(method, question, weights)["hidden"].median)
+        np.testing.assert_array_equal(*answers)
+
+
+def test_nothing_after_the_origin_reaches_a_method(model: ForecastPredictor, observations: Observations) -> None:
+    split = Split.of_bundle(model.bundle)
+    later, origin = altered(model, "later")
+    answers = []
+    for o in (observations, later):
+        question = ask_forecast(model, o, split, "pm25", 1)
+        assert question.origins[0] == origin
+        first = question.records.histories(question.origins[:1])
+        stamps = question.records.stamps(question.origins[:1])
+        found = [model.forecast(first[..., question.order], stamps, *question.visible)["pm25"].best]
+        for kind in QUICK:
+            method = kind()
+            method.fit(question.records)
+            found.append(method.predict(first, stamps).mean)
+        answers.append(found)
+    for one, other in zip(*answers, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_every_method_is_scored_on_the_same_hours(
+    quick: None, bundle: Path, observations: Observations, tmp_path: Path
+) -> None:
+    metrics = evaluate_forecast(bundle, observations, tmp_path, ForecastEvaluationOptions(every=24, device="cpu"))
+    found = metrics["species"]["pm25"]
+    assert found["visible"]["stations"] + found["hidden"]["stations"] == STATIONS
+    for where in ("visible", "hidden"):
+        methods = found[where]["methods"]
+        assert list(methods) == [MODEL, *(b.name for b in QUICK)]
+        for horizon in ("6 h", "12 h", "24 h", "2 d"):
+            assert len({m["horizons"][horizon]["n"] for m in methods.values()}) == 1
+            ratio = found[where]["against_best_baseline"][horizon]["mae"]
+            best = min(m["horizons"][horizon]["mae"] for n, m in methods.items() if n != MODEL)
+            assert ratio["ratio"] == pytest.approx(methods[MODEL]["horizons"][horizon]["mae"] / best)
+    assert json.loads((tmp_path / "forecast.json").read_text()) == metrics
+    assert "<section id='forecast'>" in (tmp_path / "forecast.html").read_text()
+    assert "persistence of the last day" in format_forecast(metrics)
+
+
+def test_scores_are_those_of_the_constructed_errors() -> None:
+    truth = np.zeros((4, 2, 50), np.float32)
+    truth[::2] = 10.0
+    truth[0, 0, 3] = np.nan
+    right, off = protocol.Point(truth, truth), protocol.Point(truth + 2, truth - 4)
+    spread = protocol.Spread(np.ones_like(truth), np.ones_like(truth))
+    found = protocol._scored(truth, {MODEL: off, "right": right}, spread, {MODEL: "m", "right": "r"})
+    scores = found["methods"][MODEL]["horizons"]["6 h"]
+    assert scores["n"] == 4 * 2 * 6 - 1 and found["unanswered"] == 0
+    assert scores["mae"] == pytest.approx(2) and scores["rmse"] == pytest.approx(4)
+    assert found["methods"]["right"]["horizons"]["2 d"]["r2"] == pytest.approx(1)
+
+
+def test_an_earlier_evaluation_is_not_replaced_unasked(
+    bundle: Path, observations: Observations, tmp_path: Path
+) -> None:
+    (tmp_path / "forecast.json").write_text("{}")
+    with pytest.raises(OutputError, match="--overwrite"):
+        evaluate_forecast(bundle, observations, tmp_path)
+
+
+def test_hours_too_few_after_training_are_said(model: ForecastPredictor, observations: Observations) -> None:
+    split = Split.of_bundle(model.bundle)
+    with pytest.raises(ObservationsError, match="48 h after 72 h"):
+        ask_forecast(model, observations.select(end=str(split.unseen_from)), split, "pm25", 6)
+
+
+def test_origins_every_no_hour_are_refused() -> None:
+    with pytest.raises(ConfigError, match="every = 0"):
+        ForecastEvaluationOptions(every=0)
+
+
+def test_an_altered_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in bundle.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    scaling = copy / "scaling.json"
+    scaling.write_text(scaling.read_text().replace("mean", "mean "))
+    with pytest.raises(ModelError, match=r"scaling\.json was altered"):
+        load_forecaster(copy, "cpu")
+
+
+def test_the_command_trains_a_forecast_and_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
+    short = forecast_observations(forecast_values(days=100))
+    path = short.to_netcdf(tmp_path / "short.nc")
+    arguments = ["train", "--observations", str(path), "--config", "forecast", "--out", str(tmp_path / "m")]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error")]
+    assert len(errors) == 1 and "at least 120" in errors[0]
+    assert not (tmp_path / "m").exists()
+
+
+def test_the_command_refuses_an_unknown_key_of_the_forecast(tmp_path: Path) -> None:
+    path = forecast_observations(forecast_values(days=5)).to_netcdf(tmp_path / "obs.nc")
+    arguments = ["train", "--observations", str(path), "--config", "forecast", "--out", str(tmp_path / "m")]
+    done = CliRunner().invoke(main, [*arguments, "--set", "forecast.patch=6"])
+    assert done.exit_code == 2 and "forecast.patch" in done.stderr

@@ -1,0 +1,114 @@
+"""The forecaster: history matters in its order, gaps never shift time, stations have no identity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from forecast_case import FIRST_HOUR, STATIONS, forecast_values, small_forecast_config, station_places
+from torch import Tensor
+
+from aqreanalysis.model import find_neighbours
+from aqreanalysis.model.forecaster import Forecaster, History
+from aqreanalysis.model.geometry import Geometry
+
+HISTORY, LEADS = 72, 50
+
+
+@pytest.fixture(scope="module")
+def network() -> Forecaster:
+    config = small_forecast_config().forecast
+    assert config is not None
+    torch.manual_seed(0)
+    built = Forecaster(2, [0], config).eval()
+    for parameter in built.parameters():
+        parameter.data.add_(0.2 * torch.randn_like(parameter))
+    return built
+
+
+@pytest.fixture(scope="module")
+def readings() -> Tensor:
+    values = np.log1p(forecast_values(days=4)[:HISTORY])
+    return torch.from_numpy((values - np.nanmean(values)) / np.nanstd(values))[None]
+
+
+def around(shift: float = 0.0) -> Geometry:
+    lat, lon = station_places()
+    return find_neighbours(lat, lon + shift, lat, lon + shift, 4, exclude_self=True)
+
+
+def forecast(network: Forecaster, readings: Tensor, geometry: Geometry) -> Tensor:
+    with torch.no_grad():
+        places = readings.shape[2]
+        history = network.history(readings, readings, geometry)
+        return network(history, torch.full((places,), FIRST_HOUR + HISTORY - 1))[0][:, 0]
+
+
+def test_every_place_gets_every_hour_and_every_day(network: Forecaster, readings: Tensor) -> None:
+    history = network.history(readings, readings, around())
+    location, scale = network(history, torch.full((STATIONS,), FIRST_HOUR))
+    assert location.shape == scale.shape == (STATIONS, 1, LEADS)
+    assert (scale > 0).all()
+
+
+def test_some_leads_alone_are_those_leads_of_all(network: Forecaster, readings: Tensor) -> None:
+    history = network.history(readings, readings, around())
+    origin, chosen = torch.full((STATIONS,), FIRST_HOUR), torch.tensor([0, 7, 49])
+    everything, some = network(history, origin), network(history, origin, chosen)
+    for whole, part in zip(everything, some, strict=True):
+        torch.testing.assert_close(whole[..., chosen], part)
+
+
+def test_permuting_the_pollutants_own_history_changes_the_forecast(network: Forecaster, readings: Tensor) -> None:
+    permuted = readings.clone()
+    permuted[..., 0] = readings[:, torch.randperm(HISTORY, generator=torch.Generator().manual_seed(1)), :, 0]
+    change = (forecast(network, permuted, around()) - forecast(network, readings, around())).abs().max()
+    assert change > 0.01
+
+
+def test_permuting_the_other_pollutant_changes_the_forecast(network: Forecaster, readings: Tensor) -> None:
+    permuted = readings.clone()
+    permuted[..., 1] = readings[:, torch.randperm(HISTORY, generator=torch.Generator().manual_seed(1)), :, 1]
+    assert (forecast(network, permuted, around()) - forecast(network, readings, around())).abs().max() > 1e-3
+
+
+def test_a_gap_moves_no_other_hour(network: Forecaster, readings: Tensor) -> None:
+    gap = readings.clone()
+    gap[:, 30:40] = torch.nan
+    whole, holed = (network.history(x, x, around()) for x in (readings, gap))
+    outside = torch.ones(HISTORY, dtype=torch.bool)
+    outside[30:40] = False
+    assert torch.equal(whole.values[:, outside], holed.values[:, outside])
+    assert torch.equal(whole.observed[:, outside], holed.observed[:, outside])
+    assert not holed.observed[:, ~outside].any()
+
+
+def test_a_gap_of_one_station_is_filled_by_its_neighbours(network: Forecaster) -> None:
+    readings = torch.full((1, HISTORY, STATIONS, 2), 1.5)
+    readings[:, 10, 3] = torch.nan
+    history = network.history(readings, readings, around())
+    torch.testing.assert_close(history.values, torch.full_like(history.values, 1.5))
+    kernels = 3
+    own = history.observed[3, 10].unflatten(0, (2, kernels))[:, 0]
+    assert not own.any()
+
+
+def test_shuffling_the_stations_shuffles_the_forecast(network: Forecaster, readings: Tensor) -> None:
+    order = np.random.default_rng(2).permutation(STATIONS)
+    lat, lon = station_places()
+    shuffled = find_neighbours(lat[order], lon[order], lat[order], lon[order], 4, exclude_self=True)
+    first = forecast(network, readings, around())
+    second = forecast(network, readings[:, :, order.tolist()], shuffled)
+    torch.testing.assert_close(first[order.tolist()], second, atol=1e-4, rtol=1e-4)
+
+
+def test_moving_every_station_east_changes_next_to_nothing(network: Forecaster, readings: Tensor) -> None:
+    moved = forecast(network, readings, around(25.0))
+    torch.testing.assert_close(forecast(network, readings, around()), moved, atol=1e-3, rtol=1e-3)
+
+
+def test_a_silent_network_gives_a_finite_forecast(network: Forecaster) -> None:
+    readings = torch.full((1, HISTORY, STATIONS, 2), torch.nan)
+    history = network.history(readings, readings, around())
+    assert isinstance(history, History)
+    assert torch.isfinite(forecast(network, readings, around())).all()

@@ -1,0 +1,116 @@
+"""Training of the long forecast: reproducible, better than where it began, whole on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from forecast_case import (
+    FIRST_HOUR,
+    forecast_observations,
+    forecast_values,
+    small_forecast_config,
+    station_places,
+)
+
+from aqreanalysis.configs import load_config
+from aqreanalysis.errors import ConfigError, ModelError, OutputError
+from aqreanalysis.model import read_bundle
+from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
+from aqreanalysis.observations import Observations
+from aqreanalysis.training.forecast import train_forecast
+from aqreanalysis.training.forecast_loop import carried
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_looks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aqreanalysis.training.forecast_loop._VALIDATION_SEQUENCES", 200)
+        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 2_000)
+        yield
+
+
+@pytest.fixture(scope="module")
+def observations() -> Observations:
+    return forecast_observations(forecast_values())
+
+
+@pytest.fixture(scope="module")
+def bundle(observations: Observations, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_forecast(observations, small_forecast_config(), tmp_path_factory.mktemp("models") / "week", "cpu")
+
+
+def test_the_same_seed_gives_the_same_model(bundle: Path, observations: Observations, tmp_path: Path) -> None:
+    again = train_forecast(observations, small_forecast_config(), tmp_path / "again", "cpu")
+    assert read_bundle(bundle).digest == read_bundle(again).digest
+
+
+def test_unseen_hours_and_hidden_stations_change_no_weight(bundle: Path, tmp_path: Path) -> None:
+    frame = read_bundle(bundle)
+    values = forecast_values()
+    noise = np.random.default_rng(5).uniform(1, 200, values.shape).astype(np.float32)
+    hidden = (frame.stations["role"] == "hidden-tenth").to_numpy()
+    unseen = int(np.datetime64(frame.provenance["unseen_from"], "h").astype(np.int64)) - FIRST_HOUR
+    assert hidden.any()
+    values[:, hidden], values[unseen:] = noise[:, hidden], noise[unseen:]
+    other = train_forecast(forecast_observations(values), small_forecast_config(), tmp_path / "other", "cpu")
+    for one, two in zip(frame.members, read_bundle(other).members, strict=True):
+        assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_bundle_read_back_forecasts_what_it_forecast_before(bundle: Path) -> None:
+    loaded = load_forecaster(bundle, "cpu")
+    assert (loaded.species, loaded.history_hours, loaded.lead_hours) == (("pm25",), 72, 48)
+    values = forecast_values(days=4)[None, :72]
+    origin = np.array([FIRST_HOUR + 71])
+    first = loaded.forecast(values, origin, *station_places())["pm25"]
+    second = ForecastPredictor(read_bundle(bundle), "cpu").forecast(values, origin, *station_places())["pm25"]
+    np.testing.assert_array_equal(first.best, second.best)
+    lower, upper = first.interval(0.9)
+    assert first.best.shape == (50, values.shape[2])
+    assert (lower >= 0).all() and (lower <= first.best).all() and (first.best <= upper).all()
+
+
+def test_two_members_forecast_two_pollutants_each_by_one_set_of_weights(
+    observations: Observations, tmp_path: Path
+) -> None:
+    config = small_forecast_config("species=[pm25, o3]", "forecast.members=2")
+    found = load_forecaster(train_forecast(observations, config, tmp_path / "both", "cpu"), "cpu")
+    values = forecast_values(days=4)[None, :72]
+    both = found.forecast(values, np.array([FIRST_HOUR + 71]), *station_places())
+    assert set(both) == {"pm25", "o3"}
+
+
+def test_training_is_better_at_the_weeks_held_out_than_its_beginning(
+    observations: Observations, tmp_path: Path
+) -> None:
+    config = small_forecast_config("forecast.steps=40", "forecast.validate_every=20")
+    state = read_bundle(train_forecast(observations, config, tmp_path / "longer", "cpu")).metrics["training"]
+    (member,) = state["members"]
+    assert member["best_score"] < member["history"][0]["validation"]
+
+
+def test_a_gap_is_carried_from_the_value_before_it() -> None:
+    series = torch.tensor([[torch.nan, 1.0, torch.nan, torch.nan, 4.0], [2.0, torch.nan, 3.0, torch.nan, torch.nan]])
+    expected = torch.tensor([[torch.nan, 1.0, 1.0, 1.0, 4.0], [2.0, 2.0, 3.0, 3.0, 3.0]])
+    torch.testing.assert_close(carried(series), expected, equal_nan=True)
+
+
+def test_an_analysis_config_is_refused(observations: Observations, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--config forecast"):
+        train_forecast(observations, load_config("aqnet"), tmp_path / "m")
+
+
+def test_a_bundle_that_is_there_is_kept(bundle: Path, observations: Observations) -> None:
+    with pytest.raises(OutputError, match="--overwrite"):
+        train_forecast(observations, small_forecast_config(), bundle)
+
+
+def test_an_analysis_bundle_is_no_forecast() -> None:
+    from model_case import make_bundle
+
+    with pytest.raises(ModelError, match="no long forecast"):
+        ForecastPredictor(make_bundle(), "cpu")
