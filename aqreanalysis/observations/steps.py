@@ -32,7 +32,7 @@ def step_change(series: Series) -> NDArray[np.bool_]:
     bound = np.log(series.limits.step_ratio)
     with np.errstate(invalid="ignore"):
         days_of, stations_of = np.nonzero(np.abs(jump) > bound)
-    for day, station in zip(days_of, stations_of, strict=True):
+    for day, station in zip(days_of.tolist(), stations_of.tolist(), strict=True):
         near = jump[max(day - LEVEL_DAYS, 0) : day + LEVEL_DAYS + 1, station]
         if np.abs(jump[day, station]) < np.nanmax(np.abs(near)):
             continue  # a step is where the jump is largest
@@ -73,7 +73,8 @@ def _log_ratio(series: Series, days: int) -> NDArray[np.float64]:
 def _level(ratio: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     """Return the mean of the `LEVEL_DAYS` days before (`side` -1) or from (1) each day on; NaN where one is missing."""
     out = np.full(ratio.shape, np.nan)
-    total = sum(ratio[i : len(ratio) - LEVEL_DAYS + 1 + i] for i in range(LEVEL_DAYS)) / LEVEL_DAYS
+    parts = [ratio[i : len(ratio) - LEVEL_DAYS + 1 + i] for i in range(LEVEL_DAYS)]
+    total = np.mean(parts, axis=0)
     if side > 0:
         out[: len(ratio) - LEVEL_DAYS + 1] = total
     else:
