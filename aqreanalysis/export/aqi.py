@@ -57,7 +57,7 @@ def aqi_layers(source: Source, index: Index) -> tuple[Layer, ...]:
             }
             layers.append(Layer(f"aqi_{bound}", "int16", -1, attrs))
     keys = list(SPECIES)
-    attrs = {
+    leading: dict[str, Any] = {
         "long_name": "pollutant with the highest sub-index",
         "flag_values": np.arange(len(keys) + 1, dtype=np.int8),
         "flag_meanings": " ".join(["none", *(SPECIES[k].layer for k in keys)]),
@@ -65,7 +65,7 @@ def aqi_layers(source: Source, index: Index) -> tuple[Layer, ...]:
         if index.leading_above > 0
         else "none where the index is unknown",
     }
-    layers.append(Layer("aqi_leading_pollutant", "int8", None, attrs))
+    layers.append(Layer("aqi_leading_pollutant", "int8", None, leading))
     return tuple(layers)
 
 

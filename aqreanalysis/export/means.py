@@ -94,10 +94,9 @@ def _species_mean(source: Source, one: SpeciesLayers, period: Period, min_share:
     least = np.full(shape, np.inf, dtype=np.float32)
     for slab in slabs_in(source, period.steps, len(averaged)):
         length = ((source.bounds[slab, 1] - source.bounds[slab, 0]) / HOUR)[:, None, None]
-        known = None
-        for name in averaged:
-            values = source.read(name, slab)
-            known = np.isfinite(values) if known is None else known
+        read = {name: source.read(name, slab) for name in averaged}
+        known = np.isfinite(read[one.best])
+        for name, values in read.items():
             total[name] += np.where(known, values * length, 0.0).sum(axis=0)
         hours += (known * length).sum(axis=0)
         if one.flag is not None:

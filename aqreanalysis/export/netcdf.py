@@ -123,7 +123,7 @@ def _write_time(file: netCDF4.Dataset, source: Source, shape: Shape) -> None:
     file.createVariable("time_bnds", "f8", ("time", "bnds"), fill_value=False)[:] = hours_of(shape.bounds)
 
 
-def _define(file: netCDF4.Dataset, layer: Layer, chunks: tuple[int, int, int]) -> None:
+def _define(file: Any, layer: Layer, chunks: tuple[int, int, int]) -> None:
     variable = file.createVariable(
         layer.name,
         layer.dtype,

@@ -80,9 +80,9 @@ def ledger(cube: Subject) -> Iterator[str]:
     # Read only: `production.ledger.Ledger` mends a cut file, and a running process may be writing it.
     entries = [_entry(line) for line in told.read_text(encoding="utf-8", errors="replace").splitlines()]
     blocks = {entry["block"] for entry in entries if "block" in entry}
-    print_ = next((entry["fingerprint"] for entry in entries if "fingerprint" in entry), {})
-    same = print_.get("model") == cube.raw.attrs.get("model_digest")
-    whose = "the same model" if same else f"model {str(print_.get('model', 'unknown'))[:16]}"
+    run: dict[str, Any] = next((entry["fingerprint"] for entry in entries if "fingerprint" in entry), {})
+    same = run.get("model") == cube.raw.attrs.get("model_digest")
+    whose = "the same model" if same else f"model {str(run.get('model', 'unknown'))[:16]}"
     yield f"{part} holds an unfinished run of {whose}, {len(blocks)} blocks done; repeat its command or remove it"
 
 

@@ -19,6 +19,8 @@ from aqreanalysis.validation.subject import Slab, Subject
 SEAM_RATIO = 3.0
 #: Pairs on each side of a border that it is compared with.
 SEAM_REACH = 3
+#: Pairs that there must be.
+SEAM_PAIRS = 4
 SEAMS = Rule(
     "seams",
     "error",
@@ -134,7 +136,9 @@ def _seam(message: str) -> Finding:
 
 
 def border_ratios(differences: NDArray[np.float64], chunk: int) -> dict[int, float]:
-    """Return index of the first cell after a border -> its difference over the median of the pairs around it.
+    """Return index of the first cell after a border -> its difference over that of the pairs around.
+
+    That is their median, or half the largest of them if it is more.
 
     Parameters
     ----------
@@ -151,8 +155,10 @@ def border_ratios(differences: NDArray[np.float64], chunk: int) -> dict[int, flo
             for i in range(max(0, border - SEAM_REACH), min(len(differences), border + SEAM_REACH + 1))
             if i not in borders and np.isfinite(differences[i])
         ]
-        if len(around) >= 2 and np.isfinite(differences[border]) and np.median(around) > 0:
-            ratios[border + 1] = float(differences[border] / np.median(around))
+        # With fewer pairs beside it, or one among them nearly as large, a border cannot be told from a rough field.
+        if len(around) >= SEAM_PAIRS and np.isfinite(differences[border]) and np.median(around) > 0:
+            usual = max(float(np.median(around)), max(around) / 2)
+            ratios[border + 1] = float(differences[border] / usual)
     return ratios
 
 
