@@ -93,7 +93,7 @@ def test_without_cfgrib_or_its_library_one_line_says_what_to_install(
 def test_a_damaged_file_gives_one_line_with_its_name_or_the_right_numbers(
     whole: Path, tmp_path: Path, data: st.DataObject
 ) -> None:
-    """Headers are damaged, cut and shuffled. The values themselves carry no checksum in GRIB: see docs/covariates.md."""
+    """Headers are damaged, cut and shuffled; values carry no checksum in GRIB (docs/covariates.md)."""
     good = whole.read_bytes()
     broken = bytearray(good)
     kind = data.draw(st.sampled_from(["cut", "drop", "repeat", "swap", "zero"]))
