@@ -108,6 +108,7 @@ def mean_attention(networks: Sequence[nn.Module], work: Callable[[], object]) ->
     for module, given in heard:
         # The module's own computation once more, this time with its weights: it keeps whatever masks it was given.
         weights = module.forward(**(given | {"need_weights": True, "average_attn_weights": True}))[1]
+        assert weights is not None
         total = total + weights.double().sum(dim=0).cpu()
         count += len(weights)
     return (total / count).numpy(), count

@@ -283,5 +283,5 @@ def _table_to_dict(table: MeanTable) -> dict[str, Any]:
 
 
 def _table_from_dict(raw: Mapping[str, Any]) -> MeanTable:
-    arrays = (np.asarray(raw[name], dtype=np.float64) for name in ("distance_km", "level", "quantiles"))
-    return MeanTable(*arrays, days=raw["days"], means=raw["means"], stations=raw["stations"])
+    arrays = {name: np.asarray(raw[name], dtype=np.float64) for name in ("distance_km", "level", "quantiles")}
+    return MeanTable(**arrays, days=raw["days"], means=raw["means"], stations=raw["stations"])

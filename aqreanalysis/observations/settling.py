@@ -85,7 +85,8 @@ def _split(frame: pd.DataFrame, report: QualityReport) -> pd.Series:
     """Return ids, a station's second place under ``id-2`` and so on, in the order in which it stood there."""
     ids = frame["station"].copy()
     placed = frame[frame["lat"].notna() & frame["lon"].notna()]
-    spread = placed.groupby("station")[["lat", "lon"]].agg(lambda v: v.max() - v.min())
+    by_station = placed.groupby("station")[["lat", "lon"]]
+    spread = by_station.max() - by_station.min()
     moving = spread.index[(spread > JITTER_DEGREES).any(axis=1)]
     for station in moving:
         own = placed[placed["station"] == station]

@@ -102,7 +102,7 @@ def piece_of_rows(
 def _places(
     rows: pa.Table,
     found: TableColumns,
-    codes: NDArray[np.int32],
+    codes: NDArray[np.integer],
     ids: list[str],
     where: Where,
     report: QualityReport,

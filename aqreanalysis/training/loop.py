@@ -26,6 +26,7 @@ from aqreanalysis.training.masking import StationMask, mask_readings
 from aqreanalysis.training.windows import Timeline
 
 Progress = Callable[[int, int, str], None]
+Weights = tuple[Tensor, ...] | list[Tensor]
 
 _WARM_UP_STEPS = 50
 _LARGEST_GRADIENT = 1.0
@@ -46,9 +47,9 @@ class Places:
 
 
 @torch.no_grad()
-def _average(average: list[Tensor], now: list[Tensor], updates: Tensor | int) -> None:
+def _average(average: Weights, now: Weights, updates: Tensor | int) -> None:
     """Move `average` towards `now`; the first updates count more, so that the untrained weights are soon forgotten."""
-    torch._foreach_lerp_(average, now, 1 - min(_AVERAGE_DECAY, (1 + int(updates)) / (10 + int(updates))))
+    torch._foreach_lerp_(list(average), list(now), 1 - min(_AVERAGE_DECAY, (1 + int(updates)) / (10 + int(updates))))
 
 
 @dataclass(frozen=True)

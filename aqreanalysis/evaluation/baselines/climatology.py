@@ -70,5 +70,5 @@ class Climatology(Baseline):
 def _usual(network: Network) -> Network:
     """Return the network with each station's usual value in the place of its readings."""
     hours, record = network.timeline()
-    values = climatology(record)[_class_of(hours)]
+    values = climatology(record)[_class_of(hours)].astype(np.float64)
     return Network(network.lat, network.lon, values, network.groups, hours, record)

@@ -26,7 +26,9 @@ def ranked_stations(outcome: Outcome) -> dict[str, tuple[int, float]]:
     usable = np.flatnonzero(count >= max(1, int(count.max(initial=0)) // 2))
     if not usable.size:
         return {}
-    error = np.nansum(np.abs(sample.best - sample.observed), axis=0, dtype=np.float64)[usable] / count[usable]
+    error = (
+        np.asarray(np.nansum(np.abs(sample.best - sample.observed), axis=0, dtype=np.float64))[usable] / count[usable]
+    )
     order = np.argsort(error, kind="stable")
     picked = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
     return {name: (int(usable[i]), float(error[i])) for name, i in picked.items()}

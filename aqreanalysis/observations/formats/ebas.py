@@ -153,7 +153,7 @@ def _header(lines: list[str], name: str) -> _Header:
 
 def _columns(names: list[str], factors: list[float], missing: list[float]) -> list[_Column]:
     """Return the columns of known components: means (or what says no statistics), with their flags."""
-    found = []
+    found: list[_Column] = []
     for i, text in enumerate(names):
         parts = [part.strip() for part in text.split(",")]
         key = COMPONENTS.get(parts[0].lower().replace(" ", "_"))

@@ -83,6 +83,11 @@ def _results(page: object, where: Where) -> list[Any]:
     return results
 
 
+def _degrees(place: dict[str, Any], name: str) -> float:
+    found = place.get(name)
+    return np.nan if found is None else float(found)
+
+
 def _row(result: Any, where: Where, index: int) -> dict[str, Any]:
     """Return one result flat.
 
@@ -101,8 +106,8 @@ def _row(result: Any, where: Where, index: int) -> dict[str, Any]:
             "begin": str(_utc(result["period"]["datetimeFrom"])),
             "end": str(_utc(result["period"]["datetimeTo"])),
             "flagged": bool((result.get("flagInfo") or {}).get("hasFlags", False)),
-            "lat": float(place.get("latitude") if place.get("latitude") is not None else np.nan),
-            "lon": float(place.get("longitude") if place.get("longitude") is not None else np.nan),
+            "lat": _degrees(place, "latitude"),
+            "lon": _degrees(place, "longitude"),
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ObservationsError(
