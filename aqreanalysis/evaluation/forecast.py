@@ -236,9 +236,8 @@ def ask_model(model: ForecastPredictor, question: Question, key: str, where: str
     for start in range(0, len(question.origins), _CHUNK):
         chosen = slice(start, start + _CHUNK)
         origins, truth = question.origins[chosen], question.truth[where][chosen]
-        found = model.forecast(
-            records.histories(origins)[..., question.order], records.stamps(origins), *question.visible, places
-        )[key]
+        histories, stamps = records.histories(origins)[..., question.order], records.stamps(origins)
+        found = model.forecast(histories, stamps, question.visible[0], question.visible[1], places)[key]
 
         def shaped(leads_first: Array, like: Array = truth) -> Array:
             return leads_first.T.reshape(like.shape)

@@ -96,7 +96,7 @@ class NetworkBaseline(ForecastBaseline):
             with torch.inference_mode():
                 parts.append(self.point(self.network(*self.features(flat[chosen], repeated[chosen]))))
         # A station without a reading of the pollutant in its history has no forecast of its own.
-        silent = ~np.isfinite(flat[..., 0]).any(axis=1)[:, None]
+        silent = ~np.asarray(np.isfinite(flat[..., 0]).any(axis=1))[:, None]
         median, mean = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
         shape = (origins, stations, -1)
         return Point(

@@ -76,8 +76,10 @@ class Forecaster(nn.Module):
         self.inner = nn.Linear(head, head)
         self.out = nn.Linear(head, 2 + _ANCHORS)
         nn.init.zeros_(self.out.weight)
-        with torch.no_grad():  # at first the forecast is the straight path and little else
-            self.out.bias.copy_(torch.tensor([0.0, 0.0, 3.0] + [0.0] * len(_RECENT_HOURS)))
+        nn.init.zeros_(self.out.bias)
+        # How each lead mixes its anchors before the head has its say: at first the straight path and little else. A
+        # parameter of its own, since an hour ahead is the last reading and a week ahead is not, whatever was read.
+        self.mix = nn.Parameter(torch.tensor([2.0] + [0.0] * len(_RECENT_HOURS)).repeat(len(targets), self.leads, 1))
         # Standard deviation of the straight path's errors, from which the spread starts; how far the network is
         # believed against the straight path, and how much wider the spread must be, as weeks held out tell.
         self.spread: Tensor
@@ -173,7 +175,7 @@ class Forecaster(nn.Module):
         clock = self.from_clock(self.clock(self._valid(origin)[:, leads]))[:, None]
         hidden = F.silu(told + clock + self.of_lead[:, leads] + self.from_level(anchors))
         out = self.out(self.drop(F.silu(self.inner(hidden))))
-        mixed = (torch.softmax(out[..., 2:], dim=-1) * anchors).sum(dim=-1)
+        mixed = (torch.softmax(self.mix[:, leads] + out[..., 2:], dim=-1) * anchors).sum(dim=-1)
         straight = straight[:, :, leads]
         location = straight + self.trust[:, leads] * (mixed + out[..., 0] - straight)
         widen = self.widening[:, leads] * torch.exp(out[..., 1].clamp(-2.0, 2.0))

@@ -23,7 +23,9 @@ from aqreanalysis.training.loss import normal_crps
 Progress = Callable[[int, int, str], None]
 
 _LOG_SHARE = 0.1
-_WARM_UP_STEPS = 50
+# A handful of numbers a lead, which must come from anywhere to anywhere within some hundred steps.
+_MIX_RATE = 40.0
+_WARM_UP_STEPS = 20
 _LARGEST_GRADIENT = 1.0
 # The weights that are kept are a running mean over about a hundred steps: a noisy step does not decide the stop.
 _AVERAGING = 0.98
@@ -111,8 +113,12 @@ class ForecastTrainer:
         hourly = torch.arange(config.lead_hours)
         self.scored = torch.cat((hourly[:24], config.lead_hours + torch.arange(config.lead_hours // 24)))
         self.model.straight.requires_grad_(False)
+        free = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
-            [p for p in self.model.parameters() if p.requires_grad],
+            [
+                {"params": [p for p in free if p is not self.model.mix], "factor": 1.0},
+                {"params": [self.model.mix], "factor": _MIX_RATE, "weight_decay": 0.0},
+            ],
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
         )
@@ -203,7 +209,7 @@ class ForecastTrainer:
         for group in self.optimiser.param_groups:
             warm = min(1.0, (number + 1) / _WARM_UP_STEPS)
             cool = 0.5 * (1 + np.cos(np.pi * number / self.config.steps))
-            group["lr"] = self.config.learning_rate * warm * (0.1 + 0.9 * cool)
+            group["lr"] = group["factor"] * self.config.learning_rate * warm * (0.1 + 0.9 * cool)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_GRADIENT)
