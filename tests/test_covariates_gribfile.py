@@ -126,3 +126,14 @@ def test_a_damaged_file_gives_one_line_with_its_name_or_the_right_numbers(
         assert all(np.isnan(v) or 180 < v < 340 for v in values)
         if kind != "zero" and covariates.fields == ("t2m",) and np.isfinite(values[0]):
             assert values[0] == pytest.approx(280.0 + h, abs=1.1)
+
+
+def test_what_eccodes_prints_goes_into_the_error_and_not_to_stderr(
+    whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    damaged, data = tmp_path / "damaged.grib", bytearray(whole.read_bytes())
+    data[8:11] = (5).to_bytes(3, "big")  # length of section 1: far too short
+    damaged.write_bytes(data)
+    with pytest.raises(CovariatesError, match=r"damaged.grib, message 1: cannot be decoded .*ecCodes: "):
+        Covariates.open(damaged)
+    assert capfd.readouterr().err == ""

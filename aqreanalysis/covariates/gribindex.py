@@ -12,16 +12,17 @@ What headers say wrong, and is put right here:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from aqreanalysis.covariates.fields import BY_CONSTITUENT, BY_PARAM_ID, Field
 from aqreanalysis.covariates.gribfile import Frame, walk
 from aqreanalysis.covariates.horizontal import Axes
+from aqreanalysis.covariates.quiet import listening
 from aqreanalysis.covariates.slots import INSTANT, MEAN, SUM
 from aqreanalysis.covariates.units import Conversion, conversion
 from aqreanalysis.errors import CovariatesError
@@ -99,22 +100,21 @@ def _message_class() -> Any:
     return Message
 
 
-class decoding:
-    """Turn what ecCodes raises inside the block into one line that names file and message."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, CovariatesError) or not isinstance(error, Exception):
-            return
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise CovariatesError(
-            f"{self._where}: cannot be decoded ({type(error).__name__}: {reason}); the file is damaged, get it again"
-        ) from None
+@contextmanager
+def decoding(where: str) -> Iterator[None]:
+    """Turn what ecCodes raises (or prints) inside the block into one line that names file and message."""
+    with listening() as heard:
+        try:
+            yield
+        except CovariatesError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            told = f"; ecCodes: {heard[-1]}" if heard else ""
+            kind = type(error).__name__
+            raise CovariatesError(
+                f"{where}: cannot be decoded ({kind}: {reason}{told}); the file is damaged, get it again"
+            ) from None
 
 
 def _entry(message: Any, frame: Frame, where: str, accumulation: str, headers: Headers) -> Entry | str:
@@ -196,7 +196,9 @@ def _hour(date: Any, time: Any, where: str) -> tuple[int, bool]:
     try:
         day = np.datetime64(f"{date // 10000:04d}-{date // 100 % 100:02d}-{date % 100:02d}", "h")
     except ValueError:
-        raise CovariatesError(f"{where}: {date} is no date") from None
+        raise CovariatesError(f"{where}: {date} is no date; the file is damaged, get it again") from None
+    if not (0 <= time < 2400 and time % 100 < 60):
+        raise CovariatesError(f"{where}: {time} is no time of day (HHMM); the file is damaged, get it again")
     return int(day.astype(np.int64)) + time // 100, bool(time % 100)
 
 
@@ -224,8 +226,3 @@ def _axes(message: Any, where: str) -> Axes:
         lat = np.sort(np.asarray(message["distinctLatitudes"], np.float64))
         lat = lat if first < last else lat[::-1]
     return Axes.checked(lat, np.round(np.linspace(west, east, columns), 9), where)
-
-
-def slot_tables(entries: Iterator[tuple[int, Entry]]) -> pd.DataFrame:
-    """Return the slots of entries, each with the number of its file, as the table that `make_recipes` takes."""
-    return pd.DataFrame([{**entry.slot, "file": file} for file, entry in entries])

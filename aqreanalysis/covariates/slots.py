@@ -109,7 +109,7 @@ def _candidates(slots: pd.DataFrame, first: NDArray[np.int64]) -> pd.DataFrame:
 
 def _instants(slots: pd.DataFrame) -> pd.DataFrame:
     own = slots[slots["kind"] == INSTANT]
-    return _candidates(own, own["end"].to_numpy(np.int64) - 1)
+    return _candidates(own, np.asarray(own["end"].to_numpy(np.int64) - 1, np.int64))
 
 
 def _means(slots: pd.DataFrame) -> pd.DataFrame:

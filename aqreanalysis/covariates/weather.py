@@ -32,7 +32,7 @@ def wind_components(speed: NDArray[np.floating], direction: NDArray[np.floating]
     """
     speed, direction = np.asarray(speed, np.float64), np.asarray(direction, np.float64)
     angle = np.radians(np.where(speed == 0, 0.0, direction))
-    return -speed * np.sin(angle), -speed * np.cos(angle)
+    return np.asarray(-speed * np.sin(angle), np.float64), np.asarray(-speed * np.cos(angle), np.float64)
 
 
 @dataclass
