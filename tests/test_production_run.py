@@ -88,6 +88,7 @@ def test_flags_name_the_hour_without_observation_and_the_forecast_hours(model, o
         hours = np.arange(cube.sizes["time"]) + 72
         assert ((flag & 2 != 0).all(axis=1) == (hours == 90)).all()
         assert ((flag & 1 != 0).all(axis=1) == (hours >= 192)).all()
+        np.testing.assert_array_equal(cube.forecast_lead_time, np.maximum(hours - 191, 0))
         assert ((flag & 8 != 0) == (cube.observations_used.values.reshape(flag.shape) < 4)).all()
         assert np.isfinite(cube.pm2p5).all()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from production_case import small_grid
@@ -22,6 +24,15 @@ def render(metadata: MetadataConfig | None = None, provenance: Provenance = PROV
     plan = Plan(first, hours, *grid.shape, (24, 3, 4), 19)
     species = [SPECIES["pm25"]]
     return render_template(plan, grid, cube_layers(species, 0.9), species, metadata or MetadataConfig(), provenance)
+
+
+def test_hours_after_the_last_reading_carry_their_lead_time_and_analysis_hours_need_none():
+    stamps = render().plan.stamps
+    assert "forecast_lead_time" not in render().coordinates
+    assert "forecast_lead_time" not in render(provenance=replace(PROVENANCE, last_reading=int(stamps[-1]))).coordinates
+    lead = render(provenance=replace(PROVENANCE, last_reading=int(stamps[20]))).coordinates["forecast_lead_time"]
+    np.testing.assert_array_equal(lead.values, np.maximum(np.arange(len(stamps)) - 20, 0))
+    assert lead.dims == ("time",) and lead.attrs["standard_name"] == "forecast_period" and lead.attrs["units"] == "h"
 
 
 def test_extent_is_of_the_centres_and_the_edges_are_the_polygon():

@@ -146,6 +146,7 @@ class Prepared:
             synthetic=synthetic_label(self.observations, self.predictor),
             # What was measured at hidden stations is the coverage of hourly intervals.
             extra={key: value for key, value in facts.items() if key != "created" and frequency == HOURLY},
+            last_reading=max(self.last_observed.values()),
         )
         species = [SPECIES[key] for key in self.species]
         return render_template(cube.plan, self.grid, cube.layers, species, self.metadata, provenance)

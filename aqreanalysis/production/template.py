@@ -21,6 +21,7 @@ from aqreanalysis.species import Species
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 TIME_UNITS = "hours since 1970-01-01 00:00:00"
 GRID_MAPPING = "crs"
+LEAD_TIME = "forecast_lead_time"
 VOCABULARY = "CF Standard Name Table v93"
 
 
@@ -76,6 +77,8 @@ class Provenance:
         What to say of a synthetic origin; empty for real observations.
     extra : dict
         Further global attributes, such as the coverage measured at hidden stations.
+    last_reading : int, optional
+        Stamp of the last reading of what is estimated, hours since 1970-01-01.
     """
 
     model: str
@@ -86,6 +89,7 @@ class Provenance:
     libraries: Mapping[str, str] = field(default_factory=dict)
     synthetic: str = ""
     extra: Mapping[str, str | float] = field(default_factory=dict)
+    last_reading: int | None = None
 
 
 def render_template(
@@ -129,7 +133,7 @@ def render_template(
     }
     _check_ascii(attrs)
     with_crs = tuple(Layer(x.name, x.dtype, x.fill, {**x.attrs, "grid_mapping": GRID_MAPPING}, x.dims) for x in layers)
-    return Template(plan, attrs, coordinates(plan, grid), with_crs)
+    return Template(plan, attrs, coordinates(plan, grid) | _lead_time(plan, provenance), with_crs)
 
 
 def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
@@ -145,6 +149,21 @@ def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
         "lon_bnds": Coordinate(("lon", "bnds"), grid.lon_bounds),
         GRID_MAPPING: Coordinate((), np.asarray(crs), crs_attrs),
     }
+
+
+def _lead_time(plan: Plan, provenance: Provenance) -> dict[str, Coordinate]:
+    """Return how far ahead each step looks, where any looks ahead: a cube of analysis hours alone has no use for it."""
+    if provenance.last_reading is None or plan.stamps[-1] <= provenance.last_reading:
+        return {}
+    lead = np.maximum(plan.stamps - provenance.last_reading, 0).astype(np.float32)
+    attrs = {
+        "standard_name": "forecast_period",
+        "long_name": "lead time: hours after the last reading, zero at analysis hours",
+        # Spelt "hours", xarray would read it as a timedelta.
+        "units": "h",
+        "coverage_content_type": "auxiliaryInformation",
+    }
+    return {LEAD_TIME: Coordinate(("time",), lead, attrs)}
 
 
 def crs_attributes() -> dict[str, Any]:
