@@ -109,12 +109,12 @@ def _candidates(slots: pd.DataFrame, first: NDArray[np.int64]) -> pd.DataFrame:
 
 def _instants(slots: pd.DataFrame) -> pd.DataFrame:
     own = slots[slots["kind"] == INSTANT]
-    return _candidates(own, np.asarray(own["end"].to_numpy(np.int64) - 1, np.int64))
+    return _candidates(own, np.asarray(own["end"], np.int64) - 1)
 
 
 def _means(slots: pd.DataFrame) -> pd.DataFrame:
     own = slots[slots["kind"] == MEAN]
-    return _candidates(own, own["start"].to_numpy(np.int64))
+    return _candidates(own, np.asarray(own["start"], np.int64))
 
 
 def _sums(slots: pd.DataFrame, max_step_hours: int) -> tuple[pd.DataFrame, int]:
@@ -126,7 +126,7 @@ def _sums(slots: pd.DataFrame, max_step_hours: int) -> tuple[pd.DataFrame, int]:
     usable = (own["end"] - first) <= max_step_hours
     unusable = int((~usable).sum())
     own, first, before = own[usable], first[usable], before[usable]
-    table = _candidates(own, first.to_numpy(np.int64))
+    table = _candidates(own, np.asarray(first, np.int64))
     position = pd.Series(before.fillna(-1).astype(np.int64).to_numpy(), index=own.index)
     table["before"] = position.reindex(table["slot"]).to_numpy()
     table["weight"] = 1.0 / table["length"]
