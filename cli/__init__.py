@@ -16,9 +16,12 @@ from aqreanalysis.cli.export import export
 from aqreanalysis.cli.grids import grids
 from aqreanalysis.cli.info import info
 from aqreanalysis.cli.observations import observations
+from aqreanalysis.cli.plot import plot
 from aqreanalysis.cli.produce import produce
+from aqreanalysis.cli.style import style
 from aqreanalysis.cli.train import train
 from aqreanalysis.cli.validate import validate
+from aqreanalysis.cli.view import view
 
 __all__ = ["main"]
 
@@ -34,5 +37,20 @@ def main() -> None:
     """
 
 
-for _command in (train, evaluate, produce, validate, export, compare, grids, observations, covariates, info, demo):
+for _command in (
+    train,
+    evaluate,
+    produce,
+    validate,
+    export,
+    plot,
+    view,
+    style,
+    compare,
+    grids,
+    observations,
+    covariates,
+    info,
+    demo,
+):
     main.add_command(_command)

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # install.sh : the client programs with which the tests open cubes, as small Debian packages (some 60 MB):
-#   ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb.
+#   ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb;
+#   and Chromium with its driver (some 300 MB), which opens the page that 'aqreanalysis view' writes.
 # Without root or apt-get it says what is missing; the tests of a missing client are skipped with its name.
 set -u
-wanted="ncdump:netcdf-bin ncks:nco cdo:cdo gdalinfo:gdal-bin ncview:ncview Xvfb:xvfb xwininfo:x11-utils xwd:x11-apps"
+wanted="ncdump:netcdf-bin ncks:nco cdo:cdo gdalinfo:gdal-bin ncview:ncview Xvfb:xvfb xwininfo:x11-utils xwd:x11-apps
+  chromium:chromium chromedriver:chromium-driver"
 missing() { for pair in $wanted; do command -v "${pair%%:*}" > /dev/null || echo "${pair##*:}"; done; }
 
 packages=$(missing | sort -u | tr '\n' ' ')

@@ -1,0 +1,21 @@
+"""Pictures of a cube for people: maps, animations, time series, a page that opens in any browser, styles for GIS."""
+
+from aqreanalysis.pictures.animation import Film, animate
+from aqreanalysis.pictures.companions import write_companions
+from aqreanalysis.pictures.maps import MapOptions, draw_map
+from aqreanalysis.pictures.page import PageOptions, write_page
+from aqreanalysis.pictures.series import draw_series
+from aqreanalysis.pictures.stations import Marks, marks_of
+
+__all__ = [
+    "Film",
+    "MapOptions",
+    "Marks",
+    "PageOptions",
+    "animate",
+    "draw_map",
+    "draw_series",
+    "marks_of",
+    "write_companions",
+    "write_page",
+]

@@ -1,0 +1,169 @@
+"""A period of a cube as moving pictures: GIF through Pillow, MP4 through ffmpeg."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from numpy.typing import NDArray
+from PIL import Image
+
+from aqreanalysis.errors import ConfigError, OutputError
+from aqreanalysis.export.files import whole_file
+from aqreanalysis.export.source import Source
+from aqreanalysis.pictures.fields import read_fields, step_moment
+from aqreanalysis.pictures.maps import MapFigure, MapOptions
+from aqreanalysis.pictures.stations import Marks
+from aqreanalysis.production.options import Progress
+
+ENDINGS = (".gif", ".mp4")
+_DPI = 90
+_PALETTE = 128
+#: Frames by which the scale of colours is found before the first is drawn.
+_SAMPLED = 12
+
+Frame = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Film:
+    """How a period moves.
+
+    Attributes
+    ----------
+    every : int
+        Steps of the cube from frame to frame.
+    frames_per_second : float
+        Speed.
+    """
+
+    every: int = 1
+    frames_per_second: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ConfigError(f"a frame every {self.every} steps: it must be 1 or more")
+        if not 0 < self.frames_per_second <= 50:
+            raise ConfigError(f"{self.frames_per_second:g} frames a second: choose more than 0 and at most 50")
+
+
+def animate(
+    source: Source,
+    out: str | Path,
+    options: MapOptions,
+    film: Film,
+    marks: Marks | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Draw every step of `source` as a frame, all with the same colours; return the path of the film.
+
+    Parameters
+    ----------
+    source : Source
+        The cube, restricted to the period.
+    out : str or Path
+        A name that ends in ``.gif`` or ``.mp4``.
+    options : MapOptions
+        What is drawn; `time` is not used.
+    film : Film
+        Frames and speed.
+    marks : Marks, optional
+        Stations.
+    progress : callable, optional
+        Called as ``progress(frames done, frames, "frames")``.
+
+    Raises
+    ------
+    OutputError
+        If the file exists, or an MP4 is wanted and there is no ffmpeg.
+    """
+    ending = Path(out).suffix.lower()
+    encoder = _ffmpeg() if ending == ".mp4" else None
+    with whole_file(out, ENDINGS, options.overwrite) as path:
+        frames = _frames(source, options, film, marks, progress)
+        if encoder is None:
+            _write_gif(frames, path, film.frames_per_second)
+        else:
+            _write_mp4(frames, path, film.frames_per_second, encoder)
+    return Path(out)
+
+
+def _frames(
+    source: Source, options: MapOptions, film: Film, marks: Marks | None, progress: Progress | None
+) -> Iterator[Frame]:
+    one = next(iter(source.species.values()))
+    numbers = range(0, len(source.bounds), film.every)
+    picture = MapFigure(source, one, options, marks)
+    picture.figure.set_dpi(_DPI)
+    canvas = FigureCanvasAgg(picture.figure)
+    for count, number in enumerate(numbers):
+        moment = step_moment(source, number)
+        fields = read_fields(source, one, moment, options.layers)
+        if count:
+            picture.update(fields, moment)
+        else:
+            some = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _SAMPLED).astype(int))]
+            sampled = [read_fields(source, one, step_moment(source, n), options.layers) for n in some]
+            stacked: dict[str, NDArray[Any]] = {name: np.stack([f[name] for f in sampled]) for name in fields}
+            picture.draw(fields, moment, picture.colours(stacked))
+            canvas.draw()
+            # The parts have found their places; laid out again for every frame they would tremble, and slowly.
+            picture.figure.set_layout_engine("none")
+        canvas.draw()
+        yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        if progress is not None:
+            progress(count + 1, len(numbers), "frames")
+
+
+def _write_gif(frames: Iterator[Frame], path: Path, speed: float) -> None:
+    first = Image.fromarray(next(frames)).quantize(_PALETTE, dither=Image.Dither.NONE)
+    # One palette for all: it comes from a frame whose colour bar shows every colour there can be.
+    rest = (Image.fromarray(frame).quantize(palette=first, dither=Image.Dither.NONE) for frame in frames)
+    first.save(path, save_all=True, append_images=rest, duration=round(1000 / speed), loop=0, optimize=False)
+
+
+def _write_mp4(frames: Iterator[Frame], path: Path, speed: float, encoder: str) -> None:
+    first = next(frames)
+    # H.264 in the colours that every player reads halves the resolution of colour, so sides must be even.
+    height, width = (side - side % 2 for side in first.shape[:2])
+    command = [encoder, "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    command += ["-r", f"{speed:g}", "-i", "-", "-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20"]
+    command += ["-movflags", "+faststart", str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None and process.stderr is not None
+    try:
+        process.stdin.write(first[:height, :width].tobytes())
+        for frame in frames:
+            process.stdin.write(frame[:height, :width].tobytes())
+        process.stdin.close()
+    except BrokenPipeError:
+        pass  # it has ended before its time, and says why below
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        said = process.stderr.read().decode(errors="replace")
+        process.stderr.close()
+        process.wait()
+    if process.returncode:
+        raise OutputError(f"ffmpeg could not write {path.name}: {' '.join(said.split())[:300]}; write a .gif instead")
+
+
+def _ffmpeg() -> str:
+    found = shutil.which("ffmpeg")
+    if found:
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError):
+        raise OutputError(
+            "an .mp4 needs ffmpeg, and there is none: install it, or pip install 'aqreanalysis[film]', or write a .gif"
+        ) from None

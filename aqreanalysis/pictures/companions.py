@@ -1,0 +1,74 @@
+"""What lies beside a cube for desktop programs: QGIS styles and a project, a colour table for Panoply and GMT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.export.source import Source
+from aqreanalysis.pictures.colours import Colours, class_colours, even_colours
+from aqreanalysis.pictures.qgis import layer_of, mesh_group, mesh_style, project, raster_style, write_xml
+
+
+def write_companions(source: Source, folder: str | Path, palette: str = "who", overwrite: bool = False) -> list[Path]:
+    """Write styles, a project and a colour table for the first pollutant of `source`; return their paths.
+
+    ``<cube>.<layer>.raster.qml``, ``<cube>.<layer>.mesh.qml``, ``<cube>.<layer>.qgs`` and ``<cube>.<layer>.cpt``.
+
+    Parameters
+    ----------
+    source : Source
+        The cube.
+    folder : str or Path
+        Where they go; beside the cube is best, since the project names the cube by its path from there.
+    palette : str
+        ``who``, ``cn``, ``us`` or ``even``.
+    overwrite : bool
+        Whether files that exist are replaced.
+
+    Raises
+    ------
+    OutputError
+        If one exists, or `folder` is a file.
+    """
+    one = next(iter(source.species.values()))
+    where = Path(folder)
+    if where.exists() and not where.is_dir():
+        raise OutputError(f"output {where} is a file, and a folder is wanted; choose another --out")
+    colours = even_colours("concentration", source.read(one.best, slice(0, 24))) if palette == "even" else None
+    colours = colours or class_colours(palette, one.species)
+    stem = f"{source.path.stem}.{one.best}"
+    paths = [where / f"{stem}.{ending}" for ending in ("raster.qml", "mesh.qml", "qgs", "cpt")]
+    held = [path for path in paths if path.exists()]
+    if held and not overwrite:
+        raise OutputError(f"output {held[0]} exists; choose another --out or replace it with --overwrite")
+    where.mkdir(parents=True, exist_ok=True)
+    layer, group = layer_of(source, one, colours), mesh_group(source, one.best)
+    write_xml(raster_style(layer), paths[0])
+    write_xml(mesh_style(layer, group), paths[1])
+    write_xml(project(layer, group, where), paths[2])
+    paths[3].write_text(colour_table(colours), encoding="ascii")
+    return paths
+
+
+def colour_table(colours: Colours) -> str:
+    """Return a colour table of GMT (``.cpt``), which Panoply reads: a line a class, from value and colour to value."""
+    top = _top(colours)
+    if colours.edges:
+        bounds, hexes = [colours.low, *colours.edges, top], colours.hexes
+    else:
+        count = len(colours.hexes)
+        bounds, hexes = [top * i / count for i in range(count + 1)], colours.hexes
+    lines = [f"# {colours.title or 'even scale'}; scale range 0 to {top:g}", "# COLOR_MODEL = RGB"]
+    for low, high, colour in zip(bounds[:-1], bounds[1:], hexes, strict=True):
+        shade = "{} {} {}".format(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)))
+        lines.append(f"{low:g} {shade} {high:g} {shade}")
+    return "\n".join([*lines, "B 255 255 255", f"F {shade}", "N 128 128 128", ""])
+
+
+def _top(colours: Colours) -> float:
+    """The last class has no end; on a scale it is given as much room as the one before it."""
+    if not colours.edges:
+        return colours.high
+    before = colours.edges[-2] if len(colours.edges) > 1 else 0.0
+    return 2 * colours.edges[-1] - before

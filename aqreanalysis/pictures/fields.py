@@ -1,0 +1,183 @@
+"""What a map shows: the layers of one pollutant at a step, or their mean over the steps of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ConfigError, CubeError, nearest_hint
+from aqreanalysis.export.means import period_mean
+from aqreanalysis.export.periods import Period
+from aqreanalysis.export.source import HOUR, Source, SpeciesLayers
+
+#: Layers that can be drawn, with their names for people.
+LAYERS = {
+    "best": "estimate",
+    "standard_error": "standard error",
+    "lower": "lower bound",
+    "upper": "upper bound",
+    "width": "width of the interval",
+    "flag": "quality flag",
+    "used": "neighbours used",
+    "distance": "distance to the nearest station",
+}
+CONCENTRATIONS = ("best", "lower", "upper")
+#: What stands on top where several conditions hold: what weighs most comes last.
+_PRECEDENCE = (
+    "few_neighbours",
+    "hour_without_observation",
+    "few_hours_with_observations",
+    "forecast_hour",
+    "contains_forecast_hours",
+    "extrapolated_beyond_network",
+    "masked",
+)
+UNRESERVED = "no reserve"
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A step of a cube, or the span of a mean.
+
+    Attributes
+    ----------
+    steps : slice
+        Steps of the source.
+    first, last : datetime64[ns]
+        Beginning and end, UTC.
+    mean : bool
+        Whether it is a mean over steps.
+    """
+
+    steps: slice
+    first: np.datetime64
+    last: np.datetime64
+    mean: bool
+
+    @property
+    def text(self) -> str:
+        """For a title: ``2019-01-07 06:00 UTC`` is the hour that ends then."""
+        first, last = pd.Timestamp(self.first), pd.Timestamp(self.last)
+        if not self.mean and (last - first) <= pd.Timedelta(hours=1):
+            return f"hour ending {last:%Y-%m-%d %H:%M} UTC"
+        return f"{'mean of ' if self.mean else ''}{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+
+
+def check_layers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `names` if all are layers that can be drawn.
+
+    Raises
+    ------
+    ConfigError
+        If one is not.
+    """
+    for name in names:
+        if name not in LAYERS:
+            raise ConfigError(f"layer {name!r}: known are {', '.join(LAYERS)}{nearest_hint(name, LAYERS)}")
+    return names
+
+
+def moment_at(source: Source, time: datetime) -> Moment:
+    """Return the step stamped `time` (UTC).
+
+    Raises
+    ------
+    CubeError
+        If the cube has none; the nearest is named.
+    """
+    stamp = np.datetime64(time, "ns")
+    distance = np.abs(source.times - stamp)
+    number = int(distance.argmin())
+    if distance[number]:
+        near = pd.Timestamp(source.times[number])
+        raise CubeError(
+            f"{source.path} has no step stamped {pd.Timestamp(time):%Y-%m-%dT%H:%M} (UTC); the nearest is "
+            f"{near:%Y-%m-%dT%H:%M}, and a stamp ends its step"
+        )
+    return step_moment(source, number)
+
+
+def step_moment(source: Source, number: int) -> Moment:
+    """Return step `number` of the source."""
+    return Moment(slice(number, number + 1), source.bounds[number, 0], source.bounds[number, 1], False)
+
+
+def whole_moment(source: Source) -> Moment:
+    """Return the mean over all steps of the source."""
+    return Moment(slice(0, len(source.bounds)), source.bounds[0, 0], source.bounds[-1, 1], True)
+
+
+def read_fields(source: Source, one: SpeciesLayers, moment: Moment, wanted: tuple[str, ...]) -> dict[str, Array]:
+    """Return the wanted layers (lat, lon) by name; missing values of floats are NaN.
+
+    The error bars of a mean are those of `period_mean`: the widest they can be.
+
+    Raises
+    ------
+    CubeError
+        If the cube lacks one.
+    """
+    known = _names(source, one)
+    for name in wanted:
+        for part in ("lower", "upper") if name == "width" else (name,):
+            if known[part] is None:
+                raise CubeError(f"{source.path} has no layer of the {LAYERS[part]} of {one.species.title}")
+    if moment.mean:
+        covered = float(((source.bounds[:, 1] - source.bounds[:, 0]) / HOUR)[moment.steps].sum())
+        span = np.array([moment.first, moment.last], dtype="datetime64[ns]")
+        share = covered / float((moment.last - moment.first) / HOUR)
+        period = Period("span", span, moment.steps, share)
+        read: Mapping[str, Array] = period_mean(source, period, 0.0, one.species.key)
+    else:
+        read = {}
+    found: dict[str, Array] = {}
+
+    def get(part: str) -> Array:
+        name = known[part]
+        assert name is not None
+        if name in read:
+            return read[name]
+        values = source.read(name, moment.steps)
+        return values[0] if values.ndim == 3 else values
+
+    for name in wanted:
+        found[name] = get("upper") - get("lower") if name == "width" else get(name)
+    return found
+
+
+def _names(source: Source, one: SpeciesLayers) -> dict[str, str | None]:
+    return {
+        "best": one.best,
+        "standard_error": one.standard_error,
+        "lower": one.lower,
+        "upper": one.upper,
+        "flag": one.flag,
+        "used": one.used,
+        "distance": next(iter(source.maps), None),
+    }
+
+
+def flag_classes(source: Source, one: SpeciesLayers) -> dict[str, int]:
+    """Return condition -> bit of the cube's quality flag, what weighs most last; `UNRESERVED` is 0."""
+    assert one.flag is not None
+    attrs = source.dataset[one.flag].attrs
+    masks = np.atleast_1d(attrs.get("flag_masks", ()))
+    bits = dict(zip(str(attrs.get("flag_meanings", "")).split(), (int(m) for m in masks), strict=False))
+    order = {name: place for place, name in enumerate(_PRECEDENCE)}
+    return {UNRESERVED: 0, **dict(sorted(bits.items(), key=lambda pair: order.get(pair[0], -1)))}
+
+
+def flag_numbers(flag: Array, classes: Mapping[str, int]) -> NDArray[np.int16]:
+    """Return the place in `classes` of the weightiest condition that holds in each cell."""
+    result = np.zeros(flag.shape, np.int16)
+    for number, bit in enumerate(classes.values()):
+        result = np.where((flag.astype(np.int16) & bit) > 0, number, result).astype(np.int16)
+    return result

@@ -1,0 +1,234 @@
+"""A cube as one HTML page: map, time slider, time series by click; no server, no network, opened by a double click."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ConfigError, OutputError
+from aqreanalysis.export.files import whole_file
+from aqreanalysis.export.source import Source, SpeciesLayers, hours_of
+from aqreanalysis.pictures.borders import CREDIT, outlines
+from aqreanalysis.pictures.codec import LARGEST, Packer, rounded
+from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
+from aqreanalysis.pictures.fields import LAYERS, flag_classes, flag_numbers
+from aqreanalysis.pictures.stations import Marks
+from aqreanalysis.production.options import Progress
+
+#: Steps to which the estimate is rounded, in the pollutant's units; the finest that the size allows is taken.
+STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+#: Error bars are rounded to a step so many times wider: they are known less well.
+_COARSER = 2.0
+_SAMPLE_ROWS = 12
+_SAMPLE_HOURS = 96
+_TEXT_BYTES = 400_000
+_NAMES = ("best", "lower", "upper", "standard_error", "flag")
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What goes into a page.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        ``best`` and any of ``lower``, ``upper``, ``standard_error``, ``flag``.
+    max_megabytes : float
+        Size that the page may have, in units of 1e6 bytes.
+    step : float or None
+        Step to which the estimate is rounded; None takes the finest of `STEPS` that the size allows.
+    overwrite : bool
+        Whether a file that exists is replaced.
+    """
+
+    layers: tuple[str, ...] = ("best", "lower", "upper", "flag")
+    max_megabytes: float = 24.0
+    step: float | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.layers:
+            if name not in _NAMES:
+                raise ConfigError(f"layer {name!r} cannot go into a page: choose among {', '.join(_NAMES)}")
+        if "best" not in self.layers:
+            raise ConfigError("a page needs the layer 'best': add it to the layers")
+        if not self.max_megabytes > 0 or (self.step is not None and not self.step > 0):
+            raise ConfigError("size and step of a page must be above 0")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that was written.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    within : dict
+        Layer -> largest difference between a number shown and the cube's, in the pollutant's units.
+    """
+
+    path: Path
+    within: dict[str, float]
+
+
+def write_page(
+    source: Source,
+    out: str | Path,
+    options: PageOptions | None = None,
+    marks: Marks | None = None,
+    progress: Progress | None = None,
+) -> Page:
+    """Write the first pollutant of `source` as a page.
+
+    Parameters
+    ----------
+    source : Source
+        The cube, restricted to the period wanted.
+    out : str or Path
+        A name that ends in ``.html``.
+    options : PageOptions, optional
+        Layers, size, precision.
+    marks : Marks, optional
+        Stations.
+    progress : callable, optional
+        Called as ``progress(hours done, hours, "page")``.
+
+    Raises
+    ------
+    OutputError
+        If it exists, or would be larger than allowed at the coarsest step.
+    """
+    wanted = options or PageOptions()
+    one = next(iter(source.species.values()))
+    names = _held(one, wanted.layers)
+    step = wanted.step or _choose_step(source, names, wanted)
+    steps = {layer: 1.0 if layer == "flag" else step * (1.0 if layer == "best" else _COARSER) for layer in names}
+    with whole_file(out, (".html",), wanted.overwrite) as path:
+        packed, sample = _pack(source, one, names, steps, progress)
+        head = _describe(source, one, steps, sample, marks)
+        path.write_text(_fill(head, packed), encoding="utf-8")
+        size = path.stat().st_size / 1e6
+        if size > wanted.max_megabytes * 1.04:
+            raise OutputError(
+                f"the page would have {size:.1f} MB, more than {wanted.max_megabytes:g}: give a coarser --step than "
+                f"{step:g}, a shorter period, fewer --layer, or a larger --max-mb"
+            )
+    return Page(Path(out), {layer: value / 2 for layer, value in steps.items() if layer != "flag"})
+
+
+def _held(one: SpeciesLayers, layers: tuple[str, ...]) -> dict[str, str]:
+    held = {name: getattr(one, name) for name in layers}
+    return {name: variable for name, variable in held.items() if variable is not None}
+
+
+def _choose_step(source: Source, names: dict[str, str], wanted: PageOptions) -> float:
+    """Return the finest step whose page fits, by packing a few rows of cells."""
+    rows, hours = source.dataset.sizes["lat"], source.dataset.sizes["time"]
+    taken = slice(max(0, rows // 2 - _SAMPLE_ROWS // 2), rows // 2 + _SAMPLE_ROWS // 2)
+    span = slice(max(0, hours // 2 - _SAMPLE_HOURS // 2), hours // 2 + _SAMPLE_HOURS // 2)
+    read = {n: source.read(v, span, taken) for n, v in names.items() if n != "flag"}
+    share = next(iter(read.values())).size / (rows * hours * source.dataset.sizes["lon"])
+    room = wanted.max_megabytes * 1e6 * 0.97 - _TEXT_BYTES
+    for step in STEPS:
+        total = 0
+        for name, values in read.items():
+            own = step * (1.0 if name == "best" else _COARSER)
+            if np.nanmax(values, initial=0.0) * 3 >= LARGEST * own:
+                total = int(room) + 1  # a value outside the sample could go beyond 16 bits
+                break
+            packer = Packer()
+            packer.add(rounded(values, own))
+            total += sum(map(len, packer.finish()))
+        if total / share <= room:
+            return step
+    raise OutputError(
+        f"a page of {hours} steps of {source.path} does not fit into {wanted.max_megabytes:g} MB: take a shorter "
+        "period (--start, --end), fewer layers (--layer best), or a larger --max-mb"
+    )
+
+
+def _pack(
+    source: Source, one: SpeciesLayers, names: dict[str, str], steps: dict[str, float], progress: Progress | None
+) -> tuple[dict[str, tuple[str, str]], dict[str, NDArray[Any]]]:
+    packers = {name: Packer() for name in names}
+    sample: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    classes = flag_classes(source, one) if "flag" in names else {}
+    total = source.dataset.sizes["time"]
+    for slab in source.slabs(len(names)):
+        for name, variable in names.items():
+            values = source.read(variable, slab)
+            if name == "flag":
+                values = flag_numbers(values, classes)
+            packers[name].add(rounded(values, steps[name]))
+            sample[name].append(values[:: max(1, len(values) // 4)].ravel()[::7])
+        if progress is not None:
+            progress(slab.stop, total, "page")
+    return {n: p.finish() for n, p in packers.items()}, {n: np.concatenate(parts) for n, parts in sample.items()}
+
+
+def _describe(
+    source: Source, one: SpeciesLayers, steps: dict[str, float], sample: dict[str, NDArray[Any]], marks: Marks | None
+) -> dict[str, Any]:
+    """Return what the page knows of the cube beside its values, in types of JSON."""
+    lat, lon = source.edges("lat"), source.edges("lon")
+    box = (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max()))
+    spread = np.concatenate([v for n, v in sample.items() if n == "standard_error"] or [sample["best"] / 2])
+    scales = {"even": even_colours("concentration", sample["best"]), "spread": even_colours("spread", spread)}
+    scales |= {name: class_colours(name, one.species) for name in PALETTES if name != "even"}
+    coverage = source.dataset[one.lower].attrs.get("coverage_probability") if one.lower else None
+    return {
+        "title": str(source.dataset.attrs.get("title", one.species.title)),
+        "species": one.species.title,
+        "units": one.species.units.replace("ug", "µg").replace("m-3", "m⁻³"),
+        "coverage": None if coverage is None else float(coverage),
+        "hours": [round(float(h), 4) for h in hours_of(source.times)],
+        "lat": np.asarray(source.dataset["lat"].values, np.float64).tolist(),
+        "lon": np.asarray(source.dataset["lon"].values, np.float64).tolist(),
+        "box": box,
+        "layers": {n: {"step": step, "name": LAYERS[n]} for n, step in steps.items()},
+        "flags": [n.replace("_", " ") for n in flag_classes(source, one)] if "flag" in steps else [],
+        "scales": {name: _scale(colours) for name, colours in scales.items()},
+        "borders": [line.round(3).tolist() for line in outlines(*box)],
+        "credit": CREDIT,
+        "stations": _stations(marks, box),
+    }
+
+
+def _scale(colours: Colours) -> dict[str, Any]:
+    return {
+        "title": colours.title,
+        "high": colours.high,
+        "edges": list(colours.edges),
+        "hexes": list(colours.hexes),
+        "names": list(colours.names),
+    }
+
+
+def _stations(marks: Marks | None, box: tuple[float, float, float, float]) -> list[list[Any]]:
+    if marks is None:
+        return []
+    lon = np.where(marks.lon < box[0], marks.lon + 360.0, marks.lon)
+    inside = np.flatnonzero(marks.inside(*box))
+    return [[marks.names[i], float(marks.lat[i]), float(lon[i]), int(marks.hidden[i])] for i in inside]
+
+
+def _fill(head: dict[str, Any], packed: dict[str, tuple[str, str]]) -> str:
+    """Return the page; nothing that comes from a file can end the script element that it stands in."""
+    here = files("aqreanalysis.pictures")
+    text, style, script = ((here / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+    data = "\n".join(
+        f'<script type="text/plain" id="{name}-{half}">{code}</script>'
+        for name, halves in packed.items()
+        for half, code in zip(("low", "high"), halves, strict=True)
+    )
+    told = json.dumps(head, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    for mark, part in (("/*STYLE*/", style), ("/*HEAD*/", told), ("<!--DATA-->", data), ("/*SCRIPT*/", script)):
+        text = text.replace(mark, part, 1)
+    return text

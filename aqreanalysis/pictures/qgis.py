@@ -1,0 +1,195 @@
+"""Styles and a project file for QGIS 3.22 and later, written as XML; QGIS itself is not needed for it.
+
+The elements are those that QGIS 3.22.16 writes, less what it fills in by itself. The mesh layer animates in all of
+these versions; a raster layer only from 3.38 on, where each band has a time range of its own, which 3.22 ignores.
+"""
+
+from __future__ import annotations
+
+import os
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis.export.source import Source, SpeciesLayers
+from aqreanalysis.pictures.colours import Colours
+
+VERSION = "3.22.0"
+# Qgis::RasterTemporalMode::FixedRangePerBand, of 3.38; an older version reads it as a mode it does not know.
+_RANGE_PER_BAND = "4"
+_STATIC_RASTER = "0"
+
+
+@dataclass(frozen=True)
+class QgisLayer:
+    """A layer of the cube as QGIS gets it.
+
+    Attributes
+    ----------
+    cube : Path
+        The file.
+    variable : str
+        Name of the layer in the cube.
+    title : str
+        Name for people.
+    colours : Colours
+        Of its values.
+    times : DatetimeIndex
+        Beginnings of the steps and the end of the last, UTC.
+    """
+
+    cube: Path
+    variable: str
+    title: str
+    colours: Colours
+    times: pd.DatetimeIndex
+
+
+def layer_of(source: Source, one: SpeciesLayers, colours: Colours) -> QgisLayer:
+    """Return the best estimate of a pollutant as QGIS gets it."""
+    times = pd.DatetimeIndex([*source.bounds[:, 0], source.bounds[-1, 1]])
+    name = str(source.dataset[one.best].attrs.get("long_name", one.species.title))
+    return QgisLayer(source.path.resolve(), one.best, name, colours, times)
+
+
+def mesh_group(source: Source, name: str) -> int:
+    """Return the number of a layer among the groups of a mesh, which QGIS sorts by their long names."""
+    dataset = source.dataset
+    shown = [v for v in map(str, dataset.data_vars) if {"lat", "lon"} <= set(map(str, dataset[v].dims))]
+    titles = sorted(str(dataset[v].attrs.get("long_name", v)) for v in shown)
+    return titles.index(str(dataset[name].attrs.get("long_name", name)))
+
+
+def raster_style(layer: QgisLayer) -> ET.Element:
+    """Return a raster's style: one band, colours by class, a time range for each band."""
+    style = ET.Element("qgis", version=VERSION, styleCategories="AllStyleCategories")
+    style.extend(_raster_parts(layer))
+    return style
+
+
+def mesh_style(layer: QgisLayer, group: int) -> ET.Element:
+    """Return a mesh's style: the group shown, its colours, its time."""
+    style = ET.Element("qgis", version=VERSION, styleCategories="AllStyleCategories")
+    style.extend(_mesh_parts(layer, group))
+    return style
+
+
+def project(layer: QgisLayer, group: int, folder: Path) -> ET.Element:
+    """Return a project with the mesh on top and the raster, switched off, below; paths are relative to `folder`."""
+    name = _relative(layer.cube, folder)
+    root = ET.Element("qgis", version=VERSION, projectname=layer.title)
+    ET.SubElement(root, "title").text = layer.title
+    ET.SubElement(root, "projectCrs").append(_wgs84())
+    tree = ET.SubElement(root, "layer-tree-group")
+    places = ET.SubElement(root, "projectlayers")
+    layers = [("mesh", "mdal", name, _mesh_parts(layer, group))]
+    if layer.cube.is_file():
+        layers.append(("raster", "gdal", f'NETCDF:"{name}":{layer.variable}', _raster_parts(layer)))
+    for kind, provider, where, parts in layers:
+        title = f"{layer.title} ({kind})"
+        seen = "Qt::Checked" if kind == layers[0][0] else "Qt::Unchecked"
+        entry = {"id": f"{layer.variable}_{kind}", "name": title, "providerKey": provider, "checked": seen}
+        ET.SubElement(tree, "layer-tree-layer", entry, source=where, expanded="1")
+        place = ET.SubElement(places, "maplayer", type=kind, styleCategories="AllStyleCategories")
+        for tag, text in (("id", entry["id"]), ("datasource", where), ("layername", title)):
+            ET.SubElement(place, tag).text = text
+        ET.SubElement(place, "srs").append(_wgs84())
+        ET.SubElement(place, "provider", {"time-unit": "3"} if kind == "mesh" else {}).text = provider
+        place.extend(parts)
+    order = ET.SubElement(root, "layerorder")
+    for kind, *_ in layers:
+        ET.SubElement(order, "layer", id=f"{layer.variable}_{kind}")
+    properties = ET.SubElement(root, "properties")
+    paths = ET.SubElement(properties, "Paths")
+    ET.SubElement(paths, "Absolute", type="bool").text = "false"
+    hours = max(1, round((layer.times[1] - layer.times[0]) / pd.Timedelta(hours=1)))
+    step = {"timeStep": str(hours), "timeStepUnit": "h", "frameRate": "5", "cumulativeTemporalRange": "0"}
+    settings = ET.SubElement(root, "ProjectTimeSettings", step)
+    span = ET.SubElement(settings, "TemporalRange")
+    for tag, time in (("start", layer.times[0]), ("end", layer.times[-1])):
+        ET.SubElement(span, tag).text = _stamp(time)
+    return root
+
+
+def write_xml(element: ET.Element, path: Path) -> Path:
+    """Write an element as QGIS does, with its document type; return the path."""
+    ET.indent(element)
+    text = ET.tostring(element, encoding="unicode")
+    path.write_text(f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{text}\n", encoding="utf-8")
+    return path
+
+
+def _raster_parts(layer: QgisLayer) -> list[ET.Element]:
+    temporal = ET.Element("temporal", enabled="1", mode=_RANGE_PER_BAND, fetchMode=_STATIC_RASTER)
+    ranges = ET.SubElement(temporal, "ranges")
+    for band, (begin, end) in enumerate(zip(layer.times[:-1], layer.times[1:], strict=True), 1):
+        one = {
+            "band": str(band),
+            "begin": _stamp(begin),
+            "end": _stamp(end),
+            "includeBeginning": "1",
+            "includeEnd": "0",
+        }
+        ET.SubElement(ranges, "range", one)
+    pipe = ET.Element("pipe")
+    look = {"type": "singlebandpseudocolor", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""}
+    look |= {"classificationMin": "0", "classificationMax": f"{layer.colours.high:g}"}
+    renderer = ET.SubElement(pipe, "rasterrenderer", look)
+    ET.SubElement(renderer, "rasterTransparency")
+    ET.SubElement(renderer, "rastershader").append(_shader(layer.colours))
+    return [temporal, pipe]
+
+
+def _mesh_parts(layer: QgisLayer, group: int) -> list[ET.Element]:
+    span = {"start-time-extent": _stamp(layer.times[0]), "end-time-extent": _stamp(layer.times[-1])}
+    told = {"temporal-active": "1", "reference-time": "1970-01-01T00:00:00Z", "matching-method": "0"}
+    temporal = ET.Element("temporal", {**told, **span})
+    settings = ET.Element("mesh-renderer-settings")
+    ET.SubElement(settings, "active-dataset-group", scalar=str(group), vector="-1")
+    ends = {"min-val": "0", "max-val": f"{layer.colours.high:g}", "opacity": "1", "interpolation-method": "none"}
+    ET.SubElement(settings, "scalar-settings", {**ends, "group": str(group)}).append(_shader(layer.colours))
+    return [temporal, settings]
+
+
+def _shader(colours: Colours) -> ET.Element:
+    """Return classes as discrete steps with their names, an even scale as a ramp."""
+    classes = bool(colours.edges)
+    look = {"colorRampType": "DISCRETE" if classes else "INTERPOLATED", "classificationMode": "1", "clip": "0"}
+    shader = ET.Element(
+        "colorrampshader", {**look, "minimumValue": "0", "maximumValue": f"{colours.high:g}", "labelPrecision": "1"}
+    )
+    if classes:
+        # An item of a discrete ramp holds the value up to which its colour goes.
+        uppers = [*(f"{edge:g}" for edge in colours.edges), "inf"]
+        lowers = ["0", *uppers]
+        labels = [f"{n} ({a} to {b})" if b != "inf" else f"{n} (above {a})"
+                  for n, a, b in zip(colours.names, lowers, uppers, strict=False)]  # fmt: skip
+        items = list(zip(uppers, labels, colours.hexes, strict=True))
+    else:
+        picked = np.linspace(0, len(colours.hexes) - 1, 17).round().astype(int)
+        values = colours.high * picked / (len(colours.hexes) - 1)
+        items = [(f"{v:.6g}", f"{v:.3g}", colours.hexes[i]) for i, v in zip(picked, values, strict=True)]
+    for value, label, colour in items:
+        ET.SubElement(shader, "item", value=value, label=label, color=colour, alpha="255")
+    return shader
+
+
+def _wgs84() -> ET.Element:
+    reference = ET.Element("spatialrefsys")
+    for tag, text in (("proj4", "+proj=longlat +datum=WGS84 +no_defs"), ("srsid", "3452"), ("srid", "4326"),
+                      ("authid", "EPSG:4326"), ("description", "WGS 84"), ("projectionacronym", "longlat"),
+                      ("ellipsoidacronym", "EPSG:7030"), ("geographicflag", "true")):  # fmt: skip
+        ET.SubElement(reference, tag).text = text
+    return reference
+
+
+def _relative(cube: Path, folder: Path) -> str:
+    where = Path(os.path.relpath(cube, folder.resolve())).as_posix()
+    return where if where.startswith("..") else f"./{where}"
+
+
+def _stamp(time: pd.Timestamp) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"

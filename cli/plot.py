@@ -1,0 +1,145 @@
+"""``aqreanalysis plot CUBE``: a map, maps side by side, a film, or the time series of a place."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aqreanalysis.cli import options
+from aqreanalysis.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aqreanalysis.export import Source
+    from aqreanalysis.pictures import Marks
+
+_PANELS = ("best", "standard_error", "width", "flag")
+
+
+class Place(click.ParamType):
+    """``LAT,LON`` in degrees."""
+
+    name = "LAT,LON"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Return latitude and longitude."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            lat, lon = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no place: write latitude and longitude, for example 39.9,116.4", param, ctx)
+        if not (-90 <= lat <= 90 and -360 <= lon <= 360):
+            self.fail(f"{value!r} is no place: latitude comes first and lies within -90..90", param, ctx)
+        return lat, lon
+
+
+@click.command(short_help="A map, a film, or the time series of a place.")
+@click.argument("cube", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Picture: .png or .svg for a map or time series, .gif or .mp4 for a film of the period.",
+)
+@options.species_option("Pollutant to draw.  [default: the cube's first]")
+@click.option("--time", type=options.UtcTime(), help="Stamp of the step to draw (UTC, the end of the hour).")
+@click.option("--mean", is_flag=True, help="Draw the mean from --start to --end.")
+@click.option("--place", type=Place(), metavar="LAT,LON", help="Draw the time series of the cell there.")
+@click.option("--start", type=options.UtcTime(), help="Where the mean, film or series begins.  [default: the cube's]")
+@click.option("--end", type=options.UtcTime(), help="Where it ends.  [default: the cube's]")
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    callback=options.split_commas,
+    metavar="NAME[,NAME]",
+    help="best, standard_error, lower, upper, width, flag, used, distance; or panels for four of them.  "
+    "[default: best]",
+)
+@click.option(
+    "--colours",
+    "palette",
+    type=click.Choice(["even", "who", "cn", "us"]),
+    default="even",
+    show_default=True,
+    help="A uniform scale, or classes: WHO 2021, the Chinese or the US air quality index.",
+)
+@click.option("--max", "high", type=float, help="End of the uniform scale, in the pollutant's units.")
+@click.option("--model", type=click.Path(path_type=Path), help="Bundle whose stations are marked, visible and hidden.")
+@click.option("--observations", type=click.Path(path_type=Path), help="Station records: readings over the map.")
+@click.option("--borders/--no-borders", default=True, show_default=True, help="Coastlines and borders.")
+@click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Film: a frame each N steps.")
+@click.option("--fps", type=float, default=8.0, show_default=True, help="Film: frames a second.")
+@options.overwrite_option
+def plot(
+    cube: Path,
+    out: Path,
+    species: tuple[str, ...],
+    time: datetime | None,
+    mean: bool,
+    place: tuple[float, float] | None,
+    start: datetime | None,
+    end: datetime | None,
+    model: Path | None,
+    observations: Path | None,
+    **told: Any,
+) -> None:
+    """Draw a cube (.nc or .zarr): at a time, as a mean, as a film, or over time at a place.
+
+    \b
+    aqreanalysis plot cube.nc --time 2019-01-12T06:00 --layer panels --out map.png
+    aqreanalysis plot cube.nc --mean --colours who --model outputs/models/north --out mean.svg
+    aqreanalysis plot cube.nc --start 2019-01-10 --end 2019-01-13 --out episode.gif
+    aqreanalysis plot cube.nc --place 39.9,116.4 --out beijing.png
+    """
+    film = out.suffix.lower() in (".gif", ".mp4")
+    _check_kind(film, time, mean, place)
+    from aqreanalysis.export import Source, Span
+
+    marks = marks_told(model, observations)
+    span = Span(start, end) if (start or end) and time is None else None
+    with Source(cube, species, span) as source:
+        _draw(source, out, marks, {"film": film, "time": time, "place": place, **told})
+    click.echo(str(out))
+
+
+def _check_kind(film: bool, time: datetime | None, mean: bool, place: tuple[float, float] | None) -> None:
+    told = [name for name, given in (("--time", time), ("--mean", mean), ("--place", place)) if given]
+    if film and told:
+        raise ConfigError(f"{told[0]} is for .png and .svg; a film shows the steps from --start to --end")
+    if not film and len(told) != 1:
+        raise ConfigError(f"{' and '.join(told) or 'nothing'} given: choose one of --time, --mean, --place, or a .gif")
+
+
+def _draw(source: Source, out: Path, marks: Marks | None, told: dict[str, Any]) -> None:
+    from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.pictures import Film, MapOptions, animate, draw_map, draw_series
+
+    if told["place"] is not None:
+        draw_series(source, out, told["place"], marks, told["overwrite"])
+        return
+    layers = tuple(part for name in told["layers"] or ("best",) for part in (_PANELS if name == "panels" else (name,)))
+    keys = ("time", "palette", "high", "borders", "overwrite")
+    wanted = MapOptions(layers=tuple(dict.fromkeys(layers)), **{key: told[key] for key in keys})
+    if not told["film"]:
+        draw_map(source, out, wanted, marks)
+        return
+    with progress_shown("drawing") as progress:
+        animate(source, out, wanted, Film(told["every"], told["fps"]), marks, progress)
+
+
+def marks_told(model: Path | None, observations: Path | None) -> Marks | None:
+    """Return the stations of ``--model`` and ``--observations``; None if neither was given."""
+    from aqreanalysis.configs import load_config
+    from aqreanalysis.pictures import marks_of
+
+    if model is None and observations is None:
+        return None
+    read = None
+    if observations is not None:
+        own = None if model is None or not (model / "config.yaml").is_file() else str(model / "config.yaml")
+        read = options.load_observations(str(observations), load_config(own))
+    return marks_of(model, read)

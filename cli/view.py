@@ -1,0 +1,64 @@
+"""``aqreanalysis view CUBE``: a page that any browser opens by double click."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aqreanalysis.cli import options
+from aqreanalysis.cli.plot import marks_told
+
+
+@click.command(short_help="A cube as one HTML page that opens anywhere.")
+@click.argument("cube", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Page: a name that ends in .html.")
+@options.species_option("Pollutant to show.  [default: the cube's first]")
+@click.option("--start", type=options.UtcTime(), help="Where the part begins (UTC).")
+@click.option("--end", type=options.UtcTime(), help="Where it ends.")
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    callback=options.split_commas,
+    metavar="NAME[,NAME]",
+    help="best, lower, upper, standard_error, flag.  [default: all but standard_error]",
+)
+@click.option("--max-mb", "max_megabytes", type=float, default=24.0, show_default=True, help="Size of the page, MB.")
+@click.option("--step", type=float, help="Rounding of the estimate.  [default: the finest that the size allows]")
+@click.option("--model", type=click.Path(path_type=Path), help="Bundle whose stations are marked, visible and hidden.")
+@options.overwrite_option
+@options.json_option
+def view(
+    cube: Path,
+    out: Path,
+    species: tuple[str, ...],
+    start: datetime | None,
+    end: datetime | None,
+    layers: tuple[str, ...],
+    model: Path | None,
+    as_json: bool,
+    **told: Any,
+) -> None:
+    """Write a cube (.nc or .zarr) as one HTML page: a map with a time slider, time series by click.
+
+    The page needs no server and no network. Its numbers are rounded; how far is printed, and stands in the page.
+    """
+    from aqreanalysis.cli.printing import human_size, print_json
+    from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.export import Source, Span
+    from aqreanalysis.pictures import PageOptions, write_page
+
+    wanted = PageOptions(**told, **({"layers": layers} if layers else {}))
+    marks = marks_told(model, None)
+    span = Span(start, end) if start or end else None
+    with Source(cube, species, span) as source, progress_shown("packing") as progress:
+        page = write_page(source, out, wanted, marks, progress)
+    size = page.path.stat().st_size
+    if as_json:
+        print_json({"file": page.path, "bytes": size, "within": page.within})
+        return
+    click.echo(f"{page.path} ({human_size(size)})")
+    click.echo("rounded to within " + ", ".join(f"{value:g} ({name})" for name, value in page.within.items()))
