@@ -63,9 +63,7 @@ class Colours:
     @property
     def map(self) -> Colormap:
         """The colours for matplotlib; cells without a value are left out."""
-        colours = ListedColormap(list(self.hexes))
-        colours.set_bad((0, 0, 0, 0))
-        return colours
+        return ListedColormap(list(self.hexes)).with_extremes(bad=(0, 0, 0, 0))
 
     @property
     def norm(self) -> Normalize:
