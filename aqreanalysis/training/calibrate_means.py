@@ -32,7 +32,9 @@ from aqreanalysis.model.means import (
 from aqreanalysis.training.calibrate import Records
 
 # Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
-_LEFT_OUT_KM = (0.0, 15.0, 40.0, 90.0)
+# Two, and not the four of the hourly calibration: with those, three of four means were seen from afar and the nodes of
+# the table stood there, so intervals near stations were too wide; and a year of each costs as much as the training.
+_LEFT_OUT_KM = (0.0, 40.0)
 # All seasons once; in a run, because a month is one.
 _MOST_DAYS = 366
 # Days encoded at a time: bounds the memory.
