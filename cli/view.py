@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def view(
     from aqreanalysis.export import Source, Span
     from aqreanalysis.pictures import PageOptions, write_page
 
-    wanted = PageOptions(**told, **({"layers": layers} if layers else {}))
+    wanted = PageOptions(**told)
+    if layers:
+        wanted = replace(wanted, layers=layers)
     marks = marks_told(model, None)
     span = Span(start, end) if start or end else None
     with Source(cube, species, span) as source, progress_shown("packing") as progress:
