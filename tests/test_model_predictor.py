@@ -126,6 +126,14 @@ def test_a_station_out_of_sight_has_no_say(predictor, readings):
     np.testing.assert_allclose(best(predictor, far), best(predictor, readings), rtol=1e-5)
 
 
+def test_a_pollutant_that_is_asked_for_alone_has_the_same_numbers(predictor, readings):
+    encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
+    places = predictor.geometry(readings.lat, readings.lon, *some_places())
+    alone = predictor.predict(encoded, places, ["o3"])
+    assert list(alone) == ["o3"]
+    np.testing.assert_array_equal(alone["o3"].best, predictor.predict(encoded, places)["o3"].best)
+
+
 def test_the_distance_to_the_nearest_station_comes_with_the_places(predictor, readings):
     lat, lon = readings.lat[:1] + 0.01, readings.lon[:1]
     near = predictor.geometry(readings.lat, readings.lon, lat, lon)

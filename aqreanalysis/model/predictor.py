@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,11 @@ class Predictor:
     """
 
     def __init__(self, bundle: Bundle, device: str | torch.device = "auto") -> None:
+        if bundle.config.forecast is not None:
+            raise ModelError(
+                "the model is a long forecast and estimates no field: score it with 'aqreanalysis evaluate --protocol "
+                "forecast', and for cubes train one with 'aqreanalysis train --config aqnet'"
+            )
         self.bundle = bundle
         self.config: Config = bundle.config
         self.species = tuple(bundle.config.species)
@@ -132,11 +138,13 @@ class Predictor:
         return Places(members, found.nearest_km)
 
     @torch.inference_mode()
-    def predict(self, encoded: Encoded, places: Places) -> dict[str, Predictive]:
-        """Return each pollutant's predictive distribution at each hour and place."""
+    def predict(self, encoded: Encoded, places: Places, species: Sequence[str] | None = None) -> dict[str, Predictive]:
+        """Return each pollutant's predictive distribution at each hour and place, or those of `species` alone."""
         nearest = torch.from_numpy(places.nearest_km).to(self.device)
         found = {}
         for target, key in enumerate(self.species):
+            if species is not None and key not in species:
+                continue
             parts = [
                 network.places(states, around, target)
                 for network, states, around in zip(self.networks, encoded.members, places.members, strict=True)
@@ -159,6 +167,6 @@ def load_predictor(path: str | Path, device: str = "auto") -> Predictor:
     Raises
     ------
     ModelError
-        If the bundle is missing, unfinished or altered.
+        If the bundle is missing, unfinished or altered, or holds a long forecast.
     """
     return Predictor(read_bundle(path), device)

@@ -170,7 +170,7 @@ def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: G
     nearest = np.asarray(geometry.nearest_km, dtype=np.float32)
     if DISTANCE in layers:
         layers[DISTANCE][wanted] = nearest
-    predictives = inputs.predictor.predict(states.states, geometry)
+    predictives = inputs.predictor.predict(states.states, geometry, inputs.species)
     steps = slice(*states.steps)
     for key in inputs.species:
         flags = states.hour_flags[key]
