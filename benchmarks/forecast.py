@@ -91,10 +91,16 @@ def main() -> None:
             f"best steps {metrics['steps']}, training {metrics['minutes']:.1f} minutes of wall clock on a shared "
             f"machine. {' '.join(found['notes'])}"
         )
+        report(told.every, told.sets, notes, bars, scores)
+
+
+def report(every: int, sets: list[str], notes: list[str], bars: list[str], scores: list[str]) -> None:
+    """Write what has been measured so far; a network that is not done yet is not in it."""
+    command = " ".join((f"--every {every}", *(f"--set {text}" for text in sets)))
     lines = [
         "# The long forecast of PM2.5: 336 h in, 168 h out, the last fifth of the timeline unseen",
         "",
-        f"`benchmarks/forecast.py --every {told.every}`. Bar: at most {BAR} of the best baseline, aim {AIM}. MAE "
+        f"`benchmarks/forecast.py {command}`. Bar: at most {BAR} of the best baseline, aim {AIM}. MAE "
         "is that of medians, RMSE that of means, for every method that has both.",
         "",
         *notes,

@@ -36,7 +36,9 @@ QUICK = (Persistence, DailyPersistence, Climatology, Ridge)
 def _quick_looks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aqreanalysis.training.forecast_loop._VALIDATION_SEQUENCES", 200)
-        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 2_000)
+        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 1_000)
+        patch.setattr("aqreanalysis.training.forecast_straight._MIX_STEPS", 20)
+        patch.setattr("aqreanalysis.training.forecast_straight._MIX_ROWS", 300)
         yield
 
 

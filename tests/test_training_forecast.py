@@ -18,18 +18,21 @@ from forecast_case import (
 
 from aqreanalysis.configs import load_config
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
-from aqreanalysis.model import read_bundle
+from aqreanalysis.evaluation.forecast_windows import Windows
+from aqreanalysis.model import load_predictor, read_bundle
 from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
 from aqreanalysis.training.forecast import train_forecast
-from aqreanalysis.training.forecast_loop import carried
+from aqreanalysis.training.forecast_straight import carried
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_looks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aqreanalysis.training.forecast_loop._VALIDATION_SEQUENCES", 200)
-        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 2_000)
+        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 1_000)
+        patch.setattr("aqreanalysis.training.forecast_straight._MIX_STEPS", 20)
+        patch.setattr("aqreanalysis.training.forecast_straight._MIX_ROWS", 300)
         yield
 
 
@@ -84,13 +87,17 @@ def test_two_members_forecast_two_pollutants_each_by_one_set_of_weights(
     assert set(both) == {"pm25", "o3"}
 
 
-def test_training_is_better_at_the_weeks_held_out_than_its_beginning(
-    observations: Observations, tmp_path: Path
+def test_the_network_betters_the_straight_paths_at_the_weeks_it_sees(
+    observations: Observations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = small_forecast_config("forecast.steps=40", "forecast.validate_every=20")
+    whole = Windows.held_out
+    monkeypatch.setattr(Windows, "held_out", lambda self, *which: (whole(self, *which)[0],) * 2)
+    config = small_forecast_config("forecast.steps=60", "forecast.validate_every=20", "forecast.learning_rate=0.01")
     state = read_bundle(train_forecast(observations, config, tmp_path / "longer", "cpu")).metrics["training"]
     (member,) = state["members"]
-    assert member["best_score"] < member["history"][0]["validation"]
+    scores = {look["step"]: look["validation"] for look in member["history"]}
+    assert member["best_score"] == min(scores.values()) < scores[0]
+    assert member["settled_score"] <= member["best_score"]
 
 
 def test_a_gap_is_carried_from_the_value_before_it() -> None:
@@ -107,6 +114,12 @@ def test_an_analysis_config_is_refused(observations: Observations, tmp_path: Pat
 def test_a_bundle_that_is_there_is_kept(bundle: Path, observations: Observations) -> None:
     with pytest.raises(OutputError, match="--overwrite"):
         train_forecast(observations, small_forecast_config(), bundle)
+
+
+def test_a_forecast_bundle_makes_no_field_and_says_what_it_is_for(bundle: Path) -> None:
+    with pytest.raises(ModelError, match=r"long forecast.*--protocol forecast") as caught:
+        load_predictor(bundle, "cpu")
+    assert "\n" not in str(caught.value)
 
 
 def test_an_analysis_bundle_is_no_forecast() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ _CLOSEST_KM = 0.1
 # A climatology of a month and an hour of day takes the days this near to the middle of the month.
 _SEASON_DAYS = 23.0
 _RIDGE_HOURS, _RIDGE_EVERY = 48, 5
-_PENALTIES = (1e-3, 1e-2, 1e-1)
+_RIDGE_EDGES = (0, 3, 6, 12, 24, 48, 96)
+_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 @dataclass(frozen=True)
@@ -213,41 +215,54 @@ def last_known(readings: Array) -> Array:
 class Ridge(ForecastBaseline):
     """Ridge regression on the last 48 hours, the daily means of the history and the clock, one for all stations.
 
-    In concentrations it gives the mean, in their logarithms the median; which answers to which error is chosen, and
-    so are the penalties, on the last sixth of the hours seen.
+    Each range of leads has its own: in concentrations or in their logarithms, and with its own penalty, as the last
+    sixth of the hours seen says; one choice for the absolute error (the median), one for the squared (the mean).
     """
 
     name, title = "ridge", "linear regression (ridge)"
 
     def fit(self, records: Records, progress: Progress | None = None) -> dict[str, Any]:
         self._offset = 0.1 * float(np.nanmedian(records.target[: records.seen]))
-        told: dict[str, Any] = {}
-        errors = {}
+        choices = [(log, penalty) for log in (False, True) for penalty in _PENALTIES]
+        tune = records.training_origins(3 * _RIDGE_EVERY + 1, "tune")
+        histories, stamps, truth = records.histories(tune), records.stamps(tune), records.truth(tune)
+        absolute, squared = [], []
         for log in (False, True):
+            moments = self._moments(records, records.training_origins(_RIDGE_EVERY, "fit"), log)
             for penalty in _PENALTIES:
-                solved = self._solve(records, records.training_origins(_RIDGE_EVERY, "fit"), log, penalty)
-                tune = records.training_origins(3 * _RIDGE_EVERY + 1, "tune")
-                answer = self._answer(records.histories(tune), records.stamps(tune), solved, log)
-                error = answer - records.truth(tune)
-                errors[log, penalty] = float(np.nanmean(np.abs(error))), float(np.nanmean(error**2))
-        for role, which in (("median", 0), ("mean", 1)):
-            log, penalty = min(errors, key=lambda choice: errors[choice][which])
-            told |= {f"{role}_in_logs": log, f"{role}_penalty": penalty}
-        self._chosen = {
-            role: (
-                self._solve(
-                    records, records.training_origins(_RIDGE_EVERY), told[f"{role}_in_logs"], told[f"{role}_penalty"]
-                ),
-                told[f"{role}_in_logs"],
-            )
-            for role in ("median", "mean")
-        }
+                error = self._answer(histories, stamps, _solve(moments, penalty), log) - truth
+                absolute.append(np.nanmean(np.abs(error), axis=(0, 1)))
+                squared.append(np.nanmean(error**2, axis=(0, 1)))
+        everything = {log: self._moments(records, records.training_origins(_RIDGE_EVERY), log) for log in (False, True)}
+        solved = {choice: _solve(everything[choice[0]], choice[1]) for choice in choices}
+        told: dict[str, Any] = {}
+        self._chosen: dict[str, list[tuple[bool, npt.NDArray[np.bool_], Doubles]]] = {}
+        for role, errors in (("median", np.stack(absolute)), ("mean", np.stack(squared))):
+            told[role] = {}
+            best = np.zeros(errors.shape[1], dtype=int)
+            for label, leads in _ranges(records.lead).items():
+                best[leads] = int(np.argmin(errors[:, leads].mean(axis=1)))
+                log, penalty = choices[best[leads][0]]
+                told[role][label] = {"logs": log, "penalty": penalty}
+            self._chosen[role] = []
+            for log in (False, True):
+                here = np.array([choices[k][0] == log for k in best])
+                columns = np.stack([solved[choices[k]][:, lead] for lead, k in enumerate(best)], axis=1)
+                self._chosen[role].append((log, here, columns[:, here]))
         return told
 
     def predict(self, histories: Array, stamps: Hours) -> Point:
-        return Point(*(self._answer(histories, stamps, *self._chosen[role]) for role in ("median", "mean")))
+        answers = []
+        for role in ("median", "mean"):
+            total = sum(len(leads[leads]) for _, leads, _ in self._chosen[role])
+            answer = np.empty((len(stamps), histories.shape[2], total), dtype=np.float32)
+            for log, leads, solved in self._chosen[role]:
+                if leads.any():
+                    answer[..., leads] = self._answer(histories, stamps, solved, log)
+            answers.append(answer)
+        return Point(*answers)
 
-    def _solve(self, records: Records, origins: Hours, log: bool, penalty: float) -> Doubles:
+    def _moments(self, records: Records, origins: Hours, log: bool) -> tuple[Doubles, Doubles]:
         gram, right = np.zeros(()), np.zeros(())
         for part in np.array_split(origins, max(1, len(origins) // 500)):
             x = self._features(records.histories(part), records.stamps(part), log)
@@ -256,10 +271,7 @@ class Ridge(ForecastBaseline):
             y = self._forward(with_daily(hourly), log).reshape(-1, records.lead + records.lead // 24)
             known = np.isfinite(y).all(axis=1) & np.isfinite(x).all(axis=1)
             gram, right = gram + x[known].T @ x[known], right + x[known].T @ y[known]
-        # In units of each feature's own spread, and the constant (the last) for nothing.
-        shrink = penalty * np.diag(gram).copy()
-        shrink[-1] = 0.0
-        return np.asarray(np.linalg.solve(gram + np.diag(shrink), right))
+        return gram, right
 
     def _answer(self, histories: Array, stamps: Hours, solved: Doubles, log: bool) -> Array:
         x = self._features(histories, stamps, log)
@@ -283,6 +295,21 @@ class Ridge(ForecastBaseline):
         clock = np.repeat(cyclic(stamps)[:, None], stations, axis=1)
         one = np.ones((origins, stations, 1))
         return np.concatenate([own, clock, one], axis=-1).reshape(origins * stations, -1)
+
+
+def _solve(moments: tuple[Doubles, Doubles], penalty: float) -> Doubles:
+    """Return the coefficients (feature, lead); in units of each feature's own size, the constant (last) for nothing."""
+    gram, right = moments
+    shrink = penalty * np.diag(gram).copy()
+    shrink[-1] = 0.0
+    return np.asarray(np.linalg.solve(gram + np.diag(shrink), right))
+
+
+def _ranges(lead: int) -> dict[str, Hours]:
+    """Return the leads that share a choice: an hour alone says too little, a week together too much."""
+    edges = [e for e in _RIDGE_EDGES if e < lead] + [lead]
+    hours = {f"{a + 1} to {b} h": np.arange(a, b) for a, b in pairwise(edges)}
+    return hours | {f"day {d + 1}": np.array([lead + d]) for d in range(lead // 24)}
 
 
 def cyclic(stamps: Hours) -> Doubles:

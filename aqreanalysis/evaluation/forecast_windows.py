@@ -16,6 +16,7 @@ FEWEST_HOURS = 18
 # Weeks that one member holds out to stop early lie in stretches of this length: most of a season, so that what holds in
 # one year only is not taken for skill. It is no quarter of a year, or a member would always hold out the same season.
 _STRETCH_HOURS = 120 * 24
+_FEWEST_PARTS = 4
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,21 @@ class Windows:
         The timeline is cut into stretches, dealt out in turn; no lead hour of a training window lies in
         a stretch held out, and the other way round.
         """
-        origins = self.origins
-        parts = max(members, 4)
-        stretch = min(_STRETCH_HOURS, len(self.scaled) // (2 * parts))
-        first, last = (origins + 1) // stretch % parts, (origins + self.lead) // stretch % parts
+        first, last, parts = self._dealt(members)
         mine = member % parts
-        return origins[(first != mine) & (last != mine)], origins[(first == mine) & (last == mine)]
+        return self.origins[(first != mine) & (last != mine)], self.origins[(first == mine) & (last == mine)]
+
+    def parts(self, members: int) -> list[NDArray[np.int64]]:
+        """Return the origins whose lead hours lie all in one part of the timeline, part by part."""
+        first, last, parts = self._dealt(members)
+        return [self.origins[(first == p) & (last == p)] for p in range(parts)]
+
+    def _dealt(self, members: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """Return the part that each origin's first and last lead hour lies in, and how many parts there are."""
+        parts = max(members, _FEWEST_PARTS)
+        stretch = min(_STRETCH_HOURS, len(self.scaled) // (2 * parts))
+        origins = self.origins
+        return (origins + 1) // stretch % parts, (origins + self.lead) // stretch % parts, parts
 
     def batch(self, origins: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
         """Return histories (window, hour, station, input), truths (window, station, target, lead), origins' stamps."""

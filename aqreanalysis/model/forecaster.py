@@ -21,9 +21,14 @@ _MOST_DAYS = {True: 12, False: 3}
 # Where little of the neighbourhood reports, its mean is drawn towards nothing known (zero, the mean of the training).
 _FEWEST_SHARE = 0.02
 _CLOCK = 6
-# What a lead's location is mixed from: the straight path, and the means of the last hours read, so many each.
+# The straight path is taken in logarithms, in roots and in concentrations (Box and Cox 1964): a polluted hour decays
+# too fast in logarithms and too slowly in concentrations, and which is nearer changes with the lead.
+POWERS = (0.0, 0.5, 1.0)
+# A concentration forecast below this share of a typical one is taken for it, since its logarithm is wanted.
+_LEAST_SHARE = 0.05
+# What a lead's location is mixed from: the straight paths, and the means of the last hours read, so many each.
 _RECENT_HOURS = (1, 3, 24, 336)
-_ANCHORS = 1 + len(_RECENT_HOURS)
+_ANCHORS = len(POWERS) + len(_RECENT_HOURS)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Forecaster(nn.Module):
         self.knn = NeuralKNN(config.kernels, 30.0, 400.0)
         self.temporal = TemporalEncoder(patch, self.clock.width, width, config.attention_heads, config.dropout)
         self.drop = nn.Dropout(config.dropout)
-        self.straight = nn.Linear(self.straight_width(), len(targets) * self.leads)
+        self.straight = nn.ModuleList(nn.Linear(self.straight_width(), len(targets) * self.leads) for _ in POWERS)
         self.from_state = nn.Linear(width + 1, head)
         self.from_clock = nn.Linear(self.clock.width, head)
         self.from_level = nn.Linear(_ANCHORS, head)
@@ -77,16 +82,20 @@ class Forecaster(nn.Module):
         self.out = nn.Linear(head, 2 + _ANCHORS)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        # How each lead mixes its anchors before the head has its say: at first the straight path and little else. A
-        # parameter of its own, since an hour ahead is the last reading and a week ahead is not, whatever was read.
-        self.mix = nn.Parameter(torch.tensor([2.0] + [0.0] * len(_RECENT_HOURS)).repeat(len(targets), self.leads, 1))
-        # Standard deviation of the straight path's errors, from which the spread starts; how far the network is
-        # believed against the straight path, and how much wider the spread must be, as weeks held out tell.
+        # Standard deviation of the inputs' logarithms: what takes a standardised logarithm to concentrations and back.
+        self.deviation: Tensor
+        self.register_buffer("deviation", torch.ones(inputs))
+        # How each lead mixes its anchors, by how much it moves the outcome, and the spread, as stretches left out of
+        # the straight path's fit tell; then how far the network is believed against that, and how much wider the
+        # spread must be.
+        self.mix: Tensor
+        self.register_buffer("mix", torch.zeros(len(targets), self.leads, _ANCHORS))
+        self.shift: Tensor
         self.spread: Tensor
         self.trust: Tensor
         self.widening: Tensor
-        for name in ("spread", "trust", "widening"):
-            self.register_buffer(name, torch.ones(len(targets), self.leads))
+        for name, start in (("shift", 0.0), ("spread", 1.0), ("trust", 1.0), ("widening", 1.0)):
+            self.register_buffer(name, torch.full((len(targets), self.leads), start))
 
     def _steps(self, target: bool) -> list[tuple[int, int]]:
         """Return the straight path's steps (how many, hours each) for what is forecast, or for the others."""
@@ -132,10 +141,11 @@ class Forecaster(nn.Module):
         index = around.index.expand_as(positive)
         return torch.zeros(*positive.shape[:2], stations, device=positive.device).scatter_add(2, index, positive)
 
-    def straight_features(self, history: History, origin: Tensor) -> Tensor:
-        """Return what the straight path reads (sequence, feature): recent hours, then days, and the clock."""
+    def straight_features(self, history: History, origin: Tensor, power: float) -> Tensor:
+        """Return what the straight path of `power` reads (sequence, feature): recent hours, then days, the clock."""
         kernels = 1 + self.config.kernels
         values = history.values.unflatten(2, (self.inputs, kernels))
+        values = powered(values, self.deviation[:, None], power)
         parts = []
         for i in range(self.inputs):
             end = values.shape[1]
@@ -145,6 +155,33 @@ class Forecaster(nn.Module):
                 end -= count * hours
         clock = self.clock(origin)
         return torch.cat((*parts, clock, self.clock(2 * origin)), dim=-1)
+
+    def straight_paths(self, history: History, origin: Tensor) -> Tensor:
+        """Return what each straight path forecasts, in standardised logs (sequence, target, lead, power)."""
+        found = []
+        for power, path in zip(POWERS, self.straight, strict=True):
+            answer = path(self.straight_features(history, origin, power)).unflatten(-1, (-1, self.leads))
+            found.append(logarithm(answer, self.deviation[self.targets, None], power))
+        return torch.stack(found, dim=-1)
+
+    def levels(self, history: History) -> Tensor:
+        """Return the levels of the last hours in standardised logs (sequence, target, level)."""
+        own = history.values.unflatten(2, (self.inputs, -1))[:, :, self.targets, 0]
+        return torch.stack([own[:, -hours:].mean(dim=1) for hours in _RECENT_HOURS], dim=-1)
+
+    def mixed(self, anchors: Tensor, mix: Tensor) -> Tensor:
+        """Return the mean of `anchors` (sequence, target, lead, anchor) as concentrations, again in standardised logs.
+
+        Parameters
+        ----------
+        anchors : Tensor
+            In standardised logs.
+        mix : Tensor
+            Logarithms of the weights, not yet summing to one, of a shape that goes with the anchors'.
+        """
+        deviation = self.deviation[self.targets, None]
+        weighted = torch.log_softmax(mix, dim=-1) + deviation[..., None] * anchors
+        return torch.logsumexp(weighted, dim=-1) / deviation
 
     def forward(self, history: History, origin: Tensor, leads: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return location and scale in standardised logs, each (sequence, target, lead): hours, then daily means.
@@ -167,28 +204,35 @@ class Forecaster(nn.Module):
         clock = self.clock(origin[:, None] - back)
         last = values.shape[1]
         state = self.temporal(values, observed, clock, last - 1, last)[:, 0]
-        straight = self.straight(self.straight_features(history, origin)).unflatten(1, (-1, self.leads))
         share = history.observed[..., 0].mean(dim=1, keepdim=True)
         # Nothing here knows one place from another but by what it reads.
-        anchors = self._anchors(history, straight)[:, :, leads]
+        straight = self.straight_paths(history, origin)[:, :, leads]
+        levels = self.levels(history)[:, :, None].expand(-1, -1, len(leads), -1)
+        anchors = torch.cat((straight, levels), dim=-1)
         told = self.from_state(torch.cat((self.drop(state), share), dim=-1))[:, None, None]
         clock = self.from_clock(self.clock(self._valid(origin)[:, leads]))[:, None]
         hidden = F.silu(told + clock + self.of_lead[:, leads] + self.from_level(anchors))
         out = self.out(self.drop(F.silu(self.inner(hidden))))
-        mixed = (torch.softmax(self.mix[:, leads] + out[..., 2:], dim=-1) * anchors).sum(dim=-1)
-        straight = straight[:, :, leads]
-        location = straight + self.trust[:, leads] * (mixed + out[..., 0] - straight)
+        start = self.mixed(anchors, self.mix[:, leads])
+        corrected = self.mixed(anchors, self.mix[:, leads] + out[..., 2:]) + out[..., 0]
+        location = start + self.shift[:, leads] + self.trust[:, leads] * (corrected - start)
         widen = self.widening[:, leads] * torch.exp(out[..., 1].clamp(-2.0, 2.0))
         return location, self.spread[:, leads] * widen
-
-    def _anchors(self, history: History, straight: Tensor) -> Tensor:
-        """Return (sequence, target, lead, anchor): the straight path, and the levels of the last hours."""
-        own = history.values.unflatten(2, (self.inputs, -1))[:, :, self.targets, 0]
-        recent = torch.stack([own[:, -hours:].mean(dim=1) for hours in _RECENT_HOURS], dim=-1)
-        return torch.cat((straight[..., None], recent[:, :, None].expand(-1, -1, self.leads, -1)), dim=-1)
 
     def _valid(self, origin: Tensor) -> Tensor:
         """Return the stamp of each lead (sequence, lead), that of a daily mean at its middle."""
         ahead = torch.arange(1, self.config.lead_hours + 1, device=origin.device)
         middle = 12 + 24 * torch.arange(self.days, device=origin.device)
         return origin[:, None] + torch.cat((ahead, middle))
+
+
+def powered(values: Tensor, deviation: Tensor, power: float) -> Tensor:
+    """Return standardised logs as the Box-Cox transform of their concentrations, of the same size near zero."""
+    return torch.expm1(power * deviation * values) / (power * deviation) if power else values
+
+
+def logarithm(values: Tensor, deviation: Tensor, power: float) -> Tensor:
+    """Return standardised logs from what `powered` returns; what is below a small concentration becomes it."""
+    if not power:
+        return values
+    return torch.log((1 + power * deviation * values).clamp(min=_LEAST_SHARE**power)) / (power * deviation)

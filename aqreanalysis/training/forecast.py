@@ -17,7 +17,8 @@ from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, dra
 from aqreanalysis.model import Bundle, Calibration, Scaling, choose_device, find_neighbours, write_bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species
-from aqreanalysis.training.forecast_loop import ForecastTrainer, Network, Progress
+from aqreanalysis.training.forecast_loop import ForecastTrainer, Progress
+from aqreanalysis.training.forecast_straight import Network
 from aqreanalysis.training.train import resolve
 
 # Fewer leave the stretches that are dealt to training and early stopping hardly longer than a window.
@@ -70,7 +71,9 @@ def train_forecast(
     seen = ~split.where(HIDDEN_TENTH, HIDDEN_CITY)
     lat, lon = split.lat[seen], split.lon[seen]
     around = find_neighbours(lat, lon, lat, lon, settings.neighbours, exclude_self=True).to(chosen)
-    network = Network(around, [scaling[s] for s in config.species])
+    network = Network(
+        around, [scaling[s] for s in config.species], [scaling[s] for s in config.inputs or config.species]
+    )
     members, states = _train_members(config, settings, windows, network, progress)
     bundle = Bundle(
         config=config,

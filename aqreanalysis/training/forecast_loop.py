@@ -1,10 +1,9 @@
-"""The loop of the long forecast: the straight path in closed form, then the network, stopped by weeks held out."""
+"""The loop of the long forecast: the straight paths in closed form, then the network, stopped by weeks held out."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,69 +14,21 @@ from torch import Tensor
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.evaluation.forecast_windows import Windows
-from aqreanalysis.model import Scaling, lognormal_crps
-from aqreanalysis.model.forecaster import Forecaster
-from aqreanalysis.model.geometry import Geometry
-from aqreanalysis.training.loss import normal_crps
+from aqreanalysis.model import lognormal_crps
+from aqreanalysis.model.forecaster import POWERS, Forecaster
+from aqreanalysis.training.forecast_straight import Network, Rows, fit_straight
 
 Progress = Callable[[int, int, str], None]
 
-_LOG_SHARE = 0.1
-# A handful of numbers a lead, which must come from anywhere to anywhere within some hundred steps.
-_MIX_RATE = 40.0
 _WARM_UP_STEPS = 20
 _LARGEST_GRADIENT = 1.0
 # The weights that are kept are a running mean over about a hundred steps: a noisy step does not decide the stop.
 _AVERAGING = 0.98
-_PENALTIES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 _TRUST = (0.0, 0.33, 0.67, 1.0)
 _WIDENING = (0.85, 1.0, 1.2, 1.45)
-_RIDGE_SEQUENCES = 12_000
+_RIDGE_SEQUENCES = 16_000
 _VALIDATION_SEQUENCES = 1_500
 _SEQUENCES_AT_ONCE = 300
-
-
-@dataclass(frozen=True)
-class Network:
-    """The training stations as the loop needs them."""
-
-    around: Geometry
-    scalings: list[Scaling]
-
-    def lead_weights(self, lead: int) -> Tensor:
-        """Return how much each lead counts: the first day's hours and the daily means are what is scored."""
-        hourly = torch.full((lead,), 0.25)
-        hourly[:24] = 1.5
-        hourly[:6] = 3.0
-        daily = torch.full((lead // 24,), 5.0)
-        weights = torch.cat((hourly, daily))
-        return weights / weights.sum()
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """Sums from which a linear regression and its error follow: X'X, X'Y, and of Y by lead its squares and count."""
-
-    gram: Tensor
-    right: Tensor
-    square: Tensor
-    count: Tensor
-
-    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the four sums."""
-        return self.gram, self.right, self.square, self.count
-
-    def error(self, weights: Tensor) -> Tensor:
-        """Return the mean squared error of `weights` (feature, lead), by lead."""
-        total = self.square - 2 * (self.right * weights).sum(dim=0) + (weights * (self.gram @ weights)).sum(dim=0)
-        return total.clamp(min=0) / self.count.clamp(min=1)
-
-
-def carried(series: Tensor) -> Tensor:
-    """Return `series` with each gap of its last axis at the value before it; NaN before the first value."""
-    steps = torch.arange(series.shape[-1], device=series.device).expand_as(series)
-    last = torch.where(torch.isfinite(series), steps, 0).cummax(dim=-1).values
-    return series.gather(-1, last)
 
 
 class ForecastTrainer:
@@ -107,21 +58,17 @@ class ForecastTrainer:
         self.train, self.held = windows.held_out(member, config.members)
         self.model = Forecaster(windows.scaled.shape[2], targets, config).to(self.device)
         self.weights = network.lead_weights(config.lead_hours).to(self.device)
-        self._fit_straight()
+        deviations = torch.tensor([s.std for s in network.input_scalings])
+        self.model.deviation.copy_(deviations)
+        with torch.no_grad():
+            fit_straight(self.model, self._rows(), member % len(windows.parts(config.members)), network)
         stations = windows.scaled.shape[1]
         self.origins = max(1, round(config.sequences_per_batch / stations))
         hourly = torch.arange(config.lead_hours)
         self.scored = torch.cat((hourly[:24], config.lead_hours + torch.arange(config.lead_hours // 24)))
         self.model.straight.requires_grad_(False)
         free = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": [p for p in free if p is not self.model.mix], "factor": 1.0},
-                {"params": [self.model.mix], "factor": _MIX_RATE, "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-        )
+        self.optimiser = torch.optim.AdamW(free, lr=config.learning_rate, weight_decay=config.weight_decay)
         self.mean = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def _hidden(self, windows: int, stations: int) -> Tensor:
@@ -138,64 +85,26 @@ class ForecastTrainer:
         return location.unflatten(0, (windows, stations)), scale.unflatten(0, (windows, stations))
 
     @torch.no_grad()
-    def _fit_straight(self) -> None:
-        """Fit the straight path by ridge regression of standardised logs, each lead with a penalty of its own.
-
-        The weeks held out choose the penalties, and the spread of the errors there is where the network's begins.
-        """
-        model = self.model
-        fit, held = self._moments(self.train), self._moments(self.held)
-        eye = torch.eye(len(fit.gram), dtype=fit.gram.dtype, device=fit.gram.device)
-        eye[-1, -1] = 0.0  # the constant is not shrunk
-        solved = [torch.linalg.solve(fit.gram + p * fit.gram[-1, -1] * eye, fit.right) for p in _PENALTIES]
-        errors = torch.stack([held.error(w) for w in solved])
-        chosen = errors.argmin(dim=0)
-        weights = torch.stack(solved).gather(0, chosen.expand(1, *fit.right.shape)).squeeze(0)
-        model.straight.weight.copy_(weights[:-1].T)
-        model.straight.bias.copy_(weights[-1])
-        spread = torch.sqrt(errors.min(dim=0).values).unflatten(0, (-1, model.leads))
-        model.spread.copy_(spread.clamp(min=0.05))
-
-    def _moments(self, origins: NDArray[np.int64]) -> _Moments:
+    def _rows(self) -> Rows:
+        """Return windows of all parts of the timeline, as many as closed form needs."""
         model, stations = self.model, self.windows.scaled.shape[1]
-        every = max(5, len(origins) * stations // _RIDGE_SEQUENCES)
-        found: list[_Moments] = []
-        for part in self._parts(origins[self.rng.integers(every) :: every]):
-            values, truth, hours = self.windows.batch(part)
-            hidden = self._hidden(*values.shape[0:3:2])
-            values = torch.where(hidden[:, None, :, None], torch.nan, values)
-            history = model.history(values, values, self.about.around)
-            x = model.straight_features(history, hours.repeat_interleave(stations)).double()
-            x = torch.cat((x, torch.ones_like(x[:, :1])), dim=-1)
-            y = self._standardised(truth).flatten(0, 1).double()
-            # All leads share one system, so a lead that is missing needs a value: the one before it. A zero would draw
-            # every coefficient towards nothing by the share that is missing.
-            hourly, daily = y.split(self.config.lead_hours, dim=-1)
-            y = torch.nan_to_num(torch.cat((carried(hourly), carried(daily)), dim=-1)).flatten(1)
-            found.append(_Moments(x.T @ x, x.T @ y, y.square().sum(dim=0), torch.full_like(y[0], len(y))))
-        return _Moments(*(sum(parts[1:], parts[0]) for parts in zip(*(m.parts() for m in found), strict=True)))
+        found = []
+        for part, chosen in enumerate(self.windows.parts(self.config.members)):
+            every = max(5, len(self.windows.origins) * stations // _RIDGE_SEQUENCES)
+            for origins in self._parts(chosen[self.rng.integers(every) :: every]):
+                values, truth, hours = self.windows.batch(origins)
+                values = torch.where(self._hidden(*values.shape[0:3:2])[:, None, :, None], torch.nan, values)
+                history, at = model.history(values, values, self.about.around), hours.repeat_interleave(stations)
+                x = [model.straight_features(history, at, power) for power in POWERS]
+                x = [torch.cat((f, torch.ones_like(f[:, :1])), dim=-1) for f in x]
+                label = torch.full((len(at),), part, device=self.device)
+                found.append((*x, model.levels(history), truth.flatten(0, 1), label))
+        *features, levels, truth, label = (torch.cat(piece) for piece in zip(*found, strict=True))
+        return Rows(features, levels, truth, label)
 
     def _parts(self, origins: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Return `origins` in pieces small enough for memory."""
         return np.array_split(origins, -(-len(origins) * self.windows.scaled.shape[1] // _SEQUENCES_AT_ONCE))
-
-    def _standardised(self, shifted: Tensor) -> Tensor:
-        parts = [(torch.log(shifted[:, :, p]) - s.mean) / s.std for p, s in enumerate(self.about.scalings)]
-        return torch.stack(parts, dim=2)
-
-    def _loss(self, location: Tensor, scale: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-        """Return the CRPS, in units and a little in logarithms, the leads weighted as they count."""
-        loss = truth.new_zeros(())
-        for p, scaling in enumerate(self.about.scalings):
-            y = truth[:, :, p]
-            seen = torch.isfinite(y)
-            weight = (weights * seen)[seen]
-            total = weight.sum().clamp(min=1e-9)
-            mu, sigma = location[:, :, p][seen] * scaling.std + scaling.mean, scale[:, :, p][seen] * scaling.std
-            natural = (weight * lognormal_crps(y[seen], mu, sigma)).sum() / total / scaling.typical_error
-            logarithmic = (weight * normal_crps(torch.log(y[seen]) - mu, sigma)).sum() / total / scaling.std
-            loss = loss + natural + _LOG_SHARE * logarithmic
-        return loss
 
     def _step(self, number: int) -> float:
         values, truth, hours = self.windows.batch(self.rng.choice(self.train, self.origins))
@@ -203,13 +112,14 @@ class ForecastTrainer:
         self.model.train()
         leads, weights = self._draw_leads()
         location, scale = self._forecast(values, hours, self._hidden(*values.shape[0:3:2]), leads)
-        loss = self._loss(location, scale, truth[..., leads], weights)
+        mu, sigma, known = (t.flatten(0, 1) for t in (location, scale, truth[..., leads]))
+        loss = self.about.loss(mu, sigma, known, weights)
         if not torch.isfinite(loss):
             raise TrainingError("the loss is not finite: lower forecast.learning_rate")
         for group in self.optimiser.param_groups:
             warm = min(1.0, (number + 1) / _WARM_UP_STEPS)
             cool = 0.5 * (1 + np.cos(np.pi * number / self.config.steps))
-            group["lr"] = group["factor"] * self.config.learning_rate * warm * (0.1 + 0.9 * cool)
+            group["lr"] = self.config.learning_rate * warm * (0.1 + 0.9 * cool)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_GRADIENT)
