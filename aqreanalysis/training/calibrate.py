@@ -35,6 +35,20 @@ class Records:
     training: NDArray[np.bool_]
     calibration: NDArray[np.bool_]
 
+    def seen_beyond(self, radius_km: float) -> NDArray[np.bool_] | None:
+        """Return the training stations farther than a radius from every calibration station, shape (station,).
+
+        None if too few are left to say anything.
+        """
+        if radius_km <= 0:
+            return self.training.copy()
+        targets = np.flatnonzero(self.calibration)
+        offset = relative_position(
+            self.lat[targets][:, None], self.lon[targets][:, None], self.lat[None], self.lon[None]
+        )
+        visible = self.training & (np.linalg.norm(offset, axis=-1) > radius_km).all(axis=0)
+        return visible if visible.sum() >= max(5, 0.2 * self.training.sum()) else None
+
 
 @dataclass(frozen=True)
 class Residuals:
@@ -67,15 +81,9 @@ def calibrate(bundle: Bundle, records: Records, device: str) -> dict[str, Calibr
 def _residuals(predictor: Predictor, records: Records, radius_km: float) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Yield (pollutant, rows of distance, level, standardised residual) with training stations nearer than a radius
     to any calibration station left out."""
-    targets = np.flatnonzero(records.calibration)
-    visible = records.training.copy()
-    if radius_km > 0:
-        offset = relative_position(
-            records.lat[targets][:, None], records.lon[targets][:, None], records.lat[None], records.lon[None]
-        )
-        visible &= (np.linalg.norm(offset, axis=-1) > radius_km).all(axis=0)
-        if visible.sum() < max(5, 0.2 * records.training.sum()):
-            return
+    targets, visible = np.flatnonzero(records.calibration), records.seen_beyond(radius_km)
+    if visible is None:
+        return
     lat, lon = records.lat[visible], records.lon[visible]
     places = predictor.geometry(lat, lon, records.lat[targets], records.lon[targets])
     before, after = predictor.history_hours, predictor.lookahead_hours

@@ -17,7 +17,6 @@ from scipy.optimize import nnls
 from scipy.special import ndtri
 
 from aqreanalysis.model import Bundle, Predictor
-from aqreanalysis.model.geometry import relative_position
 from aqreanalysis.model.means import (
     MEAN_DAYS,
     PROBABILITIES,
@@ -267,15 +266,9 @@ def _summed(mean: NDArray[np.float32], standard_error: NDArray[np.float32], memo
 
 def _hourly_errors(predictor: Predictor, records: Records, radius_km: float) -> Iterator[tuple[str, HourlyErrors]]:
     """Yield each pollutant's errors with training stations nearer than a radius to any calibration station left out."""
-    targets = np.flatnonzero(records.calibration)
-    visible = records.training.copy()
-    if radius_km > 0:
-        offset = relative_position(
-            records.lat[targets][:, None], records.lon[targets][:, None], records.lat[None], records.lon[None]
-        )
-        visible &= (np.linalg.norm(offset, axis=-1) > radius_km).all(axis=0)
-        if visible.sum() < max(5, 0.2 * records.training.sum()):
-            return
+    targets, visible = np.flatnonzero(records.calibration), records.seen_beyond(radius_km)
+    if visible is None:
+        return
     lat, lon = records.lat[visible], records.lon[visible]
     places = predictor.geometry(lat, lon, records.lat[targets], records.lon[targets])
     before, after = predictor.history_hours, predictor.lookahead_hours
