@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# One process a core: torch and BLAS threads would otherwise fight over them.
+# One process a core, a file of tests at a time; torch and BLAS threads would otherwise fight over the cores.
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 SOURCES := aqreanalysis cli grids configs tests benchmarks
 
 .PHONY: demo test test-all test-gpu lint types imports clean
@@ -13,10 +14,10 @@ demo: $(VENV)/installed
 	$(BIN)/aqreanalysis demo --out outputs/demo --overwrite
 
 test: $(VENV)/developed lint types imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(VENV)/developed
-	$(BIN)/python -m pytest -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 test-gpu: $(VENV)/developed
 	$(BIN)/python -m pytest -m gpu
