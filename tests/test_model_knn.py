@@ -102,3 +102,13 @@ def test_weights_are_learned_and_depend_on_direction():
 
 def weigh_with_gradient(knn, position):
     return knn(torch.tensor(position)[None], torch.tensor([1e4]))
+
+
+def test_many_places_outside_training_get_the_weights_that_each_gets_alone(knn):
+    position = 50 * torch.randn(600, 5, 2, generator=torch.Generator().manual_seed(0))
+    reach = torch.full((600,), 400.0)
+    with torch.no_grad():
+        weights, variance = knn(position, reach)
+    together, spread = knn(position, reach)
+    torch.testing.assert_close(weights, together.detach())
+    torch.testing.assert_close(variance, spread.detach())

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 # far outside the network, where all neighbours stand near the reach.
 _FADE_POWER = 8
 _ALL = slice(None)
+# Places solved together outside training: matrices of a whole tile are given back to the system after each operation
+# and faulted in anew, which took more time than the arithmetic.
+_PLACES_AT_ONCE = 128
 
 
 class NeuralKNN(nn.Module):
@@ -72,6 +75,10 @@ class NeuralKNN(nn.Module):
         which : slice
             The covariance models that are wanted.
         """
+        if not torch.is_grad_enabled() and len(position) > _PLACES_AT_ONCE:
+            pairs = zip(position.split(_PLACES_AT_ONCE), reach_km.split(_PLACES_AT_ONCE), strict=True)
+            weights, variances = zip(*(self(*pair, which) for pair in pairs), strict=True)
+            return torch.cat(weights, dim=1), torch.cat(variances, dim=1)
         east, north = self._stretched(position, which).unbind(dim=-1)
         # Differences after the stretch, one coordinate at a time: half the time of stretching every difference. The
         # small number keeps the gradient of the root finite for co-located stations.
