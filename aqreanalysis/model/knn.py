@@ -77,8 +77,8 @@ class NeuralKNN(nn.Module):
         """
         if not torch.is_grad_enabled() and len(position) > _PLACES_AT_ONCE:
             pairs = zip(position.split(_PLACES_AT_ONCE), reach_km.split(_PLACES_AT_ONCE), strict=True)
-            weights, variances = zip(*(self(*pair, which) for pair in pairs), strict=True)
-            return torch.cat(weights, dim=1), torch.cat(variances, dim=1)
+            found = [self.forward(*pair, which) for pair in pairs]
+            return torch.cat([f[0] for f in found], dim=1), torch.cat([f[1] for f in found], dim=1)
         east, north = self._stretched(position, which).unbind(dim=-1)
         # Differences after the stretch, one coordinate at a time: half the time of stretching every difference. The
         # small number keeps the gradient of the root finite for co-located stations.
