@@ -14,6 +14,7 @@ from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.forecaster import Forecaster
 from aqreanalysis.model.geometry import Degrees, Geometry, find_neighbours
+from aqreanalysis.model.members import load_member, mix_members, scale_inputs
 from aqreanalysis.model.predictive import Predictive
 
 _WINDOWS_AT_ONCE = 16
@@ -50,16 +51,11 @@ class ForecastPredictor:
         self.leads = self.lead_hours + self.lead_hours // 24
         self.digest = bundle.digest
         self.device = choose_device(device) if isinstance(device, str) else device
-        self._targets = [self.inputs.index(s) for s in self.species]
-        self._networks = [self._build(weights) for weights in bundle.members]
-
-    def _build(self, weights: dict[str, torch.Tensor]) -> Forecaster:
-        network = Forecaster(len(self.inputs), self._targets, self.config)
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ModelError(f"the weights do not fit the config of the model: {str(error).splitlines()[0]}") from None
-        return network.to(self.device).eval()
+        targets = [self.inputs.index(s) for s in self.species]
+        self._networks = [
+            load_member(Forecaster(len(self.inputs), targets, self.config), weights, self.device)
+            for weights in bundle.members
+        ]
 
     @torch.inference_mode()
     def forecast(
@@ -93,9 +89,7 @@ class ForecastPredictor:
             around = find_neighbours(station_lat, station_lon, station_lat, station_lon, neighbours, exclude_self=True)
         else:
             around = find_neighbours(station_lat, station_lon, *places, neighbours)
-        scaled = np.stack(
-            [self.bundle.scaling[key].forward(values[..., i]) for i, key in enumerate(self.inputs)], axis=-1
-        )
+        scaled = scale_inputs(values, self.inputs, self.bundle.scaling)
         found = [
             self._members(scaled[w : w + _WINDOWS_AT_ONCE], origins[w : w + _WINDOWS_AT_ONCE], around, places is None)
             for w in range(0, len(origins), _WINDOWS_AT_ONCE)
@@ -122,9 +116,7 @@ class ForecastPredictor:
         hours = torch.from_numpy(np.ascontiguousarray(origins)).to(self.device).repeat_interleave(places)
         near = around.to(self.device)
         parts = [n(n.history(own, stations, near), hours) for n in self._networks]
-        locations = torch.stack([p[0] for p in parts])
-        variance = torch.stack([p[1] for p in parts]).square().mean(dim=0) + locations.var(dim=0, unbiased=False)
-        return locations.mean(dim=0), torch.sqrt(variance)
+        return mix_members([p[0] for p in parts], [p[1] for p in parts])
 
 
 def load_forecaster(path: str | Path, device: str = "auto") -> ForecastPredictor:

@@ -17,6 +17,7 @@ from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import Degrees, find_neighbours
+from aqreanalysis.model.members import load_member, mix_members, scale_inputs
 from aqreanalysis.model.predictive import Predictive
 
 
@@ -75,15 +76,10 @@ class Predictor:
         self.digest = bundle.digest
         self.device = choose_device(device) if isinstance(device, str) else device
         self._targets = [self.inputs.index(s) for s in self.species]
-        self.networks = [self._build(weights) for weights in bundle.members]
-
-    def _build(self, weights: dict[str, torch.Tensor]) -> AQNet:
-        network = AQNet(len(self.inputs), self._targets, self.config.model)
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ModelError(f"the weights do not fit the config of the model: {str(error).splitlines()[0]}") from None
-        return network.to(self.device).eval()
+        self.networks = [
+            load_member(AQNet(len(self.inputs), self._targets, self.config.model), weights, self.device)
+            for weights in bundle.members
+        ]
 
     @torch.inference_mode()
     def encode(
@@ -109,7 +105,7 @@ class Predictor:
         if steps <= 0 or steps % 24 or hours[before] % 24 != 1:
             raise ValueError(f"a block is whole UTC days from 01:00 on, got {steps} hours from hour {hours[before]}")
         days = range(0, steps, 24)
-        scaled = self._scale(values)
+        scaled = torch.from_numpy(scale_inputs(values, self.inputs, self.bundle.scaling)).to(self.device)
         windows = torch.stack([scaled[d : d + before + 24 + after] for d in days])
         clock_hours = torch.from_numpy(np.ascontiguousarray(hours)).to(self.device)
         window_hours = torch.stack([clock_hours[d : d + before + 24 + after] for d in days])
@@ -124,10 +120,6 @@ class Predictor:
             among = network.station_weights(geometry, len(station_lat), sparse=True)
             members.append(network.exchange_stations(states, readings, clock, among))
         return Encoded(members)
-
-    def _scale(self, values: NDArray[np.float32]) -> torch.Tensor:
-        scaled = [self.bundle.scaling[key].forward(values[..., i]) for i, key in enumerate(self.inputs)]
-        return torch.from_numpy(np.stack(scaled, axis=-1)).to(self.device)
 
     @torch.inference_mode()
     def geometry(self, station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees) -> Places:
@@ -149,12 +141,8 @@ class Predictor:
                 network.places(states, around, target)
                 for network, states, around in zip(self.networks, encoded.members, places.members, strict=True)
             ]
-            location, scale, reporting = parts[0]
-            if len(parts) > 1:  # the members' disagreement is the epistemic part of the variance
-                locations = torch.stack([p[0] for p in parts])
-                location = locations.mean(dim=0)
-                variance = torch.stack([p[1] for p in parts]).square().mean(dim=0)
-                scale = torch.sqrt(variance + locations.var(dim=0, unbiased=False))
+            location, scale = mix_members([p[0] for p in parts], [p[1] for p in parts])
+            reporting = parts[0][2]
             found[key] = Predictive(
                 location, scale, reporting, nearest, self.bundle.scaling[key], self.bundle.calibration[key]
             )
