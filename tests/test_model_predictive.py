@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.model import PROBABILITIES, Calibration, Predictive, Scaling
+from aqreanalysis.model.means import hats
 from aqreanalysis.model.predictive import hat_weights
 
 SCALING = Scaling(offset=3.0, mean=3.5, std=0.7, typical_error=12.0)
@@ -148,7 +149,46 @@ def test_hat_weights_are_a_partition_of_unity_and_interpolate(nodes, x):
     weights = hat_weights(x, nodes)
     assert (weights >= -1e-9).all()
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(len(x), dtype=torch.float64))
-    torch.testing.assert_close(weights @ nodes, x.clamp(nodes[0], nodes[-1]), atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(hat_weights(nodes, nodes), torch.eye(len(nodes), dtype=torch.float64))
+    ordered = torch.sort(x).values
+    assert (torch.diff(hat_weights(ordered, nodes) @ nodes) >= -1e-9).all()  # from node to node without going back
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0, 300), min_size=1, max_size=5, unique=True).filter(
+        lambda x: np.diff(sorted(x)).min(initial=1) > 1e-2
+    ),
+    st.lists(st.floats(-10, 400), min_size=1, max_size=9),
+)
+def test_weights_that_a_table_is_fitted_and_read_by_are_the_same(nodes, x):
+    nodes, x = np.array(sorted(nodes)), np.array(x)
+    read = hat_weights(torch.from_numpy(x), torch.from_numpy(nodes)).numpy()
+    np.testing.assert_allclose(read, hats(x, nodes), atol=1e-9)
+
+
+def test_the_standard_error_has_no_edge_where_the_table_has_a_node():
+    table = Calibration(
+        np.array([10.0, 40.0, 80.0]),
+        np.zeros(1),
+        Calibration.normal().quantiles * np.array([[[1.0]], [[1.5]], [[3.0]]]),
+    )
+    km = np.linspace(0, 120, 1201)
+    zeros = torch.zeros((len(km), 1), dtype=torch.float64)
+    found = Predictive(zeros, zeros + 0.2, zeros + 5, torch.from_numpy(km), SCALING, table)
+    slope = np.diff(found.standard_error[0].astype(np.float64)) / 0.1
+    # A straight table turns by 0.3 at 40 km from one step to the next.
+    assert slope.max() > 0.2 and np.abs(np.diff(slope)).max() < 0.02
+
+
+def test_moments_are_computed_once(monkeypatch):
+    found = some()
+    asked = []
+    monkeypatch.setattr(Predictive, "_standard", lambda self, p, f=Predictive._standard: asked.append(p) or f(self, p))
+    mean = found.mean
+    count = len(asked)
+    assert (found.standard_error > 0).all() and count > 10 and len(asked) == count
+    np.testing.assert_array_equal(found.mean, mean)
 
 
 def test_the_table_is_taken_by_distance_and_by_level():

@@ -266,8 +266,12 @@ def locate(total: Table, variance: Table, hours: NDArray[Any] | int, offset: flo
 
 
 def hats(x: NDArray[Any], nodes: Table) -> Table:
-    """Return weights (..., node) of linear interpolation between increasing `nodes`, constant beyond the ends."""
-    return np.stack([np.interp(x, nodes, row) for row in np.eye(len(nodes))], axis=-1)
+    """Return weights (..., node) of smooth interpolation between increasing `nodes`, constant beyond the ends.
+
+    Those of `aqreanalysis.model.predictive.hat_weights`, which says why.
+    """
+    linear = np.stack([np.interp(x, nodes, row) for row in np.eye(len(nodes))], axis=-1)
+    return np.asarray(linear * linear * (3 - 2 * linear))
 
 
 def _shapes(table: MeanTable, nearest_km: NDArray[Any], level: Table) -> Table:

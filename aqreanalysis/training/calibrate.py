@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.model import PROBABILITIES, Bundle, Calibration, Predictor
 from aqreanalysis.model.geometry import relative_position
+from aqreanalysis.model.means import hats
 
 # Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
 _LEFT_OUT_KM = (0.0, 15.0, 40.0, 90.0)
@@ -103,8 +104,8 @@ def _residuals(predictor: Predictor, records: Records, radius_km: float) -> Iter
 def fit_table(residuals: Residuals) -> Calibration:
     """Return the table of the residuals' quantiles over distance and level.
 
-    Each residual counts at the nodes round it with its share of linear interpolation, so the table that is linear
-    between nodes is fitted as such. The median stays where the network puts it: a shift of it would be the mean of
+    Each residual counts at the nodes round it with its share of the interpolation that `Predictive` reads the table
+    by. The median stays where the network puts it: a shift of it would be the mean of
     the calibration stations' own biases. With too few residuals or stations the table has fewer nodes; with fewer
     than ``_FEWEST_A_NODE`` residuals in all it stays log-normal with the residuals' own spread.
     """
@@ -116,10 +117,9 @@ def fit_table(residuals: Residuals) -> Calibration:
         spread = np.sqrt(np.mean(residuals.standard**2))
         return Calibration(normal.distance_km, normal.level, spread * normal.quantiles)
     most = max(1, residuals.stations // _STATIONS_A_NODE)
-    distance = _nodes(np.log1p(residuals.distance_km), min(most, _DISTANCE_NODES))
+    distance = np.expm1(_nodes(np.log1p(residuals.distance_km), min(most, _DISTANCE_NODES)))
     level = _nodes(residuals.level, min(most, _LEVEL_NODES))
-    near = _hats(np.log1p(residuals.distance_km), distance)
-    high = _hats(residuals.level, level)
+    near, high = hats(residuals.distance_km, distance), hats(residuals.level, level)
     table = np.empty((len(distance), len(level), len(PROBABILITIES)))
     order = np.argsort(residuals.standard)
     ordered = residuals.standard[order]
@@ -130,7 +130,7 @@ def fit_table(residuals: Residuals) -> Calibration:
                 weight = near[:, i][order] + 1e-9  # a corner that hardly occurs takes its distance's shape
             cumulated = (np.cumsum(weight) - weight / 2) / weight.sum()
             table[i, j] = _centred(np.interp(PROBABILITIES, cumulated, ordered))
-    return Calibration(np.expm1(distance), level, table)
+    return Calibration(distance, level, table)
 
 
 def _centred(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -148,7 +148,3 @@ def _nodes(x: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     count = max(1, min(most, len(x) // _FEWEST_A_NODE))
     nodes = np.unique(np.quantile(x, (np.arange(count) + 0.5) / count).round(3))
     return nodes[np.concatenate(([True], np.diff(nodes) > 0.05))]
-
-
-def _hats(x: NDArray[np.float64], nodes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.stack([np.interp(x, nodes, row) for row in np.eye(len(nodes))], axis=-1)
