@@ -18,12 +18,12 @@ from forecast_case import (
 
 from aqreanalysis.configs import load_config
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
-from aqreanalysis.evaluation.forecast_windows import Windows
 from aqreanalysis.model import load_predictor, read_bundle
 from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
 from aqreanalysis.training.forecast import train_forecast
 from aqreanalysis.training.forecast_straight import carried
+from aqreanalysis.training.forecast_windows import Windows
 
 
 @pytest.fixture(scope="module", autouse=True)

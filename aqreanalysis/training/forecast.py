@@ -12,13 +12,13 @@ import torch
 
 from aqreanalysis.configs import Config, ForecastConfig
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
-from aqreanalysis.evaluation.forecast_windows import Windows
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
 from aqreanalysis.model import Bundle, Calibration, Scaling, choose_device, find_neighbours, write_bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species
 from aqreanalysis.training.forecast_loop import ForecastTrainer, Progress
 from aqreanalysis.training.forecast_straight import Network
+from aqreanalysis.training.forecast_windows import Windows
 from aqreanalysis.training.train import resolve
 
 # Fewer leave the stretches that are dealt to training and early stopping hardly longer than a window.

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import TrainingError
-from aqreanalysis.evaluation.forecast_windows import Windows
 from aqreanalysis.model import lognormal_crps
 from aqreanalysis.model.forecaster import POWERS, Forecaster
 from aqreanalysis.training.forecast_straight import Network, Rows, fit_straight
+from aqreanalysis.training.forecast_windows import Windows
 
 Progress = Callable[[int, int, str], None]
 
