@@ -115,10 +115,11 @@ def _check_kind(film: bool, time: datetime | None, mean: bool, place: tuple[floa
 
 
 def _draw(source: Source, out: Path, marks: Marks | None, told: dict[str, Any]) -> None:
-    from aqreanalysis.cli.progress import progress_shown
-    from aqreanalysis.pictures import Film, MapOptions, animate, draw_map, draw_series
+    from aqreanalysis.pictures import MapOptions, draw_map
 
     if told["place"] is not None:
+        from aqreanalysis.pictures import draw_series
+
         draw_series(source, out, told["place"], marks, told["overwrite"])
         return
     layers = tuple(part for name in told["layers"] or ("best",) for part in (_PANELS if name == "panels" else (name,)))
@@ -127,19 +128,23 @@ def _draw(source: Source, out: Path, marks: Marks | None, told: dict[str, Any]) 
     if not told["film"]:
         draw_map(source, out, wanted, marks)
         return
+    from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.pictures import Film, animate
+
     with progress_shown("drawing") as progress:
         animate(source, out, wanted, Film(told["every"], told["fps"]), marks, progress)
 
 
 def marks_told(model: Path | None, observations: Path | None) -> Marks | None:
     """Return the stations of ``--model`` and ``--observations``; None if neither was given."""
-    from aqreanalysis.configs import load_config
-    from aqreanalysis.pictures import marks_of
-
     if model is None and observations is None:
         return None
+    from aqreanalysis.pictures import marks_of
+
     read = None
     if observations is not None:
+        from aqreanalysis.configs import load_config
+
         own = None if model is None or not (model / "config.yaml").is_file() else str(model / "config.yaml")
         read = options.load_observations(str(observations), load_config(own))
     return marks_of(model, read)

@@ -1,14 +1,19 @@
 """A cube in the forms that others work with: rasters, tables, statistics, weather tools' files, a catalogue entry."""
 
-from aqreanalysis.export.aggregate import AggregateOptions, aggregate
-from aqreanalysis.export.cog import CogOptions, export_cogs
-from aqreanalysis.export.exceedance import Limit
-from aqreanalysis.export.grib import export_grib
-from aqreanalysis.export.netcdf import export_netcdf
-from aqreanalysis.export.points import TableReport, export_points
-from aqreanalysis.export.polygons import PolygonOptions, export_polygons
-from aqreanalysis.export.source import Source, Span
-from aqreanalysis.export.stac import export_stac
+from typing import TYPE_CHECKING
+
+from aqreanalysis.lazy import names_on_demand
+
+if TYPE_CHECKING:
+    from aqreanalysis.export.aggregation import AggregateOptions, aggregate
+    from aqreanalysis.export.cog import CogOptions, export_cogs
+    from aqreanalysis.export.exceedance import Limit
+    from aqreanalysis.export.grib import export_grib
+    from aqreanalysis.export.netcdf import export_netcdf
+    from aqreanalysis.export.points import TableReport, export_points
+    from aqreanalysis.export.polygons import PolygonOptions, export_polygons
+    from aqreanalysis.export.source import Source, Span
+    from aqreanalysis.export.stac import export_stac
 
 __all__ = [
     "AggregateOptions",
@@ -26,3 +31,18 @@ __all__ = [
     "export_polygons",
     "export_stac",
 ]
+
+__getattr__, __dir__ = names_on_demand(
+    __name__,
+    {
+        "aggregation": ("AggregateOptions", "aggregate"),
+        "cog": ("CogOptions", "export_cogs"),
+        "exceedance": ("Limit",),
+        "grib": ("export_grib",),
+        "netcdf": ("export_netcdf",),
+        "points": ("TableReport", "export_points"),
+        "polygons": ("PolygonOptions", "export_polygons"),
+        "source": ("Source", "Span"),
+        "stac": ("export_stac",),
+    },
+)

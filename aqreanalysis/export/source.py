@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import CubeError
-from aqreanalysis.production import open_cube
+from aqreanalysis.production.cube import open_cube
 from aqreanalysis.production.layers import CUBE_DIMS, DISTANCE, MAP_DIMS, LayerNames, layer_names
 from aqreanalysis.species import SPECIES, Species, get_species
 

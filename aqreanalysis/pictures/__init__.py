@@ -1,11 +1,16 @@
 """Pictures of a cube for people: maps, animations, time series, a page that opens in any browser, styles for GIS."""
 
-from aqreanalysis.pictures.animation import Film, animate
-from aqreanalysis.pictures.companions import write_companions
-from aqreanalysis.pictures.maps import MapOptions, draw_map
-from aqreanalysis.pictures.page import PageOptions, write_page
-from aqreanalysis.pictures.series import draw_series
-from aqreanalysis.pictures.stations import Marks, marks_of
+from typing import TYPE_CHECKING
+
+from aqreanalysis.lazy import names_on_demand
+
+if TYPE_CHECKING:
+    from aqreanalysis.pictures.animation import Film, animate
+    from aqreanalysis.pictures.companions import write_companions
+    from aqreanalysis.pictures.maps import MapOptions, draw_map
+    from aqreanalysis.pictures.page import PageOptions, write_page
+    from aqreanalysis.pictures.series import draw_series
+    from aqreanalysis.pictures.stations import Marks, marks_of
 
 __all__ = [
     "Film",
@@ -19,3 +24,15 @@ __all__ = [
     "write_companions",
     "write_page",
 ]
+
+__getattr__, __dir__ = names_on_demand(
+    __name__,
+    {
+        "animation": ("Film", "animate"),
+        "companions": ("write_companions",),
+        "maps": ("MapOptions", "draw_map"),
+        "page": ("PageOptions", "write_page"),
+        "series": ("draw_series",),
+        "stations": ("Marks", "marks_of"),
+    },
+)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,7 +20,9 @@ from aqreanalysis.export.source import Source
 from aqreanalysis.pictures.fields import read_fields, step_moment
 from aqreanalysis.pictures.maps import MapFigure, MapOptions
 from aqreanalysis.pictures.stations import Marks
-from aqreanalysis.production.options import Progress
+
+if TYPE_CHECKING:
+    from aqreanalysis.production.options import Progress
 
 ENDINGS = (".gif", ".mp4")
 _DPI = 90

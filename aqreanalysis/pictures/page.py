@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from aqreanalysis.pictures.codec import LARGEST, Packer, rounded
 from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
 from aqreanalysis.pictures.fields import LAYERS, flag_classes, flag_numbers
 from aqreanalysis.pictures.stations import Marks
-from aqreanalysis.production.options import Progress
+
+if TYPE_CHECKING:
+    from aqreanalysis.production.options import Progress
 
 #: Steps to which the estimate is rounded, in the pollutant's units; the finest that the size allows is taken.
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

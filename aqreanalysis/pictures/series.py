@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from aqreanalysis.errors import CubeError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import Source, SpeciesLayers
-from aqreanalysis.observations.geometry import distance_km
 from aqreanalysis.pictures.maps import DPI, ENDINGS
 from aqreanalysis.pictures.stations import Marks
 
@@ -86,6 +85,8 @@ def draw_series(
 def _nearest(marks: Marks | None, place: tuple[float, float]) -> tuple[int, float] | None:
     if marks is None or not marks.names:
         return None
+    from aqreanalysis.observations.geometry import distance_km  # with readings only: it brings scipy
+
     distance = distance_km(np.float64(place[0]), np.float64(place[1]), marks.lat, marks.lon)
     number = int(distance.argmin())
     return (number, float(distance[number])) if distance[number] <= NEAR_KM else None

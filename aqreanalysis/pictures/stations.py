@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ModelError, ObservationsError
-from aqreanalysis.observations import Observations
+
+if TYPE_CHECKING:
+    from aqreanalysis.observations import Observations
 
 _COLUMNS = ("station", "lat", "lon", "role")
 

@@ -1,7 +1,22 @@
 """From a model, observations and a grid to a cube on disk: plan, template, sweep, write, finalise."""
 
-from aqreanalysis.production.cube import describe_cube, open_cube
-from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.run import produce, produce_cubes
+from typing import TYPE_CHECKING
+
+from aqreanalysis.lazy import names_on_demand
+
+if TYPE_CHECKING:
+    from aqreanalysis.production.cube import describe_cube, open_cube
+    from aqreanalysis.production.options import ProduceOptions
+    from aqreanalysis.production.run import produce, produce_cubes
 
 __all__ = ["ProduceOptions", "describe_cube", "open_cube", "produce", "produce_cubes"]
+
+# On demand: whoever opens a cube needs neither torch nor dask.
+__getattr__, __dir__ = names_on_demand(
+    __name__,
+    {
+        "cube": ("describe_cube", "open_cube"),
+        "options": ("ProduceOptions",),
+        "run": ("produce", "produce_cubes"),
+    },
+)
