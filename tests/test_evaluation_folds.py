@@ -130,9 +130,9 @@ def test_folds_of_another_draw_are_refused_and_begun_anew_only_if_told(
 ) -> None:
     work = tmp_path / "folds"
     shutil.copytree(run[0] / "folds", work)
-    with pytest.raises(OutputError, match="folds of another seed"):
+    with pytest.raises(OutputError, match="folds with other seed"):
         next(iter(run_folds(particles, config, work, _options(run[2], seed=7))))
-    with pytest.raises(OutputError, match="folds of another config"):
+    with pytest.raises(OutputError, match="folds with other config"):
         next(iter(run_folds(particles, config, work, _options(run[2], epochs=2))))
     assert (work / "fold-1" / "answers.json").exists()
 

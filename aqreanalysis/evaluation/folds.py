@@ -6,7 +6,6 @@ a pollutant at a time, since a year of all stations and methods is too much for 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -20,12 +19,12 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation.baselines import distances_km
 from aqreanalysis.evaluation.baselines.base import Progress
+from aqreanalysis.evaluation.claiming import check_same, fingerprint
 from aqreanalysis.evaluation.estimate import Estimates
 from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions
 from aqreanalysis.evaluation.protocols import Outcome, hide, hours_of, method_titles, run_protocol
 from aqreanalysis.evaluation.splits import Split
-from aqreanalysis.model import NUMERICS
 from aqreanalysis.model.predictor import load_predictor
 from aqreanalysis.observations import Observations
 
@@ -199,30 +198,20 @@ def _folder(work: Path, number: int) -> Path:
 
 
 def _fingerprint(observations: Observations, config: Config, options: EvaluationOptions) -> dict[str, Any]:
-    described = config.model_dump(mode="json", exclude={"metadata", "production"})
-    return {
-        "observations": observations.digest(),
-        "config": hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
-        "folds": options.folds.folds,
-        "seed": options.folds.seed,
-        "every": options.every,
-        "numerics": NUMERICS,
-    }
+    own = {"folds": options.folds.folds, "seed": options.folds.seed, "every": options.every}
+    return fingerprint(observations, config) | own
 
 
 def _claim(work: Path, mine: dict[str, Any], overwrite: bool) -> None:
     """Make the work folder, or make sure that the folds in it are those of this very run."""
     record = work / _FINGERPRINT
     if record.is_file():
-        theirs = json.loads(record.read_text(encoding="utf-8"))
-        differs = [name for name, value in mine.items() if theirs.get(name) != value]
-        if not differs:
+        try:
+            check_same(record, mine, "folds", "choose another --out, or begin anew with --overwrite")
             return
-        if not overwrite:
-            raise OutputError(
-                f"{work} holds folds of another {differs[0]} ({theirs.get(differs[0])!s:.12} there, "
-                f"{mine[differs[0]]!s:.12} here): choose another --out, or begin anew with --overwrite"
-            )
+        except OutputError:
+            if not overwrite:
+                raise
         shutil.rmtree(work)
     try:
         for number in range(int(mine["folds"])):

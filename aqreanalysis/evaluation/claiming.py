@@ -1,0 +1,57 @@
+"""Whose a folder of unfinished work is: a record of the observations and the config that it was begun with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aqreanalysis.configs import Config
+from aqreanalysis.errors import OutputError
+from aqreanalysis.model import NUMERICS
+from aqreanalysis.observations import Observations
+
+
+def fingerprint(observations: Observations, config: Config) -> dict[str, Any]:
+    """Return what decides the weights that a training ends with: observations, config, version of the numerics."""
+    described = config.model_dump(mode="json", exclude={"metadata", "production"})
+    return {
+        "observations": observations.digest(),
+        "config": hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
+        "numerics": NUMERICS,
+    }
+
+
+def check_same(record: Path, mine: Mapping[str, Any], what: str, way_out: str) -> None:
+    """Make sure that the file `record` says what `mine` says.
+
+    Parameters
+    ----------
+    record : Path
+        JSON beside the unfinished work.
+    mine : mapping
+        The fingerprint of the run that wants to go on with it.
+    what, way_out : str
+        For the message: what the folder holds, and what to do.
+
+    Raises
+    ------
+    OutputError
+        If they differ, or the record cannot be read.
+    """
+    try:
+        theirs = json.loads(record.read_text(encoding="utf-8"))
+        if not isinstance(theirs, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{record} cannot be read ({error}), so nobody can tell whose {what} it is: {way_out}"
+        ) from None
+    for name in sorted(mine.keys() | theirs.keys()):
+        there, here = theirs.get(name), mine.get(name)
+        if there != here:
+            raise OutputError(
+                f"{record.parent} holds {what} with other {name} ({there!s:.12} there, {here!s:.12} here): {way_out}"
+            )

@@ -1,0 +1,47 @@
+"""Unfinished work is gone on with by the run that it belongs to, and by no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from model_case import make_observations, make_readings, small_config
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.evaluation.claiming import check_same, fingerprint
+
+MINE = {"config": "a" * 64, "observations": "b" * 64}
+
+
+def check(record: Path) -> None:
+    check_same(record, MINE, "unfinished work", "begin anew with --fresh")
+
+
+def test_the_same_run_may_go_on(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text(json.dumps(MINE))
+    check(tmp_path / "record.json")
+
+
+@pytest.mark.parametrize("other", [{**MINE, "config": "c" * 64}, {**MINE, "config": None}, MINE | {"extra": "c" * 64}])
+def test_another_run_is_refused_with_what_differs(tmp_path: Path, other: dict[str, str]) -> None:
+    (tmp_path / "record.json").write_text(json.dumps(other))
+    with pytest.raises(OutputError, match=r"unfinished work with other (config|extra) \(\w+ there, \w+ here\): begin"):
+        check(tmp_path / "record.json")
+
+
+@pytest.mark.parametrize("torn", ["", '{"config": "aaa', "[1, 2]"])
+def test_a_torn_record_is_one_line_with_the_way_out(tmp_path: Path, torn: str) -> None:
+    (tmp_path / "record.json").write_text(torn)
+    with pytest.raises(OutputError, match=r"record\.json cannot be read .* begin anew with --fresh") as caught:
+        check(tmp_path / "record.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_only_what_decides_the_weights_is_in_the_fingerprint() -> None:
+    readings = make_observations(make_readings())
+    mine = fingerprint(readings, small_config())
+    assert mine == fingerprint(readings, small_config("production.tile_rows=8", "metadata.title=A field"))
+    assert mine["config"] != fingerprint(readings, small_config("training.seed=1"))["config"]
+    other = make_observations(make_readings(seed=4))
+    assert mine["observations"] != fingerprint(other, small_config())["observations"]
