@@ -64,7 +64,12 @@ def test_the_four_files_name_the_layer_its_classes_and_its_hours(cubes: Cubes, t
     raster, mesh, project = (ET.parse(path).getroot() for path in written[:3])
     items = raster.findall(".//colorrampshader/item")
     assert [item.get("value") for item in items] == ["15", "25", "37.5", "50", "75", "inf"]
-    assert len(raster.findall("temporal/ranges/range")) == steps
+    # As QGIS 3.38 reads it: mode FixedRangePerBand of RasterTemporalMode in its qgis.h, a range a band.
+    assert raster.find("temporal").get("mode") == "3"
+    ranges = raster.findall("temporal/ranges/range")
+    assert len(ranges) == steps
+    told = {"band": "1", "begin": "2019-01-02T00:00:00Z", "end": "2019-01-02T01:00:00Z"}
+    assert ranges[0].attrib == {**told, "includeBeginning": "1", "includeEnd": "0"}
     # QGIS sorts a mesh's groups by name: ozone first, then PM2.5.
     assert mesh.find("mesh-renderer-settings/active-dataset-group").get("scalar") == "1"
     assert [layer.get("type") for layer in project.findall("projectlayers/maplayer")] == ["mesh", "raster"]

@@ -18,8 +18,8 @@ from aqreanalysis.export.source import Source, SpeciesLayers
 from aqreanalysis.pictures.colours import Colours
 
 VERSION = "3.22.0"
-# Qgis::RasterTemporalMode::FixedRangePerBand, of 3.38; an older version reads it as a mode it does not know.
-_RANGE_PER_BAND = "4"
+# Qgis::RasterTemporalMode::FixedRangePerBand, of 3.38 (qgis.h); to an older version it is a mode that it does not know.
+_RANGE_PER_BAND = "3"
 _STATIC_RASTER = "0"
 
 
