@@ -10,6 +10,7 @@ from production_case import block_values, make_template
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production import describe_cube, open_cube
+from aqreanalysis.production.chunks import ChunkFolder, create_chunks
 from aqreanalysis.production.finalise import write_netcdf
 from aqreanalysis.production.store import create_store, forget, write_block
 
@@ -18,10 +19,12 @@ from aqreanalysis.production.store import create_store, forget, write_block
 def cubes(tmp_path):
     template = make_template()
     create_store(tmp_path / "x.zarr", template, 1)
+    create_chunks(tmp_path / "x.chunks", template, 1)
     for number in range(template.plan.blocks):
         block = template.plan.get_block(number)
         write_block(tmp_path / "x.zarr", block, block_values(template, block))
-    write_netcdf(tmp_path / "x.zarr", template, tmp_path / "x.nc", 1, lambda *_: None)
+        ChunkFolder(tmp_path / "x.chunks").write(block, block_values(template, block))
+    write_netcdf(tmp_path / "x.chunks", template, tmp_path / "x.nc", lambda *_: None)
     forget()
     return tmp_path
 

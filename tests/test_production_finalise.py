@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import netCDF4
 import numpy as np
 import pytest
 from production_case import block_values, make_template
 
+from aqreanalysis.production import finalise
+from aqreanalysis.production.chunks import ChunkFolder, create_chunks
 from aqreanalysis.production.finalise import finalise_zarr, rename_file, write_netcdf
-from aqreanalysis.production.store import create_store, forget, write_block
+from aqreanalysis.production.store import create_store, write_block
 
 
 @pytest.fixture
 def filled(tmp_path):
     template = make_template()
-    store = tmp_path / "store.zarr"
-    create_store(store, template, 1)
+    folder = tmp_path / "store.chunks"
+    create_chunks(folder, template, 1)
     for number in range(template.plan.blocks):
         block = template.plan.get_block(number)
         values = block_values(template, block)
         values["pm2p5"][0, 0, 0] = np.nan
-        write_block(store, block, values)
-    yield template, store
-    forget()
+        ChunkFolder(folder).write(block, values)
+    return template, folder
 
 
 def silent(done: int, total: int, note: str) -> None:
@@ -30,8 +33,8 @@ def silent(done: int, total: int, note: str) -> None:
 
 
 def test_the_file_holds_every_block_with_missing_values_as_minus_9999(filled, tmp_path):
-    template, store = filled
-    write_netcdf(store, template, tmp_path / "x.nc", 1, silent)
+    template, folder = filled
+    write_netcdf(folder, template, tmp_path / "x.nc", silent)
     with netCDF4.Dataset(tmp_path / "x.nc") as file:
         file.set_auto_maskandscale(False)
         for number in range(template.plan.blocks):
@@ -46,15 +49,15 @@ def test_the_file_holds_every_block_with_missing_values_as_minus_9999(filled, tm
         assert file.data_model == "NETCDF4" and not file.dimensions["time"].isunlimited()
 
 
-def test_two_files_of_one_store_have_the_same_bytes(filled, tmp_path):
-    template, store = filled
+def test_two_files_of_one_folder_have_the_same_bytes(filled, tmp_path):
+    template, folder = filled
     for name in ("a", "b"):
-        write_netcdf(store, template, tmp_path / name, 1, silent)
+        write_netcdf(folder, template, tmp_path / name, silent)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_what_progress_raises_ends_the_writing_and_the_name_is_not_taken(filled, tmp_path):
-    template, store = filled
+    template, folder = filled
 
     class Enough(Exception):
         pass
@@ -64,15 +67,43 @@ def test_what_progress_raises_ends_the_writing_and_the_name_is_not_taken(filled,
             raise Enough
 
     with pytest.raises(Enough):
-        write_netcdf(store, template, tmp_path / "part", 1, stop)
-    write_netcdf(store, template, tmp_path / "part", 1, silent)
+        write_netcdf(folder, template, tmp_path / "part", stop)
+    write_netcdf(folder, template, tmp_path / "part", silent)
     (tmp_path / "x.nc").write_text("old")
     rename_file(tmp_path / "part", tmp_path / "x.nc")
     assert not (tmp_path / "part").exists() and (tmp_path / "x.nc").read_bytes()[1:4] == b"HDF"
 
 
-def test_a_store_takes_the_place_of_an_old_one(filled, tmp_path):
-    _, store = filled
+def test_chunks_of_another_form_than_the_files_are_never_written(filled, tmp_path, monkeypatch):
+    template, folder = filled
+    real = finalise._write_structure
+
+    def other(path, template, forms):
+        real(path, template, {name: replace(form, level=2) for name, form in forms.items()})
+
+    monkeypatch.setattr(finalise, "_write_structure", other)
+    with pytest.raises(AssertionError, match="its chunks are"):
+        write_netcdf(folder, template, tmp_path / "x.nc", silent)
+
+
+def test_a_file_without_compression_holds_the_same_values(tmp_path):
+    template = make_template()
+    create_chunks(tmp_path / "plain.chunks", template, 0)
+    for number in range(template.plan.blocks):
+        block = template.plan.get_block(number)
+        ChunkFolder(tmp_path / "plain.chunks").write(block, block_values(template, block))
+    write_netcdf(tmp_path / "plain.chunks", template, tmp_path / "plain.nc", silent)
+    with netCDF4.Dataset(tmp_path / "plain.nc") as file:
+        assert not file["pm2p5"].filters()["zlib"] and not file["pm2p5"].filters()["shuffle"]
+        block = template.plan.get_block(3)
+        np.testing.assert_array_equal(file["pm2p5"][block.region], block_values(template, block)["pm2p5"])
+
+
+def test_a_store_takes_the_place_of_an_old_one(tmp_path):
+    store, template = tmp_path / "store.zarr", make_template()
+    create_store(store, template, 1)
+    block = template.plan.get_block(0)
+    write_block(store, block, block_values(template, block))
     out, trash = tmp_path / "x.zarr", tmp_path / "old"
     out.mkdir()
     (out / "old file").write_text("old")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,21 @@ import dask
 from dask.callbacks import Callback
 
 from aqreanalysis.errors import OutputError
+from aqreanalysis.production import chunks
 from aqreanalysis.production.frequency import HOURLY
 from aqreanalysis.production.inputs import StagedWindow
 from aqreanalysis.production.means import day_block, mean_block, sums_name
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.prepare import Prepared
 from aqreanalysis.production.store import quiet_codecs, read_sums, write_block, write_sums
-from aqreanalysis.production.sweep import BlockStates, GeometryCache, SweepInputs, encode_time_block, sweep_block
+from aqreanalysis.production.sweep import (
+    BlockStates,
+    GeometryCache,
+    Layers,
+    SweepInputs,
+    encode_time_block,
+    sweep_block,
+)
 
 # Blocks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
 # that neither the scheduler nor the workers' memory grows with the cube.
@@ -86,6 +95,7 @@ class Worker:
             self.inputs = replace(job.inputs, predictor=load_predictor(Path(str(job.model_path)), job.device))
         self.cache = GeometryCache()
         self.stop = threading.Event()
+        self._folder = cache(chunks.ChunkFolder)
 
     def encode(self, time_range: tuple[int, int]) -> BlockStates | None:
         """Return the station states of a time block; None if the run was asked to stop."""
@@ -106,7 +116,7 @@ class Worker:
             sums = {name: layers.pop(name) for name in map(sums_name, self.inputs.species)}
             written += write_sums(Path(stores[SUMS]), day_block(block), sums)
         if self.inputs.hourly:
-            written += write_block(Path(stores[HOURLY]), block, layers)
+            written += self._write(HOURLY, block, layers)
         (t0, t1), (r0, r1), (c0, c1) = block.time, block.rows, block.columns
         return BlockDone(block.number, (t1 - t0) * (r1 - r0) * (c1 - c0), written, time.perf_counter() - begun)
 
@@ -117,8 +127,15 @@ class Worker:
         begun = time.perf_counter()
         sums = Path(self.job.stores[SUMS])
         layers = mean_block(self.inputs, frequency, block, lambda key, days: read_sums(sums, sums_name(key), days))
-        written = write_block(Path(self.job.stores[frequency]), block, layers)
+        written = self._write(frequency, block, layers)
         return BlockDone(number, 0, written, time.perf_counter() - begun)
+
+    def _write(self, frequency: str, block: Block, layers: Layers) -> int:
+        """Write the layers of a block to the store of a frequency, or to the staging folder of its NetCDF file."""
+        store = Path(self.job.stores[frequency])
+        if store.suffix == chunks.SUFFIX:
+            return self._folder(store).write(block, layers)
+        return write_block(store, block, layers)
 
 
 def make_job(

@@ -13,7 +13,7 @@ import xarray as xr
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.grids import Grid
 from aqreanalysis.observations import Observations
-from aqreanalysis.production import engine
+from aqreanalysis.production import chunks, engine
 from aqreanalysis.production.cube import SUFFIXES, open_cube
 from aqreanalysis.production.finalise import finalise_zarr, rename_file, write_netcdf
 from aqreanalysis.production.frequency import HOURLY, check_frequencies, outputs_of
@@ -136,8 +136,9 @@ class Target:
         return cls(path, path.with_name(path.name + ".part"), outputs_of(path, frequencies))
 
     def store(self, frequency: str) -> Path:
-        """The staging store of a frequency."""
-        return self.part / ("store.zarr" if frequency == HOURLY else f"{frequency}.zarr")
+        """The staging store of a frequency; of a NetCDF file the folder of its chunks."""
+        suffix = chunks.SUFFIX if self.is_netcdf else ".zarr"
+        return self.part / f"{'store' if frequency == HOURLY else frequency}{suffix}"
 
     def stores(self, prepared: Prepared) -> dict[str, Path]:
         """All stores that the workers write."""
@@ -237,12 +238,15 @@ def _stage(
     inputs = tuple(prepared.predictor.inputs)
     stores, level = target.stores(prepared), prepared.production.compression_level
     if ledger.header is None or not all(store.exists() for store in stores.values()):
-        for leftover in (*target.part.glob("*.zarr"), target.part / "replaced"):
+        for leftover in (*target.part.glob("*.zarr"), *target.part.glob(f"*{chunks.SUFFIX}"), target.part / "replaced"):
             shutil.rmtree(leftover, ignore_errors=True)
         target.readings.unlink(missing_ok=True)
         window = stage_readings(prepared.observations, inputs, prepared.span, target.readings)
         for name, template in templates.items():
-            create_store(stores[name], template, level, options.zarr_format)
+            if target.is_netcdf:
+                chunks.create_chunks(stores[name], template, level)
+            else:
+                create_store(stores[name], template, level, options.zarr_format)
         if (means := prepared.means()) is not None:
             widths = {sums_name(key): sums_width(c.memory) for key, c in means.calibrations.items()}
             create_sums(stores[engine.SUMS], prepared.plan, widths, level)
@@ -285,8 +289,7 @@ def _write_files(
             options.progress(done, total, note)
 
     for name, template in templates.items():
-        level = prepared.production.compression_level
-        write_netcdf(target.store(name), template, target.file(name), level, step)
+        write_netcdf(target.store(name), template, target.file(name), step)
 
 
 class Meter:
