@@ -118,6 +118,12 @@ class Covariates:
         """Fields that do not."""
         return tuple(key for key in self.fields if key not in FIELDS)
 
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units of `fields`; those of a static field are its raster's, empty where that names none."""
+        static = {name: str(raster.facts.get("units") or "") for raster in self.rasters for name in raster.fields}
+        return tuple(FIELDS[key].units if key in FIELDS else static[key] for key in self.fields)
+
     def hours(self, key: str) -> NDArray[np.int64]:
         """Return the hours since 1970-01-01 UTC that a field has (stamps at the END of the hour), ascending."""
         found = [layer.hours(key) for layer in self.layers if key in _keys(layer)]

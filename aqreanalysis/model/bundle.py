@@ -16,6 +16,7 @@ from torch import Tensor
 
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.errors import ModelError
+from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.means import MeansCalibration
 from aqreanalysis.model.predictive import Calibration
 from aqreanalysis.model.scaling import Scaling
@@ -26,7 +27,9 @@ NUMERICS = 1
 _PROVENANCE = "provenance.json"
 # What decides the numbers of a cube; the card and the scores may be rewritten without making another model.
 _MEANS = "calibration_means.json"
-_NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS)
+# There where the model was trained with covariates, and only there.
+_FIELDS = "covariates.json"
+_NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS)
 
 
 @dataclass
@@ -51,6 +54,8 @@ class Bundle:
         The model card, Markdown.
     calibration_means : dict
         By pollutant key, of daily, monthly and annual means; empty where none was made.
+    fields : FieldScaling or None
+        Covariates: order, units, how they are standardised; None where the model was trained without.
     """
 
     config: Config
@@ -62,6 +67,7 @@ class Bundle:
     provenance: dict[str, Any] = field(default_factory=dict)
     card: str = ""
     calibration_means: dict[str, MeansCalibration] = field(default_factory=dict)
+    fields: FieldScaling | None = None
 
     @property
     def digest(self) -> str:
@@ -80,11 +86,14 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
     _dump(path / "scaling.json", {k: v.to_dict() for k, v in bundle.scaling.items()})
     _dump(path / "calibration.json", {k: v.to_dict() for k, v in bundle.calibration.items()})
     _dump(path / _MEANS, {k: v.to_dict() for k, v in bundle.calibration_means.items()})
+    if bundle.fields is not None:
+        _dump(path / _FIELDS, bundle.fields.to_dict())
     bundle.stations.to_parquet(path / "stations.parquet", index=False)
     _dump(path / "metrics.json", bundle.metrics)
     (path / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
     weights = [_weights_name(i, len(bundle.members)) for i in range(len(bundle.members))]
-    digests = {n: _sha256(path / n) for n in (*_NUMERIC, *weights, "stations.parquet")}
+    numeric = [n for n in _NUMERIC if n != _FIELDS or bundle.fields is not None]
+    digests = {n: _sha256(path / n) for n in (*numeric, *weights, "stations.parquet")}
     bundle.provenance |= {
         "files_sha256": digests,
         "model_digest": _model_digest(digests),
@@ -137,6 +146,7 @@ def read_bundle(path: str | Path) -> Bundle:
         provenance=provenance,
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
         calibration_means=_read_means(path) if _MEANS in digests else {},
+        fields=FieldScaling.from_dict(_load(path / _FIELDS, path)) if _FIELDS in digests else None,
     )
 
 

@@ -37,7 +37,9 @@ class TemporalEncoder(nn.Module):
         self.merge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
         self.norm_out = nn.LayerNorm(width)
 
-    def forward(self, values: Tensor, observed: Tensor, clock: Tensor, first: int, last: int) -> Tensor:
+    def forward(
+        self, values: Tensor, observed: Tensor, clock: Tensor, first: int, last: int, beside: Tensor | None = None
+    ) -> Tensor:
         """Return states (sequence, last - first, width).
 
         Parameters
@@ -50,8 +52,12 @@ class TemporalEncoder(nn.Module):
             Cyclic encoding (sequence, hour, clock).
         first, last : int
             The hours of the window whose states are wanted, as a half-open range.
+        beside : Tensor, optional
+            What joins each embedded step (sequence, hour, width): covariates.
         """
         steps = self.embed(torch.cat((values, observed, clock), dim=-1))
+        if beside is not None:
+            steps = steps + beside
         memory, _ = self.lstm(torch.relu(steps))
         memory = memory + steps
         query = memory[:, first:last]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aqreanalysis.configs import WindowConfig
 from aqreanalysis.model import Scaling
+from aqreanalysis.training.fields import TimelineFields
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Timeline:
         What surrounds a day.
     days : int
         Whole days.
+    fields : TimelineFields or None
+        Covariates of the same hours, where the model has them.
     """
 
     scaled: Tensor
@@ -36,6 +39,7 @@ class Timeline:
     hours: Tensor
     window: WindowConfig
     days: int
+    fields: TimelineFields | None = None
 
     @classmethod
     def build(
@@ -66,7 +70,9 @@ class Timeline:
 
     def to(self, device: torch.device) -> Timeline:
         """Return the same timeline on `device`."""
-        return Timeline(self.scaled.to(device), self.shifted.to(device), self.hours.to(device), self.window, self.days)
+        fields = None if self.fields is None else self.fields.to(device)
+        parts = (self.scaled.to(device), self.shifted.to(device), self.hours.to(device))
+        return Timeline(*parts, self.window, self.days, fields)
 
     def cut(self, days: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return windows (day, hour, station, input), their hours (day, hour), and truths (24 * day, station, target).

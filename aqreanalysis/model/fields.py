@@ -1,0 +1,159 @@
+"""Covariates as the network reads them: which fields, in which order and units, and standardised how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aqreanalysis.configs import WindowConfig
+from aqreanalysis.errors import ModelError
+from aqreanalysis.model.filters import REACH_HOURS
+
+Degrees = NDArray[np.float64]
+
+WIND = ("u10", "v10")
+# Fields whose logarithm tells, with what is added to them first, in their units: dilution goes with the ratio of two
+# boundary layers, and most hours have no rain. Concentrations of a model get a tenth of their mean.
+_LOGARITHMIC = {"blh": 50.0, "tp": 0.1}
+_BACKGROUND = "_background"
+_OFFSET_SHARE = 0.1
+# A field that hardly varies in training may not blow up elsewhere.
+_SMALLEST_STD = 1e-3
+_LARGEST = 8.0
+
+
+class FieldSource(Protocol):
+    """Where fields come from; `aqreanalysis.covariates.Covariates` offers it."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names along the last axis of what `at` returns."""
+
+    def at(self, lat: Degrees, lon: Degrees, hours: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return float32 (hour, place, field), NaN where missing; hours since 1970, stamps at the END of the hour."""
+
+    def select(self, fields: Sequence[str]) -> FieldSource:
+        """Return the same with these fields in this order, or refuse and name all that are missing."""
+
+    def digest(self) -> str:
+        """Return the sha256 of what is read, and how."""
+
+
+@dataclass(frozen=True)
+class FieldScaling:
+    """The fields of a model: order, units, and how each is standardised.
+
+    Attributes
+    ----------
+    names, units : tuple of str
+        Fields that change by the hour first, then static ones.
+    hourly : int
+        How many of them change by the hour.
+    offset : tuple of float or None
+        What is added before the logarithm, in the field's units; None where the field stays as it is.
+    mean, std : tuple of float
+        Of what the offset leaves, over the training stations.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    hourly: int
+    offset: tuple[float | None, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit(
+        cls, values: NDArray[np.float32], names: tuple[str, ...], units: tuple[str, ...], hourly: int
+    ) -> FieldScaling:
+        """Return the scaling of `values` (..., field).
+
+        Raises
+        ------
+        ModelError
+            If a field has no value at all.
+        """
+        flat = values.reshape(-1, len(names)).astype(np.float64)
+        empty = [name for i, name in enumerate(names) if not np.isfinite(flat[:, i]).any()]
+        if empty:
+            raise ModelError(
+                f"covariates: no value of {', '.join(empty)} at the training stations in the hours of training; "
+                "give files that cover them, or leave the field out with covariates.fields"
+            )
+        offset, mean, std = [], [], []
+        for i, name in enumerate(names):
+            seen = flat[np.isfinite(flat[:, i]), i]
+            plus = _offset(name, seen)
+            seen = seen if plus is None else np.log(np.maximum(seen, 0.0) + plus)
+            offset.append(plus)
+            mean.append(float(seen.mean()))
+            std.append(max(float(seen.std()), _SMALLEST_STD))
+        return cls(names, units, hourly, tuple(offset), tuple(mean), tuple(std))
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> FieldScaling:
+        """Return the scaling from what `to_dict` gave."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything by name, for JSON."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @property
+    def wind(self) -> tuple[int, int] | None:
+        """Positions of the eastward and northward wind, or None where the model has no wind."""
+        if not set(WIND) <= set(self.names[: self.hourly]):
+            return None
+        return self.names.index(WIND[0]), self.names.index(WIND[1])
+
+    def forward(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return standardised fields (..., field); NaN stays NaN."""
+        out = np.empty(values.shape, np.float32)
+        for i, plus in enumerate(self.offset):
+            x = values[..., i]
+            x = x if plus is None else np.log(np.maximum(x, 0.0) + np.float32(plus))
+            out[..., i] = (x - np.float32(self.mean[i])) / np.float32(self.std[i])
+        return np.clip(out, -_LARGEST, _LARGEST, out=out)
+
+    def check(self, source: FieldSource | None) -> FieldSource:
+        """Return `source` with the fields of the model, in their order.
+
+        Raises
+        ------
+        ModelError
+            If there is none, or it lacks a field; all that are missing are named.
+        """
+        have = source.fields if source is not None else ()
+        absent = [name for name in self.names if name not in have]
+        if source is None or absent:
+            told = f"; the covariates given have {', '.join(have)}" if have else ""
+            named = ", ".join(absent)
+            raise ModelError(
+                f"the model was trained with covariates and does not run without them: {named} "
+                f"{'is' if len(absent) == 1 else 'are'} missing{told}; give the files with --covariates"
+            )
+        return source.select(self.names)
+
+
+def _offset(name: str, seen: NDArray[np.float64]) -> float | None:
+    if name.endswith(_BACKGROUND):
+        return _OFFSET_SHARE * max(float(seen.mean()), 1e-6)
+    return _LOGARITHMIC.get(name)
+
+
+def field_reach(window: WindowConfig) -> tuple[int, int]:
+    """Return how many hours of covariates are read before a UTC day and after it."""
+    return max(window.history_hours, REACH_HOURS), max(window.lookahead_hours, REACH_HOURS)
+
+
+def window_parts(cut: Tensor, window: WindowConfig) -> tuple[Tensor, Tensor]:
+    """Return (day, history + 24 + lookahead, ...) and (day, 24 + 2 reach, ...) of (day, before + 24 + after, ...)."""
+    before, _ = field_reach(window)
+    first = before - window.history_hours
+    encoder = cut[:, first : first + window.history_hours + 24 + window.lookahead_hours]
+    return encoder, cut[:, before - REACH_HOURS : before + 24 + REACH_HOURS]

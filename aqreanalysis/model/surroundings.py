@@ -1,0 +1,234 @@
+"""Covariates in the network: at the stations (states), at the places (head), and along the wind (neighbours)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aqreanalysis.model.fields import FieldScaling
+from aqreanalysis.model.filters import REACH_HOURS
+from aqreanalysis.model.flow import Flow, FlowBase
+from aqreanalysis.model.geometry import Geometry
+
+# What a place's hour is told of each field: its own hours about now, and those that the air remembers, as learned
+# averages that start from these widths in hours (the second looks back only).
+_NOW_HOURS, _MEMORY_HOURS = 0.5, 5.0
+_AVERAGES = 2
+
+
+@dataclass(frozen=True)
+class StationFields:
+    """What the stations bring along where the model has covariates.
+
+    Attributes
+    ----------
+    described : Tensor
+        Surroundings of each station (hour, station, feature).
+    lagged : Tensor
+        Gap-free values at each hour less the lag (hour, station, lag, target); no lags without wind.
+    known : Tensor
+        One where any station reported at that hour (hour, lag, target).
+    """
+
+    described: Tensor
+    lagged: Tensor
+    known: Tensor
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What covariates say of places at the hours of a block.
+
+    Attributes
+    ----------
+    features : Tensor
+        The places' own surroundings, and how they differ from the neighbours' (place, hour, feature).
+    carried : Tensor
+        What the wind brings (place, hour, lag, target).
+    variance : Tensor
+        How little is known of it (place, hour, lag).
+    known : Tensor
+        One where any station reported at the hour less the lag (hour, lag, target).
+    """
+
+    features: Tensor
+    carried: Tensor
+    variance: Tensor
+    known: Tensor
+
+    def brought(self, target: int, kriged: Tensor) -> Tensor:
+        """Return by how much what the wind brings differs from what was kriged (place, hour, lag); zero if unknown."""
+        return (self.carried[..., target] - kriged[..., None]) * self.known[..., target]
+
+
+class Surroundings(nn.Module):
+    """Everything of AQ-Net that a model without covariates does not have.
+
+    It starts as nothing: its last layers are zero, and the network is the one without covariates.
+
+    Parameters
+    ----------
+    scaling : FieldScaling
+        Fields, their order, and how they are standardised.
+    lags : list of int
+        Hours along the wind.
+    start : tuple of float
+        Of the covariance along the wind, see `Flow`.
+    widths : tuple of int
+        Of the stations' state, and of the head.
+    targets : int
+        Pollutants estimated.
+    """
+
+    def __init__(
+        self,
+        scaling: FieldScaling,
+        lags: list[int],
+        start: tuple[float, float, float, float],
+        widths: tuple[int, int],
+        targets: int,
+    ) -> None:
+        super().__init__()
+        count, self.hourly = len(scaling.names), scaling.hourly
+        self.wind = scaling.wind
+        self.lags = list(lags) if self.wind is not None else []
+        described = (_AVERAGES + 1) * self.hourly + 2 * (count - self.hourly)
+        state, head = widths
+        self.embed = _nothing(nn.Linear(2 * count, state, bias=False))
+        offset = torch.arange(-REACH_HOURS, REACH_HOURS + 1, dtype=torch.float32)
+        now = -0.5 * (offset / _NOW_HOURS) ** 2
+        memory = torch.where(offset <= 0, offset / _MEMORY_HOURS, -offset)
+        self.average = nn.Parameter(torch.stack((now, memory)).repeat(self.hourly, 1, 1))
+        self.flow = Flow(self.lags, start, described) if self.lags else None
+        if self.wind is not None:
+            scale = [[parts[i] for i in self.wind] for parts in (scaling.mean, scaling.std)]
+            self.register_buffer("wind_scale", torch.tensor(scale), persistent=False)
+        told = 2 * described + 2 * len(self.lags)
+        self.head = nn.ModuleList(_nothing(nn.Linear(told, head, bias=False)) for _ in range(targets))
+        self.carry = nn.ModuleList(
+            _nothing(nn.Linear(head, len(self.lags))) for _ in range(targets if self.lags else 0)
+        )
+
+    def embedded(self, fields: Tensor) -> Tensor:
+        """Return what joins the steps of the temporal encoder (window * station, hour, width).
+
+        Parameters
+        ----------
+        fields : Tensor
+            Standardised, NaN where missing (window, hour, station, field).
+        """
+        told = self.embed(torch.cat((torch.nan_to_num(fields), torch.isfinite(fields).to(fields.dtype)), dim=-1))
+        return told.transpose(1, 2).flatten(0, 1)
+
+    def describe(self, fields: Tensor) -> Tensor:
+        """Return features of the surroundings (day, 24, place, feature).
+
+        Parameters
+        ----------
+        fields : Tensor
+            Standardised, NaN where missing, from `REACH_HOURS` before each day to as many after it
+            (day, 24 + 2 reach, place, field).
+        """
+        days, steps, places, _ = fields.shape
+        known = torch.isfinite(fields).to(fields.dtype)
+        filled = torch.nan_to_num(fields)
+        weights = torch.softmax(self.average, dim=-1).flatten(0, 1)[:, None]
+
+        def along(series: Tensor) -> Tensor:
+            rows = series[..., : self.hourly].permute(0, 2, 3, 1).reshape(days * places, self.hourly, steps)
+            return F.conv1d(rows, weights, groups=self.hourly).view(days, places, -1, 24).permute(0, 3, 1, 2)
+
+        averages = along(filled) / along(known).clamp(min=0.05)
+        today = slice(REACH_HOURS, REACH_HOURS + 24)
+        return torch.cat((averages, filled[:, today, :, self.hourly :], known[:, today]), dim=-1)
+
+    def at_stations(self, fields: Tensor, filled: Tensor, known: Tensor) -> StationFields:
+        """Return what the stations bring along.
+
+        Parameters
+        ----------
+        fields : Tensor
+            At the stations, as for `describe` (day, 24 + 2 reach, station, field).
+        filled : Tensor
+            Gap-free values (day, 24 + 2 reach, station, target).
+        known : Tensor
+            One at hours when any station reported (day, 24 + 2 reach, target).
+        """
+        return StationFields(self.describe(fields).flatten(0, 1), self._lagged(filled), self._lagged(known))
+
+    def _lagged(self, series: Tensor) -> Tensor:
+        """Return a series (day, 24 + 2 reach, ..., target) at each hour less each lag (day * 24, ..., lag, target)."""
+        shifted = [series[:, REACH_HOURS - lag : REACH_HOURS - lag + 24] for lag in self.lags]
+        if not shifted:
+            return series.new_zeros((24 * len(series), *series.shape[2:-1], 0, series.shape[-1]))
+        return torch.stack(shifted, dim=-2).flatten(0, 1)
+
+    def base(self, geometry: Geometry) -> FlowBase | None:
+        """Return what the flow needs of places; None without wind."""
+        return self.flow.base(geometry) if self.flow is not None else None
+
+    @torch.autocast("cuda", enabled=False)
+    def beside(self, stations: StationFields, nearby: Tensor, base: FlowBase | None, fields: Tensor) -> Beside:
+        """Return what the covariates say of places.
+
+        Parameters
+        ----------
+        stations : StationFields
+            What the stations bring along.
+        nearby : Tensor
+            Non-negative weights (place, station).
+        base : FlowBase or None
+            Of the places.
+        fields : Tensor
+            At the places, as for `describe` (day, 24 + 2 reach, place, field).
+        """
+        described = self.describe(fields).flatten(0, 1)
+        hours, places, width = described.shape
+        around = (nearby @ stations.described.transpose(0, 1).flatten(1)).view(places, hours, width)
+        own = described.transpose(0, 1)
+        features = torch.cat((own, own - around), dim=-1)
+        if self.flow is None or base is None:
+            nothing = features.new_zeros((places, hours, 0))
+            return Beside(features, nothing[..., None].expand(-1, -1, -1, len(self.head)), nothing, stations.known)
+        wind, blowing = self._wind(fields)
+        shift = self.flow.shifts(wind, self._beyond(described, len(fields)), REACH_HOURS)
+        carried, variance = self.flow(base, stations.lagged, shift, blowing)
+        return Beside(features, carried, variance, stations.known)
+
+    def _wind(self, fields: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the wind in m s-1, zero where it is missing: of all hours, and of the days' own (hour, place, 2)."""
+        assert self.wind is not None
+        scale = self.get_buffer("wind_scale")
+        wind = torch.nan_to_num(fields[..., list(self.wind)] * scale[1] + scale[0])
+        return wind, wind[:, REACH_HOURS : REACH_HOURS + 24].flatten(0, 1)
+
+    @staticmethod
+    def _beyond(described: Tensor, days: int) -> Tensor:
+        """Return what describes the days, with their first and last hour held before and after (day, 24 + 2 reach,
+        place, feature): how the wind at 10 m stands to what carries is known for the day's own hours alone."""
+        daily = described.unflatten(0, (days, 24))
+        before, after = (daily[:, [i]].expand(-1, REACH_HOURS, -1, -1) for i in (0, 23))
+        return torch.cat((before, daily, after), dim=1)
+
+    def hidden(self, target: int, beside: Beside, kriged: Tensor) -> Tensor:
+        """Return what joins the head (place, hour, width); `kriged` is what it starts from (place, hour)."""
+        told = (beside.features, beside.brought(target, kriged), beside.variance)
+        found: Tensor = self.head[target](torch.cat(told, dim=-1))
+        return found
+
+    def moved(self, target: int, beside: Beside, kriged: Tensor, hidden: Tensor) -> Tensor:
+        """Return by how much the wind moves the location (place, hour)."""
+        if self.flow is None:
+            return torch.zeros_like(kriged)
+        moved: Tensor = (self.carry[target](hidden) * beside.brought(target, kriged)).sum(dim=-1)
+        return moved
+
+
+def _nothing(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
