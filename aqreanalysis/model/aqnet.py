@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,12 @@ from torch.nn import functional as F
 
 from aqreanalysis.configs import ModelConfig
 from aqreanalysis.model.cyclic import CyclicEncoding
+from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.filters import BANDS, REACH_HOURS, TRENDS, TemporalFilters
+from aqreanalysis.model.flow import FlowBase
 from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.model.knn import NeuralKNN
+from aqreanalysis.model.surroundings import Beside, StationFields, Surroundings
 from aqreanalysis.model.temporal import TemporalEncoder
 
 # Rounds in which gaps are filled from the neighbours. A station that is silent for weeks has silent neighbours too:
@@ -60,6 +63,8 @@ class StationStates:
         One where the target was observed (hour, station, target).
     clock : Tensor
         Cyclic encoding (hour, 6).
+    fields : StationFields or None
+        Covariates, where the model has them.
     """
 
     bands: Tensor
@@ -67,6 +72,7 @@ class StationStates:
     channels: Tensor
     observed: Tensor
     clock: Tensor
+    fields: StationFields | None = None
 
     @property
     def value(self) -> Tensor:
@@ -83,6 +89,8 @@ class Neighbourhood:
     count: Tensor  # ones at the neighbours (place, station)
     static: list[Tensor]  # per target: (place, band + 4)
     variance: Tensor  # log kriging variance, mean of the dictionary (place,)
+    flow: FlowBase | None = None  # along the wind, where the model has covariates
+    beside: Beside | None = None  # what covariates say of the places at some hours; see `AQNet.surround`
 
 
 def mix_weights(weights: Tensor, index: Tensor, stations: int, sparse: bool) -> Tensor:
@@ -118,9 +126,14 @@ class AQNet(nn.Module):
         Which of the inputs are estimated.
     config : ModelConfig
         Sizes.
+    fields : FieldScaling, optional
+        Covariates. Without them nothing of `Surroundings` is built: parameters and numbers are those of a model that
+        knows of none.
     """
 
-    def __init__(self, inputs: int, targets: list[int], config: ModelConfig) -> None:
+    def __init__(
+        self, inputs: int, targets: list[int], config: ModelConfig, fields: FieldScaling | None = None
+    ) -> None:
         super().__init__()
         self.targets, self.config = list(targets), config
         count, width = len(targets), config.state_width
@@ -148,8 +161,14 @@ class AQNet(nn.Module):
             nn.init.zeros_(out.weight)
             nn.init.zeros_(out.bias)
         self.head_out = nn.ModuleList(last)
+        self.surroundings: Surroundings | None = None
+        if fields is not None:  # last, so that all else starts from the same random numbers
+            short, long, share, nugget = _KERNELS[_WHOLE]
+            start = (short * config.short_range_km, long * config.long_range_km, share, nugget)
+            widths = (width, config.head_width)
+            self.surroundings = Surroundings(fields, config.wind_lags_hours, start, widths, count)
 
-    def own_states(self, values: Tensor, hours: Tensor, first: int, last: int) -> Tensor:
+    def own_states(self, values: Tensor, hours: Tensor, first: int, last: int, fields: Tensor | None = None) -> Tensor:
         """Return states (window, last - first, station, width) from each station's own history alone.
 
         Parameters
@@ -160,15 +179,20 @@ class AQNet(nn.Module):
             Hours since 1970-01-01 (window, hour).
         first, last : int
             The hours of the window whose states are wanted.
+        fields : Tensor, optional
+            Standardised covariates at the stations, NaN where missing (window, hour, station, field).
         """
         windows, steps, stations, inputs = values.shape
         flat = values.permute(0, 2, 1, 3).reshape(windows * stations, steps, inputs)
         clock = self.clock(hours).repeat_interleave(stations, dim=0)
         observed = torch.isfinite(flat)
-        states = self.temporal(torch.nan_to_num(flat), observed.to(flat.dtype), clock, first, last)
+        beside = self.surroundings.embedded(fields) if self.surroundings is not None and fields is not None else None
+        states = self.temporal(torch.nan_to_num(flat), observed.to(flat.dtype), clock, first, last, beside)
         return states.view(windows, stations, last - first, -1).transpose(1, 2)
 
-    def exchange_stations(self, states: Tensor, readings: Tensor, clock: Tensor, among: Tensor) -> StationStates:
+    def exchange_stations(
+        self, states: Tensor, readings: Tensor, clock: Tensor, among: Tensor, fields: Tensor | None = None
+    ) -> StationStates:
         """Return corrected, gap-free station values after each station has heard its neighbours.
 
         Parameters
@@ -182,6 +206,8 @@ class AQNet(nn.Module):
             (day * 24, 6).
         among : Tensor
             From `station_weights`.
+        fields : Tensor, optional
+            Standardised covariates at the stations, NaN where missing (day, 24 + 2 reach, station, field).
         """
         observed = torch.isfinite(readings)
         filled = self._fill(observed, torch.nan_to_num(readings), among)
@@ -196,7 +222,10 @@ class AQNet(nn.Module):
         trust, recall = torch.sigmoid(self.trust(hidden)).chunk(2, dim=-1)
         value = torch.where(observed, around + trust * (readings - around), around + recall * (own - around))
         bands, trends = self.filters(filled, known, value.unflatten(0, (-1, 24)))
-        return StationStates(bands.flatten(0, 1), trends.flatten(0, 1), self.channels(hidden), seen, clock)
+        brought = None
+        if self.surroundings is not None and fields is not None:
+            brought = self.surroundings.at_stations(fields, filled, known)
+        return StationStates(bands.flatten(0, 1), trends.flatten(0, 1), self.channels(hidden), seen, clock, brought)
 
     @staticmethod
     @torch.no_grad()
@@ -242,7 +271,24 @@ class AQNet(nn.Module):
             mix_weights(torch.ones_like(distance), geometry.index, stations, sparse),
             static,
             variance.log().mean(dim=0),
+            self.surroundings.base(geometry) if self.surroundings is not None else None,
         )
+
+    def surround(self, states: StationStates, around: Neighbourhood, fields: Tensor) -> Neighbourhood:
+        """Return the neighbourhood with what covariates say of its places at the hours of `states`.
+
+        Parameters
+        ----------
+        states : StationStates
+            Of a model with covariates.
+        around : Neighbourhood
+            Of the places.
+        fields : Tensor
+            Standardised covariates at the places, NaN where missing (day, 24 + 2 reach, place, field).
+        """
+        if self.surroundings is None or states.fields is None:
+            raise ValueError("the network has no covariates")
+        return replace(around, beside=self.surroundings.beside(states.fields, around.nearby, around.flow, fields))
 
     def band_weights(self, geometry: Geometry, target: int) -> Tensor:
         """Return the weights of a target's neighbours (band, mixture, place, k); each row sums to one."""
@@ -277,6 +323,8 @@ class AQNet(nn.Module):
             + self.head_static[target](around.static[target])[:, None]
             + self.head_clock[target](states.clock)[None]
         )
+        if self.surroundings is not None and around.beside is not None:
+            hidden = hidden + self.surroundings.hidden(target, around.beside, features[..., 0])
         # Smooth activations: a kink at a distance would show as a ring.
         hidden = F.silu(self.head_inner[target](F.silu(hidden)))
         shares, gains, out = self.head_out[target](hidden).split((BANDS * MIXTURES, BANDS - 1, 2), dim=-1)
@@ -284,6 +332,8 @@ class AQNet(nn.Module):
         chosen = (shares * kriged.permute(2, 3, 0, 1)).sum(dim=-1)
         # What passes within hours is not carried as far as what lasts: its gain is the network's to lower.
         location = chosen[..., 0] + (2 * torch.sigmoid(gains) * chosen[..., 1:]).sum(dim=-1) + out[..., 0]
+        if self.surroundings is not None and around.beside is not None:
+            location = location + self.surroundings.moved(target, around.beside, features[..., 0], hidden)
         # The scale starts from the kriging standard error of an autumn field and learns the rest.
         scale = torch.exp((0.5 * around.variance[:, None] + out[..., 1]).clamp(-5.0, 3.0)) + 0.02
         return location, scale, around.count @ states.observed[..., target].T
