@@ -6,6 +6,7 @@ Both stop early by the last sixth of the hours seen. PatchTST is there where the
 from __future__ import annotations
 
 import importlib.util
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -70,21 +71,21 @@ class NetworkBaseline(ForecastBaseline):
         self.network.eval()
         return {"steps": best_step}
 
+    @abstractmethod
     def build(self, inputs: int, records: Records) -> nn.Module:
         """Return the untrained network."""
-        raise NotImplementedError
 
+    @abstractmethod
     def features(self, histories: Array, stamps: Hours) -> tuple[Tensor, ...]:
         """Return the network's inputs from one-station histories (window, hour, input)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
         """Return the training loss of standardised answers against standardised truths (window, lead)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def point(self, answer: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return median and mean in units (window, lead with days)."""
-        raise NotImplementedError
 
     def predict(self, histories: Array, stamps: Hours) -> Point:
         origins, hours, stations, inputs = histories.shape
