@@ -39,13 +39,10 @@ def train(
     # Not before the checks above, which should answer at once: torch takes seconds to load.
     with progress_shown("training") as progress:
         if config.forecast is not None:
-            from aqreanalysis.training.forecast import train_forecast
-
-            bundle = train_forecast(observations, config, out, device, progress, overwrite)
+            from aqreanalysis.training.forecast import train_forecast as run
         else:
             from aqreanalysis.training import train as run
+        from aqreanalysis.training import TrainOptions
 
-            bundle = run(
-                observations, config, out, device=device, progress=progress, resume=not fresh, overwrite=overwrite
-            )
+        bundle = run(observations, config, out, device, progress, TrainOptions(resume=not fresh, overwrite=overwrite))
     click.echo(f"model bundle: {bundle}")

@@ -26,7 +26,7 @@ def test_the_same_run_may_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", [{**MINE, "config": "c" * 64}, {**MINE, "config": None}, MINE | {"extra": "c" * 64}])
 def test_another_run_is_refused_with_what_differs(tmp_path: Path, other: dict[str, str]) -> None:
     (tmp_path / "record.json").write_text(json.dumps(other))
-    with pytest.raises(OutputError, match=r"unfinished work with other (config|extra) \(\w+ there, \w+ here\): begin"):
+    with pytest.raises(OutputError, match=r"unfinished work with other (config|extra) \(\w+ there, \w+ here\): go on"):
         check(tmp_path / "record.json")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
 
 import pytest
 import torch
 from torch import nn
 
+from aqreanalysis.errors import OutputError
 from aqreanalysis.training.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -76,3 +78,35 @@ def test_a_kill_between_weights_and_state_leaves_the_checkpoint_before(saved):
     state, restored = load_checkpoint(folder, other, optimiser)
     assert state["epoch"] == 2 and torch.equal(restored["0.weight"], best["0.weight"])
     assert json.loads((folder / "state.json").read_text())["epoch"] == 2
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_the_checkpoint_before(saved):
+    folder, network, best, optimiser = saved
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    # The kernel itself refuses to let files grow.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        with pytest.raises(OutputError, match=r"epoch 3 cannot be written .*the one before it is kept") as caught:
+            save_checkpoint(folder, network, best, optimiser, {"epoch": 3})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    save_checkpoint(folder, network, best, optimiser, {"epoch": 3})
+    assert load_checkpoint(folder, network, optimiser)[0] == {"epoch": 3}
+
+
+@pytest.mark.parametrize("torn", ["state.json", "00002.safetensors"])
+def test_a_torn_checkpoint_is_one_clear_line_with_the_way_out(saved, torn):
+    folder, network, _, optimiser = saved
+    (folder / torn).write_bytes((folder / torn).read_bytes()[:20])
+    with pytest.raises(OutputError, match=r"checkpoint in .* cannot be read .*--fresh") as caught:
+        load_checkpoint(folder, network, optimiser)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_network_is_refused(saved):
+    folder, _, _, optimiser = saved
+    with pytest.raises(OutputError, match=r"begin anew with --fresh"):
+        load_checkpoint(folder, nn.Linear(3, 4), optimiser)

@@ -21,6 +21,7 @@ from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.model import load_predictor, read_bundle
 from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
+from aqreanalysis.training import TrainOptions
 from aqreanalysis.training.forecast import train_forecast
 from aqreanalysis.training.forecast_straight import carried
 from aqreanalysis.training.forecast_windows import Windows
@@ -98,6 +99,45 @@ def test_the_network_betters_the_straight_paths_at_the_weeks_it_sees(
     scores = {look["step"]: look["validation"] for look in member["history"]}
     assert member["best_score"] == min(scores.values()) < scores[0]
     assert member["settled_score"] <= member["best_score"]
+
+
+_TWO = ("forecast.members=2", "forecast.validate_every=2")
+
+
+def _interrupt(observations: Observations, out: Path, at: str) -> None:
+    def progress(done: int, total: int, note: str) -> None:
+        if note.startswith(at):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_forecast(observations, small_forecast_config(*_TWO), out, "cpu", progress)
+    assert not out.exists()
+
+
+def test_an_interrupted_training_goes_on_with_its_members_and_ends_with_the_same_model(
+    observations: Observations, tmp_path: Path
+) -> None:
+    out, told = tmp_path / "two", []
+    _interrupt(observations, out, "member 2, step 4")
+    again = train_forecast(observations, small_forecast_config(*_TWO), out, "cpu", lambda *call: told.append(call))
+    assert told == [(12, 12, told[0][2])]  # one look was left: the first member is whole, the second goes on
+    whole = train_forecast(observations, small_forecast_config(*_TWO), tmp_path / "whole", "cpu")
+    assert read_bundle(again).digest == read_bundle(whole).digest
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".part"] == []
+
+
+def test_an_interrupted_training_of_something_else_is_refused_and_begun_anew_with_fresh(
+    observations: Observations, tmp_path: Path
+) -> None:
+    out = tmp_path / "two"
+    _interrupt(observations, out, "member 1, step 2")
+    other = small_forecast_config("forecast.learning_rate=0.01")
+    with pytest.raises(OutputError, match=r"an interrupted training with other config .*--fresh"):
+        train_forecast(observations, other, out, "cpu")
+    with pytest.raises(OutputError, match=r"an interrupted training with other observations"):
+        train_forecast(forecast_observations(forecast_values(seed=1)), small_forecast_config(*_TWO), out, "cpu")
+    fresh = train_forecast(observations, other, out, "cpu", options=TrainOptions(resume=False))
+    assert len(read_bundle(fresh).members) == 1
 
 
 def test_a_gap_is_carried_from_the_value_before_it() -> None:

@@ -13,7 +13,7 @@ from model_case import DAYS, STATIONS, make_observations, make_readings, small_c
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model import load_predictor, read_bundle
-from aqreanalysis.training import train
+from aqreanalysis.training import TrainOptions, train
 
 DAYS_SEEN = 5  # of six, with the last fifth unseen
 
@@ -106,10 +106,22 @@ def test_an_interrupted_training_with_another_config_is_refused_with_both(observ
         train(other, small_config(), out, "cpu")
 
 
+@pytest.mark.parametrize("torn", ["fingerprint.json", "member-0/state.json"])
+def test_a_torn_working_folder_is_one_clear_line_and_can_be_thrown_away(observations, bundle_path, tmp_path, torn):
+    out, part = tmp_path / "model", tmp_path / "model.part"
+    interrupt(observations, small_config(), out)
+    (part / torn).write_text((part / torn).read_text()[:9])
+    with pytest.raises(OutputError, match=r"cannot be read .*begin anew with --fresh") as caught:
+        train(observations, small_config(), out, "cpu")
+    assert "\n" not in str(caught.value)
+    train(observations, small_config(), out, "cpu", options=TrainOptions(resume=False))
+    assert same_weights(out, bundle_path)
+
+
 def test_an_interrupted_training_can_be_thrown_away(observations, bundle_path, tmp_path):
     out = tmp_path / "model"
     interrupt(observations, small_config("training.learning_rate=0.01"), out)
-    train(observations, small_config(), out, "cpu", resume=False)
+    train(observations, small_config(), out, "cpu", options=TrainOptions(resume=False))
     assert same_weights(out, bundle_path)
 
 
@@ -162,7 +174,7 @@ def test_an_output_that_exists_is_refused_before_anything_is_done(observations, 
 def test_an_output_is_replaced_when_told(observations, bundle_path, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "old").write_text("old")
-    out = train(observations, small_config(), tmp_path / "model", "cpu", overwrite=True)
+    out = train(observations, small_config(), tmp_path / "model", "cpu", options=TrainOptions(overwrite=True))
     assert same_weights(out, bundle_path) and not (out / "old").exists()
 
 

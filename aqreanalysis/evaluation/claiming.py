@@ -24,7 +24,7 @@ def fingerprint(observations: Observations, config: Config) -> dict[str, Any]:
     }
 
 
-def check_same(record: Path, mine: Mapping[str, Any], what: str, way_out: str) -> None:
+def check_same(record: Path, mine: Mapping[str, Any], what: str, anew: str) -> None:
     """Make sure that the file `record` says what `mine` says.
 
     Parameters
@@ -33,8 +33,8 @@ def check_same(record: Path, mine: Mapping[str, Any], what: str, way_out: str) -
         JSON beside the unfinished work.
     mine : mapping
         The fingerprint of the run that wants to go on with it.
-    what, way_out : str
-        For the message: what the folder holds, and what to do.
+    what, anew : str
+        For the message: what the folder holds, and how to begin anew.
 
     Raises
     ------
@@ -46,12 +46,11 @@ def check_same(record: Path, mine: Mapping[str, Any], what: str, way_out: str) -
         if not isinstance(theirs, dict):
             raise ValueError("it is no JSON object")
     except (OSError, ValueError) as error:
-        raise OutputError(
-            f"{record} cannot be read ({error}), so nobody can tell whose {what} it is: {way_out}"
-        ) from None
+        raise OutputError(f"{record} cannot be read ({error}), which tells whose run is kept there: {anew}") from None
     for name in sorted(mine.keys() | theirs.keys()):
         there, here = theirs.get(name), mine.get(name)
         if there != here:
             raise OutputError(
-                f"{record.parent} holds {what} with other {name} ({there!s:.12} there, {here!s:.12} here): {way_out}"
+                f"{record.parent} holds {what} with other {name} ({there!s:.12} there, {here!s:.12} here): go on with "
+                f"the old one, or {anew}"
             )

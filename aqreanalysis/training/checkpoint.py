@@ -7,42 +7,86 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from aqreanalysis.errors import OutputError
+
+_STATE = "state.json"
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether an interrupted training left one in `folder`."""
+    return (folder / _STATE).is_file()
 
 
 def save_checkpoint(
     folder: Path, network: nn.Module, best: dict[str, Tensor], optimiser: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
-    """Write a checkpoint into `folder`; ``state.json`` comes last and by rename, so a torn one is never read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tag = f"{state['epoch']:05d}"
+    """Write a checkpoint into `folder`; ``state.json`` comes last and by rename, so a torn one is never read.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or the folder forbidden; the checkpoint before stays as it was.
+    """
+    name = f"{state['epoch']:05d}.safetensors"
     tensors = {f"now.{k}": v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     tensors |= {f"best.{k}": v.cpu().contiguous() for k, v in best.items()}
     for index, entry in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v).cpu().contiguous() for k, v in entry.items()}
-    save_file(tensors, folder / f"{tag}.safetensors")
-    temporary = folder / "state.json.tmp"
-    temporary.write_text(json.dumps(state), encoding="utf-8")
-    temporary.replace(folder / "state.json")
-    for old in folder.glob("*.safetensors"):
-        if old.stem != tag:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / f"{name}.tmp")
+        (folder / f"{name}.tmp").replace(folder / name)
+        (folder / f"{_STATE}.tmp").write_text(json.dumps(state), encoding="utf-8")
+        (folder / f"{_STATE}.tmp").replace(folder / _STATE)
+    except (OSError, SafetensorError) as error:
+        for torn in folder.glob("*.tmp"):
+            torn.unlink(missing_ok=True)
+        kept = "the one before it is kept: " if has_checkpoint(folder) else ""
+        raise OutputError(
+            f"the checkpoint of epoch {state['epoch']} cannot be written into {folder}: {_reason(error)}; {kept}free "
+            "some space and run the same command again"
+        ) from None
+    for old in folder.glob("*.safetensors*"):
+        if old.name != name:
             old.unlink()
 
 
 def load_checkpoint(
     folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Put the checkpoint in `folder` into `network` and `optimiser`; return its state and the best weights."""
-    state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    tensors = load_file(folder / f"{state['epoch']:05d}.safetensors")
-    network.load_state_dict({k.removeprefix("now."): v for k, v in tensors.items() if k.startswith("now.")})
+    """Put the checkpoint in `folder` into `network` and `optimiser`; return its state and the best weights.
+
+    Raises
+    ------
+    OutputError
+        If it is torn, or of another network.
+    """
+    try:
+        state: dict[str, Any] = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        tensors = load_file(folder / f"{state['epoch']:05d}.safetensors")
+        network.load_state_dict(_named(tensors, "now."))
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
+        raise OutputError(
+            f"the checkpoint in {folder} cannot be read ({_reason(error)}): begin anew with --fresh"
+        ) from None
     restored: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimiser."):
-            _, index, name = key.split(".", 2)
-            restored.setdefault(int(index), {})[name] = value
+    for key, value in _named(tensors, "optimiser.").items():
+        index, name = key.split(".", 1)
+        restored.setdefault(int(index), {})[name] = value
     whole = optimiser.state_dict()
     whole["state"] = restored
     optimiser.load_state_dict(whole)
-    return state, {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+    return state, _named(tensors, "best.")
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _reason(error: Exception) -> str:
+    """Return in one line what the system or the reader said."""
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]

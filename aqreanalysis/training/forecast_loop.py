@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import lognormal_crps
 from aqreanalysis.model.forecaster import POWERS, Forecaster
+from aqreanalysis.training.averaging import averaged
+from aqreanalysis.training.bundling import Progress
+from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from aqreanalysis.training.forecast_straight import Network, Rows, fit_straight
 from aqreanalysis.training.forecast_windows import Windows
 
-Progress = Callable[[int, int, str], None]
-
 _WARM_UP_STEPS = 20
 _LARGEST_GRADIENT = 1.0
-# The weights that are kept are a running mean over about a hundred steps: a noisy step does not decide the stop.
-_AVERAGING = 0.98
+# Of the average of the weights: it reaches back some fifty steps, so a noisy one does not decide the stop.
+_AVERAGE_DECAY = 0.98
 _TRUST = (0.0, 0.33, 0.67, 1.0)
 _WIDENING = (0.85, 1.0, 1.2, 1.45)
 _RIDGE_SEQUENCES = 16_000
@@ -52,24 +53,31 @@ class ForecastTrainer:
         self, config: ForecastConfig, windows: Windows, network: Network, targets: list[int], seed: int, member: int
     ) -> None:
         self.config, self.windows, self.about = config, windows, network
-        self.device = windows.scaled.device
+        self.device, self.seeds = windows.scaled.device, (seed, member)
         torch.manual_seed(1000 * seed + member)
-        self.rng = np.random.default_rng([seed, member])
+        self.rng = np.random.default_rng(self.seeds)
         self.train, self.held = windows.held_out(member, config.members)
+        self.held_part = member % len(windows.parts(config.members))
         self.model = Forecaster(windows.scaled.shape[2], targets, config).to(self.device)
+        self.model.deviation.copy_(torch.tensor([s.std for s in network.input_scalings]))
+        self.model.straight.requires_grad_(False)
         self.weights = network.lead_weights(config.lead_hours).to(self.device)
-        deviations = torch.tensor([s.std for s in network.input_scalings])
-        self.model.deviation.copy_(deviations)
-        with torch.no_grad():
-            fit_straight(self.model, self._rows(), member % len(windows.parts(config.members)), network)
-        stations = windows.scaled.shape[1]
-        self.origins = max(1, round(config.sequences_per_batch / stations))
+        self.origins = max(1, round(config.sequences_per_batch / windows.scaled.shape[1]))
         hourly = torch.arange(config.lead_hours)
         self.scored = torch.cat((hourly[:24], config.lead_hours + torch.arange(config.lead_hours // 24)))
-        self.model.straight.requires_grad_(False)
         free = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(free, lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.mean = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.average = averaged(self.model, _AVERAGE_DECAY)
+        self.best = self._averaged_weights()
+        self.state: dict[str, Any] = {"epoch": 0, "best_step": 0, "best_score": float("inf"), "seconds": 0.0}
+        self.state["history"] = []
+
+    def _averaged_weights(self) -> dict[str, Tensor]:
+        return {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
+
+    def _kept(self) -> nn.Module:
+        """Return all weights that an interrupted training goes on with."""
+        return nn.ModuleDict({"network": self.model, "average": self.average})
 
     def _hidden(self, windows: int, stations: int) -> Tensor:
         drawn = self.rng.random((windows, stations)) < self.config.hide_share
@@ -124,9 +132,7 @@ class ForecastTrainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_GRADIENT)
         self.optimiser.step()
-        keep = min(_AVERAGING, (number + 1) / (number + 10))
-        for name, value in self.model.state_dict().items():
-            self.mean[name].lerp_(value.detach(), 1 - keep)
+        self.average.update_parameters(self.model)
         return float(loss.detach())
 
     def _draw_leads(self) -> tuple[Tensor, Tensor]:
@@ -199,23 +205,72 @@ class ForecastTrainer:
             score = self._overall(self.validate(weights))
         return weights, score
 
-    def run(self, progress: Progress | None, until: float | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the best weights, and how the training went; it stops at the clock `until` at the latest."""
-        best, best_weights = self._overall(self.validate(self.mean)), {k: v.clone() for k, v in self.mean.items()}
-        history = [{"step": 0, "validation": best}]
-        best_step = 0
-        for number in range(self.config.steps):
-            loss = self._step(number)
-            if (number + 1) % self.config.validate_every:
-                continue
-            score = self._overall(self.validate(self.mean))
-            history.append({"step": number + 1, "loss": loss, "validation": score})
-            if score < best:
-                best, best_step, best_weights = score, number + 1, {k: v.clone() for k, v in self.mean.items()}
+    def run(
+        self, checkpoints: Path, progress: Progress | None = None, seconds: float | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the best weights, and how the training went.
+
+        A checkpoint is written before the first step and after each look at the weeks held out. One that is there is
+        gone on from, and the result is that of an uninterrupted run: what is drawn between two looks has its own seed.
+
+        Parameters
+        ----------
+        checkpoints : Path
+            Folder of the member.
+        progress : callable, optional
+            ``progress(step, steps, note)``.
+        seconds : float, optional
+            No look is worked for after so many of them.
+        """
+        if has_checkpoint(checkpoints):
+            self.state, best = load_checkpoint(checkpoints, self._kept(), self.optimiser)
+            self.best = {k: v.to(self.device) for k, v in best.items()}
+        else:
+            began = time.monotonic()
+            self._begin()
+            self._look(0, None, began, checkpoints)
+        while not self._finished(seconds):
+            began = time.monotonic()
+            number, loss = self._steps()
+            score = self._look(number, loss, began, checkpoints)
             if progress:
-                progress(number + 1, self.config.steps, f"step {number + 1}: at weeks held out {score:.4f}")
-            stale = number + 1 - best_step >= self.config.patience * self.config.validate_every
-            if stale or (until is not None and time.monotonic() > until):
-                break
-        weights, score = self._settle(best_weights)
-        return weights, {"best_step": best_step, "best_score": best, "settled_score": score, "history": history}
+                progress(number, self.config.steps, f"step {number}: at weeks held out {score:.4f}")
+        weights, score = self._settle(self.best)
+        return weights, self.state | {"settled_score": score}
+
+    @torch.no_grad()
+    def _begin(self) -> None:
+        """Fit the straight paths, and let the average begin with them."""
+        fit_straight(self.model, self._rows(), self.held_part, self.about)
+        self.average.module.load_state_dict(self.model.state_dict())
+
+    def _finished(self, seconds: float | None) -> bool:
+        done = min(self.state["epoch"] * self.config.validate_every, self.config.steps)
+        stale = done - self.state["best_step"] >= self.config.patience * self.config.validate_every
+        late = seconds is not None and self.state["seconds"] >= seconds
+        return done >= self.config.steps or stale or late
+
+    def _steps(self) -> tuple[int, float]:
+        """Take the steps up to the next look; return how many were taken in all, and the last loss."""
+        every, epoch = self.config.validate_every, self.state["epoch"]
+        self.rng = np.random.default_rng((*self.seeds, epoch + 1))
+        torch.manual_seed(int(self.rng.integers(2**62)))  # dropout
+        last = min((epoch + 1) * every, self.config.steps)
+        loss = float("nan")
+        for number in range(epoch * every, last):
+            loss = self._step(number)
+        self.state["epoch"] = epoch + 1
+        return last, loss
+
+    def _look(self, number: int, loss: float | None, began: float, checkpoints: Path) -> float:
+        """Score the average at the weeks held out after so many steps, keep it if it is the best; write it all down."""
+        weights = self._averaged_weights()
+        score = self._overall(self.validate(weights))
+        told = {"step": number, "loss": loss, "validation": score}
+        self.state["history"].append({k: v for k, v in told.items() if v is not None})
+        if score < self.state["best_score"]:
+            self.state |= {"best_score": score, "best_step": number}
+            self.best = weights
+        self.state["seconds"] += time.monotonic() - began
+        save_checkpoint(checkpoints, self._kept(), self.best, self.optimiser, self.state)
+        return score

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import TrainingError
@@ -20,13 +18,12 @@ from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.aqnet import Neighbourhood, StationStates
 from aqreanalysis.model.device import mixed_precision
 from aqreanalysis.model.filters import around_day
-from aqreanalysis.training.checkpoint import load_checkpoint, save_checkpoint
+from aqreanalysis.training.averaging import averaged
+from aqreanalysis.training.bundling import Progress
+from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from aqreanalysis.training.loss import target_scores
 from aqreanalysis.training.masking import StationMask, mask_readings
 from aqreanalysis.training.windows import Timeline
-
-Progress = Callable[[int, int, str], None]
-Weights = tuple[Tensor, ...] | list[Tensor]
 
 _WARM_UP_STEPS = 50
 _LARGEST_GRADIENT = 1.0
@@ -44,12 +41,6 @@ class Places:
     lon: NDArray[np.float64]
     training: NDArray[np.bool_]
     calibration: NDArray[np.bool_]
-
-
-@torch.no_grad()
-def _average(average: Weights, now: Weights, updates: Tensor | int) -> None:
-    """Move `average` towards `now`; the first updates count more, so that the untrained weights are soon forgotten."""
-    torch._foreach_lerp_(list(average), list(now), 1 - min(_AVERAGE_DECAY, (1 + int(updates)) / (10 + int(updates))))
 
 
 @dataclass(frozen=True)
@@ -93,8 +84,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
         )
-        # The average of the weights along the way generalises better than where the last step happened to end.
-        self.average = AveragedModel(self.network, multi_avg_fn=_average)
+        self.average = averaged(self.network, _AVERAGE_DECAY)
         self.mask = StationMask(places.lat[places.training], places.lon[places.training], config.training)
         batch = config.training.days_per_batch
         self.steps = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
@@ -109,11 +99,6 @@ class Trainer:
         """Return all weights that an interrupted training goes on with."""
         return nn.ModuleDict({"network": self.network, "average": self.average})
 
-    def begin_with(self, weights: dict[str, Tensor]) -> None:
-        """Put `weights` where the network and their average start from."""
-        self.network.load_state_dict(weights)
-        self.average.module.load_state_dict(weights)
-
     def run(self, checkpoints: Path, progress: Progress | None = None, resume: bool = True) -> dict[str, Tensor]:
         """Train to the end or to the early stop and return the best weights.
 
@@ -121,7 +106,7 @@ class Trainer:
         that of an uninterrupted run, since each epoch draws from its own seed.
         """
         training = self.config.training
-        if resume and (checkpoints / "state.json").is_file():
+        if resume and has_checkpoint(checkpoints):
             self.state, best = load_checkpoint(checkpoints, self._kept(), self.optimiser)
             self.best = {k: v.to(self.device) for k, v in best.items()}
         while not self._finished():

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config
-from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
+from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.evaluation.splits import CALIBRATION, TRAINING, Split, draw_split
-from aqreanalysis.model import NUMERICS, Bundle, Calibration, Scaling, choose_device, write_bundle
+from aqreanalysis.model import Scaling, choose_device
 from aqreanalysis.observations import Observations, window
-from aqreanalysis.species import get_species, in_order
+from aqreanalysis.species import get_species
+from aqreanalysis.training.bundling import (
+    Progress,
+    Trained,
+    TrainOptions,
+    check_out,
+    claim,
+    finish,
+    fit_scalings,
+    resolve,
+    uncalibrated,
+)
 from aqreanalysis.training.calibrate import Records, calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.card import model_card
-from aqreanalysis.training.loop import Places, Progress, Trainer
+from aqreanalysis.training.loop import Places, Trainer
 from aqreanalysis.training.windows import Timeline
 
 
@@ -42,8 +49,7 @@ def train(
     out: str | Path,
     device: str = "auto",
     progress: Progress | None = None,
-    resume: bool = True,
-    overwrite: bool = False,
+    options: TrainOptions | None = None,
 ) -> Path:
     """Train AQ-Net and return the directory of the model bundle.
 
@@ -59,11 +65,8 @@ def train(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     progress : callable, optional
         Called as ``progress(done, total, note)`` after each step.
-    resume : bool
-        Go on with an interrupted training of the same observations and config; its result is that of an
-        uninterrupted one.
-    overwrite : bool
-        Replace a bundle that is there.
+    options : TrainOptions, optional
+        Whether to go on with an interrupted training, and whether to replace a bundle.
 
     Raises
     ------
@@ -72,37 +75,28 @@ def train(
     OutputError
         If `out` exists, or an interrupted training there had other observations or another config.
     """
-    out = Path(out)
+    out, options = Path(out), options or TrainOptions()
     chosen = choose_device(device)
     config = resolve(config, observations)
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
+    check_out(out, options)
     split = draw_split(observations, config.split)
     seen = _seen_hours(observations, config, split)
-    scaling = _scalings(seen, config, split.where(TRAINING))
+    scaling = fit_scalings(seen.values[:, split.where(TRAINING)], config.inputs or config.species)
     _check_calibration(seen, config, split.where(CALIBRATION))
-    part = out.with_name(out.name + ".part")
-    _claim(part, observations, config, resume)
+    part = claim(out, observations, config, options)
     trainers = _trainers(config, seen, scaling, split, chosen)
     weights = [
-        trainer.run(part / f"member-{i}", _part_of(progress, i, len(trainers)), resume)
+        trainer.run(part / f"member-{i}", _part_of(progress, i, len(trainers)), options.resume)
         for i, trainer in enumerate(trainers)
     ]
-    bundle = Bundle(
-        config=config,
-        members=weights,
-        scaling=scaling,
-        calibration={s: Calibration.normal() for s in config.species},
-        stations=split.to_frame(),
-        metrics={"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]},
-        provenance=_provenance(observations, split, chosen.type),
-    )
+    bundle = uncalibrated(observations, config, split, scaling, Trained(weights, trainers[0].state, chosen.type))
+    bundle.metrics["further_members"] = [t.state for t in trainers[1:]]
     places = trainers[0].places
     records = Records(seen.values, seen.hours, places.lat, places.lon, places.training, places.calibration)
     bundle.calibration = calibrate(bundle, records, device)
     bundle.calibration_means = calibrate_means(bundle, records, device)
     bundle.card = model_card(bundle, observations)
-    return _finish(bundle, part, out)
+    return finish(bundle, part, out)
 
 
 def _trainers(
@@ -139,24 +133,6 @@ def _part_of(progress: Progress | None, member: int, members: int) -> Progress |
     return report
 
 
-def resolve(config: Config, observations: Observations) -> Config:
-    """Return `config` with its pollutants checked against the observations and its inputs filled in.
-
-    Raises
-    ------
-    ObservationsError
-        If a pollutant to estimate or to read is not in the observations.
-    """
-    species = in_order(config.species)
-    inputs = in_order(config.inputs) if config.inputs else observations.species
-    for key in (*species, *inputs):
-        if key not in observations.species:
-            have = ", ".join(observations.species)
-            raise ObservationsError(f"no {get_species(key).title} ({key}) in the observations, which hold {have}")
-    inputs = in_order((*species, *inputs))
-    return config.model_copy(update={"species": list(species), "inputs": list(inputs)})
-
-
 def _seen_hours(observations: Observations, config: Config, split: Split) -> _Seen:
     first = observations.first_hour
     first += (1 - first) % 24  # the first whole UTC day
@@ -174,19 +150,6 @@ def _seen_hours(observations: Observations, config: Config, split: Split) -> _Se
     return _Seen(values, hours, first, days)
 
 
-def _scalings(seen: _Seen, config: Config, training: NDArray[np.bool_]) -> dict[str, Scaling]:
-    found = {}
-    for i, key in enumerate(config.inputs or config.species):
-        try:
-            found[key] = Scaling.fit(seen.values[:, training, i])
-        except ValueError:
-            raise ObservationsError(
-                f"{get_species(key).title} has no two different readings at the training stations in the hours that "
-                "training may see: leave it out of 'inputs' and 'species', or bring more data"
-            ) from None
-    return found
-
-
 def _check_calibration(seen: _Seen, config: Config, stations: NDArray[np.bool_]) -> None:
     """Refuse a training that early stopping and calibration would have nothing to look at."""
     if not stations.any():
@@ -201,70 +164,3 @@ def _check_calibration(seen: _Seen, config: Config, stations: NDArray[np.bool_])
                 f"no reading of {get_species(key).title} at the {stations.sum()} calibration stations in the hours "
                 "that training may see: raise split.calibration_stations or change split.seed"
             )
-
-
-def _fingerprint(observations: Observations, config: Config) -> dict[str, Any]:
-    described = config.model_dump(mode="json")
-    text = json.dumps({k: v for k, v in described.items() if k not in {"metadata", "production"}}, sort_keys=True)
-    return {
-        "observations": observations.digest(),
-        "config": hashlib.sha256(text.encode()).hexdigest(),
-        "numerics": NUMERICS,
-    }
-
-
-def _claim(part: Path, observations: Observations, config: Config, resume: bool) -> None:
-    """Make the working directory, or make sure that the one there belongs to this very training."""
-    mine = _fingerprint(observations, config)
-    record = part / "fingerprint.json"
-    if part.exists() and not resume:
-        shutil.rmtree(part)
-    if record.is_file():
-        theirs = json.loads(record.read_text(encoding="utf-8"))
-        for name, value in mine.items():
-            if theirs.get(name) != value:
-                raise OutputError(
-                    f"{part} holds an interrupted training with other {name} ({theirs.get(name)!s:.12} there, "
-                    f"{value!s:.12} here): go on with the old one, or begin anew with --fresh"
-                )
-        return
-    try:
-        part.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(mine), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{part} cannot be written: {error.strerror or error}; choose another --out") from None
-
-
-def _provenance(observations: Observations, split: Split, device: str) -> dict[str, Any]:
-    from aqreanalysis import __version__
-
-    return {
-        "program": f"aqreanalysis {__version__}",
-        "torch": torch.__version__,
-        "device": device,
-        "observations_digest": observations.digest(),
-        **({"synthetic": observations.attributes["synthetic"]} if "synthetic" in observations.attributes else {}),
-        "observations_attributes": {k: str(v) for k, v in observations.attributes.items()},
-        "time_coverage_start": str(observations.times[0]),
-        "time_coverage_end": str(observations.times[-1]),
-        "unseen_from": str(split.unseen_from),
-        "cluster_km": split.cluster_km,
-        "stations_by_role": split.counts(),
-    }
-
-
-def _finish(bundle: Bundle, part: Path, out: Path) -> Path:
-    """Write the bundle beside its place and move it there whole."""
-    whole = part / "bundle"
-    try:
-        if whole.exists():
-            shutil.rmtree(whole)
-        write_bundle(bundle, whole)
-        if out.exists():
-            shutil.rmtree(out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        whole.rename(out)
-        shutil.rmtree(part)
-    except OSError as error:
-        raise OutputError(f"the model cannot be written to {out}: {error.strerror or error}") from None
-    return out

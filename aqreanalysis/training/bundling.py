@@ -1,0 +1,182 @@
+"""What stands around the loop of every training: its working folder, the scalings, the bundle put in its place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+
+from aqreanalysis.configs import Config
+from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.evaluation.claiming import check_same, fingerprint
+from aqreanalysis.evaluation.metrics import write_json
+from aqreanalysis.evaluation.splits import Split
+from aqreanalysis.model import Bundle, Calibration, Scaling, write_bundle
+from aqreanalysis.observations import Observations
+from aqreanalysis.species import get_species, in_order
+
+Progress = Callable[[int, int, str], None]
+
+_RECORD = "fingerprint.json"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to do with what is there.
+
+    Attributes
+    ----------
+    resume : bool
+        Go on with an interrupted training of the same observations and config; its result is that of an uninterrupted
+        one. Without it, begin anew.
+    overwrite : bool
+        Replace a bundle that is there.
+    """
+
+    resume: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the loop leaves: the weights of each member, what is told of the training, the type of device."""
+
+    members: list[dict[str, Tensor]]
+    metrics: dict[str, Any]
+    device: str
+
+
+def resolve(config: Config, observations: Observations) -> Config:
+    """Return `config` with its pollutants checked against the observations and its inputs filled in.
+
+    Raises
+    ------
+    ObservationsError
+        If a pollutant to estimate or to read is not in the observations.
+    """
+    species = in_order(config.species)
+    inputs = in_order(config.inputs) if config.inputs else observations.species
+    for key in (*species, *inputs):
+        if key not in observations.species:
+            have = ", ".join(observations.species)
+            raise ObservationsError(f"no {get_species(key).title} ({key}) in the observations, which hold {have}")
+    inputs = in_order((*species, *inputs))
+    return config.model_copy(update={"species": list(species), "inputs": list(inputs)})
+
+
+def check_out(out: Path, options: TrainOptions) -> None:
+    """Refuse, before any work, to write where a bundle is."""
+    if out.exists() and not options.overwrite:
+        raise OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
+
+
+def fit_scalings(values: NDArray[np.float32], inputs: Sequence[str]) -> dict[str, Scaling]:
+    """Return the scaling of each input, fitted to `values` (hour, station, input) in their units.
+
+    Raises
+    ------
+    ObservationsError
+        If a pollutant has no two different readings.
+    """
+    found = {}
+    for i, key in enumerate(inputs):
+        try:
+            found[key] = Scaling.fit(values[..., i])
+        except ValueError:
+            raise ObservationsError(
+                f"{get_species(key).title} has no two different readings at the training stations in the hours that "
+                "training may see: leave it out of 'inputs' and 'species', or bring more data"
+            ) from None
+    return found
+
+
+def claim(out: Path, observations: Observations, config: Config, options: TrainOptions) -> Path:
+    """Return the working folder of the bundle `out`: new, or that of this very training when it was interrupted.
+
+    Raises
+    ------
+    OutputError
+        If the folder is of a training with other observations or another config, cannot be read or not be written.
+    """
+    part = out.with_name(out.name + ".part")
+    mine = fingerprint(observations, config)
+    record = part / _RECORD
+    try:
+        if part.exists() and not options.resume:
+            shutil.rmtree(part)
+        if record.is_file():
+            check_same(record, mine, "an interrupted training", "begin anew with --fresh")
+            return part
+        part.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{part} cannot be written: {error.strerror or error}; choose another --out") from None
+    write_json(mine, record)
+    return part
+
+
+def uncalibrated(
+    observations: Observations, config: Config, split: Split, scaling: dict[str, Scaling], trained: Trained
+) -> Bundle:
+    """Return the bundle of what was trained, its intervals those of a normal distribution, its card not yet written."""
+    return Bundle(
+        config=config,
+        members=trained.members,
+        scaling=scaling,
+        calibration={s: Calibration.normal() for s in config.species},
+        stations=split.to_frame(),
+        metrics={"training": trained.metrics},
+        provenance=_provenance(observations, split, trained.device),
+    )
+
+
+def _provenance(observations: Observations, split: Split, device: str) -> dict[str, Any]:
+    from aqreanalysis import __version__
+
+    return {
+        "program": f"aqreanalysis {__version__}",
+        "torch": torch.__version__,
+        "device": device,
+        "observations_digest": observations.digest(),
+        **({"synthetic": observations.attributes["synthetic"]} if "synthetic" in observations.attributes else {}),
+        "observations_attributes": {k: str(v) for k, v in observations.attributes.items()},
+        "time_coverage_start": str(observations.times[0]),
+        "time_coverage_end": str(observations.times[-1]),
+        "unseen_from": str(split.unseen_from),
+        "cluster_km": split.cluster_km,
+        "stations_by_role": split.counts(),
+    }
+
+
+def finish(bundle: Bundle, part: Path, out: Path) -> Path:
+    """Write the bundle into its working folder, move it to `out` whole, and return `out`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written. What was there before stays, and so do the checkpoints.
+    """
+    whole, before = part / "bundle", part / "replaced"
+    try:
+        for leftover in (whole, before):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        write_bundle(bundle, whole)
+        if out.exists():
+            out.rename(before)
+        whole.rename(out)
+        shutil.rmtree(part)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OutputError(
+            f"the model cannot be written to {out}: {reason}; the training is kept in {part}: mend it and run the same "
+            "command again"
+        ) from None
+    return out

@@ -1,0 +1,37 @@
+"""The running average of weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from aqreanalysis.training.averaging import averaged
+
+
+def follow(values: list[float], decay: float) -> float:
+    network = nn.Linear(1, 1)
+    average = averaged(network, decay)
+    for value in values:
+        nn.init.constant_(network.weight, value)
+        average.update_parameters(network)
+    return float(average.module.weight)
+
+
+def test_the_untrained_weights_are_forgotten_at_the_first_step() -> None:
+    assert follow([3.0], 0.9) == 3.0
+
+
+def test_early_steps_count_more_and_late_ones_by_the_decay() -> None:
+    assert follow([1.0, 2.0], 0.9) == pytest.approx(1 * 2 / 11 + 2 * 9 / 11)
+    before = follow([1.0] * 200, 0.5)
+    assert before == pytest.approx(1.0)
+    assert follow([1.0] * 200 + [5.0], 0.5) == pytest.approx(3.0)
+
+
+def test_an_average_is_no_part_of_the_network_that_learns() -> None:
+    network = nn.Linear(1, 1)
+    average = averaged(network, 0.9)
+    with torch.no_grad():
+        network.weight += 1
+    assert not torch.equal(average.module.weight, network.weight)
