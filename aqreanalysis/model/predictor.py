@@ -15,6 +15,7 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.model.aqnet import AQNet, Neighbourhood, StationStates
 from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
+from aqreanalysis.model.fields import FieldSource, field_reach, window_parts
 from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import Degrees, find_neighbours
 from aqreanalysis.model.members import load_member, mix_members, scale_inputs
@@ -23,9 +24,13 @@ from aqreanalysis.model.predictive import Predictive
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the stations say over a time block, one `StationStates` a member."""
+    """What the stations say over a time block, one `StationStates` a member.
+
+    `hours` are the stamps of the block, int64 (T,), hours since 1970-01-01.
+    """
 
     members: list[StationStates]
+    hours: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,14 @@ class Places:
     ----------
     nearest_km : float32 (place,)
         Distance to the nearest station.
+    lat, lon : float64 (place,)
+        Degrees.
     """
 
     members: list[Neighbourhood]
     nearest_km: NDArray[np.float32]
+    lat: Degrees
+    lon: Degrees
 
 
 class Predictor:
@@ -59,9 +68,13 @@ class Predictor:
         Stations with their roles, scores, provenance.
     networks : list of AQNet
         The members, ready to compute.
+    covariates : FieldSource or None
+        Where the model's covariates are read, block by block; None for a model without.
     """
 
-    def __init__(self, bundle: Bundle, device: str | torch.device = "auto") -> None:
+    def __init__(
+        self, bundle: Bundle, device: str | torch.device = "auto", covariates: FieldSource | None = None
+    ) -> None:
         if bundle.config.forecast is not None:
             raise ModelError(
                 "the model is a long forecast and estimates no field: score it with 'aqreanalysis evaluate --protocol "
@@ -76,8 +89,9 @@ class Predictor:
         self.digest = bundle.digest
         self.device = choose_device(device) if isinstance(device, str) else device
         self._targets = [self.inputs.index(s) for s in self.species]
+        self.covariates = check_covariates(bundle, covariates)
         self.networks = [
-            load_member(AQNet(len(self.inputs), self._targets, self.config.model), weights, self.device)
+            load_member(AQNet(len(self.inputs), self._targets, self.config.model, bundle.fields), weights, self.device)
             for weights in bundle.members
         ]
 
@@ -113,13 +127,35 @@ class Predictor:
         geometry = find_neighbours(
             station_lat, station_lon, station_lat, station_lon, self.config.model.neighbours, exclude_self=True
         ).to(self.device)
+        block = hours[before : before + steps]
+        fields, near = self._fields(station_lat, station_lon, block) or (None, None)
         members = []
         for network in self.networks:
-            states = network.own_states(windows, window_hours, before, before + 24).flatten(0, 1)
+            states = network.own_states(windows, window_hours, before, before + 24, fields).flatten(0, 1)
             clock = network.clock(window_hours[:, before : before + 24]).flatten(0, 1)
             among = network.station_weights(geometry, len(station_lat), sparse=True)
-            members.append(network.exchange_stations(states, readings, clock, among))
-        return Encoded(members)
+            members.append(network.exchange_stations(states, readings, clock, among, near))
+        return Encoded(members, block)
+
+    def _fields(self, lat: Degrees, lon: Degrees, block: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return the covariates round each day of a block, standardised, as the encoder's windows (day, hour, place,
+        field) and as what describes surroundings (day, 24 + 2 reach, place, field); None for a model without."""
+        scaling = self.bundle.fields
+        if scaling is None or self.covariates is None:
+            return None
+        before, after = field_reach(self.config.window)
+        hours = np.arange(int(block[0]) - before, int(block[-1]) + after + 1, dtype=np.int64)
+        scaled = torch.from_numpy(scaling.forward(self.covariates.at(lat, lon, hours))).to(self.device)
+        days = torch.stack([scaled[d : d + before + 24 + after] for d in range(0, len(block), 24)])
+        return window_parts(days, self.config.window)
+
+    def _surrounded(self, encoded: Encoded, places: Places) -> list[Neighbourhood]:
+        """Return each member's places.members with the covariates of the block's hours; as they are without any."""
+        fields = self._fields(places.lat, places.lon, encoded.hours)
+        if fields is None:
+            return places.members
+        parts = zip(self.networks, encoded.members, places.members, strict=True)
+        return [network.surround(states, around, fields[1]) for network, states, around in parts]
 
     @torch.inference_mode()
     def geometry(self, station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees) -> Places:
@@ -127,19 +163,20 @@ class Predictor:
         found = find_neighbours(station_lat, station_lon, lat, lon, self.config.model.neighbours)
         on_device = found.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
-        return Places(members, found.nearest_km)
+        return Places(members, found.nearest_km, lat, lon)
 
     @torch.inference_mode()
     def predict(self, encoded: Encoded, places: Places, species: Sequence[str] | None = None) -> dict[str, Predictive]:
         """Return each pollutant's predictive distribution at each hour and place, or those of `species` alone."""
         nearest = torch.from_numpy(places.nearest_km).to(self.device)
+        neighbourhoods = self._surrounded(encoded, places)
         found = {}
         for target, key in enumerate(self.species):
             if species is not None and key not in species:
                 continue
             parts = [
                 network.places(states, around, target)
-                for network, states, around in zip(self.networks, encoded.members, places.members, strict=True)
+                for network, states, around in zip(self.networks, encoded.members, neighbourhoods, strict=True)
             ]
             location, scale = mix_members([p[0] for p in parts], [p[1] for p in parts])
             reporting = parts[0][2]
@@ -149,12 +186,39 @@ class Predictor:
         return found
 
 
-def load_predictor(path: str | Path, device: str = "auto") -> Predictor:
-    """Return the model in directory `path`, ready on `device`.
+def check_covariates(bundle: Bundle, covariates: FieldSource | None) -> FieldSource | None:
+    """Return the covariates that a model reads, in its order; None for a model without.
 
     Raises
     ------
     ModelError
-        If the bundle is missing, unfinished or altered, or holds a long forecast.
+        If the model was trained with covariates that are not given, which are named, or is given some and knows none.
     """
-    return Predictor(read_bundle(path), device)
+    if bundle.fields is not None:
+        return bundle.fields.check(covariates)
+    if covariates is not None:
+        raise ModelError(
+            "the model was trained without covariates and cannot use any: leave --covariates out, or train one with it"
+        )
+    return None
+
+
+def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> Predictor:
+    """Return the model in directory `path`, ready on `device`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Directory of the bundle.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    covariates : Covariates, optional
+        Needed by a model that was trained with covariates, and by no other.
+
+    Raises
+    ------
+    ModelError
+        If the bundle is missing, unfinished or altered, or holds a long forecast; if covariates are missing, or given
+        to a model without.
+    """
+    return Predictor(read_bundle(path), device, covariates)
