@@ -13,12 +13,14 @@ from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
+    from aqreanalysis.covariates import Covariates
     from aqreanalysis.observations import Observations
 
 
 @click.command(short_help="A model beside its baselines at hidden stations.")
 @click.option("--model", "model_path", type=click.Path(), help="Model bundle (a folder); station-folds needs none.")
 @options.observations_option
+@options.covariates_option
 @click.option("--out", required=True, type=click.Path(), help="Folder for metrics.json, the table and the pictures.")
 @click.option(
     "--protocol",
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 def evaluate(
     model_path: str | None,
     observations_path: str,
+    covariate_paths: tuple[str, ...],
     out: str,
     protocols: tuple[str, ...],
     hours: Literal["seen", "unseen", "all"] | None,
@@ -67,6 +70,9 @@ def evaluate(
 
     config = _config(model_path, config_source, overrides)
     told = {k: v for k, v in told.items() if v is not None}
+    if covariate_paths and config.forecast is not None:
+        raise ConfigError("the long forecast reads no covariates: leave --covariates out")
+    covariates = options.load_covariates(covariate_paths, config, trained=model_path is not None)
     if _asks_forecast(model_path, config, protocols):
         show, metrics = _forecast(str(model_path), options.load_observations(observations_path, config), out, told)
     else:
@@ -75,8 +81,10 @@ def evaluate(
         from aqreanalysis.evaluation import evaluate as run
 
         limits = {k: told.pop(f"fold_{k}") for k in ("minutes", "epochs") if f"fold_{k}" in told}
-        folds = FoldOptions(_trainer(told["device"]), config, seed=told["seed"], **limits)
-        chosen = EvaluationOptions(protocols or EvaluationOptions().protocols, hours, folds=folds, **told)
+        folds = FoldOptions(_trainer(told["device"], covariates), config, seed=told["seed"], **limits)
+        chosen = EvaluationOptions(
+            protocols or EvaluationOptions().protocols, hours, folds=folds, covariates=covariates, **told
+        )
         with progress_shown("evaluating") as progress:
             metrics = run(model_path, observations, out, chosen, progress=progress)
         show = format_table
@@ -132,10 +140,11 @@ def _config(model_path: str | None, source: str | None, overrides: tuple[str, ..
     return options.load_run_config(source, overrides)
 
 
-def _trainer(device: str) -> Any:
+def _trainer(device: str, covariates: Covariates | None) -> Any:
     def train(observations: Observations, config: Config, out: Path, progress: Any) -> Path:
+        from aqreanalysis.training import TrainOptions
         from aqreanalysis.training import train as run
 
-        return run(observations, config, out, device=device, progress=progress)
+        return run(observations, config, out, device, progress, TrainOptions(covariates=covariates))
 
     return train

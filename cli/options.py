@@ -14,6 +14,7 @@ from aqreanalysis.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
+    from aqreanalysis.covariates import Covariates
     from aqreanalysis.observations import Observations, ReadOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -196,6 +197,44 @@ def load_model_config(
         missing = "is a folder without config.yaml" if Path(model).is_dir() else "does not exist"
         raise ModelError(f"no model bundle at {str(model)!r}: it {missing}; 'aqreanalysis train' makes one")
     return load_part_config(source or str(carried), overrides, uses)
+
+
+def covariates_option(command: Command) -> Command:
+    """Add ``--covariates``, repeatable; see `load_covariates`."""
+    return click.option(
+        "--covariates",
+        "covariate_paths",
+        multiple=True,
+        type=click.Path(),
+        metavar="PATH",
+        help="Meteorology, background concentrations and rasters: GRIB, NetCDF, NAME=RASTER, tables of weather, or "
+        "folders of them. Repeatable. What a model was trained with it needs ever after.",
+    )(command)
+
+
+def load_covariates(paths: Sequence[str], config: Config, trained: bool = False) -> Covariates | None:
+    """Return the covariates in `paths`, and tell on stderr what in them was left out or assumed; None without paths.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Of ``--covariates``.
+    config : Config
+        Says how they are read.
+    trained : bool
+        Whether it is the config of a trained model, which takes its own fields of those in the files.
+    """
+    if not paths:
+        return None
+    from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.covariates import Covariates
+
+    how = config.covariates.model_copy(update={"fields": None}) if trained else config.covariates
+    with progress_shown("reading headers") as progress:
+        covariates = Covariates.open(paths, how, progress)
+    for line in covariates.report.lines():
+        click.echo(line, err=True)
+    return covariates
 
 
 def load_observations(path: str | Path | Sequence[str], config: Config) -> Observations:

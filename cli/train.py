@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.errors import ConfigError
 
 
 @click.command(short_help="Station observations to a model bundle.")
 @options.observations_option
+@options.covariates_option
 @options.config_options("aqnet", "training.epochs=20 or columns.lat=latitude")
 @click.option("--out", required=True, type=click.Path(), help="Folder of the model bundle to write.")
 @options.species_option("Pollutants to estimate.  [default: those of the config]")
@@ -17,6 +19,7 @@ from aqreanalysis.cli import options
 @options.overwrite_option
 def train(
     observations_path: str,
+    covariate_paths: tuple[str, ...],
     config_source: str | None,
     overrides: tuple[str, ...],
     out: str,
@@ -30,11 +33,15 @@ def train(
     \b
     aqreanalysis train --observations obs.parquet --config aqnet --out outputs/models/north
     aqreanalysis train --observations obs.csv --out outputs/models/o3 --species o3 --set columns.lat=latitude
+    aqreanalysis train --observations obs.parquet --covariates era5/ --out outputs/models/windy
     aqreanalysis train --observations obs.parquet --config forecast --out outputs/models/week-ahead
     """
     from aqreanalysis.cli.progress import progress_shown
 
     config = options.load_run_config(config_source, overrides, species)
+    if covariate_paths and config.forecast is not None:
+        raise ConfigError("the long forecast reads no covariates: leave --covariates out")
+    covariates = options.load_covariates(covariate_paths, config)
     observations = options.load_observations(observations_path, config)
     # Not before the checks above, which should answer at once: torch takes seconds to load.
     with progress_shown("training") as progress:
@@ -44,5 +51,6 @@ def train(
             from aqreanalysis.training import train as run
         from aqreanalysis.training import TrainOptions
 
-        bundle = run(observations, config, out, device, progress, TrainOptions(resume=not fresh, overwrite=overwrite))
+        chosen = TrainOptions(resume=not fresh, overwrite=overwrite, covariates=covariates)
+        bundle = run(observations, config, out, device, progress, chosen)
     click.echo(f"model bundle: {bundle}")

@@ -48,6 +48,10 @@ class ModelConfig(_Strict):
     channels: Count = Field(6, description="learned station values that are interpolated beside the pollutant")
     head_width: Count = 48
     dropout: Fraction = 0.1
+    wind_lags_hours: list[Annotated[int, Field(ge=-12, le=12)]] = Field(
+        [-3, -1, 0, 1, 2, 3, 6],
+        description="with wind as a covariate: hours back along it at which neighbours are asked; below zero, ahead",
+    )
 
 
 class TrainingConfig(_Strict):
@@ -65,6 +69,7 @@ class TrainingConfig(_Strict):
     max_minutes: Positive | None = Field(None, description="wall-clock limit; the best weights so far are kept")
     mask_readings: Fraction = Field(0.1, description="share of single readings masked")
     mask_runs: Fraction = Field(0.1, description="share of station-windows with a run of hours masked")
+    mask_fields: Fraction = Field(0.05, description="share of windows in which a covariate is missing everywhere")
     forecast_share: Fraction = Field(0.1, description="share of windows whose last hours are masked at every station")
     neighbourhood_share: Fraction = Field(0.5, description="share of targets whose whole neighbourhood is left out")
     neighbourhood_km: Positive = Field(120.0, description="largest radius of a neighbourhood left out")

@@ -123,7 +123,7 @@ def _run_fold(
     if not bundle.is_dir():
         stations = np.array(observations.stations)[~hidden].tolist()
         options.folds.train(observations.select(stations=stations), config, bundle, _half(progress, 0))
-    model = load_predictor(bundle, options.device)
+    model = load_predictor(bundle, options.device, options.covariates)
     split = Split.of_bundle(model.bundle)
     hours = hours_of(observations, split, FOLD_PROTOCOL.hours, options.every)
     question = hide(observations, hidden, split, FOLD_PROTOCOL, hours)
@@ -198,7 +198,9 @@ def _folder(work: Path, number: int) -> Path:
 
 
 def _fingerprint(observations: Observations, config: Config, options: EvaluationOptions) -> dict[str, Any]:
-    own = {"folds": options.folds.folds, "seed": options.folds.seed, "every": options.every}
+    own: dict[str, Any] = {"folds": options.folds.folds, "seed": options.folds.seed, "every": options.every}
+    if options.covariates is not None:
+        own["covariates"] = options.covariates.digest()
     return fingerprint(observations, config) | own
 
 

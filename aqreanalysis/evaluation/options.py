@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, nearest_hint
 from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH
 from aqreanalysis.observations import Observations
+
+if TYPE_CHECKING:
+    from aqreanalysis.model.fields import FieldSource
 
 Hours = Literal["seen", "unseen", "all"]
 
@@ -129,6 +132,8 @@ class EvaluationOptions:
         Whether an earlier evaluation in the output folder may be replaced.
     folds : FoldOptions
         For station-folds.
+    covariates : Covariates, optional
+        Of a model that was trained with covariates.
     """
 
     protocols: tuple[str, ...] = (UNSEEN_TIME,)
@@ -138,6 +143,7 @@ class EvaluationOptions:
     device: str = "auto"
     overwrite: bool = False
     folds: FoldOptions = field(default_factory=FoldOptions)
+    covariates: FieldSource | None = None
 
     def __post_init__(self) -> None:
         known = (*NAMES, *PROTOCOLS, "all")

@@ -101,7 +101,7 @@ def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions)
                 "station-folds trains its own"
             )
         return None
-    return model if isinstance(model, Predictor) else load_predictor(model, options.device)
+    return model if isinstance(model, Predictor) else load_predictor(model, options.device, options.covariates)
 
 
 def _outcomes(

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model import Bundle, Calibration, Scaling, write_bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species, in_order
+
+if TYPE_CHECKING:
+    from aqreanalysis.covariates import Covariates
 
 Progress = Callable[[int, int, str], None]
 
@@ -39,10 +42,13 @@ class TrainOptions:
         one. Without it, begin anew.
     overwrite : bool
         Replace a bundle that is there.
+    covariates : Covariates, optional
+        Meteorology and rasters to learn from beside the readings.
     """
 
     resume: bool = True
     overwrite: bool = False
+    covariates: Covariates | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,8 @@ def claim(out: Path, observations: Observations, config: Config, options: TrainO
     """
     part = out.with_name(out.name + ".part")
     mine = fingerprint(observations, config)
+    if options.covariates is not None:
+        mine["covariates"] = options.covariates.digest()
     record = part / _RECORD
     try:
         if part.exists() and not options.resume:

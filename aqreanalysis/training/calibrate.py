@@ -14,6 +14,7 @@ from aqreanalysis.model.means import hats
 
 # Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
 _LEFT_OUT_KM = (0.0, 15.0, 40.0, 90.0)
+from aqreanalysis.model.fields import FieldSource
 _DISTANCE_NODES, _LEVEL_NODES = 4, 3
 # Fewer residuals than this round a node would make a table of noise; then there are fewer nodes.
 _FEWEST_A_NODE = 400
@@ -26,7 +27,7 @@ _MOST_DAYS = 60
 class Records:
     """Readings for calibration: concentrations (hour, station, input) of whole UTC days, their stamps, the stations.
 
-    `training` and `calibration` are masks over the stations.
+    `training` and `calibration` are masks over the stations; `fields` holds the covariates of a model that has them.
     """
 
     values: NDArray[np.float32]
@@ -46,6 +47,7 @@ class Records:
         targets = np.flatnonzero(self.calibration)
         offset = relative_position(
             self.lat[targets][:, None], self.lon[targets][:, None], self.lat[None], self.lon[None]
+    fields: FieldSource | None = None
         )
         visible = self.training & (np.linalg.norm(offset, axis=-1) > radius_km).all(axis=0)
         return visible if visible.sum() >= max(5, 0.2 * self.training.sum()) else None
@@ -65,8 +67,8 @@ class Residuals:
 
 
 def calibrate(bundle: Bundle, records: Records, device: str) -> dict[str, Calibration]:
-    """Return each pollutant's calibration, measured at the calibration stations as seen from the training stations."""
-    predictor = Predictor(bundle, device)
+    """Return each pollutant's calibration, measured at stations left out, in the hours that training saw."""
+    predictor = Predictor(bundle, device, records.fields)
     parts: dict[str, list[NDArray[np.float64]]] = {key: [] for key in predictor.species}
     for radius in _LEFT_OUT_KM:
         for key, part in _residuals(predictor, records, radius):

@@ -96,7 +96,7 @@ def calibrate_means(bundle: Bundle, records: Records, device: str) -> dict[str, 
 
     The hourly calibration must be in the bundle: it is the hourly distributions that are averaged.
     """
-    predictor = Predictor(bundle, device)
+    predictor = Predictor(bundle, device, records.fields)
     found: dict[str, list[HourlyErrors]] = {key: [] for key in predictor.species}
     for radius in _LEFT_OUT_KM:
         for key, errors in _hourly_errors(predictor, records, radius):

@@ -21,6 +21,7 @@ from aqreanalysis.model.filters import around_day
 from aqreanalysis.training.averaging import averaged
 from aqreanalysis.training.bundling import Progress
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from aqreanalysis.training.fields import mask_fields
 from aqreanalysis.training.loss import target_scores
 from aqreanalysis.training.masking import StationMask, mask_readings
 from aqreanalysis.training.windows import Timeline
@@ -45,7 +46,10 @@ class Places:
 
 @dataclass(frozen=True)
 class _Read:
-    """What stations (indices of all) say alone on some days, by which network, and the truth at every station."""
+    """What stations (indices of all) say alone on some days, by which network, and the truth at every station.
+
+    `near` are the covariates round the days at every station, None for a model without.
+    """
 
     network: AQNet
     stations: NDArray[np.int64]
@@ -53,6 +57,7 @@ class _Read:
     readings: Tensor
     clock: Tensor
     truth: Tensor
+    near: Tensor | None = None
 
 
 class Trainer:
@@ -80,7 +85,8 @@ class Trainer:
         torch.manual_seed(config.training.seed)
         inputs = config.inputs or config.species
         self.targets = [inputs.index(s) for s in config.species]
-        self.network = AQNet(len(inputs), self.targets, config.model).to(device)
+        scaling = timeline.fields.scaling if timeline.fields is not None else None
+        self.network = AQNet(len(inputs), self.targets, config.model, scaling).to(device)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
         )
@@ -190,9 +196,20 @@ class Trainer:
         windows = windows[:, :, torch.from_numpy(stations).to(self.device)]
         if generator is not None:
             windows = mask_readings(windows, self.config.training, before, generator)
-        states = network.own_states(windows, hours, before, before + 24).flatten(0, 1)
+        fields, near = self._fields(days, generator) or (None, None)
+        beside = fields[:, :, torch.from_numpy(stations).to(self.device)] if fields is not None else None
+        states = network.own_states(windows, hours, before, before + 24, beside).flatten(0, 1)
         clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)
-        return _Read(network, stations, states, around_day(windows[..., self.targets], before), clock, truth)
+        return _Read(network, stations, states, around_day(windows[..., self.targets], before), clock, truth, near)
+
+    def _fields(self, days: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor] | None:
+        """Return the covariates of `days` at every station, as `TimelineFields.parts`; None for a model without."""
+        if self.timeline.fields is None:
+            return None
+        cut = self.timeline.fields.cut(days)
+        if generator is not None:
+            cut = mask_fields(cut, self.config.training.mask_fields, generator)
+        return self.timeline.fields.parts(cut)
 
     def _ask(
         self, read: _Read, visible: NDArray[np.int64], targets: NDArray[np.int64]
@@ -207,7 +224,11 @@ class Trainer:
             among = network.station_weights(own.to(self.device), len(seen))
             around = network.neighbourhood(there.to(self.device), len(seen))
         states, readings = read.states[:, chosen], read.readings[:, :, chosen]
-        return network.exchange_stations(states, readings, read.clock, among), around
+        if read.near is None:
+            return network.exchange_stations(states, readings, read.clock, among), around
+        here, asked = (read.near[:, :, torch.from_numpy(i).to(self.device)] for i in (seen, targets))
+        found = network.exchange_stations(states, readings, read.clock, among, here)
+        return found, network.surround(found, around, asked)
 
     def _network(self, generator: torch.Generator | None) -> AQNet:
         """Return the network that learns, or for judging the average of its weights."""

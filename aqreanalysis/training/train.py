@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.evaluation.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.model import Scaling, choose_device
+from aqreanalysis.model.fields import field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species
 from aqreanalysis.training.bundling import (
@@ -29,8 +31,12 @@ from aqreanalysis.training.bundling import (
 from aqreanalysis.training.calibrate import Records, calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.card import model_card
+from aqreanalysis.training.fields import ReadFields, TimelineFields, read_fields
 from aqreanalysis.training.loop import Places, Trainer
 from aqreanalysis.training.windows import Timeline
+
+if TYPE_CHECKING:
+    from aqreanalysis.covariates import Covariates
 
 
 @dataclass(frozen=True)
@@ -77,22 +83,25 @@ def train(
     """
     out, options = Path(out), options or TrainOptions()
     chosen = choose_device(device)
-    config = resolve(config, observations)
+    config = _with_fields(resolve(config, observations), options.covariates)
     check_out(out, options)
     split = draw_split(observations, config.split)
     seen = _seen_hours(observations, config, split)
     scaling = fit_scalings(seen.values[:, split.where(TRAINING)], config.inputs or config.species)
     _check_calibration(seen, config, split.where(CALIBRATION))
+    read = _covariates(options.covariates, seen, config, split, progress)
     part = claim(out, observations, config, options)
-    trainers = _trainers(config, seen, scaling, split, chosen)
+    trainers = _trainers(config, (seen, read), scaling, split, chosen)
     weights = [
         trainer.run(part / f"member-{i}", _part_of(progress, i, len(trainers)), options.resume)
         for i, trainer in enumerate(trainers)
     ]
     bundle = uncalibrated(observations, config, split, scaling, Trained(weights, trainers[0].state, chosen.type))
     bundle.metrics["further_members"] = [t.state for t in trainers[1:]]
+    bundle.fields = read.scaling if read is not None else None
+    bundle.provenance |= _provenance_of(options.covariates, read)
     places = trainers[0].places
-    records = Records(seen.values, seen.hours, places.lat, places.lon, places.training, places.calibration)
+    records = Records(seen.values, seen.hours, places.lat, places.lon, places.training, places.calibration, read)
     bundle.calibration = calibrate(bundle, records, device)
     bundle.calibration_means = calibrate_means(bundle, records, device)
     bundle.card = model_card(bundle, observations)
@@ -100,9 +109,14 @@ def train(
 
 
 def _trainers(
-    config: Config, seen: _Seen, scaling: dict[str, Scaling], split: Split, device: torch.device
+    config: Config,
+    data: tuple[_Seen, ReadFields | None],
+    scaling: dict[str, Scaling],
+    split: Split,
+    device: torch.device,
 ) -> list[Trainer]:
     """Return a trainer a member: they share data and config and differ in the seed of weights, batches and masks."""
+    seen, read = data
     inputs = list(config.inputs or config.species)
     whole = slice(config.window.history_hours, config.window.history_hours + 24 * seen.days)
     timeline = Timeline.build(
@@ -111,7 +125,10 @@ def _trainers(
         [scaling[k] for k in inputs],
         [inputs.index(s) for s in config.species],
         config.window,
-    ).to(device)
+    )
+    if read is not None:
+        timeline = replace(timeline, fields=TimelineFields.of(read, config.window))
+    timeline = timeline.to(device)
     places = Places(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
     training, found = config.training, []
     for member in range(training.members):
@@ -131,6 +148,31 @@ def _part_of(progress: Progress | None, member: int, members: int) -> Progress |
         progress(member * total + done, members * total, f"member {member + 1} of {members}: {note}")
 
     return report
+
+
+def _covariates(
+    covariates: Covariates | None, seen: _Seen, config: Config, split: Split, progress: Progress | None
+) -> ReadFields | None:
+    """Return the covariates at all stations over the hours of training and what the network reads round them."""
+    if covariates is None:
+        return None
+    before, after = field_reach(config.window)
+    span = seen.first_hour - before, before + 24 * seen.days + after
+    return read_fields(covariates, (split.lat, split.lon), span, split.where(TRAINING), progress)
+
+
+def _with_fields(config: Config, covariates: Covariates | None) -> Config:
+    """Return `config` with the fields that the model reads filled in, in their order."""
+    if covariates is None:
+        return config
+    fields = config.covariates.model_copy(update={"fields": list(covariates.fields)})
+    return config.model_copy(update={"covariates": fields})
+
+
+def _provenance_of(covariates: Covariates | None, read: ReadFields | None) -> dict[str, Any]:
+    if covariates is None or read is None:
+        return {}
+    return {"covariates_digest": covariates.digest(), "covariates_missing": read.missing()}
 
 
 def _seen_hours(observations: Observations, config: Config, split: Split) -> _Seen:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from fields_case import MadeUp
+
+from aqreanalysis.errors import ModelError
+from aqreanalysis.model.fields import FieldScaling
+
+NAMES, UNITS = ("u10", "v10", "blh", "tp", "pm25_background", "elevation"), ("m s-1", "m s-1", "m", "mm h-1", "", "m")
+
+
+def some_values(rows: int = 400) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    parts = (
+        rng.normal(1, 3, rows),
+        rng.normal(0, 2, rows),
+        rng.lognormal(6, 1, rows),
+        rng.exponential(0.2, rows),
+        rng.lognormal(3, 1, rows),
+        rng.uniform(0, 900, rows),
+    )
+    return np.stack(parts, axis=-1).astype(np.float32)
+
+
+def test_fields_are_standardised_and_what_is_missing_stays_missing() -> None:
+    values = some_values()
+    values[:7, 2] = np.nan
+    scaling = FieldScaling.fit(values, NAMES, UNITS, 5)
+    found = scaling.forward(values)
+    assert np.isnan(found[:7, 2]).all() and np.isfinite(found[7:]).all()
+    assert np.nanmean(found, axis=0) == pytest.approx(np.zeros(6), abs=0.02)
+    assert np.nanstd(found, axis=0) == pytest.approx(np.ones(6), abs=0.02)
+    assert scaling.wind == (0, 1)
+
+
+def test_twice_the_boundary_layer_is_the_same_step_at_any_height() -> None:
+    scaling = FieldScaling.fit(some_values(), NAMES, UNITS, 5)
+    heights = np.full((3, 6), np.nan, np.float32)
+    heights[:, 2] = (1000.0, 2050.0, 4150.0)  # twice each, with the 50 m that are added
+    steps = np.diff(scaling.forward(heights)[:, 2])
+    assert steps[0] == pytest.approx(steps[1], rel=1e-4)
+
+
+def test_it_survives_json() -> None:
+    scaling = FieldScaling.fit(some_values(), NAMES, UNITS, 5)
+    assert FieldScaling.from_dict(json.loads(json.dumps(scaling.to_dict()))) == scaling
+
+
+def test_a_value_never_seen_does_not_run_away() -> None:
+    scaling = FieldScaling.fit(some_values(), NAMES, UNITS, 5)
+    assert np.abs(scaling.forward(np.full((1, 6), 1e6, np.float32))).max() <= 8.0
+
+
+def test_a_field_without_any_value_is_named() -> None:
+    values = some_values()
+    values[:, 4] = np.nan
+    with pytest.raises(ModelError, match="no value of pm25_background at the training stations"):
+        FieldScaling.fit(values, NAMES, UNITS, 5)
+
+
+def test_what_is_missing_is_named_all_of_it() -> None:
+    values = some_values()[:, [0, 1, 2]]
+    scaling = FieldScaling.fit(values, ("u10", "v10", "blh"), ("m s-1", "m s-1", "m"), 3)
+    with pytest.raises(ModelError, match=r"does not run without them: u10, v10, blh are missing; give the files"):
+        scaling.check(None)
+    with pytest.raises(ModelError, match=r"blh is missing; the covariates given have v10, u10; give"):
+        scaling.check(MadeUp(("v10", "u10")))
+    assert scaling.check(MadeUp(("t2m", "blh", "v10", "u10"))).fields == ("u10", "v10", "blh")
+
+
+def test_without_both_components_there_is_no_wind() -> None:
+    scaling = FieldScaling.fit(some_values()[:, [0, 2]], ("u10", "blh"), ("m s-1", "m"), 2)
+    assert scaling.wind is None
