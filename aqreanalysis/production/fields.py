@@ -37,8 +37,8 @@ def missing_hours(predictor: Any, span: Span) -> dict[str, int]:
     empty = [key for key, count in missing.items() if count == len(wanted)]
     if empty:
         raise ModelError(
-            f"the covariates have no {', '.join(empty)} between {_stamp(wanted[0])} and {_stamp(wanted[-1])}, the hours "
-            f"that the run reads, and the model was trained with {'it' if len(empty) == 1 else 'them'}: give the files "
+            f"no {', '.join(empty)} among the covariates between {_stamp(wanted[0])} and {_stamp(wanted[-1])}, "
+            f"which the run reads; the model was trained with {'it' if len(empty) == 1 else 'them'}: give the files "
             "of these hours with --covariates"
         )
     return missing
