@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal; elsewhere one line a minute and a last one, which is what a log can hold."""
+"""Progress: a bar on a terminal; elsewhere a line a minute and a last one, and none for what is done sooner."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ def progress_shown(label: str) -> Iterator[Progress]:
         yield from _bar(label)
         return
     log = LogLines(label)
-    yield log
-    log.close()
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 class LogLines:
@@ -41,24 +43,29 @@ class LogLines:
         self._clock = clock
         self._began = self._spoke = clock()
         self._last: tuple[int, int, str] | None = None
+        self._said: tuple[int, int, str] | None = None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Take the state of the work; print it if a minute has passed since the last line.
 
         Where `done` falls back another stage has begun, and the end of the one before is printed.
         """
-        if self._last is not None and done < self._last[0]:
+        if self._last is not None and done < self._last[0] and self._is_long() and self._said != self._last:
             self._say()
         self._last = (done, total, note)
         if self._clock() - self._spoke >= SECONDS_BETWEEN_LINES:
             self._say()
 
     def close(self) -> None:
-        """Print the last state with the time that the whole took."""
-        self._say(f" after {self._clock() - self._began:.0f} s")
+        """Print the last state with the time that the whole took, if that was more than a minute."""
+        if self._is_long():
+            self._say(f" after {self._clock() - self._began:.0f} s")
+
+    def _is_long(self) -> bool:
+        return self._clock() - self._began >= SECONDS_BETWEEN_LINES
 
     def _say(self, ending: str = "") -> None:
-        self._spoke = self._clock()
+        self._spoke, self._said = self._clock(), self._last
         done, total, note = self._last or (0, 0, "")
         count = f" {done}/{total}" if total else ""
         click.echo(f"{self._label}:{count}{f' {note}' if note else ''}{ending}", err=True)

@@ -43,19 +43,34 @@ def test_a_log_gets_one_line_a_minute_and_a_last_one(capsys: pytest.CaptureFixtu
     ]
 
 
-def test_a_log_gets_the_end_of_each_stage(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = LogLines("demo", Clock())
-    for stage, total in (("training", 3), ("evaluation", 2)):
+def test_a_long_log_gets_the_end_of_each_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    lines = LogLines("demo", clock)
+    for stage, total in (("reading", 2), ("training", 3), ("evaluation", 2)):
         for done in range(total + 1):
             lines(done, total, stage)
+            clock.now += 10.0
     lines.close()
-    assert capsys.readouterr().err.splitlines() == ["demo: 3/3 training", "demo: 2/2 evaluation after 0 s"]
+    assert capsys.readouterr().err.splitlines() == [
+        "demo: 3/3 training",
+        "demo: 2/2 evaluation after 100 s",
+    ]
 
 
-def test_without_a_terminal_only_the_last_line_is_printed_and_stdout_is_left_alone() -> None:
+def test_work_of_less_than_a_minute_leaves_no_line_and_stdout_alone() -> None:
     done = subprocess.run([sys.executable, "-c", WORK], capture_output=True, text=True, check=True)
     assert done.stdout == "result\n"
-    assert done.stderr == "training: 5/5 epoch 4 after 0 s\n"
+    assert done.stderr == ""
+
+
+def test_long_work_without_a_terminal_tells_its_end_even_when_it_fails() -> None:
+    long = f"import aqreanalysis.cli.progress as p; p.SECONDS_BETWEEN_LINES = 0.0\n{WORK}\n"
+    long += "with progress_shown('producing') as progress:\n    progress(1, 2, 'half')\n    raise SystemExit(3)\n"
+    done = subprocess.run([sys.executable, "-c", long], capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and done.stdout == "result\n"
+    lines = done.stderr.splitlines()
+    assert lines[:5] == [f"training: {n + 1}/5 epoch {n}" for n in range(5)]
+    assert lines[5] == "training: 5/5 epoch 4 after 0 s" and lines[-1] == "producing: 1/2 half after 0 s"
 
 
 def test_on_a_terminal_a_bar_with_count_and_note_is_drawn() -> None:
