@@ -6,7 +6,7 @@ import pytest
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.columns import find_columns, find_list_columns, is_station_list
+from aqreanalysis.observations.columns import find_columns
 
 FIXED = ["station_id", "time", "lat", "lon"]
 
@@ -45,14 +45,6 @@ def test_city_and_name_are_taken_where_they_are() -> None:
 def test_what_is_missing_is_named_with_the_way_out(names: list[str], columns: ColumnsConfig, message: str) -> None:
     with pytest.raises(ObservationsError, match=message):
         find_columns(names, columns, "t")
-
-
-def test_a_table_of_stations_without_times_is_a_station_list() -> None:
-    assert is_station_list(["station_id", "name", "lat", "lon"], ColumnsConfig())
-    assert not is_station_list([*FIXED, "pm25"], ColumnsConfig())
-    assert not is_station_list(["id", "lat", "lon"], ColumnsConfig())
-    found = find_list_columns(["station_id", "name", "lat", "lon", "city"], ColumnsConfig())
-    assert (found.time, found.city, found.name) == (None, "city", "name")
 
 
 def test_places_may_come_from_a_list() -> None:

@@ -16,7 +16,7 @@ from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.merging import Rules, empty_of_readings, located, merge, timeline
 from aqreanalysis.observations.pieces import Piece
 from aqreanalysis.observations.places import Places, check_colocated
-from aqreanalysis.observations.quality import check_units
+from aqreanalysis.observations.quality import Screening, check_units
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.settling import PlaceRules, settle
 from aqreanalysis.observations.stationlist import StationList
@@ -91,9 +91,8 @@ def assemble(pieces: Sequence[Piece], assembly: Assembly, report: QualityReport)
         )
     check_units(hourly.values, report)
     times = times_from_hours(np.arange(span[0], span[0] + span[1], dtype=np.int64))
-    observations = Observations.from_arrays(
-        times, places, hourly.values, assembly.attributes, report, assembly.quality, hourly.flags
-    )
+    screening = Screening(assembly.quality, hourly.flags)
+    observations = Observations.from_arrays(times, places, hourly.values, assembly.attributes, report, screening)
     _check_whole(observations, places, assembly.columns, report)
     return observations
 

@@ -15,7 +15,7 @@ class TableColumns:
     """Columns of one table. `lat` and `lon` are None where a station list gives the places."""
 
     station: str
-    time: str | None
+    time: str
     lat: str | None
     lon: str | None
     city: str | None
@@ -64,24 +64,6 @@ def find_columns(names: Sequence[str], columns: ColumnsConfig, source: str, plac
         city=city if city in names else None,
         name="name" if "name" in names else None,
         species=_find_species(names, columns, source),
-    )
-
-
-def is_station_list(names: Sequence[str], columns: ColumnsConfig) -> bool:
-    """Return whether a table with these columns lists stations (id, latitude, longitude) and holds no times."""
-    return columns.time not in names and {columns.station, columns.lat, columns.lon} <= set(names)
-
-
-def find_list_columns(names: Sequence[str], columns: ColumnsConfig) -> TableColumns:
-    """Return which of the columns `names` of a station list is what."""
-    city = columns.city or "city"
-    return TableColumns(
-        station=columns.station,
-        time=None,
-        lat=columns.lat,
-        lon=columns.lon,
-        city=city if city in names else None,
-        name="name" if "name" in names else None,
     )
 
 

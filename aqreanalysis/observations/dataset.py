@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.flags import USABLE, Flag
 from aqreanalysis.observations.places import Places, check_range
-from aqreanalysis.observations.quality import count_flags, flag_readings
+from aqreanalysis.observations.quality import Screening, count_flags, flag_readings
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.rules import validated
 from aqreanalysis.observations.times import hours_since_epoch
@@ -63,8 +63,7 @@ class Observations:
         values: Mapping[str, NDArray[np.float32]],
         attributes: Mapping[str, Any] | None = None,
         report: QualityReport | None = None,
-        quality: QualityConfig | None = None,
-        source_flags: Mapping[str, NDArray[np.int8]] | None = None,
+        screening: Screening | None = None,
     ) -> Observations:
         """Return observations of readings in memory, after quality control.
 
@@ -80,11 +79,10 @@ class Observations:
             Attributes to keep, of `KEPT_ATTRIBUTES`.
         report : QualityReport, optional
             Report to continue.
-        quality : QualityConfig, optional
-            Tests of quality control.
-        source_flags : mapping, optional
-            Pollutant key -> int8 (time, station), what the network says of its readings; see `Flag`.
+        screening : Screening, optional
+            Tests of quality control, and what the network says of its readings.
         """
+        screening = screening or Screening()
         known = {key: np.asarray(values[key], dtype=np.float32) for key in in_order(values)}
         for key, readings in known.items():
             if readings.shape != (len(times), len(places.ids)):
@@ -94,10 +92,11 @@ class Observations:
         order = np.argsort(np.array(places.ids, dtype=object), kind="stable")
         if not np.array_equal(order, np.arange(len(order))):
             known = {key: np.ascontiguousarray(readings[:, order]) for key, readings in known.items()}
-            source_flags = {key: flags[:, order] for key, flags in (source_flags or {}).items()}
+            said = {key: flags[:, order] for key, flags in (screening.source_flags or {}).items()}
+            screening = replace(screening, source_flags=said)
         lat, lon = places.lat[order].astype(np.float64), places.lon[order].astype(np.float64)
         check_range(pd.DataFrame({"station": np.array(places.ids)[order], "lat": lat, "lon": lon}), "observations")
-        flags = flag_readings(known, lat, lon, quality, source_flags)
+        flags = flag_readings(known, lat, lon, screening.quality, screening.source_flags)
         return cls(_assemble(times, places, order, known, flags, attributes or {}), report)
 
     @property

@@ -15,6 +15,7 @@ from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES, Observations
 from aqreanalysis.observations.places import Places
+from aqreanalysis.observations.quality import Screening
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.times import times_from_hours
 from aqreanalysis.species import SPECIES
@@ -97,7 +98,7 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None) -> Observation
         del attributes["title"]
     if not all(f"{key}_flag" in dataset for key in keys):
         values = {key: _floats(dataset, key) for key in keys}
-        return Observations.from_arrays(times, places, values, attributes, report, quality)
+        return Observations.from_arrays(times, places, values, attributes, report, Screening(quality))
     variables: dict[str, Any] = {}
     for key in keys:
         variables[key] = (("time", "station"), _floats(dataset, key))

@@ -21,6 +21,22 @@ from aqreanalysis.species import get_species
 
 
 @dataclass(frozen=True)
+class Screening:
+    """How readings in memory are screened.
+
+    Attributes
+    ----------
+    quality : QualityConfig, optional
+        Which tests run, with which thresholds.
+    source_flags : mapping, optional
+        Pollutant key -> int8 (time, station), what the network says of its readings; see `Flag`.
+    """
+
+    quality: QualityConfig | None = None
+    source_flags: Mapping[str, NDArray[np.int8]] | None = None
+
+
+@dataclass(frozen=True)
 class Limits:
     """Thresholds of one pollutant, in its units.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -89,25 +90,34 @@ def piece_of_rows(
     """
     codes, ids = to_texts(rows[found.station])
     end, minutes = stamps_to_minutes(rows[found.time], Clock.of(columns), report, where)
-    places, station = _places(rows, found, codes, ids, where, report, columns.moved_stations == "split", decimal_comma)
+    table = _Rows(rows, found, report, where, decimal_comma)
+    places, station = _places(table, codes, ids, columns.moved_stations == "split")
     values = {}
     for key, column in found.species.items():
-        numbers = to_numbers(rows[column], f"column of {key}", where, report, decimal_comma)
+        numbers = table.numbers(column, f"column of {key}")
         unit = {get_species(name).key: unit for name, unit in columns.units.items()}.get(key, SPECIES[key].units)
         note_conversion(key, unit, columns, report)
         values[key] = as_float32(numbers, conversion(key, unit, columns, f"columns.units.{key}"))
     return timed_and_named(Piece(where.source, places, station, end, minutes, values), report)
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """A long table with what is known of it; see `piece_of_rows`."""
+
+    rows: pa.Table
+    found: TableColumns
+    report: QualityReport
+    where: Where
+    decimal_comma: bool
+
+    def numbers(self, column: str, what: str) -> NDArray[np.float64]:
+        """Return a column as numbers, NaN where a cell is none; `what` names it in messages."""
+        return to_numbers(self.rows[column], what, self.where, self.report, self.decimal_comma)
+
+
 def _places(
-    rows: pa.Table,
-    found: TableColumns,
-    codes: NDArray[np.integer],
-    ids: list[str],
-    where: Where,
-    report: QualityReport,
-    split: bool,
-    decimal_comma: bool,
+    table: _Rows, codes: NDArray[np.integer], ids: list[str], split: bool
 ) -> tuple[pd.DataFrame, NDArray[np.int32]]:
     """Return the places of the rows, and the row of that table that each row stands at.
 
@@ -116,13 +126,13 @@ def _places(
     """
     parts: dict[str, Any] = {"station": pa.array(codes)}
     for role in ("lat", "lon"):
-        column = getattr(found, role)
+        column = getattr(table.found, role)
         if column is not None:
-            parts[role] = pa.array(to_numbers(rows[column], f"column {column!r}", where, report, decimal_comma))
+            parts[role] = pa.array(table.numbers(column, f"column {column!r}"))
     for role in ("city", "name"):
-        column = getattr(found, role)
+        column = getattr(table.found, role)
         if column is not None:
-            parts[role] = pc.cast(rows[column], pa.string())
+            parts[role] = pc.cast(table.rows[column], pa.string())
     # `group_by` of Arrow takes a tenth of the time of pandas' drop_duplicates, and keeps strings out of Python.
     distinct = pa.table(parts).group_by(list(parts), use_threads=False).aggregate([]).to_pandas()
     distinct = distinct[distinct["station"] >= 0].sort_values(list(parts), ignore_index=True)
@@ -130,7 +140,7 @@ def _places(
         distinct[role] = exact_degrees(distinct[role].to_numpy()) if role in distinct else np.nan
     code = distinct["station"].to_numpy()
     distinct["station"] = np.array([*ids, None], dtype=object)[code]
-    if split and found.lat is not None and _moves(distinct):
+    if split and table.found.lat is not None and _moves(distinct):
         return _places_by_row(parts, distinct, code)
     first = np.searchsorted(code, np.arange(len(ids)))
     return distinct, np.append(first, -1).astype(np.int32)[codes]
