@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.evaluation.baselines.base import Progress
@@ -71,14 +74,8 @@ def evaluate(
     if config is None:
         raise ConfigError("station-folds trains a model a fold: give a model, whose config is used, or a config")
     folder = _folder(Path(out), options.overwrite)
-    species: dict[str, dict[str, Any]] = {}
-    drawn: dict[str, list[Picture]] = {}
-    # One after the other, and let go: the answers of all methods for all protocols would fill the memory.
-    for outcome in _outcomes(predictor, observations, config, folder, options, progress):
-        found = outcome_metrics(outcome, options.every, options.seed)
-        species.setdefault(outcome.species, {})[outcome.protocol.name] = found
-        drawn |= draw_pictures([outcome], folder)
-        hours = outcome.hours
+    outcomes = _outcomes(predictor, observations, config, folder, options, progress)
+    species, drawn, hours = _scored(outcomes, options, folder)
     metrics = plain(_metrics(species, observations, predictor, config, options))
     notes: list[str] = []
     if predictor is not None:
@@ -91,6 +88,23 @@ def evaluate(
     # Last: a folder with metrics.json holds the whole of an evaluation.
     write_json(metrics, folder / METRICS)
     return dict(metrics)
+
+
+def _scored(
+    outcomes: Iterator[Outcome], options: EvaluationOptions, folder: Path
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[Picture]], npt.NDArray[np.int64]]:
+    """Return the scores and the pictures of all outcomes by pollutant and protocol, and the hours of the last.
+
+    One after the other, and let go: the answers of all methods for all protocols would fill the memory.
+    """
+    species: dict[str, dict[str, Any]] = {}
+    drawn: dict[str, list[Picture]] = {}
+    for outcome in outcomes:
+        found = outcome_metrics(outcome, options.every, options.seed)
+        species.setdefault(outcome.species, {})[outcome.protocol.name] = found
+        drawn |= draw_pictures([outcome], folder)
+        hours = outcome.hours
+    return species, drawn, hours
 
 
 def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions) -> Predictor | None:
