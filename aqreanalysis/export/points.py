@@ -73,16 +73,8 @@ def export_points(
         If no place lies in the grid, the file exists, or the places cannot be read.
     """
     table = places if isinstance(places, pd.DataFrame) else read_places(places)
-    row = source.cell_of("lat", table["lat"].to_numpy(np.float64))
-    column = source.cell_of("lon", table["lon"].to_numpy(np.float64))
-    inside = (row >= 0) & (column >= 0)
-    if not inside.any():
-        lat, lon = source.edges("lat"), source.edges("lon")
-        raise OutputError(
-            f"none of the {len(table)} places lies in the cube, which spans {lat.min():g}..{lat.max():g} N, "
-            f"{lon.min():g}..{lon.max():g} E: give places of that region"
-        )
-    here, cells = table[inside].reset_index(drop=True), (row[inside], column[inside])
+    inside, cells = _cells(source, table)
+    here = table[inside].reset_index(drop=True)
     fixed = pd.DataFrame(
         {
             "place": here["place"],
@@ -105,6 +97,26 @@ def export_points(
             if progress is not None:
                 progress(number + 1, len(slabs), "points")
     return TableReport(Path(out), writer.rows, len(here), table.loc[~inside, "place"].tolist())
+
+
+def _cells(source: Source, table: pd.DataFrame) -> tuple[NDArray[np.bool_], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return which places lie in the grid (place,), and rows and columns of the cells of those that do.
+
+    Raises
+    ------
+    OutputError
+        If none does.
+    """
+    row = source.cell_of("lat", table["lat"].to_numpy(np.float64))
+    column = source.cell_of("lon", table["lon"].to_numpy(np.float64))
+    inside = (row >= 0) & (column >= 0)
+    if not inside.any():
+        lat, lon = source.edges("lat"), source.edges("lon")
+        raise OutputError(
+            f"none of the {len(table)} places lies in the cube, which spans {lat.min():g}..{lat.max():g} N, "
+            f"{lon.min():g}..{lon.max():g} E: give places of that region"
+        )
+    return inside, (row[inside], column[inside])
 
 
 def _names(one: SpeciesLayers) -> tuple[str | None, ...]:
