@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aqreanalysis.cli import options
+
+if TYPE_CHECKING:
+    from aqreanalysis.configs import Config
+    from aqreanalysis.observations import ReadOptions
 
 
 @click.group()
@@ -14,21 +20,38 @@ def observations() -> None:
     """Read station files as networks publish them: import, check, or list the formats."""
 
 
+def _reads(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make of ``run(paths, config, how, as_json, ...)`` a command that takes PATHS, how to read them, and a config.
+
+    `example` is what the help of ``--set`` shows.
+    """
+
+    def make(run: Callable[..., None]) -> Callable[..., None]:
+        @wraps(run)
+        def command(
+            paths: tuple[str, ...],
+            format_name: str | None,
+            station_lists: tuple[str, ...],
+            skip_broken: bool,
+            config_source: str | None,
+            overrides: tuple[str, ...],
+            **told: Any,
+        ) -> None:
+            config = options.load_part_config(config_source, overrides, ("columns", "quality"))
+            run(list(paths), config, options.read_options(config, format_name, station_lists, skip_broken), **told)
+
+        command = options.config_options("aqnet", example)(options.json_option(command))
+        return click.argument("paths", nargs=-1, required=True, type=click.Path())(options.reading_options(command))
+
+    return make
+
+
 @observations.command("import")
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
-@options.reading_options
-@options.config_options("aqnet", "columns.repeats=last or quality.tests=[negative]")
+@_reads("columns.repeats=last or quality.tests=[negative]")
 @click.option("--out", required=True, type=click.Path(), help="The CF NetCDF to write.")
 @options.overwrite_option
 def import_command(
-    paths: tuple[str, ...],
-    format_name: str | None,
-    station_lists: tuple[str, ...],
-    skip_broken: bool,
-    config_source: str | None,
-    overrides: tuple[str, ...],
-    out: str,
-    overwrite: bool,
+    paths: list[str], config: Config, how: ReadOptions, as_json: bool, out: str, overwrite: bool
 ) -> None:
     """Import files, folders and zip archives into one CF NetCDF, in blocks of time: memory never holds all of it.
 
@@ -36,41 +59,39 @@ def import_command(
     aqreanalysis observations import china/2019 --stations stations.csv --out obs.nc
     aqreanalysis observations import hourly_88101_2019.zip hourly_44201_2019.zip --format aqs --out obs.nc
     """
+    from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.observations import import_observations
 
-    config = options.load_part_config(config_source, overrides, ("columns", "quality"))
-    how = options.read_options(config, format_name, station_lists, skip_broken)
     with progress_shown("importing") as progress:
-        report = import_observations(list(paths), out, config.columns, how, overwrite=overwrite, progress=progress)
+        report = import_observations(paths, out, config.columns, how, overwrite=overwrite, progress=progress)
     for line in report.lines():
         click.echo(line, err=True)
+    if as_json:
+        print_json(
+            {
+                "file": out,
+                "rows": report.rows,
+                "readings": report.readings,
+                "flagged": report.flagged,
+                "left_out": report.counts,
+                "warnings": report.warnings,
+            }
+        )
+        return
     click.echo(f"observations: {out}")
 
 
 @observations.command("check")
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
-@options.reading_options
-@options.config_options("aqnet", "columns.time_zone=Asia/Shanghai")
-@options.json_option
-def check_command(
-    paths: tuple[str, ...],
-    format_name: str | None,
-    station_lists: tuple[str, ...],
-    skip_broken: bool,
-    config_source: str | None,
-    overrides: tuple[str, ...],
-    as_json: bool,
-) -> None:
+@_reads("columns.time_zone=Asia/Shanghai")
+def check_command(paths: list[str], config: Config, how: ReadOptions, as_json: bool) -> None:
     """Say what is in files: format and why, stations, span, step, pollutants, missing, suspicious."""
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.observations import check_observations
 
-    config = options.load_part_config(config_source, overrides, ("columns", "quality"))
-    how = options.read_options(config, format_name, station_lists, skip_broken)
     with progress_shown("reading") as progress:
-        facts = check_observations(list(paths), config.columns, how, progress=progress)
+        facts = check_observations(paths, config.columns, how, progress=progress)
     if as_json:
         print_json(facts)
         return

@@ -143,6 +143,27 @@ def device_option(command: Command) -> Command:
     )(command)
 
 
+def read_limits(option: str, pairs: Iterable[str]) -> list[tuple[str, float]]:
+    """Return pollutant key and concentration of each ``NAME=VALUE`` that was given with `option`.
+
+    Raises
+    ------
+    ConfigError
+        If a text is not of that form.
+    """
+    from aqreanalysis.species import get_species
+
+    limits = []
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            raise ConfigError(f"{option} {pair!r}: write NAME=VALUE, for example pm25=75") from None
+        limits.append((get_species(name).key, value))
+    return limits
+
+
 def overwrite_option(command: Command) -> Command:
     """Add ``--overwrite``."""
     return click.option("--overwrite", is_flag=True, help="Replace an output that exists; refused without it.")(command)

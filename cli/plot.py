@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import cubes, options
 from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,43 +37,25 @@ class Place(click.ParamType):
 
 
 @click.command(short_help="A map, a film, or the time series of a place.")
-@click.argument("cube", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Picture: .png or .svg for a map or time series, .gif or .mp4 for a film of the period.",
-)
+@cubes.cube_argument
+@cubes.out_option("Picture: .png or .svg for a map or time series, .gif or .mp4 for a film of the period.")
 @options.species_option("Pollutant to draw.  [default: the cube's first]")
 @click.option("--time", type=options.UtcTime(), help="Stamp of the step to draw (UTC, the end of the hour).")
 @click.option("--mean", is_flag=True, help="Draw the mean from --start to --end.")
 @click.option("--place", type=Place(), metavar="LAT,LON", help="Draw the time series of the cell there.")
-@click.option("--start", type=options.UtcTime(), help="Where the mean, film or series begins.  [default: the cube's]")
-@click.option("--end", type=options.UtcTime(), help="Where it ends.  [default: the cube's]")
-@click.option(
-    "--layer",
-    "layers",
-    multiple=True,
-    callback=options.split_commas,
-    metavar="NAME[,NAME]",
-    help="best, standard_error, lower, upper, width, flag, used, distance; or panels for four of them.  "
-    "[default: best]",
+@cubes.span_options("the mean, film or series")
+@cubes.layers_option(
+    "best, standard_error, lower, upper, width, flag, used, distance; or panels for four of them.  [default: best]"
 )
-@click.option(
-    "--colours",
-    "palette",
-    type=click.Choice(["even", "who", "cn", "us"]),
-    default="even",
-    show_default=True,
-    help="A uniform scale, or classes: WHO 2021, the Chinese or the US air quality index.",
-)
+@cubes.palette_option("even")
 @click.option("--max", "high", type=float, help="End of the uniform scale, in the pollutant's units.")
-@click.option("--model", type=click.Path(path_type=Path), help="Bundle whose stations are marked, visible and hidden.")
+@cubes.stations_option
 @click.option("--observations", type=click.Path(path_type=Path), help="Station records: readings over the map.")
 @click.option("--borders/--no-borders", default=True, show_default=True, help="Coastlines and borders.")
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Film: a frame each N steps.")
 @click.option("--fps", type=float, default=8.0, show_default=True, help="Film: frames a second.")
 @options.overwrite_option
+@options.json_option
 def plot(
     cube: Path,
     out: Path,
@@ -85,6 +67,7 @@ def plot(
     end: datetime | None,
     model: Path | None,
     observations: Path | None,
+    as_json: bool,
     **told: Any,
 ) -> None:
     """Draw a cube (.nc or .zarr): at a time, as a mean, as a film, or over time at a place.
@@ -97,12 +80,15 @@ def plot(
     """
     film = out.suffix.lower() in (".gif", ".mp4")
     _check_kind(film, time, mean, place)
-    from aqreanalysis.export import Source, Span
+    from aqreanalysis.cli.printing import print_json
 
-    marks = marks_told(model, observations)
-    span = Span(start, end) if (start or end) and time is None else None
-    with Source(cube, species, span) as source:
+    marks = cubes.marks_of_options(model, observations)
+    span = (None, None) if time is not None else (start, end)
+    with cubes.open_cube(cube, species, *span) as source:
         _draw(source, out, marks, {"film": film, "time": time, "place": place, **told})
+    if as_json:
+        print_json({"file": out, "bytes": out.stat().st_size})
+        return
     click.echo(str(out))
 
 
@@ -133,18 +119,3 @@ def _draw(source: Source, out: Path, marks: Marks | None, told: dict[str, Any]) 
 
     with progress_shown("drawing") as progress:
         animate(source, out, wanted, Film(told["every"], told["fps"]), marks, progress)
-
-
-def marks_told(model: Path | None, observations: Path | None) -> Marks | None:
-    """Return the stations of ``--model`` and ``--observations``; None if neither was given."""
-    if model is None and observations is None:
-        return None
-    from aqreanalysis.pictures import marks_of
-
-    read = None
-    if observations is not None:
-        from aqreanalysis.configs import load_config
-
-        own = None if model is None or not (model / "config.yaml").is_file() else str(model / "config.yaml")
-        read = options.load_observations(str(observations), load_config(own))
-    return marks_of(model, read)

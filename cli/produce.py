@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from aqreanalysis.cli import options
-from aqreanalysis.errors import ConfigError
 
 
 @click.command(short_help="A model swept over a grid and a timeline: a CF cube.")
@@ -46,7 +45,7 @@ from aqreanalysis.errors import ConfigError
 @click.option(
     "--exceedance",
     multiple=True,
-    metavar="NAME=LIMIT",
+    metavar="NAME=VALUE",
     help="Add the probability of exceeding a concentration, for example pm25=75. Repeatable.",
 )
 @options.config_options("the one in the model bundle", "production.tile_rows=128 or metadata.license=CC-BY-4.0")
@@ -102,7 +101,7 @@ def produce(
         metadata=config.metadata,
         columns=config.columns,
         species=species or None,
-        thresholds=read_thresholds(exceedance),
+        thresholds=_thresholds(exceedance),
         workers=workers,
         scheduler=scheduler,
         device=device,
@@ -130,24 +129,10 @@ def produce(
         click.echo(f"cube: {files[name]} ({steps}, {cube.sizes['lat']} x {cube.sizes['lon']} cells)")
 
 
-def read_thresholds(pairs: Iterable[str]) -> dict[str, list[float]]:
-    """Return pollutant key -> concentrations from ``NAME=LIMIT`` texts.
-
-    Raises
-    ------
-    ConfigError
-        If a text is not of that form.
-    """
-    from aqreanalysis.species import get_species
-
+def _thresholds(pairs: Iterable[str]) -> dict[str, list[float]]:
     limits: dict[str, list[float]] = {}
-    for pair in pairs:
-        name, _, limit = pair.partition("=")
-        try:
-            value = float(limit)
-        except ValueError:
-            raise ConfigError(f"--exceedance {pair!r}: write NAME=LIMIT, for example pm25=75") from None
-        limits.setdefault(get_species(name).key, []).append(value)
+    for key, value in options.read_limits("--exceedance", pairs):
+        limits.setdefault(key, []).append(value)
     return limits
 
 

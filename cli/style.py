@@ -6,21 +6,14 @@ from pathlib import Path
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import cubes, options
 
 
 @click.command(short_help="Styles and a project for QGIS, a colour table for Panoply.")
-@click.argument("cube", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: beside the cube]")
+@cubes.cube_argument
+@cubes.out_option("Folder.  [default: beside the cube]", required=False)
 @options.species_option("Pollutant.  [default: the cube's first]")
-@click.option(
-    "--colours",
-    "palette",
-    type=click.Choice(["who", "cn", "us", "even"]),
-    default="who",
-    show_default=True,
-    help="Classes: WHO 2021, the Chinese or the US air quality index; or a uniform scale.",
-)
+@cubes.palette_option("who")
 @options.overwrite_option
 @options.json_option
 def style(cube: Path, out: Path | None, species: tuple[str, ...], palette: str, overwrite: bool, as_json: bool) -> None:
@@ -29,10 +22,9 @@ def style(cube: Path, out: Path | None, species: tuple[str, ...], palette: str, 
     Open the .qgs file in QGIS 3.22 or later: the cube is there with its colours, and the clock animates it.
     """
     from aqreanalysis.cli.printing import print_json
-    from aqreanalysis.export import Source
     from aqreanalysis.pictures import write_companions
 
-    with Source(cube, species) as source:
+    with cubes.open_cube(cube, species) as source:
         written = write_companions(source, out or cube.resolve().parent, palette, overwrite)
     if as_json:
         print_json({"files": written})

@@ -17,6 +17,7 @@ from aqreanalysis.errors import ConfigError
 @options.device_option
 @click.option("--fresh", is_flag=True, help="Begin anew instead of going on with an interrupted training in --out.")
 @options.overwrite_option
+@options.json_option
 def train(
     observations_path: str,
     covariate_paths: tuple[str, ...],
@@ -27,6 +28,7 @@ def train(
     device: str,
     fresh: bool,
     overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Train AQ-Net on station observations and write a model bundle.
 
@@ -36,6 +38,7 @@ def train(
     aqreanalysis train --observations obs.parquet --covariates era5/ --out outputs/models/windy
     aqreanalysis train --observations obs.parquet --config forecast --out outputs/models/week-ahead
     """
+    from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
 
     config = options.load_run_config(config_source, overrides, species)
@@ -53,4 +56,10 @@ def train(
 
         chosen = TrainOptions(resume=not fresh, overwrite=overwrite, covariates=covariates)
         bundle = run(observations, config, out, device, progress, chosen)
+    if as_json:
+        from aqreanalysis.model import read_bundle
+
+        made = read_bundle(bundle)
+        print_json({"bundle": bundle, "digest": made.digest, "species": made.config.species, **made.metrics})
+        return
     click.echo(f"model bundle: {bundle}")

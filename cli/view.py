@@ -9,27 +9,18 @@ from typing import Any
 
 import click
 
-from aqreanalysis.cli import options
-from aqreanalysis.cli.plot import marks_told
+from aqreanalysis.cli import cubes, options
 
 
 @click.command(short_help="A cube as one HTML page that opens anywhere.")
-@click.argument("cube", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Page: a name that ends in .html.")
+@cubes.cube_argument
+@cubes.out_option("Page: a name that ends in .html.")
 @options.species_option("Pollutant to show.  [default: the cube's first]")
-@click.option("--start", type=options.UtcTime(), help="Where the part begins (UTC).")
-@click.option("--end", type=options.UtcTime(), help="Where it ends.")
-@click.option(
-    "--layer",
-    "layers",
-    multiple=True,
-    callback=options.split_commas,
-    metavar="NAME[,NAME]",
-    help="best, lower, upper, standard_error, flag.  [default: all but standard_error]",
-)
+@cubes.span_options("the part")
+@cubes.layers_option("best, lower, upper, standard_error, flag.  [default: all but standard_error]")
 @click.option("--max-mb", "max_megabytes", type=float, default=24.0, show_default=True, help="Size of the page, MB.")
 @click.option("--step", type=float, help="Rounding of the estimate.  [default: the finest that the size allows]")
-@click.option("--model", type=click.Path(path_type=Path), help="Bundle whose stations are marked, visible and hidden.")
+@cubes.stations_option
 @options.overwrite_option
 @options.json_option
 def view(
@@ -49,15 +40,13 @@ def view(
     """
     from aqreanalysis.cli.printing import human_size, print_json
     from aqreanalysis.cli.progress import progress_shown
-    from aqreanalysis.export import Source, Span
     from aqreanalysis.pictures import PageOptions, write_page
 
     wanted = PageOptions(**told)
     if layers:
         wanted = replace(wanted, layers=layers)
-    marks = marks_told(model, None)
-    span = Span(start, end) if start or end else None
-    with Source(cube, species, span) as source, progress_shown("packing") as progress:
+    marks = cubes.marks_of_options(model)
+    with cubes.open_cube(cube, species, start, end) as source, progress_shown("packing") as progress:
         page = write_page(source, out, wanted, marks, progress)
     size = page.path.stat().st_size
     if as_json:

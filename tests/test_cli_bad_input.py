@@ -211,7 +211,7 @@ def produce(way: Any, out: Path, model: Path | None = None, records: Path | None
         ({"grid": "105,33,125,43@0.5"}, "km"),
         ({"grid": "10,46,16,50@0.7"}, "0.7"),
         ({"species": "o3"}, "o3"),
-        ({"exceedance": "pm25"}, "write NAME=LIMIT"),
+        ({"exceedance": "pm25"}, "write NAME=VALUE"),
         ({"exceedance": "pm25=-3"}, "above 0"),
         ({"workers": "0"}, "--workers"),
         ({"set": "production.tile_row=8"}, "did you mean 'tile_rows'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -87,6 +88,26 @@ def test_whatever_reads_observations_takes_set(command: str) -> None:
     assert "--set" in {name for p in main.commands[command].params for name in p.opts}
 
 
-@pytest.mark.parametrize("command", ["evaluate", "produce", "compare", "info", "demo"])
-def test_whatever_prints_figures_takes_json(command: str) -> None:
-    assert "--json" in {name for p in main.commands[command].params for name in p.opts}
+def _leaves(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for part, child in command.commands.items():
+            yield from _leaves(child, f"{name} {part}".strip())
+    else:
+        yield name, command
+
+
+@pytest.mark.parametrize(("name", "command"), list(_leaves(main)))
+def test_every_command_takes_json(name: str, command: click.Command) -> None:
+    assert "--json" in {option for p in command.params for option in p.opts}, name
+
+
+def test_limits_are_read_by_pollutant_and_told_apart_by_their_option() -> None:
+    assert options.read_limits("--limit", ("PM2.5=75", "o3=160", "pm25=35")) == [
+        ("pm25", 75.0),
+        ("o3", 160.0),
+        ("pm25", 35.0),
+    ]
+    with pytest.raises(ConfigError, match=r"--exceedance 'pm25': write NAME=VALUE"):
+        options.read_limits("--exceedance", ("pm25",))
+    with pytest.raises(ObservationsError, match="unknown pollutant 'pm3'"):
+        options.read_limits("--limit", ("pm3=1",))

@@ -20,7 +20,7 @@ from aqreanalysis.observations import Places as StationPlaces
 STATIONS, DAYS, HISTORY, LOOKAHEAD = 20, 6, 12, 12
 FIRST_HOUR = 429_529  # 2019-01-01 01:00 UTC, in hours since 1970
 INPUTS = ("pm25", "o3")
-_SMALL = (
+SMALL = (
     "model.neighbours=8",
     "model.kernels=2",
     "model.state_width=8",
@@ -38,7 +38,7 @@ _SMALL = (
 
 def small_config(*overrides: str) -> Config:
     """Return the default config with everything made small; `overrides` as on the command line."""
-    return load_config("aqnet", [*_SMALL, *overrides])
+    return load_config("aqnet", [*SMALL, *overrides])
 
 
 @dataclass(frozen=True)

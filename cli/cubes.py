@@ -1,0 +1,88 @@
+"""What the commands that read a finished cube share: their options, and the cube opened for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aqreanalysis.cli import options
+from aqreanalysis.cli.options import Command
+
+if TYPE_CHECKING:
+    from aqreanalysis.export import Source
+    from aqreanalysis.pictures import Marks
+
+
+def cube_argument(command: Command) -> Command:
+    """Add CUBE, which reaches the command as the path `cube`."""
+    return click.argument("cube", type=click.Path(path_type=Path))(command)
+
+
+def out_option(text: str, required: bool = True) -> Callable[[Command], Command]:
+    """Add ``--out``; `text` is its help."""
+    return click.option("--out", required=required, type=click.Path(path_type=Path), help=text)
+
+
+def span_options(what: str) -> Callable[[Command], Command]:
+    """Add ``--start`` and ``--end`` of `what`, such as the part."""
+
+    def add(command: Command) -> Command:
+        end = click.option("--end", type=options.UtcTime(), help="Where it ends.  [default: the cube's]")
+        start = click.option(
+            "--start", type=options.UtcTime(), help=f"Where {what} begins (UTC).  [default: the cube's]"
+        )
+        return start(end(command))
+
+    return add
+
+
+def palette_option(default: str) -> Callable[[Command], Command]:
+    """Add ``--colours``, which reaches the command as `palette`."""
+    return click.option(
+        "--colours",
+        "palette",
+        type=click.Choice(["even", "who", "cn", "us"]),
+        default=default,
+        show_default=True,
+        help="A uniform scale, or classes: WHO 2021, the Chinese or the US air quality index.",
+    )
+
+
+def layers_option(text: str) -> Callable[[Command], Command]:
+    """Add ``--layer``, repeatable and with commas, as `layers`; `text` is its help."""
+    return click.option(
+        "--layer", "layers", multiple=True, callback=options.split_commas, metavar="NAME[,NAME]", help=text
+    )
+
+
+def stations_option(command: Command) -> Command:
+    """Add ``--model``, whose stations `marks_of_options` returns."""
+    return click.option(
+        "--model", type=click.Path(path_type=Path), help="Bundle whose stations are marked, visible and hidden."
+    )(command)
+
+
+def open_cube(cube: Path, species: Sequence[str], start: datetime | None = None, end: datetime | None = None) -> Source:
+    """Return the cube, or its part from `start` to `end`, opened; use it in a ``with`` block."""
+    from aqreanalysis.export import Source, Span
+
+    return Source(cube, species, Span(start, end) if start or end else None)
+
+
+def marks_of_options(model: Path | None, observations: Path | None = None) -> Marks | None:
+    """Return the stations of ``--model`` and ``--observations``; None if neither was given."""
+    if model is None and observations is None:
+        return None
+    from aqreanalysis.pictures import marks_of
+
+    read = None
+    if observations is not None:
+        from aqreanalysis.configs import load_config
+
+        own = None if model is None or not (model / "config.yaml").is_file() else str(model / "config.yaml")
+        read = options.load_observations(str(observations), load_config(own))
+    return marks_of(model, read)
