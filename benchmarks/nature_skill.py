@@ -15,18 +15,21 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.demo import run_demo
-from aqreanalysis.evaluation.scores import distance_classes
+from aqreanalysis.evaluation import score_against_truth
 from aqreanalysis.species import SPECIES
 
 RESULTS = Path(__file__).parent / "results"
 LAGS = (1, 2, 4, 8, 16, 32)
 FAR_KM = 50.0
+KEY = "pm25"
+LAYER = SPECIES[KEY].layer
 Array = NDArray[np.float64]
 
 
@@ -38,61 +41,61 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run_demo(Path(folder) / "demo", config=given.config, seed=given.seed, days=given.days)
+        done = run_demo(Path(folder) / "demo", config=given.config, seed=given.seed, days=given.days)
         [truth_file] = (Path(folder) / "demo" / "nature").glob("*truth*.nc")
         with xr.open_dataset(Path(folder) / "demo" / "cube" / "week.nc") as cube, xr.open_dataset(truth_file) as truth:
-            lines = report(cube.load(), truth.load())
+            lines = [*scores(done.scores["truth"][KEY], cube, truth), "", *variograms(cube, truth)]
     command = f"python benchmarks/nature_skill.py --config {given.config} --days {given.days} --seed {given.seed}"
     text = "\n".join(("# Skill on the nature run, where the truth is known everywhere", "", f"`{command}`", "", *lines))
     (RESULTS / "nature_skill.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
 
-def report(cube: xr.Dataset, truth: xr.Dataset) -> list[str]:
-    """Return the lines of the page."""
-    layer = SPECIES["pm25"].layer
-    step = float(np.diff(cube["lat"].values).mean())
-    known = truth[layer].sel(time=cube["time"].values)
-    known = known.sel(lat=cube["lat"].values, lon=cube["lon"].values, method="nearest", tolerance=0.01 * step)
-    true = known.transpose("time", "lat", "lon").values.astype(np.float64)
-    best, lower, upper = (
-        cube[name].transpose("time", "lat", "lon").values.astype(np.float64)
-        for name in (layer, f"{layer}_lower", f"{layer}_upper")
-    )
-    near = cube["nearest_station_distance"].values.astype(np.float64)
-    inside = (true >= lower) & (true <= upper)
-    lines = [
-        "| cells by distance to a station | cells | MAE, ug m-3 | RMSE | bias | coverage of the 90 % interval |",
+def scores(found: dict[str, Any], cube: xr.Dataset, truth: xr.Dataset) -> list[str]:
+    """Return the table of the demo's scores by distance, with a row of all cells far from every station."""
+    rows = {"all": found["overall"], f"beyond {FAR_KM:g} km": beyond(cube, truth), **found["by_distance"]}
+    return [
+        "| cells by distance to a station | cell-hours | MAE, ug m-3 | RMSE | bias | coverage of the 90 % interval |",
         "|---|---|---|---|---|---|",
-    ]
-    labels, names = distance_classes(near)
-    groups = {"all": near >= 0, f"beyond {FAR_KM:g} km": near > FAR_KM} | {
-        name: labels == i for i, name in enumerate(names) if (labels == i).any()
-    }
-    for name, where in groups.items():
-        error = (best - true)[:, where]
-        lines.append(
-            f"| {name} | {where.sum()} | {np.abs(error).mean():.2f} | {np.sqrt((error**2).mean()):.2f} "
-            f"| {error.mean():+.2f} | {inside[:, where].mean():.3f} |"
-        )
-    lines += [
+        *(
+            f"| {name} | {s['n']} | {s['mae']:.2f} | {s['rmse']:.2f} | {s['bias']:+.2f} | {s['coverage']:.3f} |"
+            for name, s in rows.items()
+        ),
         "",
         "Bar: coverage 0.88 to 0.92 over all cells; the interval is meant for a station's reading, which differs from",
         "the mean of its cell.",
-        "",
+    ]
+
+
+def beyond(cube: xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
+    """Return the scores over the cells farther than `FAR_KM` from every station."""
+    far = cube["nearest_station_distance"] > FAR_KM
+    names = (LAYER, f"{LAYER}_lower", f"{LAYER}_upper")
+    kept = cube.assign({name: cube[name].where(far) for name in names})
+    overall: dict[str, Any] = score_against_truth(kept, truth.rename({LAYER: KEY}))[KEY]["overall"]
+    return overall
+
+
+def variograms(cube: xr.Dataset, truth: xr.Dataset) -> list[str]:
+    """Return the table of variograms of truth, estimate and error."""
+    step = float(np.diff(cube["lat"].values).mean())
+    known = truth[LAYER].sel(time=cube["time"].values)
+    known = known.sel(lat=cube["lat"].values, lon=cube["lon"].values, method="nearest", tolerance=0.01 * step)
+    log_true, log_best = (
+        np.log(field.transpose("time", "lat", "lon").values.astype(np.float64) + 1) for field in (known, cube[LAYER])
+    )
+    lines = [
         f"Variograms of the logarithm, lags in cells of {step:.2g} degree:",
         "",
         "| lag | truth | estimate | error | (estimate + error) / truth |",
         "|---|---|---|---|---|",
     ]
-    log_true, log_best = np.log(true + 1), np.log(best + 1)
     for lag in LAGS:
         parts = [variogram(field, lag) for field in (log_true, log_best, log_true - log_best)]
         lines.append(
             f"| {lag} | " + " | ".join(f"{p:.4f}" for p in parts) + f" | {(parts[1] + parts[2]) / parts[0]:.3f} |"
         )
-    lines += ["", "Below one: smoother than the stations let it be. Above one: rougher than what they know."]
-    return lines
+    return [*lines, "", "Below one: smoother than the stations let it be. Above one: rougher than what they know."]
 
 
 def variogram(field: Array, lag: int) -> float:
