@@ -111,7 +111,7 @@ class UncertaintyConfig(_Strict):
 class ProductionConfig(_Strict):
     """Blocks and chunks of the sweep."""
 
-    block_days: Count = Field(1, description="whole UTC days a time block")
+    block_days: Count = Field(7, description="whole UTC days a time block")
     tile_rows: Count = Field(64, description="grid rows a tile")
     tile_columns: Count = Field(64, description="grid columns a tile")
     compression_level: Annotated[int, Field(ge=0, le=9)] = 1

@@ -206,3 +206,24 @@ def test_a_calibration_survives_the_journey_to_json():
     again = Calibration.from_dict(table.to_dict())
     for name in ("distance_km", "level", "quantiles"):
         np.testing.assert_allclose(getattr(again, name), getattr(table, name), atol=1e-6)
+
+
+@pytest.mark.parametrize("hours", [24, 7000])
+def test_the_summary_is_what_the_parts_are(hours):
+    generator = torch.Generator().manual_seed(4)
+    location = torch.randn(5, hours, generator=generator)
+    scale = 0.2 + torch.rand(5, hours, generator=generator)
+    table = np.sort(np.random.default_rng(0).normal(size=(2, 3, 100)), axis=-1)
+    calibration = Calibration(np.array([5.0, 60.0]), np.array([-1.0, 0.0, 1.5]), table)
+    nearest = torch.tensor([0.0, 5.0, 30.0, 60.0, 200.0])
+    reporting = torch.ones(5, hours)
+    one = Predictive(location, scale, reporting, nearest, SCALING, calibration)
+    summary, bounds = one.summary(0.8), one.interval(0.8)
+    for found, expected in (
+        (summary.best, one.best),
+        (summary.standard_error, one.standard_error),
+        (summary.lower, bounds[0]),
+        (summary.upper, bounds[1]),
+    ):
+        assert found.shape == (hours, 5) and np.allclose(found, expected, rtol=2e-4, atol=1e-4)
+    assert (summary.lower <= summary.best).all() and (summary.best <= summary.upper).all()

@@ -35,13 +35,7 @@ def told(**more) -> ProduceOptions:
     return ProduceOptions(**{"production": TILES, "frequencies": ALL, **more})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def clock():
-    patch = pytest.MonkeyPatch()
-    patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    patch.setenv("OMP_NUM_THREADS", "1")
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("fixed_clock")
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +176,7 @@ def test_means_depend_on_no_block_no_start_no_region_and_no_company(
 def test_a_killed_run_of_several_frequencies_ends_with_the_same_bytes(suffix, tmp_path):
     make_frame().to_parquet(tmp_path / "obs.parquet")
     case = make_bundle(tmp_path / "model"), tmp_path / "obs.parquet"
-    fine = ProductionConfig(tile_rows=3, tile_columns=3)
+    fine = ProductionConfig(block_days=1, tile_rows=3, tile_columns=3)
     undisturbed = tmp_path / "whole" / f"x{suffix}"
     options = ProduceOptions(production=fine, frequencies=ALL)
     produce_cubes(*case, GRID, (START, END), undisturbed, options)
@@ -208,7 +202,7 @@ def test_a_run_killed_between_its_renames_ends_with_both_cubes(suffix, model, ob
     class Killed(BaseException):
         pass
 
-    out, name = tmp_path / f"x{suffix}", "rename_file" if suffix == ".nc" else "finalise_zarr"
+    out, name = tmp_path / f"x{suffix}", "rename_file" if suffix == ".nc" else "publish_zarr"
     real = getattr(run, name)
 
     def die_after(*given: object) -> None:

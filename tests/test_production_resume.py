@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from production_case import END, GRID, START, make_bundle, make_frame, make_observations
+from production_case import END, GRID, START, make_bundle, make_observations
 from production_processes import digest, kill, start, wait_for_blocks
 
 from aqreanalysis.configs import ProductionConfig
@@ -19,25 +19,17 @@ from aqreanalysis.errors import Interrupted, OutputError
 from aqreanalysis.production import ProduceOptions, produce
 
 # Many small blocks, so that a kill meets the run between and within them.
-FINE = ProductionConfig(tile_rows=3, tile_columns=3)
+FINE = ProductionConfig(block_days=1, tile_rows=3, tile_columns=3)
 FINE_OPTIONS = ProduceOptions(production=FINE)
 BLOCKS = 4 * 3 * 3
 
 
-@pytest.fixture(scope="module", autouse=True)
-def clock():
-    patch = pytest.MonkeyPatch()
-    patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    patch.setenv("OMP_NUM_THREADS", "1")
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("fixed_clock")
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("case")
-    make_frame().to_parquet(folder / "obs.parquet")
-    return make_bundle(folder / "model"), folder / "obs.parquet"
+def case(production_files):
+    return production_files
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +84,7 @@ def test_a_run_killed_around_its_last_rename_ends_with_the_same_bytes(suffix, ca
         raise Killed
 
     out = tmp_path / f"x{suffix}"
-    name = "rename_file" if suffix == ".nc" else "finalise_zarr"
+    name = "rename_file" if suffix == ".nc" else "publish_zarr"
     with monkeypatch.context() as before, pytest.raises(Killed):
         before.setattr(run, name, die)
         produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS)

@@ -25,7 +25,7 @@ from aqreanalysis.model.temporal import TemporalEncoder
 _FILL_ROUNDS = 30
 # Distances enter the head as d / (d + c) with these c in km: smooth, so that no ring is drawn round a station, and
 # bounded, so that a cell far outside the network looks like one at the network's edge and not like nothing seen before.
-_NEAR_KM, _MIDDLE_KM, _FAR_KM = 5.0, 40.0, 150.0
+NEAR_KM, MIDDLE_KM, FAR_KM = 5.0, 40.0, 150.0
 _GEOMETRY_FEATURES = 4
 
 
@@ -142,7 +142,7 @@ class AQNet(nn.Module):
         self.own = nn.Linear(width, count)
         self.filters = TemporalFilters()
         self.knn = NeuralKNN(config.kernels, config.short_range_km, config.long_range_km, _KERNELS)
-        self._whole = slice(_WHOLE % config.kernels, _WHOLE % config.kernels + 1)
+        self.whole = slice(_WHOLE % config.kernels, _WHOLE % config.kernels + 1)
         self.mixture = nn.Parameter(torch.stack([_leaning(config.kernels)] * count))
         # Exchange: what a station says, beside what its neighbours say of it.
         self.exchange = nn.Sequential(nn.Linear(width + 4 * count, width), nn.GELU(), nn.Dropout(config.dropout))
@@ -234,18 +234,21 @@ class AQNet(nn.Module):
 
         A gap filled so leaves every later kriging estimate as if the station were left out at that hour.
         """
-        days = len(readings)
+        days, hours = readings.shape[:2]
         observed, readings = observed.flatten(0, 1), readings.flatten(0, 1)
         count = observed.sum(dim=1, keepdim=True).clamp(min=1)
         value = torch.where(observed, readings, (readings * observed).sum(dim=1, keepdim=True) / count)
+        # Stations first, as the products want them, through all rounds.
+        readings, observed, value = (x.transpose(0, 1).flatten(1) for x in (readings, observed, value))
         for _ in range(_FILL_ROUNDS):
-            value = torch.where(observed, readings, _spread(among, value))
+            value = torch.where(observed, readings, among @ value)
+        value = value.unflatten(1, (days * hours, -1)).transpose(0, 1)
         return value.unflatten(0, (days, -1))
 
     @torch.no_grad()
     def station_weights(self, geometry: Geometry, stations: int, sparse: bool = False) -> Tensor:
         """Return the weights (station, station) with which the others speak of each station."""
-        weights, _ = self.knn(geometry.position, geometry.reach_km, self._whole)
+        weights, _ = self.knn(geometry.position, geometry.reach_km, self.whole)
         return mix_weights(weights[0], geometry.index, stations, sparse)
 
     def neighbourhood(self, geometry: Geometry, stations: int, sparse: bool = False) -> Neighbourhood:
@@ -253,8 +256,8 @@ class AQNet(nn.Module):
         k = geometry.index.shape[1]
         distance = geometry.distance_km
         nearest, mean = distance[:, 0], distance.mean(dim=1)
-        crowd = torch.log1p((1 / (1 + (distance / _MIDDLE_KM) ** 2)).sum(dim=1))
-        described = (nearest / (nearest + _NEAR_KM), nearest / (nearest + _MIDDLE_KM), mean / (mean + _FAR_KM), crowd)
+        crowd = torch.log1p((1 / (1 + (distance / MIDDLE_KM) ** 2)).sum(dim=1))
+        described = (nearest / (nearest + NEAR_KM), nearest / (nearest + MIDDLE_KM), mean / (mean + FAR_KM), crowd)
         weights, variance = self.knn(geometry.position, geometry.reach_km)
         index = geometry.index.repeat(MIXTURES, 1)
         kriging, static = [], []
@@ -263,7 +266,7 @@ class AQNet(nn.Module):
             kriging.append([mix_weights(band, index, stations, sparse) for band in mixed])
             spread = torch.einsum("bm,mp->pb", mixture.mean(dim=1), variance.log())
             static.append(torch.cat((spread, torch.stack(described, dim=-1)), dim=-1))
-        positive = F.relu(weights[self._whole][0])
+        positive = F.relu(weights[self.whole][0])
         positive = positive / positive.sum(dim=-1, keepdim=True)
         return Neighbourhood(
             kriging,

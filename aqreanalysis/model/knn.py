@@ -79,19 +79,8 @@ class NeuralKNN(nn.Module):
             pairs = zip(position.split(_PLACES_AT_ONCE), reach_km.split(_PLACES_AT_ONCE), strict=True)
             found = [self.forward(*pair, which) for pair in pairs]
             return torch.cat([f[0] for f in found], dim=1), torch.cat([f[1] for f in found], dim=1)
-        east, north = self._stretched(position, which).unbind(dim=-1)
-        # Differences after the stretch, one coordinate at a time: half the time of stretching every difference. The
-        # small number keeps the gradient of the root finite for co-located stations.
-        apart = (east[..., :, None] - east[..., None, :]) ** 2 + (north[..., :, None] - north[..., None, :]) ** 2
-        between = self._covariance(torch.sqrt(apart + 1e-6), which)
-        towards = self._covariance(torch.sqrt(east**2 + north**2 + 1e-6), which)
-        # With more stations at one place than neighbours are taken, the reach is zero: nothing fades then.
-        share = torch.linalg.vector_norm(position, dim=-1) / reach_km.clamp(min=1e-3)[:, None]
-        # A neighbour near the reach is treated as ever noisier: its weight goes to zero continuously.
-        late = share.clamp(max=0.999) ** _FADE_POWER
-        fade = late / (1 - late)
-        noise = self.log_nugget[which].exp().view(-1, 1, 1) + 1e-3 + fade
-        factor = torch.linalg.cholesky(between + torch.diag_embed(noise))
+        towards = self.towards(position, which)
+        factor = torch.linalg.cholesky(self.systems(position, reach_km, which))
         ones = torch.ones_like(towards)
         solved = torch.cholesky_solve(torch.stack((towards, ones), dim=-1), factor)
         simple, flat = solved.unbind(dim=-1)
@@ -99,3 +88,28 @@ class NeuralKNN(nn.Module):
         weights = simple + flat * missing / flat.sum(dim=-1, keepdim=True)
         variance = 1 - (simple * towards).sum(dim=-1) + (missing.squeeze(-1) ** 2) / flat.sum(dim=-1)
         return weights, F.relu(variance) + 1e-4
+
+    def towards(self, position: Tensor, which: slice = _ALL) -> Tensor:
+        """Return the covariance of each place with its neighbours (kernel, place, k); `position` as of `forward`."""
+        east, north = self._stretched(position, which).unbind(dim=-1)
+        # The small number keeps the gradient of the root finite for co-located stations.
+        return self._covariance(torch.sqrt(east**2 + north**2 + 1e-6), which)
+
+    def systems(self, position: Tensor, reach_km: Tensor, which: slice = _ALL) -> Tensor:
+        """Return the covariance of the neighbours with each other, and their noise: (kernel, place, k, k).
+
+        Parameters
+        ----------
+        position, reach_km, which
+            As of `forward`.
+        """
+        east, north = self._stretched(position, which).unbind(dim=-1)
+        # Differences after the stretch, one coordinate at a time: half the time of stretching every difference.
+        apart = (east[..., :, None] - east[..., None, :]) ** 2 + (north[..., :, None] - north[..., None, :]) ** 2
+        between = self._covariance(torch.sqrt(apart + 1e-6), which)
+        # With more stations at one place than neighbours are taken, the reach is zero: nothing fades then.
+        share = torch.linalg.vector_norm(position, dim=-1) / reach_km.clamp(min=1e-3)[:, None]
+        # A neighbour near the reach is treated as ever noisier: its weight goes to zero continuously.
+        late = share.clamp(max=0.999) ** _FADE_POWER
+        noise = self.log_nugget[which].exp().view(-1, 1, 1) + 1e-3 + late / (1 - late)
+        return between + torch.diag_embed(noise)

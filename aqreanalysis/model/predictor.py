@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model.aqnet import AQNet, Neighbourhood, StationStates
+from aqreanalysis.model.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
 from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.fields import FieldSource, field_reach, window_parts
 from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import Degrees, find_neighbours
+from aqreanalysis.model.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.members import load_member, mix_members, scale_inputs
+from aqreanalysis.model.patches import estimate_patches, join_patches
 from aqreanalysis.model.predictive import Predictive
 
 
@@ -43,12 +45,15 @@ class Places:
         Distance to the nearest station.
     lat, lon : float64 (place,)
         Degrees.
+    patches : list of list of Patch, or None
+        In place of `members`, where the places are cells of a dense grid that share their kriging systems.
     """
 
     members: list[Neighbourhood]
     nearest_km: NDArray[np.float32]
     lat: Degrees
     lon: Degrees
+    patches: list[list[Patch]] | None = None
 
 
 class Predictor:
@@ -90,6 +95,7 @@ class Predictor:
         self.device = choose_device(device) if isinstance(device, str) else device
         self._targets = [self.inputs.index(s) for s in self.species]
         self.covariates = check_covariates(bundle, covariates)
+        self._lattices: dict[tuple[bytes, bytes, tuple[float, float]], Lattice | None] = {}
         self.networks = [
             load_member(AQNet(len(self.inputs), self._targets, self.config.model, bundle.fields), weights, self.device)
             for weights in bundle.members
@@ -150,7 +156,7 @@ class Predictor:
         return window_parts(days, self.config.window)
 
     def _surrounded(self, encoded: Encoded, places: Places) -> list[Neighbourhood]:
-        """Return each member's places.members with the covariates of the block's hours; as they are without any."""
+        """Return each member's neighbourhoods with the covariates of the block's hours; as they are without any."""
         fields = self._fields(places.lat, places.lon, encoded.hours)
         if fields is None:
             return places.members
@@ -158,32 +164,79 @@ class Predictor:
         return [network.surround(states, around, fields[1]) for network, states, around in parts]
 
     @torch.inference_mode()
-    def geometry(self, station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees) -> Places:
-        """Return the places at `lat`, `lon` (float64 degrees, (place,)) as the model sees them; time plays no part."""
-        found = find_neighbours(station_lat, station_lon, lat, lon, self.config.model.neighbours)
+    def geometry(
+        self,
+        station_lat: Degrees,
+        station_lon: Degrees,
+        lat: Degrees,
+        lon: Degrees,
+        steps: tuple[float, float] | None = None,
+    ) -> Places:
+        """Return places as the model sees them; time plays no part.
+
+        Parameters
+        ----------
+        station_lat, station_lon : float64 (station,)
+            Degrees.
+        lat, lon : float64 (place,)
+            Degrees.
+        steps : tuple of float, optional
+            Degrees of latitude and longitude between the cells, where the places are cells of a regular grid. Cells
+            much closer together than the stations then share kriging systems: see `aqreanalysis.model.lattice`.
+        """
+        stations, count = (station_lat, station_lon), self.config.model.neighbours
+        lattice = self._lattice(stations, steps)
+        if lattice is not None:
+            squares = sort_into_squares(lattice, stations, (lat, lon), count).to(self.device)
+            patches = [SharedSystems(network.knn, squares, MIDDLE_KM).patches() for network in self.networks]
+            if self.device.type == "cpu":
+                return Places([], squares.nearest_km, lat, lon, patches)
+            # The small steps of patches would starve a GPU, which takes all places at once instead.
+            nearest = torch.from_numpy(squares.nearest_km).to(self.device)
+            members = [
+                join_patches(network, some, nearest, len(station_lat))
+                for network, some in zip(self.networks, patches, strict=True)
+            ]
+            return Places(members, squares.nearest_km, lat, lon)
+        found = find_neighbours(*stations, lat, lon, count)
         on_device = found.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
         return Places(members, found.nearest_km, lat, lon)
+
+    def _lattice(self, stations: tuple[Degrees, Degrees], steps: tuple[float, float] | None) -> Lattice | None:
+        if steps is None or self.bundle.fields is not None:
+            return None
+        key = (stations[0].tobytes(), stations[1].tobytes(), steps)
+        if key not in self._lattices:
+            self._lattices[key] = choose_lattice(*stations, self.config.model.neighbours, steps)
+        return self._lattices[key]
 
     @torch.inference_mode()
     def predict(self, encoded: Encoded, places: Places, species: Sequence[str] | None = None) -> dict[str, Predictive]:
         """Return each pollutant's predictive distribution at each hour and place, or those of `species` alone."""
         nearest = torch.from_numpy(places.nearest_km).to(self.device)
-        neighbourhoods = self._surrounded(encoded, places)
+        estimate = self._estimates(encoded, places)
         found = {}
         for target, key in enumerate(self.species):
             if species is not None and key not in species:
                 continue
-            parts = [
-                network.places(states, around, target)
-                for network, states, around in zip(self.networks, encoded.members, neighbourhoods, strict=True)
-            ]
+            parts = estimate(target)
             location, scale = mix_members([p[0] for p in parts], [p[1] for p in parts])
             reporting = parts[0][2]
             found[key] = Predictive(
                 location, scale, reporting, nearest, self.bundle.scaling[key], self.bundle.calibration[key]
             )
         return found
+
+    def _estimates(self, encoded: Encoded, places: Places) -> Callable[[int], list[tuple[torch.Tensor, ...]]]:
+        """Return what gives each member's location, scale and reporting neighbours (place, hour) of a target."""
+        if places.patches is not None:
+            nearest = torch.from_numpy(places.nearest_km)
+            groups = list(zip(self.networks, encoded.members, places.patches, strict=True))
+            return lambda target: [estimate_patches(*group, nearest, target) for group in groups]
+        around = self._surrounded(encoded, places)
+        members = list(zip(self.networks, encoded.members, around, strict=True))
+        return lambda target: [network.places(states, near, target) for network, states, near in members]
 
 
 def check_covariates(bundle: Bundle, covariates: FieldSource | None) -> FieldSource | None:

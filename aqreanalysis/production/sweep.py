@@ -16,7 +16,7 @@ from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.species import SPECIES
 
 # Changes whenever the numbers of a cube change for the same model, observations and grid; part of the fingerprint.
-NUMERICS = "1"
+NUMERICS = "2"
 
 Layers = dict[str, NDArray[Any]]
 Window = Callable[[int, int], NDArray[np.float32]]
@@ -62,6 +62,8 @@ class SweepInputs:
         Whether the hourly layers are wanted.
     means : MeanInputs or None
         Where means are wanted: then the timeline is whole days, and their sums are made on the way.
+    covariates : Covariates or None
+        What a worker that loads the model itself gives it, if the model has covariates.
     """
 
     predictor: Any
@@ -79,6 +81,15 @@ class SweepInputs:
     last_observed: dict[str, int]
     hourly: bool = True
     means: MeanInputs | None = None
+    covariates: Any = None
+
+    @property
+    def steps(self) -> tuple[float, float] | None:
+        """Degrees between the rows and between the columns of the whole grid; None of a single row or column."""
+        if min(len(self.lat), len(self.lon)) < 2:
+            return None
+        lat, lon = (abs(float(axis[-1] - axis[0])) / (len(axis) - 1) for axis in (self.lat, self.lon))
+        return lat, lon
 
     def names(self, key: str) -> LayerNames:
         """Return the names of the layers of one species."""
@@ -164,9 +175,8 @@ def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: G
         return layers
     lat = np.broadcast_to(inputs.lat[rows, None], shape)[wanted]
     lon = np.broadcast_to(inputs.lon[None, columns], shape)[wanted]
-    geometry = cache.get(
-        block.tile, lambda: inputs.predictor.geometry(inputs.station_lat, inputs.station_lon, lat, lon)
-    )
+    stations = inputs.station_lat, inputs.station_lon
+    geometry = cache.get(block.tile, lambda: inputs.predictor.geometry(*stations, lat, lon, inputs.steps))
     nearest = np.asarray(geometry.nearest_km, dtype=np.float32)
     if DISTANCE in layers:
         layers[DISTANCE][wanted] = nearest
@@ -224,21 +234,27 @@ def _fill_species(
     """Write the layers of one species at the wanted cells; `where` is the mask, distances, steps and hour flags."""
     wanted, nearest, steps, hour_flags = where
     names = inputs.names(key)
-    lower, upper = predictive.interval(inputs.coverage)
-    layers[names.best][:, wanted] = predictive.best[steps]
-    layers[names.standard_error][:, wanted] = predictive.standard_error[steps]
-    layers[names.lower][:, wanted] = lower[steps]
-    layers[names.upper][:, wanted] = upper[steps]
+    summary = predictive.summary(inputs.coverage)
+    found = {
+        names.best: summary.best,
+        names.standard_error: summary.standard_error,
+        names.lower: summary.lower,
+        names.upper: summary.upper,
+        names.used: predictive.observations_used,
+    }
     for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
-        layers[name][:, wanted] = predictive.exceedance(threshold)[steps]
-    used = predictive.observations_used[steps]
-    layers[names.used][:, wanted] = used
-    flags = np.where(used < inputs.reserves.few_neighbours, np.int8(FLAGS["few_neighbours"]), np.int8(0))
-    flags |= hour_flags[:, None]
-    flags |= np.where(nearest > inputs.reserves.extrapolation_km, np.int8(FLAGS["extrapolated_beyond_network"]), 0)[
-        None, :
-    ].astype(np.int8)
-    layers[names.flag][:, wanted] = flags
+        found[name] = predictive.exceedance(threshold)
+    few = found[names.used] < inputs.reserves.few_neighbours
+    flags = np.where(few, np.int8(FLAGS["few_neighbours"]), np.int8(0))
+    flags[steps] |= hour_flags[:, None]
+    beyond = np.int8(FLAGS["extrapolated_beyond_network"])
+    found[names.flag] = flags | np.where(nearest > inputs.reserves.extrapolation_km, beyond, np.int8(0))
+    whole = bool(wanted.all())
+    for name, values in found.items():
+        if whole:  # the order of the cells is that of the layer: nothing is picked
+            layers[name] = np.ascontiguousarray(values[steps].reshape(-1, *wanted.shape), layers[name].dtype)
+        else:
+            layers[name][:, wanted] = values[steps]
 
 
 def _hour_flags(

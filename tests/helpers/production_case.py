@@ -29,7 +29,7 @@ FIRST, DAYS, STATIONS = "2019-01-01", 8, 30
 START, END = "2019-01-03", "2019-01-07"
 GRID = "116,39,118,40.5@0.25"
 SMALL = {"neighbours": 8, "kernels": 2, "state_width": 8, "attention_heads": 2, "channels": 2, "head_width": 8}
-TILES = ProductionConfig(tile_rows=3, tile_columns=4)
+TILES = ProductionConfig(block_days=1, tile_rows=3, tile_columns=4)
 
 
 def make_frame(seed: int = 0) -> pd.DataFrame:
@@ -126,7 +126,9 @@ if __name__ == "__main__":
 
     model, observations, out, *rest = sys.argv[1:]
     given = dict(pair.split("=", 1) for pair in rest)
-    blocks = ProductionConfig(tile_rows=int(given.get("rows", 3)), tile_columns=int(given.get("columns", 4)))
+    blocks = ProductionConfig(
+        block_days=1, tile_rows=int(given.get("rows", 3)), tile_columns=int(given.get("columns", 4))
+    )
     options = ProduceOptions(
         production=blocks,
         workers=int(given["workers"]) if "workers" in given else None,
