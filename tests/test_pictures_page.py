@@ -93,6 +93,18 @@ def test_the_page_draws_moves_and_tells_the_numbers_of_the_cube(browser: Any, cu
         )
     assert f"{float(cube.lat[row]):g}, {float(cube.lon[column]):g}" in text
     assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+    # The map leaves room: what a click tells is seen without scrolling.
+    place = "return document.getElementById('chart').getBoundingClientRect().top - window.innerHeight"
+    assert browser.execute_script(place) < 0
+
+
+def test_the_heading_names_the_pollutant_that_is_shown_of_several(cubes: Cubes, tmp_path: Path) -> None:
+    with Source(cubes.two, ["o3"]) as source:
+        several = write_page(source, tmp_path / "two.html").path.read_text("utf-8")
+    with Source(cubes.one) as source:
+        alone = write_page(source, tmp_path / "one.html").path.read_text("utf-8")
+    assert '"title":"O3: Hourly PM2.5, O3 on the grid' in several
+    assert '"title":"Hourly PM2.5 on the grid' in alone
 
 
 def test_the_page_asks_nothing_of_the_network(cubes: Cubes, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_folder
@@ -72,7 +74,13 @@ def export_cogs(
     own = frame_of(source)
     warp = None if options.epsg is None else Warp(own, frame_in(options.epsg, own), options.resampling)
     names = [*source.layers, *source.maps]
-    with whole_folder(out, (".tif", ".json"), options.overwrite) as folder, ThreadPoolExecutor(options.threads) as pool:
+    with (
+        warnings.catch_warnings(),
+        whole_folder(out, (".tif", ".json"), options.overwrite) as folder,
+        ThreadPoolExecutor(options.threads) as pool,
+    ):
+        # Of arrays that rasterio wraps while it reprojects them: it is told their transform a moment later.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         maps = {name: source.read(name, slice(0, 1)) for name in source.maps}
         job = _Job(source, folder, own, warp, _band_tags(source, names), maps)
         total = job.count(options.period)

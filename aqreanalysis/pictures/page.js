@@ -83,6 +83,7 @@ function painter(name) {
 
 // ---- the map
 const map = find("map"), pen = map.getContext("2d");
+let unit = 1;  // pixels of the canvas in one of the screen
 const field = document.createElement("canvas");
 field.width = columns; field.height = rows;
 const image = field.getContext("2d").createImageData(columns, rows);
@@ -104,7 +105,7 @@ function drawMap() {
   pen.imageSmoothingEnabled = false;
   pen.clearRect(0, 0, map.width, map.height);
   pen.drawImage(field, 0, 0, map.width, map.height);
-  pen.strokeStyle = "#2b2b2b"; pen.lineWidth = map.width / 1400;
+  pen.strokeStyle = "#2b2b2b"; pen.lineWidth = 0.8 * unit;
   for (const line of head.borders) {
     pen.beginPath();
     line.forEach(([lon, lat], i) => (i ? pen.lineTo(toX(lon), toY(lat)) : pen.moveTo(toX(lon), toY(lat))));
@@ -112,8 +113,8 @@ function drawMap() {
   }
   if (find("stations").checked) drawStations();
   if (state.cell >= 0) {
-    const x = toX(head.lon[state.cell % columns]), y = toY(head.lat[Math.floor(state.cell / columns)]), r = map.width / 110;
-    pen.lineWidth = map.width / 500;
+    const x = toX(head.lon[state.cell % columns]), y = toY(head.lat[Math.floor(state.cell / columns)]), r = 9 * unit;
+    pen.lineWidth = 2 * unit;
     for (const [colour, radius] of [["#fff", r + pen.lineWidth], ["#000", r]]) {
       pen.strokeStyle = colour; pen.beginPath(); pen.arc(x, y, radius, 0, 7); pen.stroke();
     }
@@ -121,7 +122,7 @@ function drawMap() {
 }
 
 function drawStations() {
-  const r = map.width / 420;
+  const r = 2.6 * unit;
   pen.strokeStyle = "#000"; pen.lineWidth = r / 3;
   for (const [, lat, lon, hidden] of head.stations) {
     const x = toX(lon), y = toY(lat);
@@ -177,7 +178,7 @@ function drawChart() {
   for (let i = 0; i < marks; i++) {
     const h = Math.round((i / (marks - 1)) * (hours - 1));
     ink.textAlign = i === 0 ? "left" : i === marks - 1 ? "right" : "center";
-    ink.fillText(span > 96 ? stamp(h).slice(0, 10) : stamp(h).slice(5, 16), x(h), height - 6);
+    ink.fillText(span > 336 ? stamp(h).slice(0, 10) : stamp(h).slice(5, 16), x(h), height - 6);
   }
   const line = (name) => {
     let open = false;
@@ -192,10 +193,16 @@ function drawChart() {
   };
   if (banded) {
     ink.fillStyle = "#eec1d4";
-    for (let h = 0; h + 1 < hours; h++) {
-      const [a, b, c, d] = [value("lower", h, state.cell), value("lower", h + 1, state.cell), value("upper", h + 1, state.cell), value("upper", h, state.cell)];
-      if (Number.isNaN(a + b + c + d)) continue;
-      ink.beginPath(); ink.moveTo(x(h), y(a)); ink.lineTo(x(h + 1) + 0.4, y(b)); ink.lineTo(x(h + 1) + 0.4, y(c)); ink.lineTo(x(h), y(d)); ink.fill();
+    const known = (h) => !Number.isNaN(value("lower", h, state.cell) + value("upper", h, state.cell));
+    for (let from = 0; from < hours; from++) {
+      if (!known(from)) continue;
+      let to = from;  // one shape a run: shapes of an hour each would show their edges
+      while (to + 1 < hours && known(to + 1)) to++;
+      ink.beginPath();
+      for (let h = from; h <= to; h++) ink.lineTo(x(h), y(value("upper", h, state.cell)));
+      for (let h = to; h >= from; h--) ink.lineTo(x(h), y(value("lower", h, state.cell)));
+      ink.fill();
+      from = to;
     }
   }
   ink.strokeStyle = "#a2145a"; ink.lineWidth = 1.5; line("best");
@@ -245,11 +252,16 @@ async function show(what) {
   document.body.dataset.ready = `${state.layer} ${state.hour} ${state.cell}`;
 }
 
+// So wide that the map leaves room for the rest (px): a tall region must not push the chart out of the window.
+const OTHERS = 460;
 function size() {
   const flat = 1 / Math.max(Math.cos(((south + north) / 2) * (Math.PI / 180)), 0.05);
   const tall = Math.min(Math.max(((north - south) / (east - west)) * flat, 0.2), 1.2);
-  map.width = Math.max(900, Math.round(map.clientWidth * (window.devicePixelRatio || 1)));
+  const wide = Math.min(find("stage").clientWidth, Math.max(320, window.innerHeight - OTHERS) / tall);
+  map.style.width = `${Math.floor(wide)}px`;
+  map.width = Math.max(900, Math.round(wide * (window.devicePixelRatio || 1)));
   map.height = Math.round(map.width * tall);
+  unit = map.width / wide;
 }
 
 function play() {

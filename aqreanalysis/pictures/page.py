@@ -19,6 +19,7 @@ from aqreanalysis.pictures.codec import LARGEST, Packer, rounded
 from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
 from aqreanalysis.pictures.fields import LAYERS, flag_classes, flag_numbers
 from aqreanalysis.pictures.stations import Marks
+from aqreanalysis.species import SPECIES
 
 if TYPE_CHECKING:
     from aqreanalysis.production.options import Progress
@@ -186,7 +187,7 @@ def _describe(
     scales |= {name: class_colours(name, one.species) for name in PALETTES if name != "even"}
     coverage = source.dataset[one.lower].attrs.get("coverage_probability") if one.lower else None
     return {
-        "title": str(source.dataset.attrs.get("title", one.species.title)),
+        "title": _title(source, one),
         "species": one.species.title,
         "units": one.species.units.replace("ug", "µg").replace("m-3", "m⁻³"),
         "coverage": None if coverage is None else float(coverage),
@@ -201,6 +202,13 @@ def _describe(
         "credit": CREDIT,
         "stations": _stations(marks, box),
     }
+
+
+def _title(source: Source, one: SpeciesLayers) -> str:
+    """Return the cube's title, after the pollutant that the page shows where the cube holds several."""
+    title = str(source.dataset.attrs.get("title", one.species.title))
+    several = sum(species.layer in source.dataset.data_vars for species in SPECIES.values()) > 1
+    return f"{one.species.title}: {title}" if several else title
 
 
 def _scale(colours: Colours) -> dict[str, Any]:
