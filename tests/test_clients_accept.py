@@ -1,0 +1,65 @@
+"""How ``make accept`` reads what the clients say: what counts as passed, as known, and as failed."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from export_case import Cubes
+
+_PATH = Path(__file__).parent / "clients" / "accept.py"
+_SPEC = importlib.util.spec_from_file_location("clients_accept", _PATH)
+assert _SPEC is not None and _SPEC.loader is not None
+accept = importlib.util.module_from_spec(_SPEC)
+sys.modules["clients_accept"] = accept
+_SPEC.loader.exec_module(accept)
+
+PRINTED = """== /cubes/year.nc
+PASS    xarray        xarray 2026.9.0, 6 variables, 8760 steps [4s]
+FAIL    cdo           CDO 2.1.1 -- pm2p5: units None is not 'ug m-3' [2s]
+ABSENT  netcdf-java   no java [0s]
+FAIL    compliance    acdd:1.3: 1 errors -- acdd:1.3 standard_name [9s]
+FAIL    compliance    acdd:1.3: 2 errors -- acdd:1.3 title not present [9s]
+FAIL    r             -- no verdict: killed [600s]
+"""
+
+
+def test_a_verdict_is_read_with_its_complaint_and_without_its_seconds() -> None:
+    verdicts = accept.read_verdicts("year.nc", PRINTED)
+    assert [v.client for v in verdicts] == ["xarray", "cdo", "netcdf-java", "compliance", "compliance", "r"]
+    assert [v.mark for v in verdicts] == ["pass", "FAIL", "-", "known", "FAIL", "FAIL"]
+    assert verdicts[1].complaint == "pm2p5: units None is not 'ug m-3'"
+    assert verdicts[5].complaint == "no verdict: killed"
+
+
+def test_a_known_complaint_is_known_only_alone_from_its_client_and_of_such_layers() -> None:
+    (((client, complaint), _),) = accept.KNOWN.items()
+
+    def mark(who: str, said: str, *nameless: str) -> str:
+        return accept.Verdict("x.nc", who, "FAIL", f"-- {said} [1s]", nameless).mark
+
+    assert mark(client, complaint, "nearest_station_distance", "pm2p5_exceedance_75", "aqi_lower") == "known"
+    assert mark(client, complaint, "nearest_station_distance", "pm2p5_lower") == "FAIL"
+    assert mark(client, f"{complaint}; cf:1.11 units") == "FAIL"
+    assert mark("cdo", complaint) == "FAIL"
+
+
+def test_layers_without_a_standard_name_are_read_from_the_file(cubes: Cubes) -> None:
+    assert accept.nameless_layers(cubes.two) == ("o3_exceedance_60", "nearest_station_distance")
+    assert accept.nameless_layers(cubes.one) == ()
+
+
+def test_the_table_has_a_row_a_file_and_says_every_failure_in_words() -> None:
+    table = accept.format_table(accept.read_verdicts("year.nc", PRINTED)).splitlines()
+    assert table[0].split() == ["file", "xarray", "cdo", "netcdf-java", "compliance", "r"]
+    assert table[1].split()[:3] == ["year.nc", "pass", "FAIL"]
+    assert "FAIL year.nc cdo: pm2p5: units None is not 'ug m-3'" in table
+    assert "absent: netcdf-java: no java" in table
+    assert sum(line.startswith("known: ") for line in table) == 1
+
+
+def test_every_known_failure_stands_in_the_page_of_clients() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "clients.md").read_text()
+    for client, complaint in accept.KNOWN:
+        assert client in page and complaint.split()[-1] in page
