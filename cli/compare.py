@@ -24,9 +24,9 @@ def compare(
     \b
     aqreanalysis compare outputs/january.nc --observations independent.parquet
     """
-    from aqreanalysis.cli.printing import print_json
+    from aqreanalysis.cli.printing import print_json, print_table
     from aqreanalysis.evaluation import compare as run
-    from aqreanalysis.evaluation import format_comparison
+    from aqreanalysis.evaluation import comparison_table
 
     config = options.load_part_config(config_source, overrides, ("columns",))
     observations = options.load_observations(observations_path, config)
@@ -34,4 +34,4 @@ def compare(
     if as_json:
         print_json(result)
         return
-    click.echo(format_comparison(result))
+    print_table(comparison_table(result))

@@ -14,6 +14,7 @@ from aqreanalysis.errors import ConfigError
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
     from aqreanalysis.covariates import Covariates
+    from aqreanalysis.evaluation.tables import Table
     from aqreanalysis.observations import Observations
 
 
@@ -65,7 +66,7 @@ def evaluate(
     aqreanalysis evaluate --protocol station-folds --config aqnet --observations obs.parquet --out outputs/folds
     aqreanalysis evaluate --model outputs/models/week-ahead --observations obs.parquet --out outputs/evaluation/ahead
     """
-    from aqreanalysis.cli.printing import print_json
+    from aqreanalysis.cli.printing import print_json, print_table
     from aqreanalysis.cli.progress import progress_shown
 
     config = _config(model_path, config_source, overrides)
@@ -77,7 +78,7 @@ def evaluate(
         show, metrics = _forecast(str(model_path), options.load_observations(observations_path, config), out, told)
     else:
         observations = options.load_observations(observations_path, config)
-        from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, format_table
+        from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, score_table
         from aqreanalysis.evaluation import evaluate as run
 
         limits = {k: told.pop(f"fold_{k}") for k in ("minutes", "epochs") if f"fold_{k}" in told}
@@ -87,11 +88,11 @@ def evaluate(
         )
         with progress_shown("evaluating") as progress:
             metrics = run(model_path, observations, out, chosen, progress=progress)
-        show = format_table
+        show = score_table
     if as_json:
         print_json(metrics)
         return
-    click.echo(show(metrics))
+    print_table(show(metrics))
     click.echo(f"report, pictures and the figures as JSON: {out}")
 
 
@@ -121,14 +122,14 @@ def _asks_forecast(model_path: str | None, config: Config, protocols: tuple[str,
 
 def _forecast(
     model_path: str, observations: Observations, out: str, told: dict[str, Any]
-) -> tuple[Callable[[Any], str], dict[str, Any]]:
+) -> tuple[Callable[[Any], Table], dict[str, Any]]:
     """Run the protocol forecast; return how its figures are shown, and the figures."""
     from aqreanalysis.cli.progress import progress_shown
-    from aqreanalysis.evaluation.forecast import ForecastEvaluationOptions, evaluate_forecast, format_forecast
+    from aqreanalysis.evaluation.forecast import ForecastEvaluationOptions, evaluate_forecast, forecast_table
 
     chosen = ForecastEvaluationOptions(**{k: told[k] for k in ("every", "device", "overwrite") if k in told})
     with progress_shown("evaluating") as progress:
-        return format_forecast, evaluate_forecast(model_path, observations, out, chosen, progress)
+        return forecast_table, evaluate_forecast(model_path, observations, out, chosen, progress)
 
 
 def _config(model_path: str | None, source: str | None, overrides: tuple[str, ...]) -> Config:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from aqreanalysis.evaluation.tables import Table
 
 
 def print_json(value: Any) -> None:
@@ -33,8 +37,36 @@ def plain(value: Any) -> Any:
     return value
 
 
+def print_table(table: Table) -> None:
+    """Print a table and what is said below it: through rich on a terminal, as plain text elsewhere."""
+    if not sys.stdout.isatty():
+        click.echo(table.text())
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as Shown
+    from rich.text import Text
+
+    console, shown = Console(), Shown(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(table.header):
+        shown.add_column(Text(name), justify="left" if i < table.left else "right")
+    for row in table.rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    console.print(*([shown] if table.rows else []), *(Text(note) for note in table.notes), sep="\n")
+
+
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Print ``name  value`` lines with the values in one column."""
+    """Print ``name  value`` lines with the values in one column, through rich on a terminal: long values are folded."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table as Shown
+        from rich.text import Text
+
+        grid = Shown.grid(padding=(0, 2, 0, 0))
+        for pair in pairs:
+            grid.add_row(*(Text(text) for text in pair))
+        Console().print(grid)
+        return
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         click.echo(f"{name:<{width}}  {value}")

@@ -9,7 +9,7 @@ import xarray as xr
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation import comparison
-from aqreanalysis.evaluation.comparison import compare, format_comparison, score_against_truth
+from aqreanalysis.evaluation.comparison import compare, comparison_table, score_against_truth
 from aqreanalysis.observations import Observations, Places
 
 TIMES = pd.date_range("2021-03-01 01:00", periods=48, freq="h")
@@ -85,7 +85,7 @@ def test_what_lies_outside_is_counted_and_told() -> None:
     assert scores["readings_outside_timeline"] == 36
     assert scores["readings_outside_grid"] == 36
     assert scores["n"] == 71
-    text = format_comparison(found)
+    text = comparison_table(found).text()
     assert "2 stations in the grid, 1 outside it" in text
     assert "of 143 readings 36 lie outside the cube's hours, 36 outside its grid" in text
 
@@ -124,10 +124,30 @@ def test_nothing_in_common_is_refused_with_both_sides(tmp_path: Path) -> None:
         compare(tmp_path / "text.nc", _at_two_stations())
 
 
-def test_a_daily_cube_and_other_units_are_refused() -> None:
-    daily = _cube(pd.date_range("2021-03-02", periods=5, freq="D"))
-    with pytest.raises(CubeError, match="hourly readings need an hourly cube"):
-        compare(daily, _at_two_stations())
+def _daily_cube() -> xr.Dataset:
+    """Four days from 2021-02-28 on; the readings are of the second and the third."""
+    days = pd.date_range("2021-03-01", periods=4, freq="D")
+    bounds = np.stack([(days - pd.Timedelta(days=1)).to_numpy(), days.to_numpy()], axis=1)
+    return _cube(days).assign(time_bnds=(("time", "bnds"), bounds))
+
+
+def test_a_cube_of_daily_means_is_scored_by_means_of_the_readings() -> None:
+    values = np.random.default_rng(0).uniform(5, 50, (48, 2)).astype(np.float32)
+    values[3:9, 0] = np.nan  # 18 of 24 hours are left: enough
+    values[24:31, 1] = np.nan  # 17 are not
+    found = compare(_daily_cube(), _observations(values, [35.2, 35.8], [110.2, 111.3]))
+    means = [np.nanmean(values[:24, 0]), np.nanmean(values[:24, 1]), np.nanmean(values[24:, 0])]
+    estimates = [100.0, 123.0, 200.0]
+    scores = found["species"]["pm25"]
+    assert (scores["n"], scores["stations"], scores["readings_outside_timeline"]) == (3, 2, 0)
+    assert scores["bias"] == pytest.approx(np.mean(np.subtract(estimates, means)), rel=1e-5)
+    assert (found["hours"]["common"], found["hours"]["of_cube"], found["hours"]["longest"]) == (2, 4, 24)
+    assert "2 common steps of up to 24 h" in comparison_table(found).text()
+
+
+def test_a_cube_that_does_not_tell_what_its_steps_hold_and_other_units_are_refused() -> None:
+    with pytest.raises(CubeError, match=r"step is 1 days 00:00:00 and it has no time_bnds"):
+        compare(_daily_cube().drop_vars("time_bnds"), _at_two_stations())
     cube = _cube()
     cube["pm2p5"].attrs["units"] = "kg m-3"
     with pytest.raises(CubeError, match="'kg m-3', expected 'ug m-3'"):

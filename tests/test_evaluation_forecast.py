@@ -21,7 +21,7 @@ from aqreanalysis.evaluation.forecast import (
     ask_forecast,
     ask_model,
     evaluate_forecast,
-    format_forecast,
+    forecast_table,
 )
 from aqreanalysis.evaluation.forecast_baselines import Climatology, DailyPersistence, Persistence, Ridge, idw_weights
 from aqreanalysis.evaluation.splits import HIDDEN_TENTH, Split
@@ -128,7 +128,7 @@ def test_every_method_is_scored_on_the_same_hours(
             assert ratio["ratio"] == pytest.approx(methods[MODEL]["horizons"][horizon]["mae"] / best)
     assert json.loads((tmp_path / "forecast.json").read_text()) == metrics
     assert "<section id='forecast'>" in (tmp_path / "forecast.html").read_text()
-    assert "persistence of the last day" in format_forecast(metrics)
+    assert "persistence of the last day" in forecast_table(metrics).text()
 
 
 def test_scores_are_those_of_the_constructed_errors() -> None:

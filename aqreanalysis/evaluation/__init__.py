@@ -9,20 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aqreanalysis.evaluation.comparison import compare, format_comparison, score_against_truth
+    from aqreanalysis.evaluation.comparison import compare, comparison_table, score_against_truth
     from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions, FoldOptions
     from aqreanalysis.evaluation.pictures import picture_field, picture_truth
     from aqreanalysis.evaluation.run import evaluate
     from aqreanalysis.evaluation.splits import Split, draw_split
-    from aqreanalysis.evaluation.tables import format_table, table_rows
+    from aqreanalysis.evaluation.tables import format_table, score_table, table_rows
 
 _HOMES = {
-    "comparison": ("compare", "format_comparison", "score_against_truth"),
+    "comparison": ("compare", "comparison_table", "score_against_truth"),
     "options": ("PROTOCOLS", "EvaluationOptions", "FoldOptions"),
     "pictures": ("picture_field", "picture_truth"),
     "run": ("evaluate",),
     "splits": ("Split", "draw_split"),
-    "tables": ("format_table", "table_rows"),
+    "tables": ("format_table", "score_table", "table_rows"),
 }
 
 __all__ = [
@@ -31,13 +31,14 @@ __all__ = [
     "FoldOptions",
     "Split",
     "compare",
+    "comparison_table",
     "draw_split",
     "evaluate",
-    "format_comparison",
     "format_table",
     "picture_field",
     "picture_truth",
     "score_against_truth",
+    "score_table",
     "table_rows",
 ]
 

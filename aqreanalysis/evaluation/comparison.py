@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.errors import CubeError
+from aqreanalysis.evaluation.means import ENOUGH
 from aqreanalysis.evaluation.metrics import plain
 from aqreanalysis.evaluation.scores import Sample, distance_classes, score
-from aqreanalysis.evaluation.tables import aligned
+from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.observations import Observations, hours_since_epoch
 from aqreanalysis.species import SPECIES, Species
 
@@ -26,9 +28,12 @@ _SCORES = ("n", "mae", "rmse", "r2", "bias", "coverage", "width")
 def compare(cube: str | Path | xr.Dataset, observations: Observations) -> dict[str, Any]:
     """Score a cube at stations: each reading beside the estimate of the cell and hour that contain it.
 
+    A cube of daily, monthly or annual means is scored by means of the readings, of the steps in which at least three
+    quarters of the hours were read.
+
     Returns ``species`` (by pollutant: n, mae, rmse, r2, bias, coverage, width, stations and the counts of readings that
-    had no estimate), ``stations`` (inside, outside the grid), ``hours`` (common, first, last), and
-    ``coverage_probability``.
+    had no estimate), ``stations`` (inside, outside the grid), ``hours`` (steps of the cube: common, of_cube, first,
+    last, and longest, how many hours the longest has), and ``coverage_probability``.
 
     Parameters
     ----------
@@ -40,7 +45,8 @@ def compare(cube: str | Path | xr.Dataset, observations: Observations) -> dict[s
     Raises
     ------
     CubeError
-        If the cube cannot be read, is not hourly, or shares no pollutant, hour or place with the observations.
+        If the cube cannot be read, does not tell which hours a step holds, or shares no pollutant, hour or place with
+        the observations.
     """
     with _opened(cube) as dataset:
         return _compare(dataset, observations)
@@ -56,21 +62,15 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
             f"none of the {len(inside)} stations stands in the cube, which spans {lat.min():g}..{lat.max():g} N, "
             f"{lon.min():g}..{lon.max():g} E: give observations of that region"
         )
-    cube_hours = _hours(cube)
-    common, in_cube, in_readings = np.intersect1d(cube_hours, observations.hours, return_indices=True)
-    if common.size == 0:
-        times = pd.DatetimeIndex(cube["time"].values)
-        raise CubeError(
-            f"the cube runs from {times[0]} to {times[-1]} and the observations from {observations.times[0]} to "
-            f"{observations.times[-1]}: no hour is common"
-        )
+    steps = _common_steps(cube, observations)
     result: dict[str, Any] = {
         "stations": {"inside": int(inside.sum()), "outside_grid": int((~inside).sum())},
         "hours": {
-            "common": int(common.size),
-            "of_cube": int(cube_hours.size),
-            "first": f"{np.datetime64(int(common[0]), 'h').astype('datetime64[m]')}Z",
-            "last": f"{np.datetime64(int(common[-1]), 'h').astype('datetime64[m]')}Z",
+            "common": int(steps.index.size),
+            "of_cube": int(cube.sizes["time"]),
+            "longest": int((steps.last - steps.first).max()) + 1,
+            "first": f"{np.datetime64(int(steps.last[0]), 'h').astype('datetime64[m]')}Z",
+            "last": f"{np.datetime64(int(steps.last[-1]), 'h').astype('datetime64[m]')}Z",
         },
         "coverage_probability": {},
         "species": {},
@@ -78,9 +78,10 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
     for one in species:
         layers = _layers(cube, one)
         readings = observations.values(one.key)
-        observed = readings[in_readings][:, inside]
+        within = readings[steps.holds(observations.hours)]
+        observed = steps.means(observations, readings[:, inside])
         found = {
-            name: _at_stations(cube[layer], in_cube, row[inside], column[inside]) for name, layer in layers.items()
+            name: _at_stations(cube[layer], steps.index, row[inside], column[inside]) for name, layer in layers.items()
         }
         empty = np.full(observed.shape, np.nan, np.float32)
         lower, upper = found.get("lower", empty), found.get("upper", empty)
@@ -91,8 +92,8 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
             "units": one.units,
             "stations": int((known & np.isfinite(found["best"])).any(axis=0).sum()),
             "readings": int(np.isfinite(readings).sum()),
-            "readings_outside_grid": int(np.isfinite(readings[in_readings][:, ~inside]).sum()),
-            "readings_outside_timeline": int(np.isfinite(readings).sum() - np.isfinite(readings[in_readings]).sum()),
+            "readings_outside_grid": int(np.isfinite(within[:, ~inside]).sum()),
+            "readings_outside_timeline": int(np.isfinite(readings).sum() - np.isfinite(within).sum()),
             "readings_without_estimate": int((known & ~np.isfinite(found["best"])).sum()),
         }
         if "lower" in layers:
@@ -102,8 +103,8 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
     return dict(plain(result))
 
 
-def format_comparison(result: Mapping[str, Any]) -> str:
-    """Return what `compare` found as a plain table, with what lay outside below it."""
+def comparison_table(result: Mapping[str, Any]) -> Table:
+    """Return what `compare` found as a table, with what lay outside below it."""
     header = ["pollutant", "n", "stations", "MAE", "RMSE", "R2", "bias", "coverage", "width"]
     keys = ("mae", "rmse", "r2", "bias", "coverage", "width")
     rows = [
@@ -116,15 +117,21 @@ def format_comparison(result: Mapping[str, Any]) -> str:
         for key, s in result["species"].items()
     ]
     stations, hours = result["stations"], result["hours"]
-    lines = aligned(header, rows, left=1)
-    lines.append(f"{hours['common']} common hours, {hours['first']} to {hours['last']}")
+    lines = []
+    if hours["longest"] == 1:
+        lines.append(f"{hours['common']} common hours, {hours['first']} to {hours['last']}")
+    else:
+        lines.append(
+            f"{hours['common']} common steps of up to {hours['longest']} h, {hours['first']} to {hours['last']}, by "
+            f"means of the readings where {ENOUGH:.0%} of a step's hours were read"
+        )
     lines.append(f"{stations['inside']} stations in the grid, {stations['outside_grid']} outside it")
     for key, s in result["species"].items():
         lines.append(
             f"{key}: of {s['readings']} readings {s['readings_outside_timeline']} lie outside the cube's hours, "
             f"{s['readings_outside_grid']} outside its grid, {s['readings_without_estimate']} where it has no estimate"
         )
-    return "\n".join(lines)
+    return Table(header, rows, 1, lines)
 
 
 def score_against_truth(cube: str | Path | xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
@@ -237,11 +244,51 @@ def _probability(lower: xr.DataArray) -> float | None:
     return None if value is None else float(value)
 
 
-def _hours(cube: xr.Dataset) -> npt.NDArray[np.int64]:
+@dataclass(frozen=True)
+class _Steps:
+    """Steps of a cube: their positions, and the stamps of the first and last hour of each, hours since 1970."""
+
+    index: npt.NDArray[np.intp]
+    first: npt.NDArray[np.int64]
+    last: npt.NDArray[np.int64]
+
+    def holds(self, hours: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which of `hours` (stamps) lie in a step."""
+        place = np.searchsorted(self.last, hours)
+        return (place < len(self.last)) & (self.first[np.minimum(place, len(self.last) - 1)] <= hours)
+
+    def means(self, observations: Observations, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return readings (time, station) as means of steps; NaN where fewer than `ENOUGH` of the hours were read."""
+        found = np.full((len(self.index), values.shape[1]), np.nan, np.float32)
+        for i, (first, last) in enumerate(zip(self.first, self.last, strict=True)):
+            part = values[max(first - observations.first_hour, 0) : last + 1 - observations.first_hour]
+            known = np.isfinite(part).sum(axis=0)
+            enough = known >= ENOUGH * (last + 1 - first)
+            found[i, enough] = np.nansum(part[:, enough], axis=0, dtype=np.float64) / known[enough]
+        return found
+
+
+def _common_steps(cube: xr.Dataset, observations: Observations) -> _Steps:
+    """Return the steps of the cube in which an hour of the observations lies."""
     times = pd.DatetimeIndex(cube["time"].values)
-    if len(times) > 1 and times[1] - times[0] != pd.Timedelta(hours=1):
-        raise CubeError(f"the cube's step is {times[1] - times[0]}, hourly readings need an hourly cube")
-    return hours_since_epoch(times)
+    last = hours_since_epoch(times)
+    if "time_bnds" in cube.variables:
+        bounds = np.asarray(cube["time_bnds"].values).astype("datetime64[h]").astype(np.int64)
+        first, last = bounds[:, 0] + 1, bounds[:, 1]
+    elif len(times) > 1 and times[1] - times[0] != pd.Timedelta(hours=1):
+        raise CubeError(
+            f"the cube's step is {times[1] - times[0]} and it has no time_bnds, which would tell what hours a step "
+            "holds: compare a cube that 'aqreanalysis produce' or 'aqreanalysis export netcdf' wrote"
+        )
+    else:
+        first = last
+    common = np.flatnonzero((last >= observations.hours[0]) & (first <= observations.hours[-1]))
+    if not common.size:
+        raise CubeError(
+            f"the cube runs from {times[0]} to {times[-1]} and the observations from {observations.times[0]} to "
+            f"{observations.times[-1]}: no hour is common"
+        )
+    return _Steps(common, first[common], last[common])
 
 
 def _cell_of(cube: xr.Dataset, name: str, places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

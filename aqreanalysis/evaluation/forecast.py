@@ -3,7 +3,7 @@
 ``evaluate_forecast(model_path, observations, out, options=None, progress=None) -> dict`` is all that a caller needs:
 ``model_path`` the bundle's directory (or a `ForecastPredictor`), ``options`` a `ForecastEvaluationOptions`. It writes
 ``forecast.json`` and ``forecast.html`` (a section that needs no other file) into `out` and returns what the JSON holds;
-`format_forecast` makes the table for a terminal, `forecast_section` the HTML of the section alone.
+`forecast_table` makes the table for a terminal, `forecast_section` the HTML of the section alone.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from aqreanalysis.evaluation.forecast_baselines import (
     Ridge,
     idw_weights,
 )
-from aqreanalysis.evaluation.forecast_report import forecast_section
+from aqreanalysis.evaluation.forecast_report import forecast_rows, forecast_section
 from aqreanalysis.evaluation.metrics import plain, write_json
 from aqreanalysis.evaluation.scores import mae, r2, rmse
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
+from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import in_order
@@ -45,7 +46,6 @@ SCHEMA = 1
 #: Scored: the mean over the first n hours, and over the first n days of daily means.
 HORIZON_HOURS, HORIZON_DAYS = (6, 12, 24), (2, 4, 7)
 _CHUNK = 64
-_COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def evaluate_forecast(
     """Score a long forecast and every baseline on the same origins, stations and hours that training did not see.
 
     Returns the content of ``forecast.json``: by pollutant, by ``visible`` and ``hidden`` stations, by method and by
-    horizon n, mae (of medians), rmse and r2 (of means); for the model the CRPS and the coverage of its 90 % interval
-    too; and the model's share of the best baseline's error.
+    horizon n, mae (of medians), rmse and r2 (of means); for the model the CRPS too, and the coverage of the interval
+    that its config asks for (``uncertainty.coverage``); and the model's share of the best baseline's error.
 
     Parameters
     ----------
@@ -153,17 +153,25 @@ def evaluate_forecast(
             "lead_hours": model.lead_hours,
             "unseen_from": str(split.unseen_from),
             "every": options.every,
-            "coverage": _COVERAGE,
+            "coverage": _coverage(model),
             "species": species,
         }
     )
+    _write(metrics, out)
+    return metrics
+
+
+def _coverage(model: ForecastPredictor) -> float:
+    return model.bundle.config.uncertainty.coverage
+
+
+def _write(metrics: dict[str, Any], out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / SECTION).write_text(forecast_section(metrics, whole_page=True), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror}; choose another --out") from None
     write_json(metrics, out / METRICS)
-    return metrics
 
 
 def ask_forecast(model: ForecastPredictor, observations: Observations, split: Split, key: str, every: int) -> Question:
@@ -243,7 +251,7 @@ def ask_model(model: ForecastPredictor, question: Question, key: str, where: str
             return leads_first.T.reshape(like.shape)
 
         observed = truth.reshape(-1, truth.shape[-1]).T
-        lower, upper = found.interval(_COVERAGE)
+        lower, upper = found.interval(_coverage(model))
         inside = np.where(np.isfinite(observed), (observed >= lower) & (observed <= upper), np.nan)
         parts.append([shaped(x) for x in (found.best, found.mean, found.crps(observed), inside.astype(np.float32))])
     median, mean, crps, inside = (np.concatenate([p[i] for p in parts]) for i in range(4))
@@ -345,17 +353,14 @@ def _ratios(methods: dict[str, Any], label: str) -> dict[str, Any]:
     return ratios
 
 
-def format_forecast(metrics: dict[str, Any]) -> str:
-    """Return the scores as a plain table, a row a method and horizon, with the ratios to the best baseline below."""
-    from aqreanalysis.evaluation.forecast_report import forecast_rows
-    from aqreanalysis.evaluation.tables import aligned
-
+def forecast_table(metrics: dict[str, Any]) -> Table:
+    """Return the scores, a row a method and horizon, with the ratios to the best baseline below."""
     header, rows = forecast_rows(metrics)
-    lines = aligned(header, rows, left=3)
+    lines = []
     for key, found in metrics["species"].items():
         for where in ("visible", "hidden"):
             for label, ratio in found.get(where, {}).get("against_best_baseline", {}).items():
                 text = ", ".join(f"{n.upper()} {r['ratio']:.3f} ({r['best']})" for n, r in ratio.items())
                 lines.append(f"{key}, {where} stations, {label}: AQ-Net over the best baseline: {text}")
         lines += [f"{key}: {note}" for note in found["notes"]]
-    return "\n".join(lines)
+    return Table(header, rows, 4, lines)

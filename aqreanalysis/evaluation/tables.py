@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from aqreanalysis.evaluation.protocols import MODEL
@@ -20,6 +21,30 @@ _COLUMNS = (
 )
 #: CO is in mg m-3, a thousandth of the others: it needs three more digits to say as much.
 _SMALL_UNITS = {"{:.1f}": "{:.3f}", "{:.2f}": "{:.4f}", "{:+.2f}": "{:+.4f}"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people, and what is said below it.
+
+    Attributes
+    ----------
+    header, rows : list
+        Cells as text.
+    left : int
+        So many columns are names, aligned to the left; the others are numbers.
+    notes : list of str
+        A line each.
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    left: int
+    notes: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """Return it as plain text."""
+        return "\n".join([*(aligned(self.header, self.rows, self.left) if self.rows else []), *self.notes])
 
 
 def table_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -48,9 +73,14 @@ def _cells(scores: Mapping[str, Any], small: bool) -> list[str]:
 
 
 def format_table(metrics: Mapping[str, Any]) -> str:
-    """Return the table of scores as plain text, one row a method, with what it rests on below."""
+    """Return the table of scores as plain text."""
+    return score_table(metrics).text()
+
+
+def score_table(metrics: Mapping[str, Any]) -> Table:
+    """Return the table of scores, one row a method, with what it rests on below."""
     header, rows = table_rows(metrics)
-    lines = aligned(header, rows, left=3) if rows else []
+    lines = []
     hours = metrics["hours"]
     if hours:
         share = "every hour" if hours["every"] == 1 else f"one hour in {hours['every']}"
@@ -61,7 +91,7 @@ def format_table(metrics: Mapping[str, Any]) -> str:
     for key, protocols in metrics["species"].items():
         for protocol, found in protocols.items():
             lines += [f"{key} {protocol}: {text}" for text in _remarks(found, metrics["coverage"])]
-    return "\n".join(lines)
+    return Table(header, rows, 3, lines)
 
 
 def _remarks(found: Mapping[str, Any], coverage: float) -> Iterator[str]:
