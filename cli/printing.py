@@ -81,6 +81,17 @@ def human_size(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def human_time(seconds: float) -> str:
+    """Return a duration as people write it: ``8.4 s``, ``3 min 20 s``, ``5 h 12 min``, ``12.3 days``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds < 172_800:
+        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
+    return f"{seconds / 86_400:.1f} days"
+
+
 def size_on_disk(path: Path) -> int:
     """Return the bytes of a file, or of all files in a folder."""
     if path.is_file():

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -53,7 +52,12 @@ from aqreanalysis.cli import options
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to start here.  [default: threads]")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler of a running cluster.")
 @click.option("--zarr-format", type=click.Choice(["2", "3"]), default="2", show_default=True, help="Of a .zarr store.")
-@click.option("--dry-run", is_flag=True, help="Print the plan (blocks, bytes, memory), write nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan (blocks, bytes, memory, time), keep nothing.")
+@click.option(
+    "--no-calibration",
+    is_flag=True,
+    help="With --dry-run: leave out the trial of some seconds that sizes and time need.",
+)
 @options.overwrite_option
 @options.json_option
 def produce(
@@ -74,6 +78,7 @@ def produce(
     scheduler: str | None,
     zarr_format: str,
     dry_run: bool,
+    no_calibration: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -89,11 +94,13 @@ def produce(
     aqreanalysis produce --model outputs/models/north --observations obs.parquet --grid north-china-0.1
         --start 2019-01-01 --end 2019-01-08 --out outputs/january.nc
     """
+    from aqreanalysis.cli.planned import show_plan
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.grids import load_grid
     from aqreanalysis.production import ProduceOptions, describe_cube, produce_cubes
     from aqreanalysis.production.frequency import FREQUENCIES, outputs_of
+    from aqreanalysis.production.prepare import prepare
 
     config = options.load_model_config(model_path, config_source, overrides, ("columns", "production", "metadata"))
     told = ProduceOptions(
@@ -113,7 +120,8 @@ def produce(
     grid = load_grid(grid_spec)
     observations = options.load_observations(observations_path, config)
     if dry_run:
-        _print_plan((model_path, observations, grid, (start, end), told), out, as_json)
+        prepared = prepare(model_path, observations, grid, (start, end), told)
+        show_plan(prepared, told, out, not no_calibration, as_json)
         return
     with progress_shown("producing") as progress:
         cubes = produce_cubes(model_path, observations, grid, (start, end), out, replace(told, progress=progress))
@@ -134,65 +142,3 @@ def _thresholds(pairs: Iterable[str]) -> dict[str, list[float]]:
     for key, value in options.read_limits("--exceedance", pairs):
         limits.setdefault(key, []).append(value)
     return limits
-
-
-def _print_plan(run: tuple[Any, ...], out: str, as_json: bool) -> None:
-    """Print what a run would do, after all its checks; nothing is written."""
-    from aqreanalysis.cli.printing import human_size, print_json, print_pairs
-    from aqreanalysis.production.frequency import FREQUENCIES, HOURLY, outputs_of
-    from aqreanalysis.production.plan import stamp_text
-    from aqreanalysis.production.prepare import prepare
-
-    prepared = prepare(*run)
-    plan, files = prepared.plan, outputs_of(Path(out), tuple(prepared.cubes))
-    raw_bytes = sum(cube.raw_bytes for cube in prepared.cubes.values())
-    if as_json:
-        cubes = {
-            name: {
-                "path": files[name],
-                "steps": cube.plan.steps,
-                "layers": [layer.name for layer in cube.layers],
-                "block": cube.plan.block,
-                "blocks": cube.plan.blocks,
-                "raw_bytes": cube.raw_bytes,
-            }
-            for name, cube in prepared.cubes.items()
-        }
-        print_json(
-            {
-                "hours": plan.hours,
-                "rows": plan.rows,
-                "columns": plan.columns,
-                "species": prepared.species,
-                "blocks": prepared.blocks,
-                "block": plan.block,
-                "raw_bytes": raw_bytes,
-                "sums_bytes": prepared.sums_bytes,
-                "block_working_bytes": prepared.working.working_bytes,
-                "cubes": cubes,
-            }
-        )
-        return
-    hours, rows, columns = plan.block
-    pairs = [
-        (
-            "sweep",
-            f"{plan.hours} hours x {plan.rows} x {plan.columns} cells, first stamp {stamp_text(plan.first_hour)}",
-        ),
-        ("blocks", f"{plan.blocks}, of {hours} hours x {rows} x {columns} cells each at most"),
-    ]
-    for name, cube in prepared.cubes.items():
-        period, (steps, rows, columns) = FREQUENCIES[name].period, cube.plan.block
-        joined = "" if name == HOURLY else f", joined in {cube.plan.blocks} blocks"
-        pairs += [
-            (name, f"{files[name]}: {cube.plan.steps} {period}s, {human_size(cube.raw_bytes)} before compression"),
-            ("", f"layers {', '.join(layer.name for layer in cube.layers)}"),
-            ("", f"chunks of {steps} {period}s x {rows} x {columns} cells{joined}"),
-        ]
-    if prepared.sums_bytes:
-        pairs.append(("sums", f"{human_size(prepared.sums_bytes)} of sums of days, until the means are joined"))
-    pairs += [
-        ("size", f"{human_size(raw_bytes)} before compression"),
-        ("memory", f"about {human_size(prepared.working.working_bytes)} a block in hand"),
-    ]
-    print_pairs(pairs)

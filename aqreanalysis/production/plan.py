@@ -290,8 +290,8 @@ def check_memory(plan: Plan, at_once: int, available: int | None = None) -> None
         steps, rows, columns = plan.block
         period = FREQUENCIES[plan.frequency].period
         raise OutputError(
-            f"blocks of {steps} {period}s x {rows} x {columns} cells, {at_once} at once, need about {_size(need)} of "
-            f"memory, {_size(free)} are free; lower production.tile_rows, production.tile_columns or "
+            f"blocks of {steps} {period}s x {rows} x {columns} cells, {at_once} at once, need about {size_text(need)} "
+            f"of memory, {size_text(free)} are free; lower production.tile_rows, production.tile_columns or "
             "production.block_days"
         )
 
@@ -322,7 +322,7 @@ def check_disk(raw_bytes: int, folder: Path, copies: int, share: float = 1.0, fr
     need = int(raw_bytes * COMPRESSED_SHARE * (copies - 1 + share))
     if need > free:
         raise OutputError(
-            f"the cube needs about {_size(need)} under {folder}, {_size(free)} are free; "
+            f"the cube needs about {size_text(need)} under {folder}, {size_text(free)} are free; "
             "free some, write elsewhere, or take fewer hours, species or cells"
         )
 
@@ -348,7 +348,8 @@ def _cgroup(name: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
+    """Return bytes as people write them."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
