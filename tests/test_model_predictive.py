@@ -184,7 +184,7 @@ def test_the_standard_error_has_no_edge_where_the_table_has_a_node():
 def test_moments_are_computed_once(monkeypatch):
     found = some()
     asked = []
-    monkeypatch.setattr(Predictive, "_standard", lambda self, p, f=Predictive._standard: asked.append(p) or f(self, p))
+    monkeypatch.setattr(Predictive, "_read", lambda self, t, f=Predictive._read: asked.append(t) or f(self, t))
     mean = found.mean
     count = len(asked)
     assert (found.standard_error > 0).all() and count > 10 and len(asked) == count

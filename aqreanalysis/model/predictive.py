@@ -17,9 +17,10 @@ Array = NDArray[np.float32]
 
 # Probabilities at which the shape of the distribution is tabled: midpoints of a hundred equal parts.
 PROBABILITIES = np.round((np.arange(100) + 0.5) / 100, 4)
-# Twenty of the parts carry the moments, those in the tails for themselves and those between for nine: the standard
-# error of a log-normal then comes out 2 to 3 % low, with every fifth part 3 to 6 % at the same cost.
-_MOMENT_PARTS = ((*range(5), *range(9, 95, 9), *range(95, 100)), (1,) * 5 + (9,) * 10 + (1,) * 5)
+# The moments are taken over groups of the parts, each standing at the mean of its quantiles: small in the upper tail,
+# where the moments of a log-normal are made. Its standard error is 0.5 to 0.8 % below that of all hundred parts, for
+# scales up to one; twenty single parts left it 1.0 to 1.2 % below.
+_MOMENT_GROUPS = (2, 4, 10, 18, 20, 18, 12, 7, 4, 2, 1, 1, 1)
 # Values of one quantile at once in `Predictive.summary`: all its quantiles then stay in a processor's own cache.
 _VALUES_AT_ONCE = 6144
 _NORMAL = torch.special.ndtri(torch.from_numpy(PROBABILITIES)).numpy()
@@ -148,7 +149,11 @@ class Predictive:
 
     def _standard(self, p: float) -> Tensor:
         """Return the tabled quantile at probability `p` for each (place, hour)."""
-        return ((self._near @ self._tabled(p))[:, None, :] * self._level).sum(dim=-1)
+        return self._read(self._tabled(p))
+
+    def _read(self, table: Tensor) -> Tensor:
+        """Return a table (distance, level) as read at each (place, hour)."""
+        return ((self._near @ table)[:, None, :] * self._level).sum(dim=-1)
 
     def _at(self, standard: Tensor) -> Tensor:
         return (torch.exp(self._location + self._scale * standard) - self.scaling.offset).clamp(min=0.0)
@@ -191,11 +196,15 @@ class Predictive:
         # About the median: the squares of large concentrations would leave float32 few digits for the variance.
         median = self._at(self._standard(0.5))
         total, squares = torch.zeros_like(median), torch.zeros_like(median)
-        for part, parts in zip(*_MOMENT_PARTS, strict=True):
-            away = self._at(self._standard(float(PROBABILITIES[part]))) - median
+        for table, parts in zip(self._groups(), _MOMENT_GROUPS, strict=True):
+            away = self._at(self._read(table)) - median
             total, squares = total + parts * away, squares + parts * away**2
         shift = total / len(PROBABILITIES)
         return median + shift, squares / len(PROBABILITIES) - shift**2
+
+    def _groups(self) -> list[Tensor]:
+        """Return the table (distance, level) of each group of parts that carries the moments."""
+        return [group.mean(dim=-1) for group in self._table.split(_MOMENT_GROUPS, dim=-1)]
 
     @property
     def mean(self) -> Array:
@@ -210,10 +219,9 @@ class Predictive:
     def summary(self, coverage: float = 0.9) -> Summary:
         """Return `best`, `standard_error` and `interval` at once, places in parts that the processor's cache holds."""
         tail = (1 - coverage) / 2
-        parts, weights = _MOMENT_PARTS
-        probabilities = (0.5, tail, 1 - tail, *(float(PROBABILITIES[part]) for part in parts))
-        table = torch.stack([self._tabled(p) for p in probabilities], dim=1)  # (distance, probability, level)
-        shares = torch.tensor(weights).to(table) / len(PROBABILITIES)
+        quantiles = [self._tabled(p) for p in (0.5, tail, 1 - tail)]
+        table = torch.stack([*quantiles, *self._groups()], dim=1)  # (distance, quantile or group, level)
+        shares = torch.tensor(_MOMENT_GROUPS).to(table) / len(PROBABILITIES)
         found = self._location.new_empty((4, *self._location.shape))
         step = len(self._location)
         if self._location.device.type == "cpu":
