@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.model import PROBABILITIES, Bundle, Calibration, Predictor
+from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.model.geometry import relative_position
 from aqreanalysis.model.means import hats
 
 # Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
 _LEFT_OUT_KM = (0.0, 15.0, 40.0, 90.0)
-from aqreanalysis.model.fields import FieldSource
 _DISTANCE_NODES, _LEVEL_NODES = 4, 3
 # Fewer residuals than this round a node would make a table of noise; then there are fewer nodes.
 _FEWEST_A_NODE = 400
@@ -36,6 +36,7 @@ class Records:
     lon: NDArray[np.float64]
     training: NDArray[np.bool_]
     calibration: NDArray[np.bool_]
+    fields: FieldSource | None = None
 
     def seen_beyond(self, radius_km: float) -> NDArray[np.bool_] | None:
         """Return the training stations farther than a radius from every calibration station, shape (station,).
@@ -47,7 +48,6 @@ class Records:
         targets = np.flatnonzero(self.calibration)
         offset = relative_position(
             self.lat[targets][:, None], self.lon[targets][:, None], self.lat[None], self.lon[None]
-    fields: FieldSource | None = None
         )
         visible = self.training & (np.linalg.norm(offset, axis=-1) > radius_km).all(axis=0)
         return visible if visible.sum() >= max(5, 0.2 * self.training.sum()) else None
@@ -67,7 +67,7 @@ class Residuals:
 
 
 def calibrate(bundle: Bundle, records: Records, device: str) -> dict[str, Calibration]:
-    """Return each pollutant's calibration, measured at stations left out, in the hours that training saw."""
+    """Return each pollutant's calibration, measured at the calibration stations as seen from the training stations."""
     predictor = Predictor(bundle, device, records.fields)
     parts: dict[str, list[NDArray[np.float64]]] = {key: [] for key in predictor.species}
     for radius in _LEFT_OUT_KM:
