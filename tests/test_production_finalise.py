@@ -11,8 +11,7 @@ from production_case import block_values, make_template
 
 from aqreanalysis.production import finalise
 from aqreanalysis.production.chunks import ChunkFolder, create_chunks
-from aqreanalysis.production.finalise import finalise_zarr, rename_file, write_netcdf
-from aqreanalysis.production.store import create_store, write_block
+from aqreanalysis.production.finalise import rename_file, write_netcdf
 
 
 @pytest.fixture
@@ -97,16 +96,3 @@ def test_a_file_without_compression_holds_the_same_values(tmp_path):
         assert not file["pm2p5"].filters()["zlib"] and not file["pm2p5"].filters()["shuffle"]
         block = template.plan.get_block(3)
         np.testing.assert_array_equal(file["pm2p5"][block.region], block_values(template, block)["pm2p5"])
-
-
-def test_a_store_takes_the_place_of_an_old_one(tmp_path):
-    store, template = tmp_path / "store.zarr", make_template()
-    create_store(store, template, 1)
-    block = template.plan.get_block(0)
-    write_block(store, block, block_values(template, block))
-    out, trash = tmp_path / "x.zarr", tmp_path / "old"
-    out.mkdir()
-    (out / "old file").write_text("old")
-    finalise_zarr(store, out, trash)
-    assert (out / "pm2p5" / "0.0.0").exists() and not (out / "old file").exists()
-    assert not trash.exists() and not store.exists()

@@ -124,11 +124,15 @@ class ChunkFolder:
         once, and again after a crash.
         """
         for name, values in layers.items():
-            file = self.file(name, block)
-            temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}.partial")
-            temporary.write_bytes(self.forms[name].encode(values))
-            temporary.replace(file)
+            self.put(name, block, self.forms[name].encode(values))
         return sum(values.nbytes for values in layers.values())
+
+    def put(self, name: str, block: Block, stored: bytes) -> None:
+        """Write one layer of a block that is encoded already."""
+        file = self.file(name, block)
+        temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}.partial")
+        temporary.write_bytes(stored)
+        temporary.replace(file)
 
     def read(self, name: str, block: Block) -> bytes:
         """Return the stored chunk of one layer of a block."""

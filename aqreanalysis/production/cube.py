@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.errors import CubeError
+from aqreanalysis.production.bucket import Place, is_url, open_bucket, stored_bytes
 from aqreanalysis.production.frequency import FREQUENCIES, HOURLY
 from aqreanalysis.species import SPECIES
 
@@ -22,25 +23,43 @@ def open_cube(path: str | Path) -> xr.Dataset:
     Parameters
     ----------
     path : str or Path
-        A ``.nc`` file or ``.zarr`` store.
+        A ``.nc`` file or ``.zarr`` store, or the ``s3://`` URL of a store.
 
     Raises
     ------
     CubeError
         If it is missing or cannot be read.
     """
-    where = Path(path)
-    if not where.exists():
+    where = path if is_url(path) else Path(path)
+    if isinstance(where, Path) and not where.exists():
         raise CubeError(f"no cube {where}; check the path")
-    engine = "zarr" if where.is_dir() else "netcdf4"
+    engine = "netcdf4" if isinstance(where, Path) and not where.is_dir() else "zarr"
     try:
-        dataset = xr.open_dataset(where, engine=engine)
+        dataset = xr.open_dataset(where if isinstance(where, Path) else _remote(str(where)), engine=engine)
     except Exception as error:  # each backend has its own ways to fail on a file that is not one
         raise CubeError(f"{where} cannot be read as a cube: {' '.join(str(error).split())}") from None
     for variable in dataset.variables.values():
         # An object that only GDAL reads from a Zarr store; NetCDF could not hold it if the dataset were saved again.
         variable.attrs.pop("_CRS", None)
     return dataset.set_coords([name for name in _NOT_LAYERS if name in dataset.data_vars])
+
+
+def _remote(url: str) -> Any:
+    """Return the store of Zarr under a URL, for reading.
+
+    Raises
+    ------
+    CubeError
+        If it cannot be reached.
+    """
+    from zarr.storage import ObjectStore
+
+    try:
+        if not Place.of(url).holds_cube():
+            raise CubeError(f"no cube {url}; check the path, or whether a run on it is unfinished")
+    except OSError as error:
+        raise CubeError(f"{url} cannot be read: {error.strerror}") from None
+    return ObjectStore(open_bucket(url), read_only=True)
 
 
 def describe_cube(path: str | Path) -> dict[str, Any]:
@@ -51,7 +70,7 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
     CubeError
         If it cannot be read, or is no cube (no time, lat, lon or no pollutant).
     """
-    where = Path(path)
+    where = str(path) if is_url(path) else Path(path)
     with open_cube(where) as cube:
         missing = [d for d in ("time", "lat", "lon") if d not in cube.coords]
         known = [s for s in SPECIES.values() if s.layer in cube.data_vars]
@@ -63,7 +82,7 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
         return {
             "path": str(where),
             "kind": "cube",
-            "format": "Zarr" if where.is_dir() else "NetCDF",
+            "format": "NetCDF" if isinstance(where, Path) and where.is_file() else "Zarr",
             "species": [s.key for s in known],
             "frequency": _frequency(cube),
             "steps": int(time.size),
@@ -80,7 +99,7 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
                 str(name): {"long_name": v.attrs.get("long_name", ""), "units": v.attrs.get("units", "")}
                 for name, v in cube.data_vars.items()
             },
-            "bytes": _bytes_on_disk(where),
+            "bytes": _bytes_on_disk(where) if isinstance(where, Path) else stored_bytes(where),
             **{key: cube.attrs[key] for key in wanted if key in cube.attrs},
         }
 

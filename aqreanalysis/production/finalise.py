@@ -1,9 +1,8 @@
-"""From what the workers wrote to the finished cube: a rename for Zarr; for NetCDF one writer, then a rename."""
+"""From what the workers wrote to the finished cube: of NetCDF, one writer and then a rename (of Zarr: `publish`)."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,8 @@ from aqreanalysis.production.chunks import ChunkFolder, Form
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.options import Progress
 from aqreanalysis.production.plan import Block
-from aqreanalysis.production.store import forget
+from aqreanalysis.production.publish import sync_folder
 from aqreanalysis.production.template import Template
-
-
-def finalise_zarr(store: Path, out: Path, trash: Path) -> None:
-    """Move the finished and synced store to `out`; what was there goes to `trash` first and is deleted after."""
-    forget()
-    if out.exists():
-        shutil.rmtree(trash, ignore_errors=True)
-        out.rename(trash)
-    store.rename(out)
-    _sync_folder(out.parent)
-    shutil.rmtree(trash, ignore_errors=True)
 
 
 def write_netcdf(folder: Path, template: Template, path: Path, progress: Progress) -> None:
@@ -63,7 +51,7 @@ def write_netcdf(folder: Path, template: Template, path: Path, progress: Progres
 def rename_file(path: Path, out: Path) -> None:
     """Give a finished file its name, in one step, replacing what was there."""
     path.replace(out)
-    _sync_folder(out.parent)
+    sync_folder(out.parent)
 
 
 def _write_structure(path: Path, template: Template, forms: Mapping[str, Form]) -> None:
@@ -120,11 +108,3 @@ def sync_file(path: Path) -> None:
     """Wait until the file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -82,6 +83,8 @@ class Ledger:
         Numbers of finished blocks.
     ready : bool
         The output is whole and only its final rename may be missing.
+    identities : dict
+        Output -> what tells the finished one from the one that it replaces (`publish.identify`).
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,6 +92,7 @@ class Ledger:
         self.header: dict[str, Any] | None = None
         self.done: set[int] = set()
         self.ready = False
+        self.identities: dict[str, int] = {}
         self._file: TextIO | None = None
         self._synced = time.monotonic()
         if path.exists():
@@ -116,7 +120,7 @@ class Ledger:
                     self.done |= unsure
                     unsure = set()
                 elif entry.get("ready") is True:
-                    self.ready = True
+                    self.ready, self.identities = True, entry.get("identities", {})
                 good += len(line)
         if boot == boot_number():
             self.done |= unsure
@@ -135,7 +139,7 @@ class Ledger:
         self.close()
         self.path.unlink(missing_ok=True)
         self.done.clear()
-        self.header, self.ready = None, False
+        self.header, self.ready, self.identities = None, False, {}
 
     def record(self, number: int) -> None:
         """Note that block `number` is written."""
@@ -144,10 +148,11 @@ class Ledger:
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self._sync()
 
-    def note_ready(self) -> None:
-        """Note that the output is whole, once it is on the disk."""
+    def note_ready(self, identities: Mapping[str, int] | None = None) -> None:
+        """Note that the outputs are whole, once they are on the disk."""
         self._sync()
-        self._append({"ready": True})
+        self.identities = dict(identities or {})
+        self._append({"ready": True, "identities": self.identities})
         self._sync()
         self.ready = True
 

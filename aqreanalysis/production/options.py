@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aqreanalysis.configs import ColumnsConfig, MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.production.frequency import HOURLY, check_frequencies
 from aqreanalysis.species import get_species
+
+if TYPE_CHECKING:
+    from aqreanalysis.model.fields import FieldSource
 
 Progress = Callable[[int, int, str], None]
 
@@ -45,6 +49,12 @@ class ProduceOptions:
         Days, months and years of means begin at midnight of the clock that is so far ahead of UTC, -12 to 14.
     overwrite : bool
         Replace an output that exists, or drop an unfinished run of another kind.
+    append : bool
+        Grow the cube that is there: add hours at its end, and compute anew those whose windows have gained readings.
+    say : callable or None
+        ``say(line)`` is told for people what an append does.
+    covariates : Covariates or None
+        Of a model that was trained with them, where it is given as a path.
     progress : callable or None
         ``progress(done, total, note)``.
     """
@@ -62,6 +72,9 @@ class ProduceOptions:
     frequencies: Sequence[str] = (HOURLY,)
     utc_offset_hours: int = 0
     overwrite: bool = False
+    append: bool = False
+    say: Callable[[str], None] | None = None
+    covariates: FieldSource | None = None
     progress: Progress | None = None
 
     def __post_init__(self) -> None:

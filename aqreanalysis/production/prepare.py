@@ -19,6 +19,7 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model.means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.checks import check_grid_reach, choose_species
+from aqreanalysis.production.fields import covariates_text, digest_covariates, missing_hours, source_of
 from aqreanalysis.production.frequency import HOURLY, check_frequencies
 from aqreanalysis.production.inputs import Span, digest_readings, observed_hours, span_of
 from aqreanalysis.production.layers import Kind, Layer, cube_layers, value_bytes
@@ -35,6 +36,7 @@ from aqreanalysis.production.plan import (
     make_mean_plan,
     make_plan,
 )
+from aqreanalysis.production.record import READINGS, RUN, Readings, Run, run_of, run_text
 from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
 from aqreanalysis.production.template import Provenance, Template, render_template
 from aqreanalysis.species import SPECIES, get_species
@@ -77,6 +79,10 @@ class Prepared:
         What decides the bytes of the cube.
     model_path : Path or None
         The bundle, where the model was given as one.
+    readings : Readings
+        What was read, by day; the cube keeps it, so that it can grow.
+    utc_offset_hours : int
+        Of the clock by which the periods of means begin.
     """
 
     plan: Plan
@@ -92,13 +98,20 @@ class Prepared:
     last_observed: dict[str, int]
     fingerprint: Fingerprint
     model_path: Path | None
+    readings: Readings
+    utc_offset_hours: int
 
     @property
     def coverage(self) -> float:
         """Probability of the interval."""
         return float(self.predictor.config.uncertainty.coverage)
 
-    def facts(self) -> dict[str, str]:
+    @property
+    def run(self) -> Run:
+        """What a later run must share to continue the cube."""
+        return run_of(self.fingerprint, self.observations, self.utc_offset_hours)
+
+    def facts(self) -> dict[str, Any]:
         """Return what the cube says that may change while a run waits to go on: the moment, the model's latest scores.
 
         The ledger keeps those of the run's beginning, so that a run in two parts writes what a run in one would have.
@@ -133,20 +146,29 @@ class Prepared:
         found = self.predictor.bundle.calibration_means
         return MeanInputs({key: found[key] for key in self.species}, plans)
 
-    def template(self, facts: Mapping[str, str], frequency: str = HOURLY) -> Template:
+    def template(self, facts: Mapping[str, Any], frequency: str = HOURLY) -> Template:
         """Return the template of the cube of a frequency, of a run that began with `facts`."""
         cube = self.cubes[frequency]
+        before = facts.get("before", {}).get(frequency, {})
+        # What was measured at hidden stations is the coverage of hourly intervals.
+        measured = {k: facts[k] for k in ("coverage_measured",) if k in facts and frequency == HOURLY}
         provenance = Provenance(
             model=self.predictor.digest,
             observations=self.fingerprint["observations"],
             stations=len(self.observations.stations),
-            created=facts["created"],
+            created=before.get("created", facts["created"]),
             version=package_version(),
             libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
             synthetic=synthetic_label(self.observations, self.predictor),
-            # What was measured at hidden stations is the coverage of hourly intervals.
-            extra={key: value for key, value in facts.items() if key != "created" and frequency == HOURLY},
+            extra={
+                **measured,
+                **covariates_text(self.predictor, self.span),
+                RUN: run_text(self.run),
+                READINGS: self.readings.text,
+            },
             last_reading=max(self.last_observed.values()),
+            modified=facts["created"],
+            history=before.get("history", ""),
         )
         species = [SPECIES[key] for key in self.species]
         return render_template(cube.plan, self.grid, cube.layers, species, self.metadata, provenance)
@@ -169,6 +191,7 @@ class Prepared:
             last_observed=self.last_observed,
             hourly=HOURLY in self.cubes,
             means=self.means(),
+            covariates=source_of(self.predictor),
         )
 
 
@@ -195,7 +218,7 @@ def prepare(
     """
     hours = hours_between(*timeline)
     grid = load_grid(grid)
-    predictor = _load_model(model, options.device)
+    predictor = _load_model(model, options)
     if not isinstance(observations, Observations):
         observations = read_observations(observations, options.columns or predictor.config.columns)
     production = options.production or predictor.config.production
@@ -205,9 +228,12 @@ def prepare(
     plan, cubes = _cubes(predictor, (species, thresholds), make_plan(hours, grid.shape, production, 0), options)
     observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
     span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
-    check_timeline(plan, span_seen, predictor.lookahead_hours)
+    # What a cube that grows was read from before may lie before the newer observations (see `growth.check_known`).
+    seen_from = min(span_seen[0], plan.first_hour) if options.append else span_seen[0]
+    check_timeline(plan, (seen_from, span_seen[1]), predictor.lookahead_hours)
     check_grid_reach(grid, observations, production.max_distance_km)
     span = span_of(plan, predictor)
+    missing_hours(predictor, span)
     # A species without a single reading has only forecast hours.
     last = {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}
     prepared = Prepared(
@@ -224,6 +250,8 @@ def prepare(
         last_observed=last,
         fingerprint={},
         model_path=Path(model) if isinstance(model, str | Path) else None,
+        readings=Readings.of(observations, tuple(predictor.inputs), span),
+        utc_offset_hours=options.utc_offset_hours,
     )
     return replace(prepared, fingerprint=fingerprint_of(prepared))
 
@@ -288,6 +316,7 @@ def fingerprint_of(run: Prepared) -> Fingerprint:
         "frequencies": list(run.cubes),
         "species": list(run.species),
         "observations": digest_readings(run.observations, tuple(run.predictor.inputs), run.span),
+        **digest_covariates(run.predictor),
         "last readings": run.last_observed,
         "coverage": run.coverage,
         "thresholds": {key: list(values) for key, values in run.thresholds.items()},
@@ -299,11 +328,11 @@ def fingerprint_of(run: Prepared) -> Fingerprint:
     }
 
 
-def _load_model(model: Any, device: str) -> Any:
+def _load_model(model: Any, options: ProduceOptions) -> Any:
     if isinstance(model, str | Path):
         from aqreanalysis.model.predictor import load_predictor
 
-        return load_predictor(model, device)
+        return load_predictor(model, options.device, options.covariates)
     return model
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,24 @@ from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.grids import Grid
 from aqreanalysis.observations import Observations
 from aqreanalysis.production import chunks, engine
-from aqreanalysis.production.cube import SUFFIXES, open_cube
-from aqreanalysis.production.finalise import finalise_zarr, rename_file, write_netcdf
-from aqreanalysis.production.frequency import HOURLY, check_frequencies, outputs_of
+from aqreanalysis.production.append import Append, make_append, timeline_of
+from aqreanalysis.production.bucket import Owner, Place, chunk_place, clear, point, publish
+from aqreanalysis.production.cluster import cluster_client
+from aqreanalysis.production.cube import open_cube
+from aqreanalysis.production.finalise import rename_file, write_netcdf
+from aqreanalysis.production.fit import check_fit
+from aqreanalysis.production.frequency import check_frequencies
 from aqreanalysis.production.inputs import StagedWindow, stage_readings
 from aqreanalysis.production.interrupt import Stop, output_errors, stop_on_signals
 from aqreanalysis.production.ledger import Fingerprint, Ledger, Lock, differences
 from aqreanalysis.production.means import sums_name, sums_width
-from aqreanalysis.production.options import ProduceOptions, Progress
-from aqreanalysis.production.plan import Moment, check_disk, check_memory
+from aqreanalysis.production.meter import Meter
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.plan import Moment, stamp_text
 from aqreanalysis.production.prepare import Prepared, plain, prepare
+from aqreanalysis.production.publish import identify, publish_zarr
 from aqreanalysis.production.store import create_store, create_sums, discard_partial_files, forget, quiet_codecs
+from aqreanalysis.production.target import Target
 from aqreanalysis.production.template import Template
 
 
@@ -32,7 +38,7 @@ def produce(
     model: Any,
     observations: Observations | str | Path,
     grid: Grid | str | Path,
-    start: Moment,
+    start: Moment | None,
     end: Moment,
     out: str | Path,
     options: ProduceOptions | None = None,
@@ -51,7 +57,7 @@ def produce(
     grid : Grid, str or Path
         As of `load_grid`.
     start, end : str or datetime
-        UTC; the hours that lie between them.
+        UTC; the hours that lie between them. A cube that grows has its start: None will do.
     out : str or Path
         Ends in ``.nc`` or ``.zarr``.
     options : ProduceOptions or None
@@ -80,7 +86,7 @@ def produce_cubes(
     model: Any,
     observations: Observations | str | Path,
     grid: Grid | str | Path,
-    timeline: tuple[Moment, Moment],
+    timeline: tuple[Moment | None, Moment],
     out: str | Path,
     options: ProduceOptions,
 ) -> dict[str, xr.Dataset]:
@@ -102,111 +108,157 @@ def produce_cubes(
         As of `produce`.
     """
     target = Target.of(out, check_frequencies(options.frequencies))
-    if target.existing() and not options.overwrite and not target.part.exists():
-        raise OutputError(_exists(target))
-    prepared = prepare(model, observations, grid, timeline, options)
-    check_memory(prepared.working, options.workers or options.threads or engine.default_threads())
+    if options.append and target.is_remote:
+        raise OutputError(f"{target.out} is in a bucket, where cubes do not grow: append to a copy on a disk")
+    with output_errors(target.part):
+        if target.existing() and not (options.overwrite or options.append) and not target.part.exists():
+            raise OutputError(_exists(target))
+    prepared = prepare(model, observations, grid, _timeline(target, timeline, options.append), options)
+    check_fit(prepared, options, str(out), target.part)
     with output_errors(target.part), stop_on_signals() as stop:
-        target.out.parent.mkdir(parents=True, exist_ok=True)
+        target.part.parent.mkdir(parents=True, exist_ok=True)
         lock = Lock(target.part, target.out)
         try:
-            _fill_and_finish(prepared, target, options, stop)
+            owner = Owner(target.out, target.part, options.overwrite) if isinstance(target.out, Place) else None
+            try:
+                _fill_and_finish(_Run(prepared, target, options, stop, Ledger(target.ledger), owner))
+            finally:
+                if owner is not None and not target.ledger.exists():  # it is finished, or has never begun
+                    owner.release()
         finally:
             _tidy(target.part)
             lock.release()
-    return {name: open_cube(path) for name, path in target.outs.items()}
+    return {name: open_cube(str(output.path)) for name, output in target.outputs.items()}
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where a run writes: the outputs by frequency, and beside them the folder of what is unfinished."""
+@dataclass
+class _Run:
+    """One call of `produce_cubes`: what is made, where, how, and how far it got."""
 
-    out: Path
-    part: Path
-    outs: dict[str, Path]
+    prepared: Prepared
+    target: Target
+    options: ProduceOptions
+    stop: Stop
+    ledger: Ledger
+    owner: Owner | None = None
+    append: Append | None = None
 
-    @classmethod
-    def of(cls, out: str | Path, frequencies: tuple[str, ...] = (HOURLY,)) -> Target:
-        """Return the target of an output path, refusing a wrong suffix."""
-        path = Path(out)
-        if path.suffix not in SUFFIXES or not path.stem:
-            raise OutputError(f"output {str(out)!r} must end in {' or '.join(SUFFIXES)}; the ending chooses the format")
-        if path.suffix == ".nc" and path.is_dir():
-            raise OutputError(f"output {path} is a folder; choose another name")
-        return cls(path, path.with_name(path.name + ".part"), outputs_of(path, frequencies))
-
-    def store(self, frequency: str) -> Path:
-        """The staging store of a frequency; of a NetCDF file the folder of its chunks."""
-        suffix = chunks.SUFFIX if self.is_netcdf else ".zarr"
-        return self.part / f"{'store' if frequency == HOURLY else frequency}{suffix}"
-
-    def stores(self, prepared: Prepared) -> dict[str, Path]:
-        """All stores that the workers write."""
-        sums = {engine.SUMS: self.part / "sums.zarr"} if prepared.means() else {}
-        return {**{name: self.store(name) for name in self.outs}, **sums}
+    def told(self, done: int, total: int, note: str) -> None:
+        """Pass progress on."""
+        if self.options.progress is not None:
+            self.options.progress(done, total, note)
 
     @property
-    def readings(self) -> Path:
-        """The readings that the workers map."""
-        return self.part / "readings.npy"
-
-    @property
-    def ledger(self) -> Path:
-        """The finished blocks."""
-        return self.part / "ledger.jsonl"
-
-    def file(self, frequency: str) -> Path:
-        """The NetCDF file while it is written."""
-        return self.part / ("cube.nc" if frequency == HOURLY else f"{frequency}.nc")
-
-    @property
-    def is_netcdf(self) -> bool:
-        """Whether each output is one file."""
-        return self.out.suffix == ".nc"
-
-    def ready(self, frequency: str) -> Path:
-        """What gets its final name at the end."""
-        return self.file(frequency) if self.is_netcdf else self.store(frequency)
-
-    def existing(self) -> list[Path]:
-        """The outputs that are there."""
-        return [path for path in self.outs.values() if path.exists()]
+    def progress_line(self) -> str:
+        """How far it got."""
+        return f"{len(self.ledger.done)} of {self.prepared.blocks} blocks are done"
 
 
-def _fill_and_finish(prepared: Prepared, target: Target, options: ProduceOptions, stop: Stop) -> None:
+def _timeline(target: Target, timeline: tuple[Moment | None, Moment], append: bool) -> tuple[Moment, Moment]:
+    """Return the timeline of a run; that of one which continues a cube begins with the cube."""
+    start, end = timeline
+    if append:
+        ledger = Ledger(target.ledger)
+        if ledger.ready and ledger.header is not None:  # the cube may have got its new end already
+            return stamp_text(ledger.header["fingerprint"]["timeline and blocks"]["first_hour"] - 1), end
+        return timeline_of(target, timeline)
+    if start is None:
+        raise ConfigError("start is missing: only a cube that grows (--append) has one already")
+    return start, end
+
+
+def _fill_and_finish(run: _Run) -> None:
     """Bring the outputs from whatever state they are in to the finished ones."""
-    ledger = Ledger(target.ledger)
-    fingerprint = plain({**prepared.fingerprint, "output": _kind(target, options)})
-    same = _is_same_run(ledger, fingerprint, target, options.overwrite)
-    if same and ledger.ready and not all(target.ready(n).exists() or o.exists() for n, o in target.outs.items()):
+    ledger, target, outputs = run.ledger, run.target, run.target.outputs
+    fingerprint = _fingerprint(run)
+    if run.append is not None and run.append.growth.is_nothing and ledger.header is None:
+        _say(run)
+        return
+    same = _is_same_run(ledger, fingerprint, target, run.options.overwrite)
+    if same and ledger.ready and not all(target.ready(n).exists() or o.path.exists() for n, o in outputs.items()):
         ledger.drop()  # what was finished has been taken away since
         same = False
-    waiting = [name for name in target.outs if not (same and ledger.ready) or target.ready(name).exists()]
-    if not waiting and len(target.existing()) == len(target.outs):
+    waiting = [name for name in outputs if not (same and ledger.ready) or target.ready(name).exists()]
+    if not waiting and len(target.existing()) == len(outputs):
         shutil.rmtree(target.part)  # it was killed after the last rename
         return
-    taken = [target.outs[name] for name in waiting if target.outs[name].exists()]
-    if taken and not options.overwrite:
+    header = ledger.header if same and ledger.header else _header(run, fingerprint)
+    replacing = run.options.overwrite or run.options.append
+    # In a bucket the chunks of an unfinished cube may lie under its own name.
+    others = [name for name in waiting if not target.is_remote or header["replaces"]]
+    if any(outputs[name].path.exists() for name in others) and not replacing:
         raise OutputError(_exists(target))
-    header = ledger.header if same and ledger.header else {"fingerprint": fingerprint, "facts": prepared.facts()}
-    templates = {name: prepared.template(header["facts"], name) for name in target.outs}
     quiet_codecs()
     try:
         if not ledger.ready:
-            window = _stage(prepared, target, templates, options, (ledger, header))
-            _sweep(prepared, target, options, stop, ledger, window)
-            if target.is_netcdf:
-                _write_files(prepared, target, templates, options, stop)
-            ledger.note_ready()
+            _fill(run, header)
         for name in waiting:
-            if target.is_netcdf:
-                rename_file(target.file(name), target.outs[name])
-            else:
-                finalise_zarr(target.store(name), target.outs[name], target.part / "replaced")
+            _publish(run, name)
     finally:
         ledger.close()
         forget()
     shutil.rmtree(target.part)
+
+
+def _header(run: _Run, fingerprint: Fingerprint) -> dict[str, Any]:
+    """Return how the ledger of a run begins."""
+    replaces = run.target.is_remote and bool(run.target.existing())
+    return {"fingerprint": fingerprint, "facts": (run.append or run.prepared).facts(), "replaces": replaces}
+
+
+def _publish(run: _Run, name: str) -> None:
+    """Give a finished output its name."""
+    ready, goal = run.target.ready(name), run.target.outputs[name].path
+    if isinstance(goal, Place):
+        if run.owner is not None:
+            run.owner.check()
+        publish(ready, goal)
+        shutil.rmtree(ready)
+    elif run.target.is_netcdf:
+        rename_file(ready, goal)
+    else:
+        publish_zarr(ready, goal, run.target.trash, run.ledger.identities[name])
+
+
+def _fingerprint(run: _Run) -> Fingerprint:
+    """Return what decides the bytes of the outputs; of a run that continues cubes, find out what it does to them."""
+    fingerprint = {**run.prepared.fingerprint, "output": _kind(run.target, run.options)}
+    if run.options.append:
+        if run.ledger.ready and run.ledger.header is not None:  # what was continued may have its new name already
+            fingerprint["continued"] = run.ledger.header["fingerprint"].get("continued")
+        else:
+            run.append = make_append(run.prepared, run.target)
+            run.prepared = run.append.prepared
+            fingerprint["continued"] = run.append.identities
+    return plain(fingerprint)
+
+
+def _fill(run: _Run, header: dict[str, Any]) -> None:
+    """Compute what is left to compute, until the outputs lack nothing but their names."""
+    templates = {name: run.prepared.template(header["facts"], name) for name in run.target.stores}
+    if run.append is not None:
+        run.append.check(templates)
+        _say(run)
+    window = _stage(run, templates, header)
+    if run.append is not None:
+
+        def step(done: int, total: int, note: str) -> None:
+            run.stop.check(run.target.part, run.progress_line)
+            run.told(done, total, note)
+
+        run.append.take_over(run.target, templates, run.ledger, step)
+    _sweep(run, window)
+    if run.target.is_netcdf:
+        _write_files(run, templates)
+    names = () if run.target.is_netcdf else run.target.outputs
+    run.ledger.note_ready({name: identify(run.target.ready(name)) for name in names})
+
+
+def _say(run: _Run) -> None:
+    """Tell what is done to the cubes that are continued."""
+    if run.append is not None and run.options.say is not None:
+        for line in run.append.lines():
+            run.options.say(line)
 
 
 def _is_same_run(ledger: Ledger, fingerprint: Fingerprint, target: Target, overwrite: bool) -> bool:
@@ -226,93 +278,68 @@ def _is_same_run(ledger: Ledger, fingerprint: Fingerprint, target: Target, overw
     )
 
 
-def _stage(
-    prepared: Prepared,
-    target: Target,
-    templates: dict[str, Template],
-    options: ProduceOptions,
-    entry: tuple[Ledger, dict[str, Any]],
-) -> StagedWindow:
+def _stage(run: _Run, templates: dict[str, Template], header: dict[str, Any]) -> StagedWindow:
     """Return the window on the staged readings; create them, the empty stores and the ledger where there are none."""
-    ledger, header = entry
-    inputs = tuple(prepared.predictor.inputs)
-    stores, level = target.stores(prepared), prepared.production.compression_level
-    if ledger.header is None or not all(store.exists() for store in stores.values()):
-        for leftover in (*target.part.glob("*.zarr"), *target.part.glob(f"*{chunks.SUFFIX}"), target.part / "replaced"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        target.readings.unlink(missing_ok=True)
-        window = stage_readings(prepared.observations, inputs, prepared.span, target.readings)
-        for name, template in templates.items():
-            if target.is_netcdf:
-                chunks.create_chunks(stores[name], template, level)
-            else:
-                create_store(stores[name], template, level, options.zarr_format)
-        if (means := prepared.means()) is not None:
-            widths = {sums_name(key): sums_width(c.memory) for key, c in means.calibrations.items()}
-            create_sums(stores[engine.SUMS], prepared.plan, widths, level)
-        ledger.begin(header)
-        return window
-    for store in stores.values():
-        discard_partial_files(store)
-    return stage_readings(prepared.observations, inputs, prepared.span, target.readings)
+    prepared, target, ledger = run.prepared, run.target, run.ledger
+    staging = prepared.observations, tuple(prepared.predictor.inputs), prepared.span, target.readings
+    means, level = prepared.means(), prepared.production.compression_level
+    stores = [*target.stores.values(), *([target.sums] if means else [])]
+    if ledger.header is not None and all(store.exists() for store in stores):
+        for store in stores:
+            discard_partial_files(store)
+        return stage_readings(*staging)
+    for leftover in target.leftovers():
+        shutil.rmtree(leftover, ignore_errors=True)
+    target.readings.unlink(missing_ok=True)
+    window = stage_readings(*staging)
+    for name, store in target.stores.items():
+        if target.is_netcdf:
+            chunks.create_chunks(store, templates[name], level)
+        else:
+            create_store(store, templates[name], level, run.options.zarr_format)
+            _point(target.outputs[name].path, store, header["replaces"])
+    if means is not None:
+        widths = {sums_name(key): sums_width(c.memory) for key, c in means.calibrations.items()}
+        create_sums(target.sums, prepared.plan, widths, level)
+    ledger.begin(header)
+    return window
 
 
-def _sweep(
-    prepared: Prepared, target: Target, options: ProduceOptions, stop: Stop, ledger: Ledger, window: StagedWindow
-) -> None:
+def _point(place: Path | Place, store: Path, replaces: bool) -> None:
+    """Let the chunks of a store go to its bucket, if it is for one."""
+    if isinstance(place, Place):
+        url = chunk_place(place, replaces)
+        if replaces:
+            clear(url)  # what a run that was dropped left there
+        point(store, url)
+
+
+def _sweep(run: _Run, window: StagedWindow) -> None:
     """Compute what is left to do."""
-    left = prepared.blocks - len(ledger.done)
-    if not left:
+    prepared, target, options, ledger = run.prepared, run.target, run.options, run.ledger
+    if len(ledger.done) == prepared.blocks:
         return
-    raw = prepared.sums_bytes + sum(cube.raw_bytes for cube in prepared.cubes.values())
-    check_disk(raw, target.part, 2 if target.is_netcdf else 1, share=left / prepared.blocks)
     meter = Meter(prepared.blocks, ledger, options.progress)
-    stores = target.stores(prepared)
+    stores = {**target.stores, **({engine.SUMS: target.sums} if prepared.means() else {})}
     if options.workers is None and options.scheduler is None:
         job = engine.make_job(prepared, window, stores, None, options.device)
-        engine.run_in_threads(job, ledger.done, options.threads or engine.default_threads(), meter, stop.event)
+        engine.run_in_threads(job, ledger.done, options.threads or engine.default_threads(), meter, run.stop.event)
     else:
         job = engine.make_job(prepared, window, stores, prepared.model_path, options.device)
-        with engine.cluster_client(options.workers, options.scheduler) as client:
-            engine.run_on_cluster(job, ledger.done, client, meter, stop.event)
-    stop.check(target.part, f"{len(ledger.done)} of {prepared.blocks} blocks are done")
+        with cluster_client(options.workers, options.scheduler, options.say) as client:
+            engine.run_on_cluster(job, ledger.done, client, meter, run.stop.event)
+    run.stop.check(target.part, run.progress_line)
     if len(ledger.done) != prepared.blocks:
         raise AssertionError(f"{prepared.blocks - len(ledger.done)} blocks were neither computed nor refused")
 
 
-def _write_files(
-    prepared: Prepared, target: Target, templates: dict[str, Template], options: ProduceOptions, stop: Stop
-) -> None:
+def _write_files(run: _Run, templates: dict[str, Template]) -> None:
     def step(done: int, total: int, note: str) -> None:
-        stop.check(target.part, "all blocks are computed, the NetCDF file is not written")
-        if options.progress is not None:
-            options.progress(done, total, note)
+        run.stop.check(run.target.part, "all blocks are computed, the NetCDF file is not written")
+        run.told(done, total, note)
 
-    for name, template in templates.items():
-        write_netcdf(target.store(name), template, target.file(name), step)
-
-
-class Meter:
-    """Records finished blocks in the ledger and tells the progress."""
-
-    def __init__(self, blocks: int, ledger: Ledger, progress: Progress | None) -> None:
-        self.blocks, self.ledger, self.progress = blocks, ledger, progress
-        self.begun = time.perf_counter()
-        self.cells = self.bytes = self.here = 0
-
-    def __call__(self, done: engine.BlockDone | None) -> None:
-        """Note one block; None is a block that was not begun because the run is stopping."""
-        if done is None:
-            return
-        self.ledger.record(done.number)
-        self.cells, self.bytes, self.here = self.cells + done.cells, self.bytes + done.raw_bytes, self.here + 1
-        if self.progress is not None:
-            seconds = time.perf_counter() - self.begun
-            left = seconds / self.here * (self.blocks - len(self.ledger.done))
-            note = (
-                f"{self.cells / seconds / 1e6:.2f} million cell-hours/s, {self.bytes / 1e6:.0f} MB, {left:.0f} s left"
-            )
-            self.progress(len(self.ledger.done), self.blocks, note)
+    for name, output in run.target.outputs.items():
+        write_netcdf(run.target.store(output.frequency), templates[output.frequency], run.target.file(name), step)
 
 
 def _kind(target: Target, options: ProduceOptions) -> str:
@@ -320,7 +347,10 @@ def _kind(target: Target, options: ProduceOptions) -> str:
 
 
 def _exists(target: Target) -> str:
-    return f"output {target.existing()[0]} exists; choose another --out or replace it with --overwrite"
+    return (
+        f"output {target.existing()[0]} exists; choose another --out, let it grow with --append or replace it with "
+        "--overwrite"
+    )
 
 
 def _tidy(part: Path) -> None:

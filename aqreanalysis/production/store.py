@@ -16,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
+from aqreanalysis.production.bucket import pointed, split_store
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.template import GRID_MAPPING, Template
@@ -136,7 +137,8 @@ def quiet_codecs() -> None:
 def _arrays(path: str) -> Any:
     """Return a look-up of the arrays of a store; opening one reads its metadata, so each is opened once a process."""
     quiet_codecs()
-    group = zarr.open_group(path, mode="r+")
+    url = pointed(path)
+    group = zarr.open_group(path if url is None else split_store(path, url), mode="r+")
 
     @cache
     def look_up(name: str) -> Any:

@@ -79,6 +79,10 @@ class Provenance:
         Further global attributes, such as the coverage measured at hidden stations.
     last_reading : int, optional
         Stamp of the last reading of what is estimated, hours since 1970-01-01.
+    modified : str
+        Moment at which the run that made it grow was begun; empty for a cube of one run.
+    history : str
+        What was done before, and what this run did; empty for a cube of one run.
     """
 
     model: str
@@ -90,6 +94,8 @@ class Provenance:
     synthetic: str = ""
     extra: Mapping[str, str | float] = field(default_factory=dict)
     last_reading: int | None = None
+    modified: str = ""
+    history: str = ""
 
 
 def render_template(
@@ -234,16 +240,18 @@ def _calibrated(plan: Plan) -> str:
 
 def _origin(provenance: Provenance) -> dict[str, str]:
     libraries = ", ".join(f"{name} {version}" for name, version in provenance.libraries.items())
+    modified = provenance.modified or provenance.created
     return {
         "source": f"AQ-Net (aqreanalysis {provenance.version}), model {provenance.model}, "
         f"observations {provenance.observations} of {provenance.stations} stations; {libraries}",
-        "history": f"{provenance.created} aqreanalysis {provenance.version}: produced from model "
+        "history": provenance.history
+        or f"{provenance.created} aqreanalysis {provenance.version}: produced from model "
         f"{provenance.model[:16]} and observations {provenance.observations[:16]}",
         "model_digest": provenance.model,
         "observations_digest": provenance.observations,
         "date_created": provenance.created,
-        "date_modified": provenance.created,
-        "date_metadata_modified": provenance.created,
+        "date_modified": modified,
+        "date_metadata_modified": modified,
         "product_version": provenance.version,
         "processing_level": "gridded estimate with uncertainty from station readings",
     }

@@ -1,0 +1,337 @@
+"""A cube in object storage: ``s3://bucket/path.zarr``, spoken to through obstore.
+
+Object stores have no rename and no locks. So a cube becomes one by its metadata, which comes last: until then its
+prefix holds chunks that no reader takes for a cube. Beside it stands one object, ``path.zarr.part/owner.json``, made in
+one step that only one process can win: it says whose work that is, and is taken away at the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from aqreanalysis.errors import ConfigError, OutputError
+
+SCHEME = "s3://"
+_OWNER = "owner.json"
+# The file in a store on disk that says where its chunks go.
+POINTER = ".bucket"
+# What makes a prefix a store; it is uploaded last, and taken off first where a cube is replaced.
+_ROOT = ("zarr.json", ".zattrs", ".zgroup", ".zmetadata")
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+# A first question that is not answered is asked again only so long; later ones, in the middle of a run, for minutes.
+_FIRST = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+_CONNECT = "5s"
+
+
+def is_url(text: object) -> bool:
+    """Tell whether an output is in object storage and not on a disk."""
+    return "://" in str(text)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The name of a cube in a bucket.
+
+    Attributes
+    ----------
+    url : str
+        ``s3://bucket/path.zarr``.
+    """
+
+    url: str
+
+    @classmethod
+    def of(cls, text: str) -> Place:
+        """Return the place, refusing what is none.
+
+        Raises
+        ------
+        OutputError
+            If it is of another scheme, names no bucket or no ``.zarr``.
+        """
+        if not text.startswith(SCHEME):
+            raise OutputError(f"output {text!r}: of object stores only {SCHEME}BUCKET/PATH.zarr is known")
+        place = cls(text.rstrip("/"))
+        bucket, _, key = place.url.removeprefix(SCHEME).partition("/")
+        if PurePosixPath(key).suffix != ".zarr" or not PurePosixPath(key).stem or not bucket:
+            raise OutputError(
+                f"output {text!r} must be {SCHEME}BUCKET/PATH.zarr; a .nc is written to a disk and copied from there"
+            )
+        return place
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+        return self.url.rpartition("/")[2]
+
+    def with_name(self, name: str) -> Place:
+        """Return the place beside it."""
+        return Place(f"{self.url.rpartition('/')[0]}/{name}")
+
+    def exists(self) -> bool:
+        """Tell whether anything is there, be it chunks without metadata."""
+        with told(self.url):
+            return next(iter(keys_of(open_bucket(self.url, patient=False))), None) is not None
+
+    def holds_cube(self) -> bool:
+        """Tell whether there is metadata, by which chunks become a cube."""
+        with told(self.url):
+            store = open_bucket(self.url, patient=False)
+            return any(_has(store, key) for key in (".zgroup", "zarr.json"))
+
+
+def open_bucket(url: str, patient: bool = True) -> Any:
+    """Return obstore's store of a prefix; credentials, region and endpoint are those of the usual environment.
+
+    Parameters
+    ----------
+    url : str
+        ``s3://bucket/prefix``.
+    patient : bool
+        Whether to ask for minutes where the other side does not answer.
+
+    Raises
+    ------
+    ConfigError
+        If obstore is not installed.
+    """
+    try:
+        from obstore.store import from_url
+    except ImportError:
+        raise ConfigError(
+            f"{url}: object storage needs the package obstore; install it with pip install 'aqreanalysis[s3]'"
+        ) from None
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", ""))
+    client: dict[str, Any] = {"connect_timeout": _CONNECT, "allow_http": endpoint.startswith("http://")}
+    return from_url(url, client_options=client, **({} if patient else {"retry_config": _FIRST}))
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Turn what obstore says into an error of the operating system, which says what of it the user can mend.
+
+    Raises
+    ------
+    OSError
+        With the URL as its file.
+    """
+    from obstore import exceptions
+
+    try:
+        yield
+    except exceptions.BaseError as error:
+        raise OSError(errno.EIO, _reason(error, exceptions), url) from None
+
+
+def _reason(error: Exception, exceptions: Any) -> str:
+    text = " ".join(str(error).split())
+    if "NoSuchBucket" in text:
+        return "there is no such bucket; make it first"
+    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError) or "InvalidAcc" in text:
+        return "access is denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
+    if "169.254.169.254" in text or "credential" in text.lower():
+        return "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if "error sending request" in text or "connect" in text.lower() or "timed out" in text.lower():
+        where = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "the endpoint of its region"))
+        return f"{where} does not answer; check AWS_ENDPOINT_URL, AWS_REGION and the network"
+    return text[:200]
+
+
+def keys_of(store: Any) -> Iterator[str]:
+    """Yield the names of the objects of a store."""
+    import obstore
+
+    for some in obstore.list(store):
+        for entry in some:
+            yield entry["path"]
+
+
+def stored_bytes(url: str) -> int:
+    """Return the bytes of all objects under a URL."""
+    import obstore
+
+    with told(url):
+        return sum(entry["size"] for some in obstore.list(open_bucket(url)) for entry in some)
+
+
+def _has(store: Any, key: str) -> bool:
+    import obstore
+    from obstore.exceptions import NotFoundError
+
+    try:
+        obstore.head(store, key)
+    except (NotFoundError, FileNotFoundError):
+        return False
+    return True
+
+
+class Owner:
+    """The right to write a cube in a bucket, across machines: an object that only one process can make.
+
+    It outlives the process, so that the work of a run that was killed is not taken for nobody's; the same work folder
+    takes it up again.
+
+    Raises
+    ------
+    OutputError
+        If another work folder holds it.
+    """
+
+    def __init__(self, place: Place, part: Path, overwrite: bool) -> None:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        self._url = f"{place.url}.part"
+        mark = part / "owner"
+        if not mark.exists():
+            mark.write_text(uuid.uuid4().hex, encoding="ascii")
+        own = mark.read_text(encoding="ascii")
+        self._own = own
+        said = {"run": own, "folder": str(part.resolve()), "host": socket.gethostname(), "process": os.getpid()}
+        with told(place.url):
+            self._store = open_bucket(self._url, patient=False)
+            try:
+                obstore.put(self._store, _OWNER, json.dumps(said).encode(), mode="create")
+                return
+            except AlreadyExistsError:
+                held = json.loads(bytes(obstore.get(self._store, _OWNER).bytes()))
+            if held.get("run") != own and not overwrite:
+                raise OutputError(
+                    f"{place} is being written, or was left unfinished, by the run in {held.get('folder')} on "
+                    f"{held.get('host')}; wait for it, go on there, or drop it with --overwrite"
+                )
+            obstore.put(self._store, _OWNER, json.dumps(said).encode())
+
+    def check(self) -> None:
+        """Make sure that nobody has taken the work over since.
+
+        Raises
+        ------
+        OutputError
+            If so: what is written from here on is another's.
+        """
+        import obstore
+
+        with told(self._url):
+            held = json.loads(bytes(obstore.get(self._store, _OWNER).bytes()))
+        if held.get("run") != self._own:
+            raise OutputError(
+                f"{self._url} was taken over by the run in {held.get('folder')} on {held.get('host')}; this one ends"
+            )
+
+    def release(self) -> None:
+        """Give the right back."""
+        import obstore
+
+        with told(self._url):
+            obstore.delete(self._store, _OWNER)
+
+
+def chunk_place(place: Place, replaces: bool) -> str:
+    """Return the URL under which the chunks of an unfinished cube are: its own, or beside it while another is there."""
+    return f"{place.url}.part/{place.name}" if replaces else place.url
+
+
+def point(store: Path, url: str) -> None:
+    """Note in a store on disk that its chunks are under a URL."""
+    (store / POINTER).write_text(url, encoding="utf-8")
+
+
+def pointed(store: str) -> str | None:
+    """Return where the chunks of a store on disk are, None if they are in it."""
+    pointer = Path(store) / POINTER
+    return pointer.read_text(encoding="utf-8") if pointer.exists() else None
+
+
+def split_store(path: str, url: str) -> Any:
+    """Return a store of Zarr whose metadata is on disk and whose chunks are under a URL."""
+    from zarr.storage import LocalStore, ObjectStore, WrapperStore
+
+    remote = ObjectStore(open_bucket(url))
+
+    class Split(WrapperStore):  # type: ignore[type-arg]
+        """Metadata here, chunks there."""
+
+        async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+            with told(url):
+                return await _side(self, key).get(key, prototype, byte_range)
+
+        async def exists(self, key: str) -> bool:
+            with told(url):
+                return bool(await _side(self, key).exists(key))
+
+        async def set(self, key: str, value: Any) -> None:
+            with told(url):
+                await _side(self, key).set(key, value)
+
+        async def delete(self, key: str) -> None:
+            with told(url):
+                await _side(self, key).delete(key)
+
+    def _side(split: Any, key: str) -> Any:
+        return split._store if key.rpartition("/")[2] in _METADATA else remote
+
+    return Split(LocalStore(path))
+
+
+def publish(store: Path, place: Place) -> None:
+    """Make a cube of the chunks that are uploaded: metadata and coordinates follow, that of the root last of all.
+
+    Where a cube is replaced, its metadata goes first, then its chunks; then the new ones are copied within the object
+    store. So a reader finds the old cube, none, or the new one. May be repeated after a crash at any moment.
+    """
+    import obstore
+
+    chunks = pointed(str(store))
+    with told(place.url):
+        goal = open_bucket(place.url)
+        if chunks is not None and chunks != place.url:
+            _replace(open_bucket(place.url.rpartition("/")[0]), place, goal)
+        files = sorted(f for f in store.rglob("*") if f.is_file() and f.name != POINTER)
+        names = {str(f.relative_to(store)): f for f in files}
+        for name in [*(n for n in names if n not in _ROOT), *(n for n in _ROOT if n in names)]:
+            obstore.put(goal, name, names[name].read_bytes())
+
+
+def _replace(above: Any, place: Place, goal: Any) -> None:
+    """Put the chunks beside a cube in its place; `above` is the store that holds both prefixes."""
+    import obstore
+
+    new = open_bucket(chunk_place(place, replaces=True))
+    waiting = set(keys_of(new))
+    for name in _ROOT if waiting else ():
+        if _has(goal, name):
+            obstore.delete(goal, name)
+    # What was copied before a crash is not beside it any more, and must not be taken for the old cube's.
+    mark = f"{place.name}.part/moving"
+    if waiting and not _has(above, mark):
+        for name in list(keys_of(goal)):
+            obstore.delete(goal, name)
+        obstore.put(above, mark, b"")
+    for name in waiting:
+        obstore.copy(above, f"{place.name}.part/{place.name}/{name}", f"{place.name}/{name}")
+        obstore.delete(new, name)
+    obstore.delete(above, mark)
+
+
+def clear(url: str) -> None:
+    """Delete everything under a URL."""
+    import obstore
+
+    with told(url):
+        store = open_bucket(url, patient=False)
+        for name in list(keys_of(store)):
+            obstore.delete(store, name)
