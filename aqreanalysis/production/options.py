@@ -49,10 +49,6 @@ class ProduceOptions:
         Days, months and years of means begin at midnight of the clock that is so far ahead of UTC, -12 to 14.
     overwrite : bool
         Replace an output that exists, or drop an unfinished run of another kind.
-    append : bool
-        Grow the cube that is there: add hours at its end, and compute anew those whose windows have gained readings.
-    say : callable or None
-        ``say(line)`` is told for people what an append does.
     covariates : Covariates or None
         Of a model that was trained with them, where it is given as a path.
     progress : callable or None
@@ -72,8 +68,6 @@ class ProduceOptions:
     frequencies: Sequence[str] = (HOURLY,)
     utc_offset_hours: int = 0
     overwrite: bool = False
-    append: bool = False
-    say: Callable[[str], None] | None = None
     covariates: FieldSource | None = None
     progress: Progress | None = None
 
