@@ -92,7 +92,8 @@ class Worker:
         if job.inputs.predictor is None:
             from aqreanalysis.model.predictor import load_predictor
 
-            self.inputs = replace(job.inputs, predictor=load_predictor(Path(str(job.model_path)), job.device))
+            predictor = load_predictor(Path(str(job.model_path)), job.device, job.inputs.covariates)
+            self.inputs = replace(job.inputs, predictor=predictor)
         self.cache = GeometryCache()
         self.stop = threading.Event()
         self._folder = cache(chunks.ChunkFolder)
