@@ -15,6 +15,7 @@ from aqreanalysis.cli import options
 @click.command(short_help="A model swept over a grid and a timeline: a CF cube.")
 @options.model_option
 @options.observations_option
+@options.covariates_option
 @click.option(
     "--grid",
     "grid_spec",
@@ -63,6 +64,7 @@ from aqreanalysis.cli import options
 def produce(
     model_path: str,
     observations_path: str,
+    covariate_paths: tuple[str, ...],
     grid_spec: str,
     start: datetime,
     end: datetime,
@@ -102,7 +104,9 @@ def produce(
     from aqreanalysis.production.frequency import FREQUENCIES, outputs_of
     from aqreanalysis.production.prepare import prepare
 
-    config = options.load_model_config(model_path, config_source, overrides, ("columns", "production", "metadata"))
+    config = options.load_model_config(
+        model_path, config_source, overrides, ("columns", "production", "metadata", "covariates")
+    )
     told = ProduceOptions(
         production=config.production,
         metadata=config.metadata,
@@ -116,6 +120,7 @@ def produce(
         frequencies=tuple(name.strip() for text in frequencies for name in text.split(",")),
         utc_offset_hours=utc_offset,
         overwrite=overwrite,
+        covariates=options.load_covariates(covariate_paths, config, trained=True),
     )
     grid = load_grid(grid_spec)
     observations = options.load_observations(observations_path, config)
