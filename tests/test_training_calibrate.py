@@ -11,7 +11,7 @@ from model_case import STATIONS, make_bundle, make_readings
 from scipy.stats import gamma
 
 from aqreanalysis.model import PROBABILITIES, AQNet, Calibration, Predictive, Predictor, Scaling
-from aqreanalysis.training.calibrate import _LEFT_OUT_KM, Records, Residuals, _residuals, calibrate, fit_table
+from aqreanalysis.training.calibrate import Records, Residuals, _equal_shares, _residuals, calibrate, fit_table
 
 SCALING = Scaling(offset=0.0, mean=3.5, std=0.7, typical_error=12.0)
 NORMAL = Calibration.normal().quantiles[0, 0]
@@ -23,7 +23,8 @@ def draw(count, seed=0):
     distance, level = rng.exponential(25, count), rng.normal(0, 1, count)
     noise = rng.gamma(4, 0.5, count) - gamma(4, scale=0.5).median()
     standard = np.exp(0.15 * level) * (0.6 + 0.5 * np.log1p(distance / 10)) * noise
-    return Residuals(distance, level, standard, stations=1000)
+    place, trained = rng.integers(0, 200, count), np.zeros(count, dtype=bool)
+    return Residuals(distance, level, standard, place, trained, np.ones(count))
 
 
 def probability_of(residuals, calibration):
@@ -69,18 +70,47 @@ def test_without_calibration_the_same_check_fails():
     assert np.abs(np.histogram(share, bins=10, range=(0, 1))[0] / len(share) - 0.1).max() > 0.02
 
 
-def test_the_median_stays_where_the_network_puts_it_and_the_interval_covers_the_shift():
+def medians(table):
+    return np.stack([[np.interp(0.5, PROBABILITIES, q) for q in row] for row in table.quantiles])
+
+
+def test_the_median_moves_with_distance_where_all_places_agree():
+    residuals = draw(30_000)
+    table = fit_table(dataclasses.replace(residuals, standard=residuals.standard + 0.5 * (residuals.distance_km > 20)))
+    assert np.abs(medians(table)[0]).max() < 0.1 and np.abs(medians(table)[-1] - 0.5).max() < 0.15
+
+
+def test_the_median_stays_where_places_differ_and_the_interval_covers_what_they_differ_by():
+    rng = np.random.default_rng(3)
     residuals = draw(10_000)
-    table = fit_table(dataclasses.replace(residuals, standard=residuals.standard + 0.5))
-    median = np.stack([[np.interp(0.5, PROBABILITIES, q) for q in row] for row in table.quantiles])
-    np.testing.assert_allclose(median, 0, atol=1e-9)
-    shifted = draw(10_000, seed=1)
-    share = probability_of(dataclasses.replace(shifted, standard=shifted.standard + 0.5), table)
-    assert 0.85 < (np.abs(share - 0.5) <= 0.45).mean() < 0.95
+    # What a dozen places are off by happens to have a median of 0.4; other places are off by as much to either side.
+    bias = rng.normal(0.4, 1.5, 12)
+    place = rng.integers(0, 12, 10_000)
+    table = fit_table(dataclasses.replace(residuals, place=place, standard=residuals.standard + bias[place]))
+    assert np.abs(medians(table)).max() < 0.2
+    fresh = draw(10_000, seed=1)
+    other = rng.normal(0, 1.5, 400)[rng.integers(0, 400, 10_000)]
+    share = probability_of(dataclasses.replace(fresh, standard=fresh.standard + other), table)
+    assert 0.8 < (np.abs(share - 0.5) <= 0.45).mean() < 0.97
+
+
+def test_training_stations_that_were_learned_by_heart_do_not_narrow_the_intervals():
+    residuals = draw(20_000)
+    trained = np.arange(20_000) % 2 == 0
+    by_heart = dataclasses.replace(
+        residuals, trained=trained, standard=np.where(trained, 0.3, 1.0) * residuals.standard
+    )
+    believed = dataclasses.replace(by_heart, trained=np.zeros(20_000, dtype=bool))
+    fresh = draw(20_000, seed=1)
+    covered = [(np.abs(probability_of(fresh, fit_table(r)) - 0.5) <= 0.45).mean() for r in (by_heart, believed)]
+    assert covered[0] > 0.87 and covered[1] < 0.84
+    # Where they err as the others do, nothing is widened.
+    alike = dataclasses.replace(residuals, trained=trained)
+    np.testing.assert_allclose(fit_table(alike).quantiles, fit_table(residuals).quantiles, atol=1e-9)
 
 
 def test_a_table_has_increasing_nodes_and_quantiles(table):
-    assert table.quantiles.shape == (4, 3, 100)
+    assert table.quantiles.shape == (5, 3, 100)
     assert (np.diff(table.distance_km) > 0).all() and (np.diff(table.level) > 0).all()
     assert (np.diff(table.quantiles, axis=-1) >= 0).all()
     spread = table.quantiles[..., 94] - table.quantiles[..., 5]
@@ -111,6 +141,13 @@ def test_stations_that_all_stand_at_one_distance_make_one_node():
     assert len(table.distance_km) == 1 and table.quantiles.shape[-1] == len(PROBABILITIES)
 
 
+def test_a_distance_at_which_few_places_stand_gets_no_node_of_its_own():
+    residuals = draw(20_000)
+    far = residuals.distance_km > 60
+    lone = dataclasses.replace(residuals, place=np.where(far, 0, residuals.place))
+    assert fit_table(residuals).distance_km[-1] > 60 > fit_table(lone).distance_km[-1]
+
+
 def records(values=None):
     readings = make_readings(padded=True)
     station = np.arange(STATIONS)
@@ -118,29 +155,55 @@ def records(values=None):
     return Records(values, readings.hours, readings.lat, readings.lon, station < 15, (station >= 15) & (station < 18))
 
 
-def test_calibration_makes_intervals_cover_the_calibration_stations():
+def test_calibration_makes_intervals_cover_the_stations_left_out():
     bundle, told = make_bundle(species=("pm25",)), records()
     torch.manual_seed(0)
     bundle.members = [AQNet(2, [0], bundle.config.model).state_dict()]  # kriging, before any training
     table = calibrate(bundle, told, "cpu")["pm25"]
-    assert table.quantiles.shape == (1, 1, 100)  # three stations cannot tell how the shape changes with distance
+    assert table.quantiles.shape == (1, 1, 100)  # three towns cannot tell how the shape changes with distance
     predictor = Predictor(bundle, "cpu")
-    standard = np.concatenate([rows[2] for km in _LEFT_OUT_KM for _, rows in _residuals(predictor, told, km)])
+    standard = np.concatenate([rows[2] for _, rows in _residuals(predictor, told)])
 
-    def coverage(calibration):
-        low, high = np.interp((0.05, 0.95), PROBABILITIES, calibration.quantiles[0, 0])
-        return np.mean((standard >= low) & (standard <= high))
-
-    assert len(standard) > 400
-    assert abs(coverage(table) - 0.9) < 0.05
-    assert abs(coverage(Calibration.normal()) - 0.9) > 0.05
+    for coverage in (0.5, 0.8, 0.9, 0.95):
+        low, high = np.interp((0.5 - coverage / 2, 0.5 + coverage / 2), PROBABILITIES, table.quantiles[0, 0])
+        assert abs(np.mean((standard >= low) & (standard <= high)) - coverage) < 0.04, coverage
+    assert len(standard) > 400 and not np.allclose(table.quantiles, Calibration.normal().quantiles, atol=0.1)
 
 
-def test_leaving_neighbourhoods_out_shows_the_stations_from_afar():
-    predictor = Predictor(make_bundle(species=("pm25",)), "cpu")
-    near, far = (np.concatenate([rows[0] for _, rows in _residuals(predictor, records(), km)]) for km in (0.0, 15.0))
-    assert near.min() < 15 < far.min()
-    assert list(_residuals(predictor, records(), 5000.0)) == []  # nobody would be left to look from
+def test_views_leave_out_an_eighth_alone_and_by_neighbourhoods_and_never_the_calibration_stations():
+    readings = make_readings(padded=True)
+    rng = np.random.default_rng(0)
+    lat, lon = rng.uniform(30, 40, 200), rng.uniform(105, 120, 200)
+    told = Records(readings.values, readings.hours, lat, lon, np.arange(200) < 160, np.arange(200) >= 180)
+    hidden = np.array([told.training & ~told.draw_view(300.0, rng) for _ in range(60)])
+    assert not hidden[:, 160:].any()
+    assert (hidden.sum(axis=1) >= 20).all() and (hidden.sum(axis=1) <= 40).all()
+    assert (hidden.any(axis=0)[:160]).mean() > 0.95  # every station has its turn
+    nearest = [told._between(np.flatnonzero(h))[:, told.training & ~h].min() for h in hidden]
+    alone = [told._between(np.flatnonzero(h))[:, told.training & ~h].min(axis=1).max() for h in hidden]
+    assert np.median(alone) > 150 > np.median(nearest)  # the middle of a neighbourhood sees nobody near
+
+
+def test_a_network_in_one_spot_still_leaves_somebody_in_sight():
+    readings = make_readings(padded=True)
+    spot = np.full(STATIONS, 40.0)
+    told = Records(readings.values, readings.hours, spot, spot, np.arange(STATIONS) < 15, np.arange(STATIONS) >= 17)
+    rng = np.random.default_rng(0)
+    assert all(11 <= told.draw_view(120.0, rng).sum() <= 14 for _ in range(20))
+
+
+def test_a_station_asked_every_day_counts_as_much_as_one_asked_now_and_then():
+    station = np.repeat([0, 1, 2, 3], [900, 100, 100, 10])
+    shares = np.bincount(station, _equal_shares(station)) / len(station)
+    np.testing.assert_allclose(shares[:3], 1 / 3.1)
+    np.testing.assert_allclose(shares[3], 0.1 / 3.1)  # ten readings say little of a place
+    assert _equal_shares(np.empty(0, np.int64)).size == 0
+
+
+def test_stations_that_stand_together_count_as_one_place():
+    readings = make_readings(padded=True)
+    told = dataclasses.replace(records(), lat=readings.lat // 10 * 10, lon=readings.lon // 10 * 10)
+    assert len(np.unique(told.places())) < len(np.unique(records().places())) <= STATIONS
 
 
 def test_stations_of_other_roles_never_reach_the_calibration():
