@@ -5,8 +5,9 @@ Names are imported from their modules when first used: training draws its split 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aqreanalysis.lazy import names_on_demand
 
 if TYPE_CHECKING:
     from aqreanalysis.evaluation.comparison import compare, comparison_table, score_against_truth
@@ -15,15 +16,6 @@ if TYPE_CHECKING:
     from aqreanalysis.evaluation.run import evaluate
     from aqreanalysis.evaluation.splits import Split, draw_split
     from aqreanalysis.evaluation.tables import format_table, score_table, table_rows
-
-_HOMES = {
-    "comparison": ("compare", "comparison_table", "score_against_truth"),
-    "options": ("PROTOCOLS", "EvaluationOptions", "FoldOptions"),
-    "pictures": ("picture_field", "picture_truth"),
-    "run": ("evaluate",),
-    "splits": ("Split", "draw_split"),
-    "tables": ("format_table", "score_table", "table_rows"),
-}
 
 __all__ = [
     "PROTOCOLS",
@@ -42,9 +34,14 @@ __all__ = [
     "table_rows",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"aqreanalysis.evaluation.{module}"), name)
-    raise AttributeError(f"module 'aqreanalysis.evaluation' has no attribute {name!r}")
+__getattr__, __dir__ = names_on_demand(
+    __name__,
+    {
+        "comparison": ("compare", "comparison_table", "score_against_truth"),
+        "options": ("PROTOCOLS", "EvaluationOptions", "FoldOptions"),
+        "pictures": ("picture_field", "picture_truth"),
+        "run": ("evaluate",),
+        "splits": ("Split", "draw_split"),
+        "tables": ("format_table", "score_table", "table_rows"),
+    },
+)
