@@ -31,3 +31,5 @@ def style(cube: Path, out: Path | None, species: tuple[str, ...], palette: str, 
         return
     for path in written:
         click.echo(str(path))
+    if cube.is_dir():
+        click.echo("no project: QGIS reads a mesh from NetCDF only; see aqreanalysis export netcdf", err=True)

@@ -60,8 +60,8 @@ def test_the_four_files_name_the_layer_its_classes_and_its_hours(cubes: Cubes, t
     with Source(cubes.two) as source:
         written = write_companions(source, tmp_path, "who")
         steps = source.dataset.sizes["time"]
-    assert [p.name for p in written] == [f"two.pm2p5.{e}" for e in ("raster.qml", "mesh.qml", "qgs", "cpt")]
-    raster, mesh, project = (ET.parse(path).getroot() for path in written[:3])
+    assert [p.name for p in written] == [f"two.pm2p5.{e}" for e in ("raster.qml", "cpt", "mesh.qml", "qgs")]
+    raster, mesh, project = (ET.parse(written[i]).getroot() for i in (0, 2, 3))
     items = raster.findall(".//colorrampshader/item")
     assert [item.get("value") for item in items] == ["15", "25", "37.5", "50", "75", "inf"]
     # As QGIS 3.38 reads it: mode FixedRangePerBand of RasterTemporalMode in its qgis.h, a range a band.
@@ -74,8 +74,15 @@ def test_the_four_files_name_the_layer_its_classes_and_its_hours(cubes: Cubes, t
     assert mesh.find("mesh-renderer-settings/active-dataset-group").get("scalar") == "1"
     assert [layer.get("type") for layer in project.findall("projectlayers/maplayer")] == ["mesh", "raster"]
     assert "two.nc" in project.find(".//maplayer/datasource").text
-    table = [line.split() for line in written[3].read_text().splitlines() if line[0].isdigit()]
+    table = [line.split() for line in written[1].read_text().splitlines() if line[0].isdigit()]
     assert [row[0] for row in table] == ["0", "15", "25", "37.5", "50", "75"] and table[-1][4] == "100"
+
+
+def test_a_store_has_the_style_of_a_raster_and_no_project_that_would_not_open(cubes: Cubes, tmp_path: Path) -> None:
+    with Source(cubes.one) as source:
+        written = write_companions(source, tmp_path, "who")
+    assert [p.name for p in written] == ["one.pm2p5.raster.qml", "one.pm2p5.cpt"]
+    assert sorted(tmp_path.iterdir()) == sorted(written)
 
 
 def test_what_exists_is_replaced_only_when_told(cubes: Cubes, tmp_path: Path) -> None:

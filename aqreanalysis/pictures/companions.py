@@ -13,7 +13,8 @@ from aqreanalysis.pictures.qgis import layer_of, mesh_group, mesh_style, project
 def write_companions(source: Source, folder: str | Path, palette: str = "who", overwrite: bool = False) -> list[Path]:
     """Write styles, a project and a colour table for the first pollutant of `source`; return their paths.
 
-    ``<cube>.<layer>.raster.qml``, ``<cube>.<layer>.mesh.qml``, ``<cube>.<layer>.qgs`` and ``<cube>.<layer>.cpt``.
+    ``<cube>.<layer>.raster.qml``, ``<cube>.<layer>.mesh.qml``, ``<cube>.<layer>.qgs`` and ``<cube>.<layer>.cpt``; of a
+    Zarr store the first and the last, since it is no mesh to QGIS, and a project could not name it by a relative path.
 
     Parameters
     ----------
@@ -38,16 +39,19 @@ def write_companions(source: Source, folder: str | Path, palette: str = "who", o
     colours = even_colours("concentration", source.read(one.best, slice(0, 24))) if palette == "even" else None
     colours = colours or class_colours(palette, one.species)
     stem = f"{source.path.stem}.{one.best}"
-    paths = [where / f"{stem}.{ending}" for ending in ("raster.qml", "mesh.qml", "qgs", "cpt")]
+    endings = ("raster.qml", "cpt", "mesh.qml", "qgs") if source.path.is_file() else ("raster.qml", "cpt")
+    paths = [where / f"{stem}.{ending}" for ending in endings]
     held = [path for path in paths if path.exists()]
     if held and not overwrite:
         raise OutputError(f"output {held[0]} exists; choose another --out or replace it with --overwrite")
     where.mkdir(parents=True, exist_ok=True)
-    layer, group = layer_of(source, one, colours), mesh_group(source, one.best)
+    layer = layer_of(source, one, colours)
     write_xml(raster_style(layer), paths[0])
-    write_xml(mesh_style(layer, group), paths[1])
-    write_xml(project(layer, group, where), paths[2])
-    paths[3].write_text(colour_table(colours), encoding="ascii")
+    paths[1].write_text(colour_table(colours), encoding="ascii")
+    if source.path.is_file():
+        group = mesh_group(source, one.best)
+        write_xml(mesh_style(layer, group), paths[2])
+        write_xml(project(layer, group, where), paths[3])
     return paths
 
 

@@ -85,9 +85,10 @@ def project(layer: QgisLayer, group: int, folder: Path) -> ET.Element:
     ET.SubElement(root, "projectCrs").append(_wgs84())
     tree = ET.SubElement(root, "layer-tree-group")
     places = ET.SubElement(root, "projectlayers")
-    layers = [("mesh", "mdal", name, _mesh_parts(layer, group))]
-    if layer.cube.is_file():
-        layers.append(("raster", "gdal", f'NETCDF:"{name}":{layer.variable}', _raster_parts(layer)))
+    layers = [
+        ("mesh", "mdal", name, _mesh_parts(layer, group)),
+        ("raster", "gdal", f'NETCDF:"{name}":{layer.variable}', _raster_parts(layer)),
+    ]
     for kind, provider, where, parts in layers:
         title = f"{layer.title} ({kind})"
         seen = "Qt::Checked" if kind == layers[0][0] else "Qt::Unchecked"
