@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,36 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
     trained = aqreanalysis("train", "--observations", paths["observations"], "--out", folder / "model", *SMALL)
     assert trained.returncode == 0, trained.stderr
     return Way(paths["observations"], paths["truth"], folder / "model", trained)
+
+
+@pytest.fixture(scope="module")
+def fixed_clock() -> Iterator[None]:
+    """Give every cube of a module the same time of creation, and its processes one thread each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def production_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Write the small case of production: its model bundle and its observations."""
+    from production_case import make_bundle, make_frame
+
+    folder = tmp_path_factory.mktemp("case")
+    make_frame().to_parquet(folder / "obs.parquet")
+    return make_bundle(folder / "model"), folder / "obs.parquet"
+
+
+@pytest.fixture(scope="module")
+def quick_looks() -> Iterator[None]:
+    """Make what a training of the long forecast does besides its steps short."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aqreanalysis.training.forecast_loop._VALIDATION_SEQUENCES", 200)
+        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 1_000)
+        patch.setattr("aqreanalysis.training.forecast_straight._MIX_STEPS", 20)
+        patch.setattr("aqreanalysis.training.forecast_straight._MIX_ROWS", 300)
+        yield
 
 
 @pytest.fixture(scope="session")

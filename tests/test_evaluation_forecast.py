@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +31,7 @@ from aqreanalysis.training.forecast import train_forecast
 QUICK = (Persistence, DailyPersistence, Climatology, Ridge)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick_looks() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aqreanalysis.training.forecast_loop._VALIDATION_SEQUENCES", 200)
-        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 1_000)
-        patch.setattr("aqreanalysis.training.forecast_straight._MIX_STEPS", 20)
-        patch.setattr("aqreanalysis.training.forecast_straight._MIX_ROWS", 300)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_looks")
 
 
 @pytest.fixture(scope="module")

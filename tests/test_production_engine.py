@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from production_case import END, GRID, START, TILES, make_bundle, make_frame, make_observations
+from production_case import END, GRID, START, TILES, make_observations
 
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.model.predictor import load_predictor
@@ -18,22 +18,14 @@ from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.engine import cluster_client, pending_blocks
 from aqreanalysis.production.plan import Plan
 
-
-@pytest.fixture(scope="module", autouse=True)
-def clock():
-    patch = pytest.MonkeyPatch()
-    patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("fixed_clock")
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("case")
-    make_frame().to_parquet(folder / "obs.parquet")
-    model = make_bundle(folder / "model")
-    produce(model, folder / "obs.parquet", GRID, START, END, folder / "threads.zarr", options()).close()
-    return model, folder / "obs.parquet", digest(folder / "threads.zarr")
+def case(production_files, tmp_path_factory):
+    out = tmp_path_factory.mktemp("threads") / "threads.zarr"
+    produce(*production_files, GRID, START, END, out, options()).close()
+    return *production_files, digest(out)
 
 
 def options(**more) -> ProduceOptions:

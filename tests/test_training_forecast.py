@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +25,7 @@ from aqreanalysis.training.forecast import train_forecast
 from aqreanalysis.training.forecast_straight import carried
 from aqreanalysis.training.forecast_windows import Windows
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_looks() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aqreanalysis.training.forecast_loop._VALIDATION_SEQUENCES", 200)
-        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 1_000)
-        patch.setattr("aqreanalysis.training.forecast_straight._MIX_STEPS", 20)
-        patch.setattr("aqreanalysis.training.forecast_straight._MIX_ROWS", 300)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_looks")
 
 
 @pytest.fixture(scope="module")
