@@ -10,13 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import get_task_stream
 from production_case import END, GRID, START, TILES, make_observations
 
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.model.predictor import load_predictor
 from aqreanalysis.production import ProduceOptions, produce
-from aqreanalysis.production.engine import cluster_client, pending_blocks
-from aqreanalysis.production.plan import Plan
+from aqreanalysis.production.cluster import cluster_client
+from aqreanalysis.production.engine import IN_FLIGHT, pending_blocks
+from aqreanalysis.production.plan import Plan, available_memory
+
+BLOCKS = 4 * 3 * 3
 
 pytestmark = pytest.mark.usefixtures("fixed_clock")
 
@@ -57,7 +61,11 @@ def test_two_worker_processes_write_the_same_bytes_as_threads(case, tmp_path):
 @pytest.mark.slow
 def test_a_cluster_serves_a_model_in_memory_and_a_worker_killed_in_the_middle_is_made_good(case, tmp_path):
     model, _, wanted = case
-    with cluster_client(2, None) as client:
+    said: list[str] = []
+    with cluster_client(2, None, said.append) as client, get_task_stream(client=client) as stream:
+        assert len(said) == 1 and said[0].startswith(f"Dask dashboard: {client.dashboard_link}")
+        limits = [worker["memory_limit"] for worker in client.scheduler_info()["workers"].values()]
+        assert len(limits) == 2 and 0.3 < min(limits) / available_memory() < 0.7
         victim = next(iter(client.run(os.getpid).values()))
 
         def progress(done: int, total: int, note: str) -> None:
@@ -69,12 +77,15 @@ def test_a_cluster_serves_a_model_in_memory_and_a_worker_killed_in_the_middle_is
         produce(predictor, make_observations(), GRID, START, END, tmp_path / "k.zarr", told).close()
         with pytest.raises(ProcessLookupError):
             os.kill(victim, 0)
+    # What it had in hand and what nobody had asked it for yet, no more.
+    runs = [task for task in stream.data if str(task["key"]).startswith("_run")]
+    assert BLOCKS <= len(runs) <= BLOCKS + 2 * IN_FLIGHT, len(runs)
     assert digest(tmp_path / "k.zarr") == wanted
 
 
 def test_an_address_without_a_scheduler_is_one_clear_line_and_the_run_can_go_on(case, tmp_path, monkeypatch):
     model, table, wanted = case
-    monkeypatch.setattr("aqreanalysis.production.engine.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("aqreanalysis.production.cluster.CONNECT_SECONDS", 0.5)
     with pytest.raises(OutputError, match=r"no Dask scheduler at tcp://127.0.0.1:9; .*|no Dask scheduler at"):
         produce(model, table, GRID, START, END, tmp_path / "x.zarr", options(scheduler="tcp://127.0.0.1:9"))
     produce(model, table, GRID, START, END, tmp_path / "x.zarr", options()).close()

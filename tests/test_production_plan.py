@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.production.plan import (
     Plan,
     available_memory,
-    check_disk,
     check_memory,
     check_timeline,
     hours_between,
@@ -108,13 +106,9 @@ def test_a_timeline_must_lie_within_what_is_observed_and_forecast():
             check_timeline(plan(first, 20), observed, 24)
 
 
-def test_a_plan_that_does_not_fit_memory_or_disk_names_the_setting_to_change():
+def test_a_plan_that_does_not_fit_memory_names_the_setting_to_change():
     plan = Plan(1, 24, 1000, 1000, (24, 1000, 1000), 20)
     with pytest.raises(OutputError, match=r"production\.tile_rows"):
         check_memory(plan, 4, available=plan.working_bytes * 3)
     check_memory(plan, 4, available=plan.working_bytes * 4)
-    with pytest.raises(OutputError, match="480 MB"):
-        check_disk(plan.raw_bytes, Path("/data"), 2, free=400_000_000)
-    check_disk(plan.raw_bytes, Path("/data"), 2, free=500_000_000)
-    check_disk(plan.raw_bytes, Path("/data"), 1, share=0.5, free=200_000_000)
     assert available_memory() > 1_000_000

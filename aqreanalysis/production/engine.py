@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import threading
 import time
@@ -41,7 +40,6 @@ from aqreanalysis.production.sweep import (
 IN_FLIGHT = 3
 # The store of the sums of days among those of the frequencies.
 SUMS = "sums"
-CONNECT_SECONDS = 10.0
 # Time blocks joined into one Dask graph in threads, so that their seams do not idle a thread.
 GRAPH_BLOCKS = 256
 
@@ -281,43 +279,6 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
             in_flight -= 1
 
 
-@contextmanager
-def cluster_client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
-    """Yield a client of `workers` processes on this machine, or of the scheduler at an address.
-
-    Raises
-    ------
-    OutputError
-        If the scheduler does not answer or has no worker.
-    """
-    from distributed import Client, LocalCluster
-
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=CONNECT_SECONDS)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise OutputError(f"no Dask scheduler at {scheduler}: {_line(error)}; check the address") from None
-        try:
-            if not client.nthreads():
-                raise OutputError(
-                    f"the Dask scheduler at {scheduler} has no worker; start one (dask worker {scheduler})"
-                )
-            yield client
-        finally:
-            client.close()
-        return
-    with (
-        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}),
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        # Ctrl-C reaches the whole process group; the workers must finish the blocks that the driver waits for.
-        client.run(_ignore_interrupt)
-        yield client
-
-
 def default_threads() -> int:
     """Return the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -375,13 +336,6 @@ def _torch_threads_restored() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _ignore_interrupt() -> None:
-    import signal
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _result(future: Any) -> BlockDone | None:
     from distributed import KilledWorker
 
@@ -393,7 +347,3 @@ def _result(future: Any) -> BlockDone | None:
             "production.tile_rows, production.tile_columns or the number of workers, and run the same command again"
         ) from None
     return done
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

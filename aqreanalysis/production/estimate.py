@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aqreanalysis.grids import Grid
-from aqreanalysis.production.engine import cluster_client, default_threads
+from aqreanalysis.production.cluster import cluster_client
+from aqreanalysis.production.engine import default_threads
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.ledger import SYNC_SECONDS
 from aqreanalysis.production.options import ProduceOptions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -22,9 +21,6 @@ HOURS_A_DAY = 24
 # float32 values that are alive at once for a cell and hour while a block is computed, beyond the finished layers:
 # the neighbours' weighted moments, the head's activations and the quantiles.
 WORKING_VALUES = 96
-# Fields from a network compress to about this share of their raw size at zlib or zstd level 1 with shuffle. It only
-# serves to refuse what certainly does not fit.
-COMPRESSED_SHARE = 0.5
 # The same of the means: bytes a cell while one period is looked at, for its hundred quantiles and a month of sums.
 MEAN_WORKING_BYTES = 4 * 8 * 100 + 31 * 4 * 20
 
@@ -293,37 +289,6 @@ def check_memory(plan: Plan, at_once: int, available: int | None = None) -> None
             f"blocks of {steps} {period}s x {rows} x {columns} cells, {at_once} at once, need about {size_text(need)} "
             f"of memory, {size_text(free)} are free; lower production.tile_rows, production.tile_columns or "
             "production.block_days"
-        )
-
-
-def check_disk(raw_bytes: int, folder: Path, copies: int, share: float = 1.0, free: int | None = None) -> None:
-    """Refuse cubes that certainly do not fit the disk.
-
-    Parameters
-    ----------
-    raw_bytes : int
-        Of all layers, uncompressed.
-    folder : Path
-        Where the cube goes.
-    copies : int
-        1 for a Zarr store, 2 for NetCDF (the staging store and the file).
-    share : float
-        Share of the blocks that is still to be written.
-    free : int or None
-        Bytes; None asks the machine.
-
-    Raises
-    ------
-    OutputError
-        If the compressed cube, by a low estimate, is larger than what is free.
-    """
-    if free is None:
-        free = shutil.disk_usage(folder).free
-    need = int(raw_bytes * COMPRESSED_SHARE * (copies - 1 + share))
-    if need > free:
-        raise OutputError(
-            f"the cube needs about {size_text(need)} under {folder}, {size_text(free)} are free; "
-            "free some, write elsewhere, or take fewer hours, species or cells"
         )
 
 
