@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+
 import click
 
 from aqreanalysis.cli import options
@@ -37,6 +42,7 @@ def train(
     aqreanalysis train --observations obs.csv --out outputs/models/o3 --species o3 --set columns.lat=latitude
     aqreanalysis train --observations obs.parquet --covariates era5/ --out outputs/models/windy
     aqreanalysis train --observations obs.parquet --config forecast --out outputs/models/week-ahead
+    torchrun --nproc-per-node 4 --no-python aqreanalysis train --observations obs.parquet --out outputs/models/fast
     """
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
@@ -45,17 +51,20 @@ def train(
     if covariate_paths and config.forecast is not None:
         raise ConfigError("the long forecast reads no covariates: leave --covariates out")
     covariates = options.load_covariates(covariate_paths, config)
-    observations = options.load_observations(observations_path, config)
-    # Not before the checks above, which should answer at once: torch takes seconds to load.
-    with progress_shown("training") as progress:
-        if config.forecast is not None:
-            from aqreanalysis.training.forecast import train_forecast as run
-        else:
-            from aqreanalysis.training import train as run
-        from aqreanalysis.training import TrainOptions
+    with _spoken_once() as is_first:
+        observations = options.load_observations(observations_path, config)
+        # Not before the checks above, which should answer at once: torch takes seconds to load.
+        with progress_shown("training") as progress:
+            if config.forecast is not None:
+                from aqreanalysis.training.forecast import train_forecast as run
+            else:
+                from aqreanalysis.training import train as run
+            from aqreanalysis.training import TrainOptions
 
-        chosen = TrainOptions(resume=not fresh, overwrite=overwrite, covariates=covariates)
-        bundle = run(observations, config, out, device, progress, chosen)
+            chosen = TrainOptions(resume=not fresh, overwrite=overwrite, covariates=covariates)
+            bundle = run(observations, config, out, device, progress, chosen)
+    if not is_first:
+        return
     if as_json:
         from aqreanalysis.model import read_bundle
 
@@ -63,3 +72,16 @@ def train(
         print_json({"bundle": bundle, "digest": made.digest, "species": made.config.species, **made.metrics})
         return
     click.echo(f"model bundle: {bundle}")
+
+
+@contextmanager
+def _spoken_once() -> Iterator[bool]:
+    """Yield whether this process speaks for all: of those that torchrun started the first, and the others keep still.
+
+    Their errors are raised and shown like any other.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        yield True
+        return
+    with redirect_stderr(io.StringIO()):
+        yield False

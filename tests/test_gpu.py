@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from model_case import DAYS, STATIONS, make_bundle, make_observations, make_readings, small_config, some_places
+from model_case import DAYS, make_bundle, make_observations, make_readings, small_config, some_places
+from training_case import make_trainer
 
 from aqreanalysis.errors import ConfigError
-from aqreanalysis.model import Predictor, Scaling, choose_device, read_bundle
+from aqreanalysis.model import Predictor, choose_device, read_bundle
 from aqreanalysis.model.device import mixed_precision
 from aqreanalysis.training import train
-from aqreanalysis.training.loop import Places, Trainer
-from aqreanalysis.training.windows import Timeline
+from aqreanalysis.training.distributed import Processes
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,12 +47,8 @@ def test_mixed_precision_on_cuda_is_bfloat16_where_wanted():
 
 @pytest.mark.parametrize("mixed", ["true", "false"])
 def test_a_step_on_cuda_runs_and_moves_the_weights(mixed):
-    config, readings, station = small_config(f"training.mixed_precision={mixed}"), make_readings(), np.arange(STATIONS)
-    scalings = [Scaling.fit(readings.values[..., i]) for i in range(2)]
-    timeline = Timeline.build(readings.values, int(readings.hours[0]), scalings, [0], config.window)
-    places = Places(readings.lat, readings.lon, station < 15, (station >= 15) & (station < 18))
-    trainer = Trainer(config, timeline, places, scalings[:1], choose_device("cuda"))
-    assert timeline.days == DAYS and trainer.timeline.scaled.is_cuda
+    trainer = make_trainer(f"training.mixed_precision={mixed}", processes=Processes(choose_device("cuda")))
+    assert trainer.timeline.days == DAYS and trainer.timeline.scaled.is_cuda
     dtypes = set()
     trainer.network.own.register_forward_hook(lambda module, given, found: dtypes.add(found.dtype))
     began = trainer._weights()

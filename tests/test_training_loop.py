@@ -5,23 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from model_case import DAYS, FIRST_HOUR, STATIONS, make_bundle, make_readings, small_config
+from model_case import DAYS, make_bundle, make_readings
+from training_case import make_trainer
 
 from aqreanalysis.errors import TrainingError
-from aqreanalysis.model import Scaling
-from aqreanalysis.training.loop import Places, Trainer
-from aqreanalysis.training.windows import Timeline
-
-TRAINING = np.arange(STATIONS) < 15
-CALIBRATION = (np.arange(STATIONS) >= 15) & (np.arange(STATIONS) < 18)
-CPU = torch.device("cpu")
-
-
-def make_trainer(*overrides, values=None):
-    config, readings = small_config(*overrides), make_readings()
-    scalings = [Scaling.fit(readings.values[:, TRAINING, i]) for i in range(2)]
-    timeline = Timeline.build(readings.values if values is None else values, FIRST_HOUR, scalings, [0], config.window)
-    return Trainer(config, timeline, Places(readings.lat, readings.lon, TRAINING, CALIBRATION), scalings[:1], CPU)
 
 
 class Stop(Exception):

@@ -104,16 +104,25 @@ def fit_scalings(values: NDArray[np.float32], inputs: Sequence[str]) -> dict[str
     return found
 
 
-def claim(out: Path, observations: Observations, config: Config, options: TrainOptions) -> Path:
+def working_folder(out: Path) -> Path:
+    """Return where the checkpoints of the bundle `out` lie while it is trained."""
+    return out.with_name(out.name + ".part")
+
+
+def claim(out: Path, observations: Observations, config: Config, options: TrainOptions, processes: int = 1) -> Path:
     """Return the working folder of the bundle `out`: new, or that of this very training when it was interrupted.
+
+    The number of processes is part of what a training is: each draws days of its own.
 
     Raises
     ------
     OutputError
         If the folder is of a training with other observations or another config, cannot be read or not be written.
     """
-    part = out.with_name(out.name + ".part")
+    part = working_folder(out)
     mine = fingerprint(observations, config)
+    if processes > 1:
+        mine["processes"] = processes
     if options.covariates is not None:
         mine["covariates"] = options.covariates.digest()
     record = part / _RECORD

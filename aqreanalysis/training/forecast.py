@@ -25,6 +25,7 @@ from aqreanalysis.training.bundling import (
     uncalibrated,
 )
 from aqreanalysis.training.card import forecast_card
+from aqreanalysis.training.distributed import is_launched
 from aqreanalysis.training.forecast_loop import ForecastTrainer
 from aqreanalysis.training.forecast_straight import Network
 from aqreanalysis.training.forecast_windows import Windows
@@ -68,6 +69,8 @@ def train_forecast(
     out, options = Path(out), options or TrainOptions()
     if config.forecast is None:
         raise ConfigError("the config has no section forecast: take --config forecast")
+    if is_launched():
+        raise ConfigError("the long forecast trains in one process: start the command without torchrun")
     chosen = choose_device(device)
     config = resolve(config, observations)
     check_out(out, options)

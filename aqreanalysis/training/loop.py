@@ -21,6 +21,7 @@ from aqreanalysis.model.filters import around_day
 from aqreanalysis.training.averaging import averaged
 from aqreanalysis.training.bundling import Progress
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
 from aqreanalysis.training.loss import target_scores
 from aqreanalysis.training.masking import StationMask, mask_readings
@@ -73,26 +74,27 @@ class Trainer:
         The stations.
     scalings : list of Scaling
         Of the targets.
-    device : torch.device
-        Where everything lies.
+    processes : Processes
+        This process, with its device, and those that learn with it.
     """
 
     def __init__(
-        self, config: Config, timeline: Timeline, places: Places, scalings: list[Scaling], device: torch.device
+        self, config: Config, timeline: Timeline, places: Places, scalings: list[Scaling], processes: Processes
     ) -> None:
-        self.config, self.places, self.scalings, self.device = config, places, scalings, device
-        self.timeline = timeline.to(device)
+        self.config, self.places, self.scalings = config, places, scalings
+        self.processes, self.device = processes, processes.device
+        self.timeline = timeline.to(self.device)
         torch.manual_seed(config.training.seed)
         inputs = config.inputs or config.species
         self.targets = [inputs.index(s) for s in config.species]
         scaling = timeline.fields.scaling if timeline.fields is not None else None
-        self.network = AQNet(len(inputs), self.targets, config.model, scaling).to(device)
+        self.network = AQNet(len(inputs), self.targets, config.model, scaling).to(self.device)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
         )
         self.average = averaged(self.network, _AVERAGE_DECAY)
         self.mask = StationMask(places.lat[places.training], places.lon[places.training], config.training)
-        batch = config.training.days_per_batch
+        batch = config.training.days_per_batch * processes.count
         self.steps = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
         self.best = self._weights()
         self.state: dict[str, Any] = {"epoch": 0, "best_score": float("inf"), "best_epoch": 0, "seconds": 0.0}
@@ -109,7 +111,8 @@ class Trainer:
         """Train to the end or to the early stop and return the best weights.
 
         A checkpoint is written after each epoch; with `resume`, one that is there is gone on from, and the result is
-        that of an uninterrupted run, since each epoch draws from its own seed.
+        that of an uninterrupted run, since each epoch draws from its own seed. Of several processes the first one
+        writes; the folder must be one that all of them see.
         """
         training = self.config.training
         if resume and has_checkpoint(checkpoints):
@@ -121,12 +124,13 @@ class Trainer:
             loss = self._epoch(epoch, progress)
             score = self.validate()
             self.state["epoch"] = epoch + 1
-            self.state["seconds"] += time.monotonic() - began
+            self.state["seconds"] += self.processes.of_first(time.monotonic() - began)
             self.state["history"].append({"epoch": epoch + 1, "loss": loss, "validation": score})
             if score < self.state["best_score"]:
                 self.state |= {"best_score": score, "best_epoch": epoch + 1}
                 self.best = self._weights()
-            save_checkpoint(checkpoints, self._kept(), self.best, self.optimiser, self.state)
+            if self.processes.is_first:
+                save_checkpoint(checkpoints, self._kept(), self.best, self.optimiser, self.state)
             if progress:
                 note = f"epoch {epoch + 1}: loss {loss:.4f}, at calibration stations {score:.4f}"
                 progress((epoch + 1) * self.steps, training.epochs * self.steps, note)
@@ -140,7 +144,7 @@ class Trainer:
 
     def _epoch(self, epoch: int, progress: Progress | None) -> float:
         training = self.config.training
-        rng = np.random.default_rng((training.seed, epoch))
+        rng = np.random.default_rng(self.processes.seed(training.seed, epoch))
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
         torch.manual_seed(int(rng.integers(2**62)))  # dropout
         self.network.train()
@@ -163,6 +167,25 @@ class Trainer:
         return warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(step / whole, 1.0))))
 
     def _step(self, rng: np.random.Generator, generator: torch.Generator) -> float:
+        self.optimiser.zero_grad(set_to_none=True)
+        own = self._loss(rng, generator)
+        if own.requires_grad:
+            own.backward()
+        loss = self.processes.average_gradients(self.network, own)
+        if loss is None:  # no target was observed on these days
+            return 0.0
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"training diverged: the loss is {loss} in epoch {self.state['epoch'] + 1}; lower "
+                f"training.learning_rate ({self.config.training.learning_rate}) and begin anew with --fresh"
+            )
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        return loss
+
+    def _loss(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        """Return the loss of days drawn at random; without a gradient where no target was observed on them."""
         training = self.config.training
         among = np.flatnonzero(self.places.training)
         days = torch.from_numpy(rng.integers(0, self.timeline.days, training.days_per_batch)).to(self.device)
@@ -174,20 +197,7 @@ class Trainer:
                 states, around = self._ask(read, np.flatnonzero(~hidden), among[hidden])
                 truth = read.truth[:, torch.from_numpy(among[hidden]).to(self.device)]
                 loss = loss + target_scores(self.network, states, around, truth, self.scalings)[0]
-            loss = loss / training.masks_per_batch
-        if not loss.requires_grad:  # no target was observed on these days
-            return 0.0
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"training diverged: the loss is {float(loss.detach())} in epoch {self.state['epoch'] + 1}; lower "
-                f"training.learning_rate ({training.learning_rate}) and begin anew with --fresh"
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
-        self.optimiser.step()
-        self.average.update_parameters(self.network)
-        return float(loss.detach())
+            return loss / training.masks_per_batch
 
     def _read(self, days: Tensor, stations: NDArray[np.int64], generator: torch.Generator | None = None) -> _Read:
         """Return what `stations` say alone on `days`, masked where a generator is given."""
@@ -244,8 +254,8 @@ class Trainer:
         visible = np.arange(len(stations))
         targets = np.flatnonzero(self.places.calibration)
         days = np.unique(np.linspace(0, self.timeline.days - 1, _VALIDATION_DAYS).astype(np.int64))
-        total, counted = 0.0, 0
-        for day in days:
+        total, counted = 0.0, 0.0
+        for day in days[self.processes.rank :: self.processes.count]:
             read = self._read(torch.tensor([day], device=self.device), stations)
             states, around = self._ask(read, visible, targets)
             truth = read.truth[:, torch.from_numpy(targets).to(self.device)]
@@ -253,4 +263,5 @@ class Trainer:
             if seen:
                 total += float(target_scores(read.network, states, around, truth, self.scalings)[1]) * seen
                 counted += seen
+        total, counted = self.processes.total(total, counted)
         return total / max(counted, 1) / len(self.scalings)

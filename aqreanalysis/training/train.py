@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.evaluation.splits import CALIBRATION, TRAINING, Split, draw_split
-from aqreanalysis.model import Scaling, choose_device
+from aqreanalysis.model import Bundle, Scaling, choose_device
 from aqreanalysis.model.fields import field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species
@@ -27,10 +27,12 @@ from aqreanalysis.training.bundling import (
     fit_scalings,
     resolve,
     uncalibrated,
+    working_folder,
 )
 from aqreanalysis.training.calibrate import Records, calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.card import model_card
+from aqreanalysis.training.distributed import Processes, joined
 from aqreanalysis.training.fields import ReadFields, TimelineFields, read_fields
 from aqreanalysis.training.loop import Places, Trainer
 from aqreanalysis.training.windows import Timeline
@@ -49,6 +51,16 @@ class _Seen:
     days: int
 
 
+@dataclass(frozen=True)
+class _Data:
+    """What training reads, and which stations may do what in it."""
+
+    split: Split
+    seen: _Seen
+    scaling: dict[str, Scaling]
+    read: ReadFields | None
+
+
 def train(
     observations: Observations,
     config: Config,
@@ -58,6 +70,8 @@ def train(
     options: TrainOptions | None = None,
 ) -> Path:
     """Train AQ-Net and return the directory of the model bundle.
+
+    Called in each of the processes that ``torchrun`` starts, it trains one network by all of them.
 
     Parameters
     ----------
@@ -85,38 +99,54 @@ def train(
     chosen = choose_device(device)
     config = _with_fields(resolve(config, observations), options.covariates)
     check_out(out, options)
+    data = _prepare(observations, config, options.covariates, progress)
+    with joined(chosen) as processes:
+        shown = progress if processes.is_first else None
+        if processes.is_first:
+            claim(out, observations, config, options, processes.count)
+        processes.wait()
+        part = working_folder(out)
+        trainers = _trainers(config, data, processes)
+        weights = [
+            trainer.run(part / f"member-{i}", _part_of(shown, i, len(trainers)), options.resume)
+            for i, trainer in enumerate(trainers)
+        ]
+        if processes.is_first:
+            trained = Trained(weights, trainers[0].state, chosen.type)
+            bundle = uncalibrated(observations, config, data.split, data.scaling, trained)
+            bundle.metrics["further_members"] = [t.state for t in trainers[1:]]
+            bundle.provenance |= _provenance_of(options.covariates, data.read) | {"processes": processes.count}
+            _calibrate(bundle, data, processes.device)
+            bundle.card = model_card(bundle, observations)
+            finish(bundle, part, out)
+        processes.wait()
+    return out
+
+
+def _prepare(
+    observations: Observations, config: Config, covariates: Covariates | None, progress: Progress | None
+) -> _Data:
+    """Return what training reads, after all checks of it."""
     split = draw_split(observations, config.split)
     seen = _seen_hours(observations, config, split)
     scaling = fit_scalings(seen.values[:, split.where(TRAINING)], config.inputs or config.species)
     _check_calibration(seen, config, split.where(CALIBRATION))
-    read = _covariates(options.covariates, seen, config, split, progress)
-    part = claim(out, observations, config, options)
-    trainers = _trainers(config, (seen, read), scaling, split, chosen)
-    weights = [
-        trainer.run(part / f"member-{i}", _part_of(progress, i, len(trainers)), options.resume)
-        for i, trainer in enumerate(trainers)
-    ]
-    bundle = uncalibrated(observations, config, split, scaling, Trained(weights, trainers[0].state, chosen.type))
-    bundle.metrics["further_members"] = [t.state for t in trainers[1:]]
-    bundle.fields = read.scaling if read is not None else None
-    bundle.provenance |= _provenance_of(options.covariates, read)
-    places = trainers[0].places
-    records = Records(seen.values, seen.hours, places.lat, places.lon, places.training, places.calibration, read)
-    bundle.calibration = calibrate(bundle, records, device)
-    bundle.calibration_means = calibrate_means(bundle, records, device)
-    bundle.card = model_card(bundle, observations)
-    return finish(bundle, part, out)
+    return _Data(split, seen, scaling, _covariates(covariates, seen, config, split, progress))
 
 
-def _trainers(
-    config: Config,
-    data: tuple[_Seen, ReadFields | None],
-    scaling: dict[str, Scaling],
-    split: Split,
-    device: torch.device,
-) -> list[Trainer]:
+def _calibrate(bundle: Bundle, data: _Data, device: torch.device) -> None:
+    """Put the calibration of hours and of means into the bundle, and how its covariates are standardised."""
+    seen, split = data.seen, data.split
+    bundle.fields = data.read.scaling if data.read is not None else None
+    roles = split.where(TRAINING), split.where(CALIBRATION)
+    records = Records(seen.values, seen.hours, split.lat, split.lon, *roles, data.read)
+    bundle.calibration = calibrate(bundle, records, str(device))
+    bundle.calibration_means = calibrate_means(bundle, records, str(device))
+
+
+def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer]:
     """Return a trainer a member: they share data and config and differ in the seed of weights, batches and masks."""
-    seen, read = data
+    split, seen, scaling, read = data.split, data.seen, data.scaling, data.read
     inputs = list(config.inputs or config.species)
     whole = slice(config.window.history_hours, config.window.history_hours + 24 * seen.days)
     timeline = Timeline.build(
@@ -128,14 +158,14 @@ def _trainers(
     )
     if read is not None:
         timeline = replace(timeline, fields=TimelineFields.of(read, config.window))
-    timeline = timeline.to(device)
+    timeline = timeline.to(processes.device)
     places = Places(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
     training, found = config.training, []
     for member in range(training.members):
         minutes = training.max_minutes and training.max_minutes / training.members
         own = training.model_copy(update={"seed": training.seed + member, "max_minutes": minutes})
         one = config.model_copy(update={"training": own})
-        found.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], device))
+        found.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], processes))
     return found
 
 
