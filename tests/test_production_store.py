@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import zarr
 from production_case import block_values, make_template, small_grid
 
-from aqreanalysis.production.store import create_store, discard_partial_files, forget, read_region, write_block
+from aqreanalysis.production.store import (
+    ShardedChunks,
+    StoreForm,
+    create_store,
+    discard_partial_files,
+    forget,
+    read_region,
+    write_block,
+)
 
 
 @pytest.fixture
@@ -69,3 +78,34 @@ def test_the_store_opens_with_zarr_alone(template, tmp_path):
     group = zarr.open_group(tmp_path / "s.zarr", mode="r")
     np.testing.assert_array_equal(group["lat"][:], small_grid().lat)
     assert group.attrs["Conventions"] == "CF-1.11, ACDD-1.3"
+
+
+@pytest.mark.parametrize(
+    ("shape", "block", "chunks", "shard"),
+    [
+        ((8760, 201, 401), (168, 64, 64), (24, 32, 32), (168, 64, 64)),
+        ((168, 41, 61), (168, 41, 61), (24, 21, 31), (168, 42, 62)),  # one block: the shard may reach beyond the end
+        ((100, 90, 90), (24, 37, 37), (24, 37, 37), (24, 37, 37)),  # a prime tile is not cut into slices
+        ((30, 7, 9), (24, 3, 4), (24, 3, 4), (24, 3, 4)),
+        ((201, 401), (64, 64), (32, 32), (64, 64)),
+    ],
+)
+def test_a_shard_is_the_block_of_one_task_and_its_chunks_divide_it(shape, block, chunks, shard):
+    found = ShardedChunks.of(shape, block)
+    assert (tuple(found), found.shard) == (chunks, shard)
+
+
+def test_a_store_in_shards_has_one_file_a_block_and_reads_the_same(tmp_path):
+    template = make_template()
+    wide = replace(template, plan=replace(template.plan, block=(24, 7, 9)))
+    path = tmp_path / "s.zarr"
+    create_store(path, wide, 1, StoreForm(3, shards=True))
+    for number in range(wide.plan.blocks):
+        write_block(path, wide.plan.get_block(number), block_values(wide, wide.plan.get_block(number)))
+    forget()
+    array = zarr.open_group(path, mode="r")["pm2p5"]
+    assert array.shards == (24, 7, 9) and array.chunks == (24, 7, 9)
+    assert sum(1 for p in (path / "pm2p5").rglob("*") if p.is_file() and p.name != "zarr.json") == wide.plan.blocks
+    for number in range(wide.plan.blocks):
+        block = wide.plan.get_block(number)
+        np.testing.assert_array_equal(array[block.region], block_values(wide, block)["pm2p5"])

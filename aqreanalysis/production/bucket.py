@@ -184,13 +184,24 @@ class Owner:
     It outlives the process, so that the work of a run that was killed is not taken for nobody's; the same work folder
     takes it up again.
 
+    Parameters
+    ----------
+    place : Place
+        Of the cube.
+    part : Path
+        The work folder.
+    resumes : bool
+        Whether that folder holds unfinished work, whose right must not have been lost since.
+    overwrite : bool
+        Take the right from another work folder.
+
     Raises
     ------
     OutputError
-        If another work folder holds it.
+        If another work folder holds it, or has held it since.
     """
 
-    def __init__(self, place: Place, part: Path, overwrite: bool) -> None:
+    def __init__(self, place: Place, part: Path, resumes: bool, overwrite: bool) -> None:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
@@ -205,6 +216,12 @@ class Owner:
             self._store = open_bucket(self._url, patient=False)
             try:
                 obstore.put(self._store, _OWNER, json.dumps(said).encode(), mode="create")
+                if resumes:
+                    obstore.delete(self._store, _OWNER)
+                    raise OutputError(
+                        f"another run has finished or dropped {place} since the one in {part} was stopped, and its "
+                        f"chunks are gone; delete {part} and begin anew"
+                    )
                 return
             except AlreadyExistsError:
                 held = json.loads(bytes(obstore.get(self._store, _OWNER).bytes()))

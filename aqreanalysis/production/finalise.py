@@ -15,10 +15,11 @@ from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.options import Progress
 from aqreanalysis.production.plan import Block
 from aqreanalysis.production.publish import sync_folder
+from aqreanalysis.production.split import ChunkPart
 from aqreanalysis.production.template import Template
 
 
-def write_netcdf(folder: Path, template: Template, path: Path, progress: Progress) -> None:
+def write_netcdf(folder: Path, template: Template, path: Path, progress: Progress, first_step: int = 0) -> None:
     """Write the NetCDF file from its full staging folder, and sync it; `rename_file` then gives it its name.
 
     HDF5 has one writer, and a file killed in the middle of a write opens with no records: so the file gets its name
@@ -35,8 +36,10 @@ def write_netcdf(folder: Path, template: Template, path: Path, progress: Progres
         A temporary name on the file system of the output; what is there is replaced.
     progress : callable
         Told of each layer and block; what it raises ends the writing.
+    first_step : int
+        Where the template is of a part of what is staged, the step at which it begins.
     """
-    staged = ChunkFolder(folder)
+    staged = ChunkPart(ChunkFolder(folder), template, first_step)
     path.unlink(missing_ok=True)
     _write_structure(path, template, staged.forms)
     import h5py
@@ -89,9 +92,7 @@ def _check_form(dataset: Any, form: Form) -> None:
         raise AssertionError(f"{dataset.name} is {dataset.dtype} {dataset.chunks} {found}, its chunks are {form}")
 
 
-def _copy_layer(
-    dataset: Any, staged: ChunkFolder, template: Template, layer: Layer, told: tuple[int, Progress]
-) -> None:
+def _copy_layer(dataset: Any, staged: ChunkPart, template: Template, layer: Layer, told: tuple[int, Progress]) -> None:
     """Copy one layer chunk by chunk; `told` is its place among the layers and whom to tell."""
     plan = template.plan
     place, progress = told

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from aqreanalysis.model.fields import FieldSource
 
 Progress = Callable[[int, int, str], None]
+# How NetCDF cubes are cut into files.
+SPLITS = ("none", "month", "year")
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,20 @@ class ProduceOptions:
         ``auto``, ``cpu`` or ``cuda``, for a model given as a path.
     zarr_format : int
         2 or 3.
+    shards : bool
+        Of Zarr 3: a file holds the chunks of a whole block, instead of one each.
+    split : str
+        ``month`` or ``year``: a NetCDF file each; ``none``: one file.
     frequencies : sequence of str
         ``hourly``, ``daily``, ``monthly``, ``annual``: a cube each.
     utc_offset_hours : int
         Days, months and years of means begin at midnight of the clock that is so far ahead of UTC, -12 to 14.
     overwrite : bool
         Replace an output that exists, or drop an unfinished run of another kind.
+    append : bool
+        Grow the cube that is there: add hours at its end, and compute anew those whose windows have gained readings.
+    say : callable or None
+        ``say(line)`` is told for people what an append does.
     covariates : Covariates or None
         Of a model that was trained with them, where it is given as a path.
     progress : callable or None
@@ -65,9 +75,13 @@ class ProduceOptions:
     threads: int | None = None
     device: str = "auto"
     zarr_format: int = 2
+    shards: bool = False
+    split: str = "none"
     frequencies: Sequence[str] = (HOURLY,)
     utc_offset_hours: int = 0
     overwrite: bool = False
+    append: bool = False
+    say: Callable[[str], None] | None = None
     covariates: FieldSource | None = None
     progress: Progress | None = None
 
@@ -79,6 +93,12 @@ class ProduceOptions:
                 raise ConfigError(f"{name} = {count}: give at least 1")
         if self.zarr_format not in (2, 3):
             raise ConfigError(f"zarr_format = {self.zarr_format}: give 2 or 3")
+        if self.shards and self.zarr_format != 3:
+            raise ConfigError("shards are of Zarr format 3: give zarr_format 3 with them")
+        if self.split not in SPLITS:
+            raise ConfigError(f"split {self.split!r}: give {', '.join(SPLITS)}")
+        if self.split != "none" and self.append:
+            raise ConfigError(f"append and split {self.split} exclude each other: produce the new files by themselves")
         check_frequencies(self.frequencies)
         if not -12 <= self.utc_offset_hours <= 14:
             raise ConfigError(f"utc_offset_hours = {self.utc_offset_hours}: clocks are -12 to 14 hours ahead of UTC")

@@ -36,6 +36,8 @@ from aqreanalysis.production.plan import (
     make_mean_plan,
     make_plan,
 )
+from aqreanalysis.production.record import READINGS, RUN, Readings, Run, run_of, run_text
+from aqreanalysis.production.split import part_plan
 from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
 from aqreanalysis.production.template import Provenance, Template, render_template
 from aqreanalysis.species import SPECIES, get_species
@@ -78,6 +80,10 @@ class Prepared:
         What decides the bytes of the cube.
     model_path : Path or None
         The bundle, where the model was given as one.
+    readings : Readings
+        What was read, by day; the cube keeps it, so that it can grow.
+    utc_offset_hours : int
+        Of the clock by which the periods of means begin.
     """
 
     plan: Plan
@@ -93,13 +99,20 @@ class Prepared:
     last_observed: dict[str, int]
     fingerprint: Fingerprint
     model_path: Path | None
+    readings: Readings
+    utc_offset_hours: int
 
     @property
     def coverage(self) -> float:
         """Probability of the interval."""
         return float(self.predictor.config.uncertainty.coverage)
 
-    def facts(self) -> dict[str, str]:
+    @property
+    def run(self) -> Run:
+        """What a later run must share to continue the cube."""
+        return run_of(self.fingerprint, self.observations, self.utc_offset_hours)
+
+    def facts(self) -> dict[str, Any]:
         """Return what the cube says that may change while a run waits to go on: the moment, the model's latest scores.
 
         The ledger keeps those of the run's beginning, so that a run in two parts writes what a run in one would have.
@@ -134,24 +147,35 @@ class Prepared:
         found = self.predictor.bundle.calibration_means
         return MeanInputs({key: found[key] for key in self.species}, plans)
 
-    def template(self, facts: Mapping[str, str], frequency: str = HOURLY) -> Template:
-        """Return the template of the cube of a frequency, of a run that began with `facts`."""
+    def template(
+        self, facts: Mapping[str, Any], frequency: str = HOURLY, steps: tuple[int, int] | None = None
+    ) -> Template:
+        """Return the template of the cube of a frequency, or of some of its steps, of a run that began with `facts`."""
         cube = self.cubes[frequency]
+        plan = cube.plan if steps is None else part_plan(cube.plan, steps)
+        before = facts.get("before", {}).get(frequency, {})
+        # What was measured at hidden stations is the coverage of hourly intervals.
+        measured = {k: facts[k] for k in ("coverage_measured",) if k in facts and frequency == HOURLY}
         provenance = Provenance(
             model=self.predictor.digest,
             observations=self.fingerprint["observations"],
             stations=len(self.observations.stations),
-            created=facts["created"],
+            created=before.get("created", facts["created"]),
             version=package_version(),
             libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
             synthetic=synthetic_label(self.observations, self.predictor),
-            # What was measured at hidden stations is the coverage of hourly intervals.
-            extra={key: value for key, value in facts.items() if key != "created" and frequency == HOURLY}
-            | covariates_text(self.predictor, self.span),
+            extra={
+                **measured,
+                **covariates_text(self.predictor, self.span),
+                RUN: run_text(self.run),
+                READINGS: self.readings.text,
+            },
             last_reading=max(self.last_observed.values()),
+            modified=facts["created"],
+            history=before.get("history", ""),
         )
         species = [SPECIES[key] for key in self.species]
-        return render_template(cube.plan, self.grid, cube.layers, species, self.metadata, provenance)
+        return render_template(plan, self.grid, cube.layers, species, self.metadata, provenance)
 
     def sweep_inputs(self, window: Window) -> SweepInputs:
         """Return the inputs of the sweep, reading through `window`."""
@@ -208,7 +232,9 @@ def prepare(
     plan, cubes = _cubes(predictor, (species, thresholds), make_plan(hours, grid.shape, production, 0), options)
     observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
     span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
-    check_timeline(plan, span_seen, predictor.lookahead_hours)
+    # What a cube that grows was read from before may lie before the newer observations (see `growth.check_known`).
+    seen_from = min(span_seen[0], plan.first_hour) if options.append else span_seen[0]
+    check_timeline(plan, (seen_from, span_seen[1]), predictor.lookahead_hours)
     check_grid_reach(grid, observations, production.max_distance_km)
     span = span_of(plan, predictor)
     missing_hours(predictor, span)
@@ -228,6 +254,8 @@ def prepare(
         last_observed=last,
         fingerprint={},
         model_path=Path(model) if isinstance(model, str | Path) else None,
+        readings=Readings.of(observations, tuple(predictor.inputs), span),
+        utc_offset_hours=options.utc_offset_hours,
     )
     return replace(prepared, fingerprint=fingerprint_of(prepared))
 

@@ -29,7 +29,15 @@ from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import Moment, stamp_text
 from aqreanalysis.production.prepare import Prepared, plain, prepare
 from aqreanalysis.production.publish import identify, publish_zarr
-from aqreanalysis.production.store import create_store, create_sums, discard_partial_files, forget, quiet_codecs
+from aqreanalysis.production.split import parts_of
+from aqreanalysis.production.store import (
+    StoreForm,
+    create_store,
+    create_sums,
+    discard_partial_files,
+    forget,
+    quiet_codecs,
+)
 from aqreanalysis.production.target import Target
 from aqreanalysis.production.template import Template
 
@@ -76,8 +84,9 @@ def produce(
         After SIGINT or SIGTERM, with the finished blocks kept; `exit_code` is 130 or 143.
     """
     options = options or ProduceOptions()
-    if len(set(options.frequencies)) > 1:
-        raise ConfigError(f"produce gives one cube, not {', '.join(options.frequencies)}: call produce_cubes")
+    if len(set(options.frequencies)) > 1 or options.split != "none":
+        several = f"one a {options.split}" if options.split != "none" else ", ".join(options.frequencies)
+        raise ConfigError(f"produce gives one cube, not {several}: call produce_cubes")
     (cube,) = produce_cubes(model, observations, grid, (start, end), out, options).values()
     return cube
 
@@ -90,10 +99,10 @@ def produce_cubes(
     out: str | Path,
     options: ProduceOptions,
 ) -> dict[str, xr.Dataset]:
-    """Return the cube of each frequency in `options`, out of one sweep.
+    """Return the cube of each frequency in `options`, out of one sweep; where they are split, of each file.
 
-    A single one is written to `out` itself, several to siblings: ``x_hourly.nc`` and ``x_daily.nc`` for ``x.nc``. They
-    come to their names together, at the end of the run.
+    A single one is written to `out` itself, several to siblings: ``x_hourly.nc`` and ``x_daily.nc`` for ``x.nc``, and
+    where they are split ``x_201901.nc`` and so on. They come to their names together, at the end of the run.
 
     Parameters
     ----------
@@ -111,20 +120,26 @@ def produce_cubes(
     if options.append and target.is_remote:
         raise OutputError(f"{target.out} is in a bucket, where cubes do not grow: append to a copy on a disk")
     with output_errors(target.part):
-        if target.existing() and not (options.overwrite or options.append) and not target.part.exists():
-            raise OutputError(_exists(target))
-    prepared = prepare(model, observations, grid, _timeline(target, timeline, options.append), options)
+        if options.split == "none":
+            _check_free(target, options)
+    prepared = prepare(model, observations, grid, resolve_timeline(out, timeline, options), options)
+    if options.split != "none":
+        plans = {name: cube.plan for name, cube in prepared.cubes.items()}
+        offset = options.utc_offset_hours
+        target = target.split({name: list(parts_of(plan, options.split, offset)) for name, plan in plans.items()})
+        _check_free(target, options)
     check_fit(prepared, options, str(out), target.part)
     with output_errors(target.part), stop_on_signals() as stop:
         target.part.parent.mkdir(parents=True, exist_ok=True)
         lock = Lock(target.part, target.out)
         try:
-            owner = Owner(target.out, target.part, options.overwrite) if isinstance(target.out, Place) else None
+            run = _Run(prepared, target, options, stop, Ledger(target.ledger))
+            run.own()
             try:
-                _fill_and_finish(_Run(prepared, target, options, stop, Ledger(target.ledger), owner))
+                _fill_and_finish(run)
             finally:
-                if owner is not None and not target.ledger.exists():  # it is finished, or has never begun
-                    owner.release()
+                if run.owner is not None and not target.ledger.exists():  # it has never begun
+                    run.owner.release()
         finally:
             _tidy(target.part)
             lock.release()
@@ -148,16 +163,35 @@ class _Run:
         if self.options.progress is not None:
             self.options.progress(done, total, note)
 
+    def own(self) -> None:
+        """Take the right to write to a bucket, if it is one."""
+        target, ledger = self.target, self.ledger
+        if isinstance(target.out, Place):
+            unpublished = not ledger.ready or any(target.ready(name).exists() for name in target.outputs)
+            resumes = ledger.header is not None and unpublished
+            self.owner = Owner(target.out, target.part, resumes, self.options.overwrite)
+
     @property
     def progress_line(self) -> str:
         """How far it got."""
         return f"{len(self.ledger.done)} of {self.prepared.blocks} blocks are done"
 
 
-def _timeline(target: Target, timeline: tuple[Moment | None, Moment], append: bool) -> tuple[Moment, Moment]:
-    """Return the timeline of a run; that of one which continues a cube begins with the cube."""
+def resolve_timeline(
+    out: str | Path, timeline: tuple[Moment | None, Moment], options: ProduceOptions
+) -> tuple[Moment, Moment]:
+    """Return the timeline of a run; that of one which continues a cube begins with the cube.
+
+    Raises
+    ------
+    OutputError
+        If it does not continue the cube.
+    ConfigError
+        If there is no start, and no cube that has one.
+    """
     start, end = timeline
-    if append:
+    if options.append:
+        target = Target.of(out, check_frequencies(options.frequencies))
         ledger = Ledger(target.ledger)
         if ledger.ready and ledger.header is not None:  # the cube may have got its new end already
             return stamp_text(ledger.header["fingerprint"]["timeline and blocks"]["first_hour"] - 1), end
@@ -235,7 +269,8 @@ def _fingerprint(run: _Run) -> Fingerprint:
 
 def _fill(run: _Run, header: dict[str, Any]) -> None:
     """Compute what is left to compute, until the outputs lack nothing but their names."""
-    templates = {name: run.prepared.template(header["facts"], name) for name in run.target.stores}
+    facts = header["facts"]
+    templates = {name: run.prepared.template(facts, name) for name in run.target.stores}
     if run.append is not None:
         run.append.check(templates)
         _say(run)
@@ -249,7 +284,7 @@ def _fill(run: _Run, header: dict[str, Any]) -> None:
         run.append.take_over(run.target, templates, run.ledger, step)
     _sweep(run, window)
     if run.target.is_netcdf:
-        _write_files(run, templates)
+        _write_files(run, facts)
     names = () if run.target.is_netcdf else run.target.outputs
     run.ledger.note_ready({name: identify(run.target.ready(name)) for name in names})
 
@@ -296,7 +331,7 @@ def _stage(run: _Run, templates: dict[str, Template], header: dict[str, Any]) ->
         if target.is_netcdf:
             chunks.create_chunks(store, templates[name], level)
         else:
-            create_store(store, templates[name], level, run.options.zarr_format)
+            create_store(store, templates[name], level, StoreForm(run.options.zarr_format, run.options.shards))
             _point(target.outputs[name].path, store, header["replaces"])
     if means is not None:
         widths = {sums_name(key): sums_width(c.memory) for key, c in means.calibrations.items()}
@@ -333,17 +368,29 @@ def _sweep(run: _Run, window: StagedWindow) -> None:
         raise AssertionError(f"{prepared.blocks - len(ledger.done)} blocks were neither computed nor refused")
 
 
-def _write_files(run: _Run, templates: dict[str, Template]) -> None:
+def _write_files(run: _Run, facts: dict[str, Any]) -> None:
+    """Write each NetCDF file under the name that it has until all are whole; those from before a crash anew."""
+
     def step(done: int, total: int, note: str) -> None:
         run.stop.check(run.target.part, "all blocks are computed, the NetCDF file is not written")
         run.told(done, total, note)
 
     for name, output in run.target.outputs.items():
-        write_netcdf(run.target.store(output.frequency), templates[output.frequency], run.target.file(name), step)
+        template = run.prepared.template(facts, output.frequency, output.steps)
+        first = output.steps[0] if output.steps else 0
+        write_netcdf(run.target.store(output.frequency), template, run.target.file(name), step, first)
 
 
 def _kind(target: Target, options: ProduceOptions) -> str:
-    return "NetCDF" if target.is_netcdf else f"Zarr {options.zarr_format}"
+    if target.is_netcdf:
+        return "NetCDF" if options.split == "none" else f"NetCDF, a file a {options.split}"
+    return f"Zarr {options.zarr_format}{', shards' * options.shards}"
+
+
+def _check_free(target: Target, options: ProduceOptions) -> None:
+    """Refuse an output that is there, unless it is to be replaced, to grow, or an unfinished run's own."""
+    if target.existing() and not (options.overwrite or options.append or target.part.exists()):
+        raise OutputError(_exists(target))
 
 
 def _exists(target: Target) -> str:

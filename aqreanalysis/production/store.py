@@ -6,6 +6,7 @@ import base64
 import struct
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,28 @@ from aqreanalysis.production.template import GRID_MAPPING, Template
 # Chunks that hold nothing but the fill are written too: a missing file then always means a missing block. Told to each
 # array, because zarr's own setting is one for all threads.
 _WRITE_ALL: Any = {"write_empty_chunks": True}
+# Chunks within a shard: small enough for a map and for a time series alike, many to a file.
+SHARD_CHUNK = (24, 32, 32)
 CRS_URL = "http://www.opengis.net/def/crs/EPSG/0/4326"
 
 
-def create_store(path: Path, template: Template, level: int, zarr_format: int = 2) -> None:
+@dataclass(frozen=True)
+class StoreForm:
+    """How a store is laid out on the disk.
+
+    Attributes
+    ----------
+    zarr_format : int
+        2 (read by every client) or 3.
+    shards : bool
+        Of format 3: one file a block holds its chunks, which are smaller than the block.
+    """
+
+    zarr_format: int = 2
+    shards: bool = False
+
+
+def create_store(path: Path, template: Template, level: int, form: StoreForm | int = 2) -> None:
     """Create the store with its coordinates and empty layers.
 
     Parameters
@@ -38,10 +57,11 @@ def create_store(path: Path, template: Template, level: int, zarr_format: int = 
         Coordinates, layers, attributes.
     level : int
         Compression level 0..9 of zstd (in Blosc, with byte shuffle).
-    zarr_format : int
-        2 (read by every client) or 3.
+    form : StoreForm or int
+        Or its Zarr format alone.
     """
-    group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)  # type: ignore[arg-type]
+    form = StoreForm(form) if isinstance(form, int) else form
+    group = zarr.open_group(str(path), mode="w", zarr_format=form.zarr_format)  # type: ignore[arg-type]
     group.attrs.update(template.attrs)
     for name, coordinate in template.coordinates.items():
         values = coordinate.values
@@ -51,13 +71,48 @@ def create_store(path: Path, template: Template, level: int, zarr_format: int = 
         array[...] = coordinate.values
     for layer in template.layers:
         fill = np.nan if layer.dtype.startswith("float") else layer.fill
-        form = (layer.dims, np.dtype(layer.dtype), template.chunks(layer))
-        _create(group, layer.name, template.shape(layer), form, (fill, level))
+        chunks = template.chunks(layer)
+        if form.shards:
+            chunks = ShardedChunks.of(template.shape(layer), chunks)
+        _create(group, layer.name, template.shape(layer), (layer.dims, np.dtype(layer.dtype), chunks), (fill, level))
         _describe(group[layer.name], layer.dims, {**layer.attrs, **_crs_attribute(template)}, fill)
     with warnings.catch_warnings():
         # Zarr 3 has not specified it yet, but xarray looks for it and readers that do not know it pass over it.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
         zarr.consolidate_metadata(group.store)
+
+
+class ShardedChunks(tuple[int, ...]):
+    """The shape of chunks, with that of the shard that holds them.
+
+    Attributes
+    ----------
+    shard : tuple of int
+        A multiple of the chunk, and the block of one task.
+    """
+
+    shard: tuple[int, ...]
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], block: tuple[int, ...]) -> ShardedChunks:
+        """Return chunks of about `SHARD_CHUNK` for shards of one block.
+
+        Where several blocks lie along an axis a shard must be exactly the block, so the chunk divides it; a single one
+        may reach beyond the end.
+        """
+        sizes, shards = [], []
+        for length, whole, wanted in zip(shape, block, SHARD_CHUNK[len(SHARD_CHUNK) - len(shape) :], strict=True):
+            if whole >= length:
+                size = -(-length // -(-length // wanted))
+                shards.append(size * -(-length // size))
+            else:
+                size = max(n for n in range(1, min(wanted, whole) + 1) if whole % n == 0)
+                size = size if 4 * size >= min(wanted, whole) else whole  # a prime block is not cut to slices
+                shards.append(whole)
+            sizes.append(size)
+        chunks = cls(sizes)
+        chunks.shard = tuple(shards)
+        return chunks
 
 
 def create_sums(path: Path, plan: Plan, widths: Mapping[str, int], level: int) -> None:
@@ -172,7 +227,9 @@ def _create(
             if group.metadata.zarr_format == 2
             else BloscCodec(cname="zstd", clevel=level, shuffle="shuffle", typesize=dtype.itemsize)
         )
-        options["chunks"] = chunks
+        if isinstance(chunks, ShardedChunks):
+            options["shards"] = chunks.shard
+        options["chunks"] = tuple(chunks)
     # Zarr 3 wants a fill of every array; xarray does not read it there, so 0 hides no value.
     if group.metadata.zarr_format == 3:
         options["dimension_names"] = dims

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aqreanalysis.errors import OutputError
@@ -22,10 +23,13 @@ class Output:
         Its final name, on a disk or in a bucket.
     frequency : str
         Of its steps, and the staging store that it comes from.
+    steps : tuple of int or None
+        Which of them it holds; None holds all.
     """
 
     path: Path | Place
     frequency: str
+    steps: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,24 @@ class Target:
             raise OutputError(f"output {path} is a folder; choose another name")
         outputs = {name: Output(where, name) for name, where in outputs_of(path, frequencies).items()}
         return cls(path, path.with_name(path.name + ".part"), outputs)
+
+    def split(self, parts: Mapping[str, Iterable[tuple[str, tuple[int, int]]]]) -> Target:
+        """Return the target of a file a month or year; `parts` is frequency -> labels and steps.
+
+        Raises
+        ------
+        OutputError
+            If the output is no NetCDF.
+        """
+        if not self.is_netcdf:
+            raise OutputError(f"output {self.out}: only NetCDF is split into files; a Zarr store is many files anyway")
+        outputs = {}
+        for name, output in self.outputs.items():
+            assert isinstance(output.path, Path)
+            for label, steps in parts[output.frequency]:
+                path = output.path.with_name(f"{output.path.stem}_{label}{output.path.suffix}")
+                outputs[f"{name}_{label}"] = replace(output, path=path, steps=steps)
+        return replace(self, outputs=outputs)
 
     def store(self, frequency: str) -> Path:
         """The staging store of a frequency; of a NetCDF file the folder of its chunks."""
