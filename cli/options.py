@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -258,8 +259,13 @@ def load_covariates(paths: Sequence[str], config: Config, trained: bool = False)
     return covariates
 
 
-def load_observations(path: str | Path | Sequence[str], config: Config) -> Observations:
-    """Return the observations, and tell on stderr what in them was dropped or flagged."""
+def load_observations(
+    path: str | Path | Sequence[str], config: Config, span: tuple[int, int] | None = None
+) -> Observations:
+    """Return the observations, and tell on stderr what in them was dropped or flagged.
+
+    `span` is that of `ReadOptions`: the stamps that are needed.
+    """
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.observations import read_observations
 
@@ -268,6 +274,7 @@ def load_observations(path: str | Path | Sequence[str], config: Config) -> Obser
     how = read_options(
         config, told.get("format_name"), told.get("station_lists", ()), bool(told.get("skip_broken", False))
     )
+    how = replace(how, span=span)
     many = not isinstance(path, (str, Path)) or Path(path).is_dir()  # one file is read at once
     with progress_shown("reading") if many else nullcontext() as progress:
         observations = read_observations(path, config.columns, how, progress=progress)

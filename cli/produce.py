@@ -102,6 +102,7 @@ def produce(
     from aqreanalysis.grids import load_grid
     from aqreanalysis.production import ProduceOptions, describe_cube, produce_cubes
     from aqreanalysis.production.frequency import FREQUENCIES, outputs_of
+    from aqreanalysis.production.inputs import stamps_needed
     from aqreanalysis.production.prepare import prepare
 
     config = options.load_model_config(
@@ -123,7 +124,7 @@ def produce(
         covariates=options.load_covariates(covariate_paths, config, trained=True),
     )
     grid = load_grid(grid_spec)
-    observations = options.load_observations(observations_path, config)
+    observations = options.load_observations(observations_path, config, stamps_needed((start, end), config.window))
     if dry_run:
         prepared = prepare(model_path, observations, grid, (start, end), told)
         show_plan(prepared, told, out, not no_calibration, as_json)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations import Observations, Places, read_observations
+from aqreanalysis.observations import Observations, Places, ReadOptions, read_observations
 
 READING = st.one_of(st.floats(-50, 3000, width=32), st.just(float("nan")))
 
@@ -161,3 +161,36 @@ def test_a_file_that_breaks_a_rule_is_refused(tmp_path: Path, change, message: s
     changed.to_netcdf(tmp_path / "b.nc")
     with pytest.raises(ObservationsError, match=message):
         read_observations(tmp_path / "b.nc")
+
+
+def _long(hours: int) -> Observations:
+    """Return a record that begins and ends with silent hours."""
+    values = np.random.default_rng(9).gamma(4, 10, (hours, 3)).astype(np.float32)
+    values[:3] = values[-5:] = np.nan
+    return _observations(values)
+
+
+def test_of_a_long_record_only_the_hours_that_are_needed_are_read(tmp_path: Path) -> None:
+    whole = _long(2000)
+    path = whole.to_netcdf(tmp_path / "long.nc")
+    first = whole.first_hour
+    part = read_observations(path, options=ReadOptions(span=(first + 900, first + 999)))
+    assert part.hours.tolist() == list(range(first + 900, first + 1000))
+    for key in whole.species:
+        np.testing.assert_array_equal(part.values(key), whole.values(key)[900:1000])
+        heard = np.flatnonzero(np.isfinite(whole.values(key)).any(axis=1))
+        assert part.record is not None and part.record[key] == (first + heard[0], first + heard[-1])
+    assert not [line for line in part.report.lines() if "changed after" in line]
+
+
+def test_a_span_that_holds_the_whole_record_reads_it_as_ever(tmp_path: Path) -> None:
+    whole = _long(100)
+    path = whole.to_netcdf(tmp_path / "short.nc")
+    found = read_observations(path, options=ReadOptions(span=(-(10**6), 10**6)))
+    assert found.record is None and found.digest() == whole.digest()
+
+
+def test_a_span_outside_the_record_reads_it_whole_so_that_a_check_can_say_how_far_it_reaches(tmp_path: Path) -> None:
+    whole = _long(100)
+    found = read_observations(whole.to_netcdf(tmp_path / "short.nc"), options=ReadOptions(span=(10**5, 10**5 + 9)))
+    assert found.digest() == whole.digest()

@@ -39,6 +39,9 @@ class Observations:
         sorted), ``lat``, ``lon`` (float64 degrees), and where known ``city`` and ``name``.
     report : QualityReport
         What was dropped or flagged on the way here, counted.
+    record : dict of str to (int, int), or None
+        Where these are some hours of a longer record: pollutant -> first and last stamp (hours since 1970-01-01) at
+        which the whole of it has a usable reading.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class Observations:
         self.report = report if report is not None else QualityReport()
         counts = {key: np.bincount(self.flags(key).ravel(), minlength=len(Flag)) for key in self.species}
         count_flags(counts, self.report)
+        self.record: dict[str, tuple[int, int]] | None = None
         self._usable: dict[str, NDArray[np.float32]] = {}
         self._stacked: dict[tuple[str, ...], NDArray[np.float32]] = {}
         self._digest: str | None = None

@@ -14,6 +14,7 @@ import xarray as xr
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES, Observations
+from aqreanalysis.observations.flags import USABLE
 from aqreanalysis.observations.places import Places
 from aqreanalysis.observations.quality import Screening
 from aqreanalysis.observations.report import QualityReport
@@ -25,6 +26,7 @@ _TIME_UNITS = "hours since 1970-01-01 00:00:00"
 _FARTHEST_HOUR = 2e6  # some 228 years; a damaged stamp beyond it would overflow nanoseconds
 _REPORT = "quality_report"
 _DIGEST = "observations_digest"
+_CHUNK_HOURS = 744
 _TITLE = "Hourly air-quality observations at stations"
 
 
@@ -71,8 +73,19 @@ def finish_file(file: netCDF4.Dataset, hours: tuple[int, int], digest: str, repo
     )
 
 
-def read_netcdf(path: Path, quality: QualityConfig | None = None) -> Observations:
+def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[int, int] | None = None) -> Observations:
     """Return the observations in a file that `write_netcdf` wrote; a file without flags passes quality control first.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    quality : QualityConfig, optional
+        Tests, for a file without flags.
+    span : (int, int), optional
+        First and last stamp that are needed, hours since 1970-01-01: no others are read, and `Observations.record` says
+        how far the whole reaches. Ignored for a file without flags, whose tests look at neighbouring hours, and where
+        the file has none of these hours.
 
     Raises
     ------
@@ -82,7 +95,9 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None) -> Observation
     try:
         with xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_coords=False) as opened:
             _check_shape(opened, path)
-            dataset = opened.load()
+            rows = _rows(opened, path, span)
+            record = _record(opened, path) if rows is not None else None
+            dataset = (opened if rows is None else opened.isel(time=rows)).load()
     except ObservationsError:
         raise
     except Exception as error:  # a damaged file makes netCDF4 and xarray raise almost anything
@@ -112,6 +127,9 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None) -> Observation
             dtype = np.float64 if name in ("lat", "lon") else object
             coords[name] = ("station", np.array(getattr(places, name), dtype=dtype))
     observations = Observations(xr.Dataset(variables, coords, attrs=attributes), report)
+    if record is not None:
+        observations.record = record  # the digest on record is that of the whole, which was not read
+        return observations
     written = dataset.attrs.get(_DIGEST)
     if written is not None and written != observations.digest():
         report.warnings.append(
@@ -181,7 +199,7 @@ def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
             encoding[str(name)] = {"dtype": "S1", "char_dim_name": f"{name}_length"}
         elif variable.ndim == 2 and str(name) != "time_bounds":
             # A month of hours a chunk: both a day of all stations and a year of one are read without waste.
-            chunks = (variable.shape[0], min(variable.shape[1], 744))
+            chunks = (variable.shape[0], min(variable.shape[1], _CHUNK_HOURS))
             encoding[str(name)] = {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
             encoding[str(name)]["_FillValue"] = _FILL if variable.dtype == np.float32 else None
         else:
@@ -216,6 +234,34 @@ def _hours(dataset: xr.Dataset, path: Path) -> np.ndarray:
     if not right.all():
         raise ObservationsError(f"{path}: time {hours[int(np.argmin(right))]:g} h since 1970 is not on a full hour")
     return whole.astype(np.int64)
+
+
+def _rows(opened: xr.Dataset, path: Path, span: tuple[int, int] | None) -> slice | None:
+    """Return the rows of the stamps in `span`; None for all of them."""
+    if span is None or not all(f"{key}_flag" in opened for key in SPECIES if key in opened):
+        return None
+    hours = _hours(opened, path)
+    first, end = np.searchsorted(hours, [span[0], span[1] + 1])
+    whole = first == 0 and end == len(hours)
+    return None if whole or first == end else slice(int(first), int(end))
+
+
+def _record(opened: xr.Dataset, path: Path) -> dict[str, tuple[int, int]]:
+    """Return pollutant -> first and last stamp at which any station has a usable reading, read from both ends."""
+    hours, found = _hours(opened, path), {}
+    blocks = [slice(b, b + _CHUNK_HOURS) for b in range(0, len(hours), _CHUNK_HOURS)]
+    for key in (key for key in SPECIES if key in opened):
+
+        def heard(block: slice, key: str = key) -> np.ndarray:
+            part = opened[[key, f"{key}_flag"]].isel(time=block).transpose("time", "station")
+            usable = np.isfinite(part[key].values) & np.isin(part[f"{key}_flag"].values, list(USABLE))
+            return np.flatnonzero(usable.any(axis=1)) + block.start
+
+        first = next((rows[0] for rows in map(heard, blocks) if rows.size), None)
+        if first is not None:
+            last = next(rows[-1] for rows in map(heard, blocks[::-1]) if rows.size)
+            found[key] = (int(hours[first]), int(hours[last]))
+    return found
 
 
 def _floats(dataset: xr.Dataset, key: str) -> np.ndarray:

@@ -32,12 +32,16 @@ class ReadOptions:
         Go on where a file cannot be read, name it in the report, and leave it out.
     quality : QualityConfig or None
         Tests of quality control; None for the built-in ones.
+    span : (int, int) or None
+        First and last stamp that are needed, hours since 1970-01-01. Of a NetCDF that this program wrote only these
+        are read, however long it is; other files are read whole.
     """
 
     format: str | None = None
     stations: Sequence[PathLike] = ()
     skip_broken: bool = False
     quality: QualityConfig | None = None
+    span: tuple[int, int] | None = None
 
 
 def read_observations(
@@ -69,7 +73,7 @@ def read_observations(
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()
     found = look_through(path, chosen, how)
     if found.netcdf is not None:
-        return read_netcdf(found.netcdf.path, how.quality)
+        return read_netcdf(found.netcdf.path, how.quality, how.span)
     pieces = [piece for pieces in read_pieces(found, chosen, progress) for piece in pieces]
     assembly = Assembly(
         columns=chosen,

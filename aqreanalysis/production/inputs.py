@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.configs import WindowConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import Observations, window
-from aqreanalysis.production.plan import HOURS_A_DAY, Plan
+from aqreanalysis.production.plan import HOURS_A_DAY, Moment, Plan, hours_between
 
 # Hours read at a time: bounds the memory of a long timeline.
 SLAB_HOURS = 30 * HOURS_A_DAY
@@ -57,6 +58,13 @@ def span_of(plan: Plan, predictor: Any) -> Span:
     return Span(first_day * HOURS_A_DAY + 1 - predictor.history_hours, hours)
 
 
+def stamps_needed(timeline: tuple[Moment, Moment], window: WindowConfig) -> tuple[int, int]:
+    """Return the first and last stamp (hours since 1970) that a run over a timeline reads; see `span_of`."""
+    first, count = hours_between(*timeline)
+    first_day, end_day = (first - 1) // HOURS_A_DAY, (first + count - 2) // HOURS_A_DAY + 1
+    return first_day * HOURS_A_DAY + 1 - window.history_hours, end_day * HOURS_A_DAY + window.lookahead_hours
+
+
 def digest_readings(observations: Observations, inputs: tuple[str, ...], span: Span) -> str:
     """Return the sha256 of what a run reads: station names and places, and the readings of the span."""
     digest = hashlib.sha256()
@@ -93,10 +101,10 @@ def observed_hours(observations: Observations, keys: tuple[str, ...]) -> dict[st
     ObservationsError
         If none of `keys` has a reading at all.
     """
-    found = {}
+    found = {key: span for key, span in (observations.record or {}).items() if key in keys}
     stamps = observations.times.to_numpy().astype("datetime64[h]").astype(np.int64)
     for key in keys:
-        if key in observations.species:
+        if key in observations.species and observations.record is None:
             heard = np.flatnonzero(np.isfinite(observations.values(key)).any(axis=1))
             if heard.size:
                 found[key] = (int(stamps[heard[0]]), int(stamps[heard[-1]]))
