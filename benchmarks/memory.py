@@ -1,0 +1,51 @@
+"""Peak memory of a long run beside a short one: a year against a week, 0.1 degree; at most 1.2 times and 2 GB.
+
+    python benchmarks/memory.py --model outputs/models/north [--data ...] [--grid beijing-0.05] [--short]
+
+Each run is the command that a user types; its memory is that of the process and its children. The observations are in
+the driving process in both runs (the whole year is read either way), so the growth is the sweep's own. A year of
+north-china-0.1 is 178 million cell-hours; --grid takes a smaller region where that is too long, and the table says so.
+How to make a model: see benchmarks/producing.py.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from producing import machine, parser, record, run_watched, table
+
+WEEK, YEAR, MONTH = ("2019-01-07", "2019-01-14"), ("2019-01-01", "2019-12-31"), ("2019-01-07", "2019-01-21")
+
+
+def main() -> None:
+    """Run it all."""
+    options = parser(__doc__)
+    options.add_argument("--grid", default="north-china-0.1")
+    asked = options.parse_args()
+    work = asked.work / "memory"
+    work.mkdir(parents=True, exist_ok=True)
+    long = ("two weeks", MONTH) if asked.short else ("a year", YEAR)
+    grid = "115,39,117,40@0.1" if asked.short else asked.grid
+    figures = {}
+    for name, (start, end) in (("a week", WEEK), long):
+        command = [sys.executable, "-m", "aqreanalysis.cli", "produce", "--model", str(asked.model), "--device", "cpu"]
+        command += ["--species", "pm25", "--observations", str(asked.data), "--grid", grid, "--start", start]
+        command += ["--end", end, "--overwrite", "--out", str(work / "cube.zarr")]
+        _, seconds, peak = run_watched(command)
+        figures[name] = {"seconds": seconds, "peak_bytes": peak}
+    peaks = [found["peak_bytes"] for found in figures.values()]
+    rows = [(name, found["seconds"], found["peak_bytes"] / 1e9) for name, found in figures.items()]
+    lines = [
+        "# Memory",
+        "",
+        f"`benchmarks/memory.py`, {grid}. {machine()}.",
+        "",
+        *table(("run", "seconds", "peak, GB"), rows),
+        "",
+        f"{long[0]}: {peaks[1] / peaks[0]:.2f} times the memory of a week (bar 1.2), {peaks[1] / 1e9:.2f} GB (bar 2).",
+    ]
+    record("memory", lines, figures, asked.short)
+
+
+if __name__ == "__main__":
+    main()
