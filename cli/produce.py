@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import click
 
@@ -22,9 +21,13 @@ from aqreanalysis.cli import options
     required=True,
     help="Named grid, YAML, CDO griddes file, NetCDF with lat/lon, or W,S,E,N@step.",
 )
-@click.option("--start", required=True, type=options.UtcTime(), help="Where the timeline begins (UTC).")
+@click.option(
+    "--start", type=options.UtcTime(), help="Where the timeline begins (UTC); with --append the cube says it."
+)
 @click.option("--end", required=True, type=options.UtcTime(), help="Where it ends; its last hour is stamped so.")
-@click.option("--out", required=True, type=click.Path(), help="Cube to write: a name that ends in .nc or .zarr.")
+@click.option(
+    "--out", required=True, type=click.Path(), help="Cube to write: a name in .nc or .zarr, or s3://....zarr."
+)
 @options.species_option("Pollutants to produce.  [default: all that the model estimates]")
 @click.option(
     "--frequency",
@@ -53,6 +56,19 @@ from aqreanalysis.cli import options
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to start here.  [default: threads]")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler of a running cluster.")
 @click.option("--zarr-format", type=click.Choice(["2", "3"]), default="2", show_default=True, help="Of a .zarr store.")
+@click.option("--shards", is_flag=True, help="With --zarr-format 3: one file a block holds its chunks.")
+@click.option(
+    "--split",
+    type=click.Choice(["none", "month", "year"]),
+    default="none",
+    show_default=True,
+    help="Of .nc: a file a month (x_201901.nc) or year.",
+)
+@click.option(
+    "--append",
+    is_flag=True,
+    help="Let the cube --out grow to --end; hours whose windows have gained readings are computed anew.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan (blocks, bytes, memory, time), keep nothing.")
 @click.option(
     "--no-calibration",
@@ -66,7 +82,7 @@ def produce(
     observations_path: str,
     covariate_paths: tuple[str, ...],
     grid_spec: str,
-    start: datetime,
+    start: datetime | None,
     end: datetime,
     out: str,
     species: tuple[str, ...],
@@ -79,6 +95,9 @@ def produce(
     workers: int | None,
     scheduler: str | None,
     zarr_format: str,
+    shards: bool,
+    split: str,
+    append: bool,
     dry_run: bool,
     no_calibration: bool,
     overwrite: bool,
@@ -92,6 +111,8 @@ def produce(
     With --frequency daily, monthly or annual the cube holds means over whole periods, their intervals calibrated as
     such. Several frequencies are made in one sweep and go to siblings of --out: x_hourly.nc and x_daily.nc for x.nc.
 
+    With --append a finished cube grows: the same command with newer observations and a later --end.
+
     \b
     aqreanalysis produce --model outputs/models/north --observations obs.parquet --grid north-china-0.1
         --start 2019-01-01 --end 2019-01-08 --out outputs/january.nc
@@ -101,7 +122,8 @@ def produce(
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.grids import load_grid
     from aqreanalysis.production import ProduceOptions, describe_cube, produce_cubes
-    from aqreanalysis.production.frequency import FREQUENCIES, outputs_of
+    from aqreanalysis.production.append import resolve_timeline
+    from aqreanalysis.production.frequency import FREQUENCIES
     from aqreanalysis.production.inputs import stamps_needed
     from aqreanalysis.production.prepare import prepare
 
@@ -118,20 +140,26 @@ def produce(
         scheduler=scheduler,
         device=device,
         zarr_format=int(zarr_format),
+        shards=shards,
+        split=split,
+        append=append,
+        say=lambda line: click.echo(line, err=as_json),
         frequencies=tuple(name.strip() for text in frequencies for name in text.split(",")),
         utc_offset_hours=utc_offset,
         overwrite=overwrite,
         covariates=options.load_covariates(covariate_paths, config, trained=True),
     )
     grid = load_grid(grid_spec)
-    observations = options.load_observations(observations_path, config, stamps_needed((start, end), config.window))
+    timeline = resolve_timeline(out, (start, end), told)
+    observations = options.load_observations(observations_path, config, stamps_needed(timeline, config.window))
     if dry_run:
-        prepared = prepare(model_path, observations, grid, (start, end), told)
+        prepared = prepare(model_path, observations, grid, timeline, told)
         show_plan(prepared, told, out, not no_calibration, as_json)
         return
     with progress_shown("producing") as progress:
-        cubes = produce_cubes(model_path, observations, grid, (start, end), out, replace(told, progress=progress))
-    files = outputs_of(Path(out), tuple(cubes))
+        given = timeline if not append else (start, end)
+        cubes = produce_cubes(model_path, observations, grid, given, out, replace(told, progress=progress))
+    files = {name: cube.encoding["source"] for name, cube in cubes.items()}
     for cube in cubes.values():
         cube.close()
     if as_json:
@@ -139,7 +167,8 @@ def produce(
         print_json({"cubes": described} if len(described) > 1 else described.popitem()[1])
         return
     for name, cube in cubes.items():
-        steps = f"{cube.sizes['time']} {FREQUENCIES[name].period}{'s' * (cube.sizes['time'] > 1)}"
+        period = FREQUENCIES[name.partition("_")[0]].period
+        steps = f"{cube.sizes['time']} {period}{'s' * (cube.sizes['time'] > 1)}"
         click.echo(f"cube: {files[name]} ({steps}, {cube.sizes['lat']} x {cube.sizes['lon']} cells)")
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
+import resource
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +16,14 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from production_case import GRID, START, make_bundle, make_frame
+from production_processes import digest, kill, start
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, CubeError, Interrupted, OutputError
 from aqreanalysis.model.predictor import load_predictor
 from aqreanalysis.observations import from_frame
 from aqreanalysis.production import ProduceOptions, open_cube, produce, produce_cubes
+from aqreanalysis.production.ledger import Lock
 from aqreanalysis.production.record import READINGS, RUN
 
 WIDE = ProductionConfig(block_days=1, tile_rows=4, tile_columns=9)
@@ -119,7 +124,7 @@ def test_a_second_time_there_is_nothing_to_do_and_nothing_is_touched(model, newe
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    start=st.integers(0, 30),
+    offset=st.integers(0, 30),
     hours=st.integers(20, 70),
     more=st.integers(0, 50),
     days=st.integers(1, 2),
@@ -127,11 +132,11 @@ def test_a_second_time_there_is_nothing_to_do_and_nothing_is_touched(model, newe
     suffix=st.sampled_from([".nc", ".zarr"]),
 )
 def test_append_equals_the_whole_run_whatever_the_hours_and_the_readings_that_changed(
-    start, hours, more, days, late, suffix, model, frame, newer, tmp_path_factory
+    offset, hours, more, days, late, suffix, model, frame, newer, tmp_path_factory
 ):
     folder = tmp_path_factory.mktemp("any")
     options = ProduceOptions(production=ProductionConfig(block_days=days, tile_rows=4, tile_columns=9))
-    begin = pd.Timestamp(START) + pd.Timedelta(hours=start)
+    begin = pd.Timestamp(START) + pd.Timedelta(hours=offset)
     end = begin + pd.Timedelta(hours=hours)
     # What was known then: nothing after the end, and at some hours not the readings that came in later.
     first = frame["time"].min()
@@ -294,6 +299,69 @@ def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
         assert grown.history.count("appended") == 1
         same(grown.load(), whole.copy())
     assert sorted(p.name for p in place.iterdir()) == ["x.nc", "x.zarr"]
+
+
+@pytest.mark.parametrize("phase", ["taking over", "cell-hours/s", "NetCDF"])
+def test_a_full_disk_in_any_phase_is_one_line_and_the_old_cube_is_kept(phase, model, newer, whole, place):
+    out = place / "x.nc"
+    before = out.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def progress(done: int, total: int, note: str) -> None:
+        if phase in note:  # the kernel itself refuses to let files grow
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+
+    try:
+        with pytest.raises(OutputError, match="no space left for the output") as caught:
+            produce(model, newer, GRID, None, NEW_END, out, replace(APPEND, progress=progress))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value) and caught.value.exit_code == 2 and out.read_bytes() == before
+    with produce(model, newer, GRID, None, NEW_END, out, APPEND) as grown:
+        same(grown.load(), whole.copy())
+
+
+def test_two_processes_on_one_cube_that_grows_the_second_is_refused(model, newer, place):
+    out = place / "x.zarr"
+    held = Lock(out.with_name("x.zarr.part"), out)
+    try:
+        with pytest.raises(OutputError, match="is being written by process"):
+            produce(model, newer, GRID, None, NEW_END, out, APPEND)
+    finally:
+        held.release()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_killed_again_and_again_at_random_moments_an_append_ends_with_the_same_bytes(suffix, frame, tmp_path):
+    model = make_bundle(tmp_path / "model")
+    for name, end in (("old", OLD_END), ("new", "2019-01-09")):
+        frame[frame["time"] <= pd.Timestamp(end)].to_parquet(tmp_path / f"{name}.parquet")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    case = model, tmp_path / "new.parquet"
+    more = "append=yes", f"end={NEW_END}"
+    fine = ProduceOptions(production=ProductionConfig(block_days=1, tile_rows=3, tile_columns=3))
+    for folder in ("once", "often"):
+        (tmp_path / folder).mkdir()
+        out = tmp_path / folder / f"x{suffix}"
+        produce(model, tmp_path / "old.parquet", GRID, START, OLD_END, out, fine).close()
+    begun = time.monotonic()
+    process = start(case, tmp_path / "once" / f"x{suffix}", *more)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    lasts = time.monotonic() - begun
+    for _ in range(5):
+        process = start(case, tmp_path / "often" / f"x{suffix}", *more)
+        time.sleep(random.uniform(0.3, 1) * lasts)
+        kill(process)
+        with open_cube(tmp_path / "often" / f"x{suffix}") as cube:
+            assert cube.sizes["time"] in (72, 120) and np.isfinite(cube.pm2p5.values).all()
+    process = start(case, tmp_path / "often" / f"x{suffix}", *more)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert digest(tmp_path / "often" / f"x{suffix}") == digest(tmp_path / "once" / f"x{suffix}")
+    patch.undo()
 
 
 def test_newer_observations_do_not_take_up_an_append_of_others(model, frame, newer, place, monkeypatch):

@@ -19,7 +19,7 @@ from aqreanalysis.production import ProduceOptions, describe_cube, produce, prod
 from aqreanalysis.production.chunks import ChunkFolder, create_chunks
 from aqreanalysis.production.plan import Plan, make_mean_plan
 from aqreanalysis.production.split import ChunkPart, part_plan, parts_of
-from aqreanalysis.validation import validate
+from aqreanalysis.validation import ValidateOptions, validate
 
 # A block of two days lies across the end of the month.
 OPTIONS = ProduceOptions(production=ProductionConfig(block_days=2, tile_rows=4, tile_columns=9))
@@ -58,7 +58,7 @@ def test_files_of_months_hold_together_what_one_file_holds_and_say_their_own_spa
         assert part.time_coverage_duration == "PT48H" and f"-{path.stem[-2:]}-" in part.title
         xr.testing.assert_equal(part.load(), wanted)
         part.close()
-        assert [f for f in validate(path).findings if f.severity == "error"] == []
+        assert [f for f in validate(path, ValidateOptions(checker=False)).findings if f.severity == "error"] == []
     described = describe_cube(tmp_path / "x_201902.nc")
     assert (described["hours"], described["frequency"]) == (48, "hourly")
 
@@ -134,7 +134,7 @@ def test_steps_belong_to_the_month_in_which_they_begin_by_the_clock_that_is_aske
         list(parts_of(year, "month"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(start=st.integers(0, 29), length=st.integers(1, 30))
 def test_any_run_of_steps_reads_back_from_the_chunks_of_the_whole(start, length, tmp_path_factory):
     template = make_template()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from aqreanalysis.errors import ModelError
+from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.production.base import Base, Blocks
 from aqreanalysis.production.fields import source_of
+from aqreanalysis.production.frequency import check_frequencies
 from aqreanalysis.production.growth import (
     Growth,
     changed_days,
@@ -20,7 +22,8 @@ from aqreanalysis.production.growth import (
     plan_growth,
 )
 from aqreanalysis.production.ledger import Ledger
-from aqreanalysis.production.plan import Moment
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.plan import Moment, stamp_text
 from aqreanalysis.production.prepare import Prepared, package_version
 from aqreanalysis.production.record import empty_checksum
 from aqreanalysis.production.target import Target
@@ -111,9 +114,30 @@ def open_bases(target: Target) -> dict[str, Base]:
     return {name: Base.of(output.path) for name, output in target.outputs.items()}
 
 
-def timeline_of(target: Target, timeline: tuple[Moment | None, Moment]) -> tuple[Moment, Moment]:
-    """Return the timeline of the grown cubes; see `growth.choose_timeline`."""
-    return choose_timeline(open_bases(target), *timeline)
+def resolve_timeline(
+    out: str | Path, timeline: tuple[Moment | None, Moment], options: ProduceOptions
+) -> tuple[Moment, Moment]:
+    """Return the timeline of a run; that of one which continues a cube begins with the cube.
+
+    Raises
+    ------
+    OutputError
+        If it does not continue the cube.
+    ConfigError
+        If there is no start, and no cube that has one.
+    """
+    start, end = timeline
+    if options.append:
+        target = Target.of(out, check_frequencies(options.frequencies))
+        if target.is_remote:
+            raise OutputError(f"{out} is in a bucket, where cubes do not grow: append to a copy on a disk")
+        ledger = Ledger(target.ledger)
+        if ledger.ready and ledger.header is not None:  # the cube may have got its new end already
+            return stamp_text(ledger.header["fingerprint"]["timeline and blocks"]["first_hour"] - 1), end
+        return choose_timeline(open_bases(target), start, end)
+    if start is None:
+        raise ConfigError("start is missing: only a cube that grows (--append) has one already")
+    return start, end
 
 
 def make_append(prepared: Prepared, target: Target) -> Append:

@@ -38,6 +38,7 @@ def open_cube(path: str | Path) -> xr.Dataset:
         dataset = xr.open_dataset(where if isinstance(where, Path) else _remote(str(where)), engine=engine)
     except Exception as error:  # each backend has its own ways to fail on a file that is not one
         raise CubeError(f"{where} cannot be read as a cube: {' '.join(str(error).split())}") from None
+    dataset.encoding["source"] = str(where)
     for variable in dataset.variables.values():
         # An object that only GDAL reads from a Zarr store; NetCDF could not hold it if the dataset were saved again.
         variable.attrs.pop("_CRS", None)

@@ -13,7 +13,7 @@ from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.grids import Grid
 from aqreanalysis.observations import Observations
 from aqreanalysis.production import chunks, engine
-from aqreanalysis.production.append import Append, make_append, timeline_of
+from aqreanalysis.production.append import Append, make_append, resolve_timeline
 from aqreanalysis.production.bucket import Owner, Place, chunk_place, clear, point, publish
 from aqreanalysis.production.cluster import cluster_client
 from aqreanalysis.production.cube import open_cube
@@ -26,7 +26,7 @@ from aqreanalysis.production.ledger import Fingerprint, Ledger, Lock, difference
 from aqreanalysis.production.means import sums_name, sums_width
 from aqreanalysis.production.meter import Meter
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.plan import Moment, stamp_text
+from aqreanalysis.production.plan import Moment
 from aqreanalysis.production.prepare import Prepared, plain, prepare
 from aqreanalysis.production.publish import identify, publish_zarr
 from aqreanalysis.production.split import parts_of
@@ -117,8 +117,6 @@ def produce_cubes(
         As of `produce`.
     """
     target = Target.of(out, check_frequencies(options.frequencies))
-    if options.append and target.is_remote:
-        raise OutputError(f"{target.out} is in a bucket, where cubes do not grow: append to a copy on a disk")
     with output_errors(target.part):
         if options.split == "none":
             _check_free(target, options)
@@ -175,30 +173,6 @@ class _Run:
     def progress_line(self) -> str:
         """How far it got."""
         return f"{len(self.ledger.done)} of {self.prepared.blocks} blocks are done"
-
-
-def resolve_timeline(
-    out: str | Path, timeline: tuple[Moment | None, Moment], options: ProduceOptions
-) -> tuple[Moment, Moment]:
-    """Return the timeline of a run; that of one which continues a cube begins with the cube.
-
-    Raises
-    ------
-    OutputError
-        If it does not continue the cube.
-    ConfigError
-        If there is no start, and no cube that has one.
-    """
-    start, end = timeline
-    if options.append:
-        target = Target.of(out, check_frequencies(options.frequencies))
-        ledger = Ledger(target.ledger)
-        if ledger.ready and ledger.header is not None:  # the cube may have got its new end already
-            return stamp_text(ledger.header["fingerprint"]["timeline and blocks"]["first_hour"] - 1), end
-        return timeline_of(target, timeline)
-    if start is None:
-        raise ConfigError("start is missing: only a cube that grows (--append) has one already")
-    return start, end
 
 
 def _fill_and_finish(run: _Run) -> None:

@@ -133,6 +133,7 @@ if __name__ == "__main__":
         production=blocks,
         workers=int(given["workers"]) if "workers" in given else None,
         overwrite="overwrite" in given,
+        append="append" in given,
         frequencies=given.get("frequencies", "hourly").split("+"),
         progress=lambda done, total, note: print(done, total, note, flush=True),
     )
