@@ -80,7 +80,7 @@ def _spoken_once() -> Iterator[bool]:
 
     Their errors are raised and shown like any other.
     """
-    if os.environ.get("RANK", "0") == "0":
+    if os.environ.get("RANK", "0") == "0" or "MASTER_ADDR" not in os.environ:
         yield True
         return
     with redirect_stderr(io.StringIO()):
