@@ -119,7 +119,9 @@ def test_every_method_is_scored_on_the_same_hours(
             best = min(m["horizons"][horizon]["mae"] for n, m in methods.items() if n != MODEL)
             assert ratio["ratio"] == pytest.approx(methods[MODEL]["horizons"][horizon]["mae"] / best)
     assert json.loads((tmp_path / "forecast.json").read_text()) == metrics
-    assert "<section id='forecast'>" in (tmp_path / "forecast.html").read_text()
+    page = (tmp_path / "forecast.html").read_text()
+    assert "<section id='forecast'>" in page and "data:image/png;base64," in page
+    assert np.shape(found["history"]["elasticity"])[0] == metrics["lead_hours"] // 24
     assert "persistence of the last day" in forecast_table(metrics).text()
 
 

@@ -31,6 +31,7 @@ from aqreanalysis.evaluation.forecast_baselines import (
 )
 from aqreanalysis.evaluation.forecast_report import forecast_rows, forecast_section
 from aqreanalysis.evaluation.metrics import plain, write_json
+from aqreanalysis.evaluation.pictures.history import influence_of_history, picture_history
 from aqreanalysis.evaluation.scores import mae, r2, rmse
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
 from aqreanalysis.evaluation.tables import Table
@@ -42,6 +43,8 @@ Progress = Callable[[int, int, str], None]
 
 MODEL, MODEL_TITLE = "aq-net", "AQ-Net"
 METRICS, SECTION = "forecast.json", "forecast.html"
+#: Forecasts, spread evenly, that are asked what of their history they live on.
+_LOOKED_BACK = 12
 SCHEMA = 1
 #: Scored: the mean over the first n hours, and over the first n days of daily means.
 HORIZON_HOURS, HORIZON_DAYS = (6, 12, 24), (2, 4, 7)
@@ -143,6 +146,7 @@ def evaluate_forecast(
     for key in model.species:
         question = ask_forecast(model, observations, split, key, options.every)
         species[key] = _answer(model, question, key, options, progress)
+        species[key]["history"] = _look_back(model, question, key, out)
     metrics: dict[str, Any] = plain(
         {
             "schema": SCHEMA,
@@ -165,10 +169,33 @@ def _coverage(model: ForecastPredictor) -> float:
     return model.bundle.config.uncertainty.coverage
 
 
-def _write(metrics: dict[str, Any], out: Path) -> None:
+def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path) -> dict[str, Any]:
+    """Draw what of their history forecasts at visible stations live on; return the picture's words and figures."""
+    some = np.unique(np.linspace(0, len(question.origins) - 1, _LOOKED_BACK).astype(int))
+    origins = question.origins[some]
+    histories, stamps = question.records.histories(origins)[..., question.order], question.records.stamps(origins)
+    lat, lon = question.visible
+
+    def daily_means(values: Array) -> Array:
+        found = model.forecast(values, stamps, lat, lon)[key].best[model.lead_hours :]
+        return found.reshape(len(found), len(origins), len(lat))
+
+    influence = influence_of_history(daily_means, histories, model.inputs.index(key))
+    picture = picture_history(key, influence, _made(out) / f"forecast_history_{key}.png")
+    return {"file": picture.path.name, "caption": picture.caption, "alt": picture.alt, **picture.numbers}
+
+
+def _made(out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / SECTION).write_text(forecast_section(metrics, whole_page=True), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write into {out}: {error.strerror}; choose another --out") from None
+    return out
+
+
+def _write(metrics: dict[str, Any], out: Path) -> None:
+    try:
+        (_made(out) / SECTION).write_text(forecast_section(metrics, out, whole_page=True), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror}; choose another --out") from None
     write_json(metrics, out / METRICS)

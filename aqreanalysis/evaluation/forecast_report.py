@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from aqreanalysis.evaluation.page import figure
+from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.species import SPECIES
 
 _SCORES = (("mae", "MAE", 2), ("rmse", "RMSE", 2), ("r2", "R2", 3), ("crps", "CRPS", 2), ("coverage", "coverage", 3))
@@ -26,12 +29,25 @@ def forecast_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]
     return header, rows
 
 
+def _histories(metrics: Mapping[str, Any], folder: Path) -> list[str]:
+    """Return a figure a pollutant: what of its history a forecast lives on."""
+    told = [found["history"] for found in metrics["species"].values() if "history" in found]
+    return [
+        figure(Picture("history", one["caption"], one["alt"], folder / one["file"]))
+        for one in told
+        if (folder / one["file"]).is_file()
+    ]
+
+
 def _cell(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def forecast_section(metrics: Mapping[str, Any], whole_page: bool = False) -> str:
-    """Return the HTML of the section, or of a page that holds nothing else and needs no other file."""
+def forecast_section(metrics: Mapping[str, Any], folder: Path, whole_page: bool = False) -> str:
+    """Return the HTML of the section, or of a page that holds nothing else and needs no other file.
+
+    Its pictures lie in `folder`; one that is not there is left out.
+    """
     header, rows = forecast_rows(metrics)
     head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
@@ -56,6 +72,7 @@ def forecast_section(metrics: Mapping[str, Any], whole_page: bool = False) -> st
             "<p>AQ-Net's error as a share of the best baseline's:</p><ul>",
             *ratios,
             "</ul>",
+            *_histories(metrics, folder),
             *notes,
             "</section>",
         )

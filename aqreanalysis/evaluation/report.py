@@ -285,7 +285,9 @@ def _forecast(path: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        return [f'<div class="wide">{forecast_section(json.loads(path.read_text(encoding="utf-8")))}</div>']
+        return [
+            f'<div class="wide">{forecast_section(json.loads(path.read_text(encoding="utf-8")), path.parent)}</div>'
+        ]
     except (ValueError, KeyError) as error:
         raise OutputError(f"{path} is no evaluation of a forecast ({error}): move it out of the folder") from None
 

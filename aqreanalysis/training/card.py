@@ -77,7 +77,8 @@ def _data(bundle: Bundle, observations: Observations) -> list[str]:
 
 def _intervals(bundle: Bundle) -> list[str]:
     return [
-        "- Calibrated at the calibration stations in the hours seen, by distance and level, for "
+        "- Calibrated in the hours seen, at the calibration stations and at training stations left out in turn, by "
+        "distance and level, for "
         f"{bundle.config.uncertainty.coverage:.0%} coverage. What they cover at stations and hours never seen is "
         "measured by `aqreanalysis evaluate`."
     ]
