@@ -41,6 +41,18 @@ if TYPE_CHECKING:
     "--every", type=click.IntRange(min=1), help="Score every n-th hour.  [default: 5; a forecast every 6 hours]"
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap, and of the draw of folds.")
+@click.option(
+    "--further",
+    multiple=True,
+    callback=options.split_commas,
+    metavar="NAME[,NAME]",
+    help="Baselines that train a network, beside those of every run: deepsensor, an extra of its own.",
+)
+@click.option(
+    "--further-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Limit of such a training, one a pollutant and protocol.  [default: 15]",
+)
 @click.option("--fold-minutes", type=click.FloatRange(min=0, min_open=True), help="Limit of a fold's training.")
 @click.option("--fold-epochs", type=click.IntRange(min=1), help="Epochs of a fold's training.")
 @options.config_options("the one in the model bundle", "columns.lat=latitude")
@@ -127,6 +139,8 @@ def _forecast(
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.evaluation.forecast import ForecastEvaluationOptions, evaluate_forecast, forecast_table
 
+    if told.get("further"):
+        raise ConfigError(f"--further {told['further'][0]} estimates fields: leave it out where a forecast is scored")
     chosen = ForecastEvaluationOptions(**{k: told[k] for k in ("every", "device", "overwrite") if k in told})
     with progress_shown("evaluating") as progress:
         return forecast_table, evaluate_forecast(model_path, observations, out, chosen, progress)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, nearest_hint
+from aqreanalysis.evaluation.baselines import MINUTES, further_baselines
 from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH
 from aqreanalysis.observations import Observations
@@ -134,6 +135,11 @@ class EvaluationOptions:
         For station-folds.
     covariates : Covariates, optional
         Of a model that was trained with covariates.
+    further : tuple of str
+        Baselines of `baselines.FURTHER` that stand beside the others where a trained model is asked; station-folds
+        runs without them.
+    further_minutes : float
+        Limit of one training of such a baseline (a pollutant in a protocol), in minutes.
     """
 
     protocols: tuple[str, ...] = (UNSEEN_TIME,)
@@ -144,8 +150,12 @@ class EvaluationOptions:
     overwrite: bool = False
     folds: FoldOptions = field(default_factory=FoldOptions)
     covariates: FieldSource | None = None
+    further: tuple[str, ...] = ()
+    further_minutes: float = MINUTES
 
     def __post_init__(self) -> None:
+        # Now and not after an hour of evaluation: what is asked for must be known and installed.
+        further_baselines(self.further, self.further_minutes)
         known = (*NAMES, *PROTOCOLS, "all")
         for name in self.protocols:
             if name not in known:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from aqreanalysis.errors import ModelError, ObservationsError
-from aqreanalysis.evaluation.baselines import Network, Record, all_baselines, distances_km
+from aqreanalysis.evaluation.baselines import MINUTES, Network, Record, all_baselines, distances_km, further_baselines
 from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.estimate import Estimates, Model, Targets, estimate
 from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
@@ -155,6 +155,10 @@ class Question:
         told how wide its interval must be named, as baselines are at theirs.
     notes : list of str
         What a reader must know to judge the answers.
+    further : tuple of str
+        Baselines that are asked beside those of every run.
+    further_minutes : float
+        Limit of one training of such a baseline, in minutes.
     """
 
     protocol: Protocol
@@ -164,6 +168,8 @@ class Question:
     groups: npt.NDArray[np.int64]
     calibration: npt.NDArray[np.bool_]
     notes: list[str]
+    further: tuple[str, ...] = ()
+    further_minutes: float = MINUTES
 
     def network(self, key: str) -> Network:
         """Return the visible stations' readings of one pollutant at the hours that count, and all they ever read."""
@@ -192,7 +198,8 @@ def ask(observations: Observations, split: Split, protocol: Protocol, options: E
             f"the {len(hidden)} stations of the observations; evaluate on the network that it was trained on"
         )
     hours = hours_of(observations, split, protocol.hours, options.every)
-    return hide(observations, hidden, split, protocol, hours)
+    question = hide(observations, hidden, split, protocol, hours)
+    return replace(question, further=options.further, further_minutes=options.further_minutes)
 
 
 def hide(
@@ -238,7 +245,7 @@ def answer_baselines(
 ) -> dict[str, Answer]:
     """Return what each baseline says of a pollutant, by its name."""
     network, targets = question.network(key), question.targets
-    baselines = all_baselines()
+    baselines = [*all_baselines(), *further_baselines(question.further, question.further_minutes)]
     stage = _stages(progress, len(baselines))
     found: dict[str, Answer] = {}
     # Kriging matrices of some hundred rows gain nothing from BLAS threads, which on a busy machine wait for each other:
@@ -311,7 +318,7 @@ def run_protocol(model: Model, question: Question, progress: Progress | None = N
                 hours=targets.hours,
                 observed=targets.observed[key],
                 estimates={name: answer.estimates for name, answer in found.items()},
-                titles=method_titles(),
+                titles=method_titles(question.further),
                 tuned={name: answer.tuned for name, answer in found.items() if name != MODEL},
                 levels={name: answer.level for name, answer in found.items()},
                 notes=question.notes,
@@ -320,9 +327,9 @@ def run_protocol(model: Model, question: Question, progress: Progress | None = N
     return outcomes
 
 
-def method_titles() -> dict[str, str]:
-    """Return the methods' names for people, by their key, the model first."""
-    return {MODEL: MODEL_TITLE} | {b.name: b.title for b in all_baselines()}
+def method_titles(further: Sequence[str] = ()) -> dict[str, str]:
+    """Return the methods' names for people, by their key, the model first, `further` baselines last."""
+    return {MODEL: MODEL_TITLE} | {b.name: b.title for b in (*all_baselines(), *further_baselines(further))}
 
 
 def _calibration(visible: Observations, split: Split, protocol: Protocol) -> npt.NDArray[np.bool_]:
