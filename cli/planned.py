@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,12 +44,12 @@ def seconds_of_process() -> float:
 
 def describe(prepared: Prepared, out: str, measured: tuple[Estimate, Rates] | None) -> dict[str, Any]:
     """Return the plan for ``--json``."""
-    from aqreanalysis.production.frequency import outputs_of
+    from aqreanalysis.production.target import Target
 
-    plan, files = prepared.plan, outputs_of(Path(out), tuple(prepared.cubes))
+    plan, outputs = prepared.plan, Target.of(out, tuple(prepared.cubes)).outputs
     cubes = {
         name: {
-            "path": files[name],
+            "path": str(outputs[name].path),
             "steps": cube.plan.steps,
             "layers": [layer.name for layer in cube.layers],
             "layer_bytes": {layer.name: _raw_bytes(cube, layer) for layer in cube.layers},
@@ -100,14 +99,18 @@ def _sweep_pairs(prepared: Prepared) -> list[tuple[str, str]]:
 
 def _cube_pairs(prepared: Prepared, out: str, measured: tuple[Estimate, Rates] | None) -> list[tuple[str, str]]:
     from aqreanalysis.cli.printing import human_size
-    from aqreanalysis.production.frequency import FREQUENCIES, HOURLY, outputs_of
+    from aqreanalysis.production.frequency import FREQUENCIES, HOURLY
+    from aqreanalysis.production.target import Target
 
-    files, pairs = outputs_of(Path(out), tuple(prepared.cubes)), []
+    outputs, pairs = Target.of(out, tuple(prepared.cubes)).outputs, []
     for name, cube in prepared.cubes.items():
         period, (steps, rows, columns) = FREQUENCIES[name].period, cube.plan.block
         joined = "" if name == HOURLY else f", joined in {cube.plan.blocks} blocks"
         pairs += [
-            (name, f"{files[name]}: {cube.plan.steps} {period}s, {human_size(cube.raw_bytes)} before compression"),
+            (
+                name,
+                f"{outputs[name].path}: {cube.plan.steps} {period}s, {human_size(cube.raw_bytes)} before compression",
+            ),
             ("", f"chunks of {steps} {period}s x {rows} x {columns} cells{joined}"),
         ]
         stored = measured[0].stored_bytes[name] if measured else {}

@@ -66,6 +66,7 @@ def test_a_cluster_serves_a_model_in_memory_and_a_worker_killed_in_the_middle_is
         assert len(said) == 1 and said[0].startswith(f"Dask dashboard: {client.dashboard_link}")
         limits = [worker["memory_limit"] for worker in client.scheduler_info()["workers"].values()]
         assert len(limits) == 2 and 0.3 < min(limits) / available_memory() < 0.7
+        assert not any(client.run(lambda dask_worker: dask_worker.memory_manager.memory_pause_fraction).values())
         victim = next(iter(client.run(os.getpid).values()))
 
         def progress(done: int, total: int, note: str) -> None:

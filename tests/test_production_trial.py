@@ -15,6 +15,7 @@ from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.estimate import Crew, estimate
 from aqreanalysis.production.fit import check_fit, foresee, local_folder, refuse
 from aqreanalysis.production.prepare import prepare
+from aqreanalysis.production.store import StoreForm
 from aqreanalysis.production.trial import PeakMemory, Trial, measure_rates, measure_worker, stored_size, trial_folder
 
 END = "2019-01-07"
@@ -59,7 +60,7 @@ def test_the_compressed_size_is_that_of_the_cube(suffix, model, tmp_path):
 def test_means_are_tried_too(model, tmp_path):
     options = ProduceOptions(production=TILES, frequencies=("hourly", "daily"))
     prepared = prepared_of(model, options, small_grid(mask=True))
-    rates = measure_rates(Trial(prepared, False, 2, 2, tmp_path))
+    rates = measure_rates(Trial(prepared, False, StoreForm(3, shards=True), 2, tmp_path))
     assert set(rates.join_seconds) == {"daily"} and rates.join_seconds["daily"] > 0
     assert 0.5 < rates.shares["daily"]["pm2p5"] < 1.5 and 0 < rates.shares["sums"]["sums"] < 1.2
     found = estimate(prepared, rates, Crew(2), False, 0.0)
@@ -71,7 +72,7 @@ def test_means_are_tried_too(model, tmp_path):
 def test_a_trial_that_cannot_be_written_says_so(model, tmp_path):
     prepared = prepared_of(model, ProduceOptions(production=TILES))
     with pytest.raises(OutputError, match="--no-calibration"):
-        measure_rates(Trial(prepared, False, 2, 1, tmp_path / "nowhere"))
+        measure_rates(Trial(prepared, False, StoreForm(2), 1, tmp_path / "nowhere"))
 
 
 def test_a_trial_is_written_beside_the_output_or_where_temporary_files_go(tmp_path):

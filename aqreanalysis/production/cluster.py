@@ -18,10 +18,11 @@ CONNECT_SECONDS = 10.0
 # A worker's share of the memory is what is free now; Dask's own is by its share of the processors, next to nothing for
 # two workers of a large machine. It holds no data worth spilling, and one that is paused at a limit while its caches
 # fill the memory would wait for ever: over its share it ends, and its blocks go to another.
-_NO_SPILLING: Any = {
-    "memory_target_fraction": False,
-    "memory_spill_fraction": False,
-    "memory_pause_fraction": False,
+_CONFIG: Any = {
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.admin.large-graph-warning-threshold": "1GB",
 }
 
 
@@ -56,14 +57,13 @@ def cluster_client(
             client.close()
         return
     with (
-        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}),
+        dask.config.set(_CONFIG),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             dashboard_address=":0",
             silence_logs=logging.ERROR,
             memory_limit=available_memory() // (workers or 1),
-            **_NO_SPILLING,
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -12,6 +12,7 @@ from aqreanalysis.production.estimate import Crew, Estimate, Rates, crew_of, est
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import available_memory, check_memory, size_text
 from aqreanalysis.production.prepare import Prepared
+from aqreanalysis.production.store import StoreForm
 from aqreanalysis.production.trial import Trial, measure_rates, trial_folder
 
 # Beyond what `Plan.working_bytes` counts: memory of a process that has loaded its libraries, readings and model.
@@ -44,7 +45,9 @@ def foresee(
     crew, netcdf = crew_of(options), out.endswith(".nc")
     folder = local_folder(out) or Path(tempfile.gettempdir())
     lanes = max(1, min(Crew(crew.lanes).running, prepared.plan.blocks))
-    rates = measure_rates(Trial(prepared, netcdf, options.zarr_format, lanes, folder, crew.workers))
+    rates = measure_rates(
+        Trial(prepared, netcdf, StoreForm(options.zarr_format, options.shards), lanes, folder, crew.workers)
+    )
     return estimate(prepared, rates, crew, netcdf, start_seconds), rates
 
 

@@ -30,7 +30,7 @@ from aqreanalysis.production.inputs import Span, stage_readings
 from aqreanalysis.production.means import mean_block, sums_name, sums_width
 from aqreanalysis.production.plan import HOURS_A_DAY, Block
 from aqreanalysis.production.prepare import Prepared
-from aqreanalysis.production.store import create_store, create_sums, forget, quiet_codecs
+from aqreanalysis.production.store import StoreForm, create_store, create_sums, forget, quiet_codecs
 from aqreanalysis.production.sweep import BlockStates, GeometryCache, sweep_block
 
 # A block of the trial is cut to so many cell-hours: enough to run at a block's speed, few enough to take a second.
@@ -53,7 +53,7 @@ class Trial:
         The run.
     is_netcdf : bool
         Whether it writes NetCDF.
-    zarr_format : int
+    form : StoreForm
         Of its stores, where it does not.
     lanes : int
         Blocks side by side; no more than there are processors or blocks make sense.
@@ -65,7 +65,7 @@ class Trial:
 
     prepared: Prepared
     is_netcdf: bool
-    zarr_format: int
+    form: StoreForm
     lanes: int
     folder: Path
     workers: bool = False
@@ -149,7 +149,7 @@ class _Running:
             if self.trial.is_netcdf:
                 chunks.create_chunks(store, template, level)
             else:
-                create_store(store, template, level, self.trial.zarr_format)
+                create_store(store, template, level, self.trial.form)
         if (means := prepared.means()) is not None:
             stores[SUMS] = self.folder / "sums.zarr"
             widths = {sums_name(key): sums_width(c.memory) for key, c in means.calibrations.items()}
