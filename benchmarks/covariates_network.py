@@ -8,7 +8,7 @@ station in the last fifth; its wind and boundary layer are written as GRIB and r
 of the twelve stations is hidden once, from training too (a fold trains without its stations), and estimated from the
 eleven others in the last fifth, on every sixth day. With and without covariates steps, seeds and hours are the same.
 
-Each experiment is a line of results/covariates.json; `table` writes them as results/covariates.md.
+Each experiment is a line of results/covariates_network.json; `table` writes them as covariates_network.md.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> None:
         name = f"all but {given.without}" if given.without else given.fields
         told = {"what": given.what, "covariates": name, "set": given.overrides, "seed": given.seed, "days": given.days}
         line = json.dumps({**told, **scores, "seconds": round(time.perf_counter() - begun)})
-        with (RESULTS / "covariates.json").open("a", encoding="utf-8") as file:
+        with (RESULTS / "covariates_network.json").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         print(line)
     write_table()
@@ -154,7 +154,9 @@ def scores(found: Sequence[Estimates], truths: Sequence[np.ndarray]) -> dict[str
 
 def write_table() -> None:
     """Write every experiment on record, each beside the one without covariates of the same settings."""
-    lines = [json.loads(line) for line in (RESULTS / "covariates.json").read_text(encoding="utf-8").splitlines()]
+    lines = [
+        json.loads(line) for line in (RESULTS / "covariates_network.json").read_text(encoding="utf-8").splitlines()
+    ]
     text = ["# What covariates give the network", "", *(__doc__ or "").split("\n\n")[2].splitlines(), ""]
     for what, title in (("nature", "Nature run, cells more than 30 km from a station"), ("beijing", "Beijing")):
         text += [f"## {title}; PM2.5", ""]
@@ -171,7 +173,7 @@ def write_table() -> None:
             parts = (row["covariates"], told, row["n"], *(f"{row[k]:.3f}" for k in ("mae", "crps", "bias", "coverage")))
             text.append("| " + " | ".join(map(str, (*parts, *change))) + " |")
         text.append("")
-    (RESULTS / "covariates.md").write_text("\n".join(text), encoding="utf-8")
+    (RESULTS / "covariates_network.md").write_text("\n".join(text), encoding="utf-8")
 
 
 if __name__ == "__main__":
