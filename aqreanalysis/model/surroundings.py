@@ -170,7 +170,6 @@ class Surroundings(nn.Module):
         """Return what the flow needs of places; None without wind."""
         return self.flow.base(geometry) if self.flow is not None else None
 
-    @torch.autocast("cuda", enabled=False)
     def beside(self, stations: StationFields, nearby: Tensor, base: FlowBase | None, fields: Tensor) -> Beside:
         """Return what the covariates say of places.
 
@@ -185,6 +184,10 @@ class Surroundings(nn.Module):
         fields : Tensor
             At the places, as for `describe` (day, 24 + 2 reach, place, field).
         """
+        with torch.autocast(fields.device.type, enabled=False):  # the kriging systems need float32
+            return self._beside(stations, nearby, base, fields)
+
+    def _beside(self, stations: StationFields, nearby: Tensor, base: FlowBase | None, fields: Tensor) -> Beside:
         described = self.describe(fields).flatten(0, 1)
         hours, places, width = described.shape
         around = (nearby @ stations.described.transpose(0, 1).flatten(1)).view(places, hours, width)

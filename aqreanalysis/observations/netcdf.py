@@ -248,7 +248,8 @@ def _rows(opened: xr.Dataset, path: Path, span: tuple[int, int] | None) -> slice
 
 def _record(opened: xr.Dataset, path: Path) -> dict[str, tuple[int, int]]:
     """Return pollutant -> first and last stamp at which any station has a usable reading, read from both ends."""
-    hours, found = _hours(opened, path), {}
+    hours = _hours(opened, path)
+    found: dict[str, tuple[int, int]] = {}
     blocks = [slice(b, b + _CHUNK_HOURS) for b in range(0, len(hours), _CHUNK_HOURS)]
     for key in (key for key in SPECIES if key in opened):
 
