@@ -115,8 +115,9 @@ def open_bucket(url: str, patient: bool = True) -> Any:
             f"{url}: object storage needs the package obstore; install it with pip install 'aqreanalysis[s3]'"
         ) from None
     endpoint = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", ""))
-    client: dict[str, Any] = {"connect_timeout": _CONNECT, "allow_http": endpoint.startswith("http://")}
-    return from_url(url, client_options=client, **({} if patient else {"retry_config": _FIRST}))
+    options: dict[str, Any] = {} if patient else {"retry_config": _FIRST}
+    options["client_options"] = {"connect_timeout": _CONNECT, "allow_http": endpoint.startswith("http://")}
+    return from_url(url, **options)
 
 
 @contextmanager
@@ -279,7 +280,7 @@ def split_store(path: str, url: str) -> Any:
 
     remote = ObjectStore(open_bucket(url))
 
-    class Split(WrapperStore):  # type: ignore[type-arg]
+    class Split(WrapperStore[LocalStore]):
         """Metadata here, chunks there."""
 
         async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
