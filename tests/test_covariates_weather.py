@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from covariates_case import hour
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aqreanalysis.covariates import Covariates, wind_components
+from aqreanalysis.covariates import Covariates, get_field, wind_components
 from aqreanalysis.errors import CovariatesError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "beijing_uci12_2013_2017.parquet"
@@ -82,6 +84,32 @@ def test_a_table_without_places_or_weather_says_what_it_lacks(tmp_path: Path) ->
         opened(tmp_path, table().drop(columns="lon"))
     with pytest.raises(CovariatesError, match="no column of weather"):
         opened(tmp_path, table()[["station_id", "time", "lat", "lon"]])
+
+
+@given(
+    name=st.sampled_from(["weather.csv", "weather.parquet"]),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=12),
+    length=st.floats(0.01, 1),
+)
+@settings(max_examples=20, deadline=None)
+def test_a_damaged_table_is_refused_in_one_line_or_its_values_can_be(
+    tmp_path_factory: pytest.TempPathFactory, name: str, changes: list[tuple[float, int]], length: float
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / name
+    table().to_csv(path, index=False) if path.suffix == ".csv" else table().to_parquet(path, index=False)
+    raw = bytearray(path.read_bytes())
+    for where, byte in changes:
+        raw[int(where * len(raw))] = byte
+    path.write_bytes(bytes(raw[: max(int(length * len(raw)), 1)]))
+    try:
+        covariates = Covariates.open(path)
+    except CovariatesError as error:
+        assert "\n" not in str(error) and name in str(error)
+        return
+    found = covariates.at(np.array([40.0]), np.array([116.0]), np.array([hour("2020-01-01T02:00")]))[0, 0]
+    for key, value in zip(covariates.fields, found, strict=True):
+        low, high = get_field(key).plausible
+        assert np.isnan(value) or low <= value <= high
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real records are not here")
