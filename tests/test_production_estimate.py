@@ -50,8 +50,8 @@ def simulated_geometry(plan: Plan, tile_cells: int, bytes_a_cell: float, process
     room = GeometryCache().limit_bytes
     made = 0
     for _ in range(plan.counts[0]):
-        for tile in range(plan.tiles):
-            own = kept[rng.integers(processes)]
+        for tile, process in enumerate(rng.integers(processes, size=plan.tiles)):
+            own = kept[process]
             if tile in own:
                 continue
             made += tile_cells
@@ -60,18 +60,18 @@ def simulated_geometry(plan: Plan, tile_cells: int, bytes_a_cell: float, process
     return made
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
-    days=st.integers(1, 60),
+    days=st.integers(1, 30),
     tiles=st.integers(40, 80),
     processes=st.integers(1, 4),
     kept_tiles=st.integers(5, 200),
-    seed=st.integers(0, 9),
 )
-def test_geometry_is_counted_as_a_simulation_counts_it(days, tiles, processes, kept_tiles, seed):
+def test_geometry_is_counted_as_simulations_count_it(days, tiles, processes, kept_tiles):
     plan = Plan(1, 24 * days, 100, 10 * tiles, (24, 100, 10), 1)
     bytes_a_cell = GeometryCache().limit_bytes / (1000 * (kept_tiles + 0.5))
-    wanted = simulated_geometry(plan, 1000, bytes_a_cell, processes, seed)
+    # Which process a tile comes to is chance, so the mean of several.
+    wanted = np.mean([simulated_geometry(plan, 1000, bytes_a_cell, processes, seed) for seed in range(8)])
     found = geometry_cells(plan, 1000 * tiles, bytes_a_cell, processes)
     assert found == pytest.approx(wanted, rel=0.1)
 

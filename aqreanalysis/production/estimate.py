@@ -219,11 +219,13 @@ def geometry_cells(plan: Plan, cells: int, bytes_a_cell: float, processes: int) 
     A process makes that of a tile at its first visit and keeps it while its cache has room; what finds no room is made
     again at each visit. Which process a tile comes to is chance.
     """
-    visits = cells * plan.counts[0] / processes
-    met = cells * (1 - (1 - 1 / processes) ** plan.counts[0]) if processes > 1 else float(cells)
     room = GeometryCache().limit_bytes / bytes_a_cell if bytes_a_cell else math.inf
-    kept = min(met, room)
-    return processes * (kept + visits * (1 - kept / met))
+    kept = made = 0.0
+    for _ in range(plan.counts[0]):
+        missed = cells / processes * (1 - kept / cells)
+        made += missed
+        kept = min(kept + missed, room)
+    return processes * made
 
 
 def stored_bytes(prepared: Prepared, rates: Rates) -> dict[str, dict[str, int]]:
