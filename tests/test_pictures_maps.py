@@ -13,6 +13,7 @@ from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.export import Source
 from aqreanalysis.pictures import Film, MapOptions, animate, draw_map, draw_series, marks_of
 from aqreanalysis.pictures.fields import flag_classes, flag_numbers, moment_at, read_fields, whole_moment
+from aqreanalysis.pictures.maps import _degrees, _outer
 
 NOON = datetime(2019, 1, 3, 12)
 PANELS = ("best", "standard_error", "width", "flag")
@@ -101,3 +102,14 @@ def test_a_film_without_ffmpeg_says_what_to_install(cubes: Cubes, tmp_path: Path
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
     with Source(cubes.one) as source, pytest.raises(OutputError, match=r"aqreanalysis\[film\]"):
         animate(source, tmp_path / "film.mp4", MapOptions(), Film())
+
+
+def test_a_cell_cut_at_the_pole_is_drawn_whole_so_that_the_others_lie_where_they_are() -> None:
+    centres = np.array([89.5, 89.75, 90.0])
+    edges = np.array([[89.375, 89.625], [89.625, 89.875], [89.875, 90.0]])
+    assert _outer(centres, edges) == (89.375, 90.125)
+    assert _outer(np.array([5.0]), np.array([[4.0, 6.0]])) == (4.0, 6.0)
+
+
+def test_the_date_line_and_the_equator_have_no_side() -> None:
+    assert [_degrees(x, "E", "W") for x in (-180.0, 0.0, 12.5, -12.5)] == ["180°", "0°", "12.5°E", "12.5°W"]

@@ -13,33 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from clients_case import TOLD
 from production_case import GRID, START, TILES, make_bundle, make_observations, small_grid
 
-from aqreanalysis.configs import MetadataConfig
 from aqreanalysis.grids import Grid
 from aqreanalysis.observations import Observations
 from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.validation import ValidateOptions, validate
 
 ACCEPT = Path(__file__).parents[2] / "shared" / "accept" / "accept.sh"
 END = "2019-01-05"
-TOLD = MetadataConfig(
-    title="A field",
-    summary="What it is.",
-    institution="Institute",
-    creator_name="A. Person",
-    creator_email="a@example.org",
-    creator_url="https://example.org",
-    publisher_name="A. Publisher",
-    publisher_email="p@example.org",
-    publisher_url="https://example.org",
-    project="Project",
-    license="CC-BY-4.0",
-    references="none",
-    comment="A note.",
-    id="x",
-    naming_authority="org.example",
-    acknowledgement="Thanks.",
-)
 # What the checker would like and a cube does not have, each for a reason.
 EXCEPTIONS = {
     # CF has no standard name for it, and none is invented.
@@ -67,7 +50,7 @@ SUGGESTIONS = re.compile(
 
 @pytest.fixture(scope="module")
 def cubes(tmp_path_factory):
-    """Cubes of each kind: plain, masked with two species, across the antimeridian, at the pole; Zarr 2 and 3."""
+    """Cubes of each kind: plain, two species with a mask, daily, across the antimeridian, at the pole; Zarr 2 and 3."""
     folder = tmp_path_factory.mktemp("cubes")
     one, two = make_bundle(folder / "one"), make_bundle(folder / "two", ("pm25", "o3"))
     observations = make_observations()
@@ -84,6 +67,7 @@ def cubes(tmp_path_factory):
     make("plain.zarr", one, observations, GRID)
     make("three.zarr", one, observations, GRID, zarr_format=3)
     make("two.nc", two, observations, small_grid(mask=True), thresholds={"o3": (100.0,)})
+    make("daily.nc", two, observations, small_grid(mask=True), frequencies=("daily",))
     make("antimeridian.nc", one, moved(0, 63), "179,39,181,40.5@0.25")
     make("pole.nc", one, moved(49.4, 0), "116,88,118,90@0.25")
     return folder
@@ -103,7 +87,7 @@ def findings(path: Path, suite: str, folder: Path) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("name", ["plain.nc", "two.nc", "antimeridian.nc", "pole.nc"])
+@pytest.mark.parametrize("name", ["plain.nc", "two.nc", "daily.nc", "antimeridian.nc", "pole.nc"])
 def test_the_cf_checker_finds_nothing(name, cubes, tmp_path):
     assert findings(cubes / name, "cf:1.11", tmp_path) == {
         "high_priorities": [],
@@ -112,13 +96,21 @@ def test_the_cf_checker_finds_nothing(name, cubes, tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["plain.nc", "antimeridian.nc"])
+@pytest.mark.parametrize("name", ["plain.nc", "daily.nc", "antimeridian.nc"])
 def test_the_acdd_checker_finds_nothing_but_what_cannot_be_given(name, cubes, tmp_path):
     found = findings(cubes / name, "acdd:1.3", tmp_path)
     assert set(found["high_priorities"]) <= EXCEPTIONS
     assert set(found["medium_priorities"]) <= EXCEPTIONS
     rest = [m for m in found["low_priorities"] if m not in EXCEPTIONS and not SUGGESTIONS.search(m)]
     assert rest == []
+
+
+@pytest.mark.parametrize(
+    "name", ["plain.nc", "plain.zarr", "three.zarr", "two.nc", "daily.nc", "antimeridian.nc", "pole.nc"]
+)
+def test_the_programs_own_rules_find_nothing(name, cubes):
+    report = validate(cubes / name, ValidateOptions(checker=False))
+    assert report.clean, report.lines()
 
 
 def test_the_checker_is_awake(cubes, tmp_path):
@@ -138,6 +130,7 @@ def test_the_checker_is_awake(cubes, tmp_path):
         ("plain.zarr", "pm2p5,pm2p5_upper"),
         pytest.param("three.zarr", "pm2p5,pm2p5_upper", marks=pytest.mark.slow),
         ("two.nc", "o3,pm2p5_lower"),
+        pytest.param("daily.nc", "o3_upper,pm2p5_standard_error", marks=pytest.mark.slow),
         pytest.param("antimeridian.nc", "pm2p5", marks=pytest.mark.slow),
         pytest.param("pole.nc", "pm2p5", marks=pytest.mark.slow),
     ],

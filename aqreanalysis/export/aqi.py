@@ -13,7 +13,7 @@ from aqreanalysis.export.indices import Index, Scale
 from aqreanalysis.export.means import period_mean
 from aqreanalysis.export.periods import Period
 from aqreanalysis.export.source import Source
-from aqreanalysis.production.layers import Layer
+from aqreanalysis.production.layers import FILL, Layer
 from aqreanalysis.species import SPECIES
 
 _BOUNDS = ("best", "lower", "upper")
@@ -46,7 +46,7 @@ def aqi_layers(source: Source, index: Index) -> tuple[Layer, ...]:
     lacking = [SPECIES[k].title for k in dict.fromkeys(s.key for s in index.scales) if k not in {s.key for s in scales}]
     comment = f"from {told}" + (f"; without {', '.join(lacking)}, so it may be higher" if lacking else "")
     bounded = all(source.species[s.key].lower and source.species[s.key].upper for s in scales)
-    layers = [Layer("aqi", "int16", -1, {"long_name": index.title, "units": "1", "comment": comment})]
+    layers = [Layer("aqi", "float32", FILL, {"long_name": index.title, "units": "1", "comment": comment})]
     if bounded:
         for bound in ("lower", "upper"):
             attrs = {
@@ -55,7 +55,7 @@ def aqi_layers(source: Source, index: Index) -> tuple[Layer, ...]:
                 "comment": "index of the bounds of the concentrations, which go through sums, maxima and a rising "
                 "index as they are if errors go together; too wide otherwise",
             }
-            layers.append(Layer(f"aqi_{bound}", "int16", -1, attrs))
+            layers.append(Layer(f"aqi_{bound}", "float32", FILL, attrs))
     keys = list(SPECIES)
     leading: dict[str, Any] = {
         "long_name": "pollutant with the highest sub-index",

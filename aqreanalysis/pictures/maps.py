@@ -44,6 +44,9 @@ _LAND = "#f3f1ec"
 # A light rim, so that lines and marks stand out from dark colours too.
 _HALO = withStroke(linewidth=1.4, foreground="#ffffffb0")
 _INCHES = 6.0
+# A map is drawn in the proportions of its middle latitude, but near a pole, where it would be a thread.
+_LEAST_COSINE = 0.2
+_TALLEST = 1.8
 # Light to dark as a condition weighs more; the first is an estimate without reserve. Never so dark that borders vanish.
 _FLAG_LIGHTEST, _FLAG_DARKEST = 0.02, 0.62
 
@@ -132,7 +135,10 @@ class MapFigure:
         self._box = (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max()))
         lat_centres = np.asarray(source.dataset["lat"].values)
         self._flip = slice(None, None, -1) if lat_centres[0] > lat_centres[-1] else slice(None)
-        self._aspect = 1.0 / max(float(np.cos(np.radians(lat.mean()))), 0.05)
+        lon_centres = np.asarray(source.dataset["lon"].values)
+        # Of equal cells: a cell whose edge was cut at a pole is drawn whole, and the picture ends at the edge.
+        self._extent = (*_outer(lon_centres, lon), *_outer(lat_centres, lat))
+        self._aspect = 1.0 / max(float(np.cos(np.radians(lat.mean()))), _LEAST_COSINE)
         self._lines = outlines(*self._box) if options.borders else []
         self._classes = flag_classes(source, one) if one.flag is not None else {}
         self._images: dict[str, AxesImage] = {}
@@ -141,9 +147,12 @@ class MapFigure:
         self._columns = count if count <= 2 else int(np.ceil(np.sqrt(count)))
         rows = -(-count // self._columns)
         west, south, east, north = self._box
-        tall = float(np.clip((north - south) / (east - west) * self._aspect, 0.3, 1.8))
+        tall = max((north - south) / (east - west) * self._aspect, 0.3)
         inches = _INCHES + 1.4 if count == 1 else _INCHES
-        size = (inches * self._columns, (inches * 0.78 * tall + 0.45) * rows + 0.3)
+        self._narrow = min(1.0, _TALLEST / tall)
+        high = inches * 0.78 * min(tall, _TALLEST) + 0.45
+        size = (inches * max(self._narrow, 0.5) * self._columns, high * rows + 0.3)
+        self._title = 13 if self._narrow * self._columns > 0.8 else 9
         self.figure = Figure(figsize=size, layout="constrained")
         self._axes = dict(
             zip(options.layers, self.figure.subplots(rows, self._columns, squeeze=False).flat, strict=False)
@@ -179,7 +188,7 @@ class MapFigure:
                 self._draw_values(axes, name, fields[name], colours[name])
             axes.set_title(LAYERS[name].capitalize() if len(self._axes) > 1 else "", fontsize=11)
         self._mark_stations(moment, colours)
-        self.figure.suptitle(f"{species.title}, {moment.text}", fontsize=13)
+        self.figure.suptitle(f"{species.title}, {moment.text}", fontsize=self._title)
         if self._lines:
             self.figure.supxlabel(CREDIT, fontsize=7, color="#777777", x=0.995, ha="right")
 
@@ -192,7 +201,7 @@ class MapFigure:
                 assert self._marks is not None
                 readings = self._marks.readings(self._one.species.key, moment.first, moment.last)
                 dots.set_array(np.ma.masked_invalid(readings[part]))
-        self.figure.suptitle(f"{self._one.species.title}, {moment.text}", fontsize=13)
+        self.figure.suptitle(f"{self._one.species.title}, {moment.text}", fontsize=self._title)
 
     def _set_up(self, axes: Axes, left: bool) -> None:
         west, south, east, north = self._box
@@ -201,6 +210,7 @@ class MapFigure:
         axes.set_xlim(west, east)
         axes.set_ylim(south, north)
         axes.tick_params(labelsize=8, color="#777777")
+        axes.locator_params(axis="x", nbins=max(2, round(9 * self._narrow)))
         axes.xaxis.set_major_formatter(lambda x, _: _degrees((x + 180) % 360 - 180, "E", "W"))
         axes.yaxis.set_major_formatter(lambda y, _: _degrees(y, "N", "S"))
         if not left:
@@ -210,10 +220,10 @@ class MapFigure:
             axes.add_collection(lines, autolim=False)
 
     def _image(self, axes: Axes, name: str, shown: Any, **how: Any) -> AxesImage:
+        image = axes.imshow(shown[self._flip], extent=self._extent, origin="lower", interpolation="nearest", **how)
         west, south, east, north = self._box
-        image = axes.imshow(
-            shown[self._flip], extent=(west, east, south, north), origin="lower", interpolation="nearest", **how
-        )
+        axes.set_xlim(west, east)
+        axes.set_ylim(south, north)
         axes.set_aspect(self._aspect)
         self._images[name] = image
         return image
@@ -273,6 +283,14 @@ class MapFigure:
                 axes.legend(handles=handles, loc="lower left", fontsize=7, framealpha=0.9).set_zorder(6)
 
 
+def _outer(centres: NDArray[Any], edges: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of an axis of equal cells."""
+    if centres.size < 2:
+        return float(edges.min()), float(edges.max())
+    half = abs(float(centres[-1] - centres[0])) / (centres.size - 1) / 2
+    return float(centres.min()) - half, float(centres.max()) + half
+
+
 def _degrees(value: float, positive: str, negative: str) -> str:
-    side = positive if value > 0 else negative if value < 0 else ""
+    side = "" if abs(value) in (0, 180) else positive if value > 0 else negative
     return f"{abs(round(value, 6)):g}°{side}"

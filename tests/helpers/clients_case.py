@@ -61,14 +61,11 @@ _TRAINING = (
 
 @dataclass(frozen=True)
 class Opened:
-    """A file or store, and the layers that every client is asked for."""
+    """A file or store, the layers that every client is asked for, and whether it is a cube by the program's rules."""
 
     path: Path
     layers: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return self.path.name
+    cube: bool = True
 
 
 @dataclass(frozen=True)
@@ -178,4 +175,4 @@ def make_exports(folder: Path) -> Iterator[Opened]:
     }
     for name, (options, layers) in statistics.items():
         with Source(folder / "six_month.nc", ("o3",) if name in ("mda8", "hours_above") else (), days) as source:
-            yield Opened(aggregate(source, folder / f"{name}.nc", options), layers)
+            yield Opened(aggregate(source, folder / f"{name}.nc", options), layers, name == "mean")
