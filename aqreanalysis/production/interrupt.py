@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -86,10 +87,11 @@ def output_errors(part: Path) -> Iterator[None]:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         kept = f"finished blocks are kept in {part}; " if part.exists() else ""
+        # HDF5 tells a whole report over several lines.
+        reason = " ".join(str(error.strerror or error).split())
         if error.errno in _FULL:
             raise OutputError(
-                f"no space left for the output{where}: {error.strerror}; {kept}free some and run the same command again"
+                f"no space left for the output{where}: {os.strerror(error.errno)}; {kept}free some and run the "
+                "same command again"
             ) from error
-        raise OutputError(
-            f"cannot write the output{where}: {error.strerror or error}; {kept}mend it and run again"
-        ) from error
+        raise OutputError(f"cannot write the output{where}: {reason}; {kept}mend it and run again") from error
