@@ -32,7 +32,7 @@ def killed_at(job: dict[str, Any], events: Path, block: int) -> float:
     command = [sys.executable, producing.__file__, json.dumps({**job, "events": str(events)}, default=str)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     while process.poll() is None and len(moments(events)) < block:
-        time.sleep(0.005)
+        time.sleep(0.02)
     time.sleep(random.random() * 0.1)
     if process.poll() is not None:
         raise SystemExit("the run ended before it was killed; take a larger case")
