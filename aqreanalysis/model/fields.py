@@ -98,7 +98,8 @@ class FieldScaling:
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> FieldScaling:
         """Return the scaling from what `to_dict` gave."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        read: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        return cls(**read)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything by name, for JSON."""
