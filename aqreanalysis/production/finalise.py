@@ -59,6 +59,7 @@ def rename_file(path: Path, out: Path) -> None:
 
 def _write_structure(path: Path, template: Template, forms: Mapping[str, Form]) -> None:
     """Write the file without the numbers of its layers."""
+    file: Any
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
         file.set_fill_off()  # every chunk is written whole
         file.setncatts(template.attrs)
