@@ -37,6 +37,21 @@ def test_estimates_on_cuda_are_those_of_the_cpu():
         assert np.array_equal(there[key].observations_used, one.observations_used)
 
 
+def test_cells_of_a_dense_grid_on_cuda_are_those_of_the_cpu():
+    readings = make_readings(days=2, padded=True)
+    lat, lon = (axis.ravel() for axis in np.meshgrid(39.5 + 0.02 * np.arange(9), 116.4 + 0.03 * np.arange(7)))
+    found = {}
+    for device in ("cuda", "cpu"):
+        predictor = Predictor(make_bundle(members=2), device)
+        encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
+        places = predictor.geometry(readings.lat, readings.lon, lat, lon, (0.02, 0.03))
+        assert (places.patches is not None) == (device == "cpu")
+        found[device] = predictor.predict(encoded, places)
+    for key, one in found["cpu"].items():
+        np.testing.assert_allclose(found["cuda"][key].best, one.best, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found["cuda"][key].standard_error, one.standard_error, rtol=1e-3)
+
+
 def test_mixed_precision_on_cuda_is_bfloat16_where_wanted():
     cuda = choose_device("cuda")
     a = torch.randn(8, 8, device=cuda)
