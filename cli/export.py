@@ -67,7 +67,7 @@ def _exports(
                 written = write(source, Target(out, overwrite, progress), **told)
             _say(written, as_json, rows)
 
-        decorators = [options.json_option, options.overwrite_option]
+        decorators: list[Callable[[Any], Any]] = [options.json_option, options.overwrite_option]
         decorators += [cubes.span_options("the part")] if hours else []
         decorators += [options.species_option("Pollutants wanted.  [default: all]"), cubes.out_option(what)]
         for decorate in (*decorators, cubes.cube_argument):

@@ -113,7 +113,8 @@ class _Rows:
 
     def numbers(self, column: str, what: str) -> NDArray[np.float64]:
         """Return a column as numbers, NaN where a cell is none; `what` names it in messages."""
-        return to_numbers(self.rows[column], what, self.where, self.report, self.decimal_comma)
+        numbers = to_numbers(self.rows[column], what, self.where, self.report, self.decimal_comma)
+        return numbers.astype(np.float64, copy=False)
 
 
 def _places(

@@ -111,7 +111,7 @@ def open_bases(target: Target) -> dict[str, Base]:
     OutputError
         If one is missing or does not say how it was made.
     """
-    return {name: Base.of(output.path) for name, output in target.outputs.items()}
+    return {name: Base.of(Path(str(output.path))) for name, output in target.outputs.items()}
 
 
 def resolve_timeline(

@@ -169,7 +169,7 @@ class Blocks:
 
         Chunks are never changed in place, only replaced.
         """
-        array = self._ours[layer.name]
+        array: Any = self._ours[layer.name]
         sizes = array.shards or array.chunks
         starts = [s.start for s in block.region[len(block.region) - len(layer.dims) :]]
         key = array.metadata.encode_chunk_key(tuple(a // n for a, n in zip(starts, sizes, strict=True)))
@@ -224,11 +224,11 @@ def _form_of_chunks(form: chunks.Form) -> dict[str, str]:
 
 
 def _read_zarr(path: Path) -> tuple[dict[str, Any], NDArray[np.int64], dict[str, tuple[str, tuple[str, ...]]]]:
-    group = zarr.open_group(str(path), mode="r")
+    group: Any = zarr.open_group(str(path), mode="r")
     layers = {}
     for name, array in group.arrays():
         # Zarr 2 has no place for the names of dimensions but an attribute.
-        dims = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS", ())
+        dims: Any = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS", ())
         layers[name] = array.dtype.str, tuple(dims)
     bounds = np.asarray(group["time_bnds"][:]).round().astype(np.int64)
     return dict(group.attrs), bounds, _layers(layers)

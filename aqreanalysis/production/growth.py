@@ -53,7 +53,8 @@ class Growth:
 
     def renewed(self, frequency: str) -> list[tuple[int, int]]:
         """Return the steps that are there and are computed anew, as half-open ranges."""
-        plan, ranges = self.plans[frequency], []
+        plan = self.plans[frequency]
+        ranges: list[tuple[int, int]] = []
         for index in range(plan.counts[0]):
             start, stop = plan.time_block(index)
             stop = min(stop, self.old_steps[frequency])

@@ -31,7 +31,7 @@ class Lock:
         If another process holds it.
     """
 
-    def __init__(self, folder: Path, out: Path) -> None:
+    def __init__(self, folder: Path, out: object) -> None:
         while True:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / "lock"
