@@ -46,6 +46,8 @@ SUGGESTIONS = re.compile(
     r"(contributor|creator|publisher)_(name|role|type|institution)|instrument|platform|metadata_link|program|"
     r"keywords_vocabulary|date_issued"
 )
+# A day is stamped at its end, and the checker takes the first stamp for the beginning.
+FIRST_STAMP = re.compile(r"Date time mismatch between time_coverage_start and actual time values")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,8 @@ def test_the_cf_checker_finds_nothing(name, cubes, tmp_path):
 def test_the_acdd_checker_finds_nothing_but_what_cannot_be_given(name, cubes, tmp_path):
     found = findings(cubes / name, "acdd:1.3", tmp_path)
     assert set(found["high_priorities"]) <= EXCEPTIONS
-    assert set(found["medium_priorities"]) <= EXCEPTIONS
+    wanted = [m for m in found["medium_priorities"] if name != "daily.nc" or not FIRST_STAMP.match(m)]
+    assert set(wanted) <= EXCEPTIONS
     rest = [m for m in found["low_priorities"] if m not in EXCEPTIONS and not SUGGESTIONS.search(m)]
     assert rest == []
 

@@ -111,10 +111,9 @@ class _Rows:
     where: Where
     decimal_comma: bool
 
-    def numbers(self, column: str, what: str) -> NDArray[np.float64]:
+    def numbers(self, column: str, what: str) -> NDArray[np.floating]:
         """Return a column as numbers, NaN where a cell is none; `what` names it in messages."""
-        numbers = to_numbers(self.rows[column], what, self.where, self.report, self.decimal_comma)
-        return numbers.astype(np.float64, copy=False)
+        return to_numbers(self.rows[column], what, self.where, self.report, self.decimal_comma)
 
 
 def _places(

@@ -48,7 +48,7 @@ def cubes(way: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 def test_training_tells_what_it_flagged_and_where_the_bundle_is(way: Any) -> None:
     assert str(way.model) in way.trained.stdout
     assert "readings flagged and not used" in way.trained.stderr
-    assert "training:" in way.trained.stderr
+    assert "training:" not in way.trained.stderr  # a line a minute, and this took less
     assert {p.name for p in way.model.iterdir()} >= {
         "config.yaml",
         "weights.safetensors",
