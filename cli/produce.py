@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import click
 
@@ -118,12 +119,10 @@ def produce(
         --start 2019-01-01 --end 2019-01-08 --out outputs/january.nc
     """
     from aqreanalysis.cli.planned import show_plan
-    from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.grids import load_grid
-    from aqreanalysis.production import ProduceOptions, describe_cube, produce_cubes
+    from aqreanalysis.production import ProduceOptions, produce_cubes
     from aqreanalysis.production.append import resolve_timeline
-    from aqreanalysis.production.frequency import FREQUENCIES
     from aqreanalysis.production.inputs import stamps_needed
     from aqreanalysis.production.prepare import prepare
 
@@ -159,6 +158,15 @@ def produce(
     with progress_shown("producing") as progress:
         given = timeline if not append else (start, end)
         cubes = produce_cubes(model_path, observations, grid, given, out, replace(told, progress=progress))
+    _tell(cubes, as_json)
+
+
+def _tell(cubes: Mapping[str, Any], as_json: bool) -> None:
+    """Print what was made, and close it."""
+    from aqreanalysis.cli.printing import print_json
+    from aqreanalysis.production import describe_cube
+    from aqreanalysis.production.frequency import FREQUENCIES
+
     files = {name: cube.encoding["source"] for name, cube in cubes.items()}
     for cube in cubes.values():
         cube.close()

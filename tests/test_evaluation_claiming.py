@@ -19,8 +19,10 @@ def check(record: Path) -> None:
 
 
 def test_the_same_run_may_go_on(tmp_path: Path) -> None:
-    (tmp_path / "record.json").write_text(json.dumps(MINE))
-    check(tmp_path / "record.json")
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps(MINE))
+    check(record)
+    assert json.loads(record.read_text()) == MINE  # looked at, and left as it was
 
 
 @pytest.mark.parametrize("other", [{**MINE, "config": "c" * 64}, {**MINE, "config": None}, MINE | {"extra": "c" * 64}])

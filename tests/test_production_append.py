@@ -8,6 +8,7 @@ import resource
 import shutil
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -124,26 +125,29 @@ def test_a_second_time_there_is_nothing_to_do_and_nothing_is_touched(model, newe
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    offset=st.integers(0, 30),
-    hours=st.integers(20, 70),
-    more=st.integers(0, 50),
-    days=st.integers(1, 2),
-    late=st.lists(st.integers(0, 180), max_size=2),
-    suffix=st.sampled_from([".nc", ".zarr"]),
+    drawn=st.builds(
+        SimpleNamespace,
+        offset=st.integers(0, 30),
+        hours=st.integers(20, 70),
+        more=st.integers(0, 50),
+        days=st.integers(1, 2),
+        late=st.lists(st.integers(0, 180), max_size=2),
+        suffix=st.sampled_from([".nc", ".zarr"]),
+    )
 )
 def test_append_equals_the_whole_run_whatever_the_hours_and_the_readings_that_changed(
-    offset, hours, more, days, late, suffix, model, frame, newer, tmp_path_factory
+    drawn, model, frame, newer, tmp_path_factory
 ):
     folder = tmp_path_factory.mktemp("any")
-    options = ProduceOptions(production=ProductionConfig(block_days=days, tile_rows=4, tile_columns=9))
-    begin = pd.Timestamp(START) + pd.Timedelta(hours=offset)
-    end = begin + pd.Timedelta(hours=hours)
+    options = ProduceOptions(production=ProductionConfig(block_days=drawn.days, tile_rows=4, tile_columns=9))
+    begin = pd.Timestamp(START) + pd.Timedelta(hours=drawn.offset)
+    end = begin + pd.Timedelta(hours=drawn.hours)
     # What was known then: nothing after the end, and at some hours not the readings that came in later.
     first = frame["time"].min()
-    known = frame[(frame["time"] <= end) & ~frame["time"].isin([first + pd.Timedelta(hours=h) for h in late])]
-    out = folder / f"x{suffix}"
+    known = frame[(frame["time"] <= end) & ~frame["time"].isin([first + pd.Timedelta(hours=h) for h in drawn.late])]
+    out = folder / f"x{drawn.suffix}"
     produce(model, from_frame(known), GRID, begin, end, out, options).close()
-    goal = min(end + pd.Timedelta(hours=more), pd.Timestamp("2019-01-09"))
+    goal = min(end + pd.Timedelta(hours=drawn.more), pd.Timestamp("2019-01-09"))
     grown = produce(model, newer, GRID, begin, goal, out, replace(options, append=True)).load()
     with produce(model, newer, GRID, begin, goal, folder / "whole.zarr", options) as one:
         same(grown, one.load())

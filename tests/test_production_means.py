@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -142,27 +143,31 @@ def whole(model, observations, tmp_path_factory):
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    first=st.integers(0, 3),
-    days=st.integers(1, 2),
-    block_days=st.integers(1, 3),
-    tile=st.tuples(st.integers(2, 9), st.integers(2, 9)),
-    rows=st.tuples(st.integers(0, 4), st.integers(2, 3)),
-    threads=st.integers(1, 3),
-    several=st.booleans(),
+    drawn=st.builds(
+        SimpleNamespace,
+        first=st.integers(0, 3),
+        days=st.integers(1, 2),
+        block_days=st.integers(1, 3),
+        tile=st.tuples(st.integers(2, 9), st.integers(2, 9)),
+        rows=st.tuples(st.integers(0, 4), st.integers(2, 3)),
+        threads=st.integers(1, 3),
+        several=st.booleans(),
+    )
 )
 def test_means_depend_on_no_block_no_start_no_region_and_no_company(
-    model, observations, whole, tmp_path_factory, first, days, block_days, tile, rows, threads, several
+    drawn, model, observations, whole, tmp_path_factory
 ):
     from aqreanalysis.grids import Grid
 
-    grid, (r0, nr) = small_grid(), rows
+    grid, (r0, nr), tile = small_grid(), drawn.rows, drawn.tile
     region = Grid("part", grid.lat[r0 : r0 + nr], grid.lon)
     options = ProduceOptions(
-        production=ProductionConfig(block_days=block_days, tile_rows=tile[0], tile_columns=tile[1]),
-        frequencies=ALL if several else ["daily"],
+        production=ProductionConfig(block_days=drawn.block_days, tile_rows=tile[0], tile_columns=tile[1]),
+        frequencies=ALL if drawn.several else ["daily"],
         species=["pm25"],
-        threads=threads,
+        threads=drawn.threads,
     )
+    first, days = drawn.first, drawn.days
     begin = np.datetime64("2019-01-02") + first
     out = tmp_path_factory.mktemp("part") / "x.zarr"
     cube = produce_cubes(model, observations, region, (str(begin), str(begin + days)), out, options)["daily"]

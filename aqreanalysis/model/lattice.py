@@ -20,12 +20,13 @@ from aqreanalysis.model.geometry import EARTH_RADIUS_KM, Degrees, find_neighbour
 from aqreanalysis.model.knn import NeuralKNN
 
 # Nodes stand at most this share of the stations' shortest reach apart: in the north China network half a degree, where
-# the estimates differ from those of exact systems by less than a thousandth of the estimate in the mean.
+# estimates differ from those of exact systems by 0.5 % in the mean, most where no station is near, and MAE at hidden
+# stations by 0.13 % at most.
 _SHARE_OF_REACH = 0.45
 _KM_A_DEGREE = np.pi * EARTH_RADIUS_KM / 180
 # Cells along a side of the squares between nodes. Below the fewest, a system a cell is as cheap.
 _FEWEST_CELLS, _MOST_CELLS = 3, 8
-# Squares solved together: their covariances stay in the processor's cache.
+# Nodes solved together: their covariances stay in the processor's cache.
 _PLACES_AT_ONCE = 128
 # Cells that lie on a line of the lattice belong to one square, however their coordinates were rounded.
 _ON_LINE = 1e-6

@@ -69,31 +69,29 @@ def hat_weights(x: Tensor, nodes: Tensor) -> Tensor:
     a straight line would have an edge, which stands on a map as a ring round a lone city. `hats` of
     `aqreanalysis.model.means` gives the same on arrays.
     """
-    if len(nodes) == 1:
-        return torch.ones((*x.shape, 1), dtype=x.dtype, device=x.device)
-    inside = x.clamp(nodes[0], nodes[-1]).contiguous()
-    upper = torch.searchsorted(nodes, inside, right=True).clamp(1, len(nodes) - 1)
-    linear = (inside - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
-    share = linear * linear * (3 - 2 * linear)
-    weights = torch.zeros((*x.shape, len(nodes)), dtype=x.dtype, device=x.device)
-    weights.scatter_(-1, (upper - 1)[..., None], (1 - share)[..., None])
-    return weights.scatter_add_(-1, upper[..., None], share[..., None])
+    steps = hat_steps(x, nodes, -1)
+    ends = steps.new_ones((*x.shape, 1)), steps.new_zeros((*x.shape, 1))
+    return torch.cat((ends[0], steps), dim=-1) - torch.cat((steps, ends[1]), dim=-1)
 
 
-def hat_steps(x: Tensor, nodes: Tensor) -> Tensor:
-    """Return how far `x` (place, hour) has passed from each node to the next (place, node - 1, hour), smoothed.
+def hat_steps(x: Tensor, nodes: Tensor, dim: int) -> Tensor:
+    """Return how far `x` has passed from each of the increasing `nodes` to the next, smoothed, along a new axis `dim`.
 
     With values ``v`` at the nodes, ``v_0 + sum(steps * diff(v))`` is what `hat_weights` gives.
     """
-    linear = ((x[:, None] - nodes[:-1, None]) / nodes.diff()[:, None]).clamp_(0.0, 1.0)
+    way = x.unsqueeze(dim)
+    along = [1] * way.dim()
+    along[dim] = -1
+    linear = ((way - nodes[:-1].view(along)) / nodes.diff().view(along)).clamp_(0.0, 1.0)
     return linear * linear * (3 - 2 * linear)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The layers of a cube, float32 (hour, place), in the pollutant's units."""
+    """What a cube tells of the distribution, and its mean: float32 (hour, place), in the pollutant's units."""
 
     best: Array
+    mean: Array
     standard_error: Array
     lower: Array
     upper: Array
@@ -149,11 +147,7 @@ class Predictive:
 
     def _standard(self, p: float) -> Tensor:
         """Return the tabled quantile at probability `p` for each (place, hour)."""
-        return self._read(self._tabled(p))
-
-    def _read(self, table: Tensor) -> Tensor:
-        """Return a table (distance, level) as read at each (place, hour)."""
-        return ((self._near @ table)[:, None, :] * self._level).sum(dim=-1)
+        return ((self._near @ self._tabled(p))[:, None, :] * self._level).sum(dim=-1)
 
     def _at(self, standard: Tensor) -> Tensor:
         return (torch.exp(self._location + self._scale * standard) - self.scaling.offset).clamp(min=0.0)
@@ -191,16 +185,8 @@ class Predictive:
         return np.ascontiguousarray(self._reporting.T.round().to(torch.int16).cpu().numpy())
 
     @cached_property
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance (place, hour)."""
-        # About the median: the squares of large concentrations would leave float32 few digits for the variance.
-        median = self._at(self._standard(0.5))
-        total, squares = torch.zeros_like(median), torch.zeros_like(median)
-        for table, parts in zip(self._groups(), _MOMENT_GROUPS, strict=True):
-            away = self._at(self._read(table)) - median
-            total, squares = total + parts * away, squares + parts * away**2
-        shift = total / len(PROBABILITIES)
-        return median + shift, squares / len(PROBABILITIES) - shift**2
+    def _moments(self) -> Summary:
+        return self.summary()
 
     def _groups(self) -> list[Tensor]:
         """Return the table (distance, level) of each group of parts that carries the moments."""
@@ -209,20 +195,20 @@ class Predictive:
     @property
     def mean(self) -> Array:
         """The mean, float32 (hour, place)."""
-        return _numpy(self._moments[0])
+        return self._moments.mean
 
     @property
     def standard_error(self) -> Array:
         """The standard deviation, float32 (hour, place)."""
-        return _numpy(self._moments[1].clamp(min=0.0).sqrt())
+        return self._moments.standard_error
 
     def summary(self, coverage: float = 0.9) -> Summary:
-        """Return `best`, `standard_error` and `interval` at once, places in parts that the processor's cache holds."""
+        """Return `best`, `mean`, `standard_error` and `interval` at once, places in parts that the cache holds."""
         tail = (1 - coverage) / 2
         quantiles = [self._tabled(p) for p in (0.5, tail, 1 - tail)]
         table = torch.stack([*quantiles, *self._groups()], dim=1)  # (distance, quantile or group, level)
         shares = torch.tensor(_MOMENT_GROUPS).to(table) / len(PROBABILITIES)
-        found = self._location.new_empty((4, *self._location.shape))
+        found = self._location.new_empty((5, *self._location.shape))
         step = len(self._location)
         if self._location.device.type == "cpu":
             step = max(1, _VALUES_AT_ONCE // self._location.shape[1])
@@ -232,18 +218,19 @@ class Predictive:
         return Summary(*(_numpy(layer) for layer in found))
 
     def _summarise(self, some: slice, table: Tensor, shares: Tensor, found: Tensor) -> None:
-        """Write best, standard error, lower and upper bound of `some` places into `found` (4, place, hour)."""
+        """Write best, mean, standard error, lower and upper bound of `some` places into `found` (5, place, hour)."""
         offset = self.scaling.offset
-        steps = hat_steps(self._standardised[some], self._nodes)
+        steps = hat_steps(self._standardised[some], self._nodes, 1)
         standard = torch.baddbmm(table[..., :1], table.diff(dim=-1), steps)  # (place, probability, hour)
         value = torch.addcmul(self._location[some][:, None], self._scale[some][:, None], standard).exp_()
         value.sub_(offset).clamp_(min=0.0)
+        # About the median: the squares of large concentrations would leave float32 few digits for the variance.
         median = value[:, 0]
         away = value[:, 3:].sub_(median[:, None])
         shift = torch.matmul(shares, away)
         variance = torch.matmul(shares, away.square_()).addcmul_(shift, shift, value=-1)
-        found[0], found[1] = median, variance.clamp_(min=0.0).sqrt_()
-        found[2], found[3] = value[:, 1], value[:, 2]
+        found[0], found[1], found[2] = median, median + shift, variance.clamp_(min=0.0).sqrt_()
+        found[3], found[4] = value[:, 1], value[:, 2]
 
     def cdf(self, value: Array | float) -> Array:
         """Return the probability that the concentration is at most `value`, float32 (hour, place); NaN stays NaN."""

@@ -114,19 +114,7 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
     if not all(f"{key}_flag" in dataset for key in keys):
         values = {key: _floats(dataset, key) for key in keys}
         return Observations.from_arrays(times, places, values, attributes, report, Screening(quality))
-    variables: dict[str, Any] = {}
-    for key in keys:
-        variables[key] = (("time", "station"), _floats(dataset, key))
-        variables[f"{key}_flag"] = (
-            ("time", "station"),
-            np.ascontiguousarray(dataset[f"{key}_flag"].transpose("time", "station").values),
-        )
-    coords: dict[str, Any] = {"time": times, "station": ("station", np.array(places.ids, dtype=object))}
-    for name in ("lat", "lon", "city", "name"):
-        if getattr(places, name) is not None:
-            dtype = np.float64 if name in ("lat", "lon") else object
-            coords[name] = ("station", np.array(getattr(places, name), dtype=dtype))
-    observations = Observations(xr.Dataset(variables, coords, attrs=attributes), report)
+    observations = Observations(_as_kept(dataset, keys, times, places).assign_attrs(attributes), report)
     if record is not None:
         observations.record = record  # the digest on record is that of the whole, which was not read
         return observations
@@ -137,6 +125,21 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
             f"attribute {_DIGEST} says {str(written)[:12]}"
         )
     return observations
+
+
+def _as_kept(dataset: xr.Dataset, keys: list[str], times: Any, places: Places) -> xr.Dataset:
+    """Return the readings and flags of a file as `Observations` keeps them."""
+    variables: dict[str, Any] = {}
+    for key in keys:
+        flags = np.ascontiguousarray(dataset[f"{key}_flag"].transpose("time", "station").values)
+        variables[key] = (("time", "station"), _floats(dataset, key))
+        variables[f"{key}_flag"] = (("time", "station"), flags)
+    coords: dict[str, Any] = {"time": times, "station": ("station", np.array(places.ids, dtype=object))}
+    for name in ("lat", "lon", "city", "name"):
+        if getattr(places, name) is not None:
+            dtype = np.float64 if name in ("lat", "lon") else object
+            coords[name] = ("station", np.array(getattr(places, name), dtype=dtype))
+    return xr.Dataset(variables, coords)
 
 
 def _as_file(observations: Observations) -> xr.Dataset:

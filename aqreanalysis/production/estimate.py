@@ -10,16 +10,13 @@ import numpy as np
 
 from aqreanalysis.grids import Grid
 from aqreanalysis.production.cluster import cluster_client
-from aqreanalysis.production.engine import default_threads
+from aqreanalysis.production.engine import SUMS, default_threads
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.ledger import SYNC_SECONDS
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import HOURS_A_DAY, Plan
 from aqreanalysis.production.prepare import Prepared
 from aqreanalysis.production.sweep import GeometryCache
-
-# The sums of days among the stores of the frequencies.
-SUMS = "sums"
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,8 @@ class SweepInputs:
     covariates: Any = None
 
     @property
-    def steps(self) -> tuple[float, float] | None:
-        """Degrees between the rows and between the columns of the whole grid; None of a single row or column."""
-        if min(len(self.lat), len(self.lon)) < 2:
-            return None
+    def steps(self) -> tuple[float, float]:
+        """Degrees between the rows and between the columns of the whole grid, which has two of each at least."""
         lat, lon = (abs(float(axis[-1] - axis[0])) / (len(axis) - 1) for axis in (self.lat, self.lon))
         return lat, lon
 
@@ -127,6 +125,11 @@ class GeometryCache:
     _kept: dict[Any, Any] = field(default_factory=dict)
     _bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def bytes(self) -> int:
+        """How much is kept."""
+        return self._bytes
 
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return the geometry of `key`, made by `make` if it is not kept."""

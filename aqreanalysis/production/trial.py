@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production import chunks, engine
-from aqreanalysis.production.estimate import SUMS, Rates
+from aqreanalysis.production.engine import SUMS
+from aqreanalysis.production.estimate import Rates
 from aqreanalysis.production.frequency import HOURLY
 from aqreanalysis.production.inputs import Span, stage_readings
 from aqreanalysis.production.means import mean_block, sums_name, sums_width
@@ -189,7 +190,7 @@ class _Running:
         with PeakMemory() as memory, ThreadPoolExecutor(lanes) as pool:
             fresh = self._round(pool, states)
             again = self._repeat(pool, states)
-        geometry_bytes = worker.cache._bytes
+        geometry_bytes = worker.cache.bytes
         in_hand = max(memory.grown - geometry_bytes, 0) / (cells * hours)  # a cell and hour of a block
         shares, joins = self._outputs(states)
         return Rates(
