@@ -21,7 +21,7 @@ import netCDF4
 import numpy as np
 from producing import machine, parser, produce_timed, record, run_watched, table, timed
 
-from aqreanalysis.production.engine import default_threads
+from aqreanalysis.production.run.engine import default_threads
 
 WEEK, SHORT = ("2019-01-07", "2019-01-14"), ("2019-01-07", "2019-01-08")
 
@@ -60,7 +60,7 @@ def our_writer(arrays: dict[str, tuple[Any, ...]], work: Path) -> Any:
     """Return the call that compresses the same chunks in threads and joins them by copying."""
     import h5py
 
-    from aqreanalysis.production.chunks import Form
+    from aqreanalysis.production.stores.chunks import Form
 
     def write() -> None:
         plain = work / "ours.nc"

@@ -94,7 +94,8 @@ def run_watched(command: Sequence[str], allowed: Sequence[int] = (0,)) -> tuple[
 def run_job(job: dict[str, Any]) -> dict[str, float]:
     """Produce in this process; `job` has model, observations, grid, start, end, out and options of `ProduceOptions`."""
     from aqreanalysis.configs import ProductionConfig
-    from aqreanalysis.production import ProduceOptions, engine, produce
+    from aqreanalysis.production import ProduceOptions, produce
+    from aqreanalysis.production.run import engine
 
     begun: list[float] = []
 

@@ -122,9 +122,9 @@ def produce(
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.grids import load_grid
     from aqreanalysis.production import ProduceOptions, produce_cubes
-    from aqreanalysis.production.append import resolve_timeline
-    from aqreanalysis.production.inputs import stamps_needed
-    from aqreanalysis.production.prepare import prepare
+    from aqreanalysis.production.growth.append import resolve_timeline
+    from aqreanalysis.production.plan.inputs import stamps_needed
+    from aqreanalysis.production.plan.prepare import prepare
 
     config = options.load_model_config(
         model_path, config_source, overrides, ("columns", "production", "metadata", "covariates")
@@ -165,7 +165,7 @@ def _tell(cubes: Mapping[str, Any], as_json: bool) -> None:
     """Print what was made, and close it."""
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.production import describe_cube
-    from aqreanalysis.production.frequency import FREQUENCIES
+    from aqreanalysis.production.plan.frequency import FREQUENCIES
 
     files = {name: cube.encoding["source"] for name, cube in cubes.items()}
     for cube in cubes.values():

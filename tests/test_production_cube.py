@@ -10,9 +10,9 @@ from production_case import block_values, make_template
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production import describe_cube, open_cube
-from aqreanalysis.production.chunks import ChunkFolder, create_chunks
-from aqreanalysis.production.finalise import write_netcdf
-from aqreanalysis.production.store import create_store, forget, write_block
+from aqreanalysis.production.stores.chunks import ChunkFolder, create_chunks
+from aqreanalysis.production.stores.netcdf import write_netcdf
+from aqreanalysis.production.stores.zarr import create_store, forget, write_block
 
 
 @pytest.fixture

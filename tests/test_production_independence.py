@@ -13,9 +13,9 @@ from production_case import GRID, make_bundle, make_observations, small_grid
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.grids import Grid
 from aqreanalysis.model.predictor import load_predictor
-from aqreanalysis.production.inputs import stage_readings
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.prepare import prepare
+from aqreanalysis.production.plan.inputs import stage_readings
+from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.sweep import sweep
 
 DAY = 24

@@ -202,13 +202,13 @@ def test_a_killed_run_of_several_frequencies_ends_with_the_same_bytes(suffix, tm
 
 @pytest.mark.parametrize("suffix", [".nc", pytest.param(".zarr", marks=pytest.mark.slow)])
 def test_a_run_killed_between_its_renames_ends_with_both_cubes(suffix, model, observations, tmp_path, monkeypatch):
-    from aqreanalysis.production import run
+    from aqreanalysis.production.run import produce as making
 
     class Killed(BaseException):
         pass
 
     out, name = tmp_path / f"x{suffix}", "rename_file" if suffix == ".nc" else "publish_zarr"
-    real = getattr(run, name)
+    real = getattr(making, name)
 
     def die_after(*given: object) -> None:
         real(*given)
@@ -217,7 +217,7 @@ def test_a_run_killed_between_its_renames_ends_with_both_cubes(suffix, model, ob
     timeline = (START, "2019-01-05")
     for left in (1, 2):
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(run, name, die_after)
+            patch.setattr(making, name, die_after)
             produce_cubes(model, observations, GRID, timeline, out, told())
         assert len(list(tmp_path.glob("x_*"))) == left
     cubes = produce_cubes(model, observations, GRID, timeline, out, told())
@@ -241,8 +241,8 @@ def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, obser
     """Join the sums of a made-up year and compare with one sum over all of its hours."""
     from aqreanalysis.model.means import MeanPredictive, sum_hours
     from aqreanalysis.production.means import MeanInputs, day_sums, mean_block
-    from aqreanalysis.production.plan import hours_between, make_mean_plan, make_plan
-    from aqreanalysis.production.prepare import prepare
+    from aqreanalysis.production.plan.blocks import hours_between, make_mean_plan, make_plan
+    from aqreanalysis.production.plan.prepare import prepare
 
     prepared = prepare(model, observations, GRID, (START, END), told(frequencies=["daily"], species=["pm25"]))
     calibration = make_calibration_means()

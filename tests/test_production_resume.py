@@ -75,7 +75,7 @@ def test_a_run_killed_while_the_netcdf_file_is_written_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_a_run_killed_around_its_last_rename_ends_with_the_same_bytes(suffix, case, whole, tmp_path, monkeypatch):
-    from aqreanalysis.production import run
+    from aqreanalysis.production.run import produce as making
 
     class Killed(BaseException):
         pass
@@ -86,12 +86,12 @@ def test_a_run_killed_around_its_last_rename_ends_with_the_same_bytes(suffix, ca
     out = tmp_path / f"x{suffix}"
     name = "rename_file" if suffix == ".nc" else "publish_zarr"
     with monkeypatch.context() as before, pytest.raises(Killed):
-        before.setattr(run, name, die)
+        before.setattr(making, name, die)
         produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS)
     assert not out.exists()
     with monkeypatch.context() as after, pytest.raises(Killed):
-        rename = getattr(run, name)
-        after.setattr(run, name, lambda *a: (rename(*a), die()))
+        rename = getattr(making, name)
+        after.setattr(making, name, lambda *a: (rename(*a), die()))
         produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS)
     assert out.exists()
     produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
@@ -129,7 +129,7 @@ def test_scores_measured_while_a_run_waits_do_not_mix_into_its_cube(suffix, case
     out = tmp_path / f"x{suffix}"
     stop_after(3, signal.SIGTERM, case, out)
     with pytest.MonkeyPatch.context() as later:
-        later.setattr("aqreanalysis.production.prepare.measured_coverage", lambda metrics: "measured later")
+        later.setattr("aqreanalysis.production.plan.prepare.measured_coverage", lambda metrics: "measured later")
         later.setenv("SOURCE_DATE_EPOCH", "1800000000")
         produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
         with produce(case[0], case[1], GRID, START, END, tmp_path / "new.zarr", FINE_OPTIONS) as new:

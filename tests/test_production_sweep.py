@@ -9,10 +9,10 @@ import pytest
 from production_case import START, TILES, make_bundle, make_observations, small_grid
 
 from aqreanalysis.model.predictor import load_predictor
-from aqreanalysis.production.inputs import stage_readings
 from aqreanalysis.production.layers import DISTANCE, FLAGS
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.prepare import prepare
+from aqreanalysis.production.plan.inputs import stage_readings
+from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.sweep import GeometryCache, sweep, sweep_block
 
 

@@ -13,9 +13,9 @@ from pyproj import CRS
 from aqreanalysis.configs import MetadataConfig
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.grids import Grid
-from aqreanalysis.production.frequency import FREQUENCIES, HOURLY
 from aqreanalysis.production.layers import Layer
 from aqreanalysis.production.plan import Plan, stamp_text
+from aqreanalysis.production.plan.frequency import FREQUENCIES, HOURLY
 from aqreanalysis.species import Species
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"

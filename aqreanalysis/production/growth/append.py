@@ -1,0 +1,174 @@
+"""A run that continues a finished cube: its timeline, what it takes over, and what the cube's history says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aqreanalysis.errors import ConfigError, ModelError, OutputError
+from aqreanalysis.production.growth.base import Base, Blocks
+from aqreanalysis.production.growth.changes import (
+    Growth,
+    changed_days,
+    check_known,
+    check_same_run,
+    choose_timeline,
+    known_from,
+    plan_growth,
+)
+from aqreanalysis.production.growth.record import empty_checksum
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.plan import Moment, stamp_text
+from aqreanalysis.production.plan.fields import source_of
+from aqreanalysis.production.plan.frequency import check_frequencies
+from aqreanalysis.production.plan.prepare import Prepared, package_version
+from aqreanalysis.production.run.ledger import Ledger
+from aqreanalysis.production.run.target import Target
+from aqreanalysis.production.template import Template
+
+
+@dataclass(frozen=True)
+class Append:
+    """A cube, or those of several frequencies, that a run continues.
+
+    Attributes
+    ----------
+    prepared : Prepared
+        The run over the whole timeline; what newer observations no longer hold is on record as the cubes have it.
+    growth : Growth
+        What is kept, computed anew, added.
+    bases : dict
+        Frequency -> cube that is there.
+    """
+
+    prepared: Prepared
+    growth: Growth
+    bases: dict[str, Base]
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """Which state of each cube is continued, for the fingerprint of the run."""
+        return {name: base.identity for name, base in self.bases.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the grown cubes say of the moment and of what was before."""
+        facts = self.prepared.facts()
+        now, observations = facts["created"], self.prepared.fingerprint["observations"]
+        before = {}
+        for name, base in self.bases.items():
+            line = (
+                f"{now} aqreanalysis {package_version()}: appended from observations {observations[:16]}: "
+                f"{self.growth.said(name)}"
+            )
+            held = base.kept.get("history", "")
+            before[name] = {
+                "created": base.kept.get("date_created", now),
+                "history": f"{held}\n{line}" if held else line,
+            }
+        return {**facts, "before": before}
+
+    def lines(self) -> list[str]:
+        """Return what is done to each cube, for people."""
+        return [f"{base.path}: {self.growth.said(name)}" for name, base in self.bases.items()]
+
+    def check(self, templates: Mapping[str, Template]) -> None:
+        """Refuse templates that do not continue the cubes.
+
+        Raises
+        ------
+        OutputError
+            As of `Base.check_fits`.
+        """
+        for name, base in self.bases.items():
+            base.check_fits(templates[name])
+
+    def take_over(
+        self, target: Target, templates: Mapping[str, Template], ledger: Ledger, told: Callable[[int, int, str], None]
+    ) -> None:
+        """Bring what is kept into the staging stores, and note it as done; what was noted before is left out."""
+        left = [entry for entry in self.growth.blocks() if entry[2] not in ledger.done]
+        with ExitStack() as stack:
+            sources = {}
+            for name, base in self.bases.items():
+                blocks = Blocks(base, target.store(name), templates[name])
+                sources[name] = stack.enter_context(closing(blocks))
+                blocks.check(chunked_alike=bool(self.growth.kept[name]))
+            for count, (frequency, block, number) in enumerate(left, 1):
+                if frequency is not None:
+                    sources[frequency].copy(block)
+                ledger.record(number)
+                told(count, len(left), "taking over what stays")
+
+
+def open_bases(target: Target) -> dict[str, Base]:
+    """Return the cube of each frequency that a run is to continue.
+
+    Raises
+    ------
+    OutputError
+        If one is missing or does not say how it was made.
+    """
+    return {name: Base.of(Path(str(output.path))) for name, output in target.outputs.items()}
+
+
+def resolve_timeline(
+    out: str | Path, timeline: tuple[Moment | None, Moment], options: ProduceOptions
+) -> tuple[Moment, Moment]:
+    """Return the timeline of a run; that of one which continues a cube begins with the cube.
+
+    Raises
+    ------
+    OutputError
+        If it does not continue the cube.
+    ConfigError
+        If there is no start, and no cube that has one.
+    """
+    start, end = timeline
+    if options.append:
+        target = Target.of(out, check_frequencies(options.frequencies))
+        if target.is_remote:
+            raise OutputError(f"{out} is in a bucket, where cubes do not grow: append to a copy on a disk")
+        ledger = Ledger(target.ledger)
+        if ledger.ready and ledger.header is not None:  # the cube may have got its new end already
+            return stamp_text(ledger.header["fingerprint"]["timeline and blocks"]["first_hour"] - 1), end
+        return choose_timeline(open_bases(target), start, end)
+    if start is None:
+        raise ConfigError("start is missing: only a cube that grows (--append) has one already")
+    return start, end
+
+
+def make_append(prepared: Prepared, target: Target) -> Append:
+    """Return what a prepared run does to the cubes that are there.
+
+    Raises
+    ------
+    OutputError
+        If they are of another run, or the observations begin too late.
+    ModelError
+        If the model reads covariates: of them no cube keeps a record by day, so nobody could tell which changed.
+    """
+    if source_of(prepared.predictor) is not None:
+        raise ModelError(
+            "the model reads covariates, and a cube does not record which of them it was made from by day: it cannot "
+            "grow; produce it anew"
+        )
+    bases, predictor, observations = open_bases(target), prepared.predictor, prepared.observations
+    for base in bases.values():
+        check_same_run(base, prepared.run)
+    # All cubes of a run are made from the same readings.
+    base = next(iter(bases.values()))
+    reach = predictor.history_hours, predictor.lookahead_hours
+    empty = empty_checksum(len(observations.stations), len(predictor.inputs))
+    readings = prepared.readings.backed_by(base.readings, known_from(observations, base.readings, empty))
+    days = prepared.plan.days((0, prepared.plan.hours))
+    changed: set[int] = set()
+    for one in bases.values():
+        changed |= changed_days(one, readings, prepared.last_observed, reach, days)
+    plans = {name: cube.plan for name, cube in prepared.cubes.items()}
+    steps = {name: len(one.bounds) for name, one in bases.items()}
+    growth = plan_growth(plans, prepared.plan, steps, changed)
+    check_known(growth, base, observations, (*reach, len(predictor.inputs)))
+    return Append(replace(prepared, readings=readings), growth, bases)

@@ -1,0 +1,327 @@
+"""What a run will do, known before its first byte: hours, blocks, chunks, bytes, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.configs import ProductionConfig
+from aqreanalysis.errors import OutputError
+from aqreanalysis.production.plan.frequency import FREQUENCIES, HOURLY, period_edges
+
+HOURS_A_DAY = 24
+# float32 values that are alive at once for a cell and hour while a block is computed, beyond the finished layers:
+# the neighbours' weighted moments, the head's activations and the quantiles.
+WORKING_VALUES = 96
+# The same of the means: bytes a cell while one period is looked at, for its hundred quantiles and a month of sums.
+MEAN_WORKING_BYTES = 4 * 8 * 100 + 31 * 4 * 20
+
+Moment = str | datetime | date | np.datetime64 | pd.Timestamp
+
+
+@dataclass(frozen=True)
+class Block:
+    """One unit of work: whole chunks of the store, half-open index ranges into the cube."""
+
+    number: int
+    time: tuple[int, int]
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @property
+    def tile(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows and columns: what the geometry depends on."""
+        return self.rows, self.columns
+
+    @property
+    def region(self) -> tuple[slice, slice, slice]:
+        """Slices over (time, lat, lon)."""
+        return slice(*self.time), slice(*self.rows), slice(*self.columns)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cube cut into blocks.
+
+    Attributes
+    ----------
+    first_hour, hours : int
+        First stamp (hours since 1970-01-01 00:00 UTC, end of the averaging hour) and number of hours.
+    rows, columns : int
+        Shape of the grid.
+    block : tuple of int
+        Steps, rows and columns of a whole block; those at the end of an axis may be smaller. It is the chunk of the
+        store as well.
+    value_bytes : int
+        Bytes a cell and step over all layers.
+    frequency : str
+        What a step of the cube is.
+    edges : tuple of int
+        Of its periods, hours since 1970-01-01 00:00 UTC; empty where the steps are the hours.
+    """
+
+    first_hour: int
+    hours: int
+    rows: int
+    columns: int
+    block: tuple[int, int, int]
+    value_bytes: int
+    frequency: str = HOURLY
+    edges: tuple[int, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the time axis: hours or periods."""
+        return len(self.edges) - 1 if self.edges else self.hours
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Steps, rows, columns."""
+        return self.steps, self.rows, self.columns
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Blocks along time, latitude and longitude."""
+        return tuple(-(-n // b) for n, b in zip(self.shape, self.block, strict=True))  # type: ignore[return-value]
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return int(np.prod(self.counts))
+
+    @property
+    def tiles(self) -> int:
+        """Number of blocks of one time block."""
+        return self.counts[1] * self.counts[2]
+
+    @property
+    def stamps(self) -> NDArray[np.int64]:
+        """Hours since 1970-01-01 of every step, the end of each averaging period."""
+        return np.asarray(self.bounds[:, 1])
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """Begin and end of every step, hours since 1970-01-01 00:00 UTC, (step, 2)."""
+        edges = np.array(self.edges) if self.edges else np.arange(self.hours + 1) + self.first_hour - 1
+        return np.stack((edges[:-1], edges[1:]), axis=1).astype(np.int64)
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of all layers, uncompressed."""
+        return self.steps * self.rows * self.columns * self.value_bytes
+
+    @property
+    def working_bytes(self) -> int:
+        """Memory that one block in hand takes."""
+        if self.edges:
+            return int(np.prod(self.block)) * self.value_bytes + self.block[1] * self.block[2] * MEAN_WORKING_BYTES
+        return int(np.prod(self.block)) * (self.value_bytes + 4 * WORKING_VALUES)
+
+    def time_block(self, index: int) -> tuple[int, int]:
+        """Return the half-open range of steps of time block `index`."""
+        start = index * self.block[0]
+        return start, min(start + self.block[0], self.steps)
+
+    def get_block(self, number: int) -> Block:
+        """Return block `number`; they are counted along longitude first, time last."""
+        time, rest = divmod(number, self.tiles)
+        row, column = divmod(rest, self.counts[2])
+        rows, columns = row * self.block[1], column * self.block[2]
+        return Block(
+            number,
+            self.time_block(time),
+            (rows, min(rows + self.block[1], self.rows)),
+            (columns, min(columns + self.block[2], self.columns)),
+        )
+
+    def blocks_of(self, time_index: int) -> Iterator[Block]:
+        """Yield the blocks of one time block."""
+        for number in range(time_index * self.tiles, (time_index + 1) * self.tiles):
+            yield self.get_block(number)
+
+    def days(self, time: tuple[int, int]) -> tuple[int, int]:
+        """Return the half-open range of UTC days (since 1970-01-01) that the steps `time` touch.
+
+        A day holds the stamps 01:00 to 24:00, so that windows are anchored to absolute days, never to a run.
+        """
+        first, last = self.first_hour + time[0], self.first_hour + time[1] - 1
+        return (first - 1) // HOURS_A_DAY, (last - 1) // HOURS_A_DAY + 1
+
+
+def hours_between(start: Moment, end: Moment) -> tuple[int, int]:
+    """Return the first stamp and the number of the hours that lie between two moments.
+
+    Parameters
+    ----------
+    start, end : str, datetime, date, datetime64 or Timestamp
+        UTC where no zone is given. An hour lies between if its whole averaging period does: 2019-01-07 to 2019-01-14
+        is 168 hours, the first stamped 01:00 on the 7th.
+
+    Raises
+    ------
+    OutputError
+        If a moment cannot be read, or no whole hour lies between the two.
+    """
+    first, last = _moment(start, "start"), _moment(end, "end")
+    if first >= last:
+        raise OutputError(f"start {first:%Y-%m-%d %H:%M} is not before end {last:%Y-%m-%d %H:%M} (UTC); swap them")
+    epoch = pd.Timestamp(0)
+    hour = pd.Timedelta(hours=1)
+    begin, stop = (first.ceil("h") - epoch) // hour, (last.floor("h") - epoch) // hour
+    if stop <= begin:
+        raise OutputError(f"no whole hour lies between start {first} and end {last}; give them at least one hour")
+    return int(begin) + 1, int(stop - begin)
+
+
+def _moment(value: Moment, name: str) -> pd.Timestamp:
+    try:
+        moment = pd.Timestamp(value)
+    except (ValueError, TypeError, OverflowError):
+        moment = pd.NaT  # type: ignore[assignment]
+    if moment is pd.NaT:
+        raise OutputError(f"{name} {value!r} is no date: write 2019-01-07 or 2019-01-07T06:00 (UTC)")
+    return moment.tz_convert("UTC").tz_localize(None) if moment.tzinfo else moment
+
+
+def stamp_text(hour: int) -> str:
+    """Return hours since 1970-01-01 as ``2019-01-07T01:00``."""
+    return str(np.datetime64(int(hour), "h").astype("datetime64[m]"))
+
+
+def make_plan(hours: tuple[int, int], shape: tuple[int, int], config: ProductionConfig, value_bytes: int) -> Plan:
+    """Return the plan of a cube.
+
+    Parameters
+    ----------
+    hours : tuple of int
+        First stamp and number of hours, of `hours_between`.
+    shape : tuple of int
+        Rows and columns of the grid.
+    config : ProductionConfig
+        Sizes of blocks.
+    value_bytes : int
+        Bytes a cell and hour over all layers.
+    """
+    first, count = hours
+    block = (
+        min(config.block_days * HOURS_A_DAY, count),
+        min(config.tile_rows, shape[0]),
+        min(config.tile_columns, shape[1]),
+    )
+    return Plan(first, count, shape[0], shape[1], block, value_bytes)
+
+
+def make_mean_plan(sweep: Plan, frequency: str, value_bytes: int, utc_offset_hours: int = 0) -> Plan:
+    """Return the plan of a cube of means over the hours and tiles of the plan of the `sweep`.
+
+    Raises
+    ------
+    OutputError
+        If the timeline cuts a period.
+    """
+    edges = period_edges(frequency, (sweep.first_hour, sweep.hours), utc_offset_hours)
+    block = (min(FREQUENCIES[frequency].chunk, len(edges) - 1), *sweep.block[1:])
+    return replace(sweep, block=block, value_bytes=value_bytes, frequency=frequency, edges=edges)
+
+
+def check_timeline(plan: Plan, observed: tuple[int, int], lookahead_hours: int) -> None:
+    """Refuse a timeline that the observations do not reach.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its hours are looked at.
+    observed : tuple of int
+        First and last stamp with a usable reading.
+    lookahead_hours : int
+        Hours after the last reading that the model may forecast.
+
+    Raises
+    ------
+    OutputError
+        If an hour lies before the first reading, or later after the last one than the model forecasts.
+    """
+    first, last = observed
+    span = f"the observations span {stamp_text(first - 1)} to {stamp_text(last)} (UTC)"
+    asked = f"timeline {stamp_text(plan.first_hour - 1)} to {stamp_text(plan.first_hour + plan.hours - 1)}"
+    if plan.first_hour > last + lookahead_hours or plan.first_hour + plan.hours - 1 < first:
+        raise OutputError(f"{asked} lies wholly outside the observations: {span}; choose start and end within")
+    if plan.first_hour < first:
+        raise OutputError(f"{asked} begins before the observations: {span}; start at {stamp_text(first - 1)} or later")
+    if plan.first_hour + plan.hours - 1 > last + lookahead_hours:
+        raise OutputError(
+            f"{asked} ends too late: {span}, and this model forecasts at most {lookahead_hours} h beyond; "
+            f"end at {stamp_text(last + lookahead_hours)} or earlier"
+        )
+
+
+def check_memory(plan: Plan, at_once: int, available: int | None = None) -> None:
+    """Refuse a plan whose blocks in hand do not fit the memory.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    at_once : int
+        Blocks computed at the same time on this machine.
+    available : int or None
+        Bytes; None asks the machine.
+
+    Raises
+    ------
+    OutputError
+        With the settings to change.
+    """
+    free = available_memory() if available is None else available
+    need = plan.working_bytes * at_once
+    if need > free:
+        steps, rows, columns = plan.block
+        period = FREQUENCIES[plan.frequency].period
+        raise OutputError(
+            f"blocks of {steps} {period}s x {rows} x {columns} cells, {at_once} at once, need about {size_text(need)} "
+            f"of memory, {size_text(free)} are free; lower production.tile_rows, production.tile_columns or "
+            "production.block_days"
+        )
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that this machine can still give, within the limit of the control group if any."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
+    limit, used = (_cgroup(name) for name in ("memory.max", "memory.current"))
+    return free if limit is None or used is None else min(free, limit - used)
+
+
+def _cgroup(name: str) -> int | None:
+    path = Path("/sys/fs/cgroup") / name
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def size_text(count: float) -> str:
+    """Return bytes as people write them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def layout(plan: Plan) -> dict[str, Any]:
+    """Return what of the plan decides the bytes of the store, for the fingerprint of a run."""
+    return {"first_hour": plan.first_hour, "hours": plan.hours, "block": list(plan.block)}

@@ -1,0 +1,383 @@
+"""Everything that is known before the first byte: inputs read and checked, the plan, the layers, the fingerprint."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aqreanalysis.configs import MetadataConfig, ProductionConfig
+from aqreanalysis.errors import ConfigError, ModelError
+from aqreanalysis.evaluation.record import measured_coverage
+from aqreanalysis.grids import Grid, load_grid
+from aqreanalysis.model.means import MeansCalibration
+from aqreanalysis.observations import Observations, read_observations
+from aqreanalysis.production.growth.record import READINGS, RUN, Readings, Run, run_of, run_text
+from aqreanalysis.production.layers import Kind, Layer, cube_layers, value_bytes
+from aqreanalysis.production.means import MeanInputs, sums_width
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.plan.blocks import (
+    HOURS_A_DAY,
+    Moment,
+    Plan,
+    check_timeline,
+    hours_between,
+    layout,
+    make_mean_plan,
+    make_plan,
+)
+from aqreanalysis.production.plan.checks import check_grid_reach, choose_species
+from aqreanalysis.production.plan.fields import covariates_text, digest_covariates, missing_hours, source_of
+from aqreanalysis.production.plan.frequency import HOURLY, check_frequencies
+from aqreanalysis.production.plan.inputs import Span, digest_readings, observed_hours, span_of
+from aqreanalysis.production.run.ledger import Fingerprint
+from aqreanalysis.production.stores.split import part_plan
+from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
+from aqreanalysis.production.template import Provenance, Template, render_template
+from aqreanalysis.species import SPECIES, get_species
+
+_LIBRARIES = ("torch", "numpy")
+
+
+@dataclass(frozen=True)
+class Cube:
+    """One cube of a run: the plan of its blocks, and its layers."""
+
+    plan: Plan
+    layers: tuple[Layer, ...]
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of all layers that change with time, uncompressed."""
+        return self.plan.raw_bytes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that has passed its checks.
+
+    Attributes
+    ----------
+    plan, grid, species
+        What is swept, hour by hour.
+    cubes : dict
+        Frequency -> what is made.
+    predictor, observations, span
+        What from; `span` is the hours that are read.
+    production, metadata
+        The config in force.
+    thresholds : dict
+        Species key -> thresholds of exceedance.
+    last_observed : dict
+        Species key -> last stamp with a reading.
+    fingerprint : dict
+        What decides the bytes of the cube.
+    model_path : Path or None
+        The bundle, where the model was given as one.
+    readings : Readings
+        What was read, by day; the cube keeps it, so that it can grow.
+    utc_offset_hours : int
+        Of the clock by which the periods of means begin.
+    """
+
+    plan: Plan
+    grid: Grid
+    species: tuple[str, ...]
+    cubes: dict[str, Cube]
+    predictor: Any
+    observations: Observations
+    span: Span
+    production: ProductionConfig
+    metadata: MetadataConfig
+    thresholds: dict[str, tuple[float, ...]]
+    last_observed: dict[str, int]
+    fingerprint: Fingerprint
+    model_path: Path | None
+    readings: Readings
+    utc_offset_hours: int
+
+    @property
+    def coverage(self) -> float:
+        """Probability of the interval."""
+        return float(self.predictor.config.uncertainty.coverage)
+
+    @property
+    def run(self) -> Run:
+        """What a later run must share to continue the cube."""
+        return run_of(self.fingerprint, self.observations, self.utc_offset_hours)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the cube says that may change while a run waits to go on: the moment, the model's latest scores.
+
+        The ledger keeps those of the run's beginning, so that a run in two parts writes what a run in one would have.
+        """
+        # A model that no bundle holds (a test's, a caller's own) has no scores on record.
+        bundle = getattr(self.predictor, "bundle", None)
+        measured = measured_coverage(bundle.metrics) if bundle is not None else ""
+        return {"created": now_text(), **({"coverage_measured": measured} if measured else {})}
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of the sweep and of all cubes of means."""
+        return self.plan.blocks + sum(c.plan.blocks for name, c in self.cubes.items() if name != HOURLY)
+
+    @property
+    def sums_bytes(self) -> int:
+        """Bytes of the sums of days, which means are joined from; they are deleted at the end."""
+        means = self.means()
+        width = sum(sums_width(c.memory) for c in means.calibrations.values()) if means else 0
+        return 4 * width * self.plan.rows * self.plan.columns * -(-self.plan.hours // HOURS_A_DAY)
+
+    @property
+    def working(self) -> Plan:
+        """The plan whose blocks take the most memory."""
+        return max((self.plan, *(cube.plan for cube in self.cubes.values())), key=lambda plan: plan.working_bytes)
+
+    def means(self) -> MeanInputs | None:
+        """Return what cubes of means need, or None if there is none."""
+        plans = {name: cube.plan for name, cube in self.cubes.items() if name != HOURLY}
+        if not plans:
+            return None
+        found = self.predictor.bundle.calibration_means
+        return MeanInputs({key: found[key] for key in self.species}, plans)
+
+    def template(
+        self, facts: Mapping[str, Any], frequency: str = HOURLY, steps: tuple[int, int] | None = None
+    ) -> Template:
+        """Return the template of the cube of a frequency, or of some of its steps, of a run that began with `facts`."""
+        cube = self.cubes[frequency]
+        plan = cube.plan if steps is None else part_plan(cube.plan, steps)
+        before = facts.get("before", {}).get(frequency, {})
+        # What was measured at hidden stations is the coverage of hourly intervals.
+        measured = {k: facts[k] for k in ("coverage_measured",) if k in facts and frequency == HOURLY}
+        provenance = Provenance(
+            model=self.predictor.digest,
+            observations=self.fingerprint["observations"],
+            stations=len(self.observations.stations),
+            created=before.get("created", facts["created"]),
+            version=package_version(),
+            libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
+            synthetic=synthetic_label(self.observations, self.predictor),
+            extra={
+                **measured,
+                **covariates_text(self.predictor, self.span),
+                RUN: run_text(self.run),
+                READINGS: self.readings.text,
+            },
+            last_reading=max(self.last_observed.values()),
+            modified=facts["created"],
+            history=before.get("history", ""),
+        )
+        species = [SPECIES[key] for key in self.species]
+        return render_template(plan, self.grid, cube.layers, species, self.metadata, provenance)
+
+    def sweep_inputs(self, window: Window) -> SweepInputs:
+        """Return the inputs of the sweep, reading through `window`."""
+        return SweepInputs(
+            predictor=self.predictor,
+            window=window,
+            station_lat=self.observations.lat,
+            station_lon=self.observations.lon,
+            lat=self.grid.lat,
+            lon=self.grid.lon,
+            mask=self.grid.mask,
+            plan=self.plan,
+            species=self.species,
+            coverage=self.coverage,
+            thresholds=self.thresholds,
+            reserves=Reserves(self.production.extrapolation_km, self.production.few_neighbours),
+            last_observed=self.last_observed,
+            hourly=HOURLY in self.cubes,
+            means=self.means(),
+            covariates=source_of(self.predictor),
+        )
+
+
+def prepare(
+    model: Any,
+    observations: Observations | str | Path,
+    grid: Grid | str | Path,
+    timeline: tuple[Moment, Moment],
+    options: ProduceOptions,
+) -> Prepared:
+    """Return the run, read and checked; nothing is written.
+
+    Parameters
+    ----------
+    model, observations, grid, options
+        As of `produce`.
+    timeline : tuple
+        Start and end.
+
+    Raises
+    ------
+    AqreanalysisError
+        One of its children: see the readers of the inputs and the checks.
+    """
+    hours = hours_between(*timeline)
+    grid = load_grid(grid)
+    predictor = _load_model(model, options)
+    if not isinstance(observations, Observations):
+        observations = read_observations(observations, options.columns or predictor.config.columns)
+    production = options.production or predictor.config.production
+    metadata = options.metadata or predictor.config.metadata
+    species = choose_species(predictor, observations, options)
+    thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
+    plan, cubes = _cubes(predictor, (species, thresholds), make_plan(hours, grid.shape, production, 0), options)
+    observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
+    span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
+    # What a cube that grows was read from before may lie before the newer observations (see `growth.check_known`).
+    seen_from = min(span_seen[0], plan.first_hour) if options.append else span_seen[0]
+    check_timeline(plan, (seen_from, span_seen[1]), predictor.lookahead_hours)
+    check_grid_reach(grid, observations, production.max_distance_km)
+    span = span_of(plan, predictor)
+    missing_hours(predictor, span)
+    # A species without a single reading has only forecast hours.
+    last = {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}
+    prepared = Prepared(
+        plan=plan,
+        grid=grid,
+        species=species,
+        cubes=cubes,
+        predictor=predictor,
+        observations=observations,
+        span=span,
+        production=production,
+        metadata=metadata,
+        thresholds=thresholds,
+        last_observed=last,
+        fingerprint={},
+        model_path=Path(model) if isinstance(model, str | Path) else None,
+        readings=Readings.of(observations, tuple(predictor.inputs), span),
+        utc_offset_hours=options.utc_offset_hours,
+    )
+    return replace(prepared, fingerprint=fingerprint_of(prepared))
+
+
+def _cubes(
+    predictor: Any,
+    wanted: tuple[tuple[str, ...], Mapping[str, Sequence[float]]],
+    plan: Plan,
+    options: ProduceOptions,
+) -> tuple[Plan, dict[str, Cube]]:
+    """Return the plan of the sweep with its bytes, and the cubes; `wanted` is species and thresholds.
+
+    Raises
+    ------
+    ModelError
+        If means are asked of a model that has no calibration of them.
+    """
+    species, thresholds = wanted
+    coverage = float(predictor.config.uncertainty.coverage)
+    cubes: dict[str, Cube] = {}
+    for name in check_frequencies(options.frequencies):
+        notes = (
+            {} if name == HOURLY else {key: mean_calibration(predictor, key).tables[name].said(name) for key in species}
+        )
+        layers = cube_layers([SPECIES[key] for key in species], Kind(coverage, name, notes), thresholds)
+        size = value_bytes(layers)
+        if name == HOURLY:
+            plan = replace(plan, value_bytes=size)
+            cubes[name] = Cube(plan, layers)
+        else:
+            cubes[name] = Cube(make_mean_plan(plan, name, size, options.utc_offset_hours), layers)
+    return plan, cubes
+
+
+def mean_calibration(predictor: Any, key: str) -> MeansCalibration:
+    """Return the calibration of means of one pollutant.
+
+    Raises
+    ------
+    ModelError
+        If the model has none.
+    """
+    found = getattr(getattr(predictor, "bundle", None), "calibration_means", {})
+    if key not in found:
+        raise ModelError(
+            f"the model has no calibration of daily, monthly and annual means for {key}, because an older version "
+            "trained it: train it again, or ask for frequency hourly only"
+        )
+    calibration: MeansCalibration = found[key]
+    return calibration
+
+
+def fingerprint_of(run: Prepared) -> Fingerprint:
+    """Return everything that decides the bytes of a cube, under names for people.
+
+    It is in the order in which a difference is told: the readings depend on the model's inputs and on the timeline.
+    """
+    return {
+        "model": run.predictor.digest,
+        "grid": run.grid.digest(),
+        "timeline and blocks": layout(run.plan),
+        "frequencies": list(run.cubes),
+        "species": list(run.species),
+        "observations": digest_readings(run.observations, tuple(run.predictor.inputs), run.span),
+        **digest_covariates(run.predictor),
+        "last readings": run.last_observed,
+        "coverage": run.coverage,
+        "thresholds": {key: list(values) for key, values in run.thresholds.items()},
+        "production config": run.production.model_dump(),
+        "metadata": {**run.metadata.model_dump(exclude_none=True), "grid": run.grid.name},
+        "device": device_kind(run.predictor),
+        "software": {"aqreanalysis": package_version(), "numerics": NUMERICS}
+        | {name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+def _load_model(model: Any, options: ProduceOptions) -> Any:
+    if isinstance(model, str | Path):
+        from aqreanalysis.model.predictor import load_predictor
+
+        return load_predictor(model, options.device, options.covariates)
+    return model
+
+
+def package_version() -> str:
+    """Return the version of this package."""
+    return importlib.metadata.version("aqreanalysis")
+
+
+def device_kind(predictor: Any) -> str:
+    """Return ``cpu`` or ``cuda``: their last digits differ, so one run keeps to one of them."""
+    return str(getattr(predictor, "device", "cpu")).partition(":")[0]
+
+
+def synthetic_label(observations: Observations, predictor: Any) -> str:
+    """Return what to say of a synthetic origin of the readings or of the model's training, or an empty string."""
+    parts = []
+    label = observations.dataset.attrs.get("synthetic", "")
+    if label:
+        parts.append(f"The observations are synthetic: {label}.")
+    trained = getattr(getattr(predictor, "bundle", None), "provenance", {}).get("synthetic", "")
+    if trained:
+        parts.append(f"The model was trained on synthetic observations: {trained}.")
+    return " ".join(parts)
+
+
+def now_text() -> str:
+    """Return the present moment as ``2026-01-31T12:00:00Z``; SOURCE_DATE_EPOCH, the usual variable, overrides it.
+
+    Raises
+    ------
+    ConfigError
+        If SOURCE_DATE_EPOCH is no number of seconds.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is not None and not text.isdigit():
+        raise ConfigError(f"SOURCE_DATE_EPOCH = {text!r}: give seconds since 1970, or unset it")
+    seconds = time.time() if text is None else int(text)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a fingerprint as it reads back from the ledger, so that the two compare equal."""
+    result: dict[str, Any] = json.loads(json.dumps(value))
+    return result

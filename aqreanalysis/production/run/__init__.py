@@ -1,0 +1,1 @@
+"""The run itself: blocks to workers, what is done on disk, signals, the folder of what is unfinished."""

@@ -1,0 +1,91 @@
+"""The Dask cluster of a run: worker processes of this machine, or one that is running."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.production.plan.blocks import available_memory
+
+CONNECT_SECONDS = 10.0
+# A worker's share of the memory is what is free now; Dask's own is by its share of the processors, next to nothing for
+# two workers of a large machine. It holds no data worth spilling, and one that is paused at a limit while its caches
+# fill the memory would wait for ever: over its share it ends, and its blocks go to another.
+_CONFIG: Any = {
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.admin.large-graph-warning-threshold": "1GB",
+}
+
+
+@contextmanager
+def cluster_client(
+    workers: int | None, scheduler: str | None, say: Callable[[str], None] | None = None
+) -> Iterator[Any]:
+    """Yield a client of `workers` processes on this machine, or of the scheduler at an address.
+
+    `say` is told where its dashboard is.
+
+    Raises
+    ------
+    OutputError
+        If the scheduler does not answer or has no worker.
+    """
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout=CONNECT_SECONDS)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise OutputError(f"no Dask scheduler at {scheduler}: {_line(error)}; check the address") from None
+        try:
+            if not client.nthreads():
+                raise OutputError(
+                    f"the Dask scheduler at {scheduler} has no worker; start one (dask worker {scheduler})"
+                )
+            _tell_dashboard(client, say)
+            yield client
+        finally:
+            client.close()
+        return
+    with (
+        dask.config.set(_CONFIG),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            silence_logs=logging.ERROR,
+            memory_limit=available_memory() // (workers or 1),
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        # Ctrl-C reaches the whole process group; the workers must finish the blocks that the driver waits for.
+        client.run(_ignore_interrupt)
+        _tell_dashboard(client, say)
+        yield client
+
+
+def _tell_dashboard(client: Any, say: Callable[[str], None] | None) -> None:
+    if say is not None and client.dashboard_link:
+        shown = importlib.util.find_spec("bokeh") is not None
+        hint = "" if shown else " (its pictures need bokeh: pip install 'aqreanalysis[dashboard]')"
+        say(f"Dask dashboard: {client.dashboard_link}{hint}")
+
+
+def _ignore_interrupt() -> None:
+    import signal
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,349 @@
+"""How blocks get computed: Dask threads of this process, worker processes of this machine, or a running cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dask
+from dask.callbacks import Callback
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.production.means import day_block, mean_block, sums_name
+from aqreanalysis.production.plan import Block, Plan
+from aqreanalysis.production.plan.frequency import HOURLY
+from aqreanalysis.production.plan.inputs import StagedWindow
+from aqreanalysis.production.plan.prepare import Prepared
+from aqreanalysis.production.stores import chunks
+from aqreanalysis.production.stores.zarr import quiet_codecs, read_sums, write_block, write_sums
+from aqreanalysis.production.sweep import (
+    BlockStates,
+    GeometryCache,
+    Layers,
+    SweepInputs,
+    encode_time_block,
+    sweep_block,
+)
+
+# Blocks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
+# that neither the scheduler nor the workers' memory grows with the cube.
+IN_FLIGHT = 3
+# The store of the sums of days among those of the frequencies.
+SUMS = "sums"
+# Time blocks joined into one Dask graph in threads, so that their seams do not idle a thread.
+GRAPH_BLOCKS = 256
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to compute and write any block.
+
+    Attributes
+    ----------
+    token : str
+        Names the job; a worker keeps what it loaded under it.
+    inputs : SweepInputs
+        With ``predictor`` None where workers load the model themselves.
+    model_path, device : str or None
+        Where from, and onto what.
+    stores : dict
+        Frequency -> its staging store, and `SUMS` -> that of the sums of days.
+    """
+
+    token: str
+    inputs: SweepInputs
+    model_path: str | None
+    device: str
+    stores: dict[str, str]
+
+
+@dataclass(frozen=True)
+class BlockDone:
+    """A block that is on the disk."""
+
+    number: int
+    cells: int
+    raw_bytes: int
+    seconds: float
+
+
+OnDone = Callable[[BlockDone | None], None]
+
+
+class Worker:
+    """One process' side of a job: the model and the geometry, kept from block to block."""
+
+    def __init__(self, job: Job) -> None:
+        quiet_codecs()
+        self.job = job
+        self.inputs = job.inputs
+        if job.inputs.predictor is None:
+            from aqreanalysis.model.predictor import load_predictor
+
+            predictor = load_predictor(Path(str(job.model_path)), job.device, job.inputs.covariates)
+            self.inputs = replace(job.inputs, predictor=predictor)
+        self.cache = GeometryCache()
+        self.stop = threading.Event()
+        self._folder = cache(chunks.ChunkFolder)
+
+    def encode(self, time_range: tuple[int, int]) -> BlockStates | None:
+        """Return the station states of a time block; None if the run was asked to stop."""
+        if self.stop.is_set():
+            return None
+        _one_thread()
+        return encode_time_block(self.inputs, time_range)
+
+    def run(self, states: BlockStates | None, block: Block) -> BlockDone | None:
+        """Compute and write a block; None if the run was asked to stop before it was begun."""
+        if states is None or self.stop.is_set():
+            return None
+        _one_thread()
+        begun = time.perf_counter()
+        layers = sweep_block(self.inputs, states, block, self.cache)
+        written, stores = 0, self.job.stores
+        if self.inputs.means is not None:
+            sums = {name: layers.pop(name) for name in map(sums_name, self.inputs.species)}
+            written += write_sums(Path(stores[SUMS]), day_block(block), sums)
+        if self.inputs.hourly:
+            written += self._write(HOURLY, block, layers)
+        (t0, t1), (r0, r1), (c0, c1) = block.time, block.rows, block.columns
+        return BlockDone(block.number, (t1 - t0) * (r1 - r0) * (c1 - c0), written, time.perf_counter() - begun)
+
+    def join(self, frequency: str, block: Block, number: int) -> BlockDone | None:
+        """Compute and write a block of means from the sums of days; it is noted under `number`."""
+        if self.stop.is_set():
+            return None
+        begun = time.perf_counter()
+        sums = Path(self.job.stores[SUMS])
+        layers = mean_block(self.inputs, frequency, block, lambda key, days: read_sums(sums, sums_name(key), days))
+        written = self._write(frequency, block, layers)
+        return BlockDone(number, 0, written, time.perf_counter() - begun)
+
+    def _write(self, frequency: str, block: Block, layers: Layers) -> int:
+        """Write the layers of a block to the store of a frequency, or to the staging folder of its NetCDF file."""
+        store = Path(self.job.stores[frequency])
+        if store.suffix == chunks.SUFFIX:
+            return self._folder(store).write(block, layers)
+        return write_block(store, block, layers)
+
+
+def make_job(
+    prepared: Prepared, window: StagedWindow, stores: Mapping[str, Path], model_path: Path | None, device: str
+) -> Job:
+    """Return the job of a prepared run.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The run.
+    window : StagedWindow
+        Readings.
+    stores : mapping
+        Frequency -> its staging store, and `SUMS`.
+    model_path : Path or None
+        The bundle, if workers are to load it themselves; None ships the predictor to them once.
+    device : str
+        Onto what they load it.
+    """
+    digest = hashlib.sha256(json.dumps(prepared.fingerprint, sort_keys=True).encode())
+    where = {name: str(store.resolve()) for name, store in stores.items()}
+    digest.update(json.dumps(where, sort_keys=True).encode())
+    inputs = prepared.sweep_inputs(replace(window, path=str(Path(window.path).resolve())))
+    if model_path is not None:
+        inputs = replace(inputs, predictor=None)
+    bundle = None if model_path is None else str(model_path.resolve())
+    return Job(digest.hexdigest(), inputs, bundle, device, where)
+
+
+def pending_blocks(plan: Plan, done: set[int]) -> Iterator[tuple[tuple[int, int], list[Block]]]:
+    """Yield each time block that has blocks left to do, with them."""
+    for index in range(plan.counts[0]):
+        left = [block for block in plan.blocks_of(index) if block.number not in done]
+        if left:
+            yield plan.time_block(index), left
+
+
+def pending_joins(job: Job, done: set[int]) -> Iterator[tuple[str, Block, int]]:
+    """Yield frequency, block and number of each block of means that is left to do.
+
+    Blocks of all cubes are counted on from those of the sweep, so that one ledger holds them.
+    """
+    number = job.inputs.plan.blocks
+    for frequency, plan in (job.inputs.means.plans if job.inputs.means else {}).items():
+        for place in range(plan.blocks):
+            if number not in done:
+                yield frequency, plan.get_block(place), number
+            number += 1
+
+
+def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop: threading.Event) -> None:
+    """Compute the blocks that are not `done` with Dask's threaded scheduler.
+
+    Parameters
+    ----------
+    job : Job
+        With its predictor.
+    done : set of int
+        Numbers to leave out.
+    threads : int
+        Blocks at a time.
+    on_done : callable
+        Called in this thread with each `BlockDone`.
+    stop : threading.Event
+        Once set, blocks in hand are finished and no other is begun.
+    """
+    worker = Worker(job)
+    worker.stop = stop
+
+    class Watch(Callback):
+        def _posttask(self, key: Any, result: Any, *_: Any) -> None:
+            if isinstance(result, BlockDone):
+                on_done(result)
+
+    # A fresh pool, so that leaving it waits for the blocks in hand even after an error.
+    with _torch_threads_restored(), ThreadPoolExecutor(threads) as pool, Watch():
+        tasks: list[Any] = []
+        for time_range, blocks in pending_blocks(job.inputs.plan, done):
+            states = dask.delayed(worker.encode, pure=False, traverse=False)(time_range)
+            tasks += [dask.delayed(worker.run, pure=False, traverse=False)(states, b) for b in blocks]
+            if len(tasks) >= GRAPH_BLOCKS:
+                _compute(tasks, pool)
+                tasks = []
+            if stop.is_set():
+                return
+        _compute(tasks, pool)
+        # After the sweep: a block of means reads the sums of many.
+        joins = list(pending_joins(job, done))
+        for begin in range(0, len(joins), GRAPH_BLOCKS):
+            if stop.is_set():
+                return
+            some = joins[begin : begin + GRAPH_BLOCKS]
+            _compute([dask.delayed(worker.join, pure=False, traverse=False)(*join) for join in some], pool)
+
+
+def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop: threading.Event) -> None:
+    """Compute the blocks that are not `done` on the workers of a Dask client.
+
+    Blocks go out a few for each worker thread, so that memory stays flat. A worker that dies costs the blocks it had
+    in hand: Dask computes them again elsewhere, and a chunk written twice is the same chunk.
+
+    Parameters
+    ----------
+    job, done, on_done, stop
+        As of `run_in_threads`.
+    client : distributed.Client
+        Its workers must see the staging store under the same path.
+
+    Raises
+    ------
+    OutputError
+        If a block killed every worker that it was given to.
+    """
+    from distributed import as_completed
+
+    # As a task and not scattered: if every holder dies, the scheduler can make it again.
+    shared = client.submit(_identity, job, key=f"job-{job.token}", pure=False)
+    limit = IN_FLIGHT * max(1, sum(client.nthreads().values()))
+
+    def sweeps() -> Iterator[Any]:
+        for time_range, blocks in pending_blocks(job.inputs.plan, done):
+            states = client.submit(_encode, shared, time_range, pure=False)
+            for block in blocks:
+                yield client.submit(_run, shared, states, block, pure=False)
+
+    def joins() -> Iterator[Any]:
+        for join in pending_joins(job, done):
+            yield client.submit(_join, shared, *join, pure=False)
+
+    for futures in (sweeps(), joins()):  # one after the other: a block of means reads the sums of many
+        flowing = as_completed()
+        in_flight = 0
+        while not stop.is_set() and (future := next(futures, None)) is not None:
+            flowing.add(future)
+            in_flight += 1
+            if in_flight >= limit:
+                on_done(_result(next(flowing)))
+                in_flight -= 1
+        while in_flight:
+            on_done(_result(next(flowing)))
+            in_flight -= 1
+
+
+def default_threads() -> int:
+    """Return the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_WORKERS: dict[str, Worker] = {}
+_WORKERS_LOCK = threading.Lock()
+
+
+def _worker(job: Job) -> Worker:
+    with _WORKERS_LOCK:
+        if job.token not in _WORKERS:
+            _WORKERS.clear()  # a worker of a long-lived cluster keeps one job only
+            _WORKERS[job.token] = Worker(job)
+        return _WORKERS[job.token]
+
+
+def _identity(job: Job) -> Job:
+    return job
+
+
+def _encode(job: Job, time_range: tuple[int, int]) -> BlockStates | None:
+    return _worker(job).encode(time_range)
+
+
+def _run(job: Job, states: BlockStates | None, block: Block) -> BlockDone | None:
+    return _worker(job).run(states, block)
+
+
+def _join(job: Job, frequency: str, block: Block, number: int) -> BlockDone | None:
+    return _worker(job).join(frequency, block, number)
+
+
+def _compute(tasks: list[Any], pool: ThreadPoolExecutor) -> None:
+    if tasks:
+        dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
+
+
+def _one_thread() -> None:
+    """Keep torch to one thread in this thread: blocks run side by side, and sums keep their order."""
+    import torch
+
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@contextmanager
+def _torch_threads_restored() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _result(future: Any) -> BlockDone | None:
+    from distributed import KilledWorker
+
+    try:
+        done: BlockDone | None = future.result()
+    except KilledWorker:
+        raise OutputError(
+            "a block was tried on several workers and each of them died, most likely for want of memory; lower "
+            "production.tile_rows, production.tile_columns or the number of workers, and run the same command again"
+        ) from None
+    return done

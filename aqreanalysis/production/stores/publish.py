@@ -1,0 +1,78 @@
+"""Finished outputs come to their names: in one step each, so that a reader meets the old one or the new one whole."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from aqreanalysis.production.stores.zarr import forget
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+# What the kernel or the file system says where it cannot swap two names.
+_UNABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
+
+
+def publish_zarr(store: Path, out: Path, trash: Path, identity: int) -> None:
+    """Give a finished and synced store its name; what was there goes to `trash` and is deleted.
+
+    A folder that is full cannot be replaced by a rename. The two names are swapped instead, which Linux does in one
+    step; elsewhere the old store goes first, and a reader that comes in between finds none.
+
+    Parameters
+    ----------
+    store, out : Path
+        Where it is and where it goes; `out` may be there.
+    trash : Path
+        On the same file system.
+    identity : int
+        Of `identify`, noted before: after a crash it tells whether the swap was done.
+    """
+    forget()
+    if not (out.exists() and identify(out) == identity):
+        shutil.rmtree(trash, ignore_errors=True)
+        if not out.exists():
+            store.rename(out)
+        elif not _swap(store, out):
+            out.rename(trash)
+            store.rename(out)
+    if store.exists():  # what the swap brought here
+        store.rename(trash)
+    sync_folder(out.parent)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def identify(path: Path) -> int:
+    """Return what stays with a file or folder when it is renamed: the number of its inode."""
+    return path.stat().st_ino
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Swap two names in one step; False where that cannot be done.
+
+    Raises
+    ------
+    OSError
+        If it failed for another reason.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNABLE:
+        return False
+    raise OSError(number, os.strerror(number), str(other))

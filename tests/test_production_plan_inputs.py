@@ -1,0 +1,67 @@
+"""The readings that a run uses: staged once, digested, and the same as the observations give."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from production_case import make_observations
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations import window
+from aqreanalysis.production.plan import inputs
+from aqreanalysis.production.plan.inputs import Span, digest_readings, observed_hours, stage_readings
+
+KEYS = ("pm25", "o3")
+
+
+@pytest.fixture(scope="module")
+def observations():
+    return make_observations()
+
+
+@pytest.fixture
+def span(observations):
+    return Span(observations.first_hour - 30, 24 * 8 + 60)
+
+
+def test_staged_readings_are_those_of_the_observations_whatever_the_slab(observations, span, tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "SLAB_HOURS", 7)
+    staged = stage_readings(observations, KEYS, span, tmp_path / "r.npy")
+    wanted, _ = window(observations, KEYS, span.first_hour, span.hours)
+    np.testing.assert_array_equal(staged(span.first_hour, span.hours), wanted)
+    again = pickle.loads(pickle.dumps(staged))
+    np.testing.assert_array_equal(again(span.first_hour + 5, 9), wanted[5:14])
+    assert np.isnan(wanted[:30]).all() and np.isfinite(wanted).any()
+    with pytest.raises(ValueError, match="are not in"):
+        staged(span.first_hour - 1, 5)
+
+
+def test_a_finished_file_is_kept(observations, span, tmp_path):
+    stage_readings(observations, KEYS, span, tmp_path / "r.npy")
+    before = (tmp_path / "r.npy").stat().st_mtime_ns
+    stage_readings(observations, KEYS, span, tmp_path / "r.npy")
+    assert (tmp_path / "r.npy").stat().st_mtime_ns == before
+    assert [p.name for p in tmp_path.iterdir()] == ["r.npy"]
+
+
+def test_the_digest_changes_with_a_reading_a_place_and_a_span_and_with_nothing_outside(observations, span, monkeypatch):
+    digest = digest_readings(observations, KEYS, span)
+    assert digest == digest_readings(make_observations(), KEYS, span)
+    monkeypatch.setattr(inputs, "SLAB_HOURS", 11)
+    assert digest == digest_readings(observations, KEYS, span)
+    assert digest != digest_readings(observations, KEYS, Span(span.first_hour, span.hours - 1))
+    assert digest != digest_readings(observations, ("o3", "pm25"), span)
+    assert digest != digest_readings(make_observations(seed=1), KEYS, span)
+    early = Span(observations.first_hour, 48)
+    shorter = observations.select(end="2019-01-05")
+    assert digest_readings(shorter, KEYS, early) == digest_readings(observations, KEYS, early)
+
+
+def test_the_first_and_last_hour_with_a_reading_are_found_by_species(observations):
+    found = observed_hours(observations, ("pm25", "o3", "so2"))
+    first = observations.first_hour
+    assert found == {"pm25": (first, first + 191), "o3": (first, first + 191)}
+    with pytest.raises(ObservationsError, match="no usable reading of so2"):
+        observed_hours(observations, ("so2",))

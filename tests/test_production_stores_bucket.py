@@ -1,0 +1,204 @@
+"""Cubes in object storage, against a server that speaks S3: whole or not there, resumed, and errors of one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import urllib.request
+from dataclasses import replace
+
+import pytest
+import xarray as xr
+from production_case import GRID, START, make_bundle, make_observations
+
+from aqreanalysis.configs import ProductionConfig
+from aqreanalysis.errors import CubeError, Interrupted, OutputError
+from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.production import ProduceOptions, describe_cube, open_cube, produce
+from aqreanalysis.production.stores import bucket
+
+obstore = pytest.importorskip("obstore", reason="pip install 'aqreanalysis[s3]'")
+moto = pytest.importorskip("moto.server", reason="the server of these tests comes with the extra 'dev'")
+boto3 = pytest.importorskip("boto3")
+
+OPTIONS = ProduceOptions(production=ProductionConfig(block_days=1, tile_rows=4, tile_columns=9), threads=1)
+END = "2019-01-05"
+BLOCKS = 2 * 2
+URL = "s3://cubes/some/x.zarr"
+
+
+def post(url: str, data: bytes) -> None:
+    request = urllib.request.Request(url, data=data, method="POST", headers={"Content-Type": "text/plain"})
+    urllib.request.urlopen(request).close()
+
+
+@pytest.fixture(scope="module")
+def server():
+    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+def cubes(server, monkeypatch, tmp_path):
+    """Return a look-up of the objects in a fresh bucket; the working directory is fresh too."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "user",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SOURCE_DATE_EPOCH": "1700000000",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    post(f"{server}/moto-api/reset", b"")
+    client = boto3.client("s3", endpoint_url=server)
+    client.create_bucket(Bucket="cubes")
+
+    def objects() -> dict[str, bytes]:
+        found = client.list_objects_v2(Bucket="cubes").get("Contents", [])
+        return {o["Key"]: client.get_object(Bucket="cubes", Key=o["Key"])["Body"].read() for o in found}
+
+    return objects
+
+
+@pytest.fixture(scope="module")
+def observations():
+    return make_observations()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return load_predictor(make_bundle(tmp_path_factory.mktemp("model") / "bundle"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def local(model, observations, tmp_path_factory):
+    """Return the store that a run on a disk leaves."""
+    clock = pytest.MonkeyPatch()
+    clock.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    path = tmp_path_factory.mktemp("local") / "x.zarr"
+    produce(model, observations, GRID, START, END, path, OPTIONS).close()
+    clock.undo()
+    return path
+
+
+def files(path):
+    return {f"some/x.zarr/{f.relative_to(path)}": f.read_bytes() for f in path.rglob("*") if f.is_file()}
+
+
+def refused(run) -> str:
+    with pytest.raises(OutputError) as caught:
+        run()
+    line = str(caught.value)
+    assert "\n" not in line and caught.value.exit_code == 2 and "obstore" not in line
+    return line
+
+
+def stop_after(blocks: int, run) -> Interrupted:
+    progress = lambda done, *_: done == blocks and os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    with pytest.raises(Interrupted) as caught:
+        run(replace(OPTIONS, progress=progress))
+    return caught.value
+
+
+def test_a_bucket_holds_the_same_bytes_as_a_disk_and_nothing_else(model, observations, local, cubes, tmp_path):
+    with produce(model, observations, GRID, START, END, URL, OPTIONS) as cube, open_cube(local) as other:
+        xr.testing.assert_identical(cube.load(), other.load())
+    assert cubes() == files(local)
+    assert list(tmp_path.iterdir()) == []
+    told = describe_cube(URL)
+    assert told["format"] == "Zarr" and told["bytes"] == sum(map(len, cubes().values()))
+
+
+def test_until_it_is_whole_no_reader_takes_it_for_a_cube_and_the_same_command_goes_on(
+    model, observations, local, cubes, tmp_path
+):
+    run = lambda options: produce(model, observations, GRID, START, END, URL, options)  # noqa: E731
+    error = stop_after(2, run)
+    assert "2 of 4 blocks are done" in str(error)
+    names = set(cubes())
+    assert sum(n.startswith("some/x.zarr/pm2p5/") for n in names) == 2 and "some/x.zarr.part/owner.json" in names
+    assert not [n for n in names if n.rpartition("/")[2].startswith(".z")]
+    with pytest.raises(CubeError, match="unfinished"):
+        open_cube(URL)
+    told: list[int] = []
+    run(replace(OPTIONS, progress=lambda done, *_: told.append(done))).close()
+    assert told == [3, 4]
+    assert cubes() == files(local) and list(tmp_path.iterdir()) == []
+
+
+def test_another_work_folder_is_refused_while_a_cube_is_unfinished_and_takes_it_over_when_told(
+    model, observations, local, cubes, tmp_path, monkeypatch
+):
+    run = lambda options: produce(model, observations, GRID, START, END, URL, options)  # noqa: E731
+    stop_after(2, run)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"exists; choose another --out"):
+        run(OPTIONS)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    run(replace(OPTIONS, overwrite=True)).close()
+    assert cubes() == files(local)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match=r"another run has finished or dropped s3://cubes/some/x.zarr since"):
+        run(OPTIONS)  # its work is not mixed into the other's
+    assert cubes() == files(local)
+
+
+@pytest.mark.parametrize("calls", [0, 3])
+def test_a_cube_is_replaced_when_the_new_one_is_whole_and_killed_on_the_way_the_same_command_completes_it(
+    calls, model, observations, local, cubes, tmp_path, monkeypatch
+):
+    produce(model, observations, GRID, START, "2019-01-04", URL, OPTIONS).close()
+    before = cubes()
+    run = lambda options: produce(model, observations, GRID, START, END, URL, options)  # noqa: E731
+    with pytest.raises(OutputError, match="exists"):
+        run(OPTIONS)
+    again = replace(OPTIONS, overwrite=True)
+    stop_after(2, lambda options: run(replace(options, overwrite=True)))
+    now = cubes()
+    assert {k: v for k, v in now.items() if k.startswith("some/x.zarr/")} == before
+    with open_cube(URL) as cube:
+        assert cube.sizes["time"] == 24
+
+    class Killed(BaseException):
+        pass
+
+    left = [calls]
+    copy = obstore.copy
+
+    def dies(*args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return copy(*args)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(obstore, "copy", dies)
+        run(again)
+    assert not bucket.Place.of(URL).holds_cube()
+    run(again).close()
+    assert cubes() == files(local) and list(tmp_path.iterdir()) == []
+
+
+def test_what_is_wrong_with_the_storage_is_one_line_each(model, observations, server, monkeypatch, tmp_path):
+    def run(out: str = URL, options: ProduceOptions = OPTIONS) -> str:
+        return refused(lambda: produce(model, observations, GRID, START, END, out, options))
+
+    assert "there is no such bucket" in run("s3://nowhere/x.zarr")
+    assert "must be s3://BUCKET/PATH.zarr" in run("s3://cubes/x.nc")
+    assert "only s3://BUCKET/PATH.zarr is known" in run("ftp://cubes/x.zarr")
+    assert "cubes do not grow" in run(options=replace(OPTIONS, append=True))
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        assert "http://127.0.0.1:9 does not answer; check AWS_ENDPOINT_URL" in run()
+    post(f"{server}/moto-api/reset-auth", b"0")  # from here on the server looks at keys, and knows none
+    try:
+        assert "access is denied; check AWS_ACCESS_KEY_ID" in run()
+    finally:
+        post(f"{server}/moto-api/reset-auth", b"inf")
+    assert list(tmp_path.iterdir()) == []
