@@ -6,6 +6,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import pandas as pd
+from clients_case import kinds_of, make_inputs
 from export_case import Cubes
 
 _PATH = Path(__file__).parent / "clients" / "accept.py"
@@ -35,8 +37,8 @@ def test_a_verdict_is_read_with_its_complaint_and_without_its_seconds() -> None:
 
 def test_a_known_complaint_is_known_only_alone_from_its_client_and_of_such_layers() -> None:
 
-    def mark(who: str, said: str, *nameless: str) -> str:
-        return accept.Verdict("x.nc", who, "FAIL", f"-- {said} [1s]", nameless).mark
+    def mark(who: str, said: str, *unnamed: str, steps: int = 9) -> str:
+        return accept.Verdict("x.nc", who, "FAIL", f"-- {said} [1s]", unnamed, steps).mark
 
     asked = "acdd:1.3 standard_name"
     assert mark("compliance", asked, "nearest_station_distance", "pm2p5_exceedance_75", "aqi_lower") == "known"
@@ -48,11 +50,14 @@ def test_a_known_complaint_is_known_only_alone_from_its_client_and_of_such_layer
     assert mark("xarray", "aqi: no standard_name; aqi: no grid mapping", "aqi") == "FAIL"
     assert mark("netcdf-java", "pm2p5: ymax 90.0 is not 90.125; o3: ymax 90.0 is not 90.125") == "known"
     assert mark("netcdf-java", "pm2p5: ymax 89.0 is not 90.0") == "FAIL"
+    dated = "pm2p5: start '1970-01-01T00:00' is not '2002-01-01T00:00'"
+    assert mark("qgis", dated, steps=1) == "known"
+    assert mark("qgis", dated) == "FAIL" and mark("qgis", f"{dated}; pm2p5: no raster layer", steps=1) == "FAIL"
 
 
-def test_layers_without_a_standard_name_are_read_from_the_file(cubes: Cubes) -> None:
-    assert accept.nameless_layers(cubes.two) == ("o3_exceedance_60", "nearest_station_distance")
-    assert accept.nameless_layers(cubes.one) == ()
+def test_layers_without_a_standard_name_and_steps_are_read_from_the_file(cubes: Cubes) -> None:
+    assert accept.facts_of(cubes.two) == (("o3_exceedance_60", "nearest_station_distance"), 72)
+    assert accept.facts_of(cubes.one) == ((), 0)
 
 
 def test_the_table_has_a_row_a_file_and_says_every_failure_in_words() -> None:
@@ -67,3 +72,10 @@ def test_the_table_has_a_row_a_file_and_says_every_failure_in_words() -> None:
 def test_the_known_failure_stands_in_the_page_of_clients() -> None:
     page = (Path(__file__).parents[1] / "docs" / "clients.md").read_text()
     assert all(name in page for name in (*accept.KNOWN, "standard_name", "nearest_station_distance", "Zarr 3"))
+
+
+def test_the_records_and_the_network_of_make_accept_can_be_made_and_are_read_again(tmp_path: Path) -> None:
+    made = make_inputs(tmp_path, days=31)
+    assert made.records.times[0] == pd.Timestamp("2001-01-01T01:00")
+    assert make_inputs(tmp_path, days=31).records.digest() == made.records.digest()
+    assert {"one_month", "six_year", "pole"} <= {kind.name for kind in kinds_of(made.records)}

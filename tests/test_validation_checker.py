@@ -22,6 +22,17 @@ def test_a_produced_cube_gets_advice_only(cubes):
     assert any(f.rule == "acdd" for f in findings)
 
 
+def test_a_standard_name_that_lacks_is_told_unless_cf_has_none(cubes, tmp_path):
+    path = copy_cube(cubes.two, tmp_path)
+    with netCDF4.Dataset(path, "a") as file:
+        unnamed = [n for n, v in file.variables.items() if "lat" in v.dimensions and "standard_name" not in v.ncattrs()]
+        assert unnamed == ["lat_bnds", "o3_exceedance_60", "nearest_station_distance"]
+        del file["pm2p5_lower"].standard_name
+    with Subject(path) as cube:
+        findings, _ = check_conventions(cube)
+    assert [f.message for f in findings if "standard_name" in f.message] == ["pm2p5_lower has no standard_name"]
+
+
 @pytest.mark.slow
 def test_units_that_cf_does_not_know_are_an_error(cubes, tmp_path):
     path = copy_cube(cubes.two, tmp_path)

@@ -253,9 +253,12 @@ def _used_layer(name: str, of: str, kind: Kind) -> Layer:
 
 def _hours_layer(name: str, of: str) -> Layer:
     attrs = {
+        # An hourly value of the network is one of the discrete observations that the mean is derived from.
+        "standard_name": "number_of_observations",
         "long_name": f"number of hours of the mean at which a neighbouring station{of} was observed",
         "units": "1",
-        "comment": "The mean is over all hours between its time bounds; at the others the estimate had no reading.",
+        "comment": "An hour counts as one observation, however many stations were observed at it. The mean is over all "
+        "hours between its time bounds; at the others the estimate had no reading.",
         "coverage_content_type": "qualityInformation",
     }
     return Layer(name, "int16", -1, attrs)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from aqreanalysis.errors import CubeError
-from aqreanalysis.production.layers import DISTANCE
+from aqreanalysis.validation.names import nameless
 from aqreanalysis.validation.origin import WANTED
 from aqreanalysis.validation.rules import Finding
 from aqreanalysis.validation.subject import Subject
 
 SUITES = {"cf": "cf:1.11", "acdd": "acdd:1.3"}
 _SEVERITIES = {"high_priorities": "error", "medium_priorities": "warning", "low_priorities": "advice"}
-#: What is said of the distance layer, which CF has no standard name for; the message has two lines.
-_EXPECTED = {f'variable "{DISTANCE}" missing the following attributes:', "standard_name"}
+#: How ACDD's check of a variable is called; its messages are the attributes that lack.
+_OF_VARIABLE = re.compile(r'variable "(\w+)" missing the following attributes:')
 # There is no vertical coordinate, so there is nothing to say of it.
 _NOT_APPLICABLE = ("geospatial_vertical", "geospatial_bounds_vertical")
 
@@ -58,17 +60,23 @@ def check_conventions(cube: Subject) -> tuple[list[Finding], str]:
                 if check["value"][0] < check["value"][1]:
                     level = "advice" if suite == "acdd" else severity
                     reason = f"{name}, {check['name']}"
-                    messages = [m for m in (check["msgs"] or [check["name"]]) if _counts(str(m))]
-                    findings += [Finding(suite, level, " ".join(str(m).split()), reason) for m in messages]
+                    findings += [Finding(suite, level, message, reason) for message in _messages(check)]
     return findings, ""
 
 
-def _counts(message: str) -> bool:
-    """Tell whether a message is worth repeating: what a rule of ours has already said, with the remedy, is not."""
-    named = message.removesuffix(" not present").split("/")[-1]
-    if named in WANTED:
-        return False
-    return message not in _EXPECTED and not message.startswith(_NOT_APPLICABLE)
+def _messages(check: Mapping[str, Any]) -> list[str]:
+    """Return what a failed check says that is worth repeating.
+
+    What a rule of ours has already said, with the remedy, is not; nor that a layer has no standard name whose quantity
+    CF has none for.
+    """
+    said = [" ".join(str(message).split()) for message in check["msgs"] or [check["name"]]]
+    lacking = _OF_VARIABLE.match(str(check["name"]))
+    if lacking is not None:
+        layer = lacking[1]
+        return [f"{layer} has no {key}" for key in said if not (key == "standard_name" and nameless(layer))]
+    named = {m: m.removesuffix(" not present").split("/")[-1] for m in said}
+    return [m for m in said if named[m] not in WANTED and not m.startswith(_NOT_APPLICABLE)]
 
 
 def _run(path: Path, suite: str) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import netCDF4
 import numpy as np
 
-from aqreanalysis.production.layers import CUBE_DIMS, DISTANCE, FILL, FLAGS, MAP_DIMS
+from aqreanalysis.production.layers import CUBE_DIMS, FILL, FLAGS, MAP_DIMS
 from aqreanalysis.production.template import VOCABULARY
+from aqreanalysis.validation.names import nameless
 from aqreanalysis.validation.rules import rule
 from aqreanalysis.validation.subject import Subject, is_consolidated
 
@@ -92,12 +93,12 @@ def standard_names(cube: Subject) -> Iterator[str]:
                 yield f"{name} is in {attrs.get('units')!r}; {one.title} is in {units!r}"
 
 
-@rule(
-    "invented-names", "error", "CF has no standard name for the distance to a station; an invented one fails checkers"
-)
+@rule("invented-names", "error", "a standard name that CF does not have for a quantity says what it is not")
 def invented_names(cube: Subject) -> Iterator[str]:
-    if cube.has(DISTANCE) and "standard_name" in cube.attrs(DISTANCE):
-        yield f"{DISTANCE} has standard_name {cube.attrs(DISTANCE)['standard_name']!r}; leave it out"
+    for name in cube.layers:
+        reason, said = nameless(name), cube.attrs(name).get("standard_name")
+        if reason is not None and said is not None:
+            yield f"{name} has standard_name {said!r}; leave it out: CF has none for {reason.what} ({reason.why})"
 
 
 @rule("units", "error", "a number without units cannot be used")

