@@ -306,8 +306,8 @@ def main() -> None:
             lines = run_nature(options.seeds, options.days, options.stride, options.cells)
         else:
             lines = run_beijing(options.data, options.stride)
-        how = " ".join(sys.argv[1:])
-        keep([*lines, "", f"`python benchmarks/covariates.py {how}`, {time.perf_counter() - begin:.0f} s."])
+        how = " ".join(["python benchmarks/covariates.py", *sys.argv[1:]])
+        keep([*lines, "", f"`{how}`, {time.perf_counter() - begin:.0f} s."])
 
 
 def keep(section: list[str]) -> None:
