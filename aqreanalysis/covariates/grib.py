@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.gribindex import Entry, Headers, decoding, read_headers
 from aqreanalysis.covariates.gridded import Layer, Quantity, with_hours
 from aqreanalysis.covariates.horizontal import Axes, Stencil
+from aqreanalysis.covariates.kept import KeptMaps
 from aqreanalysis.covariates.report import CovariatesReport, Progress
 from aqreanalysis.covariates.slots import COLUMNS, make_recipes
 from aqreanalysis.errors import CovariatesError
 
 #: What cfgrib puts where a bitmap says that there is no value; single precision rounds it.
 _MISSING = 1e38
+_KEPT = KeptMaps()
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,6 @@ class GribMaps:
 
     def read(self, slots: pd.DataFrame, stencil: Stencil, shape: tuple[int, int]) -> NDArray[np.float32]:
         """Return values of messages (in order of file and offset) at the points, float32 (slot, point)."""
-        from cfgrib.messages import Message
-
         out = np.empty((len(slots), stencil.points.size), np.float32)
         rows, columns = np.divmod(stencil.points, stencil.columns.stop - stencil.columns.start)
         flat = (rows + stencil.rows.start) * shape[1] + columns + stencil.columns.start
@@ -50,18 +51,32 @@ class GribMaps:
             path = self.paths[int(str(file))]
             if not path.is_file() or file_state(path) != self.states[int(str(file))]:
                 raise CovariatesError(f"{path} was changed or moved while it was in use; begin again")
-            with path.open("rb") as stream:
-                for offset, number in zip(group["where"], group["number"], strict=True):
-                    with decoding(f"{path}, message {number}"):
-                        values = np.asarray(Message.from_file(stream, int(offset), errors="ignore")["values"])
-                        out[done] = values.ravel()[flat]
-                    done += 1
+            for offset, number in zip(group["where"], group["number"], strict=True):
+                key = str(path), self.states[int(str(file))], int(offset)
+                decode = partial(_decode, path, int(offset), int(number), shape)
+                out[done] = _KEPT.get(key, decode)[flat]
+                done += 1
         out[out > _MISSING] = np.nan
         return out
 
     def name(self, slot: pd.Series) -> str:
         """Return file and number of a message."""
         return f"{self.paths[int(slot['file'])]}, message {int(slot['number'])}"
+
+
+def _decode(path: Path, offset: int, number: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return all values of a message, float32 (point,)."""
+    from cfgrib.messages import Message
+
+    where = f"{path}, message {number}"
+    with path.open("rb") as stream, decoding(where):
+        values = np.asarray(Message.from_file(stream, offset, errors="ignore")["values"], np.float32).ravel()
+    if values.size != shape[0] * shape[1]:
+        raise CovariatesError(
+            f"{where}: holds {values.size} values, and its grid has {shape[0]} x {shape[1]} points; "
+            "the file is damaged, get it again"
+        )
+    return values
 
 
 def read_grib(
