@@ -74,13 +74,13 @@ def suspicious(observations: Observations) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     good = [int(flag) for flag in (*USABLE, Flag.MISSING)]
     for key in observations.species:
-        flags = observations.flags(key)
-        readings = (flags != Flag.MISSING).sum(axis=0)
-        bad = (~np.isin(flags, good)).sum(axis=0)
+        counts = observations.flag_counts(key)
+        readings = counts.sum(axis=0) - counts[Flag.MISSING]
+        bad = counts.sum(axis=0) - counts[good].sum(axis=0)
         usual = bad.sum() / max(readings.sum(), 1)
         share = bad / np.maximum(readings, 1)
         for i in np.flatnonzero((share > SUSPICIOUS_SHARE) & (share > SUSPICIOUS_RATIO * usual)):
-            worst = np.bincount(flags[:, i], minlength=len(Flag))
+            worst = counts[:, i].copy()
             worst[good] = 0
             out.append(
                 {

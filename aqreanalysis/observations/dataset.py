@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,19 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.flags import USABLE, Flag
+from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.places import Places, check_range
 from aqreanalysis.observations.quality import Screening, count_flags, flag_readings
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.rules import validated
+from aqreanalysis.observations.streamed import Levels, StreamedDigest, usable_of
 from aqreanalysis.observations.times import hours_since_epoch
 from aqreanalysis.species import SPECIES, in_order
 
 # Attributes of the source that every file made from it keeps; `synthetic` marks the nature run.
 KEPT_ATTRIBUTES = ("title", "source", "synthetic", "comment", "institution", "references", "license")
-_DIGEST_VERSION = b"aqreanalysis observations 1"
+# Hours that are looked at together: some 60 MB of 2000 stations.
+PART_HOURS = 8 * 744
 
 
 class Observations:
@@ -51,9 +52,13 @@ class Observations:
 
     def __init__(self, dataset: xr.Dataset, report: QualityReport | None = None) -> None:
         self.dataset = validated(dataset)
-        self.report = report if report is not None else QualityReport()
+        self._begin(self.dataset, report)
         counts = {key: np.bincount(self.flags(key).ravel(), minlength=len(Flag)) for key in self.species}
         count_flags(counts, self.report)
+
+    def _begin(self, axes: xr.Dataset, report: QualityReport | None) -> None:
+        self._axes = axes
+        self.report = report if report is not None else QualityReport()
         self.record: dict[str, tuple[int, int]] | None = None
         self._usable: dict[str, NDArray[np.float32]] = {}
         self._stacked: dict[tuple[str, ...], NDArray[np.float32]] = {}
@@ -106,7 +111,7 @@ class Observations:
     @property
     def times(self) -> pd.DatetimeIndex:
         """Naive UTC stamps, every hour, END of the averaging hour."""
-        return pd.DatetimeIndex(self.dataset.indexes["time"])
+        return pd.DatetimeIndex(self._axes.indexes["time"])
 
     @property
     def hours(self) -> NDArray[np.int64]:
@@ -121,27 +126,27 @@ class Observations:
     @property
     def stations(self) -> list[str]:
         """Station ids, sorted."""
-        return [str(s) for s in self.dataset["station"].values]
+        return [str(s) for s in self._axes["station"].values]
 
     @property
     def lat(self) -> NDArray[np.float64]:
         """Latitude in degrees north, float64 (station,)."""
-        return np.asarray(self.dataset["lat"].values)
+        return np.asarray(self._axes["lat"].values)
 
     @property
     def lon(self) -> NDArray[np.float64]:
         """Longitude in degrees east, -180..180, float64 (station,)."""
-        return np.asarray(self.dataset["lon"].values)
+        return np.asarray(self._axes["lon"].values)
 
     @property
     def city(self) -> list[str] | None:
         """City of each station (an empty string where unknown), or None where the source names none."""
-        return [str(c) for c in self.dataset["city"].values] if "city" in self.dataset.coords else None
+        return [str(c) for c in self._axes["city"].values] if "city" in self._axes.coords else None
 
     @property
     def names(self) -> list[str] | None:
         """Name of each station, or None where the source gives none."""
-        return [str(c) for c in self.dataset["name"].values] if "name" in self.dataset.coords else None
+        return [str(c) for c in self._axes["name"].values] if "name" in self._axes.coords else None
 
     @property
     def species(self) -> tuple[str, ...]:
@@ -151,7 +156,7 @@ class Observations:
     @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the source that files made from these observations keep."""
-        return {name: self.dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in self.dataset.attrs}
+        return {name: self._axes.attrs[name] for name in KEPT_ATTRIBUTES if name in self._axes.attrs}
 
     def values(self, key: str) -> NDArray[np.float32]:
         """Return usable readings, float32 (time, station), NaN where missing or flagged; read-only, in `SPECIES` units.
@@ -163,12 +168,7 @@ class Observations:
         """
         self._require(key)
         if key not in self._usable:
-            raw = np.asarray(self.dataset[key].values)
-            flags = self.flags(key)
-            fine = flags == 0
-            for flag in USABLE - {0}:
-                fine |= flags == flag
-            usable = np.where(fine, raw, np.float32(np.nan))
+            usable = usable_of(np.asarray(self.dataset[key].values), self.flags(key))
             usable.flags.writeable = False
             self._usable[key] = usable
         return self._usable[key]
@@ -183,6 +183,45 @@ class Observations:
         """
         self._require(key)
         return np.asarray(self.dataset[f"{key}_flag"].values)
+
+    def rows(self, inputs: Sequence[str], begin: int, end: int) -> NDArray[np.float32]:
+        """Return rows ``begin`` to ``end - 1`` of `stacked`, read-only."""
+        return self.stacked(inputs)[begin:end]
+
+    def parts(self, key: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
+        """Yield usable readings and flags of a pollutant, `PART_HOURS` at a time, (time, station) each.
+
+        Raises
+        ------
+        ObservationsError
+            If the pollutant is not among `species`.
+        """
+        usable, flags = self.values(key), self.flags(key)
+        for begin in range(0, len(usable), PART_HOURS):
+            yield usable[begin : begin + PART_HOURS], flags[begin : begin + PART_HOURS]
+
+    def flag_counts(self, key: str) -> NDArray[np.int64]:
+        """Return how many readings of each station have each flag, int64 (flag, station)."""
+        counts = np.zeros((len(Flag), len(self.stations)), np.int64)
+        for _, flags in self.parts(key):
+            for flag in np.flatnonzero(np.bincount(flags.ravel())):  # few of them occur
+                counts[flag] += np.count_nonzero(flags == flag, axis=0)
+        return counts
+
+    def heard(self) -> dict[str, tuple[int, int]]:
+        """Return pollutant -> first and last stamp (hours since 1970-01-01) at which any station has a usable reading.
+
+        Of a part of a longer record they are those of the whole. A pollutant without any reading is not there.
+        """
+        if self.record is not None:
+            return dict(self.record)
+        found = {}
+        for key in self.species:
+            seen = np.concatenate([np.isfinite(usable).any(axis=1) for usable, _ in self.parts(key)])
+            at = np.flatnonzero(seen)
+            if at.size:
+                found[key] = (self.first_hour + int(at[0]), self.first_hour + int(at[-1]))
+        return found
 
     def stacked(self, inputs: Sequence[str]) -> NDArray[np.float32]:
         """Return usable readings float32 (time, station, input), NaN for a pollutant that is not there; read-only."""
@@ -246,7 +285,8 @@ class Observations:
             digest = StreamedDigest(self.stations, self.lat, self.lon, self.hours)
             for key in self.species:
                 digest.begin(key)
-                digest.add(self.values(key))
+                for usable, _ in self.parts(key):
+                    digest.add(usable)
             self._digest = digest.hexdigest()
         return self._digest
 
@@ -254,16 +294,18 @@ class Observations:
         """Return what `aqreanalysis info` prints: span, stations, box, and per pollutant counts, flags and levels."""
         per_species: dict[str, Any] = {}
         for key in self.species:
-            usable = self.values(key)
-            present = usable[np.isfinite(usable)]
+            levels = Levels(len(self.stations))
+            for usable, _ in self.parts(key):
+                levels.add(usable)
+            cells = len(self.times) * len(self.stations)
             per_species[key] = {
                 "units": SPECIES[key].units,
-                "usable": int(present.size),
-                "missing_percent": round(100.0 * (1 - self.report.readings[key] / usable.size), 2),
+                "usable": levels.count,
+                "missing_percent": round(100.0 * (1 - self.report.readings[key] / cells), 2),
                 "flagged": dict(self.report.flagged[key]),
-                "stations": int(np.isfinite(usable).any(axis=0).sum()),
-                "mean": round(float(present.mean(dtype=np.float64)), 3) if present.size else None,
-                "max": round(float(present.max()), 3) if present.size else None,
+                "stations": int(levels.heard.sum()),
+                "mean": round(levels.total / levels.count, 3) if levels.count else None,
+                "max": round(levels.most, 3) if levels.count else None,
             }
         times = self.times
         return {
@@ -307,35 +349,6 @@ class Observations:
     def _require(self, key: str) -> None:
         if key not in self.species:
             raise ObservationsError(f"these observations hold no {key!r}: they hold {', '.join(self.species)}")
-
-
-class StreamedDigest:
-    """The digest of observations (see `Observations.digest`), fed a pollutant after another and block by block."""
-
-    def __init__(
-        self,
-        stations: Sequence[str],
-        lat: NDArray[np.float64],
-        lon: NDArray[np.float64],
-        hours: NDArray[np.int64],
-    ) -> None:
-        self._sha = hashlib.sha256(_DIGEST_VERSION)
-        self._sha.update("\0".join(stations).encode("utf-8"))
-        for array, dtype in ((lat, "<f8"), (lon, "<f8"), (hours, "<i8")):
-            self._sha.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
-
-    def begin(self, key: str) -> None:
-        """Say which pollutant follows, in the order of `SPECIES`."""
-        self._sha.update(key.encode())
-
-    def add(self, usable: NDArray[np.float32]) -> None:
-        """Take the next hours of it, float32 (time, station), NaN where missing or flagged."""
-        # Adding zero turns -0.0 into 0.0; `usable` has one kind of NaN only.
-        self._sha.update(np.ascontiguousarray(usable + np.float32(0), dtype="<f4").data)
-
-    def hexdigest(self) -> str:
-        """Return the digest of what was taken so far."""
-        return self._sha.hexdigest()
 
 
 def _utc(time: str | pd.Timestamp) -> pd.Timestamp:

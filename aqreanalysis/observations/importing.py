@@ -22,16 +22,25 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations.assembling import Assembly
 from aqreanalysis.observations.clock import check_clock
-from aqreanalysis.observations.dataset import Observations, StreamedDigest
+from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.flags import USABLE, Flag
 from aqreanalysis.observations.merging import Hourly, check_timeline, located, merge
 from aqreanalysis.observations.netcdf import finish_file, start_file
 from aqreanalysis.observations.places import Places, TwinCount
 from aqreanalysis.observations.quality import check_units, count_flags, flag_readings, reach_hours
-from aqreanalysis.observations.readers import Found, PathLike, ReadOptions, look_through, read_file, skip_or_raise
+from aqreanalysis.observations.readers import (
+    Found,
+    PathLike,
+    ReadOptions,
+    assembly_of,
+    look_through,
+    read_file,
+    skip_or_raise,
+)
 from aqreanalysis.observations.report import Progress, QualityReport
 from aqreanalysis.observations.settling import Settled, fewer_places, settle
 from aqreanalysis.observations.spool import Spool
+from aqreanalysis.observations.streamed import StreamedDigest
 from aqreanalysis.observations.times import times_from_hours
 from aqreanalysis.species import in_order
 
@@ -78,26 +87,31 @@ def import_observations(
     found = look_through(path, chosen, how)
     if found.netcdf is not None:
         raise ObservationsError(f"{found.netcdf.name} is a NetCDF file already: use it as it is")
-    assembly = Assembly(
-        columns=chosen,
-        quality=how.quality,
-        stations=found.stations,
-        attributes=found.attributes,
-        repeats=found.format.repeats,
-        moved=found.format.moved,
-    )
+    write_found(found, target, chosen, how, progress)
+    return found.report
+
+
+def write_found(
+    found: Found, target: Path, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None = None
+) -> None:
+    """Write what was found to the NetCDF `target`, through a spool beside it; the report of `found` is continued.
+
+    Raises
+    ------
+    ObservationsError, OutputError
+        As `import_observations`.
+    """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    hours = max(BLOCK_HOURS, reach_hours(how.quality))
+    hours = max(BLOCK_HOURS, reach_hours(options.quality))
     try:
         with Spool(target.parent, hours) as spool:
-            broken = _fill(spool, found, chosen, progress)
-            _write(_Second(spool, broken, assembly, found.report), temporary, progress)
+            broken = _fill(spool, found, columns, progress)
+            _write(_Second(spool, broken, assembly_of(found, columns, options), found.report), temporary, progress)
         temporary.replace(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
-    return found.report
 
 
 def _fill(spool: Spool, found: Found, columns: ColumnsConfig, progress: Progress | None) -> set[int]:

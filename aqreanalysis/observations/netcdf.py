@@ -13,11 +13,14 @@ import xarray as xr
 
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.observations import stored
 from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES, Observations
 from aqreanalysis.observations.flags import USABLE
 from aqreanalysis.observations.places import Places
 from aqreanalysis.observations.quality import Screening
 from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.rules import check_hours, validated
+from aqreanalysis.observations.stored import StationFile, StoredObservations, cells_of
 from aqreanalysis.observations.times import times_from_hours
 from aqreanalysis.species import SPECIES
 
@@ -76,6 +79,8 @@ def finish_file(file: netCDF4.Dataset, hours: tuple[int, int], digest: str, repo
 def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[int, int] | None = None) -> Observations:
     """Return the observations in a file that `write_netcdf` wrote; a file without flags passes quality control first.
 
+    Of a long record (`stored.READINGS_IN_MEMORY`) the readings stay in the file, see `StoredObservations`.
+
     Parameters
     ----------
     path : Path
@@ -93,12 +98,14 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
         The file is unreadable, truncated, or holds no station records.
     """
     try:
-        with xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_coords=False) as opened:
+        with _open(path) as opened:
             _check_shape(opened, path)
             rows = _rows(opened, path, span)
             record = _record(opened, path) if rows is not None else None
+            if _stays_in_file(opened, rows):
+                return _stored(path, rows or slice(0, opened.sizes["time"]), record)
             dataset = (opened if rows is None else opened.isel(time=rows)).load()
-    except ObservationsError:
+    except (ObservationsError, OutputError):
         raise
     except Exception as error:  # a damaged file makes netCDF4 and xarray raise almost anything
         raise ObservationsError(
@@ -108,23 +115,63 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
     keys = [key for key in SPECIES if key in dataset]
     places = _places(dataset)
     times = times_from_hours(_hours(dataset, path))
-    attributes = {name: dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in dataset.attrs}
-    if attributes.get("title") == _TITLE:
-        del attributes["title"]
-    if not all(f"{key}_flag" in dataset for key in keys):
+    attributes = _attributes(dataset)
+    if not _has_flags(dataset):
         values = {key: _floats(dataset, key) for key in keys}
         return Observations.from_arrays(times, places, values, attributes, report, Screening(quality))
     observations = Observations(_as_kept(dataset, keys, times, places).assign_attrs(attributes), report)
+    _compare_digest(observations, dataset, path, record)
+    return observations
+
+
+def _open(path: Path) -> xr.Dataset:
+    return xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_coords=False)
+
+
+def _has_flags(dataset: xr.Dataset) -> bool:
+    return all(f"{key}_flag" in dataset for key in SPECIES if key in dataset)
+
+
+def _stays_in_file(opened: xr.Dataset, rows: slice | None) -> bool:
+    """Return whether the readings are too many for memory, and can be read in blocks: flagged, stations in order."""
+    ids = _places(opened).ids
+    return _has_flags(opened) and ids == sorted(ids) and cells_of(opened, rows) > stored.READINGS_IN_MEMORY
+
+
+def _stored(path: Path, rows: slice, record: dict[str, tuple[int, int]] | None) -> Observations:
+    """Return the rows of a long file as observations that stay in it."""
+    opened = _open(path)  # for as long as these observations are there
+    keys, places = [key for key in SPECIES if key in opened], _places(opened)
+    times = times_from_hours(_hours(opened, path)[rows])
+    check_hours(times)
+    sample = opened.isel(time=slice(rows.start, rows.start + 1)).load()
+    # Everything but the readings is checked on the first hour.
+    checked = validated(_as_kept(sample, keys, times[:1], places)).assign_attrs(_attributes(opened))
+    axes = checked.drop_dims("time").assign_coords(time=times.as_unit("ns"))
+    observations = StoredObservations(StationFile(path, opened, rows.start, rows.stop), axes, _report(opened, path))
+    _compare_digest(observations, opened, path, record)
+    return observations
+
+
+def _attributes(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return the attributes of the source that the file keeps."""
+    found = {name: dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in dataset.attrs}
+    return {name: value for name, value in found.items() if (name, value) != ("title", _TITLE)}
+
+
+def _compare_digest(
+    observations: Observations, dataset: xr.Dataset, path: Path, record: dict[str, tuple[int, int]] | None
+) -> None:
+    """Warn if the file was changed since it was written; of a part of it keep how far the whole reaches instead."""
     if record is not None:
         observations.record = record  # the digest on record is that of the whole, which was not read
-        return observations
+        return
     written = dataset.attrs.get(_DIGEST)
     if written is not None and written != observations.digest():
-        report.warnings.append(
+        observations.report.warnings.append(
             f"{path.name} was changed after this program wrote it: its digest is {observations.digest()[:12]} and its "
             f"attribute {_DIGEST} says {str(written)[:12]}"
         )
-    return observations
 
 
 def _as_kept(dataset: xr.Dataset, keys: list[str], times: Any, places: Places) -> xr.Dataset:
@@ -241,7 +288,7 @@ def _hours(dataset: xr.Dataset, path: Path) -> np.ndarray:
 
 def _rows(opened: xr.Dataset, path: Path, span: tuple[int, int] | None) -> slice | None:
     """Return the rows of the stamps in `span`; None for all of them."""
-    if span is None or not all(f"{key}_flag" in opened for key in SPECIES if key in opened):
+    if span is None or not _has_flags(opened):
         return None
     hours = _hours(opened, path)
     first, end = np.searchsorted(hours, [span[0], span[1] + 1])

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
-from aqreanalysis.errors import ObservationsError
+from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.observations import stored
 from aqreanalysis.observations.assembling import Assembly, assemble
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.formats.registry import Reading, StationFormat, find_format, guess_format, look_at
 from aqreanalysis.observations.netcdf import read_netcdf
 from aqreanalysis.observations.pieces import Piece
 from aqreanalysis.observations.report import Progress, QualityReport
-from aqreanalysis.observations.sources import NETCDF, PathLike, Source, list_sources
+from aqreanalysis.observations.sources import NETCDF, PathLike, Source, expected_readings, list_sources
 from aqreanalysis.observations.stationlist import StationList, looks_like_list, read_station_lists
 
 
@@ -53,6 +58,9 @@ def read_observations(
 ) -> Observations:
     """Return the validated observations in a file, in several, in a folder or in a zip archive of them.
 
+    Those of a long record (`stored.READINGS_IN_MEMORY`) stay in their NetCDF; tables that hold one are first imported
+    into a temporary NetCDF, which is removed with the observations.
+
     Parameters
     ----------
     path : str, Path or sequence of them
@@ -74,16 +82,43 @@ def read_observations(
     found = look_through(path, chosen, how)
     if found.netcdf is not None:
         return read_netcdf(found.netcdf.path, how.quality, how.span)
+    if sum(expected_readings(source) for source, _, _ in found.files) > stored.READINGS_IN_MEMORY:
+        return _through_a_file(found, chosen, how, progress)
     pieces = [piece for pieces in read_pieces(found, chosen, progress) for piece in pieces]
-    assembly = Assembly(
-        columns=chosen,
-        quality=how.quality,
+    return assemble(pieces, assembly_of(found, chosen, how), found.report)
+
+
+def assembly_of(found: Found, columns: ColumnsConfig, options: ReadOptions) -> Assembly:
+    """Return what assembling the pieces of `found` needs beside them."""
+    return Assembly(
+        columns=columns,
+        quality=options.quality,
         stations=found.stations,
         attributes=found.attributes,
         repeats=found.format.repeats,
         moved=found.format.moved,
     )
-    return assemble(pieces, assembly, found.report)
+
+
+def _through_a_file(
+    found: Found, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
+) -> Observations:
+    """Return the observations of tables too large for memory: imported into a temporary NetCDF, which they stay in."""
+    from aqreanalysis.observations.importing import write_found  # here, because importing reads by means of this module
+
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="aqreanalysis-"))
+    except OSError as error:
+        raise OutputError(f"no temporary folder ({error.strerror or error}): set TMPDIR") from None
+    try:
+        write_found(found, folder / "observations.nc", columns, options, progress)
+        observations = read_netcdf(folder / "observations.nc", options.quality, options.span)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    observations.report.source = found.report.source
+    weakref.finalize(observations, shutil.rmtree, folder, ignore_errors=True)
+    return observations
 
 
 @dataclass

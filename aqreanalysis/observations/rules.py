@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import FLAG_MEANINGS, Flag
@@ -40,16 +41,23 @@ def validated(dataset: xr.Dataset) -> xr.Dataset:
     if (places["lon"] > 180).any():
         row = places[places["lon"] > 180].iloc[0]
         raise ObservationsError(f"station {row['station']!r} has longitude {row['lon']:g}: write it in -180..180")
-    _check_hours(pd.DatetimeIndex(dataset["time"].values))
+    check_hours(pd.DatetimeIndex(dataset["time"].values))
     for key in keys:
         _check_variable(dataset, key)
     unsorted = not bool(np.all(ids[:-1] < ids[1:]))
     out = dataset.assign_coords(station=("station", ids))
     out = out.isel(station=np.argsort(ids, kind="stable")) if unsorted else out
-    return _described(out[[*keys, *(f"{key}_flag" for key in keys)]], keys)
+    return described(out[[*keys, *(f"{key}_flag" for key in keys)]], keys)
 
 
-def _check_hours(times: pd.DatetimeIndex) -> None:
+def check_hours(times: pd.DatetimeIndex) -> None:
+    """Refuse a timeline that is not every hour once.
+
+    Raises
+    ------
+    ObservationsError
+        It is not; the message names the step.
+    """
     hours = hours_since_epoch(times)
     steps = np.diff(hours)
     if (steps != 1).any():
@@ -70,14 +78,27 @@ def _check_variable(dataset: xr.Dataset, key: str) -> None:
             raise ObservationsError(
                 f"{name} is {variable.dtype} {variable.dims}: it must be {np.dtype(dtype)} ('time', 'station')"
             )
-    flags = dataset[flag].values
+    check_readings(key, dataset[key].values, dataset[flag].values)
+
+
+def check_readings(key: str, readings: NDArray[np.float32], flags: NDArray[np.int8]) -> None:
+    """Refuse a flag that is none, and a reading that is not there and flagged good.
+
+    Raises
+    ------
+    ObservationsError
+        One of the two.
+    """
     if flags.min() < min(Flag) or flags.max() > max(Flag):
-        raise ObservationsError(f"{flag} holds values outside {min(Flag):d}..{max(Flag):d}, which are {FLAG_MEANINGS}")
-    if (np.isnan(dataset[key].values) & (flags == Flag.GOOD)).any():
-        raise ObservationsError(f"{key} is NaN where {flag} says good: flag it as missing ({Flag.MISSING:d})")
+        raise ObservationsError(
+            f"{key}_flag holds values outside {min(Flag):d}..{max(Flag):d}, which are {FLAG_MEANINGS}"
+        )
+    if (np.isnan(readings) & (flags == Flag.GOOD)).any():
+        raise ObservationsError(f"{key} is NaN where {key}_flag says good: flag it as missing ({Flag.MISSING:d})")
 
 
-def _described(dataset: xr.Dataset, keys: Sequence[str]) -> xr.Dataset:
+def described(dataset: xr.Dataset, keys: Sequence[str]) -> xr.Dataset:
+    """Return the dataset with the attributes of its readings and flags set."""
     for key in keys:
         species = SPECIES[key]
         dataset[key].attrs = {

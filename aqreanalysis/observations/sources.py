@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from aqreanalysis.errors import ObservationsError, nearest_hint
 
 TEXT = (".csv", ".txt", ".tsv", ".dat", ".json", ".nas")
@@ -27,6 +30,9 @@ _LIKELY = ("gb18030", "cp1252")
 DAMAGE = (OSError, EOFError, UnicodeDecodeError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, NotImplementedError)
 
 PathLike = str | Path
+# Of a table: columns that are no readings (station, time, place), characters that a reading takes at least with its
+# comma, and how many times its size gzip hides.
+_COLUMNS_BESIDE, _BYTES_A_READING, _PACKED_TIMES = 4, 5, 8
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,27 @@ class Source:
         if not start:
             raise ObservationsError(f"{self.name} is empty (0 bytes): give a file with readings")
         return start
+
+
+def expected_readings(source: Source) -> int:
+    """Return about how many readings a file holds, rather too many: by Parquet's footer, by the bytes of a text."""
+    if source.has_suffix(PARQUET):
+        try:
+            with source.open() as stream:
+                footer = pq.ParquetFile(stream).metadata
+        except (pa.ArrowException, *DAMAGE):
+            return 0  # it is refused by name when it is read
+        return int(footer.num_rows) * max(footer.num_columns - _COLUMNS_BESIDE, 1)
+    try:
+        if source.member is not None:
+            with zipfile.ZipFile(source.path) as archive:
+                size = archive.getinfo(source.member).file_size
+        else:
+            size = source.path.stat().st_size
+    except DAMAGE:
+        return 0
+    packed = (source.member or source.path.name).lower().endswith(".gz")
+    return size * (_PACKED_TIMES if packed else 1) // _BYTES_A_READING
 
 
 def _kind(source: Source) -> str:
@@ -172,6 +199,7 @@ class Utf8Stream(io.RawIOBase):
         self._left = b""
         self._lines = 1
         self._ended = False
+        self.cut = False  # whether the text, read to its end, does not end with a line
 
     def readable(self) -> bool:
         """Return True: this stream is for reading."""
@@ -187,6 +215,8 @@ class Utf8Stream(io.RawIOBase):
             except UnicodeDecodeError as error:
                 raise self._wrong_byte(raw, error) from None
             self._left = text.encode("utf-8")
+            if text:
+                self.cut = text[-1] not in "\r\n"
             self._lines += self._left.count(b"\n")
         n = min(len(buffer), len(self._left))
         buffer[:n] = self._left[:n]

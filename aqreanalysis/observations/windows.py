@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.dataset import Observations
+from aqreanalysis.observations.dataset import PART_HOURS, Observations
+from aqreanalysis.observations.roomy import roomy
 
 
 def window(
@@ -31,7 +32,7 @@ def window(
     -------
     values : ndarray
         float32 (hours, station, input), in the units of `SPECIES`; NaN where missing, flagged, or outside the span of
-        the observations. A copy, free to change.
+        the observations. A copy, free to change; a very long one is a mapped file (see `roomy`).
     stamps : ndarray
         int64 (hours,), hours since 1970-01-01 00:00 UTC.
 
@@ -42,10 +43,15 @@ def window(
     """
     if hours < 1:
         raise ObservationsError(f"a window of {hours} hours: it needs at least one")
-    everything = observations.stacked(inputs)
     begin = int(first_hour) - observations.first_hour
-    out = np.full((hours, *everything.shape[1:]), np.nan, dtype=np.float32)
-    lo, hi = max(begin, 0), min(begin + hours, len(everything))
-    if lo < hi:
-        out[lo - begin : hi - begin] = everything[lo:hi]
+    out = roomy((hours, len(observations.stations), len(inputs)), np.float32)
+    lo, hi = max(begin, 0), min(begin + hours, len(observations.times))
+    if lo >= hi:
+        out[:] = np.nan
+    else:
+        out[: lo - begin] = np.nan
+        out[hi - begin :] = np.nan
+        for row in range(lo, hi, PART_HOURS):
+            end = min(row + PART_HOURS, hi)
+            out[row - begin : end - begin] = observations.rows(inputs, row, end)
     return out, np.arange(first_hour, first_hour + hours, dtype=np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,13 @@ def stage_readings(observations: Observations, inputs: tuple[str, ...], span: Sp
     if not path.exists():
         temporary = path.with_suffix(".partial")
         shape = (span.hours, len(observations.stations), len(inputs))
-        file = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        for begin, count in _slabs(span):
-            start = begin - span.first_hour
-            file[start : start + count] = window(observations, inputs, begin, count)[0]
-        file.flush()
-        del file
+        with temporary.open("wb") as file:  # written and not mapped: mapped pages would count as memory of this process
+            header = {"descr": np.dtype("<f4").str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for begin, count in _slabs(span):
+                file.write(np.ascontiguousarray(window(observations, inputs, begin, count)[0], dtype="<f4").data)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     return StagedWindow(str(path), span.first_hour)
 
@@ -101,13 +103,7 @@ def observed_hours(observations: Observations, keys: tuple[str, ...]) -> dict[st
     ObservationsError
         If none of `keys` has a reading at all.
     """
-    found = {key: span for key, span in (observations.record or {}).items() if key in keys}
-    stamps = observations.times.to_numpy().astype("datetime64[h]").astype(np.int64)
-    for key in keys:
-        if key in observations.species and observations.record is None:
-            heard = np.flatnonzero(np.isfinite(observations.values(key)).any(axis=1))
-            if heard.size:
-                found[key] = (int(stamps[heard[0]]), int(stamps[heard[-1]]))
+    found = {key: span for key, span in observations.heard().items() if key in keys}
     if not found:
         raise ObservationsError(f"the observations hold no usable reading of {', '.join(keys)}")
     return found
