@@ -108,8 +108,10 @@ def test_odd_cells_and_short_lines_are_counted_and_many_are_refused(tmp_path: Pa
     lines[7] = ",".join([*lines[7].split(",")[:4], "NA", "0"])
     lines[9] = lines[9][:20]
     path = tmp_path / "a.csv"
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join([*lines, ""]))
     assert read_observations(path).report.counts == {"broken_lines": 1, "text_values": 1}
+    path.write_text("\n".join(lines))
+    assert read_observations(path).report.counts["files_without_line_end"] == 1
     path.write_text("\n".join(line[:20] if i % 3 else line for i, line in enumerate(lines)))
     with pytest.raises(ObservationsError, match=r"wrong number of fields, the first line 2: 2 fields instead of 6"):
         read_observations(path)

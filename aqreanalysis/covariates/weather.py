@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ _COMPASS = {
     for i, name in enumerate("N NNE NE ENE E ESE SE SSE S SSW SW WSW W WNW NW NNW".split())  # noqa: SIM905
 }
 _EARTH_KM = 6371.0
+_PARQUET = (".parquet", ".pq")
+# A stamp of another year is a typing error, and one of them would stretch the hours over centuries.
+FIRST_YEAR, LAST_YEAR = 1900, 2100
 #: Share of a column's readings that may lie outside the plausible range (they become missing): beyond, units are wrong.
 _FEW = 0.01
 
@@ -93,6 +97,8 @@ def read_weather(path: Path, config: WeatherTableConfig, report: CovariatesRepor
         If it cannot be read, a column is missing, or values cannot be what their units say.
     """
     frame = _read(path, config)
+    if path.suffix not in _PARQUET and not _ends_with_a_line(path):
+        report.warnings.append(f"{path} ends without a line end: the last value in it may be cut short")
     table, places = _placed(frame, path, config)
     hours = np.arange(table["hour"].min(), table["hour"].max() + 1)
     repeated = int(table.duplicated(["hour", "station"]).sum())
@@ -123,7 +129,7 @@ def read_weather(path: Path, config: WeatherTableConfig, report: CovariatesRepor
             fields[key] = gridded(_believed(numbers, key, path, str(config.wind_speed), report))
     if not fields:
         raise CovariatesError(
-            f"{path} has no column of weather; set covariates.weather_table.fields (it has {list(frame)})"
+            f"{path} has no column of weather; set covariates.weather_table.fields (it has {_names(frame)})"
         )
     report.add("rows of weather", len(table))
     lat, lon = (places[name].to_numpy(np.float64) for name in ("lat", "lon"))
@@ -132,17 +138,28 @@ def read_weather(path: Path, config: WeatherTableConfig, report: CovariatesRepor
 
 def _read(path: Path, config: WeatherTableConfig) -> pd.DataFrame:
     try:
-        frame = pd.read_parquet(path) if path.suffix in {".parquet", ".pq"} else pd.read_csv(path)
+        frame = pd.read_parquet(path) if path.suffix in _PARQUET else pd.read_csv(path)
     except Exception as error:  # pyarrow and pandas each have their own
-        raise CovariatesError(f"{path} is no table that can be read ({' '.join(str(error).split())})") from None
+        reason = " ".join(str(error).split())[:160]
+        raise CovariatesError(f"{path} is no table that can be read ({reason})") from None
     for name in (config.station, config.time, config.lat, config.lon):
         if name not in frame:
             raise CovariatesError(
-                f"{path} has no column {name!r}; set covariates.weather_table (it has {', '.join(map(str, frame))})"
+                f"{path} has no column {name!r}; set covariates.weather_table (it has {_names(frame)})"
             )
     if frame.empty:
         raise CovariatesError(f"{path} has no rows")
     return frame
+
+
+def _names(frame: pd.DataFrame) -> str:
+    return repr(", ".join(map(str, frame)))[1:-1][:200]
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) in b"\r\n"
 
 
 def _placed(frame: pd.DataFrame, path: Path, config: WeatherTableConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -151,16 +168,21 @@ def _placed(frame: pd.DataFrame, path: Path, config: WeatherTableConfig) -> tupl
     wrong = times.isna()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise CovariatesError(f"{path}, row {row + 1}: {frame[config.time].iloc[row]!r} is no time in UTC")
+        raise CovariatesError(f"{path}, row {row + 1}: {str(frame[config.time].iloc[row])!r:.60} is no time in UTC")
+    far = ~times.dt.year.between(FIRST_YEAR, LAST_YEAR)
+    if far.any():
+        row = int(np.flatnonzero(far)[0])
+        raise CovariatesError(f"{path}, row {row + 1}: {times.iloc[row]} is not of {FIRST_YEAR} to {LAST_YEAR}")
     since = (times.dt.tz_localize(None) - pd.Timestamp(0)) / pd.Timedelta(hours=1)
     if (since % 1 != 0).any():
         row = int(np.flatnonzero(since % 1 != 0)[0])
         raise CovariatesError(f"{path}, row {row + 1}: {times.iloc[row]} is no full hour")
     code, names = pd.factorize(frame[config.station].astype(str), sort=True)
-    placed = pd.DataFrame({"lat": frame[config.lat], "lon": frame[config.lon], "code": code}).groupby("code").median()
+    lat, lon = (_numbers(frame[name], path, name) for name in (config.lat, config.lon))
+    placed = pd.DataFrame({"lat": lat, "lon": lon, "code": code}).groupby("code").median()
     if not (placed["lat"].between(-90, 90) & placed["lon"].between(-360, 360)).all():
         at = int(np.flatnonzero(~(placed["lat"].between(-90, 90) & placed["lon"].between(-360, 360)))[0])
-        raise CovariatesError(f"{path}: station {names[at]} has no latitude and longitude in degrees")
+        raise CovariatesError(f"{path}: station {names[at]!s:.60} has no latitude and longitude in degrees")
     return frame.assign(hour=since.astype(np.int64).to_numpy(), station=code), placed
 
 
@@ -169,7 +191,7 @@ def _numbers(column: pd.Series, path: Path, name: str) -> Floats:
     words = numbers.isna() & column.notna()
     if words.any():
         row = int(np.flatnonzero(words)[0])
-        raise CovariatesError(f"{path}, row {row + 1}: {column.iloc[row]!r} in column {name!r} is no number")
+        raise CovariatesError(f"{path}, row {row + 1}: {str(column.iloc[row])!r:.60} in column {name!r} is no number")
     return np.asarray(numbers, np.float64)
 
 
@@ -184,7 +206,7 @@ def _direction(column: pd.Series, path: Path, name: str) -> Floats:
         if words.any():
             row = int(np.flatnonzero(words)[0])
             raise CovariatesError(
-                f"{path}, row {row + 1}: {column.iloc[row]!r} in column {name!r} is no wind direction"
+                f"{path}, row {row + 1}: {str(column.iloc[row])!r:.60} in column {name!r} is no wind direction"
             )
     if np.nanmin(degrees, initial=0.0) < 0 or np.nanmax(degrees, initial=0.0) > 360:
         raise CovariatesError(f"{path}: column {name!r} has directions outside 0 to 360 degrees")

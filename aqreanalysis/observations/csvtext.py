@@ -71,8 +71,16 @@ def look_into(source: Source, encoding: str | None = None, header_lines: int = 1
     lines = list(islice(read_lines(source, used), header_lines))
     header = lines[-1] if len(lines) == header_lines else ""
     delimiter = find_delimiter(header)
-    names = next(csv.reader([header], delimiter=delimiter), [])
-    return TextTable(source, [name.strip() for name in names], delimiter, used, header_lines)
+    return TextTable(source, names_in(header, delimiter), delimiter, used, header_lines)
+
+
+def names_in(header: str, delimiter: str) -> list[str]:
+    """Return the columns that a header names, without blanks around them; the header itself if it is no such line."""
+    try:
+        names = next(csv.reader([header], delimiter=delimiter), [])
+    except csv.Error:  # a lone carriage return, a field without end: it will be refused as of no known format
+        names = [header[:100]]
+    return [name.strip() for name in names]
 
 
 def find_delimiter(header: str) -> str:
@@ -110,7 +118,7 @@ def read_blocks(table: TextTable, wanted: Sequence[str], report: QualityReport) 
         strings_can_be_null=True,
     )
     seen = 0
-    for batch in _batches(table, read, parse, convert):
+    for batch in _batches(table, report, (read, parse, convert)):
         rows = pa.Table.from_batches([batch])
         _refuse_open_quotes(rows, table.source.name)
         yield Block(rows, Where(table.source.name, table.header_lines + 1 + seen, "line"))
@@ -124,9 +132,12 @@ def read_blocks(table: TextTable, wanted: Sequence[str], report: QualityReport) 
 
 
 def _batches(
-    table: TextTable, read: pacsv.ReadOptions, parse: pacsv.ParseOptions, convert: pacsv.ConvertOptions
+    table: TextTable,
+    report: QualityReport,
+    options: tuple[pacsv.ReadOptions, pacsv.ParseOptions, pacsv.ConvertOptions],
 ) -> Iterator[pa.RecordBatch]:
     """Yield Arrow's batches; whatever a damaged file makes it raise becomes one error by name."""
+    read, parse, convert = options
     try:
         with Utf8Stream(table.source, table.encoding) as stream:
             try:
@@ -139,6 +150,8 @@ def _batches(
                 try:
                     yield reader.read_next_batch()
                 except StopIteration:
+                    # Many a whole file ends so, and one that is cut in its last number looks the same.
+                    report.count("files_without_line_end", int(stream.cut))
                     return
     except ObservationsError:
         raise

@@ -13,6 +13,7 @@ Progress = Callable[[int, int, str], None]
 # What can be counted while reading, and the sentence that tells it.
 SENTENCES: dict[str, str] = {
     "broken_lines": "{n} lines with a wrong number of fields left out",
+    "files_without_line_end": "{n} files end without a line end (the last reading of each may be cut short)",
     "rows_without_time": "{n} rows without a readable time left out",
     "rows_off_hour": "{n} rows not stamped on a full hour left out",
     "rows_in_clock_change": "{n} rows in the hour that a clock change repeats or skips left out",

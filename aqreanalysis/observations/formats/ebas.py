@@ -147,25 +147,43 @@ def _header(lines: list[str], name: str) -> _Header:
         place = (float(facts["station latitude"]), float(facts["station longitude"]))
         code = facts["station code"]
     except (ValueError, IndexError, KeyError, OverflowError) as error:
-        raise ObservationsError(f"{name}, line {at}: not as NASA Ames 1001 of EBAS has it: {error}") from None
-    return _Header(count, begin, n + 1, _columns(names, factors, missing), code, facts.get("station name", ""), *place)
+        raise ObservationsError(f"{name}, line {at}: not as NASA Ames 1001 of EBAS has it: {error!s:.160}") from None
+    return _Header(
+        count, begin, n + 1, _columns(names, factors, missing, name), code, facts.get("station name", ""), *place
+    )
 
 
-def _columns(names: list[str], factors: list[float], missing: list[float]) -> list[_Column]:
-    """Return the columns of known components: means (or what says no statistics), with their flags."""
+def _columns(names: list[str], factors: list[float], missing: list[float], source: str) -> list[_Column]:
+    """Return the columns of known components: means (or what says no statistics), with their flags.
+
+    Raises
+    ------
+    ObservationsError
+        A component has no column in a unit that is known, naming the line of the header.
+    """
     found: list[_Column] = []
+    unknown: dict[str, str] = {}
     for i, text in enumerate(names):
         parts = [part.strip() for part in text.split(",")]
         key = COMPONENTS.get(parts[0].lower().replace(" ", "_"))
         statistics = next(
             (part for part in parts if part.lower().startswith("statistics=")), "statistics=arithmetic mean"
         )
-        if key is None or len(parts) < 2 or "mean" not in statistics.lower() or read_unit(parts[1]) is None:
+        if key is None or len(parts) < 2 or "mean" not in statistics.lower():
             continue
         if any(column.key == key for column in found):
             continue
+        if read_unit(parts[1]) is None:
+            unknown.setdefault(
+                key,
+                f"{source}, line {FIXED_LINES + i + 1}: unit {parts[1]!r:.40} of {key} is unknown: expected ug/m3 ...",
+            )
+            continue
         flag = next((j + 1 for j in range(i + 1, len(names)) if names[j].lower().startswith("numflag")), None)
         found.append(_Column(i + 1, key, parts[1], missing[i], factors[i], flag))
+    for key, complaint in unknown.items():
+        if not any(column.key == key for column in found):
+            raise ObservationsError(complaint)
     return found
 
 

@@ -8,6 +8,7 @@ is taken from the distance of its stamps. Negative codes such as -999 stand as t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,7 +22,7 @@ from aqreanalysis.observations.formats.registry import Reading, station_format
 from aqreanalysis.observations.narrow import Narrow, narrow_pieces
 from aqreanalysis.observations.pieces import Piece
 from aqreanalysis.observations.report import QualityReport, Where
-from aqreanalysis.observations.times import NO_TIME, STRAY_SHARE
+from aqreanalysis.observations.times import FIRST_YEAR, LAST_YEAR, NO_TIME, STRAY_SHARE
 from aqreanalysis.species import SPECIES
 
 COLUMNS = ("location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
@@ -49,7 +50,9 @@ def _pieces(block: Block, reading: Reading) -> Iterator[Piece]:
     rows, where, report = block.rows, block.where, reading.report
     end = aware_minutes(pd.Series(rows["datetime"].to_pandas()), where, report)
     sensors, sensor_ids = to_texts(rows["sensors_id"])
-    rank = np.array([int(text) if text.isdigit() else i for i, text in enumerate(sensor_ids)] + [-1], dtype=np.int64)
+    # An id of more digits than 64 bits hold is none of OpenAQ's, and its beginning ranks it as well.
+    ranks = [int(text[:18]) if re.fullmatch("[0-9]+", text) else i for i, text in enumerate(sensor_ids)]
+    rank = np.array([*ranks, -1], dtype=np.int64)
     value = to_numbers(rows["value"], "column 'value'", where, report)
     lat, lon = (to_numbers(rows[name], f"column {name!r}", where, report) for name in ("lat", "lon"))
     texts = {name: to_texts(rows[name]) for name in ("location_id", "parameter", "units", "location")}
@@ -85,14 +88,16 @@ def aware_minutes(stamps: pd.Series, where: Where, report: QualityReport) -> NDA
     """
     words = stamps.isin(["now", "today"])  # which pandas takes for the time of reading
     parsed = pd.to_datetime(stamps.mask(words), format="ISO8601", utc=True, errors="coerce")
-    bad = parsed.isna().to_numpy()
+    years = parsed.dt.year.to_numpy()
+    bad = ~((years >= FIRST_YEAR) & (years <= LAST_YEAR))  # those of unreadable stamps are NaN
     if bad.sum() > STRAY_SHARE * len(bad):
         first = int(np.argmax(bad))
         raise ObservationsError(
-            f"{where.at(first)}: {int(bad.sum())} of {len(bad)} stamps: {stamps.iloc[first]!r:.60} is no ISO 8601 time"
+            f"{where.at(first)}: {int(bad.sum())} of {len(bad)} stamps: {stamps.iloc[first]!r:.60} is no ISO 8601 time "
+            f"of the years {FIRST_YEAR} to {LAST_YEAR}"
         )
     report.count("rows_without_time", int(bad.sum()))
-    seconds = parsed.to_numpy(dtype="M8[s]").astype(np.int64)
+    seconds = np.where(bad, 0, parsed.to_numpy(dtype="M8[s]").astype(np.int64))
     return np.where(bad, NO_TIME, -(-seconds // 60)).astype(np.int32)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import pkgutil
 import re
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.csvtext import TextTable, find_delimiter, look_into
+from aqreanalysis.observations.csvtext import TextTable, find_delimiter, look_into, names_in
 from aqreanalysis.observations.pieces import Piece, Repeats
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.sources import PARQUET, Source, text_encoding, unreadable
@@ -249,8 +248,7 @@ def look_at(source: Source, encoding: str | None = None) -> Head:
     if text.lstrip()[:1] in ("{", "["):
         return Head(source, (), text)
     header = text.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")
-    names = next(csv.reader([header], delimiter=find_delimiter(header)), [])
-    return Head(source, tuple(name.strip() for name in names), text)
+    return Head(source, tuple(names_in(header, find_delimiter(header))), text)
 
 
 def parquet_schema(source: Source) -> pa.Schema:
