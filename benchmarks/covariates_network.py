@@ -1,12 +1,14 @@
 """What covariates give the network itself: trained with and without them, scored where nothing was measured.
 
-    python benchmarks/covariates_network.py nature [--without NAMES ...] [--set KEY=VALUE ...]
-    python benchmarks/covariates_network.py beijing [--data ../shared/data] [--folds 4] [--set KEY=VALUE ...]
+    python benchmarks/covariates_network.py nature [--fields none calm all] [--seed N] [--set KEY=VALUE ...]
+    python benchmarks/covariates_network.py beijing [--fields none all] [--data ../shared/data] [--set KEY=VALUE ...]
 
 Nature run: trained on the stations of the first four fifths, scored against the truth at cells more than 30 km from a
 station in the last fifth; its wind and boundary layer are written as GRIB and read back through cfgrib. Beijing: each
 of the twelve stations is hidden once, from training too (a fold trains without its stations), and estimated from the
 eleven others in the last fifth, on every sixth day. With and without covariates steps, seeds and hours are the same.
+`calm` has a wind that never blows: what kriging of the hours around gives without any weather. `asked without` is the
+network trained with all, asked with a covariate missing at every hour.
 
 Each experiment is a line of results/covariates_network.json; `table` writes them as covariates_network.md.
 """
@@ -18,6 +20,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,82 +59,127 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("nature", "beijing", "table"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--fields", choices=("none", "all", "wind and boundary layer"), default="all")
-    parser.add_argument("--without", choices=list(GROUPS), help="leave this covariate out")
+    parser.add_argument("--fields", nargs="+", choices=("none", "calm", "all"), default=["none", "all"])
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--days", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], dest="overrides")
     given = parser.parse_args()
     if given.what != "table":
-        begun = time.perf_counter()
-        scores = nature(given) if given.what == "nature" else beijing(given)
-        name = f"all but {given.without}" if given.without else given.fields
-        told = {"what": given.what, "covariates": name, "set": given.overrides, "seed": given.seed, "days": given.days}
-        line = json.dumps({**told, **scores, "seconds": round(time.perf_counter() - begun)})
-        with (RESULTS / "covariates_network.json").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        print(line)
+        for fields in given.fields:
+            begun = time.process_time()
+            found = nature(given, fields) if given.what == "nature" else beijing(given, fields)
+            told = {"what": given.what, "covariates": fields, "set": given.overrides, "seed": given.seed}
+            line = json.dumps({**told, **found, "processor_seconds": round(time.process_time() - begun)})
+            with (RESULTS / "covariates_network.json").open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            print(line, flush=True)
     write_table()
 
 
-def chosen(covariates: Covariates, given: argparse.Namespace) -> Covariates | None:
+@dataclass(frozen=True)
+class Veiled:
+    """Covariates of which some are missing at every hour, or whose wind never blows."""
+
+    inner: Covariates
+    missing: tuple[str, ...] = ()
+    calm: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def at(self, lat: Any, lon: Any, hours: Any) -> Any:
+        """Return float32 (hour, place, field)."""
+        values = self.inner.at(lat, lon, hours)
+        for index, key in enumerate(self.inner.fields):
+            if key in self.missing:
+                values[..., index] = np.nan
+            elif self.calm:
+                values[..., index] = 0.0
+        return values
+
+    def select(self, fields: Sequence[str]) -> Veiled:
+        """Return the same with these fields in this order."""
+        return replace(self, inner=self.inner.select(fields))
+
+
+def chosen(covariates: Covariates, fields: str) -> Any:
     """Return the covariates of an experiment, None for the one without."""
-    if given.fields == "none":
+    if fields == "none":
         return None
-    keys = list(covariates.fields)
-    if given.fields != "all":
-        keys = [*GROUPS["wind"], *GROUPS["boundary layer"]]
-    left = GROUPS.get(given.without or "", ())
-    return covariates.select([key for key in keys if key not in left])
+    return Veiled(covariates.select(GROUPS["wind"]), calm=True) if fields == "calm" else covariates
 
 
-def trained(observations: Observations, config: Config, covariates: Covariates | None, folder: Path) -> Any:
-    """Return the predictor trained on `observations`."""
-    path = train(observations, config, folder, "cpu", None, TrainOptions(covariates=covariates))
-    return load_predictor(path, "cpu", covariates)
+def asked(covariates: Any, fields: str) -> dict[str, Any]:
+    """Return what a trained network is asked with: everything first, then everything but one."""
+    found = {"": covariates}
+    if fields == "all":
+        there = {name: keys for name, keys in GROUPS.items() if set(keys) <= set(covariates.fields)}
+        found |= {name: Veiled(covariates, keys) for name, keys in there.items()}
+        found["all"] = Veiled(covariates, tuple(covariates.fields))
+    return found
 
 
-def nature(given: argparse.Namespace) -> dict[str, Any]:
+def trained(observations: Observations, config: Config, covariates: Any, folder: Path) -> Path:
+    """Return the bundle trained on `observations`."""
+    return train(observations, config, folder, "cpu", None, TrainOptions(covariates=covariates))
+
+
+def nature(given: argparse.Namespace, fields: str) -> dict[str, Any]:
     """Return the scores at far cells of the nature run."""
     made = nature_run(seed=given.seed, days=given.days, species=("pm25",))
     observations = made.observations
     with tempfile.TemporaryDirectory() as folder:
-        covariates = chosen(Covariates.open(write_meteorology(made.meteorology, Path(folder) / "weather.grib")), given)
-        config = load_config("demo", [*NATURE, *given.overrides])
-        model = trained(observations, config, covariates, Path(folder) / "model")
+        weather = Covariates.open(write_meteorology(made.meteorology, Path(folder) / "weather.grib"))
+        covariates = chosen(weather.select([*GROUPS["wind"], *GROUPS["boundary layer"]]), fields)
+        config = load_config("demo", [*NATURE, f"training.seed={given.seed}", *given.overrides])
+        path = trained(observations, config, covariates, Path(folder) / "model")
         lat, lon = (a.ravel() for a in np.meshgrid(made.grid.lat, made.grid.lon, indexing="ij"))
         far = np.flatnonzero(distances_km(observations.lat, observations.lon, lat, lon).min(axis=0) > FAR_KM)
         far = np.random.default_rng(1).choice(far, CELLS, replace=False)
         hours = observations.hours
         rows = np.arange(int(np.ceil(0.8 * len(hours) / 24) * 24), len(hours) - 24, STRIDE)
         truth = made.truth["pm2p5"].values.reshape(len(hours), -1)[np.ix_(rows, far)]
-        found = estimate(model, observations, Targets(lat[far], lon[far], hours[rows], {"pm25": truth}))["pm25"]
-    return scores([found], [truth])
+        targets = Targets(lat[far], lon[far], hours[rows], {"pm25": truth})
+        found = {
+            name: [estimate(load_predictor(path, "cpu", some), observations, targets)["pm25"]]
+            for name, some in asked(covariates, fields).items()
+        }
+    return {"days": given.days, **summary(found, [truth])}
 
 
-def beijing(given: argparse.Namespace) -> dict[str, Any]:
+def beijing(given: argparse.Namespace, fields: str) -> dict[str, Any]:
     """Return the scores of the twelve Beijing stations, each hidden once."""
     path = given.data / "beijing_uci12_2013_2017.parquet"
-    covariates = chosen(Covariates.open(path), given)
+    covariates = chosen(Covariates.open(path), fields)
     observations = read_observations(path)
     values, hours, stations = observations.values("pm25"), observations.hours, np.array(observations.stations)
     first = int(np.ceil(0.8 * len(hours) / 24) * 24)
     rows = np.flatnonzero((np.arange(len(hours)) >= first) & ((hours - 1) // 24 % BEIJING_EVERY_DAYS == 0))
-    config = load_config("aqnet", [*BEIJING, *given.overrides])
-    found, truths = [], []
+    config = load_config("aqnet", [*BEIJING, f"training.seed={given.seed}", *given.overrides])
+    found: dict[str, list[Estimates]] = {}
+    truths = []
     with tempfile.TemporaryDirectory() as folder:
         for fold in range(given.folds):
             hidden = np.arange(len(stations)) % given.folds == fold
             seen = observations.select(stations=stations[~hidden].tolist())
-            model = trained(seen, config, covariates, Path(folder) / f"model-{fold}")
+            bundle = trained(seen, config, covariates, Path(folder) / f"model-{fold}")
             for station in np.flatnonzero(hidden):
                 others = observations.select(stations=np.delete(stations, station).tolist())
                 truth = values[rows][:, [station]]
                 place = observations.lat[[station]], observations.lon[[station]]
-                found.append(estimate(model, others, Targets(*place, hours[rows], {"pm25": truth}))["pm25"])
+                targets = Targets(*place, hours[rows], {"pm25": truth})
+                for name, some in asked(covariates, fields).items():
+                    answer = estimate(load_predictor(bundle, "cpu", some), others, targets)["pm25"]
+                    found.setdefault(name, []).append(answer)
                 truths.append(truth)
-    return scores(found, truths)
+    return summary(found, truths)
+
+
+def summary(found: dict[str, list[Estimates]], truths: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Return the scores of the network with everything it was trained with, and of it without one covariate."""
+    without = {name: scores(some, truths) for name, some in found.items() if name}
+    return {**scores(found[""], truths), **({"asked_without": without} if without else {})}
 
 
 def scores(found: Sequence[Estimates], truths: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -160,20 +208,29 @@ def write_table() -> None:
     text = ["# What covariates give the network", "", *(__doc__ or "").split("\n\n")[2].splitlines(), ""]
     for what, title in (("nature", "Nature run, cells more than 30 km from a station"), ("beijing", "Beijing")):
         text += [f"## {title}; PM2.5", ""]
-        text += ["| covariates | settings | n | MAE | CRPS | bias | coverage | MAE against none | CRPS against none |"]
+        text += ["| covariates | seed, settings | n | MAE | CRPS | bias | coverage | MAE, to none | CRPS, to none |"]
         text += ["|---|---|---|---|---|---|---|---|---|"]
         rows = [line for line in lines if line["what"] == what]
         for row in rows:
-            same = [
-                r for r in rows if r["covariates"] == "none" and (r["seed"], r["days"]) == (row["seed"], row["days"])
-            ]
-            alike = [r for r in same if r["set"] == row["set"]] or same
-            change = [f"{row[k] / alike[-1][k] - 1:+.1%}" if alike else "" for k in ("mae", "crps")]
-            told = " ".join(row["set"]) or f"seed {row['seed']}"
-            parts = (row["covariates"], told, row["n"], *(f"{row[k]:.3f}" for k in ("mae", "crps", "bias", "coverage")))
-            text.append("| " + " | ".join(map(str, (*parts, *change))) + " |")
+            plain = [r for r in rows if r["covariates"] == "none" and alike(r, row)]
+            told = " ".join([str(row["seed"]), *row["set"]])
+            text.append(table_row(row["covariates"], told, row, plain))
+            for name, one in row.get("asked_without", {}).items():
+                text.append(table_row(f"all, asked without {name}", told, one, plain))
         text.append("")
     (RESULTS / "covariates_network.md").write_text("\n".join(text), encoding="utf-8")
+
+
+def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two experiments differ in their covariates alone."""
+    return all(one.get(key) == other.get(key) for key in ("set", "seed", "days"))
+
+
+def table_row(name: str, told: str, row: dict[str, Any], plain: Sequence[dict[str, Any]]) -> str:
+    """Return a line of the table; `plain` are the experiments without covariates that it is held against."""
+    change = [f"{row[key] / plain[-1][key] - 1:+.1%}" if plain else "" for key in ("mae", "crps")]
+    figures = (f"{row[key]:.3f}" for key in ("mae", "crps", "bias", "coverage"))
+    return "| " + " | ".join((name, told, str(row["n"]), *figures, *change)) + " |"
 
 
 if __name__ == "__main__":

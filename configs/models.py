@@ -49,8 +49,8 @@ class ModelConfig(_Strict):
     head_width: Count = 48
     dropout: Fraction = 0.1
     wind_lags_hours: list[Annotated[int, Field(ge=-12, le=12)]] = Field(
-        [-3, -1, 0, 1, 2, 3, 6],
-        description="with wind as a covariate: hours back along it at which neighbours are asked; below zero, ahead",
+        [-3, -1, 0, 1, 3],
+        description="with wind as a covariate: hours back along it whose readings are kriged too; below zero, ahead",
     )
 
 

@@ -74,10 +74,12 @@ def test_the_names_and_shapes_of_a_network_without_covariates_are_those_on_recor
     assert state["head_dynamic.0.weight"].shape == (8, 2 * 3 + 2 + 2 + 2)
 
 
-def test_untrained_covariates_change_nothing(windy: Path) -> None:
+def test_untrained_covariates_tell_nothing_but_what_the_wind_brings(windy: Path) -> None:
     bundle = read_bundle(windy)
     torch.manual_seed(0)
     fresh = AQNet(2, [0], bundle.config.model, bundle.fields).state_dict()
+    assert fresh["surroundings.carry.0.bias"].item() == pytest.approx(0.7)
+    fresh["surroundings.carry.0.bias"].zero_()
     kept = {k: v for k, v in bundle.members[0].items() if not k.startswith("surroundings.")}
     bundle.members = [kept | {k: v for k, v in fresh.items() if k.startswith("surroundings.")}]
     with_fields = estimate(Predictor(bundle, "cpu", MadeUp()))

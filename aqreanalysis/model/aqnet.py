@@ -14,10 +14,9 @@ from aqreanalysis.configs import ModelConfig
 from aqreanalysis.model.cyclic import CyclicEncoding
 from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.filters import BANDS, REACH_HOURS, TRENDS, TemporalFilters
-from aqreanalysis.model.flow import FlowBase
 from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.model.knn import NeuralKNN
-from aqreanalysis.model.surroundings import Beside, StationFields, Surroundings
+from aqreanalysis.model.surroundings import Beside, FieldsAt, StationFields, Surroundings
 from aqreanalysis.model.temporal import TemporalEncoder
 
 # Rounds in which gaps are filled from the neighbours. A station that is silent for weeks has silent neighbours too:
@@ -89,7 +88,6 @@ class Neighbourhood:
     count: Tensor  # ones at the neighbours (place, station)
     static: list[Tensor]  # per target: (place, band + 4)
     variance: Tensor  # log kriging variance, mean of the dictionary (place,)
-    flow: FlowBase | None = None  # along the wind, where the model has covariates
     beside: Beside | None = None  # what covariates say of the places at some hours; see `AQNet.surround`
 
 
@@ -163,10 +161,8 @@ class AQNet(nn.Module):
         self.head_out = nn.ModuleList(last)
         self.surroundings: Surroundings | None = None
         if fields is not None:  # last, so that all else starts from the same random numbers
-            short, long, share, nugget = _KERNELS[_WHOLE]
-            start = (short * config.short_range_km, long * config.long_range_km, share, nugget)
             widths = (width, config.head_width)
-            self.surroundings = Surroundings(fields, config.wind_lags_hours, start, widths, count)
+            self.surroundings = Surroundings(fields, config.wind_lags_hours, widths, count)
 
     def own_states(self, values: Tensor, hours: Tensor, first: int, last: int, fields: Tensor | None = None) -> Tensor:
         """Return states (window, last - first, station, width) from each station's own history alone.
@@ -191,7 +187,7 @@ class AQNet(nn.Module):
         return states.view(windows, stations, last - first, -1).transpose(1, 2)
 
     def exchange_stations(
-        self, states: Tensor, readings: Tensor, clock: Tensor, among: Tensor, fields: Tensor | None = None
+        self, states: Tensor, readings: Tensor, clock: Tensor, among: Tensor, fields: FieldsAt | None = None
     ) -> StationStates:
         """Return corrected, gap-free station values after each station has heard its neighbours.
 
@@ -206,8 +202,8 @@ class AQNet(nn.Module):
             (day * 24, 6).
         among : Tensor
             From `station_weights`.
-        fields : Tensor, optional
-            Standardised covariates at the stations, NaN where missing (day, 24 + 2 reach, station, field).
+        fields : FieldsAt, optional
+            Covariates at the stations.
         """
         observed = torch.isfinite(readings)
         filled = self._fill(observed, torch.nan_to_num(readings), among)
@@ -274,10 +270,9 @@ class AQNet(nn.Module):
             mix_weights(torch.ones_like(distance), geometry.index, stations, sparse),
             static,
             variance.log().mean(dim=0),
-            self.surroundings.base(geometry) if self.surroundings is not None else None,
         )
 
-    def surround(self, states: StationStates, around: Neighbourhood, fields: Tensor) -> Neighbourhood:
+    def surround(self, states: StationStates, around: Neighbourhood, fields: FieldsAt) -> Neighbourhood:
         """Return the neighbourhood with what covariates say of its places at the hours of `states`.
 
         Parameters
@@ -286,12 +281,12 @@ class AQNet(nn.Module):
             Of a model with covariates.
         around : Neighbourhood
             Of the places.
-        fields : Tensor
-            Standardised covariates at the places, NaN where missing (day, 24 + 2 reach, place, field).
+        fields : FieldsAt
+            Covariates at the places.
         """
         if self.surroundings is None or states.fields is None:
             raise ValueError("the network has no covariates")
-        return replace(around, beside=self.surroundings.beside(states.fields, around.nearby, around.flow, fields))
+        return replace(around, beside=self.surroundings.beside(states.fields, around.nearby, fields))
 
     def band_weights(self, geometry: Geometry, target: int) -> Tensor:
         """Return the weights of a target's neighbours (band, mixture, place, k); each row sums to one."""

@@ -1,110 +1,133 @@
-"""The wind in the neighbour weights: what the neighbours had where the air was, when it was there."""
+"""The wind in the neighbour weights: readings of the hours around, kriged together where the air has taken them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.cluster.hierarchy import fcluster, linkage
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from aqreanalysis.model.geometry import Geometry
+from aqreanalysis.model.geometry import EARTH_RADIUS_KM
 
-# How late a neighbour fades on its way to the reach, as in `NeuralKNN`.
-_FADE_POWER = 8
 #: Kilometres that 1 m s-1 goes in an hour.
 KM_PER_HOUR = 3.6
-# Below this wind (m s-1) its direction counts for less and less, so that nothing turns in a calm.
-_CALM = 1.0
-# Places handled together outside training: bounds the memory of a tile.
-_PLACES_AT_ONCE = 512
+#: Of what is told of how much is known at a place.
+TOLD = 2
+# Range in km of the average over stations that a reading is a deviation from. The daily course, which all share, would
+# otherwise be taken for something that the wind brings.
+_BASE_KM = 500.0
+# What the two ranges start from; they served a made-up region and a real town alike.
+_RANGES_KM = (40.0, 80.0)
+# For how long two readings of one station share what is of the station and not of the air.
+_NOISE_HOURS = 3.0
+# Of an hour at which nothing was read.
+_UNKNOWN = 100.0
+# Sites that are kriged together. Stations of larger networks are joined by distance: the wind brings air from one town
+# to the next, and the cost grows with the third power.
+MOST_SITES = 128
+# Covariances in memory at once outside training: bounds what a tile takes.
+_AT_ONCE = 4_000_000
+# Distances by differences: through products, those of neighbouring readings would be lost in rounding.
+_EXACT = "donot_use_mm_for_euclid_dist"
 
 
 @dataclass(frozen=True)
-class FlowBase:
-    """What the flow needs of a set of places, and time does not change.
+class Drift:
+    """Readings of the hours around each hour, where the air that they were made in is at that hour.
 
     Attributes
     ----------
-    index : Tensor
-        Neighbours, int64 (place, k).
-    position : Tensor
-        East and north of them in km (place, k, 2).
-    inverse : Tensor
-        Of the neighbours' covariance matrix (place, k, k).
+    where : Tensor
+        Positions in km, and how far trajectories have gone astray (hour, reading, 4).
+    weight : Tensor
+        Solution of the kriging system (hour, reading, target).
+    mean : Tensor
+        Of the deviations (hour, target).
+    base : Tensor
+        Values at the hour itself (hour, site, target).
+    sites : Tensor
+        Positions in km (site, 3).
     """
 
-    index: Tensor
-    position: Tensor
-    inverse: Tensor
+    where: Tensor
+    weight: Tensor
+    mean: Tensor
+    base: Tensor
+    sites: Tensor
 
 
 class Flow(nn.Module):
-    """Kriging along the wind.
+    """Kriging in the frame of the air.
 
-    The air that is over a place at an hour was, `lag` hours before, over another: the place moved back along the wind.
-    What the neighbours had at that hour is kriged there, so a neighbour upwind counts more, at the lag that the wind
-    carries. For a lag below zero it is the air that will have passed the place: a reanalysis knows it too.
+    A reading of `lag` hours ago tells of air that the wind has meanwhile taken elsewhere: its place moved along the
+    wind. All readings of the lags, each where its air is now, are kriged together, so a neighbour upwind counts more,
+    at the lag that the wind carries, and a station's many readings become a line of them along the wind. A lag below
+    zero is a reading still to come: a reanalysis knows it too.
 
-    With stations fixed, the matrix of the kriging system depends on the place alone and is inverted once; an hour and
-    lag change its right-hand side only, the covariances between the neighbours and the point upwind, ``C(d)`` with
-    ``d^2 = |q|^2 + (s^2 - 1) (q . w)^2 + (k |shift|)^2``: `q` from that point to the neighbour, `w` the direction of
-    the wind, `s` a learned stretch along it, and `k` how far a trajectory goes astray with its length.
+    Readings are deviations from an average over the stations around at their own hour. Their covariance is
+    ``((1 - c) exp(-d / short) + c exp(-d / long)) exp(-|lag - lag'| / memory)``, where `d` grows with the difference of
+    the lags too, since trajectories go astray. It is solved once an hour for all places: a place brings its own
+    covariances with the readings. Positions are points in space, so the covariance is a valid one anywhere on Earth.
+
+    On the nature run, with parameters by hand, it took 11 % off the error of kriging more than 30 km from a station,
+    where kriging each lag by itself and mixing the estimates took 5 to 9 %; at the Beijing stations 3.5 %.
 
     Parameters
     ----------
     lags : list of int
         Hours.
-    start : tuple of float
-        Short and long range in km, share of the long part, nugget: what the covariance starts from.
     described : int
-        Features that describe the surroundings of a place: the 10 m wind is weaker than what carries, by a factor that
-        depends on them.
+        Features that describe the surroundings of a station: the 10 m wind is weaker than what carries, by a factor
+        that depends on them.
     """
 
-    def __init__(self, lags: list[int], start: tuple[float, float, float, float], described: int) -> None:
+    lag: Tensor
+
+    def __init__(self, lags: list[int], described: int) -> None:
         super().__init__()
         self.lags = list(lags)
-        short, long, share, nugget = start
-        self.log_range = nn.Parameter(torch.tensor([math.log(short), math.log(long)]))
-        self.long_share = nn.Parameter(torch.logit(torch.tensor(share)))
-        self.log_nugget = nn.Parameter(torch.tensor(math.log(nugget)))
-        self.log_along = nn.Parameter(torch.tensor(-0.1))
-        self.astray = nn.Parameter(torch.tensor(-1.6))  # of the log: a fifth of the way
+        self.log_range = nn.Parameter(torch.log(torch.tensor(_RANGES_KM)))
+        self.long_share = nn.Parameter(torch.tensor(0.5))
+        self.log_memory = nn.Parameter(torch.tensor(math.log(8.0)))
+        self.log_nugget = nn.Parameter(torch.tensor(math.log(0.05)))
+        self.lasting = nn.Parameter(torch.tensor(-1.0))
+        self.log_astray = nn.Parameter(torch.tensor(math.log(3.0)))  # km an hour
+        self.log_smooth = nn.Parameter(torch.tensor(math.log(70.0)))
         self.speed = nn.Linear(described, 1)
         nn.init.zeros_(self.speed.weight)
         nn.init.constant_(self.speed.bias, 0.3)
+        lag = torch.tensor(self.lags, dtype=torch.float32)
+        self.register_buffer("lag", lag, persistent=False)
 
-    def _covariance(self, square: Tensor) -> Tensor:
-        distance = torch.sqrt(square + 1e-6)
-        short, long = (torch.exp(-distance / one) for one in self.log_range.exp())
-        share = torch.sigmoid(self.long_share)
-        return (1 - share) * short + share * long
+    def smoothed(self, wind: Tensor, points: Tensor) -> Tensor:
+        """Return the wind averaged over the stations around, zero where none has any.
 
-    def base(self, geometry: Geometry) -> FlowBase:
-        """Return the base of places: their neighbours and the inverse of the kriging matrix."""
-        parts = range(0, len(geometry.index), len(geometry.index) if torch.is_grad_enabled() else _PLACES_AT_ONCE)
-        step = parts.step
-        inverse = [self._inverse(geometry.position[b : b + step], geometry.reach_km[b : b + step]) for b in parts]
-        return FlowBase(geometry.index, geometry.position, torch.cat(inverse))
-
-    def _inverse(self, position: Tensor, reach_km: Tensor) -> Tensor:
-        apart = (position[:, :, None] - position[:, None]).square().sum(dim=-1)
-        share = torch.linalg.vector_norm(position, dim=-1) / reach_km.clamp(min=1e-3)[:, None]
-        late = share.clamp(max=0.999) ** _FADE_POWER
-        noise = self.log_nugget.exp() + 1e-3 + late / (1 - late)
-        return torch.cholesky_inverse(torch.linalg.cholesky(self._covariance(apart) + torch.diag_embed(noise)))
-
-    def shifts(self, wind: Tensor, described: Tensor, reach: int) -> Tensor:
-        """Return how far the air went between each hour less the lag and the hour, km (day * 24, place, lag, 2).
+        What carries is the wind of a region; a mast tells of its street too.
 
         Parameters
         ----------
         wind : Tensor
-            m s-1 from `reach` hours before each day to as many after it (day, 24 + 2 reach, place, 2), no NaN.
+            m s-1, NaN where missing (day, hour, station, 2).
+        points : Tensor
+            Unit vectors (station, 3).
+        """
+        weight = torch.exp(-_apart(points * EARTH_RADIUS_KM) / self.log_smooth.exp())
+        known = torch.isfinite(wind).to(weight.dtype)
+        found: Tensor = (weight @ torch.nan_to_num(wind)) / (weight @ known).clamp(min=1e-6)
+        return found
+
+    def shifts(self, wind: Tensor, described: Tensor, reach: int) -> Tensor:
+        """Return how far the air went between each hour less the lag and the hour, km (day * 24, station, lag, 2).
+
+        Parameters
+        ----------
+        wind : Tensor
+            m s-1 from `reach` hours before each day to as many after it (day, 24 + 2 reach, station, 2), no NaN.
         described : Tensor
-            Of the same hours (day, 24 + 2 reach, place, feature).
+            Of the same hours (day, 24 + 2 reach, station, feature).
         """
         carrying = KM_PER_HOUR * wind * torch.exp(self.speed(described).clamp(-1.5, 1.5))
         path = carrying.cumsum(dim=1) - 0.5 * carrying  # to the middle of each hour
@@ -112,48 +135,108 @@ class Flow(nn.Module):
         moved = [today - path[:, reach - lag : reach - lag + 24] for lag in self.lags]
         return torch.stack(moved, dim=-2).flatten(0, 1)
 
-    def forward(self, base: FlowBase, values: Tensor, shift: Tensor, wind: Tensor) -> tuple[Tensor, Tensor]:
-        """Return kriged values (place, hour, lag, target) and their variances (place, hour, lag).
+    def settle(self, points: Tensor, shift: Tensor, values: tuple[Tensor, Tensor], known: Tensor) -> Drift:
+        """Return the readings of each hour where their air is, and the solution of their kriging system.
 
         Parameters
         ----------
-        base : FlowBase
-            Of the places.
-        values : Tensor
-            What the stations had at each hour less the lag, gap-free (hour, station, lag, target).
+        points : Tensor
+            Unit vectors of the stations (station, 3).
         shift : Tensor
-            From `shifts` (hour, place, lag, 2).
-        wind : Tensor
-            m s-1 (hour, place, 2).
+            From `shifts` (hour, station, lag, 2).
+        values : tuple of Tensor
+            What the stations had at the hour itself (hour, station, target), and at each hour less the lag (hour,
+            station, lag, target), gap-free.
+        known : Tensor
+            One where any station reported at the hour less the lag (hour, lag, target).
         """
-        if torch.is_grad_enabled() or len(base.index) <= _PLACES_AT_ONCE:
-            return self._carried(base, values, shift, wind)
-        cuts = [slice(b, b + _PLACES_AT_ONCE) for b in range(0, len(base.index), _PLACES_AT_ONCE)]
-        found = [
-            self._carried(FlowBase(base.index[c], base.position[c], base.inverse[c]), values, shift[:, c], wind[:, c])
-            for c in cuts
-        ]
-        return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
+        joined, count = _sites(points)
+        sites = EARTH_RADIUS_KM * (joined @ points)
+        moved = EARTH_RADIUS_KM * points[:, None] + shift @ _tangents(points)
+        moved = torch.einsum("gs,hslc->hglc", joined, moved)
+        now, then = (torch.einsum("gs,hs...->hg...", joined, x) for x in values)
+        around = torch.softmax(-_apart(sites) / _BASE_KM, dim=-1)
+        deviation = (then - torch.einsum("gs,hslt->hglt", around, then)) * known[:, None]
+        where = torch.cat((moved, self._astray(moved)), dim=-1).flatten(1, 2)
+        noise = _UNKNOWN * (1 - known.amax(dim=-1)).repeat(1, len(sites))
+        factor = torch.linalg.cholesky(self._system(where, count) + torch.diag_embed(noise))
+        deviation = torch.cat((deviation.flatten(1, 2), torch.ones_like(where[..., :1])), dim=-1)
+        solved = torch.cholesky_solve(deviation, factor)
+        simple, flat = solved[..., :-1], solved[..., -1:]
+        mean = simple.sum(dim=1) / flat.sum(dim=1)
+        return Drift(where, simple - flat * mean[:, None], mean, now, sites)
 
-    def _carried(self, base: FlowBase, values: Tensor, shift: Tensor, wind: Tensor) -> tuple[Tensor, Tensor]:
-        hours, _, _, targets = values.shape
-        places, k = base.index.shape
-        direction = (wind / torch.sqrt(wind.square().sum(dim=-1, keepdim=True) + _CALM**2)).transpose(0, 1)
-        stretch = torch.exp(2 * self.log_along) - 1
-        astray = torch.exp(2 * self.astray)
-        flat = base.inverse.sum(dim=-1)
-        flat = flat / flat.sum(dim=-1, keepdim=True)
-        kriged, variances = [], []
-        for i in range(len(self.lags)):
-            there = values[:, base.index, i].permute(1, 2, 0, 3).reshape(places, k, hours * targets)
-            mean = (flat[:, None] @ there).view(places, hours, targets)
-            away = shift[:, :, i].transpose(0, 1)  # (place, hour, 2)
-            seen = base.position[:, None] + away[:, :, None]
-            along = (seen * direction[:, :, None]).sum(dim=-1)
-            square = seen.square().sum(dim=-1) + stretch * along.square() + astray * away.square().sum(-1)[..., None]
-            towards = self._covariance(F.relu(square))  # (place, hour, k)
-            weights = towards @ base.inverse
-            residual = there.view(places, k, hours, targets).permute(0, 2, 1, 3) - mean[:, :, None]
-            kriged.append(mean + (weights[:, :, None] @ residual).squeeze(2))
-            variances.append(F.relu(1 - (weights * towards).sum(dim=-1)) + 1e-4)
-        return torch.stack(kriged, dim=2), torch.stack(variances, dim=2)
+    def _astray(self, moved: Tensor) -> Tensor:
+        return (self.log_astray.exp() * self.lag)[:, None].expand(*moved.shape[:-1], 1)
+
+    def _system(self, where: Tensor, count: Tensor) -> Tensor:
+        """Return the covariance of the readings (hour, reading, reading); `count` is the stations of each site."""
+        lag = self.lag.repeat(len(count))
+        apart = (lag[:, None] - lag).abs()
+        lasting = torch.sigmoid(self.lasting)
+        shared = lasting + (1 - lasting) * torch.exp(-apart / _NOISE_HOURS)
+        site = torch.arange(len(count), device=where.device).repeat_interleave(len(self.lags))
+        noise = self.log_nugget.exp() * (site[:, None] == site) * shared / count[site][:, None]
+        noise = noise + torch.diag(torch.full_like(lag, 0.01))
+        distance = torch.cdist(where, where, compute_mode=_EXACT)
+        return self._covariance(distance, apart) + noise
+
+    def _covariance(self, distance: Tensor, apart: Tensor) -> Tensor:
+        short, long = (torch.exp(-distance / one) for one in self.log_range.exp())
+        share = torch.sigmoid(self.long_share)
+        return ((1 - share) * short + share * long) * torch.exp(-apart / self.log_memory.exp())
+
+    def forward(self, drift: Drift, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the air brings to places (place, hour, target), and how much is known (place, hour, `TOLD`).
+
+        Parameters
+        ----------
+        drift : Drift
+            From `settle`.
+        points : Tensor
+            Unit vectors of the places (place, 3).
+        """
+        step = len(points)
+        if not torch.is_grad_enabled():
+            step = max(1, _AT_ONCE // (drift.where.shape[0] * drift.where.shape[1]))
+        parts = [self._carried(drift, EARTH_RADIUS_KM * some) for some in points.split(step)]
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+    def _carried(self, drift: Drift, places: Tensor) -> tuple[Tensor, Tensor]:
+        hours = len(drift.where)
+        around = torch.softmax(-torch.cdist(places, drift.sites, compute_mode=_EXACT) / _BASE_KM, dim=-1)
+        base = torch.einsum("pg,hgt->hpt", around, drift.base)
+        asked = torch.cat((places, torch.zeros_like(places[:, :1])), dim=-1).expand(hours, -1, -1)
+        distance = torch.cdist(asked, drift.where, compute_mode=_EXACT)
+        covariance = self._covariance(distance, self.lag.abs().repeat(len(drift.sites)))
+        found = base + drift.mean[:, None] + covariance @ drift.weight
+        square = covariance.square()
+        told = [x.sum(dim=-1) for x in (square, square**4)]
+        return found.transpose(0, 1), torch.stack([x / (1 + x) for x in told], dim=-1).transpose(0, 1)
+
+
+def _apart(places: Tensor) -> Tensor:
+    return torch.cdist(places, places, compute_mode=_EXACT)
+
+
+def _tangents(points: Tensor) -> Tensor:
+    """Return unit vectors to the east and north (station, 2, 3) of unit vectors (station, 3)."""
+    x, y, _ = points.unbind(dim=-1)
+    across = torch.stack((-y, x, torch.zeros_like(x)), dim=-1)
+    east = across / torch.linalg.vector_norm(across, dim=-1, keepdim=True).clamp(min=1e-9)
+    return torch.stack((east, torch.linalg.cross(points, east)), dim=1)
+
+
+@torch.no_grad()
+def _sites(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights (site, station) that average the stations of each site, and how many each has.
+
+    Every station is a site of its own, up to `MOST_SITES`; more are joined, the nearest first.
+    """
+    stations = len(points)
+    if stations <= MOST_SITES:
+        return torch.eye(stations, device=points.device), torch.ones(stations, device=points.device)
+    label = fcluster(linkage(points.cpu().double().numpy(), "average"), MOST_SITES, "maxclust") - 1
+    member = torch.from_numpy(label[None] == np.unique(label)[:, None]).to(points)
+    count = member.sum(dim=1)
+    return member / count[:, None], count

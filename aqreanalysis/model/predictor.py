@@ -17,11 +17,12 @@ from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.fields import FieldSource, field_reach, window_parts
 from aqreanalysis.model.filters import around_day
-from aqreanalysis.model.geometry import Degrees, find_neighbours
+from aqreanalysis.model.geometry import Degrees, find_neighbours, unit_vectors
 from aqreanalysis.model.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.members import load_member, mix_members, scale_inputs
 from aqreanalysis.model.patches import estimate_patches, join_patches
 from aqreanalysis.model.predictive import Predictive
+from aqreanalysis.model.surroundings import FieldsAt
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,9 @@ class Predictor:
             members.append(network.exchange_stations(states, readings, clock, among, near))
         return Encoded(members, block)
 
-    def _fields(self, lat: Degrees, lon: Degrees, block: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _fields(self, lat: Degrees, lon: Degrees, block: NDArray[np.int64]) -> tuple[torch.Tensor, FieldsAt] | None:
         """Return the covariates round each day of a block, standardised, as the encoder's windows (day, hour, place,
-        field) and as what describes surroundings (day, 24 + 2 reach, place, field); None for a model without."""
+        field) and as what describes surroundings; None for a model without."""
         scaling = self.bundle.fields
         if scaling is None or self.covariates is None:
             return None
@@ -153,7 +154,9 @@ class Predictor:
         hours = np.arange(int(block[0]) - before, int(block[-1]) + after + 1, dtype=np.int64)
         scaled = torch.from_numpy(scaling.forward(self.covariates.at(lat, lon, hours))).to(self.device)
         days = torch.stack([scaled[d : d + before + 24 + after] for d in range(0, len(block), 24)])
-        return window_parts(days, self.config.window)
+        windows, near = window_parts(days, self.config.window)
+        points = torch.from_numpy(unit_vectors(lat, lon).astype(np.float32)).to(self.device)
+        return windows, FieldsAt(near, points)
 
     def _surrounded(self, encoded: Encoded, places: Places) -> list[Neighbourhood]:
         """Return each member's neighbourhoods with the covariates of the block's hours; as they are without any."""

@@ -10,13 +10,35 @@ from torch.nn import functional as F
 
 from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.filters import REACH_HOURS
-from aqreanalysis.model.flow import Flow, FlowBase
-from aqreanalysis.model.geometry import Geometry
+from aqreanalysis.model.flow import TOLD, Drift, Flow
 
 # What a place's hour is told of each field: its own hours about now, and those that the air remembers, as learned
 # averages that start from these widths in hours (the second looks back only).
 _NOW_HOURS, _MEMORY_HOURS = 0.5, 5.0
 _AVERAGES = 2
+# How far an estimate follows the wind before anything is learned.
+_CARRIED = 0.7
+
+
+@dataclass(frozen=True)
+class FieldsAt:
+    """Covariates about some days, and where.
+
+    Attributes
+    ----------
+    values : Tensor
+        Standardised, NaN where missing, from `REACH_HOURS` before each day to as many after it (day, 24 + 2 reach,
+        place, field).
+    points : Tensor
+        Unit vectors (place, 3).
+    """
+
+    values: Tensor
+    points: Tensor
+
+    def some(self, places: Tensor) -> FieldsAt:
+        """Return those of places by index."""
+        return FieldsAt(self.values[:, :, places], self.points[places])
 
 
 @dataclass(frozen=True)
@@ -27,14 +49,14 @@ class StationFields:
     ----------
     described : Tensor
         Surroundings of each station (hour, station, feature).
-    lagged : Tensor
-        Gap-free values at each hour less the lag (hour, station, lag, target); no lags without wind.
+    drift : Drift or None
+        Their readings, where the wind takes them; None without wind.
     known : Tensor
-        One where any station reported at that hour (hour, lag, target).
+        One where any station reported at that hour (hour, target).
     """
 
     described: Tensor
-    lagged: Tensor
+    drift: Drift | None
     known: Tensor
 
 
@@ -45,29 +67,29 @@ class Beside:
     Attributes
     ----------
     features : Tensor
-        The places' own surroundings, and how they differ from the neighbours' (place, hour, feature).
-    carried : Tensor
-        What the wind brings (place, hour, lag, target).
-    variance : Tensor
-        How little is known of it (place, hour, lag).
+        The places' own surroundings, how they differ from the neighbours', and how much the wind brings of what was
+        read (place, hour, feature).
+    carried : Tensor or None
+        What the wind brings (place, hour, target); None without wind.
     known : Tensor
-        One where any station reported at the hour less the lag (hour, lag, target).
+        One where any station reported at that hour (hour, target).
     """
 
     features: Tensor
-    carried: Tensor
-    variance: Tensor
+    carried: Tensor | None
     known: Tensor
 
-    def brought(self, target: int, kriged: Tensor) -> Tensor:
-        """Return by how much what the wind brings differs from what was kriged (place, hour, lag); zero if unknown."""
-        return (self.carried[..., target] - kriged[..., None]) * self.known[..., target]
+    def brought(self, target: int, kriged: Tensor) -> Tensor | None:
+        """Return by how much what the wind brings differs from what was kriged (place, hour); zero if unknown."""
+        if self.carried is None:
+            return None
+        return (self.carried[..., target] - kriged) * self.known[:, target]
 
 
 class Surroundings(nn.Module):
     """Everything of AQ-Net that a model without covariates does not have.
 
-    It starts as nothing: its last layers are zero, and the network is the one without covariates.
+    It starts as the network without covariates that follows the wind by a fixed share: all other last layers are zero.
 
     Parameters
     ----------
@@ -75,8 +97,6 @@ class Surroundings(nn.Module):
         Fields, their order, and how they are standardised.
     lags : list of int
         Hours along the wind.
-    start : tuple of float
-        Of the covariance along the wind, see `Flow`.
     widths : tuple of int
         Of the stations' state, and of the head.
     targets : int
@@ -87,7 +107,6 @@ class Surroundings(nn.Module):
         self,
         scaling: FieldScaling,
         lags: list[int],
-        start: tuple[float, float, float, float],
         widths: tuple[int, int],
         targets: int,
     ) -> None:
@@ -102,15 +121,13 @@ class Surroundings(nn.Module):
         now = -0.5 * (offset / _NOW_HOURS) ** 2
         memory = torch.where(offset <= 0, offset / _MEMORY_HOURS, -offset)
         self.average = nn.Parameter(torch.stack((now, memory)).repeat(self.hourly, 1, 1))
-        self.flow = Flow(self.lags, start, described) if self.lags else None
+        self.flow = Flow(self.lags, described) if self.lags else None
         if self.wind is not None:
             scale = [[parts[i] for i in self.wind] for parts in (scaling.mean, scaling.std)]
             self.register_buffer("wind_scale", torch.tensor(scale), persistent=False)
-        told = 2 * described + 2 * len(self.lags)
+        told = 2 * described + (TOLD + 1 if self.lags else 0)
         self.head = nn.ModuleList(_nothing(nn.Linear(told, head, bias=False)) for _ in range(targets))
-        self.carry = nn.ModuleList(
-            _nothing(nn.Linear(head, len(self.lags))) for _ in range(targets if self.lags else 0)
-        )
+        self.carry = nn.ModuleList(_following(nn.Linear(head, 1)) for _ in range(targets if self.lags else 0))
 
     def embedded(self, fields: Tensor) -> Tensor:
         """Return what joins the steps of the temporal encoder (window * station, hour, width).
@@ -145,32 +162,37 @@ class Surroundings(nn.Module):
         today = slice(REACH_HOURS, REACH_HOURS + 24)
         return torch.cat((averages, filled[:, today, :, self.hourly :], known[:, today]), dim=-1)
 
-    def at_stations(self, fields: Tensor, filled: Tensor, known: Tensor) -> StationFields:
+    def at_stations(self, fields: FieldsAt, filled: Tensor, known: Tensor) -> StationFields:
         """Return what the stations bring along.
 
         Parameters
         ----------
-        fields : Tensor
-            At the stations, as for `describe` (day, 24 + 2 reach, station, field).
+        fields : FieldsAt
+            At the stations.
         filled : Tensor
             Gap-free values (day, 24 + 2 reach, station, target).
         known : Tensor
             One at hours when any station reported (day, 24 + 2 reach, target).
         """
-        return StationFields(self.describe(fields).flatten(0, 1), self._lagged(filled), self._lagged(known))
+        described = self.describe(fields.values).flatten(0, 1)
+        today = slice(REACH_HOURS, REACH_HOURS + 24)
+        now = known[:, today].flatten(0, 1)
+        if self.flow is None or self.wind is None:
+            return StationFields(described, None, now)
+        with torch.autocast(filled.device.type, enabled=False):  # the kriging systems need float32
+            scale = self.get_buffer("wind_scale")
+            wind = self.flow.smoothed(fields.values[..., list(self.wind)] * scale[1] + scale[0], fields.points)
+            shift = self.flow.shifts(wind, self._beyond(described, len(filled)), REACH_HOURS)
+            values = filled[:, today].flatten(0, 1), self._lagged(filled)
+            drift = self.flow.settle(fields.points, shift, values, self._lagged(known))
+        return StationFields(described, drift, now)
 
     def _lagged(self, series: Tensor) -> Tensor:
         """Return a series (day, 24 + 2 reach, ..., target) at each hour less each lag (day * 24, ..., lag, target)."""
         shifted = [series[:, REACH_HOURS - lag : REACH_HOURS - lag + 24] for lag in self.lags]
-        if not shifted:
-            return series.new_zeros((24 * len(series), *series.shape[2:-1], 0, series.shape[-1]))
         return torch.stack(shifted, dim=-2).flatten(0, 1)
 
-    def base(self, geometry: Geometry) -> FlowBase | None:
-        """Return what the flow needs of places; None without wind."""
-        return self.flow.base(geometry) if self.flow is not None else None
-
-    def beside(self, stations: StationFields, nearby: Tensor, base: FlowBase | None, fields: Tensor) -> Beside:
+    def beside(self, stations: StationFields, nearby: Tensor, fields: FieldsAt) -> Beside:
         """Return what the covariates say of places.
 
         Parameters
@@ -179,34 +201,18 @@ class Surroundings(nn.Module):
             What the stations bring along.
         nearby : Tensor
             Non-negative weights (place, station).
-        base : FlowBase or None
-            Of the places.
-        fields : Tensor
-            At the places, as for `describe` (day, 24 + 2 reach, place, field).
+        fields : FieldsAt
+            At the places.
         """
-        with torch.autocast(fields.device.type, enabled=False):  # the kriging systems need float32
-            return self._beside(stations, nearby, base, fields)
-
-    def _beside(self, stations: StationFields, nearby: Tensor, base: FlowBase | None, fields: Tensor) -> Beside:
-        described = self.describe(fields).flatten(0, 1)
-        hours, places, width = described.shape
-        around = (nearby @ stations.described.transpose(0, 1).flatten(1)).view(places, hours, width)
-        own = described.transpose(0, 1)
-        features = torch.cat((own, own - around), dim=-1)
-        if self.flow is None or base is None:
-            nothing = features.new_zeros((places, hours, 0))
-            return Beside(features, nothing[..., None].expand(-1, -1, -1, len(self.head)), nothing, stations.known)
-        wind, blowing = self._wind(fields)
-        shift = self.flow.shifts(wind, self._beyond(described, len(fields)), REACH_HOURS)
-        carried, variance = self.flow(base, stations.lagged, shift, blowing)
-        return Beside(features, carried, variance, stations.known)
-
-    def _wind(self, fields: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the wind in m s-1, zero where it is missing: of all hours, and of the days' own (hour, place, 2)."""
-        assert self.wind is not None
-        scale = self.get_buffer("wind_scale")
-        wind = torch.nan_to_num(fields[..., list(self.wind)] * scale[1] + scale[0])
-        return wind, wind[:, REACH_HOURS : REACH_HOURS + 24].flatten(0, 1)
+        with torch.autocast(fields.values.device.type, enabled=False):
+            described = self.describe(fields.values).flatten(0, 1)
+            hours, places, width = described.shape
+            around = (nearby @ stations.described.transpose(0, 1).flatten(1)).view(places, hours, width)
+            own = described.transpose(0, 1)
+            if self.flow is None or stations.drift is None:
+                return Beside(torch.cat((own, own - around), dim=-1), None, stations.known)
+            carried, told = self.flow(stations.drift, fields.points)
+            return Beside(torch.cat((own, own - around, told), dim=-1), carried, stations.known)
 
     @staticmethod
     def _beyond(described: Tensor, days: int) -> Tensor:
@@ -218,15 +224,17 @@ class Surroundings(nn.Module):
 
     def hidden(self, target: int, beside: Beside, kriged: Tensor) -> Tensor:
         """Return what joins the head (place, hour, width); `kriged` is what it starts from (place, hour)."""
-        told = (beside.features, beside.brought(target, kriged), beside.variance)
-        found: Tensor = self.head[target](torch.cat(told, dim=-1))
+        brought = beside.brought(target, kriged)
+        told = beside.features if brought is None else torch.cat((beside.features, brought[..., None]), dim=-1)
+        found: Tensor = self.head[target](told)
         return found
 
     def moved(self, target: int, beside: Beside, kriged: Tensor, hidden: Tensor) -> Tensor:
         """Return by how much the wind moves the location (place, hour)."""
-        if self.flow is None:
+        brought = beside.brought(target, kriged)
+        if brought is None:
             return torch.zeros_like(kriged)
-        moved: Tensor = (self.carry[target](hidden) * beside.brought(target, kriged)).sum(dim=-1)
+        moved: Tensor = self.carry[target](hidden).squeeze(-1) * brought
         return moved
 
 
@@ -234,4 +242,9 @@ def _nothing(layer: nn.Linear) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _following(layer: nn.Linear) -> nn.Linear:
+    nn.init.constant_(_nothing(layer).bias, _CARRIED)
     return layer

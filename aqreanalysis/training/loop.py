@@ -18,6 +18,8 @@ from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.aqnet import Neighbourhood, StationStates
 from aqreanalysis.model.device import mixed_precision
 from aqreanalysis.model.filters import around_day
+from aqreanalysis.model.geometry import unit_vectors
+from aqreanalysis.model.surroundings import FieldsAt
 from aqreanalysis.training.averaging import averaged
 from aqreanalysis.training.bundling import Progress
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
@@ -58,7 +60,7 @@ class _Read:
     readings: Tensor
     clock: Tensor
     truth: Tensor
-    near: Tensor | None = None
+    near: FieldsAt | None = None
 
 
 class Trainer:
@@ -212,14 +214,16 @@ class Trainer:
         clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)
         return _Read(network, stations, states, around_day(windows[..., self.targets], before), clock, truth, near)
 
-    def _fields(self, days: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor] | None:
-        """Return the covariates of `days` at every station, as `TimelineFields.parts`; None for a model without."""
+    def _fields(self, days: Tensor, generator: torch.Generator | None) -> tuple[Tensor, FieldsAt] | None:
+        """Return the covariates of `days` at every station, for the encoder and round the days; None without any."""
         if self.timeline.fields is None:
             return None
         cut = self.timeline.fields.cut(days)
         if generator is not None:
             cut = mask_fields(cut, self.config.training.mask_fields, generator)
-        return self.timeline.fields.parts(cut)
+        windows, near = self.timeline.fields.parts(cut)
+        points = torch.from_numpy(unit_vectors(self.places.lat, self.places.lon).astype(np.float32))
+        return windows, FieldsAt(near, points.to(self.device))
 
     def _ask(
         self, read: _Read, visible: NDArray[np.int64], targets: NDArray[np.int64]
@@ -236,7 +240,7 @@ class Trainer:
         states, readings = read.states[:, chosen], read.readings[:, :, chosen]
         if read.near is None:
             return network.exchange_stations(states, readings, read.clock, among), around
-        here, asked = (read.near[:, :, torch.from_numpy(i).to(self.device)] for i in (seen, targets))
+        here, asked = (read.near.some(torch.from_numpy(i).to(self.device)) for i in (seen, targets))
         found = network.exchange_stations(states, readings, read.clock, among, here)
         return found, network.surround(found, around, asked)
 
