@@ -35,7 +35,8 @@ class Timing:
     Attributes
     ----------
     sweep_seconds : float
-        From its first block to the cube under its name, closed.
+        From the moment at which the first block may begin, and worker processes are called, to the cube under its name,
+        closed.
     seconds : float
         Of the whole process, from its start.
     peak_bytes : int
@@ -95,7 +96,7 @@ def run_job(job: dict[str, Any]) -> dict[str, float]:
     """Produce in this process; `job` has model, observations, grid, start, end, out and options of `ProduceOptions`."""
     from aqreanalysis.configs import ProductionConfig
     from aqreanalysis.production import ProduceOptions, produce
-    from aqreanalysis.production.run import engine
+    from aqreanalysis.production.run import produce as making
 
     begun: list[float] = []
 
@@ -106,8 +107,7 @@ def run_job(job: dict[str, Any]) -> dict[str, float]:
 
         return run
 
-    engine.run_in_threads = noting(engine.run_in_threads)
-    engine.run_on_cluster = noting(engine.run_on_cluster)
+    making._sweep = noting(making._sweep)
     asked = {k: v for k, v in job.items() if k not in ("model", "observations", "grid", "start", "end", "out")}
     production = ProductionConfig(**asked.pop("production")) if "production" in asked else None
     progress = _noting_blocks(asked.pop("events")) if "events" in asked else None

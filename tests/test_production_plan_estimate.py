@@ -119,9 +119,20 @@ def test_each_worker_holds_a_process_of_its_own_and_the_driver_the_observations(
     threads = estimate(prepared, RATES, Crew(4), False, 0.0)
     workers = estimate(prepared, RATES, Crew(4, 4, workers=True), False, 0.0)
     assert threads.memory_bytes == threads.worker_bytes >= 450_000_000
-    assert workers.memory_bytes == 4 * workers.worker_bytes + 450_000_000
+    # The driver and the process that the workers are forked from.
+    assert workers.memory_bytes == 4 * workers.worker_bytes + 450_000_000 + RATES.process_bytes
     elsewhere = estimate(prepared, RATES, Crew(4, 4, workers=True, here=False), False, 0.0)
     assert elsewhere.memory_bytes == 450_000_000 and elsewhere.worker_bytes == workers.worker_bytes
+
+
+def test_workers_that_start_while_the_driver_reads_keep_nobody_waiting(prepared):
+    rates = replace(RATES, worker_start_seconds=4.0, worker_launch_seconds=0.5)
+    crew = Crew(2, 2, workers=True)
+    at_once, later, elsewhere = (
+        estimate(prepared, rates, crew, False, seconds).sweep_seconds
+        for crew, seconds in ((crew, 0.0), (crew, 10.0), (replace(crew, here=False), 10.0))
+    )
+    assert at_once - later == pytest.approx(4.0) and elsewhere - later == pytest.approx(4.0)
 
 
 def test_who_computes_follows_from_the_options():

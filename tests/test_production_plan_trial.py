@@ -104,8 +104,9 @@ def test_the_peak_of_memory_is_seen_and_an_older_one_is_not():
 
 
 def test_a_worker_process_takes_time_and_memory(model):
-    seconds, size = measure_worker(model)
-    assert seconds > 0.1 and size > 50_000_000
+    start, launch, size = measure_worker(model)
+    # What is imported may be there already, where a test before this one had workers.
+    assert start >= 0 and launch > 0.1 and size > 50_000_000
 
 
 def test_what_does_not_fit_is_refused_with_the_setting_to_change(model, tmp_path, monkeypatch):

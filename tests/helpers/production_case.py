@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,13 +130,19 @@ if __name__ == "__main__":
     blocks = ProductionConfig(
         block_days=1, tile_rows=int(given.get("rows", 3)), tile_columns=int(given.get("columns", 4))
     )
+    pause = float(given.get("pause", 0))
+
+    def progress(done: int, total: int, note: str) -> None:
+        print(done, total, note, flush=True)
+        time.sleep(pause)
+
     options = ProduceOptions(
         production=blocks,
         workers=int(given["workers"]) if "workers" in given else None,
         overwrite="overwrite" in given,
         append="append" in given,
         frequencies=given.get("frequencies", "hourly").split("+"),
-        progress=lambda done, total, note: print(done, total, note, flush=True),
+        progress=progress,
     )
     try:
         timeline = (START, given.get("end", END))

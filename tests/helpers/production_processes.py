@@ -13,8 +13,9 @@ from pathlib import Path
 import production_case
 
 CASE = Path(production_case.__file__)
-# Many small blocks, so that a kill meets the run between and within them.
-FINE_ARGUMENTS = ("rows=3", "columns=3")
+# Many small blocks, so that a kill meets the run between and within them; and a moment after each, or a run that takes
+# a tenth of a second would be over before whoever is to kill it has looked.
+FINE_ARGUMENTS = ("rows=3", "columns=3", "pause=0.02")
 
 
 def digest(path: Path) -> str:

@@ -53,8 +53,8 @@ class Rates:
         Memory of a computing process before its first block, without the observations.
     observations_bytes : int
         Memory of the observations, which the driving process alone holds.
-    worker_start_seconds : float
-        Until a worker process can begin.
+    worker_start_seconds, worker_launch_seconds : float
+        Until what worker processes import is there (loaded while the driver reads); from then to their first block.
     """
 
     seconds: float
@@ -72,6 +72,7 @@ class Rates:
     process_bytes: int
     observations_bytes: int
     worker_start_seconds: float = 0.0
+    worker_launch_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -186,13 +187,15 @@ def estimate(prepared: Prepared, rates: Rates, crew: Crew, is_netcdf: bool, star
     cube_bytes = sum(sum(layers.values()) for layers in stored.values())
     sums_bytes = int(prepared.sums_bytes * cells / prepared.grid.size * rates.shares.get(SUMS, {}).get(SUMS, 1.0))
     to_disk = (cube_bytes + sums_bytes) / rates.disk_bytes_a_second
-    sweep = rates.worker_start_seconds + rates.warm_seconds + max(lane / lanes, to_disk)
+    waits = max(rates.worker_start_seconds - start_seconds * crew.here, 0.0) + rates.worker_launch_seconds
+    sweep = waits + rates.warm_seconds + max(lane / lanes, to_disk)
     # What the last minute wrote must reach the disk; a NetCDF file is written once more, by one process.
     finish = min(to_disk, SYNC_SECONDS * to_disk / max(sweep, 1e-9))
     if is_netcdf:
         finish += cube_bytes * (rates.copy_seconds + 1 / rates.disk_bytes_a_second)
     worker = worker_bytes(plan, cells, rates, crew)
-    driver = rates.process_bytes + rates.observations_bytes
+    # Beside the driver, the process that workers are forked from.
+    driver = rates.process_bytes * (2 if crew.workers and crew.here else 1) + rates.observations_bytes
     return Estimate(
         start_seconds=start_seconds,
         sweep_seconds=sweep,

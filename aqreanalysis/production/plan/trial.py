@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,10 +25,12 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.production.means import mean_block, sums_name, sums_width
 from aqreanalysis.production.plan import HOURS_A_DAY, Block
 from aqreanalysis.production.plan.estimate import Rates
+from aqreanalysis.production.plan.fields import source_of
 from aqreanalysis.production.plan.frequency import HOURLY
 from aqreanalysis.production.plan.inputs import Span, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.run import engine
+from aqreanalysis.production.run.cluster import cluster_client
 from aqreanalysis.production.run.engine import SUMS
 from aqreanalysis.production.stores import chunks
 from aqreanalysis.production.stores.zarr import StoreForm, create_store, create_sums, forget, quiet_codecs
@@ -101,21 +102,30 @@ def measure_rates(trial: Trial) -> Rates:
             "with --no-calibration"
         ) from None
     if trial.workers:
-        start, size = measure_worker(trial.prepared.model_path)
-        rates = replace(rates, worker_start_seconds=start, process_bytes=size)
+        start, launch, size = measure_worker(trial.prepared.model_path, source_of(trial.prepared.predictor))
+        rates = replace(rates, worker_start_seconds=start, worker_launch_seconds=launch, process_bytes=size)
     return replace(rates, seconds=time.perf_counter() - begun)
 
 
-def measure_worker(model_path: Path | None) -> tuple[float, int]:
-    """Return the seconds until a process has loaded what a worker loads, and the memory that it takes."""
-    code = "import distributed, sys, aqreanalysis.production.run.engine\n"
-    code += "from aqreanalysis.model import load_predictor\nif sys.argv[1]: load_predictor(sys.argv[1], 'cpu')\n"
-    code += "import psutil; print(psutil.Process().memory_info().rss)"
-    begun = time.perf_counter()
-    told = subprocess.run(
-        [sys.executable, "-c", code, str(model_path or "")], check=True, capture_output=True, text=True
-    ).stdout
-    return time.perf_counter() - begun, int(told)
+def measure_worker(model_path: Path | None, covariates: Any = None) -> tuple[float, float, int]:
+    """Return how long worker processes take to begin, and the memory of one.
+
+    Returns
+    -------
+    start_seconds : float
+        Until what all of them import is there; a run begins it while it still reads its inputs.
+    launch_seconds : float
+        From then until a worker is forked and has the model.
+    process_bytes : int
+        Of a worker before its first block.
+    """
+    seconds, size = [], 0
+    for _ in range(2):  # the second finds the imports done
+        begun = time.perf_counter()
+        with cluster_client(1, None) as client:
+            size = client.submit(engine.load_and_weigh, model_path, covariates, pure=False).result()
+            seconds.append(time.perf_counter() - begun)
+    return max(seconds[0] - seconds[1], 0.0), seconds[1], size
 
 
 class _Running:

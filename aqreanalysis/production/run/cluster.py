@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,11 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.production.plan.blocks import available_memory
 
 CONNECT_SECONDS = 10.0
+# Imports are nine tenths of a worker's start (4 s of a processor, of which torch takes half). So one process imports
+# what all need, from the beginning of the command on, and workers are forked from it, also those that follow one that
+# died. It has used neither threads nor a GPU by then. Where processes cannot be forked each imports for itself.
+_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+_NURSERY = "aqreanalysis.production.run.nursery"
 # A worker's share of the memory is what is free now; Dask's own is by its share of the processors, next to nothing for
 # two workers of a large machine. It holds no data worth spilling, and one that is paused at a limit while its caches
 # fill the memory would wait for ever: over its share it ends, and its blocks go to another.
@@ -23,7 +30,34 @@ _CONFIG: Any = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.admin.large-graph-warning-threshold": "1GB",
+    "distributed.worker.multiprocessing-method": _METHOD,
 }
+
+
+def prepare_workers() -> None:
+    """Begin to load what worker processes will need, in a process beside this one, and return at once."""
+    if _METHOD != "forkserver":
+        return
+    from multiprocessing import forkserver
+
+    from distributed.utils import get_mp_context
+
+    with dask.config.set(_CONFIG):
+        get_mp_context().set_forkserver_preload([_NURSERY])
+        # It must begin with what Dask gives its workers, such as a single thread of BLAS.
+        early = dask.config.get("distributed.nanny.pre-spawn-environ")
+        with _environment({k: str(v) for k, v in early.items() if v is not None and k not in os.environ}):
+            forkserver.ensure_running()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name in values:
+            os.environ.pop(name, None)
 
 
 @contextmanager
@@ -56,6 +90,7 @@ def cluster_client(
         finally:
             client.close()
         return
+    prepare_workers()
     with (
         dask.config.set(_CONFIG),
         LocalCluster(
@@ -64,6 +99,7 @@ def cluster_client(
             dashboard_address=":0",
             silence_logs=logging.ERROR,
             memory_limit=available_memory() // (workers or 1),
+            env=dict(os.environ),  # theirs is of the moment at which the first was prepared
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -284,6 +284,17 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def load_and_weigh(model_path: Path | None, covariates: Any = None) -> int:
+    """Return the memory of a worker process that has loaded a model, with the covariates that it reads, if any."""
+    import psutil
+
+    if model_path is not None:
+        from aqreanalysis.model.predictor import load_predictor
+
+        load_predictor(model_path, "cpu", covariates)
+    return int(psutil.Process().memory_info().rss)
+
+
 _WORKERS: dict[str, Worker] = {}
 _WORKERS_LOCK = threading.Lock()
 

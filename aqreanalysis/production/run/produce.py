@@ -22,7 +22,7 @@ from aqreanalysis.production.plan.frequency import check_frequencies
 from aqreanalysis.production.plan.inputs import StagedWindow, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared, plain, prepare
 from aqreanalysis.production.run import engine
-from aqreanalysis.production.run.cluster import cluster_client
+from aqreanalysis.production.run.cluster import cluster_client, prepare_workers
 from aqreanalysis.production.run.interrupt import Stop, output_errors, stop_on_signals
 from aqreanalysis.production.run.ledger import Fingerprint, Ledger, Lock, differences
 from aqreanalysis.production.run.meter import Meter
@@ -121,6 +121,8 @@ def produce_cubes(
     with output_errors(target.part):
         if options.split == "none":
             _check_free(target, options)
+    if options.workers is not None:
+        prepare_workers()
     prepared = prepare(model, observations, grid, resolve_timeline(out, timeline, options), options)
     if options.split != "none":
         plans = {name: cube.plan for name, cube in prepared.cubes.items()}

@@ -1,0 +1,14 @@
+"""What worker processes have loaded before they are forked; imported by the process that forks them, and nobody else.
+
+Ctrl-C reaches the whole process group, while the driver waits for the blocks in hand: whoever is forked here ignores it
+from its first moment on.
+"""
+
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+import distributed.nanny  # noqa: E402, F401
+
+import aqreanalysis.model.predictor  # noqa: E402
+import aqreanalysis.production.run.engine  # noqa: E402, F401
