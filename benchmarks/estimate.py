@@ -17,13 +17,11 @@ from producing import machine, parser, record, run_watched, table
 
 PLANS = {
     "0.1 degree, a week, Zarr": ("north-china-0.1", "2019-01-14", ".zarr", ()),
-    "0.1 degree, a week, NetCDF": ("north-china-0.1", "2019-01-14", ".nc", ()),
     "0.1 degree, four weeks, NetCDF": ("north-china-0.1", "2019-02-04", ".nc", ()),
-    "0.05 degree, a week, Zarr": ("north-china-0.05", "2019-01-14", ".zarr", ()),
     "0.05 degree, a week, two workers": ("north-china-0.05", "2019-01-14", ".zarr", ("--workers", "2")),
-    "0.1 degree, four weeks, hours and days": (
+    "0.1 degree, two weeks, hours and days": (
         "north-china-0.1",
-        "2019-02-04",
+        "2019-01-21",
         ".zarr",
         ("--frequency", "hourly,daily"),
     ),

@@ -2,8 +2,8 @@
 
     python benchmarks/workers.py --model outputs/models/north [--data ...] [--short]
 
-Seconds from the moment at which the cluster is there to the closed Zarr store: the workers' own imports and the loading
-of the model are in them. Threads of one process stand beside them.
+Seconds from the moment at which the workers are called, the inputs being read, to the closed Zarr store: their start
+and the loading of the model are in them. Threads of one process stand beside them.
 How to make a model: see benchmarks/producing.py.
 """
 
@@ -16,7 +16,7 @@ from producing import machine, parser, produce_timed, record, table
 
 def main() -> None:
     """Run it all."""
-    asked = parser(__doc__).parse_args()
+    asked = parser(__doc__, repeat=1).parse_args()
     work, repeat = asked.work / "workers", 1 if asked.short else asked.repeat
     work.mkdir(parents=True, exist_ok=True)
     grid, end = ("115,39,117,40@0.1", "2019-01-09") if asked.short else ("north-china-0.025", "2019-01-14")
