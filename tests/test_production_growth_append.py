@@ -256,7 +256,7 @@ class Killed(BaseException):
 def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
     suffix, model, newer, whole, place, monkeypatch
 ):
-    from aqreanalysis.production.growth import append
+    from aqreanalysis.production.growth import blocks
     from aqreanalysis.production.run import produce as making
     from aqreanalysis.production.stores import netcdf
 
@@ -281,7 +281,7 @@ def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
     last = (making, "rename_file", 0) if suffix == ".nc" else (making, "publish_zarr", 0)
     phases = [
         (making, "stage_readings", 0),
-        (append.Blocks, "copy", 1),
+        (blocks.Blocks, "copy", 1),
         (Ledger, "record", 3),
         (Ledger, "record", 3),
         (netcdf, "_write_structure", 0) if suffix == ".nc" else (Ledger, "note_ready", 0),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import urllib.request
 from dataclasses import replace
 
 import pytest
 import xarray as xr
 from production_case import GRID, START, make_bundle, make_observations
+from s3_case import URL, fresh_bucket, post, running_server
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import CubeError, Interrupted, OutputError
@@ -18,51 +18,23 @@ from aqreanalysis.production import ProduceOptions, describe_cube, open_cube, pr
 from aqreanalysis.production.stores import bucket
 
 obstore = pytest.importorskip("obstore", reason="pip install 'aqreanalysis[s3]'")
-moto = pytest.importorskip("moto.server", reason="the server of these tests comes with the extra 'dev'")
-boto3 = pytest.importorskip("boto3")
 
 OPTIONS = ProduceOptions(production=ProductionConfig(block_days=1, tile_rows=4, tile_columns=9), threads=1)
 END = "2019-01-05"
 BLOCKS = 2 * 2
-URL = "s3://cubes/some/x.zarr"
-
-
-def post(url: str, data: bytes) -> None:
-    request = urllib.request.Request(url, data=data, method="POST", headers={"Content-Type": "text/plain"})
-    urllib.request.urlopen(request).close()
 
 
 @pytest.fixture(scope="module")
 def server():
-    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    with running_server() as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
 def cubes(server, monkeypatch, tmp_path):
     """Return a look-up of the objects in a fresh bucket; the working directory is fresh too."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "user",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "SOURCE_DATE_EPOCH": "1700000000",
-    }.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    post(f"{server}/moto-api/reset", b"")
-    client = boto3.client("s3", endpoint_url=server)
-    client.create_bucket(Bucket="cubes")
-
-    def objects() -> dict[str, bytes]:
-        found = client.list_objects_v2(Bucket="cubes").get("Contents", [])
-        return {o["Key"]: client.get_object(Bucket="cubes", Key=o["Key"])["Body"].read() for o in found}
-
-    return objects
+    return fresh_bucket(server, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +164,7 @@ def test_what_is_wrong_with_the_storage_is_one_line_each(model, observations, se
     assert "there is no such bucket" in run("s3://nowhere/x.zarr")
     assert "must be s3://BUCKET/PATH.zarr" in run("s3://cubes/x.nc")
     assert "only s3://BUCKET/PATH.zarr is known" in run("ftp://cubes/x.zarr")
-    assert "cubes do not grow" in run(options=replace(OPTIONS, append=True))
+    assert "there is no cube s3://cubes/some/x.zarr to append to" in run(options=replace(OPTIONS, append=True))
     with monkeypatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         assert "http://127.0.0.1:9 does not answer; check AWS_ENDPOINT_URL" in run()
@@ -202,3 +174,10 @@ def test_what_is_wrong_with_the_storage_is_one_line_each(model, observations, se
     finally:
         post(f"{server}/moto-api/reset-auth", b"inf")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_worker_processes_upload_their_chunks_themselves_and_leave_the_same_bytes(observations, local, cubes, tmp_path):
+    bundle = make_bundle(tmp_path / "bundle")
+    produce(bundle, observations, GRID, START, END, URL, replace(OPTIONS, threads=None, workers=2)).close()
+    assert cubes() == files(local)

@@ -97,8 +97,6 @@ class ProduceOptions:
             raise ConfigError("shards are of Zarr format 3: give zarr_format 3 with them")
         if self.split not in SPLITS:
             raise ConfigError(f"split {self.split!r}: give {', '.join(SPLITS)}")
-        if self.split != "none" and self.append:
-            raise ConfigError(f"append and split {self.split} exclude each other: produce the new files by themselves")
         check_frequencies(self.frequencies)
         if not -12 <= self.utc_offset_hours <= 14:
             raise ConfigError(f"utc_offset_hours = {self.utc_offset_hours}: clocks are -12 to 14 hours ahead of UTC")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis.errors import ConfigError, ModelError, OutputError
-from aqreanalysis.production.growth.base import Base, Blocks
+from aqreanalysis.errors import ConfigError, ModelError
+from aqreanalysis.production.growth.base import Base
+from aqreanalysis.production.growth.blocks import Kept, open_blocks
 from aqreanalysis.production.growth.changes import (
     Growth,
     changed_days,
@@ -21,10 +22,11 @@ from aqreanalysis.production.growth.changes import (
 )
 from aqreanalysis.production.growth.record import empty_checksum
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.plan import Moment, stamp_text
+from aqreanalysis.production.plan import Block, Moment, stamp_text
 from aqreanalysis.production.plan.fields import source_of
 from aqreanalysis.production.plan.frequency import check_frequencies
 from aqreanalysis.production.plan.prepare import Prepared, package_version
+from aqreanalysis.production.run.interrupt import output_errors
 from aqreanalysis.production.run.ledger import Ledger
 from aqreanalysis.production.run.target import Target
 from aqreanalysis.production.template import Template
@@ -42,11 +44,14 @@ class Append:
         What is kept, computed anew, added.
     bases : dict
         Frequency -> cube that is there.
+    target : Target
+        What of the outputs is written: all, but where they are files of months or years those that stay as they are.
     """
 
     prepared: Prepared
     growth: Growth
     bases: dict[str, Base]
+    target: Target
 
     @property
     def identities(self) -> dict[str, str]:
@@ -58,21 +63,29 @@ class Append:
         facts = self.prepared.facts()
         now, observations = facts["created"], self.prepared.fingerprint["observations"]
         before = {}
-        for name, base in self.bases.items():
+        for name, output in self.target.outputs.items():
+            there = [one for one in self.bases[output.frequency].files if str(one.path) == str(output.path)]
+            if not there:
+                continue  # a new month or year
             line = (
                 f"{now} aqreanalysis {package_version()}: appended from observations {observations[:16]}: "
-                f"{self.growth.said(name)}"
+                f"{self.growth.said(output.frequency, output.steps)}"
             )
-            held = base.kept.get("history", "")
+            held = there[0].kept.get("history", "")
             before[name] = {
-                "created": base.kept.get("date_created", now),
+                "created": there[0].kept.get("date_created", now),
                 "history": f"{held}\n{line}" if held else line,
             }
         return {**facts, "before": before}
 
     def lines(self) -> list[str]:
         """Return what is done to each cube, for people."""
-        return [f"{base.path}: {self.growth.said(name)}" for name, base in self.bases.items()]
+        if not self.target.outputs:
+            return [f"{base.path}: {self.growth.said(name)}" for name, base in self.bases.items()]
+        return [
+            f"{output.path}: {self.growth.said(output.frequency, output.steps)}"
+            for output in self.target.outputs.values()
+        ]
 
     def check(self, templates: Mapping[str, Template]) -> None:
         """Refuse templates that do not continue the cubes.
@@ -91,19 +104,25 @@ class Append:
         """Bring what is kept into the staging stores, and note it as done; what was noted before is left out."""
         left = [entry for entry in self.growth.blocks() if entry[2] not in ledger.done]
         with ExitStack() as stack:
-            sources = {}
-            for name, base in self.bases.items():
-                blocks = Blocks(base, target.store(name), templates[name])
+            sources: dict[str, Kept] = {}
+            for name, template in templates.items():
+                blocks = open_blocks(self.bases[name], target.store(name), template)
                 sources[name] = stack.enter_context(closing(blocks))
                 blocks.check(chunked_alike=bool(self.growth.kept[name]))
             for count, (frequency, block, number) in enumerate(left, 1):
-                if frequency is not None:
+                if frequency is not None and self._is_written(frequency, block):
                     sources[frequency].copy(block)
                 ledger.record(number)
                 told(count, len(left), "taking over what stays")
 
+    def _is_written(self, frequency: str, block: Block) -> bool:
+        """Tell whether a block has steps in an output that is written; the first ones hold the maps of all."""
+        spans = [output.steps for output in self.target.outputs.values() if output.frequency == frequency]
+        start, stop = block.time
+        return start == 0 or any(span is None or (start < span[1] and span[0] < stop) for span in spans)
 
-def open_bases(target: Target) -> dict[str, Base]:
+
+def open_bases(out: str | Path, options: ProduceOptions) -> dict[str, Base]:
     """Return the cube of each frequency that a run is to continue.
 
     Raises
@@ -111,7 +130,11 @@ def open_bases(target: Target) -> dict[str, Base]:
     OutputError
         If one is missing or does not say how it was made.
     """
-    return {name: Base.of(Path(str(output.path))) for name, output in target.outputs.items()}
+    target = Target.of(out, check_frequencies(options.frequencies))
+    if options.split == "none":
+        return {name: Base.of(output.path) for name, output in target.outputs.items()}
+    target.check_splits()
+    return {name: Base.of_parts(Path(str(output.path)), options.split) for name, output in target.outputs.items()}
 
 
 def resolve_timeline(
@@ -129,19 +152,27 @@ def resolve_timeline(
     start, end = timeline
     if options.append:
         target = Target.of(out, check_frequencies(options.frequencies))
-        if target.is_remote:
-            raise OutputError(f"{out} is in a bucket, where cubes do not grow: append to a copy on a disk")
         ledger = Ledger(target.ledger)
         if ledger.ready and ledger.header is not None:  # the cube may have got its new end already
             return stamp_text(ledger.header["fingerprint"]["timeline and blocks"]["first_hour"] - 1), end
-        return choose_timeline(open_bases(target), start, end)
+        with output_errors(target.part):
+            return choose_timeline(open_bases(out, options), start, end)
     if start is None:
         raise ConfigError("start is missing: only a cube that grows (--append) has one already")
     return start, end
 
 
-def make_append(prepared: Prepared, target: Target) -> Append:
+def make_append(prepared: Prepared, target: Target, options: ProduceOptions) -> Append:
     """Return what a prepared run does to the cubes that are there.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The run over the whole timeline.
+    target : Target
+        All its outputs.
+    options : ProduceOptions
+        Of the run.
 
     Raises
     ------
@@ -155,7 +186,8 @@ def make_append(prepared: Prepared, target: Target) -> Append:
             "the model reads covariates, and a cube does not record which of them it was made from by day: it cannot "
             "grow; produce it anew"
         )
-    bases, predictor, observations = open_bases(target), prepared.predictor, prepared.observations
+    bases = open_bases(str(target.out), options)
+    predictor, observations = prepared.predictor, prepared.observations
     for base in bases.values():
         check_same_run(base, prepared.run)
     # All cubes of a run are made from the same readings.
@@ -163,12 +195,16 @@ def make_append(prepared: Prepared, target: Target) -> Append:
     reach = predictor.history_hours, predictor.lookahead_hours
     empty = empty_checksum(len(observations.stations), len(predictor.inputs))
     readings = prepared.readings.backed_by(base.readings, known_from(observations, base.readings, empty))
-    days = prepared.plan.days((0, prepared.plan.hours))
     changed: set[int] = set()
-    for one in bases.values():
-        changed |= changed_days(one, readings, prepared.last_observed, reach, days)
+    for file in (file for one in bases.values() for file in one.files):
+        changed |= changed_days(file, readings, prepared.last_observed, reach, file.days)
     plans = {name: cube.plan for name, cube in prepared.cubes.items()}
     steps = {name: len(one.bounds) for name, one in bases.items()}
     growth = plan_growth(plans, prepared.plan, steps, changed)
     check_known(growth, base, observations, (*reach, len(predictor.inputs)))
-    return Append(replace(prepared, readings=readings), growth, bases)
+    written = {
+        name: output
+        for name, output in target.outputs.items()
+        if output.steps is None or growth.touches(output.frequency, output.steps, changed)
+    }
+    return Append(replace(prepared, readings=readings), growth, bases, replace(target, outputs=written))

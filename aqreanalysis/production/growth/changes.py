@@ -83,10 +83,19 @@ class Growth:
                     yield frequency, block, first + block.number
             first += plan.blocks
 
-    def said(self, frequency: str) -> str:
-        """Return what is done to a cube, for people and its history: which steps are computed anew, which are added."""
-        plan, old, renewed = self.plans[frequency], self.old_steps[frequency], self.renewed(frequency)
-        parts = [_steps(plan, [(old, plan.steps)]) + " added"] if plan.steps > old else []
+    def touches(self, frequency: str, steps: tuple[int, int], changed: set[int]) -> bool:
+        """Tell whether some steps have any that is added or of a day that has changed."""
+        return steps[1] > self.old_steps[frequency] or bool(changed & _days(self.plans[frequency], steps))
+
+    def said(self, frequency: str, steps: tuple[int, int] | None = None) -> str:
+        """Return what is done to a cube, for people and its history: which steps are computed anew, which are added.
+
+        Of a file that holds some `steps` of it, what is done to those.
+        """
+        plan, old = self.plans[frequency], self.old_steps[frequency]
+        first, end = steps or (0, plan.steps)
+        renewed = [(max(a, first), min(b, end)) for a, b in self.renewed(frequency) if a < end and first < b]
+        parts = [_steps(plan, [(max(old, first), end)]) + " added"] if end > old else []
         if renewed:
             parts.append(f"{_steps(plan, renewed)} computed anew")
         return ", ".join(parts) if parts else "nothing to add and nothing to compute anew"
@@ -148,13 +157,14 @@ def check_same_run(base: Base, run: Mapping[str, Any]) -> None:
         With both values.
     """
     grows = ("last readings",)
-    theirs, ours = ({k: v for k, v in values.items() if k not in grows} for values in (base.run, run))
-    if unlike := differences(ours, theirs):
-        more = f" (and {len(unlike) - 1} more)" if len(unlike) > 1 else ""
-        raise OutputError(
-            f"{base.path} cannot be continued by another run: {unlike[0]}{more}; give what it was made from, or "
-            "produce it anew"
-        )
+    for file in base.files:
+        theirs, ours = ({k: v for k, v in values.items() if k not in grows} for values in (file.run, run))
+        if unlike := differences(ours, theirs):
+            more = f" (and {len(unlike) - 1} more)" if len(unlike) > 1 else ""
+            raise OutputError(
+                f"{file.path} cannot be continued by another run: {unlike[0]}{more}; give what it was made from, or "
+                "produce it anew"
+            )
 
 
 def known_from(observations: Observations, older: Readings, empty: bytes) -> int:
@@ -175,7 +185,7 @@ def changed_days(
     Parameters
     ----------
     base : Base
-        The cube.
+        The cube, or one of its files.
     readings : Readings
         Of the newer observations.
     last_observed : mapping

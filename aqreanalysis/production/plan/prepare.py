@@ -148,12 +148,15 @@ class Prepared:
         return MeanInputs({key: found[key] for key in self.species}, plans)
 
     def template(
-        self, facts: Mapping[str, Any], frequency: str = HOURLY, steps: tuple[int, int] | None = None
+        self, facts: Mapping[str, Any], frequency: str = HOURLY, part: tuple[str, tuple[int, int]] | None = None
     ) -> Template:
-        """Return the template of the cube of a frequency, or of some of its steps, of a run that began with `facts`."""
+        """Return the template of the cube of a frequency, of a run that began with `facts`.
+
+        Where a file holds a part of it, `part` is the name of that output and its half-open range of steps.
+        """
         cube = self.cubes[frequency]
-        plan = cube.plan if steps is None else part_plan(cube.plan, steps)
-        before = facts.get("before", {}).get(frequency, {})
+        plan = cube.plan if part is None else part_plan(cube.plan, part[1])
+        before = facts.get("before", {}).get(frequency if part is None else part[0], {})
         # What was measured at hidden stations is the coverage of hourly intervals.
         measured = {k: facts[k] for k in ("coverage_measured",) if k in facts and frequency == HOURLY}
         provenance = Provenance(

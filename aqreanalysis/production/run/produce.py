@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from aqreanalysis.errors import ConfigError, OutputError
+from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.grids import Grid
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.cube import open_cube
@@ -180,8 +180,8 @@ class _Run:
 
 def _fill_and_finish(run: _Run) -> None:
     """Bring the outputs from whatever state they are in to the finished ones."""
-    ledger, target, outputs = run.ledger, run.target, run.target.outputs
     fingerprint = _fingerprint(run)
+    ledger, target, outputs = run.ledger, run.target, run.target.outputs
     if run.append is not None and run.append.growth.is_nothing and ledger.header is None:
         _say(run)
         return
@@ -223,7 +223,7 @@ def _publish(run: _Run, name: str) -> None:
     if isinstance(goal, Place):
         if run.owner is not None:
             run.owner.check()
-        publish(ready, goal)
+        publish(ready, goal, grows=run.options.append)
         shutil.rmtree(ready)
     elif run.target.is_netcdf:
         rename_file(ready, goal)
@@ -238,8 +238,8 @@ def _fingerprint(run: _Run) -> Fingerprint:
         if run.ledger.ready and run.ledger.header is not None:  # what was continued may have its new name already
             fingerprint["continued"] = run.ledger.header["fingerprint"].get("continued")
         else:
-            run.append = make_append(run.prepared, run.target)
-            run.prepared = run.append.prepared
+            run.append = make_append(run.prepared, run.target, run.options)
+            run.prepared, run.target = run.append.prepared, run.append.target
             fingerprint["continued"] = run.append.identities
     return plain(fingerprint)
 
@@ -258,7 +258,12 @@ def _fill(run: _Run, header: dict[str, Any]) -> None:
             run.stop.check(run.target.part, run.progress_line)
             run.told(done, total, note)
 
-        run.append.take_over(run.target, templates, run.ledger, step)
+        try:
+            run.append.take_over(run.target, templates, run.ledger, step)
+        except (CubeError, OutputError):
+            if not run.ledger.done:
+                run.ledger.drop()  # refused before it did anything: the right command must not find it in its way
+            raise
     _sweep(run, window)
     if run.target.is_netcdf:
         _write_files(run, facts)
@@ -353,7 +358,7 @@ def _write_files(run: _Run, facts: dict[str, Any]) -> None:
         run.told(done, total, note)
 
     for name, output in run.target.outputs.items():
-        template = run.prepared.template(facts, output.frequency, output.steps)
+        template = run.prepared.template(facts, output.frequency, (name, output.steps) if output.steps else None)
         first = output.steps[0] if output.steps else 0
         write_netcdf(run.target.store(output.frequency), template, run.target.file(name), step, first)
 

@@ -72,10 +72,9 @@ class Target:
         Raises
         ------
         OutputError
-            If the output is no NetCDF.
+            As of `check_splits`.
         """
-        if not self.is_netcdf:
-            raise OutputError(f"output {self.out}: only NetCDF is split into files; a Zarr store is many files anyway")
+        self.check_splits()
         outputs = {}
         for name, output in self.outputs.items():
             assert isinstance(output.path, Path)
@@ -83,6 +82,17 @@ class Target:
                 path = output.path.with_name(f"{output.path.stem}_{label}{output.path.suffix}")
                 outputs[f"{name}_{label}"] = replace(output, path=path, steps=steps)
         return replace(self, outputs=outputs)
+
+    def check_splits(self) -> None:
+        """Refuse an output that cannot be split.
+
+        Raises
+        ------
+        OutputError
+            If it is no NetCDF.
+        """
+        if not self.is_netcdf:
+            raise OutputError(f"output {self.out}: only NetCDF is split into files; a Zarr store is many files anyway")
 
     def store(self, frequency: str) -> Path:
         """The staging store of a frequency; of a NetCDF file the folder of its chunks."""

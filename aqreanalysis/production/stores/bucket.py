@@ -120,6 +120,15 @@ def open_bucket(url: str, patient: bool = True) -> Any:
     return from_url(url, **options)
 
 
+def open_zarr(url: str) -> Any:
+    """Return the group of Zarr under a URL, for reading."""
+    import zarr
+    from zarr.storage import ObjectStore
+
+    with told(url):
+        return zarr.open_group(ObjectStore(open_bucket(url), read_only=True), mode="r")
+
+
 @contextmanager
 def told(url: str) -> Iterator[None]:
     """Turn what obstore says into an error of the operating system, which says what of it the user can mend.
@@ -305,11 +314,20 @@ def split_store(path: str, url: str) -> Any:
     return Split(LocalStore(path))
 
 
-def publish(store: Path, place: Place) -> None:
+def publish(store: Path, place: Place, grows: bool = False) -> None:
     """Make a cube of the chunks that are uploaded: metadata and coordinates follow, that of the root last of all.
 
     Where a cube is replaced, its metadata goes first, then its chunks; then the new ones are copied within the object
     store. So a reader finds the old cube, none, or the new one. May be repeated after a crash at any moment.
+
+    Parameters
+    ----------
+    store : Path
+        The store on the disk, with metadata and coordinates.
+    place : Place
+        Where the cube is to be.
+    grows : bool
+        Chunks that are there stay, but for those that come anew.
     """
     import obstore
 
@@ -317,15 +335,15 @@ def publish(store: Path, place: Place) -> None:
     with told(place.url):
         goal = open_bucket(place.url)
         if chunks is not None and chunks != place.url:
-            _replace(open_bucket(place.url.rpartition("/")[0]), place, goal)
+            _replace(open_bucket(place.url.rpartition("/")[0]), place, goal, grows)
         files = sorted(f for f in store.rglob("*") if f.is_file() and f.name != POINTER)
         names = {str(f.relative_to(store)): f for f in files}
         for name in [*(n for n in names if n not in _ROOT), *(n for n in _ROOT if n in names)]:
             obstore.put(goal, name, names[name].read_bytes())
 
 
-def _replace(above: Any, place: Place, goal: Any) -> None:
-    """Put the chunks beside a cube in its place; `above` is the store that holds both prefixes."""
+def _replace(above: Any, place: Place, goal: Any, grows: bool) -> None:
+    """Put the chunks beside a cube in its place, or among its own; `above` is the store that holds both prefixes."""
     import obstore
 
     new = open_bucket(chunk_place(place, replaces=True))
@@ -335,14 +353,15 @@ def _replace(above: Any, place: Place, goal: Any) -> None:
             obstore.delete(goal, name)
     # What was copied before a crash is not beside it any more, and must not be taken for the old cube's.
     mark = f"{place.name}.part/moving"
-    if waiting and not _has(above, mark):
+    if waiting and not grows and not _has(above, mark):
         for name in list(keys_of(goal)):
             obstore.delete(goal, name)
         obstore.put(above, mark, b"")
     for name in waiting:
         obstore.copy(above, f"{place.name}.part/{place.name}/{name}", f"{place.name}/{name}")
         obstore.delete(new, name)
-    obstore.delete(above, mark)
+    if not grows:
+        obstore.delete(above, mark)
 
 
 def clear(url: str) -> None:
