@@ -85,6 +85,7 @@ BROKEN: dict[str, Edit] = {
     "standard-names": attribute("o3", "standard_name", "ozone_in_air"),
     "invented-names": attribute("nearest_station_distance", "standard_name", "distance_to_station"),
     "units": attribute("pm2p5_observations_used", "units", None),
+    "actual-range": attribute("pm2p5", "actual_range", np.array([0, 500], np.float32)),
     "uncertainty": lambda file: file.renameVariable("o3_upper", "upper"),
     "ancillary": attribute("o3", "ancillary_variables", "o3_lower o3_upper"),
     "cell-methods": attribute("o3", "cell_methods", "area: mean time: mean"),
@@ -140,6 +141,14 @@ def test_a_cube_broken_in_one_way_is_found_by_the_rule_of_that_way(rule, cubes, 
     found = [f for f in report.findings if f.rule == rule]
     assert found and all(f.message and f.reason for f in found), report.lines()
     assert not report.clean
+
+
+def test_a_range_that_is_that_of_the_data_is_no_finding(cubes, tmp_path):
+    path = copy_cube(cubes.two, tmp_path)
+    with netCDF4.Dataset(path, "a") as file:
+        values = file["pm2p5"][:]
+        file["pm2p5"].actual_range = np.array([values.min(), values.max()], np.float32)
+    assert "actual-range" not in rules_of(path)
 
 
 def no_metadata(path: Path) -> None:

@@ -190,6 +190,23 @@ def fill(cube: Subject) -> Iterator[str]:
             yield f"{name} has _FillValue {said}; in Zarr it is NaN"
 
 
+@rule("actual-range", "error", "clients take their colours from actual_range, and CF wants it to be that of the data")
+def actual_range(cube: Subject) -> Iterator[str]:
+    told = {n: np.atleast_1d(cube.attrs(n)["actual_range"]) for n in cube.layers if "actual_range" in cube.attrs(n)}
+    # What produce writes has none, so that this pass over the values is a rare one.
+    found: dict[str, tuple[float, float]] = {}
+    for slab in cube.slabs() if told else ():
+        for name in told.keys() & slab.values.keys():
+            values = slab.values[name]
+            if np.isfinite(values).any():
+                low, high = found.get(name, (np.inf, -np.inf))
+                found[name] = (min(low, float(np.nanmin(values))), max(high, float(np.nanmax(values))))
+    for name, said in told.items():
+        true = found.get(name)
+        if true is None or tuple(map(float, said)) != true:
+            yield f"{name} has actual_range {said.tolist()}; the data's is {true and list(true)}: leave it out"
+
+
 @rule("packing", "error", "packed layers lose digits, and several clients forget to unpack them")
 def packing(cube: Subject) -> Iterator[str]:
     for name in map(str, cube.raw.variables):
