@@ -18,6 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -51,6 +52,8 @@ def kinds(cube: Path, work: Path, days: int) -> dict[str, list[str]]:
     stamps = [np.datetime_as_string(t, unit="m") for t in times]
     at, day, end = stamps[len(stamps) // 2], stamps[min(24, len(stamps) - 1)], stamps[min(24 * days, len(stamps)) - 1]
     draw = ["plot", str(cube), "--out"]
+    film = shutil.which("ffmpeg") or find_spec("imageio_ffmpeg")
+    mp4 = {"MP4 of a day": [*draw, f"{work}/film.mp4", "--end", day]} if film else {}
     return {
         "map": [*draw, f"{work}/map.png", "--time", at],
         "map, SVG": [*draw, f"{work}/map.svg", "--time", at],
@@ -58,7 +61,7 @@ def kinds(cube: Path, work: Path, days: int) -> dict[str, list[str]]:
         "mean of all": [*draw, f"{work}/mean.png", "--mean"],
         "series of a place": [*draw, f"{work}/series.png", "--place", middle],
         "GIF of a day": [*draw, f"{work}/film.gif", "--end", day],
-        "MP4 of a day": [*draw, f"{work}/film.mp4", "--end", day],
+        **mp4,
         f"page of {days} days": ["view", str(cube), "--out", f"{work}/page.html", "--end", end],
     }
 

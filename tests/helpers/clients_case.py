@@ -170,7 +170,8 @@ def make_exports(folder: Path) -> Iterator[Opened]:
         "aqi": (AggregateOptions("aqi", overwrite=True), ("aqi", "aqi_lower", "aqi_upper")),
         "hours_above": (
             AggregateOptions("exceedance", limits=(Limit("o3", 60.0),), overwrite=True),
-            ("o3_hours_above_60", "o3_hours_above_60_probability"),
+            # The expected number first: QGIS is asked for a picture of many colours of the first layer.
+            ("o3_hours_above_60_expected", "o3_hours_above_60", "o3_hours_above_60_probability"),
         ),
     }
     for name, (options, layers) in statistics.items():
