@@ -1,4 +1,4 @@
-"""What each test of quality control flags, and what that does to skill: ``python benchmarks/quality.py --data FILE``.
+"""What each test of quality control flags, and what that does to skill: ``python benchmarks/quality.py [--data F]``.
 
 Inverse-distance weighting (power 2, 16 nearest) estimates every station from the others, hour by hour, once with the
 readings that a test has flagged among the neighbours and once without them. It is scored at the same readings both
@@ -8,6 +8,7 @@ times: at those that no test flags (what quality control is for), and at all. Wr
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,17 @@ from aqreanalysis.observations.quality import flag_readings
 from aqreanalysis.observations.qualitytests import TESTS
 
 RESULTS = Path(__file__).parent / "results" / "quality.md"
+FOLDER = Path("../shared/data")
+FILES = ("china_north_2019.parquet", "beijing35_2013_2018.parquet", "beijing_uci12_2013_2017.parquet")
+READ = "## Read\n\n"
 NEAREST, POWER = 16, 2.0
+TOGETHER = "all default tests"
 
 
 def weights(observations: Observations) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Return the nearest other stations of each and their inverse-distance weights, (station, NEAREST)."""
     places = np.radians(np.stack([observations.lat, observations.lon], axis=1))
-    distance, index = BallTree(places, metric="haversine").query(places, k=NEAREST + 1)
+    distance, index = BallTree(places, metric="haversine").query(places, k=min(NEAREST + 1, len(places)))
     return index[:, 1:], (1.0 / np.maximum(distance[:, 1:] * 6371.0, 0.1) ** POWER).astype(np.float32)
 
 
@@ -56,10 +61,11 @@ def rows_of(path: Path, keys: list[str]) -> list[str]:
     for key in keys:
         any_default = np.any([found[key] for name, found in flags.items() if name in DEFAULT_TESTS], axis=0)
         before = np.abs(estimate(values[key], index, weight) - values[key])
-        for name, found in flags.items():
+        for name, found in [*flags.items(), (TOGETHER, {key: any_default})]:
             if found[key].any():
                 cells = compare(values[key], before, found[key], any_default, (index, weight))
-                out.append(f"| {key} | {name} | {'yes' if name in DEFAULT_TESTS else 'no'} | {' | '.join(cells)} |")
+                use = "yes" if name in (*DEFAULT_TESTS, TOGETHER) else "no"
+                out.append(f"| {key} | {name} | {use} | {' | '.join(cells)} |")
     return out
 
 
@@ -88,27 +94,41 @@ def compare(
     return [*cells, f"{one:.2f}", f"{two:.2f}"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/china_north_2019.parquet"))
-    parser.add_argument("--species", nargs="+", default=["pm25", "pm10", "so2", "no2", "o3", "co"])
-    arguments = parser.parse_args()
-    lines = [
-        "# What quality control does to skill",
-        "",
-        f"`python benchmarks/quality.py`, {arguments.data.name}: leave-one-out inverse-distance weighting (power "
-        f"{POWER:g}, {NEAREST} nearest), mean absolute error in the pollutant's unit, with a test's readings among the "
-        "neighbours and without them, at the same readings. Unflagged: readings that neither the test nor any default "
-        "test flags; all: every reading, faults included; beside: unflagged readings with a flagged one among their "
-        "16 nearest in that hour.",
+def section(path: Path, keys: list[str]) -> list[str]:
+    """Return the table of one file."""
+    rows = rows_of(path, keys)
+    return [
+        f"## {path.name}",
         "",
         "| species | test | default | flagged | per million | unflagged, with | without | % | all, with | without | % "
         "| beside, with | without |",
         "|" + "---|" * 13,
-        *rows_of(arguments.data, arguments.species),
+        *rows,
+        "",
     ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", default=[FOLDER / name for name in FILES])
+    parser.add_argument("--species", nargs="+", default=["pm25", "pm10", "so2", "no2", "o3", "co"])
+    arguments = parser.parse_args()
+    how = " ".join(["python benchmarks/quality.py", *sys.argv[1:]])
+    lines = [
+        "# What quality control does to skill",
+        "",
+        f"`{how}`: leave-one-out inverse-distance weighting (power {POWER:g}, {NEAREST} nearest), mean absolute error "
+        "in the pollutant's unit, with a test's readings among the neighbours and without them, at the same readings. "
+        "Unflagged: readings that neither the test nor any default test flags; all: every reading, faults included; "
+        "beside: unflagged readings with a flagged one among their 16 nearest in that hour.",
+        "",
+        *(line for path in arguments.data for line in section(path, arguments.species)),
+    ]
+    # What was read out of the tables stands behind them, by hand.
+    before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
+    lines += [READ + before.partition(READ)[2].strip()] if READ in before else []
     print("\n".join(lines))
-    RESULTS.write_text("\n".join(lines) + "\n")
+    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
