@@ -8,6 +8,7 @@ import torch
 from model_case import DAYS, FIRST_HOUR, HISTORY, LOOKAHEAD, STATIONS, make_readings, small_config
 
 from aqreanalysis.model import Scaling
+from aqreanalysis.training.bundling import every_so_many_hours
 from aqreanalysis.training.windows import Timeline
 
 LENGTH = HISTORY + 24 + LOOKAHEAD
@@ -74,3 +75,19 @@ def test_a_missing_hour_leaves_the_window_as_long_as_it_is(readings, scalings, t
 def test_a_timeline_of_broken_days_is_refused(readings, scalings, hours, first):
     with pytest.raises(ValueError, match="whole UTC days from 01:00 on"):
         Timeline.build(readings.values[:hours], first, scalings, [0], small_config().window)
+
+
+def test_a_timeline_too_large_for_memory_is_the_same_in_a_mapped_file(readings, scalings, timeline, monkeypatch):
+    monkeypatch.setattr("aqreanalysis.observations.roomy.MAPPED_BYTES", 0)
+    monkeypatch.setattr("aqreanalysis.training.windows._PART_HOURS", 31)
+    mapped = Timeline.build(readings.values, FIRST_HOUR, scalings, [1], small_config().window)
+    for name in ("scaled", "shifted", "hours"):
+        np.testing.assert_array_equal(getattr(mapped, name).numpy(), getattr(timeline, name).numpy())
+
+
+def test_scalings_of_a_long_record_are_of_some_hours_and_of_every_hour_of_the_week():
+    assert every_so_many_hours((8760, 467)) == 1
+    for years in (2, 10, 40):
+        step = every_so_many_hours((8766 * years, 2000))
+        assert step == 1 or 8766 * years * 2000 / step <= 20_000_000
+        assert len(set((np.arange(0, 8766 * years, step) % 168).tolist())) == 168

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 
 _RECORD = "fingerprint.json"
+_READINGS_TO_FIT = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,18 @@ def fit_scalings(values: NDArray[np.float32], inputs: Sequence[str]) -> dict[str
                 "training may see: leave it out of 'inputs' and 'species', or bring more data"
             ) from None
     return found
+
+
+def every_so_many_hours(shape: tuple[int, int]) -> int:
+    """Return of how many hours one is enough to fit scalings, for records of `shape` (hour, station).
+
+    All of them up to `_READINGS_TO_FIT` readings a pollutant: more tell nothing new, and would all be in memory. The
+    number shares no factor with the hours of a week, so that every hour of the day and day of the week is among them.
+    """
+    step = -(-shape[0] * shape[1] // _READINGS_TO_FIT)
+    while gcd(step, 24 * 7) > 1:
+        step += 1
+    return max(step, 1)
 
 
 def working_folder(out: Path) -> Path:

@@ -62,7 +62,7 @@ def _data(bundle: Bundle, observations: Observations) -> list[str]:
     roles = ", ".join(f"{count} {role}" for role, count in provenance["stations_by_role"].items())
     label = observations.attributes.get("source") or observations.attributes.get("title") or "not stated"
     present = ", ".join(
-        f"{get_species(key).title} {np.isfinite(observations.values(key)).mean():.0%}"
+        f"{get_species(key).title} {_present(observations, key):.0%}"
         for key in bundle.config.inputs or bundle.config.species
         if key in observations.species
     )
@@ -82,6 +82,12 @@ def _intervals(bundle: Bundle) -> list[str]:
         f"{bundle.config.uncertainty.coverage:.0%} coverage. What they cover at stations and hours never seen is "
         "measured by `aqreanalysis evaluate`."
     ]
+
+
+def _present(observations: Observations, key: str) -> float:
+    """Return the share of station-hours with a usable reading."""
+    count = sum(int(np.isfinite(usable).sum()) for usable, _ in observations.parts(key))
+    return count / (len(observations.times) * len(observations.stations))
 
 
 def _limits(bundle: Bundle, observations: Observations) -> list[str]:

@@ -23,6 +23,7 @@ from aqreanalysis.training.bundling import (
     TrainOptions,
     check_out,
     claim,
+    every_so_many_hours,
     finish,
     fit_scalings,
     resolve,
@@ -129,7 +130,8 @@ def _prepare(
     """Return what training reads, after all checks of it."""
     split = draw_split(observations, config.split)
     seen = _seen_hours(observations, config, split)
-    scaling = fit_scalings(seen.values[:, split.where(TRAINING)], config.inputs or config.species)
+    some = every_so_many_hours(seen.values.shape[:2])
+    scaling = fit_scalings(seen.values[::some, split.where(TRAINING)], config.inputs or config.species)
     _check_calibration(seen, config, split.where(CALIBRATION))
     return _Data(split, seen, scaling, _covariates(covariates, seen, config, split, progress))
 

@@ -11,7 +11,11 @@ from torch import Tensor
 
 from aqreanalysis.configs import WindowConfig
 from aqreanalysis.model import Scaling
+from aqreanalysis.observations.roomy import roomy
 from aqreanalysis.training.fields import TimelineFields
+
+# Hours that are standardised together.
+_PART_HOURS = 2400
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,21 @@ class Timeline:
         if hours % 24 or first_hour % 24 != 1:
             raise ValueError("a timeline is whole UTC days from 01:00 on")
         before, after = window.history_hours, window.lookahead_hours
-        scaled = np.full((before + hours + after, stations, inputs), np.nan, np.float32)
-        for i, scaling in enumerate(scalings):
-            scaled[before : before + hours, :, i] = scaling.forward(values[..., i])
-        shifted = [np.maximum(values[..., i], 0) + np.float32(scalings[i].offset) for i in targets]
+        # Long records do not fit into memory (see `roomy`), so neither may what is made of them on the way.
+        scaled = roomy((before + hours + after, stations, inputs), np.float32)
+        shifted = roomy((hours, stations, len(targets)), np.float32)
+        scaled[:before], scaled[before + hours :] = np.nan, np.nan
+        for begin in range(0, hours, _PART_HOURS):
+            part = values[begin : begin + _PART_HOURS]
+            rows = slice(begin, begin + len(part))
+            for i, scaling in enumerate(scalings):
+                scaled[before + rows.start : before + rows.stop, :, i] = scaling.forward(part[..., i])
+            for j, i in enumerate(targets):
+                shifted[rows, :, j] = np.maximum(part[..., i], 0) + np.float32(scalings[i].offset)
         stamps = np.arange(first_hour - before, first_hour + hours + after, dtype=np.int64)
         return cls(
             torch.from_numpy(scaled),
-            torch.from_numpy(np.stack(shifted, axis=-1)),
+            torch.from_numpy(shifted),
             torch.from_numpy(stamps),
             window,
             hours // 24,
