@@ -45,3 +45,19 @@ def test_decimal_commas_are_read_where_semicolons_part_the_columns(tmp_path: Pat
     observations = read(path, write_list(tmp_path, ["a", "b"]))
     assert raw(observations, "pm25", "a", "2020-01-01 01:00") == 12.5
     assert any("decimal commas" in note for note in observations.report.notes)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+def test_blocks_of_parquet_change_nothing_and_name_the_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    stations, path = write_list(tmp_path, ["a", "b"]), tmp_path / "net.parquet"
+    _frame(["a:pm25", "b:pm25"]).to_parquet(path)
+    whole = read(path, stations)
+    monkeypatch.setattr("aqreanalysis.observations.parquetrows.BLOCK_ROWS", rows)
+    assert read(path, stations).digest() == whole.digest()
+    frame = _frame(["a:pm25", "b:pm25"]).astype({"a:pm25": str})
+    frame.loc[3, "a:pm25"] = "much"
+    frame.to_parquet(path)
+    with pytest.raises(ObservationsError, match=r"net\.parquet, row 4: column 'a:pm25' holds 'much'"):
+        read(path, stations)

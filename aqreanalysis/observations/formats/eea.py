@@ -16,7 +16,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
@@ -24,9 +23,9 @@ from aqreanalysis.observations.cells import to_numbers, to_texts
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import Reading, parquet_schema, station_format
 from aqreanalysis.observations.narrow import Narrow, narrow_pieces
+from aqreanalysis.observations.parquetrows import read_row_blocks
 from aqreanalysis.observations.pieces import Piece
 from aqreanalysis.observations.report import Where
-from aqreanalysis.observations.sources import unreadable
 from aqreanalysis.observations.times import NO_TIME, Clock, stamps_to_minutes
 
 COLUMNS = ("Samplingpoint", "Pollutant", "Start", "End", "Value", "Unit", "AggType", "Validity")
@@ -49,20 +48,10 @@ VALIDITY = {
     needs_stations=True,
 )
 def read_eea(reading: Reading) -> Iterator[Piece]:
-    """Yield the hourly readings of one file, a row group at a time."""
+    """Yield the hourly readings of one file, a block at a time."""
     reading.require(parquet_schema(reading.source).names, COLUMNS)
-    first = 1
-    try:
-        with reading.source.open() as stream:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
-            for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
-                yield from _pieces(rows, Where(reading.source.name, first), reading)
-                first += rows.num_rows
-    except ObservationsError:
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise unreadable(reading.source.name, "Parquet", error) from None
+    for rows, where in read_row_blocks(reading.source, COLUMNS):
+        yield from _pieces(rows, where, reading)
 
 
 def _pieces(rows: pa.Table, where: Where, reading: Reading) -> Iterator[Piece]:

@@ -10,16 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.columns import TableColumns, find_columns
+from aqreanalysis.observations.columns import find_columns
 from aqreanalysis.observations.csvtext import read_blocks
 from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES
 from aqreanalysis.observations.formats.registry import Reading, parquet_schema, station_format
+from aqreanalysis.observations.parquetrows import read_row_blocks
 from aqreanalysis.observations.pieces import Piece
-from aqreanalysis.observations.report import Where
-from aqreanalysis.observations.sources import PARQUET, unreadable
+from aqreanalysis.observations.sources import PARQUET
 from aqreanalysis.observations.tables import piece_of_rows
 
 
@@ -32,37 +30,21 @@ from aqreanalysis.observations.tables import piece_of_rows
     rank=90,
 )
 def read_table(reading: Reading) -> Iterator[Piece]:
-    """Yield the rows of a long table, a row group of Parquet or a block of CSV at a time."""
+    """Yield the rows of a long table, a block at a time."""
     placed = bool(reading.stations)
     if reading.source.has_suffix(PARQUET):
         schema = parquet_schema(reading.source)
         found = find_columns(schema.names, reading.columns, reading.source.name, placed)
         reading.attributes.update(_attributes(schema))
-        yield from _read_parquet(reading, found)
+        for rows, where in read_row_blocks(reading.source, found.needed(), [found.station]):
+            reading.report.rows += rows.num_rows
+            yield piece_of_rows(rows, found, reading.columns, reading.report, where)
         return
     table = reading.table()
     found = find_columns(table.names, reading.columns, reading.source.name, placed)
     for block in read_blocks(table, found.needed(), reading.report):
         reading.report.rows += block.rows.num_rows
         yield piece_of_rows(block.rows, found, reading.columns, reading.report, block.where, table.decimal_comma)
-
-
-def _read_parquet(reading: Reading, found: TableColumns) -> Iterator[Piece]:
-    first = 1
-    try:
-        with reading.source.open() as stream:
-            # Ids as dictionaries: four million strings would cost more than all the readings.
-            file = pq.ParquetFile(stream, read_dictionary=[found.station], page_checksum_verification=True)
-            for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, columns=found.needed(), use_threads=False)
-                where = Where(reading.source.name, first)
-                reading.report.rows += rows.num_rows
-                first += rows.num_rows
-                yield piece_of_rows(rows, found, reading.columns, reading.report, where)
-    except ObservationsError:
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise unreadable(reading.source.name, "Parquet", error) from None
 
 
 def _attributes(schema: pa.Schema) -> dict[str, Any]:

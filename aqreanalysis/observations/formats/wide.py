@@ -12,15 +12,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.cells import to_numbers
 from aqreanalysis.observations.csvtext import read_blocks
 from aqreanalysis.observations.formats.registry import Head, Reading, parquet_schema, station_format
+from aqreanalysis.observations.parquetrows import read_row_blocks
 from aqreanalysis.observations.pieces import Piece, as_float32, station_table, timed_and_named
 from aqreanalysis.observations.report import Where
-from aqreanalysis.observations.sources import PARQUET, unreadable
+from aqreanalysis.observations.sources import PARQUET
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import conversion
 from aqreanalysis.species import SPECIES, get_species
@@ -53,12 +53,8 @@ def read_wide(reading: Reading) -> Iterator[Piece]:
         for block in read_blocks(table, [reading.columns.time, *columns], reading.report):
             yield from _pieces(block.rows, columns, reading, block.where, table.decimal_comma)
         return
-    try:
-        with reading.source.open() as stream:
-            rows = pq.read_table(pa.PythonFile(stream), columns=[reading.columns.time, *columns], use_threads=False)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise unreadable(reading.source.name, "Parquet", error) from None
-    yield from _pieces(rows, columns, reading, Where(reading.source.name), False)
+    for rows, where in read_row_blocks(reading.source, [reading.columns.time, *columns]):
+        yield from _pieces(rows, columns, reading, where, False)
 
 
 def _split(name: str) -> tuple[str, str | None]:
