@@ -1,20 +1,19 @@
 """A month of hourly COGs of north China at 0.1 degree, timed from outside: at most 60 s on two cores, 1 GB.
 
-    python benchmarks/export.py --cube outputs/january.zarr --work outputs/export [--epsg 3857]
+    python benchmarks/export.py --cube outputs/january.nc [--epsg 3857] [--short]
 
-Takes a cube that `aqreanalysis produce` made (201 x 101 cells, 744 hours for the bar); prints wall clock, processor
+Takes a cube that `aqreanalysis produce` made (201 x 101 cells, 744 hours for the bar); records wall clock, processor
 time and peak memory of `aqreanalysis export cog`, start of Python included.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import resource
-import subprocess
 import sys
-import time
 from pathlib import Path
+
+from producing import machine, record, run_watched, table
 
 BAR_SECONDS, BAR_GB = 60.0, 1.0
 
@@ -23,24 +22,31 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cube", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("outputs/export"))
+    parser.add_argument("--work", type=Path, default=Path("outputs/benchmarks/export"))
     parser.add_argument("--epsg")
-    options = parser.parse_args()
-    command = [sys.executable, "-m", "aqreanalysis.cli", "export", "cog", str(options.cube), "--overwrite"]
-    command += ["--out", str(options.work / "cogs"), *(["--epsg", options.epsg] if options.epsg else [])]
-    began = time.perf_counter()
-    done = subprocess.run(command, check=False)
-    seconds = time.perf_counter() - began
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    parser.add_argument("--short", action="store_true", help="nothing is recorded")
+    told = parser.parse_args()
+    command = [sys.executable, "-m", "aqreanalysis.cli", "export", "cog", str(told.cube), "--overwrite"]
+    command += ["--out", str(told.work / "cogs"), *(["--epsg", told.epsg] if told.epsg else [])]
+    _, seconds, peak = run_watched(command)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    files = list((options.work / "cogs").glob("*.tif"))
-    size = sum(file.stat().st_size for file in files)
-    print(
-        f"{len(files)} COGs, {size / 1e6:.0f} MB: {seconds:.1f} s wall (bar {BAR_SECONDS:g}), "
-        f"{used.ru_utime + used.ru_stime:.1f} s of processor, peak {used.ru_maxrss / 1e6:.2f} GB (bar {BAR_GB:g}), "
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
+    files = list((told.work / "cogs").glob("*.tif"))
+    figures = {
+        "files": len(files),
+        "megabytes": sum(file.stat().st_size for file in files) / 1e6,
+        "seconds": seconds,
+        "processor_seconds": used.ru_utime + used.ru_stime,
+        "peak_gb": peak / 1e9,
+    }
+    where = f" in EPSG:{told.epsg}" if told.epsg else ""
+    lines = ["# COGs of a month", "", f"`benchmarks/export.py`, {len(files)} files{where}. {machine()}.", ""]
+    rows = [
+        ("wall, s", figures["seconds"], f"at most {BAR_SECONDS:g} on two cores"),
+        ("processor, s", figures["processor_seconds"], ""),
+        ("peak, GB", figures["peak_gb"], f"at most {BAR_GB:g}"),
+        ("files, MB", figures["megabytes"], ""),
+    ]
+    record("export", [*lines, *table(("what", "measured", "bar"), rows)], figures, told.short)
 
 
 if __name__ == "__main__":

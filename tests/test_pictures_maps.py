@@ -3,6 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
+import cmocean
 import numpy as np
 import pytest
 from export_case import Cubes
@@ -12,6 +13,7 @@ from production_case import make_observations
 from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.export import Source
 from aqreanalysis.pictures import Film, MapOptions, animate, draw_map, draw_series, marks_of
+from aqreanalysis.pictures.animation import _in_palette, _palette
 from aqreanalysis.pictures.fields import flag_classes, flag_numbers, moment_at, read_fields, whole_moment
 from aqreanalysis.pictures.maps import _degrees, _outer
 
@@ -95,6 +97,16 @@ def test_wrong_wishes_are_refused_in_one_line(cubes: Cubes, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="50"):
         Film(frames_per_second=99)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png"]
+
+
+def test_a_gif_keeps_both_ends_of_the_scale_where_its_first_frame_has_little_of_them() -> None:
+    shades = (cmocean.cm.matter(np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
+    frame = np.full((300, 400, 3), 255, np.uint8)
+    # The field has the middle of the scale alone, the colour bar all of it.
+    frame[20:280, 10:300] = shades[np.random.default_rng(0).integers(100, 140, (260, 290))]
+    frame[20:276, 320:332] = shades[::-1, None]
+    shown = np.asarray(_in_palette(frame, _palette(frame)).convert("RGB")).astype(int)
+    assert np.abs(shown[20:276, 325] - frame[20:276, 325]).max() <= 8
 
 
 def test_a_film_without_ffmpeg_says_what_to_install(cubes: Cubes, tmp_path: Path, monkeypatch) -> None:

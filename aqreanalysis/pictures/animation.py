@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 ENDINGS = (".gif", ".mp4")
 _DPI = 90
-_PALETTE = 128
+_PALETTE = 256
+#: A colour that stands in so many pixels of a frame is a shade of its scale and no rim of a letter or line.
+_FLAT_PIXELS = 8
 #: Frames by which the scale of colours is found before the first is drawn.
 _SAMPLED = 12
 
@@ -124,10 +126,25 @@ def _frames(
 
 
 def _write_gif(frames: Iterator[Frame], path: Path, speed: float) -> None:
-    first = Image.fromarray(next(frames)).quantize(_PALETTE, dither=Image.Dither.NONE)
-    # One palette for all: it comes from a frame whose colour bar shows every colour there can be.
-    rest = (Image.fromarray(frame).quantize(palette=first, dither=Image.Dither.NONE) for frame in frames)
+    start = next(frames)
+    palette = _palette(start)
+    first, rest = _in_palette(start, palette), (_in_palette(frame, palette) for frame in frames)
     first.save(path, save_all=True, append_images=rest, duration=round(1000 / speed), loop=0, optimize=False)
+
+
+def _in_palette(frame: Frame, palette: Image.Image) -> Image.Image:
+    return Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+
+
+def _palette(frame: Frame) -> Image.Image:
+    """Return one palette for all frames, from the first, whose colour bar shows every colour there can be.
+
+    Each colour that stands in more than a few pixels counts once: by area, the ends of the scale would be taken for
+    their neighbours wherever the first frame's field has few of them.
+    """
+    colours, pixels = np.unique(frame.reshape(-1, 3), axis=0, return_counts=True)
+    wanted = colours[pixels >= _FLAT_PIXELS]
+    return Image.fromarray(wanted[None]).quantize(_PALETTE, dither=Image.Dither.NONE)
 
 
 def _write_mp4(frames: Iterator[Frame], path: Path, speed: float, encoder: str) -> None:
