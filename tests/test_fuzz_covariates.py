@@ -24,7 +24,7 @@ from aqreanalysis.covariates import Covariates
 from aqreanalysis.covariates.fields import FIELDS
 from aqreanalysis.errors import CovariatesError
 
-CASES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CASES = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 STAMPS = [f"2020-01-01T{h:02d}:00" for h in range(1, 7)]
 HOURS = np.array([hour(stamp) for stamp in STAMPS])
 PLACES = np.array([49.6, 48.2]), np.array([6.3, 8.9])

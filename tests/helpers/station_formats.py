@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,17 @@ from station_files import write_list
 
 TESTS = Path(__file__).resolve().parents[1]
 NAMES = (
-    *("table", "table-parquet", "wide", "wide-parquet", "uci-beijing", "china-archive", "openaq-archive", "openaq-api"),
+    *(
+        "table",
+        "table-zip",
+        "table-parquet",
+        "wide",
+        "wide-parquet",
+        "uci-beijing",
+        "china-archive",
+        "openaq-archive",
+        "openaq-api",
+    ),
     *("aqs", "airnow", "laqn", "openair", "ebas", "eea", "netcdf"),
 )
 
@@ -72,6 +83,9 @@ def make_files(folder: Path) -> dict[str, Made]:
     made["table"] = Made(folder / "obs.csv", "table")
     frame.to_parquet(folder / "obs.parquet", row_group_size=25)
     made["table-parquet"] = Made(folder / "obs.parquet", "table")
+    with zipfile.ZipFile(folder / "obs.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "obs.csv", "obs.csv")
+    made["table-zip"] = Made(folder / "obs.zip", "table")
     pivot = frame.pivot(index="time", columns="station_id", values="pm25")
     wide = pivot.rename(columns=lambda name: f"{name}:pm25").reset_index()
     wide.to_csv(folder / "wide.csv", index=False)
