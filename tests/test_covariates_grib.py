@@ -162,6 +162,22 @@ def test_a_mixing_ratio_becomes_mass_by_the_pressure_and_temperature_at_hand(tmp
     assert found == pytest.approx(20 * 90000 / 287.05 / 260, rel=1e-3)
 
 
+def test_the_european_ensemble_of_cams_is_known_by_its_constituents(tmp_path: Path) -> None:
+    keys = {"edition": 2, "productDefinitionTemplateNumber": 40, "parameterCategory": 20, "parameterNumber": 0}
+    keys |= {"dataDate": 20200101, "typeOfFirstFixedSurface": 103, "scaleFactorOfFirstFixedSurface": 0}
+    keys |= {"scaledValueOfFirstFixedSurface": 0}
+    held = {"pm25": (40009, 12e-9), "pm10": (40008, 20e-9), "o3": (0, 80e-9), "no2": (5, 30e-9), "co": (4, 300e-9)}
+    maps = [
+        {**keys, "dataTime": 100 * h, "constituentType": number, "values": plane(level * (1 + h / 10))}
+        for h in (1, 2)
+        for number, level in held.values()
+    ]
+    covariates = Covariates.open(write_grib(tmp_path / "cams.grib2", maps))
+    found = dict(zip(covariates.fields, one(covariates, "2020-01-01T02:00")[0], strict=True))
+    expected = {"pm25": 14.4, "pm10": 24.0, "o3": 96.0, "no2": 36.0, "co": 0.36}  # ug m-3, CO mg m-3
+    assert found == {f"{key}_background": pytest.approx(value, rel=1e-4) for key, value in expected.items()}
+
+
 def test_temperatures_aloft_and_unknown_parameters_are_not_taken_but_counted(tmp_path: Path) -> None:
     aloft = {"indicatorOfTypeOfLevel": 100, "level": 850}
     messages = [
