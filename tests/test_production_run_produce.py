@@ -15,7 +15,12 @@ from production_case import END, GRID, START, TILES, make_bundle, make_frame, ma
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError, GridError, ModelError, OutputError
+from aqreanalysis.observations import read_observations
+from aqreanalysis.observations.stored import StoredObservations
 from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.production.plan.prepare import prepare
+from aqreanalysis.production.plan.trial import Trial, measure_rates
+from aqreanalysis.production.stores.zarr import StoreForm
 
 OPTIONS = ProduceOptions(production=TILES)
 
@@ -48,6 +53,23 @@ def test_the_hours_are_those_between_start_and_end_stamped_at_their_end(pair):
         assert str(cube.time.values[-1])[:16] == "2019-01-07T00:00"
         np.testing.assert_array_equal(cube.time_bnds[:, 1], cube.time)
         assert (cube.time_bnds[:, 1] - cube.time_bnds[:, 0] == np.timedelta64(1, "h")).all()
+
+
+def test_a_record_that_stays_in_its_file_makes_the_same_cube_and_plan_and_is_never_read_whole(
+    model, observations, pair, tmp_path, monkeypatch
+):
+    path = observations.to_netcdf(tmp_path / "obs.nc")
+    monkeypatch.setattr("aqreanalysis.observations.stored.READINGS_IN_MEMORY", 0)
+    kept = read_observations(path)
+    assert isinstance(kept, StoredObservations)
+    for name in ("dataset", "values", "stacked", "flags"):
+        monkeypatch.setattr(StoredObservations, name, property(lambda self: pytest.fail("all readings at once")))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    produce(model, kept, GRID, START, END, tmp_path / "a.zarr", OPTIONS).close()
+    with xr.open_zarr(tmp_path / "a.zarr") as one, xr.open_zarr(pair[1]) as other:
+        xr.testing.assert_identical(one.load(), other.load())
+    prepared = prepare(model, kept, GRID, (START, END), OPTIONS)
+    assert measure_rates(Trial(prepared, False, StoreForm(2), 1, tmp_path)).observations_bytes == 0
 
 
 def test_netcdf_and_zarr_hold_the_same_numbers(pair):

@@ -17,6 +17,7 @@ from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.places import Places, check_range
 from aqreanalysis.observations.quality import Screening, count_flags, flag_readings
 from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.roomy import roomy
 from aqreanalysis.observations.rules import validated
 from aqreanalysis.observations.streamed import Levels, StreamedDigest, usable_of
 from aqreanalysis.observations.times import hours_since_epoch
@@ -200,6 +201,10 @@ class Observations:
         for begin in range(0, len(usable), PART_HOURS):
             yield usable[begin : begin + PART_HOURS], flags[begin : begin + PART_HOURS]
 
+    def held_bytes(self, inputs: Sequence[str]) -> int:
+        """Return the memory that the readings take, with the array of `inputs` that windows are cut from."""
+        return int(self.dataset.nbytes + 4 * len(self.times) * len(self.stations) * len(inputs))
+
     def flag_counts(self, key: str) -> NDArray[np.int64]:
         """Return how many readings of each station have each flag, int64 (flag, station)."""
         counts = np.zeros((len(Flag), len(self.stations)), np.int64)
@@ -227,10 +232,9 @@ class Observations:
         """Return usable readings float32 (time, station, input), NaN for a pollutant that is not there; read-only."""
         wanted = tuple(inputs)
         if wanted not in self._stacked:
-            out = np.full((len(self.times), len(self.stations), len(wanted)), np.nan, dtype=np.float32)
+            out = roomy((len(self.times), len(self.stations), len(wanted)), np.float32)
             for i, key in enumerate(wanted):
-                if key in self.species:
-                    out[:, :, i] = self.values(key)
+                out[:, :, i] = self.values(key) if key in self.species else np.nan
             out.flags.writeable = False
             # One is enough: a run asks for one list of inputs, and a year of a network is 100 MB.
             self._stacked = {wanted: out}

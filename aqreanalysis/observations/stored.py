@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,13 +140,13 @@ class StoredObservations(Observations):
             readings, flags = self._file.read(key, begin, begin + PART_HOURS)
             yield usable_of(readings, flags), flags
 
+    def held_bytes(self, inputs: Sequence[str]) -> int:
+        """Return 0: the readings stay in the file."""
+        return 0
+
     def heard(self) -> dict[str, tuple[int, int]]:
         """Return pollutant -> first and last stamp with a usable reading; see `Observations.heard`."""
         return dict(self._heard if self.record is None else self.record)
-
-    def cleared_by(self, remove: Callable[[], Any]) -> None:
-        """Have `remove` called when these observations are no longer used: their file is a temporary one."""
-        weakref.finalize(self, remove)
 
     def _look_through(self) -> None:
         """Check, count and digest all readings in one pass."""

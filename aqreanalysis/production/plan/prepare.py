@@ -356,7 +356,7 @@ def device_kind(predictor: Any) -> str:
 def synthetic_label(observations: Observations, predictor: Any) -> str:
     """Return what to say of a synthetic origin of the readings or of the model's training, or an empty string."""
     parts = []
-    label = observations.dataset.attrs.get("synthetic", "")
+    label = observations.attributes.get("synthetic", "")
     if label:
         parts.append(f"The observations are synthetic: {label}.")
     trained = getattr(getattr(predictor, "bundle", None), "provenance", {}).get("synthetic", "")

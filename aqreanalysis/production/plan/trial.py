@@ -221,9 +221,7 @@ class _Running:
 
     def _observations_bytes(self) -> int:
         """Return the bytes of the readings and of the array of them that runs are fed from."""
-        held = self.prepared.observations
-        stacked = 4 * len(held.times) * len(held.stations) * len(self.prepared.predictor.inputs)
-        return int(held.dataset.nbytes + stacked)
+        return self.prepared.observations.held_bytes(tuple(self.prepared.predictor.inputs))
 
     def _encode_twice(self) -> tuple[float, float, BlockStates]:
         """Return the seconds of the first time, which loads what is loaded on first use, and of the second."""
