@@ -150,14 +150,15 @@ def produce(
     )
     grid = load_grid(grid_spec)
     timeline = resolve_timeline(out, (start, end), told)
-    observations = options.load_observations(observations_path, config, stamps_needed(timeline, config.window))
+    # In a list, from which it is handed on for good: nothing here keeps it in memory during the sweep.
+    read = [options.load_observations(observations_path, config, stamps_needed(timeline, config.window))]
     if dry_run:
-        prepared = prepare(model_path, observations, grid, timeline, told)
+        prepared = prepare(model_path, read.pop(), grid, timeline, told)
         show_plan(prepared, told, out, not no_calibration, as_json)
         return
     with progress_shown("producing") as progress:
         given = timeline if not append else (start, end)
-        cubes = produce_cubes(model_path, observations, grid, given, out, replace(told, progress=progress))
+        cubes = produce_cubes(model_path, read.pop(), grid, given, out, replace(told, progress=progress))
     _tell(cubes, as_json)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis.errors import ConfigError, ModelError
+from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.growth.base import Base
 from aqreanalysis.production.growth.blocks import Kept, open_blocks
 from aqreanalysis.production.growth.changes import (
@@ -17,13 +17,14 @@ from aqreanalysis.production.growth.changes import (
     check_known,
     check_same_run,
     choose_timeline,
+    days_near,
     known_from,
     plan_growth,
 )
-from aqreanalysis.production.growth.record import empty_checksum
+from aqreanalysis.production.growth.record import Readings, empty_checksum
+from aqreanalysis.production.growth.weather import check_weather, days_reached, with_older
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import Block, Moment, stamp_text
-from aqreanalysis.production.plan.fields import source_of
 from aqreanalysis.production.plan.frequency import check_frequencies
 from aqreanalysis.production.plan.prepare import Prepared, package_version
 from aqreanalysis.production.run.interrupt import output_errors
@@ -177,15 +178,8 @@ def make_append(prepared: Prepared, target: Target, options: ProduceOptions) -> 
     Raises
     ------
     OutputError
-        If they are of another run, or the observations begin too late.
-    ModelError
-        If the model reads covariates: of them no cube keeps a record by day, so nobody could tell which changed.
+        If they are of another run, or the observations or covariates begin too late.
     """
-    if source_of(prepared.predictor) is not None:
-        raise ModelError(
-            "the model reads covariates, and a cube does not record which of them it was made from by day: it cannot "
-            "grow; produce it anew"
-        )
     bases = open_bases(str(target.out), options)
     predictor, observations = prepared.predictor, prepared.observations
     for base in bases.values():
@@ -195,16 +189,40 @@ def make_append(prepared: Prepared, target: Target, options: ProduceOptions) -> 
     reach = predictor.history_hours, predictor.lookahead_hours
     empty = empty_checksum(len(observations.stations), len(predictor.inputs))
     readings = prepared.readings.backed_by(base.readings, known_from(observations, base.readings, empty))
+    weather = _weather_of(prepared, base)
     changed: set[int] = set()
     for file in (file for one in bases.values() for file in one.files):
         changed |= changed_days(file, readings, prepared.last_observed, reach, file.days)
+        if weather is not None and file.weather is not None:
+            changed |= days_near(weather, file.weather, days_reached(predictor), file.days)
     plans = {name: cube.plan for name, cube in prepared.cubes.items()}
     steps = {name: len(one.bounds) for name, one in bases.items()}
     growth = plan_growth(plans, prepared.plan, steps, changed)
     check_known(growth, base, observations, (*reach, len(predictor.inputs)))
+    if prepared.weather is not None and base.weather is not None:
+        check_weather(prepared.weather, base.weather, growth.computed_days, days_reached(predictor))
     written = {
         name: output
         for name, output in target.outputs.items()
         if output.steps is None or growth.touches(output.frequency, output.steps, changed)
     }
-    return Append(replace(prepared, readings=readings), growth, bases, replace(target, outputs=written))
+    known = replace(prepared, readings=readings, weather=weather)
+    return Append(known, growth, bases, replace(target, outputs=written))
+
+
+def _weather_of(prepared: Prepared, base: Base) -> Readings | None:
+    """Return the record of covariates of a grown cube: of days that newer files do not have what the cube says.
+
+    Raises
+    ------
+    OutputError
+        If the cube does not say from which covariates it was made.
+    """
+    if prepared.weather is None:
+        return None
+    if base.weather is None:
+        raise OutputError(
+            f"{base.path} does not say from which covariates it was made, by day: an older version wrote it; produce "
+            "it anew, then it can grow"
+        )
+    return with_older(prepared.weather, base.weather)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.production.growth.record import READINGS, RUN, Readings
+from aqreanalysis.production.growth.weather import WEATHER
 from aqreanalysis.production.plan import HOURS_A_DAY, stamp_text
 from aqreanalysis.production.stores.bucket import Place, open_zarr
 from aqreanalysis.production.template import Template
@@ -43,6 +44,8 @@ class Base:
         Of the run that made it; see `record.run_of`.
     readings : Readings
         From which.
+    weather : Readings or None
+        From which covariates, if the model has any.
     kept : dict
         Attributes that the grown cube carries on.
     layers : dict
@@ -55,6 +58,7 @@ class Base:
     bounds: NDArray[np.int64]
     run: dict[str, Any]
     readings: Readings
+    weather: Readings | None
     kept: dict[str, str]
     layers: _Layers
     parts: tuple[Base, ...] = ()
@@ -84,7 +88,8 @@ class Base:
             )
         kept = {key: str(attrs[key]) for key in _KEPT if key in attrs}
         readings = Readings.from_text(attrs[READINGS])
-        return cls(path, bounds, json.loads(attrs[RUN]), readings, kept, layers)
+        weather = Readings.from_text(attrs[WEATHER], WEATHER) if WEATHER in attrs else None
+        return cls(path, bounds, json.loads(attrs[RUN]), readings, weather, kept, layers)
 
     @classmethod
     def of_parts(cls, path: Path, split: str) -> Base:
@@ -114,7 +119,9 @@ class Base:
                 )
         last = parts[-1]
         readings, bounds = _joined(parts, lambda part: part.readings), np.concatenate([part.bounds for part in parts])
-        return cls(last.path, bounds, last.run, readings, last.kept, last.layers, parts)
+        weathers = [part.weather for part in parts if part.weather is not None]
+        weather = _joined(parts, lambda part: part.weather) if len(weathers) == len(parts) else None
+        return cls(last.path, bounds, last.run, readings, weather, last.kept, last.layers, parts)
 
     @property
     def files(self) -> tuple[Base, ...]:
@@ -168,7 +175,7 @@ def part_files(path: Path, split: str) -> list[Path]:
     return sorted(file for file in path.parent.glob(f"*{path.suffix}") if label.fullmatch(file.name))
 
 
-def _joined(parts: tuple[Base, ...], record: Callable[[Base], Readings]) -> Readings:
+def _joined(parts: tuple[Base, ...], record: Callable[[Base], Any]) -> Readings:
     """Return one record of all parts: of each day that of the part that holds it.
 
     A part that did not change when a later one was written has the record of its own making.

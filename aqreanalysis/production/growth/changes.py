@@ -83,6 +83,12 @@ class Growth:
                     yield frequency, block, first + block.number
             first += plan.blocks
 
+    @property
+    def computed_days(self) -> set[int]:
+        """The UTC days that are swept."""
+        indices = set(range(self.sweep.counts[0])) - self.idle
+        return {day for index in indices for day in _days(self.sweep, self.sweep.time_block(index))}
+
     def touches(self, frequency: str, steps: tuple[int, int], changed: set[int]) -> bool:
         """Tell whether some steps have any that is added or of a day that has changed."""
         return steps[1] > self.old_steps[frequency] or bool(changed & _days(self.plans[frequency], steps))
@@ -195,9 +201,8 @@ def changed_days(
     days : tuple of int
         Half-open range of the days looked at.
     """
-    moved = {d for d in range(readings.first_day, readings.end_day) if readings.get(d) != base.readings.get(d)}
     before, after = (-(-hours // HOURS_A_DAY) for hours in reach)
-    found = {day for day in range(*days) if any(near in moved for near in range(day - before, day + after + 1))}
+    found = days_near(readings, base.readings, (before, after), days)
     # An hour that lies no longer after the last reading loses its flag, even where its window has gained nothing.
     for key, last in last_observed.items():
         old = base.run["last readings"][key]
@@ -205,6 +210,12 @@ def changed_days(
         if low != high:
             found |= set(range(low // HOURS_A_DAY, (high - 1) // HOURS_A_DAY + 1)) & set(range(*days))
     return found
+
+
+def days_near(newer: Readings, older: Readings, reach: tuple[int, int], days: tuple[int, int]) -> set[int]:
+    """Return those of `days` that lie within a reach (in days before and after them) of a day whose record differs."""
+    moved = {day for day in range(newer.first_day, newer.end_day) if newer.get(day) != older.get(day)}
+    return {day for day in range(*days) if any(near in moved for near in range(day - reach[0], day + reach[1] + 1))}
 
 
 def plan_growth(plans: Mapping[str, Plan], sweep: Plan, old_steps: Mapping[str, int], changed: set[int]) -> Growth:
@@ -254,11 +265,7 @@ def check_known(growth: Growth, base: Base, observations: Observations, model: t
     empty = empty_checksum(len(observations.stations), model[2])
     limit = known_from(observations, base.readings, empty)
     before, after = (-(-hours // HOURS_A_DAY) for hours in model[:2])
-    computed = sorted(
-        day
-        for index in set(range(growth.sweep.counts[0])) - growth.idle
-        for day in _days(growth.sweep, growth.sweep.time_block(index))
-    )
+    computed = sorted(growth.computed_days)
     lost = [
         near
         for day in computed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from aqreanalysis.production.plan.inputs import Span
 RUN = "aqreanalysis_run"
 READINGS = "aqreanalysis_readings"
 # A day's readings are told apart by so many bytes of their sha256: a decade takes 20 kB, and an attribute may hold 64.
-_BYTES = 4
+CHECKSUM_BYTES = 4
 # Days read at a time: bounds the memory of a long timeline.
 _SLAB_DAYS = 30
 
@@ -29,7 +29,8 @@ Run = dict[str, Any]
 
 @dataclass(frozen=True)
 class Readings:
-    """Checksums of the readings of UTC days, those stamped 01:00 to 24:00, over all stations and inputs.
+    """Checksums of the readings of UTC days, those stamped 01:00 to 24:00, over all stations and inputs; or of the
+    covariates of those days.
 
     Attributes
     ----------
@@ -49,8 +50,8 @@ class Readings:
         return cls(first, tuple(_checksums(observations, inputs, (first, end))))
 
     @classmethod
-    def from_text(cls, text: str) -> Readings:
-        """Return what `text` wrote.
+    def from_text(cls, text: str, attribute: str = READINGS) -> Readings:
+        """Return what `text` wrote, which was found in an attribute.
 
         Raises
         ------
@@ -62,8 +63,8 @@ class Readings:
             data = base64.b64decode(packed, validate=True)
             first = int(np.datetime64(day, "D").astype(np.int64))
         except ValueError:
-            raise CubeError(f"the attribute {READINGS} of the cube is damaged: {text[:40]!r}") from None
-        return cls(first, tuple(data[i : i + _BYTES] for i in range(0, len(data), _BYTES)))
+            raise CubeError(f"the attribute {attribute} of the cube is damaged: {text[:40]!r}") from None
+        return cls(first, tuple(data[i : i + CHECKSUM_BYTES] for i in range(0, len(data), CHECKSUM_BYTES)))
 
     @property
     def text(self) -> str:
@@ -106,8 +107,10 @@ def first_whole_day(observations: Observations) -> int:
     return -(-(observations.first_hour - 1) // HOURS_A_DAY)
 
 
-def run_of(fingerprint: Mapping[str, Any], observations: Observations, utc_offset_hours: int) -> Run:
-    """Return what of a run a later one must share to continue its cube.
+def run_of(
+    fingerprint: Mapping[str, Any], observations: Observations, utc_offset_hours: int, fields: Sequence[str] = ()
+) -> Run:
+    """Return what of a run a later one must share to continue its cube; `fields` are the names of its covariates.
 
     Not in it: the versions of libraries, which change over the years that a cube grows, and the discovery metadata.
     """
@@ -117,6 +120,7 @@ def run_of(fingerprint: Mapping[str, Any], observations: Observations, utc_offse
         "stations": _stations(observations),
         "numerics": fingerprint["software"]["numerics"],
         "utc offset": utc_offset_hours,
+        **({"covariates": list(fields)} if fields else {}),
     }
 
 
@@ -144,4 +148,4 @@ def _checksums(observations: Observations, inputs: tuple[str, ...], days: tuple[
 def _checksum(values: NDArray[np.float32]) -> bytes:
     # One NaN for all: files bring several.
     plain = np.where(np.isnan(values), np.float32(np.nan), values).astype("<f4")
-    return hashlib.sha256(np.ascontiguousarray(plain).tobytes()).digest()[:_BYTES]
+    return hashlib.sha256(np.ascontiguousarray(plain).tobytes()).digest()[:CHECKSUM_BYTES]

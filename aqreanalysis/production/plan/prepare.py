@@ -19,6 +19,7 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model.means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.growth.record import READINGS, RUN, Readings, Run, run_of, run_text
+from aqreanalysis.production.growth.weather import WEATHER, record_weather
 from aqreanalysis.production.layers import Kind, Layer, cube_layers, value_bytes
 from aqreanalysis.production.means import MeanInputs, sums_width
 from aqreanalysis.production.options import ProduceOptions
@@ -80,8 +81,8 @@ class Prepared:
         What decides the bytes of the cube.
     model_path : Path or None
         The bundle, where the model was given as one.
-    readings : Readings
-        What was read, by day; the cube keeps it, so that it can grow.
+    readings, weather : Readings
+        What was read, by day, of stations and of covariates (None without any); the cube keeps it, so that it can grow.
     utc_offset_hours : int
         Of the clock by which the periods of means begin.
     """
@@ -100,6 +101,7 @@ class Prepared:
     fingerprint: Fingerprint
     model_path: Path | None
     readings: Readings
+    weather: Readings | None
     utc_offset_hours: int
 
     @property
@@ -110,7 +112,9 @@ class Prepared:
     @property
     def run(self) -> Run:
         """What a later run must share to continue the cube."""
-        return run_of(self.fingerprint, self.observations, self.utc_offset_hours)
+        source = source_of(self.predictor)
+        fields = () if source is None else source.fields
+        return run_of(self.fingerprint, self.observations, self.utc_offset_hours, fields)
 
     def facts(self) -> dict[str, Any]:
         """Return what the cube says that may change while a run waits to go on: the moment, the model's latest scores.
@@ -172,6 +176,7 @@ class Prepared:
                 **covariates_text(self.predictor, self.span),
                 RUN: run_text(self.run),
                 READINGS: self.readings.text,
+                **({WEATHER: self.weather.text} if self.weather is not None else {}),
             },
             last_reading=max(self.last_observed.values()),
             modified=facts["created"],
@@ -258,6 +263,7 @@ def prepare(
         fingerprint={},
         model_path=Path(model) if isinstance(model, str | Path) else None,
         readings=Readings.of(observations, tuple(predictor.inputs), span),
+        weather=record_weather(predictor, observations, grid, plan),
         utc_offset_hours=options.utc_offset_hours,
     )
     return replace(prepared, fingerprint=fingerprint_of(prepared))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from aqreanalysis.production.run import engine
 from aqreanalysis.production.run.cluster import cluster_client, prepare_workers
 from aqreanalysis.production.run.interrupt import Stop, output_errors, stop_on_signals
 from aqreanalysis.production.run.ledger import Fingerprint, Ledger, Lock, differences
+from aqreanalysis.production.run.memory import give_back, outline
 from aqreanalysis.production.run.meter import Meter
 from aqreanalysis.production.run.target import Target
 from aqreanalysis.production.stores import chunks
@@ -124,6 +125,7 @@ def produce_cubes(
     if options.workers is not None:
         prepare_workers()
     prepared = prepare(model, observations, grid, resolve_timeline(out, timeline, options), options)
+    del observations  # once they are staged nobody needs them, if the caller does not
     if options.split != "none":
         plans = {name: cube.plan for name, cube in prepared.cubes.items()}
         offset = options.utc_offset_hours
@@ -135,6 +137,7 @@ def produce_cubes(
         lock = Lock(target.part, target.out)
         try:
             run = _Run(prepared, target, options, stop, Ledger(target.ledger))
+            del prepared
             run.own()
             try:
                 _fill_and_finish(run)
@@ -252,6 +255,10 @@ def _fill(run: _Run, header: dict[str, Any]) -> None:
         run.append.check(templates)
         _say(run)
     window = _stage(run, templates, header)
+    run.prepared = replace(run.prepared, observations=outline(run.prepared.observations))
+    if run.append is not None:
+        run.append = replace(run.append, prepared=run.prepared)
+    give_back()
     if run.append is not None:
 
         def step(done: int, total: int, note: str) -> None:
