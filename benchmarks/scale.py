@@ -71,7 +71,7 @@ def main() -> None:
             f"{256 * found['cube_bytes'] / found['processor_seconds'] / 1e6:.0f} MB",
         ),
         ("memory of a computing process", f"{found['worker_bytes'] / 1e9:.2f} GB"),
-        ("memory of this process, with all readings", f"{peak / 1e9:.2f} GB"),
+        ("memory of this process", f"{peak / 1e9:.2f} GB"),
         ("station states of a time block", f"{trial['encode_seconds']:.2f} s"),
         ("geometry of a cell", f"{1e6 * trial['geometry_seconds']:.1f} us"),
         ("a cell and hour", f"{1e9 * trial['sweep_seconds']:.0f} ns"),
