@@ -94,16 +94,28 @@ def watched(command: list[str]) -> tuple[float, float, float, float]:
 
 def commands(work: Path, years: int) -> dict[str, list[str]]:
     """Return the command of each step."""
-    observations, model = str(work / f"{years}.nc"), str(work / f"model_{years}")
+    observations, model = str(work / f"{years}.nc"), work / f"model_{years}"
+    # To produce any model will do.
+    trained = next((path for path in (model, *sorted(work.glob("model_?"))) if path.is_dir()), model)
     sets = [word for setting in SMALL for word in ("--set", setting)]
     end = FIRST + years
-    produce = ["produce", "--model", model, "--observations", observations, "--grid", GRID, "--device", "cpu"]
+    produce = ["produce", "--model", str(trained), "--observations", observations, "--grid", GRID, "--device", "cpu"]
     produce += ["--out", str(work / f"cube_{years}.nc"), "--overwrite"]
     return {
         "import": ["observations", "import", str(work / f"{years}.parquet"), "--out", observations, "--overwrite"],
         "check": ["observations", "check", observations],
         "check the table": ["observations", "check", str(work / f"{years}.parquet")],
-        "train": ["train", "--observations", observations, "--out", model, "--device", "cpu", "--overwrite", *sets],
+        "train": [
+            "train",
+            "--observations",
+            observations,
+            "--out",
+            str(model),
+            "--device",
+            "cpu",
+            "--overwrite",
+            *sets,
+        ],
         "plan of all years": [*produce, "--start", f"{FIRST}-01-10", "--end", f"{end - 1}-12-20", "--dry-run"],
         "produce a week": [*produce, "--start", f"{end - 1}-06-01", "--end", f"{end - 1}-06-08"],
     }
