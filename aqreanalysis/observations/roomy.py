@@ -31,7 +31,10 @@ def roomy(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         return np.zeros(shape, kind)
     try:
         with tempfile.TemporaryFile(prefix="aqreanalysis-") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:  # macOS
+                file.truncate(size)
             return np.memmap(file, kind, "r+", shape=shape)
     except OSError as error:
         raise OutputError(
