@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import production_case
 import pytest
 import torch
 from model_case import DAYS, make_bundle, make_observations, make_readings, small_config, some_places
@@ -11,6 +12,7 @@ from training_case import make_trainer
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.model import Predictor, choose_device, read_bundle
 from aqreanalysis.model.device import mixed_precision
+from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.training import train
 from aqreanalysis.training.distributed import Processes
 
@@ -50,6 +52,24 @@ def test_cells_of_a_dense_grid_on_cuda_are_those_of_the_cpu():
     for key, one in found["cpu"].items():
         np.testing.assert_allclose(found["cuda"][key].best, one.best, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(found["cuda"][key].standard_error, one.standard_error, rtol=1e-3)
+
+
+@pytest.mark.parametrize("workers", [None, max(1, torch.cuda.device_count())])
+def test_a_cube_swept_on_cuda_is_that_of_the_cpu_by_threads_and_by_a_worker_a_gpu(workers, tmp_path):
+    bundle = production_case.make_bundle(tmp_path / "bundle")
+    given = (
+        bundle,
+        production_case.make_observations(),
+        production_case.GRID,
+        production_case.START,
+        production_case.END,
+    )
+    tiles = production_case.TILES
+    there = produce(*given, tmp_path / "gpu.nc", ProduceOptions(production=tiles, device="cuda", workers=workers))
+    here = produce(*given, tmp_path / "cpu.nc", ProduceOptions(production=tiles, device="cpu"))
+    for name in ("pm2p5", "pm2p5_standard_error", "pm2p5_lower", "pm2p5_upper"):
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-4, atol=1e-3)
+    there.close(), here.close()
 
 
 def test_mixed_precision_on_cuda_is_bfloat16_where_wanted():

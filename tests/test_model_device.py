@@ -24,6 +24,15 @@ def test_cuda_is_refused_where_there_is_none(name):
         choose_device(name)
 
 
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:1"])
+def test_float32_on_cuda_is_not_rounded_to_ten_bits(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert choose_device(name).type == "cuda"
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "mps"])
 def test_an_unknown_device_is_refused_with_those_there_are(name):
     with pytest.raises(ConfigError, match="choose auto, cpu, cuda or cuda:N"):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from types import SimpleNamespace
 
 import psutil
+import pytest
+from distributed import get_worker
 
 from aqreanalysis.production.run.cluster import cluster_client, prepare_workers
+from aqreanalysis.production.run.engine import device_of_worker
 
 
 def look() -> dict[str, object]:
@@ -19,6 +23,7 @@ def look() -> dict[str, object]:
         "interrupt ignored": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
         "threads of BLAS": os.environ.get("OPENBLAS_NUM_THREADS"),
         "told": os.environ.get("TOLD_LATER"),
+        "name": get_worker().name,
     }
 
 
@@ -34,3 +39,29 @@ def test_workers_are_forked_with_all_imports_done_and_see_the_environment_of_the
             assert one["loaded"] and one["interrupt ignored"] and one["told"] == value
             assert one["threads of BLAS"] == "1" and one["parent"] != os.getpid()
         assert found[0]["parent"] == found[1]["parent"]
+        # By these names each takes a GPU of its own.
+        assert sorted(one["name"] for one in found) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "name", "device"),
+    [
+        ("cuda", 2, 0, "cuda:0"),
+        ("auto", 2, 3, "cuda:1"),
+        ("auto", 0, 3, "auto"),
+        ("cuda", 1, 1, "cuda"),
+        ("cuda:0", 4, 3, "cuda:0"),
+        ("cpu", 4, 3, "cpu"),
+        ("cuda", 4, "tcp://10.0.0.1:4321", "cuda"),
+        ("cuda", 4, None, "cuda"),
+    ],
+)
+def test_each_worker_of_this_machine_takes_the_next_gpu(asked, gpus, name, device, monkeypatch):
+    def worker():
+        if name is None:
+            raise ValueError("no worker")
+        return SimpleNamespace(name=name)
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setattr("distributed.get_worker", worker)
+    assert device_of_worker(asked) == device

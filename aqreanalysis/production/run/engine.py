@@ -90,7 +90,8 @@ class Worker:
         if job.inputs.predictor is None:
             from aqreanalysis.model.predictor import load_predictor
 
-            predictor = load_predictor(Path(str(job.model_path)), job.device, job.inputs.covariates)
+            device = device_of_worker(job.device)
+            predictor = load_predictor(Path(str(job.model_path)), device, job.inputs.covariates)
             self.inputs = replace(job.inputs, predictor=predictor)
         self.cache = GeometryCache()
         self.stop = threading.Event()
@@ -282,6 +283,25 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
 def default_threads() -> int:
     """Return the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device_of_worker(asked: str) -> str:
+    """Return the device of this worker process: of several GPUs on a machine each of `--workers` takes its own.
+
+    More workers than GPUs share them in turn. Workers of a cluster that was started elsewhere have names of any kind:
+    whoever starts them says which GPU each sees (``CUDA_VISIBLE_DEVICES``, or dask-cuda, which sets it).
+    """
+    if asked not in ("auto", "cuda"):
+        return asked
+    import torch
+    from distributed import get_worker
+
+    gpus = torch.cuda.device_count()
+    try:
+        name = get_worker().name
+    except ValueError:  # the threads of one process
+        return asked
+    return f"cuda:{name % gpus}" if gpus > 1 and isinstance(name, int) else asked
 
 
 def load_and_weigh(model_path: Path | None, covariates: Any = None) -> int:
