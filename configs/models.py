@@ -48,6 +48,7 @@ class ModelConfig(_Strict):
     channels: Count = Field(6, description="learned station values that are interpolated beside the pollutant")
     head_width: Count = 48
     dropout: Fraction = 0.1
+    geography: bool = Field(True, description="take off readings, and add to estimates, what height and population say")
     wind_lags_hours: list[Annotated[int, Field(ge=-12, le=12)]] = Field(
         [-3, -1, 0, 1, 3],
         description="with wind as a covariate: hours back along it whose readings are kriged too; below zero, ahead",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from model_case import make_bundle, make_observations, make_readings
 
+from aqreanalysis.model.drift import Drift
 from aqreanalysis.training.card import model_card
 
 
@@ -43,6 +44,13 @@ def test_the_card_says_what_the_model_is_and_saw(bundle):
         "1 member,",
     ):
         assert part in card
+
+
+def test_the_card_names_the_pollutants_that_height_and_population_enter(bundle):
+    observations = make_observations(make_readings())
+    assert "Height" not in model_card(bundle, observations)
+    bundle.drift = Drift({"pm25": (-0.2, 0.0), "o3": (0.0, 0.0)}, (0.0, 0.0), (0.3, 5.0), (2.0, 8.0))
+    assert "Height and population of a place enter the estimates of PM2.5.\n" in model_card(bundle, observations)
 
 
 def test_the_card_follows_the_bundle_and_is_plain_ascii(bundle):

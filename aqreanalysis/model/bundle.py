@@ -16,6 +16,7 @@ from torch import Tensor
 
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.errors import ModelError
+from aqreanalysis.model.drift import Drift
 from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.means import MeansCalibration
 from aqreanalysis.model.predictive import Calibration
@@ -29,7 +30,9 @@ _PROVENANCE = "provenance.json"
 _MEANS = "calibration_means.json"
 # There where the model was trained with covariates, and only there.
 _FIELDS = "covariates.json"
-_NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS)
+# There where height or population were found to tell something.
+_DRIFT = "drift.json"
+_NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS, _DRIFT)
 
 
 @dataclass
@@ -56,6 +59,8 @@ class Bundle:
         By pollutant key, of daily, monthly and annual means; empty where none was made.
     fields : FieldScaling or None
         Covariates: order, units, how they are standardised; None where the model was trained without.
+    drift : Drift or None
+        What height and population say of a place; None where they say nothing.
     """
 
     config: Config
@@ -68,6 +73,7 @@ class Bundle:
     card: str = ""
     calibration_means: dict[str, MeansCalibration] = field(default_factory=dict)
     fields: FieldScaling | None = None
+    drift: Drift | None = None
 
     @property
     def digest(self) -> str:
@@ -88,11 +94,14 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
     _dump(path / _MEANS, {k: v.to_dict() for k, v in bundle.calibration_means.items()})
     if bundle.fields is not None:
         _dump(path / _FIELDS, bundle.fields.to_dict())
+    if bundle.drift is not None:
+        _dump(path / _DRIFT, bundle.drift.to_dict())
     bundle.stations.to_parquet(path / "stations.parquet", index=False)
     _dump(path / "metrics.json", bundle.metrics)
     (path / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
     weights = [_weights_name(i, len(bundle.members)) for i in range(len(bundle.members))]
-    numeric = [n for n in _NUMERIC if n != _FIELDS or bundle.fields is not None]
+    absent = {name for name, part in ((_FIELDS, bundle.fields), (_DRIFT, bundle.drift)) if part is None}
+    numeric = [n for n in _NUMERIC if n not in absent]
     digests = {n: _sha256(path / n) for n in (*numeric, *weights, "stations.parquet")}
     bundle.provenance |= {
         "files_sha256": digests,
@@ -147,6 +156,7 @@ def read_bundle(path: str | Path) -> Bundle:
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
         calibration_means=_read_means(path) if _MEANS in digests else {},
         fields=FieldScaling.from_dict(_load(path / _FIELDS, path)) if _FIELDS in digests else None,
+        drift=Drift.from_dict(_load(path / _DRIFT, path)) if _DRIFT in digests else None,
     )
 
 

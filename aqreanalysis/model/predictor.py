@@ -126,7 +126,10 @@ class Predictor:
         if steps <= 0 or steps % 24 or hours[before] % 24 != 1:
             raise ValueError(f"a block is whole UTC days from 01:00 on, got {steps} hours from hour {hours[before]}")
         days = range(0, steps, 24)
-        scaled = torch.from_numpy(scale_inputs(values, self.inputs, self.bundle.scaling)).to(self.device)
+        readings_scaled = scale_inputs(values, self.inputs, self.bundle.scaling)
+        if self.bundle.drift is not None:
+            readings_scaled = readings_scaled - self.bundle.drift.at(station_lat, station_lon, self.inputs)
+        scaled = torch.from_numpy(readings_scaled).to(self.device)
         windows = torch.stack([scaled[d : d + before + 24 + after] for d in days])
         clock_hours = torch.from_numpy(np.ascontiguousarray(hours)).to(self.device)
         window_hours = torch.stack([clock_hours[d : d + before + 24 + after] for d in days])
@@ -219,12 +222,17 @@ class Predictor:
         """Return each pollutant's predictive distribution at each hour and place, or those of `species` alone."""
         nearest = torch.from_numpy(places.nearest_km).to(self.device)
         estimate = self._estimates(encoded, places)
+        drift = None
+        if self.bundle.drift is not None:
+            drift = torch.from_numpy(self.bundle.drift.at(places.lat, places.lon, self.species)).to(self.device)
         found = {}
         for target, key in enumerate(self.species):
             if species is not None and key not in species:
                 continue
             parts = estimate(target)
             location, scale = mix_members([p[0] for p in parts], [p[1] for p in parts])
+            if drift is not None:
+                location = location + drift[:, target, None]
             reporting = parts[0][2]
             found[key] = Predictive(
                 location, scale, reporting, nearest, self.bundle.scaling[key], self.bundle.calibration[key]

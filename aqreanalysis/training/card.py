@@ -51,10 +51,18 @@ def _what(bundle: Bundle) -> list[str]:
         f"- Estimates: hourly means of {species}; reads {inputs}.",
         f"- Reads {config.window.history_hours} h before and {config.window.lookahead_hours} h after each UTC day, at "
         f"the {config.model.neighbours} stations nearest to each place.",
+        *_drift(bundle),
         f"- Training: {state['epoch']} epochs, best at epoch {state['best_epoch']} (scaled CRPS "
         f"{state['best_score']:.4f} at the calibration stations), {state['seconds'] / 60:.1f} minutes; "
         f"{len(bundle.members)} member{'s' * (len(bundle.members) != 1)}, seed {config.training.seed}.",
     ]
+
+
+def _drift(bundle: Bundle) -> list[str]:
+    if bundle.drift is None:
+        return []
+    told = ", ".join(get_species(k).title for k in bundle.config.species if any(bundle.drift.slopes.get(k, ())))
+    return [f"- Height and population of a place enter the estimates of {told}."] if told else []
 
 
 def _data(bundle: Bundle, observations: Observations) -> list[str]:

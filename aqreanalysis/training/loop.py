@@ -197,8 +197,7 @@ class Trainer:
             for _ in range(training.masks_per_batch):  # the encoder's work is done once for all of them
                 hidden = self.mask.draw(rng)
                 states, around = self._ask(read, np.flatnonzero(~hidden), among[hidden])
-                truth = read.truth[:, torch.from_numpy(among[hidden]).to(self.device)]
-                loss = loss + target_scores(self.network, states, around, truth, self.scalings)[0]
+                loss = loss + self._scores(read, states, around, among[hidden])[0]
             return loss / training.masks_per_batch
 
     def _read(self, days: Tensor, stations: NDArray[np.int64], generator: torch.Generator | None = None) -> _Read:
@@ -244,6 +243,14 @@ class Trainer:
         found = network.exchange_stations(states, readings, read.clock, among, here)
         return found, network.surround(found, around, asked)
 
+    def _scores(
+        self, read: _Read, states: StationStates, around: Neighbourhood, targets: NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss and the CRPS at the stations `targets` (indices of all), as `target_scores`."""
+        there = torch.from_numpy(targets).to(self.device)
+        drift = None if self.timeline.drift is None else self.timeline.drift[there]
+        return target_scores(read.network, states, around, read.truth[:, there], self.scalings, drift)
+
     def _network(self, generator: torch.Generator | None) -> AQNet:
         """Return the network that learns, or for judging the average of its weights."""
         found = self.network if generator is not None else self.average.module
@@ -262,10 +269,9 @@ class Trainer:
         for day in days[self.processes.rank :: self.processes.count]:
             read = self._read(torch.tensor([day], device=self.device), stations)
             states, around = self._ask(read, visible, targets)
-            truth = read.truth[:, torch.from_numpy(targets).to(self.device)]
-            seen = int(torch.isfinite(truth).sum())
+            seen = int(torch.isfinite(read.truth[:, torch.from_numpy(targets).to(self.device)]).sum())
             if seen:
-                total += float(target_scores(read.network, states, around, truth, self.scalings)[1]) * seen
+                total += float(self._scores(read, states, around, targets)[1]) * seen
                 counted += seen
         total, counted = self.processes.total(total, counted)
         return total / max(counted, 1) / len(self.scalings)

@@ -27,6 +27,7 @@ def target_scores(
     around: Neighbourhood,
     truth: Tensor,
     scalings: list[Scaling],
+    drift: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the sum over targets of scaled scores at the finite truths: (training loss, CRPS alone).
 
@@ -36,11 +37,15 @@ def target_scores(
         Shifted readings of the targets in their units, NaN where there is none (hour, place, target).
     scalings : list of Scaling
         Of the targets.
+    drift : Tensor, optional
+        Of the places, added to the location: standardised log units (place, target).
     """
     loss = truth.new_zeros(())
     crps = truth.new_zeros(())
     for p, scaling in enumerate(scalings):
         location, scale, _ = network.places(states, around, p)
+        if drift is not None:
+            location = location + drift[:, p, None]
         y = truth[..., p].T
         seen = torch.isfinite(y)
         if not seen.any():

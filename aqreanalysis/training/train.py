@@ -14,6 +14,7 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.evaluation.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.model import Bundle, Scaling, choose_device
+from aqreanalysis.model.drift import Drift
 from aqreanalysis.model.fields import field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species
@@ -34,6 +35,7 @@ from aqreanalysis.training.calibrate import Records, calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.card import model_card
 from aqreanalysis.training.distributed import Processes, joined
+from aqreanalysis.training.drift import fit_drift, some_hours
 from aqreanalysis.training.fields import ReadFields, TimelineFields, read_fields
 from aqreanalysis.training.loop import Places, Trainer
 from aqreanalysis.training.windows import Timeline
@@ -59,6 +61,7 @@ class _Data:
     split: Split
     seen: _Seen
     scaling: dict[str, Scaling]
+    drift: Drift | None
     read: ReadFields | None
 
 
@@ -115,6 +118,7 @@ def train(
         if processes.is_first:
             trained = Trained(weights, trainers[0].state, chosen.type)
             bundle = uncalibrated(observations, config, data.split, data.scaling, trained)
+            bundle.drift = data.drift
             bundle.metrics["further_members"] = [t.state for t in trainers[1:]]
             bundle.provenance |= _provenance_of(options.covariates, data.read) | {"processes": processes.count}
             _calibrate(bundle, data, processes.device)
@@ -133,7 +137,13 @@ def _prepare(
     some = every_so_many_hours(seen.values.shape[:2])
     scaling = fit_scalings(seen.values[::some, split.where(TRAINING)], config.inputs or config.species)
     _check_calibration(seen, config, split.where(CALIBRATION))
-    return _Data(split, seen, scaling, _covariates(covariates, seen, config, split, progress))
+    drift = None
+    if config.model.geography:
+        among = split.where(TRAINING)
+        drift = fit_drift(
+            seen.values[:: some_hours(len(seen.values)), among], scaling, split.lat[among], split.lon[among]
+        )
+    return _Data(split, seen, scaling, drift, _covariates(covariates, seen, config, split, progress))
 
 
 def _calibrate(bundle: Bundle, data: _Data, device: torch.device) -> None:
@@ -157,6 +167,7 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
         [scaling[k] for k in inputs],
         [inputs.index(s) for s in config.species],
         config.window,
+        data.drift.at(split.lat, split.lon, inputs) if data.drift is not None else None,
     )
     if read is not None:
         timeline = replace(timeline, fields=TimelineFields.of(read, config.window))

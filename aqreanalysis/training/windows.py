@@ -36,6 +36,8 @@ class Timeline:
         Whole days.
     fields : TimelineFields or None
         Covariates of the same hours, where the model has them.
+    drift : Tensor or None
+        What was taken off the readings of the targets, standardised log units (station, target).
     """
 
     scaled: Tensor
@@ -44,6 +46,7 @@ class Timeline:
     window: WindowConfig
     days: int
     fields: TimelineFields | None = None
+    drift: Tensor | None = None
 
     @classmethod
     def build(
@@ -53,8 +56,13 @@ class Timeline:
         scalings: list[Scaling],
         targets: list[int],
         window: WindowConfig,
+        drift: NDArray[np.float32] | None = None,
     ) -> Timeline:
-        """Return the timeline of `values` (hour, station, input), which begin at a day's 01:00 and hold whole days."""
+        """Return the timeline of `values` (hour, station, input), which begin at a day's 01:00 and hold whole days.
+
+        With `drift`, in standardised log units (station, input), readings are those of a world without it; truths stay
+        what was measured.
+        """
         hours, stations, inputs = values.shape
         if hours % 24 or first_hour % 24 != 1:
             raise ValueError("a timeline is whole UTC days from 01:00 on")
@@ -68,6 +76,8 @@ class Timeline:
             rows = slice(begin, begin + len(part))
             for i, scaling in enumerate(scalings):
                 scaled[before + rows.start : before + rows.stop, :, i] = scaling.forward(part[..., i])
+            if drift is not None:
+                scaled[before + rows.start : before + rows.stop] -= drift
             for j, i in enumerate(targets):
                 shifted[rows, :, j] = np.maximum(part[..., i], 0) + np.float32(scalings[i].offset)
         stamps = np.arange(first_hour - before, first_hour + hours + after, dtype=np.int64)
@@ -77,13 +87,15 @@ class Timeline:
             torch.from_numpy(stamps),
             window,
             hours // 24,
+            drift=None if drift is None else torch.from_numpy(drift[:, targets]),
         )
 
     def to(self, device: torch.device) -> Timeline:
         """Return the same timeline on `device`."""
         fields = None if self.fields is None else self.fields.to(device)
         parts = (self.scaled.to(device), self.shifted.to(device), self.hours.to(device))
-        return Timeline(*parts, self.window, self.days, fields)
+        drift = None if self.drift is None else self.drift.to(device)
+        return Timeline(*parts, self.window, self.days, fields, drift)
 
     def cut(self, days: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return windows (day, hour, station, input), their hours (day, hour), and truths (24 * day, station, target).
