@@ -302,3 +302,38 @@ def test_a_page_of_json_with_values_of_other_kinds_is_refused_with_the_result(
         observations = _refused_or(each, path)
         if observations is not None:
             assert harm is True
+
+
+@pytest.mark.parametrize("name", ["wide", "airnow", "openaq-api", "eea"])
+@given(
+    share=st.floats(0, 1),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+)
+@CASES
+def test_a_harmed_station_list_is_refused_or_gives_the_same_numbers_at_the_same_places(
+    made: dict[str, Made],
+    right: dict[str, dict],
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    share: float,
+    changes: list[tuple[float, int]],
+) -> None:
+    each, whole = made[name], _read(made[name], made[name].path)
+    assert each.stations is not None
+    raw = bytearray(each.stations.read_bytes())
+    for where, byte in changes:
+        raw[int(where * len(raw))] = byte
+    harmed = tmp_path_factory.mktemp("list") / each.stations.name
+    harmed.write_bytes(raw[: int(share * len(raw))])
+    try:
+        observations = read(each.path, harmed, format=each.format)
+    except ObservationsError as error:
+        assert "\n" not in str(error) and len(str(error)) < 700
+        assert harmed.name in str(error) or each.path.name in str(error)
+        return
+    if changes:  # a changed digit is another place, and nothing in a list can show it
+        return
+    assert _readings(observations).items() <= right[name].items()
+    places = dict(zip(whole.stations, zip(whole.lat, whole.lon, strict=True), strict=True))
+    moved = [s for i, s in enumerate(observations.stations) if places[s] != (observations.lat[i], observations.lon[i])]
+    assert len(moved) <= observations.report.counts.get("files_without_line_end", 0)
