@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from producing import RESULTS, machine, record, table
 
 FIRST = 2010
+READ = "## Read\n\n"
 SMALL = (
     *("training.epochs=1", "training.steps_per_epoch=2", "training.members=1"),
     *("model.neighbours=6", "model.kernels=2", "model.state_width=8", "model.channels=2", "model.head_width=8"),
@@ -159,6 +160,10 @@ def main() -> None:
         "",
         *table(("step", "years", "processor (s)", "peak (GB)", "own, without mapped files (GB)"), rows),
     ]
+    # What was read out of the table stands behind it, by hand.
+    before = RESULTS / "long_record.md"
+    text = before.read_text(encoding="utf-8") if before.exists() and not asked.short else ""
+    lines += ["", READ + text.partition(READ)[2].strip()] if READ in text else []
     record("long_record", lines, figures, asked.short)
 
 
