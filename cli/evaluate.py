@@ -83,10 +83,9 @@ def evaluate(
 
     config = _config(model_path, config_source, overrides)
     told = {k: v for k, v in told.items() if v is not None}
-    if covariate_paths and config.forecast is not None:
-        raise ConfigError("the long forecast reads no covariates: leave --covariates out")
     covariates = options.load_covariates(covariate_paths, config, trained=model_path is not None)
     if _asks_forecast(model_path, config, protocols):
+        told["covariates"] = covariates
         show, metrics = _forecast(str(model_path), options.load_observations(observations_path, config), out, told)
     else:
         observations = options.load_observations(observations_path, config)
@@ -141,7 +140,8 @@ def _forecast(
 
     if told.get("further"):
         raise ConfigError(f"--further {told['further'][0]} estimates fields: leave it out where a forecast is scored")
-    chosen = ForecastEvaluationOptions(**{k: told[k] for k in ("every", "device", "overwrite") if k in told})
+    known = ("every", "device", "overwrite", "covariates")
+    chosen = ForecastEvaluationOptions(**{k: told[k] for k in known if k in told})
     with progress_shown("evaluating") as progress:
         return forecast_table, evaluate_forecast(model_path, observations, out, chosen, progress)
 

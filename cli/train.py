@@ -10,7 +10,6 @@ from contextlib import contextmanager, redirect_stderr
 import click
 
 from aqreanalysis.cli import options
-from aqreanalysis.errors import ConfigError
 
 
 @click.command(short_help="Station observations to a model bundle.")
@@ -48,8 +47,6 @@ def train(
     from aqreanalysis.cli.progress import progress_shown
 
     config = options.load_run_config(config_source, overrides, species)
-    if covariate_paths and config.forecast is not None:
-        raise ConfigError("the long forecast reads no covariates: leave --covariates out")
     covariates = options.load_covariates(covariate_paths, config)
     with _spoken_once() as is_first:
         observations = options.load_observations(observations_path, config)

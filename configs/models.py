@@ -90,9 +90,9 @@ class ForecastConfig(_Strict):
     head_width: Count = 32
     dropout: Fraction = 0.2
     members: Count = Field(2, description="networks whose forecasts are averaged; each stops on other weeks")
-    steps: Count = Field(300, description="most training steps of a member")
+    steps: Count = Field(100, description="most training steps of a member")
     validate_every: Count = Field(50, description="steps between two looks at the weeks held out")
-    patience: Count = Field(3, description="looks without a better score before a member stops")
+    patience: Count = Field(2, description="looks without a better score before a member stops")
     sequences_per_batch: Count = Field(128, description="windows times stations of one training step")
     learning_rate: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2

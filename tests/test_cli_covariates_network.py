@@ -66,9 +66,3 @@ def test_produce_without_them_ends_in_one_line_that_names_them(case: Path) -> No
     assert done.exit_code == 2 and not (case / "none.nc").exists()
     assert "trained with covariates and does not run without them: u10, v10, blh are missing" in done.output
     assert "Traceback" not in done.output
-
-
-def test_the_long_forecast_takes_none(case: Path) -> None:
-    more = ("--config", "forecast", "--out", str(case / "ahead"), "--covariates", str(case / "weather.nc"))
-    done = run("train", case, *more)
-    assert done.exit_code == 2 and "the long forecast reads no covariates" in done.output

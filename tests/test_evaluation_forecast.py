@@ -184,3 +184,21 @@ def test_the_command_refuses_an_unknown_key_of_the_forecast(tmp_path: Path) -> N
     arguments = ["train", "--observations", str(path), "--config", "forecast", "--out", str(tmp_path / "m")]
     done = CliRunner().invoke(main, [*arguments, "--set", "forecast.patch=6"])
     assert done.exit_code == 2 and "forecast.patch" in done.stderr
+
+
+def test_a_baseline_is_asked_once_and_its_answer_kept_for_the_same_question_alone(
+    model: ForecastPredictor, observations: Observations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = ask_forecast(model, observations, Split.of_bundle(model.bundle), "pm25", 24)
+    weights, _ = idw_weights(question.records, question.visible, question.hidden)
+    first = protocol.answer_once(Ridge(), question, weights, lambda *told: None, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ridge, "fit", lambda *args: pytest.fail("asked again"))
+        kept = protocol.answer_once(Ridge(), question, weights, lambda *told: None, tmp_path)
+    assert kept[0] == json.loads(json.dumps(first[0]))
+    for where in ("visible", "hidden"):
+        np.testing.assert_array_equal(kept[1][where].median, first[1][where].median)
+        np.testing.assert_array_equal(kept[1][where].mean, first[1][where].mean)
+    other = ask_forecast(model, altered(model, "later")[0], Split.of_bundle(model.bundle), "pm25", 24)
+    protocol.answer_once(Ridge(), other, weights, lambda *told: None, tmp_path)
+    assert len(list(tmp_path.glob("ridge-*.npz"))) == 2

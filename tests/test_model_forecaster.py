@@ -78,7 +78,12 @@ def test_a_gap_moves_no_other_hour(network: Forecaster, readings: Tensor) -> Non
     whole, holed = (network.history(x, x, around()) for x in (readings, gap))
     outside = torch.ones(HISTORY, dtype=torch.bool)
     outside[30:40] = False
-    assert torch.equal(whole.values[:, outside], holed.values[:, outside])
+    # What the neighbours read is the same to the bit; so is what a station reads itself, where it does. (Where it is
+    # silent, how it last stood to its neighbours fills in, and that may lie in the gap.)
+    read = (whole.observed[:, outside] == 1).unflatten(-1, (2, 3))[..., 0]
+    own, own_holed = (h.values[:, outside].unflatten(-1, (2, 3)) for h in (whole, holed))
+    assert torch.equal(own[..., 1:], own_holed[..., 1:])
+    assert torch.equal(own[..., 0][read], own_holed[..., 0][read])
     assert torch.equal(whole.observed[:, outside], holed.observed[:, outside])
     assert not holed.observed[:, ~outside].any()
 
@@ -112,3 +117,43 @@ def test_a_silent_network_gives_a_finite_forecast(network: Forecaster) -> None:
     history = network.history(readings, readings, around())
     assert isinstance(history, History)
     assert torch.isfinite(forecast(network, readings, around())).all()
+
+
+def test_a_station_that_falls_silent_keeps_its_distance_from_its_neighbours_for_a_while(network: Forecaster) -> None:
+    readings = torch.full((1, HISTORY, STATIONS, 2), 1.0)
+    readings[:, :, 3] = 1.5
+    readings[:, 40:, 3] = torch.nan
+    own = network.history(readings, readings, around()).values[3].unflatten(-1, (2, 3))[:, 0, 0]
+    assert own[39] == 1.5
+    assert 1.45 < own[40] < 1.5
+    assert own[40:].diff().max() < 0 and 1.1 < own[-1] < 1.2  # a day and some later a quarter of it is left
+
+
+def test_each_lead_day_attends_to_the_history_by_weights_that_sum_to_one_and_differ(
+    network: Forecaster, readings: Tensor
+) -> None:
+    history = network.history(readings, readings, around())
+    with torch.no_grad():
+        weights = network.attention(history, torch.full((STATIONS,), FIRST_HOUR + HISTORY - 1))
+    assert weights.shape == (STATIONS, 2, HISTORY // 12)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(STATIONS, 2))
+    assert (weights[:, 0] - weights[:, 1]).abs().max() > 1e-3
+
+
+def test_covariates_of_the_history_change_the_forecast_and_missing_ones_are_none(readings: Tensor) -> None:
+    config = small_forecast_config().forecast
+    assert config is not None
+    torch.manual_seed(0)
+    built = Forecaster(2, [0], config, fields=3).eval()
+    for parameter in built.parameters():
+        parameter.data.add_(0.2 * torch.randn_like(parameter))
+    fields = torch.randn(1, HISTORY, STATIONS, 3, generator=torch.Generator().manual_seed(4))
+    holed = fields.clone()
+    holed[..., 2] = torch.nan
+    found = []
+    for beside in (fields, holed, 0 * fields):
+        history = built.history(readings, readings, around(), beside)
+        with torch.no_grad():
+            found.append(built(history, torch.full((STATIONS,), FIRST_HOUR + HISTORY - 1))[0])
+    assert all(torch.isfinite(f).all() for f in found)
+    assert (found[0] - found[1]).abs().max() > 1e-3 and (found[1] - found[2]).abs().max() > 1e-3

@@ -16,8 +16,9 @@ from forecast_case import (
 )
 
 from aqreanalysis.configs import load_config
-from aqreanalysis.errors import ConfigError, ModelError, OutputError
+from aqreanalysis.errors import ConfigError, CovariatesError, ModelError, OutputError
 from aqreanalysis.model import load_predictor, read_bundle
+from aqreanalysis.model.forecast_predictive import lead_ranges, range_key
 from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
 from aqreanalysis.training import TrainOptions
@@ -129,6 +130,64 @@ def test_an_interrupted_training_of_something_else_is_refused_and_begun_anew_wit
         train_forecast(forecast_observations(forecast_values(seed=1)), small_forecast_config(*_TWO), out, "cpu")
     fresh = train_forecast(observations, other, out, "cpu", options=TrainOptions(resume=False))
     assert len(read_bundle(fresh).members) == 1
+
+
+class Weather:
+    """Wind at every place and hour, as `Covariates` would offer it."""
+
+    fields = hourly = ("u10", "v10")
+    units = ("m s-1", "m s-1")
+
+    def at(self, lat: np.ndarray, lon: np.ndarray, hours: np.ndarray) -> np.ndarray:
+        wind = np.stack((np.sin(hours / 31), np.cos(hours / 17)), axis=-1).astype(np.float32)
+        return np.repeat(wind[:, None], len(lat), axis=1)
+
+    def select(self, fields: tuple[str, ...]) -> Weather:
+        assert tuple(fields) == self.fields
+        return self
+
+    def digest(self) -> str:
+        return "wind"
+
+
+def test_a_forecast_trained_with_weather_reads_it_and_does_not_run_without(
+    observations: Observations, tmp_path: Path
+) -> None:
+    options = TrainOptions(covariates=Weather())  # type: ignore[arg-type]
+    windy = train_forecast(observations, small_forecast_config(), tmp_path / "windy", "cpu", options=options)
+    assert read_bundle(windy).provenance["covariates_digest"] == "wind"
+    with pytest.raises(ModelError, match="does not run without them: u10, v10 are missing"):
+        load_forecaster(windy, "cpu")
+    values, origin = forecast_values(days=4)[None, :72], np.array([FIRST_HOUR + 71])
+    calm = Weather()
+    calm.at = lambda lat, lon, hours: np.zeros((len(hours), len(lat), 2), np.float32)  # type: ignore[method-assign]
+    told = [
+        load_forecaster(windy, "cpu", source).forecast(values, origin, *station_places())["pm25"].best
+        for source in (Weather(), calm)
+    ]
+    assert np.abs(told[0] - told[1]).max() > 1e-3
+
+
+def test_covariates_that_do_not_change_by_the_hour_are_refused(observations: Observations, tmp_path: Path) -> None:
+    still = Weather()
+    still.fields, still.hourly = ("elevation",), ()  # type: ignore[assignment]
+    options = TrainOptions(covariates=still)  # type: ignore[arg-type]
+    with pytest.raises(CovariatesError, match=r"none of elevation changes by the hour.*leave --covariates out"):
+        train_forecast(observations, small_forecast_config(), tmp_path / "still", "cpu", options=options)
+
+
+def test_each_range_of_leads_has_a_calibration_and_the_whole_distribution_agrees(bundle: Path) -> None:
+    found = load_forecaster(bundle, "cpu")
+    ranges = lead_ranges(48)
+    assert sorted(found.bundle.calibration) == sorted(range_key("pm25", label) for label in ranges)
+    covered = np.concatenate([np.arange(50)[leads] for leads in ranges.values()])
+    assert covered.tolist() == list(range(50))
+    told = found.forecast(forecast_values(days=4)[None, :72], np.array([FIRST_HOUR + 71]), *station_places())["pm25"]
+    lower, upper = told.interval(0.9)
+    np.testing.assert_allclose(told.cdf(told.best), 0.5, atol=0.01)
+    np.testing.assert_allclose(told.cdf(upper) - told.cdf(lower), 0.9, atol=0.02)
+    assert told.crps(told.best).shape == told.mean.shape == told.standard_error.shape == told.best.shape
+    assert ((told.exceedance(50.0) > 0.5) == (told.best > 50.0)).mean() > 0.99
 
 
 def test_a_gap_is_carried_from_the_value_before_it() -> None:

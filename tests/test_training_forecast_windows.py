@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -47,3 +49,11 @@ def test_a_day_needs_eighteen_of_its_hours() -> None:
     found = daily_means(day)
     assert found[0] == torch.arange(6.0, 24.0).mean()
     assert torch.isnan(found[1])
+
+
+def test_covariates_are_those_of_the_history(windows: Windows) -> None:
+    assert windows.fields_before(np.array([100])) is None
+    fields = torch.arange(HOURS, dtype=torch.float32)[:, None, None].expand(HOURS, 3, 1)
+    before = replace(windows, fields=fields).fields_before(np.array([100, 200]))
+    assert before is not None
+    assert before[:, :, 0, 0].tolist() == [list(range(29, 101)), list(range(129, 201))]

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +33,11 @@ from aqreanalysis.evaluation.forecast_baselines import (
 )
 from aqreanalysis.evaluation.forecast_report import forecast_rows, forecast_section
 from aqreanalysis.evaluation.metrics import plain, write_json
-from aqreanalysis.evaluation.pictures.history import influence_of_history, picture_history
+from aqreanalysis.evaluation.pictures.history import influence_of_history, picture_attention, picture_history
 from aqreanalysis.evaluation.scores import mae, r2, rmse
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
 from aqreanalysis.evaluation.tables import Table
+from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import in_order
@@ -65,12 +68,19 @@ class ForecastEvaluationOptions:
         Where the model runs: auto, cpu or cuda.
     overwrite : bool
         Whether an earlier evaluation in the output folder may be replaced.
+    covariates : FieldSource, optional
+        Of a model that was trained with covariates.
+    answers : Path, optional
+        Folder where the baselines' forecasts are kept and looked for: they do not change with the model, and those of
+        the networks among them take longer than it does.
     """
 
     every: int = 6
     baselines: bool = True
     device: str = "auto"
     overwrite: bool = False
+    covariates: FieldSource | None = None
+    answers: Path | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -140,13 +150,17 @@ def evaluate_forecast(
     out = Path(out)
     if (out / METRICS).exists() and not options.overwrite:
         raise OutputError(f"{out} holds a forecast evaluation already: choose another --out or pass --overwrite")
-    model = model_path if isinstance(model_path, ForecastPredictor) else load_forecaster(model_path, options.device)
+    model = (
+        model_path
+        if isinstance(model_path, ForecastPredictor)
+        else load_forecaster(model_path, options.device, options.covariates)
+    )
     split = Split.of_bundle(model.bundle)
     species: dict[str, Any] = {}
     for key in model.species:
         question = ask_forecast(model, observations, split, key, options.every)
         species[key] = _answer(model, question, key, options, progress)
-        species[key]["history"] = _look_back(model, question, key, out)
+        species[key] |= _look_back(model, question, key, out)
     metrics: dict[str, Any] = plain(
         {
             "schema": SCHEMA,
@@ -170,7 +184,7 @@ def _coverage(model: ForecastPredictor) -> float:
 
 
 def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path) -> dict[str, Any]:
-    """Draw what of their history forecasts at visible stations live on; return the picture's words and figures."""
+    """Draw what of their history forecasts at visible stations live on; return the pictures' words and figures."""
     some = np.unique(np.linspace(0, len(question.origins) - 1, _LOOKED_BACK).astype(int))
     origins = question.origins[some]
     histories, stamps = question.records.histories(origins)[..., question.order], question.records.stamps(origins)
@@ -181,8 +195,13 @@ def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path
         return found.reshape(len(found), len(origins), len(lat))
 
     influence = influence_of_history(daily_means, histories, model.inputs.index(key))
-    picture = picture_history(key, influence, _made(out) / f"forecast_history_{key}.png")
-    return {"file": picture.path.name, "caption": picture.caption, "alt": picture.alt, **picture.numbers}
+    attention = model.attention(histories, stamps, lat, lon)
+    folder = _made(out)
+    pictures = (
+        picture_history(key, influence, folder / f"forecast_history_{key}.png"),
+        picture_attention(key, attention, model.config.patch_hours, folder / f"forecast_attention_{key}.png"),
+    )
+    return {p.name: {"file": p.path.name, "caption": p.caption, "alt": p.alt, **p.numbers} for p in pictures}
 
 
 def _made(out: Path) -> Path:
@@ -295,6 +314,41 @@ def ask_baseline(method: ForecastBaseline, question: Question, weights: Array | 
     return {"visible": here} if weights is None else {"visible": here, "hidden": here.moved(weights)}
 
 
+def answer_once(
+    method: ForecastBaseline, question: Question, weights: Array | None, progress: Progress, folder: Path | None
+) -> tuple[dict[str, Any], dict[str, Point]]:
+    """Return what was tuned of a baseline, and its forecasts; those that lie in `folder` are taken from there.
+
+    They are known by everything that they are made from: the readings, the hours, the origins, the method.
+    """
+    kept = None if folder is None else folder / f"{method.name}-{_digest(question, weights)}.npz"
+    if kept is not None and kept.is_file():
+        with np.load(kept, allow_pickle=False) as found:
+            points = {where: Point(*found[where]) for where in question.truth}
+            return json.loads(str(found["tuned"])), points
+    tuned = method.fit(question.records, progress)
+    points = ask_baseline(method, question, weights)
+    if kept is not None:
+        _made(kept.parent)
+        arrays: dict[str, Any] = {where: np.stack((p.median, p.mean)) for where, p in points.items()}
+        unfinished = kept.with_suffix(".part.npz")
+        np.savez(unfinished, tuned=json.dumps(plain(tuned)), **arrays)
+        unfinished.rename(kept)
+    return tuned, points
+
+
+def _digest(question: Question, weights: Array | None) -> str:
+    """Return a digest of everything that a baseline's answer to `question` is made from."""
+    from aqreanalysis import __version__
+
+    records = question.records
+    told = (__version__, records.first_hour, records.seen, records.history, records.lead, records.values.shape)
+    digest = hashlib.sha256(repr(told).encode())
+    for array in (records.values, question.origins, weights):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _answer(
     model: ForecastPredictor,
     question: Question,
@@ -319,8 +373,7 @@ def _answer(
         def step(done: int, of: int, note: str, number: int = number) -> None:
             tell(1000 * number + 1000 * done // of, total, note)
 
-        tuned[method.name] = method.fit(question.records, step)
-        points[method.name] = ask_baseline(method, question, weights)
+        tuned[method.name], points[method.name] = answer_once(method, question, weights, step, options.answers)
     titles = {MODEL: MODEL_TITLE, **{m.name: m.title for m in methods}}
     result: dict[str, Any] = {"origins": len(question.origins), "notes": notes, "tuned": tuned}
     for where, truth in question.truth.items():

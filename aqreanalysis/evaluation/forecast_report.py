@@ -30,11 +30,12 @@ def forecast_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]
 
 
 def _histories(metrics: Mapping[str, Any], folder: Path) -> list[str]:
-    """Return a figure a pollutant: what of its history a forecast lives on."""
-    told = [found["history"] for found in metrics["species"].values() if "history" in found]
+    """Return two figures a pollutant: what of its history a forecast lives on, and what it attends to."""
+    names = ("history", "attention")
+    told = [(n, found[n]) for found in metrics["species"].values() for n in names if n in found]
     return [
-        figure(Picture("history", one["caption"], one["alt"], folder / one["file"]))
-        for one in told
+        figure(Picture(name, one["caption"], one["alt"], folder / one["file"]))
+        for name, one in told
         if (folder / one["file"]).is_file()
     ]
 

@@ -12,10 +12,14 @@ from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
+from aqreanalysis.model.fields import FieldSource
+from aqreanalysis.model.forecast_fields import history_fields, history_width
+from aqreanalysis.model.forecast_predictive import LeadPredictive, lead_ranges, range_key
 from aqreanalysis.model.forecaster import Forecaster
 from aqreanalysis.model.geometry import Degrees, Geometry, find_neighbours
 from aqreanalysis.model.members import load_member, mix_members, scale_inputs
-from aqreanalysis.model.predictive import Predictive
+from aqreanalysis.model.predictive import Calibration
+from aqreanalysis.model.predictor import check_covariates
 
 _WINDOWS_AT_ONCE = 16
 
@@ -35,9 +39,13 @@ class ForecastPredictor:
         Of the model.
     bundle : Bundle
         Stations with their roles, provenance.
+    covariates : FieldSource or None
+        Where the covariates of the histories are read; None for a model without.
     """
 
-    def __init__(self, bundle: Bundle, device: str | torch.device = "auto") -> None:
+    def __init__(
+        self, bundle: Bundle, device: str | torch.device = "auto", covariates: FieldSource | None = None
+    ) -> None:
         if bundle.config.forecast is None:
             raise ModelError(
                 "the model estimates the analysis and no long forecast: train one with 'aqreanalysis train --config "
@@ -52,8 +60,10 @@ class ForecastPredictor:
         self.digest = bundle.digest
         self.device = choose_device(device) if isinstance(device, str) else device
         targets = [self.inputs.index(s) for s in self.species]
+        self.covariates = check_covariates(bundle, covariates)
+        width = history_width(bundle.fields)
         self._networks = [
-            load_member(Forecaster(len(self.inputs), targets, self.config), weights, self.device)
+            load_member(Forecaster(len(self.inputs), targets, self.config, width), weights, self.device)
             for weights in bundle.members
         ]
 
@@ -65,7 +75,7 @@ class ForecastPredictor:
         station_lat: Degrees,
         station_lon: Degrees,
         places: tuple[Degrees, Degrees] | None = None,
-    ) -> dict[str, Predictive]:
+    ) -> dict[str, LeadPredictive]:
         """Return each pollutant's predictive distribution, its arrays of shape (lead, window * place).
 
         Parameters
@@ -90,22 +100,65 @@ class ForecastPredictor:
         else:
             around = find_neighbours(station_lat, station_lon, *places, neighbours)
         scaled = scale_inputs(values, self.inputs, self.bundle.scaling)
-        found = [
-            self._members(scaled[w : w + _WINDOWS_AT_ONCE], origins[w : w + _WINDOWS_AT_ONCE], around, places is None)
-            for w in range(0, len(origins), _WINDOWS_AT_ONCE)
-        ]
+        asked = (station_lat, station_lon) if places is None else places
+        found = []
+        for w in range(0, len(origins), _WINDOWS_AT_ONCE):
+            some = slice(w, w + _WINDOWS_AT_ONCE)
+            beside = self._fields(origins[some], *asked)
+            found.append(self._members(scaled[some], origins[some], around, places is None, beside))
         location, scale = torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
         nearest = torch.from_numpy(around.nearest_km).to(self.device).repeat(len(origins))
         heard = torch.full_like(location[:, 0], around.index.shape[1])
         return {
-            key: Predictive(
-                location[:, i], scale[:, i], heard, nearest, self.bundle.scaling[key], self.bundle.calibration[key]
+            key: LeadPredictive(
+                location[:, i], scale[:, i], nearest, heard, self.bundle.scaling[key], self._tables(key)
             )
             for i, key in enumerate(self.species)
         }
 
+    @torch.inference_mode()
+    def attention(
+        self, values: NDArray[np.float32], origins: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
+    ) -> NDArray[np.float32]:
+        """Return how each lead day attends to the steps of the history, float32 (lead day, step), each day's sum one.
+
+        The mean over windows, stations and members; arguments as of `forecast`. Steps are `config.patch_hours` long, in
+        the order of time.
+        """
+        around = find_neighbours(
+            station_lat, station_lon, station_lat, station_lon, self.config.neighbours, exclude_self=True
+        ).to(self.device)
+        scaled = torch.from_numpy(scale_inputs(values, self.inputs, self.bundle.scaling)).to(self.device)
+        total = []
+        for w in range(len(origins)):
+            some = slice(w, w + 1)
+            beside = self._fields(origins[some], station_lat, station_lon)
+            hours = torch.full((len(station_lat),), int(origins[w]), device=self.device)
+            for network in self._networks:
+                history = network.history(scaled[some], scaled[some], around, beside)
+                total.append(network.attention(history, hours).mean(dim=0))
+        return torch.stack(total).mean(dim=0).cpu().numpy()
+
+    def _tables(self, key: str) -> dict[str, tuple[slice, Calibration]]:
+        ranges = lead_ranges(self.lead_hours)
+        return {name: (leads, self.bundle.calibration[range_key(key, name)]) for name, leads in ranges.items()}
+
+    def _fields(self, origins: NDArray[np.int64], lat: Degrees, lon: Degrees) -> torch.Tensor | None:
+        """Return the covariates of the histories, standardised (window, hour, place, field); None without any."""
+        if self.covariates is None or self.bundle.fields is None:
+            return None
+        hours = origins[:, None] + np.arange(1 - self.history_hours, 1)
+        known, where = np.unique(hours, return_inverse=True)
+        read = history_fields(self.covariates.at(lat, lon, known), self.bundle.fields)
+        return torch.from_numpy(read[where.reshape(hours.shape)]).to(self.device)
+
     def _members(
-        self, scaled: NDArray[np.float32], origins: NDArray[np.int64], around: Geometry, at_stations: bool
+        self,
+        scaled: NDArray[np.float32],
+        origins: NDArray[np.int64],
+        around: Geometry,
+        at_stations: bool,
+        fields: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return location and scale (window * place, target, lead): the mean of the members, and all their variance."""
         stations = torch.from_numpy(scaled).to(self.device)
@@ -115,16 +168,16 @@ class ForecastPredictor:
         )
         hours = torch.from_numpy(np.ascontiguousarray(origins)).to(self.device).repeat_interleave(places)
         near = around.to(self.device)
-        parts = [n(n.history(own, stations, near), hours) for n in self._networks]
+        parts = [n(n.history(own, stations, near, fields), hours) for n in self._networks]
         return mix_members([p[0] for p in parts], [p[1] for p in parts])
 
 
-def load_forecaster(path: str | Path, device: str = "auto") -> ForecastPredictor:
-    """Return the long forecast in directory `path`, ready on `device`.
+def load_forecaster(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> ForecastPredictor:
+    """Return the long forecast in directory `path`, ready on `device`, reading `covariates` if it was trained with any.
 
     Raises
     ------
     ModelError
-        If the bundle is missing, unfinished or altered, or holds an analysis model.
+        If the bundle is missing, unfinished or altered, holds an analysis model, or lacks its covariates.
     """
-    return ForecastPredictor(read_bundle(path), device)
+    return ForecastPredictor(read_bundle(path), device, covariates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,21 +15,36 @@ from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.model.knn import NeuralKNN
 from aqreanalysis.model.temporal import TemporalEncoder
 
-# Steps of the straight path over the last two days, from the origin backwards (how many, hours each): of what is
-# forecast, and of the other pollutants. Days follow, as many of them as the history holds and these at the most.
-_STEPS = {True: ((12, 1), (6, 6)), False: ((3, 4), (3, 12))}
-_MOST_DAYS = {True: 12, False: 3}
+# Steps of the straight path, from the origin backwards (how many, hours each): of what is forecast, of the other
+# pollutants, of covariates. Single days from the third on are worth no coefficient of their own: some four hundred
+# independent episodes are all that a record of three years holds.
+_OWN_STEPS = ((6, 1), (1, 6), (1, 12), (2, 24), (1, 48), (1, 72), (1, 144))
+_OTHER_STEPS = ((1, 3), (1, 9), (1, 12), (1, 24), (1, 48))
+_FIELD_STEPS = ((1, 3), (1, 9), (1, 12), (1, 24))
+# Levels of the last hours that the hour of day changes the worth of.
+_HOURLY_LEVELS = (1, 12, 24)
+# By how much more than a step of what is forecast one of another pollutant is shrunk.
+_OTHER_PENALTY = 10.0
 # Where little of the neighbourhood reports, its mean is drawn towards nothing known (zero, the mean of the training).
 _FEWEST_SHARE = 0.02
+# How long a station that falls silent is taken to stand as far from its neighbours as it did.
+_MEMORY_HOURS = 24.0
 _CLOCK = 6
-# The straight path is taken in logarithms, in roots and in concentrations (Box and Cox 1964): a polluted hour decays
-# too fast in logarithms and too slowly in concentrations, and which is nearer changes with the lead.
-POWERS = (0.0, 0.5, 1.0)
+# The straight paths, in logarithms, roots or concentrations (Box and Cox 1964): a polluted hour decays too fast in
+# logarithms and too slowly in concentrations, and which is nearer changes with the lead.
+POWERS = (0.0, 0.5, 0.0, 1.0)
+# Whether the path is fitted to the absolute error of concentrations (its forecast is a median) or to the squared error
+# of its own scale. Clean air comes suddenly, so that the logarithms' mean lies well below their median.
+ABSOLUTE = (True, True, False, False)
 # A concentration forecast below this share of a typical one is taken for it, since its logarithm is wanted.
 _LEAST_SHARE = 0.05
 # What a lead's location is mixed from: the straight paths, and the means of the last hours read, so many each.
 _RECENT_HOURS = (1, 3, 24, 336)
 _ANCHORS = len(POWERS) + len(_RECENT_HOURS)
+# Straight paths and mix are of two kinds: of places that read what is forecast in at least this share of the last
+# hours, and of places that did not. An own reading that may be a neighbour's would be believed too little.
+_SITES = ("read", "not read")
+_RECENT, _ENOUGH = 24, 0.5
 
 
 @dataclass(frozen=True)
@@ -42,10 +58,33 @@ class History:
         neighbours have by each covariance model (sequence, hour, input * (1 + kernel)).
     observed : Tensor
         One where the place itself read, zero elsewhere; then the share of the neighbours' weight that reported.
+    fields : Tensor
+        Standardised covariates of the place, NaN where missing (sequence, hour, field).
     """
 
     values: Tensor
     observed: Tensor
+    fields: Tensor
+
+    def of(self, sequences: Tensor) -> History:
+        """Return the histories of some sequences."""
+        return History(self.values[sequences], self.observed[sequences], self.fields[sequences])
+
+
+class LeadAttention(nn.Module):
+    """What each lead day looks for in the history: multi-head attention over its steps, a query a lead day."""
+
+    def __init__(self, days: int, width: int, heads: int) -> None:
+        super().__init__()
+        self.query = nn.Parameter(0.1 * torch.randn(days, width))
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what each lead day has read (sequence, day, width), and with what weights (sequence, day, step)."""
+        query = states[:, -1:] + self.query
+        attended, weights = self.attention(query, states, states)
+        return self.norm(query + attended), weights
 
 
 class Forecaster(nn.Module):
@@ -59,11 +98,13 @@ class Forecaster(nn.Module):
         Which of the inputs are forecast.
     config : ForecastConfig
         Sizes and hours.
+    fields : int
+        Covariates read beside them, over the same hours.
     """
 
-    def __init__(self, inputs: int, targets: list[int], config: ForecastConfig) -> None:
+    def __init__(self, inputs: int, targets: list[int], config: ForecastConfig, fields: int = 0) -> None:
         super().__init__()
-        self.inputs, self.targets, self.config = inputs, list(targets), config
+        self.inputs, self.targets, self.config, self.fields = inputs, list(targets), config, fields
         self.days = config.lead_hours // 24
         self.leads = config.lead_hours + self.days
         width, head = config.state_width, config.head_width
@@ -71,9 +112,11 @@ class Forecaster(nn.Module):
         self.clock = CyclicEncoding()
         # Wide apart: one model hears the nearest stations, the last one the whole network.
         self.knn = NeuralKNN(config.kernels, 30.0, 400.0)
-        self.temporal = TemporalEncoder(patch, self.clock.width, width, config.attention_heads, config.dropout)
+        self.temporal = TemporalEncoder(patch + fields, self.clock.width, width, config.attention_heads, config.dropout)
+        self.by_lead_day = LeadAttention(self.days, width, config.attention_heads)
         self.drop = nn.Dropout(config.dropout)
-        self.straight = nn.ModuleList(nn.Linear(self.straight_width(), len(targets) * self.leads) for _ in POWERS)
+        shape = (len(_SITES), len(targets), self.leads)
+        self.straight = nn.ModuleList(nn.Linear(self.straight_width(), math.prod(shape)) for _ in POWERS)
         self.from_state = nn.Linear(width + 1, head)
         self.from_clock = nn.Linear(self.clock.width, head)
         self.from_level = nn.Linear(_ANCHORS, head)
@@ -86,29 +129,49 @@ class Forecaster(nn.Module):
         self.deviation: Tensor
         self.register_buffer("deviation", torch.ones(inputs))
         # How each lead mixes its anchors, by how much it moves the outcome, and the spread, as stretches left out of
-        # the straight path's fit tell; then how far the network is believed against that, and how much wider the
-        # spread must be.
+        # the straight path's fit tell; then how far the network is believed against that.
         self.mix: Tensor
-        self.register_buffer("mix", torch.zeros(len(targets), self.leads, _ANCHORS))
+        self.register_buffer("mix", torch.zeros(*shape, _ANCHORS))
         self.shift: Tensor
         self.spread: Tensor
         self.trust: Tensor
-        self.widening: Tensor
-        for name, start in (("shift", 0.0), ("spread", 1.0), ("trust", 1.0), ("widening", 1.0)):
-            self.register_buffer(name, torch.full((len(targets), self.leads), start))
+        self.register_buffer("shift", torch.zeros(shape))
+        self.register_buffer("spread", torch.ones(shape))
+        self.register_buffer("trust", torch.ones(shape[1:]))
 
-    def _steps(self, target: bool) -> list[tuple[int, int]]:
-        """Return the straight path's steps (how many, hours each) for what is forecast, or for the others."""
-        days = min(_MOST_DAYS[target], self.config.history_hours // 24 - 2)
-        return [*_STEPS[target], *([(days, 24)] if days else [])]
+    def _steps(self, steps: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+        """Return those of the straight path's steps (how many, hours each) that the history holds."""
+        kept, left = [], self.config.history_hours
+        for count, hours in steps:
+            left -= count * hours
+            if left >= 0:
+                kept.append((count, hours))
+        return kept
+
+    def _read_steps(self) -> list[tuple[int, list[int], list[tuple[int, int]]]]:
+        """Return which inputs the straight path reads: the input, whose readings, in which steps.
+
+        Of what is forecast the place's own and those of its neighbourhoods, of the others the widest neighbourhood's.
+        """
+        own = list(range(1 + self.config.kernels)), self._steps(_OWN_STEPS)
+        other = [self.config.kernels], self._steps(_OTHER_STEPS)
+        return [(i, *(own if i in self.targets else other)) for i in range(self.inputs)]
 
     def straight_width(self) -> int:
         """Return the number of features of the straight path."""
-        own, other = (sum(count for count, _ in self._steps(target)) for target in (True, False))
-        kernels = 1 + self.config.kernels
-        return kernels * (len(self.targets) * own + (self.inputs - len(self.targets)) * other) + 2 * _CLOCK
+        return len(self.straight_penalty())
 
-    def history(self, own: Tensor, stations: Tensor, around: Geometry) -> History:
+    def straight_penalty(self) -> Tensor:
+        """Return by how much each feature of the straight path is shrunk, in units of the penalty (feature,)."""
+        parts = []
+        for i, whose, steps in self._read_steps():
+            width = len(whose) * sum(count for count, _ in steps)
+            parts.append(torch.full((width,), 1.0 if i in self.targets else _OTHER_PENALTY))
+        width = self.fields * sum(count for count, _ in self._steps(_FIELD_STEPS)) + 2 * _CLOCK
+        width += 4 * (len(_HOURLY_LEVELS) * len(self.targets) + 2)
+        return torch.cat((*parts, torch.ones(width)))
+
+    def history(self, own: Tensor, stations: Tensor, around: Geometry, fields: Tensor | None = None) -> History:
         """Return the histories of places (window * place, hour, ...), time never shifted by a gap.
 
         Parameters
@@ -119,19 +182,24 @@ class Forecaster(nn.Module):
             Readings of the stations that the places may hear (window, hour, station, input).
         around : Geometry
             Which stations, and where.
+        fields : Tensor, optional
+            Standardised covariates of the places, NaN where missing (window, hour, place, field).
         """
         windows, hours, places, inputs = own.shape
+        fields = own.new_empty((*own.shape[:3], 0)) if fields is None else fields
         weights = self._weights(around, stations.shape[2])
         seen = torch.isfinite(stations)
         heard = torch.einsum("kps,whsi->kwhpi", weights, seen.to(own.dtype))
         said = torch.einsum("kps,whsi->kwhpi", weights, torch.nan_to_num(stations))
         near = said / heard.clamp(min=_FEWEST_SHARE)
+        around_it = near.mean(dim=0)
         here = torch.isfinite(own)
-        filled = torch.where(here, torch.nan_to_num(own), near.mean(dim=0))
+        filled = torch.where(here, torch.nan_to_num(own), around_it + _remembered(own - around_it))
         values = torch.cat((filled[None], near)).permute(1, 3, 2, 4, 0)
         observed = torch.cat((here[None].to(own.dtype), heard)).permute(1, 3, 2, 4, 0)
         shape = (windows * places, hours, inputs * (1 + self.config.kernels))
-        return History(values.reshape(shape), observed.reshape(shape))
+        beside = fields.transpose(1, 2).flatten(0, 1)
+        return History(values.reshape(shape), observed.reshape(shape), beside)
 
     def _weights(self, around: Geometry, stations: int) -> Tensor:
         """Return the neural kNN's weights, none negative, each kernel's and place's summing to one."""
@@ -143,26 +211,34 @@ class Forecaster(nn.Module):
 
     def straight_features(self, history: History, origin: Tensor, power: float) -> Tensor:
         """Return what the straight path of `power` reads (sequence, feature): recent hours, then days, the clock."""
-        kernels = 1 + self.config.kernels
-        values = history.values.unflatten(2, (self.inputs, kernels))
+        values = history.values.unflatten(2, (self.inputs, 1 + self.config.kernels))
         values = powered(values, self.deviation[:, None], power)
-        parts = []
-        for i in range(self.inputs):
-            end = values.shape[1]
-            for count, hours in self._steps(i in self.targets):
-                piece = values[:, end - count * hours : end, i]
-                parts.append(piece.unflatten(1, (count, hours)).mean(dim=2).flatten(1))
-                end -= count * hours
-        clock = self.clock(origin)
-        return torch.cat((*parts, clock, self.clock(2 * origin)), dim=-1)
+        parts = [_step_means(values[:, :, i, whose], steps) for i, whose, steps in self._read_steps()]
+        parts.append(_step_means(torch.nan_to_num(history.fields), self._steps(_FIELD_STEPS)))
+        once, twice = self.clock(origin), self.clock(2 * origin)
+        # Sines of day, week and year come first, then their cosines.
+        hour, season = torch.cat((once[:, [0, 3]], twice[:, [0, 3]]), dim=-1), once[:, [2, 5]]
+        # How a level goes on depends on the hour: in the morning a clean one ends, in the afternoon a polluted one.
+        own = values[:, :, self.targets, 0]
+        told = [own[:, -hours:].mean(dim=1) for hours in _HOURLY_LEVELS]
+        turning = torch.cat((*told, season), dim=-1)
+        turned = (hour[:, :, None] * turning[:, None]).flatten(1)
+        return torch.cat((*parts, once, twice, turned), dim=-1)
 
     def straight_paths(self, history: History, origin: Tensor) -> Tensor:
         """Return what each straight path forecasts, in standardised logs (sequence, target, lead, power)."""
-        found = []
+        found, site = [], self.sites(history)
+        each = torch.arange(len(site), device=site.device)
         for power, path in zip(POWERS, self.straight, strict=True):
-            answer = path(self.straight_features(history, origin, power)).unflatten(-1, (-1, self.leads))
+            answer = path(self.straight_features(history, origin, power))
+            answer = answer.unflatten(-1, (len(_SITES), -1, self.leads))[each, site]
             found.append(logarithm(answer, self.deviation[self.targets, None], power))
         return torch.stack(found, dim=-1)
+
+    def sites(self, history: History) -> Tensor:
+        """Return, as the position in `_SITES`, whether the place has told enough of what is forecast (sequence,)."""
+        own = history.observed.unflatten(2, (self.inputs, -1))[:, -_RECENT:, self.targets, 0]
+        return (own.mean(dim=(1, 2)) < _ENOUGH).long()
 
     def levels(self, history: History) -> Tensor:
         """Return the levels of the last hours in standardised logs (sequence, target, level)."""
@@ -196,34 +272,74 @@ class Forecaster(nn.Module):
             Which leads are wanted; all where it is not given.
         """
         leads = torch.arange(self.leads, device=origin.device) if leads is None else leads
-        patch = self.config.patch_hours
-        hours = history.values.shape[1]
-        values = history.values.unflatten(1, (hours // patch, patch)).flatten(2)
-        observed = history.observed.unflatten(1, (hours // patch, patch)).flatten(2)
-        back = torch.arange(hours // patch - 1, -1, -1, device=origin.device) * patch
-        clock = self.clock(origin[:, None] - back)
-        last = values.shape[1]
-        state = self.temporal(values, observed, clock, last - 1, last)[:, 0]
+        state, _ = self.by_lead_day(self._encoded(history, origin))
         share = history.observed[..., 0].mean(dim=1, keepdim=True)
         # Nothing here knows one place from another but by what it reads.
         straight = self.straight_paths(history, origin)[:, :, leads]
         levels = self.levels(history)[:, :, None].expand(-1, -1, len(leads), -1)
         anchors = torch.cat((straight, levels), dim=-1)
-        told = self.from_state(torch.cat((self.drop(state), share), dim=-1))[:, None, None]
+        share = share[:, None].expand(-1, self.days, -1)
+        told = self.from_state(torch.cat((self.drop(state), share), dim=-1))[:, None, self._day_of(leads)]
         clock = self.from_clock(self.clock(self._valid(origin)[:, leads]))[:, None]
         hidden = F.silu(told + clock + self.of_lead[:, leads] + self.from_level(anchors))
         out = self.out(self.drop(F.silu(self.inner(hidden))))
-        start = self.mixed(anchors, self.mix[:, leads])
-        corrected = self.mixed(anchors, self.mix[:, leads] + out[..., 2:]) + out[..., 0]
-        location = start + self.shift[:, leads] + self.trust[:, leads] * (corrected - start)
-        widen = self.widening[:, leads] * torch.exp(out[..., 1].clamp(-2.0, 2.0))
-        return location, self.spread[:, leads] * widen
+        site = self.sites(history)
+        mix = self.mix[:, :, leads][site]
+        start = self.mixed(anchors, mix)
+        corrected = self.mixed(anchors, mix + out[..., 2:]) + out[..., 0]
+        location = start + self.shift[:, :, leads][site] + self.trust[:, leads] * (corrected - start)
+        return location, self.spread[:, :, leads][site] * torch.exp(out[..., 1].clamp(-2.0, 2.0))
+
+    def attention(self, history: History, origin: Tensor) -> Tensor:
+        """Return how each lead day attends to the steps of the history, in the order of time (sequence, day, step)."""
+        _, weights = self.by_lead_day(self._encoded(history, origin))
+        return weights
+
+    def _encoded(self, history: History, origin: Tensor) -> Tensor:
+        """Return the states of the history's steps (sequence, step, width)."""
+        patch, hours = self.config.patch_hours, history.values.shape[1]
+        pieces = hours // patch, patch
+        values = history.values.unflatten(1, pieces).flatten(2)
+        observed = history.observed.unflatten(1, pieces).flatten(2)
+        beside = history.fields.unflatten(1, pieces)
+        values = torch.cat((values, torch.nan_to_num(beside).mean(dim=2)), dim=-1)
+        observed = torch.cat((observed, torch.isfinite(beside).to(observed.dtype).mean(dim=2)), dim=-1)
+        back = torch.arange(hours // patch - 1, -1, -1, device=origin.device) * patch
+        clock = self.clock(origin[:, None] - back)
+        states: Tensor = self.temporal(values, observed, clock, 0, hours // patch)
+        return states
+
+    def _day_of(self, leads: Tensor) -> Tensor:
+        """Return which lead day each lead is of (lead,)."""
+        lead = self.config.lead_hours
+        return torch.where(leads < lead, leads // 24, leads - lead)
 
     def _valid(self, origin: Tensor) -> Tensor:
         """Return the stamp of each lead (sequence, lead), that of a daily mean at its middle."""
         ahead = torch.arange(1, self.config.lead_hours + 1, device=origin.device)
         middle = 12 + 24 * torch.arange(self.days, device=origin.device)
         return origin[:, None] + torch.cat((ahead, middle))
+
+
+def _remembered(apart: Tensor) -> Tensor:
+    """Return `apart` (window, hour, ...) with each gap at the last value before it, fading; zero before the first.
+
+    A station that stands above its neighbours does so in the hours that it does not tell, too.
+    """
+    hours = torch.arange(apart.shape[1], device=apart.device).view(1, -1, *[1] * (apart.dim() - 2))
+    last = torch.where(torch.isfinite(apart), hours, -1).cummax(dim=1).values
+    kept = torch.nan_to_num(apart).gather(1, last.clamp(min=0))
+    return torch.where(last < 0, 0.0, kept * torch.exp((last - hours) / _MEMORY_HOURS))
+
+
+def _step_means(values: Tensor, steps: list[tuple[int, int]]) -> Tensor:
+    """Return means of `values` (sequence, hour, ...) over steps from the last hour backwards (sequence, feature)."""
+    parts, end = [values.new_empty((len(values), 0))], values.shape[1]
+    for count, hours in steps:
+        piece = values[:, end - count * hours : end]
+        parts.append(piece.unflatten(1, (count, hours)).mean(dim=2).flatten(1))
+        end -= count * hours
+    return torch.cat(parts, dim=1)
 
 
 def powered(values: Tensor, deviation: Tensor, power: float) -> Tensor:

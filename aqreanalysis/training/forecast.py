@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from aqreanalysis.configs import Config, ForecastConfig
-from aqreanalysis.errors import ConfigError, ObservationsError
+from aqreanalysis.errors import ConfigError, CovariatesError, ObservationsError
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
-from aqreanalysis.model import Scaling, choose_device, find_neighbours
+from aqreanalysis.model import Calibration, Scaling, choose_device, find_neighbours
+from aqreanalysis.model.forecast_fields import history_fields
 from aqreanalysis.observations import Observations
 from aqreanalysis.training.bundling import (
     Progress,
@@ -26,9 +28,14 @@ from aqreanalysis.training.bundling import (
 )
 from aqreanalysis.training.card import forecast_card
 from aqreanalysis.training.distributed import is_launched
+from aqreanalysis.training.fields import ReadFields, read_fields
+from aqreanalysis.training.forecast_calibrate import Rows, calibrate_leads, held_out_rows
 from aqreanalysis.training.forecast_loop import ForecastTrainer
 from aqreanalysis.training.forecast_straight import Network
 from aqreanalysis.training.forecast_windows import Windows
+
+if TYPE_CHECKING:
+    from aqreanalysis.covariates import Covariates
 
 # Fewer leave the stretches that are dealt to training and early stopping hardly longer than a window.
 _FEWEST_DAYS = 120
@@ -76,10 +83,20 @@ def train_forecast(
     check_out(out, options)
     split = draw_split(observations, config.split)
     windows, scaling = _windows(observations, config, split)
+    read = _covariates(options.covariates, windows, split, progress)
+    if read is not None:
+        config = config.model_copy(
+            update={"covariates": config.covariates.model_copy(update={"fields": list(read.fields)})}
+        )
+        windows = replace(windows, fields=torch.from_numpy(history_fields(read.values, read.scaling)))
     network = _network(config, split, scaling, chosen)
     part = claim(out, observations, config, options)
-    members, metrics = _train_members(config, windows.to(chosen), network, part, progress)
+    members, metrics, calibration = _train_members(config, windows.to(chosen), network, part, progress)
     bundle = uncalibrated(observations, config, split, scaling, Trained(members, metrics, chosen.type))
+    bundle.calibration = calibration
+    if read is not None and options.covariates is not None:
+        bundle.fields = read.scaling
+        bundle.provenance |= {"covariates_digest": options.covariates.digest(), "covariates_missing": read.missing()}
     bundle.card = forecast_card(bundle, observations)
     return finish(bundle, part, out)
 
@@ -113,15 +130,35 @@ def _windows(observations: Observations, config: Config, split: Split) -> tuple[
     return Windows.build(values, observations.first_hour, [scaling[k] for k in inputs], targets, span), scaling
 
 
+def _covariates(
+    covariates: Covariates | None, windows: Windows, split: Split, progress: Progress | None
+) -> ReadFields | None:
+    """Return the covariates that change by the hour, at the stations and over the hours that training may see."""
+    if covariates is None:
+        return None
+    if not covariates.hourly:
+        raise CovariatesError(
+            f"a long forecast reads covariates of its history, and none of {', '.join(covariates.fields)} changes by "
+            "the hour: give meteorology, or leave --covariates out"
+        )
+    seen = ~split.where(HIDDEN_TENTH, HIDDEN_CITY)
+    places, span = (split.lat[seen], split.lon[seen]), (windows.first_hour, len(windows.scaled))
+    return read_fields(covariates.select(covariates.hourly), places, span, np.ones(seen.sum(), bool), progress)
+
+
 def _train_members(
     config: Config, windows: Windows, network: Network, part: Path, progress: Progress | None
-) -> tuple[list[dict[str, torch.Tensor]], dict[str, Any]]:
-    """Return the weights of all members, and how their training went; each goes on where an interruption left it."""
+) -> tuple[list[dict[str, torch.Tensor]], dict[str, Any], dict[str, Calibration]]:
+    """Return the weights of all members, how their training went, and the calibration by what each held out.
+
+    Each member goes on where an interruption left it.
+    """
     settings = config.forecast
     assert settings is not None
     inputs = list(config.inputs or config.species)
     targets = [inputs.index(s) for s in config.species]
     members, states, spent = [], [], 0.0
+    rows: dict[str, list[Rows]] = {s: [] for s in config.species}
     for member in range(settings.members):
         trainer = ForecastTrainer(settings, windows, network, targets, config.training.seed, member)
         left = _seconds_up_to(settings, member)
@@ -130,7 +167,9 @@ def _train_members(
         spent += state["seconds"]
         members.append(weights)
         states.append(state)
-    return members, {"members": states, "seconds": spent}
+        for key, held in zip(config.species, held_out_rows(trainer, weights, network.scalings), strict=True):
+            rows[key].append(held)
+    return members, {"members": states, "seconds": spent}, calibrate_leads(rows, settings.lead_hours)
 
 
 def _seconds_up_to(settings: ForecastConfig, member: int) -> float | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +15,41 @@ from torch import Tensor, nn
 
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import TrainingError
-from aqreanalysis.model import lognormal_crps
-from aqreanalysis.model.forecaster import POWERS, Forecaster
+from aqreanalysis.model.forecaster import POWERS, Forecaster, History
 from aqreanalysis.training.averaging import averaged
 from aqreanalysis.training.bundling import Progress
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
-from aqreanalysis.training.forecast_straight import Network, Rows, fit_straight
+from aqreanalysis.training.forecast_straight import Network, Rows, fit_straight, units_loss
 from aqreanalysis.training.forecast_windows import Windows
 
 _WARM_UP_STEPS = 20
 _LARGEST_GRADIENT = 1.0
 # Of the average of the weights: it reaches back some fifty steps, so a noisy one does not decide the stop.
 _AVERAGE_DECAY = 0.98
-_TRUST = (0.0, 0.33, 0.67, 1.0)
-_WIDENING = (0.85, 1.0, 1.2, 1.45)
-_RIDGE_SEQUENCES = 16_000
+_TRUST = (0.0, 0.5, 1.0)
+_RIDGE_SEQUENCES, _RIDGE_STATIONS = 12_000, 3
 _VALIDATION_SEQUENCES = 1_500
 _SEQUENCES_AT_ONCE = 300
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Forecasts of weeks held out, in standardised logs, and what came of them, (window, station, target, lead).
+
+    Attributes
+    ----------
+    location, scale : Tensor
+        Of the forecast.
+    truth : Tensor
+        Raised concentrations, NaN where missing.
+    hours : Tensor
+        The origins' stamps (window,).
+    """
+
+    location: Tensor
+    scale: Tensor
+    truth: Tensor
+    hours: Tensor
 
 
 class ForecastTrainer:
@@ -58,7 +78,8 @@ class ForecastTrainer:
         self.rng = np.random.default_rng(self.seeds)
         self.train, self.held = windows.held_out(member, config.members)
         self.held_part = member % len(windows.parts(config.members))
-        self.model = Forecaster(windows.scaled.shape[2], targets, config).to(self.device)
+        width = 0 if windows.fields is None else windows.fields.shape[2]
+        self.model = Forecaster(windows.scaled.shape[2], targets, config, width).to(self.device)
         self.model.deviation.copy_(torch.tensor([s.std for s in network.input_scalings]))
         self.model.straight.requires_grad_(False)
         self.weights = network.lead_weights(config.lead_hours).to(self.device)
@@ -84,42 +105,55 @@ class ForecastTrainer:
         drawn[:, self.rng.integers(stations)] = False  # somebody is always heard
         return torch.from_numpy(drawn).to(self.device)
 
-    def _forecast(self, values: Tensor, hours: Tensor, hidden: Tensor, leads: Tensor) -> tuple[Tensor, Tensor]:
-        """Return location and scale (window, station, target, lead)."""
+    def _history(self, values: Tensor, origins: NDArray[np.int64], hidden: Tensor) -> History:
+        """Return the histories of all stations, those hidden (window, station) as places without one."""
         values = torch.where(hidden[:, None, :, None], torch.nan, values)
-        windows, _, stations, _ = values.shape
-        history = self.model.history(values, values, self.about.around)
+        return self.model.history(values, values, self.about.around, self.windows.fields_before(origins))
+
+    def _forecast(self, history: History, hours: Tensor, leads: Tensor) -> tuple[Tensor, Tensor]:
+        """Return location and scale (window, station, target, lead)."""
+        windows, stations = len(hours), len(history.values) // len(hours)
         location, scale = self.model(history, hours.repeat_interleave(stations), leads)
         return location.unflatten(0, (windows, stations)), scale.unflatten(0, (windows, stations))
 
     @torch.no_grad()
     def _rows(self) -> Rows:
-        """Return windows of all parts of the timeline, as many as closed form needs."""
+        """Return windows of all parts of the timeline, as many as closed form needs.
+
+        From each origin come a few stations alone: those of one network tell much the same, and other hours do not.
+        """
         model, stations = self.model, self.windows.scaled.shape[1]
+        each = min(_RIDGE_STATIONS, stations)
+        every = max(5, len(self.windows.origins) * each // _RIDGE_SEQUENCES)
+        while np.gcd(every, 24) > 1:  # or some hours of the day would never be an origin
+            every += 1
         found = []
         for part, chosen in enumerate(self.windows.parts(self.config.members)):
-            every = max(5, len(self.windows.origins) * stations // _RIDGE_SEQUENCES)
             for origins in self._parts(chosen[self.rng.integers(every) :: every]):
                 values, truth, hours = self.windows.batch(origins)
-                values = torch.where(self._hidden(*values.shape[0:3:2])[:, None, :, None], torch.nan, values)
-                history, at = model.history(values, values, self.about.around), hours.repeat_interleave(stations)
+                order = self.rng.random((len(origins), stations)).argsort(axis=1)[:, :each]
+                rows = torch.from_numpy(order + stations * np.arange(len(origins))[:, None]).flatten().to(self.device)
+                history = self._history(values, origins, self._hidden(*values.shape[0:3:2])).of(rows)
+                at = hours.repeat_interleave(each)
                 x = [model.straight_features(history, at, power) for power in POWERS]
                 x = [torch.cat((f, torch.ones_like(f[:, :1])), dim=-1) for f in x]
                 label = torch.full((len(at),), part, device=self.device)
-                found.append((*x, model.levels(history), truth.flatten(0, 1), label))
-        *features, levels, truth, label = (torch.cat(piece) for piece in zip(*found, strict=True))
-        return Rows(features, levels, truth, label)
+                found.append((*x, model.levels(history), truth.flatten(0, 1)[rows], label, model.sites(history)))
+        *features, levels, truth, label, site = (torch.cat(piece) for piece in zip(*found, strict=True))
+        return Rows(features, levels, truth, label, site)
 
     def _parts(self, origins: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Return `origins` in pieces small enough for memory."""
         return np.array_split(origins, -(-len(origins) * self.windows.scaled.shape[1] // _SEQUENCES_AT_ONCE))
 
     def _step(self, number: int) -> float:
-        values, truth, hours = self.windows.batch(self.rng.choice(self.train, self.origins))
+        origins = self.rng.choice(self.train, self.origins)
+        values, truth, hours = self.windows.batch(origins)
         values, truth = self._shift_level(values, truth)
         self.model.train()
         leads, weights = self._draw_leads()
-        location, scale = self._forecast(values, hours, self._hidden(*values.shape[0:3:2]), leads)
+        history = self._history(values, origins, self._hidden(*values.shape[0:3:2]))
+        location, scale = self._forecast(history, hours, leads)
         mu, sigma, known = (t.flatten(0, 1) for t in (location, scale, truth[..., leads]))
         loss = self.about.loss(mu, sigma, known, weights)
         if not torch.isfinite(loss):
@@ -158,26 +192,32 @@ class ForecastTrainer:
         return values + shift, torch.stack([truth[:, :, p] * f for p, f in enumerate(factors)], dim=2)
 
     @torch.no_grad()
-    def validate(self, weights: dict[str, Tensor]) -> Tensor:
-        """Return the scaled CRPS of `weights` at the weeks held out, by lead; each third station hidden in turn."""
+    def held_out(self, weights: dict[str, Tensor], leads: Tensor) -> Iterator[HeldOut]:
+        """Yield what `weights` forecast at the weeks held out, part by part; each third station hidden in turn."""
         live = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(weights)
         self.model.eval()
         wanted = max(1, _VALIDATION_SEQUENCES // self.windows.scaled.shape[1])
         picked = self.held[np.unique(np.linspace(0, len(self.held) - 1, wanted).astype(int))]
-        total, count = torch.zeros(len(self.scored)), torch.zeros(len(self.scored))
         for part, origins in enumerate(self._parts(picked)):
             values, truth, hours = self.windows.batch(origins)
             hidden = (torch.arange(values.shape[2], device=self.device) + part) % 3 == 0
-            location, scale = self._forecast(values, hours, hidden.expand(len(values), -1), self.scored)
-            for p, scaling in enumerate(self.about.scalings):
-                y = truth[:, :, p, self.scored]
-                mu, sigma = location[:, :, p] * scaling.std + scaling.mean, scale[:, :, p] * scaling.std
-                crps = lognormal_crps(torch.nan_to_num(y, nan=1.0), mu, sigma) / scaling.typical_error
-                seen = torch.isfinite(y)
-                total += torch.where(seen, crps, 0.0).sum(dim=(0, 1)).cpu()
-                count += seen.sum(dim=(0, 1)).cpu()
+            history = self._history(values, origins, hidden.expand(len(values), -1))
+            location, scale = self._forecast(history, hours, leads)
+            yield HeldOut(location, scale, truth[..., leads], hours)
         self.model.load_state_dict(live)
+
+    def validate(self, weights: dict[str, Tensor]) -> Tensor:
+        """Return the scaled loss of `weights` in concentrations at the weeks held out, by lead."""
+        total, count = torch.zeros(len(self.scored)), torch.zeros(len(self.scored))
+        for found in self.held_out(weights, self.scored):
+            for p, scaling in enumerate(self.about.scalings):
+                y = found.truth[:, :, p]
+                mu = found.location[:, :, p] * scaling.std + scaling.mean
+                loss = units_loss(torch.nan_to_num(y, nan=1.0), mu, found.scale[:, :, p] * scaling.std)
+                seen = torch.isfinite(y)
+                total += torch.where(seen, loss / scaling.typical_error, 0.0).sum(dim=(0, 1)).cpu()
+                count += seen.sum(dim=(0, 1)).cpu()
         return total / count.clamp(min=1)
 
     def _overall(self, by_lead: Tensor) -> float:
@@ -185,25 +225,22 @@ class ForecastTrainer:
         return float((weights * by_lead).sum() / weights.sum())
 
     def _settle(self, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], float]:
-        """Return `weights` with, at each lead, the trust and the widening that the weeks held out like, and the score.
+        """Return `weights` with, at each lead, the trust that the weeks held out like, and the score.
 
         Where the network has learned nothing that holds in other seasons, the straight path speaks alone. Hours that
         are not scored take what the day's mean at the end of their day takes.
         """
-        lead, score = self.config.lead_hours, float("nan")
-        for name, choices in (("trust", _TRUST), ("widening", _WIDENING)):
-            tried = []
-            for value in choices:
-                weights = weights | {name: torch.full_like(weights[name], value)}
-                tried.append(self.validate(weights))
-            best = torch.stack(tried).argmin(dim=0)
-            picked = torch.tensor(choices)[best]
-            everywhere = torch.ones(lead + lead // 24)
-            everywhere[24:lead] = picked[len(self.scored) - lead // 24 :].repeat_interleave(24)[24:]
-            everywhere[self.scored.cpu()] = picked
-            weights = weights | {name: everywhere.to(weights[name]).expand_as(weights[name]).clone()}
-            score = self._overall(self.validate(weights))
-        return weights, score
+        lead = self.config.lead_hours
+        tried = []
+        for value in _TRUST:
+            weights = weights | {"trust": torch.full_like(weights["trust"], value)}
+            tried.append(self.validate(weights))
+        picked = torch.tensor(_TRUST)[torch.stack(tried).argmin(dim=0)]
+        everywhere = torch.ones(lead + lead // 24)
+        everywhere[24:lead] = picked[len(self.scored) - lead // 24 :].repeat_interleave(24)[24:]
+        everywhere[self.scored.cpu()] = picked
+        weights = weights | {"trust": everywhere.to(weights["trust"]).expand_as(weights["trust"]).clone()}
+        return weights, self._overall(torch.stack(tried).min(dim=0).values)
 
     def run(
         self, checkpoints: Path, progress: Progress | None = None, seconds: float | None = None

@@ -8,16 +8,32 @@ import torch
 from torch import Tensor
 
 from aqreanalysis.model import Scaling, lognormal_crps
-from aqreanalysis.model.forecaster import POWERS, Forecaster, logarithm, powered
+from aqreanalysis.model.forecaster import ABSOLUTE, POWERS, Forecaster, logarithm, powered
 from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.training.loss import normal_crps
 
 _LOG_SHARE = 0.1
-_PENALTIES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
+_PENALTIES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
+# The absolute error is fitted by weighted squares: so many rounds, an error below this much counted as this much;
+# a path that forecasts less than this share of a typical concentration counts as that share.
+_ROUNDS, _SMALL_ERROR, _SMALLEST = 3, 0.1, 0.05
+# Beyond these hours a median and a mean of the logarithm are worth the same; daily means all have the former.
+_ABSOLUTE_HOURS = 24
+# Of one kind of place; with fewer its paths are those of all places.
+_FEWEST_ROWS = 300
 _MIX_STEPS, _MIX_ROWS, _MIX_RATE = 150, 1500, 0.1
 # Neighbouring hours are mixed alike: a jump of one in the logarithm of a weight costs as much as a poor mix does.
 _MIX_ROUGHNESS = 0.05
 _NARROWEST = 0.05
+
+
+def units_loss(y: Tensor, location: Tensor, scale: Tensor) -> Tensor:
+    """Return the CRPS of log-normals against raised concentrations `y`, and the absolute error of their medians.
+
+    The median is asked for by itself: the log-normal's shape is not the outcome's, and the CRPS of a wrong shape has
+    its best median elsewhere.
+    """
+    return lognormal_crps(y, location, scale) + (torch.exp(location) - y).abs()
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ class Network:
         return torch.stack([(torch.log(shifted[:, p]) - s.mean) / s.std for p, s in enumerate(self.scalings)], dim=1)
 
     def loss(self, location: Tensor, scale: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-        """Return the CRPS, in units and a little in logarithms, the leads weighted as they count.
+        """Return `units_loss` and a little CRPS of logarithms, the leads weighted as they count.
 
         Parameters
         ----------
@@ -68,7 +84,7 @@ class Network:
             weight = (weights * seen)[seen]
             total = weight.sum().clamp(min=1e-9)
             mu, sigma = location[:, p][seen] * scaling.std + scaling.mean, scale[:, p][seen] * scaling.std
-            natural = (weight * lognormal_crps(y[seen], mu, sigma)).sum() / total / scaling.typical_error
+            natural = (weight * units_loss(y[seen], mu, sigma)).sum() / total / scaling.typical_error
             logarithmic = (weight * normal_crps(torch.log(y[seen]) - mu, sigma)).sum() / total / scaling.std
             loss = loss + natural + _LOG_SHARE * logarithmic
         return loss
@@ -88,12 +104,24 @@ class Rows:
         Raised concentrations, NaN where missing (row, target, lead).
     part : Tensor
         Which stretches of the timeline the row lies in (row,).
+    site : Tensor
+        Whether the place has told enough itself, see `Forecaster.sites` (row,).
     """
 
     features: list[Tensor]
     levels: Tensor
     truth: Tensor
     part: Tensor
+    site: Tensor
+
+    def of(self, site: int) -> Rows:
+        """Return the rows of one kind of place; all rows where there are too few of it."""
+        return self.where(self.site == site) if (self.site == site).sum() >= _FEWEST_ROWS else self
+
+    def where(self, rows: Tensor) -> Rows:
+        """Return some of the rows, `rows` a mask (row,)."""
+        chosen = self.levels[rows], self.truth[rows], self.part[rows], self.site[rows]
+        return Rows([f[rows] for f in self.features], *chosen)
 
 
 def carried(series: Tensor) -> Tensor:
@@ -104,58 +132,131 @@ def carried(series: Tensor) -> Tensor:
 
 
 def fit_straight(model: Forecaster, rows: Rows, held: int, network: Network) -> None:
-    """Fit the straight paths by ridge regression on all parts but `held`, and then mix and spread.
+    """Fit straight paths, mix and spread for both kinds of places, on all parts but `held`."""
+    for site in range(len(model.mix)):
+        _fit_site(model, rows.of(site), site, held, network)
+
+
+def _fit_site(model: Forecaster, rows: Rows, site: int, held: int, network: Network) -> None:
+    """Fit the straight paths of one kind of place on all parts but `held`, and then mix and spread.
 
     Each part of the timeline is forecast by paths that were fitted without it. That chooses the penalty of each lead
-    and power, and by it the mix is fitted: a path is not believed for having been fitted to what it is judged by.
+    and path, and by it the mix is fitted: a path is not believed for having been fitted to what it is judged by.
     """
-    y = network.standardised(rows.truth)
-    # All leads share one system, so a lead that is missing needs a value: the one before it. A zero would draw every
-    # coefficient towards nothing by the share that is missing.
-    hourly, daily = y.split(model.config.lead_hours, dim=-1)
-    filled = torch.nan_to_num(torch.cat((carried(hourly), carried(daily)), dim=-1))
+    # All leads share one system, so a lead that is missing needs a value: the one before it. A row without any before
+    # it tells nothing; any number in its place would draw every coefficient towards it.
+    hourly, daily = network.standardised(rows.truth).split(model.config.lead_hours, dim=-1)
+    filled = torch.cat((carried(hourly), carried(daily)), dim=-1)
+    told = torch.isfinite(filled).flatten(1).all(dim=1)
+    rows, filled = rows.where(told), filled[told]
     deviation = model.deviation[model.targets, None]
+    shrink = torch.cat((model.straight_penalty(), torch.zeros(1))).to(rows.truth.device).double()
     paths = []
-    for power, x, path in zip(POWERS, rows.features, model.straight, strict=True):
+    for power, absolute, x, path in zip(POWERS, ABSOLUTE, rows.features, model.straight, strict=True):
         assert isinstance(path, torch.nn.Linear)
         aim = powered(filled, deviation, power).flatten(1).double()
-        weights, elsewhere = _left_out(x.double(), aim, rows.part, held)
-        path.weight.copy_(weights[:-1].T)
-        path.bias.copy_(weights[-1])
+        error = _AbsoluteError.of(model, power, torch.isfinite(rows.truth).flatten(1)) if absolute else None
+        weights, elsewhere = _left_out(x.double(), aim, rows.part, held, shrink, error)
+        path.weight.unflatten(0, (len(model.mix), -1))[site] = weights[:-1].T.to(path.weight.dtype)
+        path.bias.unflatten(0, (len(model.mix), -1))[site] = weights[-1].to(path.bias.dtype)
         paths.append(logarithm(elsewhere.to(filled.dtype).unflatten(1, (-1, model.leads)), deviation, power))
     levels = rows.levels[:, :, None].expand(-1, -1, model.leads, -1)
-    _fit_mix(model, torch.cat((torch.stack(paths, dim=-1), levels), dim=-1), rows.truth, network)
+    _fit_mix(model, torch.cat((torch.stack(paths, dim=-1), levels), dim=-1), rows.truth, network, site)
 
 
-def _left_out(x: Tensor, y: Tensor, part: Tensor, held: int) -> tuple[Tensor, Tensor]:
-    """Return weights (feature, lead) fitted on all parts but `held`, and forecasts of each row without its part."""
+@dataclass(frozen=True)
+class _AbsoluteError:
+    """The absolute error of concentrations, for a path in one power.
+
+    Attributes
+    ----------
+    power : float
+        Of the path.
+    deviation : Tensor
+        Of each column's logarithms (column,).
+    columns : Tensor
+        Which columns, a target's lead each, are fitted to it.
+    known : Tensor
+        Which outcomes were read and not carried (row, column).
+    """
+
+    power: float
+    deviation: Tensor
+    columns: Tensor
+    known: Tensor
+
+    @classmethod
+    def of(cls, model: Forecaster, power: float, known: Tensor) -> _AbsoluteError:
+        deviation = model.deviation[model.targets].repeat_interleave(model.leads).double()
+        lead = torch.arange(len(deviation), device=deviation.device) % model.leads
+        chosen = (lead < _ABSOLUTE_HOURS) | (lead >= model.config.lead_hours)
+        return cls(power, deviation, chosen.nonzero()[:, 0], known)
+
+    def refine(self, x: Tensor, y: Tensor, rows: Tensor, weights: Tensor, shrinks: Tensor) -> Tensor:
+        """Return `weights` (feature, column) brought to the least absolute error, by iterated weighted squares.
+
+        Only `rows`, a mask, are fitted to. `shrinks` (feature, column) are the penalties in units of each feature's
+        size. An error in the power's scale counts by how much concentration it is.
+        """
+        weights, x, y, known = weights.clone(), x[rows], y[rows], self.known[rows]
+        single = x.float()
+        for c in self.columns.tolist():
+            for _ in range(_ROUNDS):
+                fitted = x @ weights[:, c]
+                count = known[:, c] * self._slope(fitted, c) / (fitted - y[:, c]).abs().clamp(min=_SMALL_ERROR)
+                weighted = single * (count / count.mean()).float()[:, None]
+                gram, right = weighted.T @ single, weighted.T @ y[:, c].float()
+                weights[:, c] = _solve(gram.double(), right.double(), shrinks[:, c])
+        return weights
+
+    def _slope(self, fitted: Tensor, column: int) -> Tensor:
+        """Return how fast the concentration changes with what the path forecasts, up to a factor."""
+        deviation = self.deviation[column]
+        if not self.power:
+            return torch.exp(deviation * fitted)
+        return (1 + self.power * deviation * fitted).clamp(min=_SMALLEST) ** (1 / self.power - 1)
+
+
+def _left_out(
+    x: Tensor, y: Tensor, part: Tensor, held: int, shrink: Tensor, absolute: _AbsoluteError | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return weights (feature, lead) fitted on all parts but `held`, and forecasts of each row without its part.
+
+    `shrink` (feature,) says how much of the penalty each feature gets. Penalties are chosen by the squared error.
+    """
     parts = [int(p) for p in part.unique()]
     sums = {p: (x[part == p].T @ x[part == p], x[part == p].T @ y[part == p]) for p in parts}
-    known = [sums[p] for p in parts if p != held]
-    gram, right = (torch.stack([s[i] for s in known]).sum(dim=0) for i in (0, 1))
-    errors, answers = [], []
-    for penalty in _PENALTIES:
-        answer = torch.empty_like(y)
-        for p in parts:
-            less = (gram, right) if p == held or len(known) < 2 else (gram - sums[p][0], right - sums[p][1])
-            answer[part == p] = x[part == p] @ _solve(*less, penalty)
-        answers.append(answer.float())
-        errors.append((answer - y).square().mean(dim=0))
-    chosen = torch.stack(errors).argmin(dim=0)
-    both = torch.stack([_solve(gram, right, p) for p in _PENALTIES]), torch.stack(answers)
-    solved, elsewhere = (t.gather(0, chosen.expand(1, *t.shape[1:])).squeeze(0) for t in both)
-    return solved, elsewhere
+    known = [p for p in parts if p != held]
+    # What answers for a part is fitted to the others; where there is but one other, to that one.
+    fitted_to = {p: [q for q in known if q != p] or known for p in (*parts, held)}
+    solved = {}
+    for p, others in fitted_to.items():
+        gram, right = (torch.stack([sums[q][i] for q in others]).sum(dim=0) for i in (0, 1))
+        solved[p] = torch.stack([_solve(gram, right, penalty * shrink) for penalty in _PENALTIES])
+    errors = [(x[part == p] @ solved[p] - y[part == p]).square().sum(dim=1) for p in parts]
+    best = torch.stack(errors).sum(dim=0).argmin(dim=0)
+    found, elsewhere = {}, torch.empty_like(y)
+    for p, others in fitted_to.items():
+        found[p] = solved[p].gather(0, best.expand(1, x.shape[1], -1)).squeeze(0)
+        if absolute is not None:
+            rows = torch.isin(part, torch.tensor(others, device=part.device))
+            shrinks = torch.tensor(_PENALTIES).to(x)[best] * shrink[:, None]
+            found[p] = absolute.refine(x, y, rows, found[p], shrinks)
+        elsewhere[part == p] = x[part == p] @ found[p]
+    return found[held], elsewhere
 
 
-def _solve(gram: Tensor, right: Tensor, penalty: float) -> Tensor:
-    """Return the coefficients, each shrunk in units of its feature's size, the constant (the last) not at all."""
-    shrink = penalty * gram.diagonal().clamp(min=1e-9 * float(gram.diagonal().max()))
-    shrink[-1] = 0.0
-    return torch.linalg.solve(gram + torch.diag(shrink), right)
+def _solve(gram: Tensor, right: Tensor, shrink: Tensor) -> Tensor:
+    """Return the coefficients, each shrunk by its `shrink` in units of its feature's size."""
+    size = gram.diagonal().clamp(min=1e-9 * float(gram.diagonal().max()))
+    return torch.linalg.solve(gram + torch.diag(shrink * size), right)
 
 
-def _fit_mix(model: Forecaster, anchors: Tensor, truth: Tensor, network: Network) -> None:
-    """Fit mix, shift and spread of each lead to the CRPS of `anchors` (row, target, lead, anchor)."""
+def _fit_mix(model: Forecaster, anchors: Tensor, truth: Tensor, network: Network, site: int) -> None:
+    """Fit mix, shift and spread of each lead, at one kind of place, to the loss of `anchors`.
+
+    They are (row, target, lead, anchor), in standardised logs.
+    """
     shape = truth.shape[1:]
     generator = torch.Generator().manual_seed(0)
     error = network.standardised(truth) - anchors.mean(dim=-1)
@@ -168,12 +269,12 @@ def _fit_mix(model: Forecaster, anchors: Tensor, truth: Tensor, network: Network
         for step in range(_MIX_STEPS):
             drawn = torch.randperm(len(truth), generator=generator)[:_MIX_ROWS].to(truth.device)
             location = model.mixed(anchors[drawn], mix) + shift
-            rough = sum(f.diff(dim=1).square().mean() for f in mix.split(model.config.lead_hours, dim=1))
+            rough = mix[:, : model.config.lead_hours].diff(dim=1).square().mean()
             loss = network.loss(location, log_spread.exp().expand_as(location), truth[drawn], even)
             optimiser.param_groups[0]["lr"] = _MIX_RATE * (1 - step / _MIX_STEPS)
             optimiser.zero_grad(set_to_none=True)
             (loss + _MIX_ROUGHNESS * rough).backward()
             optimiser.step()
-    model.mix.copy_(mix.detach())
-    model.shift.copy_(shift.detach())
-    model.spread.copy_(log_spread.detach().exp().clamp(min=_NARROWEST))
+    model.mix[site].copy_(mix.detach())
+    model.shift[site].copy_(shift.detach())
+    model.spread[site].copy_(log_spread.detach().exp().clamp(min=_NARROWEST))

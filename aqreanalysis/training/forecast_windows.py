@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from aqreanalysis.model import Scaling
 
 # A day's mean needs so many of its hours.
 FEWEST_HOURS = 18
-# Weeks that one member holds out to stop early lie in stretches of this length: most of a season, so that what holds in
-# one year only is not taken for skill. It is no quarter of a year, or a member would always hold out the same season.
-_STRETCH_HOURS = 120 * 24
-_FEWEST_PARTS = 4
+# Weeks that one member holds out to stop early lie in stretches of this length, long against an episode. The parts they
+# are dealt to are many: what is fitted without one of them should know nearly all winters.
+_STRETCH_HOURS = 60 * 24
+_FEWEST_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Windows:
         Stamp of the first hour, hours since 1970-01-01.
     history, lead : int
         Hours before and after an origin.
+    fields : Tensor or None
+        Standardised covariates (hour, station, field), NaN where missing; None without any.
     """
 
     scaled: Tensor
@@ -40,6 +42,7 @@ class Windows:
     first_hour: int
     history: int
     lead: int
+    fields: Tensor | None = None
 
     @classmethod
     def build(
@@ -48,11 +51,12 @@ class Windows:
         """Return the windows of `values` (hour, station, input) in their units; `hours` are history and lead."""
         scaled = np.stack([s.forward(values[..., i]) for i, s in enumerate(scalings)], axis=-1)
         shifted = np.stack([np.maximum(values[..., i], 0) + scalings[i].offset for i in targets], axis=-1)
-        return cls(torch.from_numpy(scaled), torch.from_numpy(shifted), first_hour, *hours)
+        return cls(torch.from_numpy(scaled), torch.from_numpy(shifted), first_hour, hours[0], hours[1])
 
     def to(self, device: torch.device) -> Windows:
         """Return the same windows on `device`."""
-        return Windows(self.scaled.to(device), self.shifted.to(device), self.first_hour, self.history, self.lead)
+        fields = None if self.fields is None else self.fields.to(device)
+        return replace(self, scaled=self.scaled.to(device), shifted=self.shifted.to(device), fields=fields)
 
     @property
     def origins(self) -> NDArray[np.int64]:
@@ -84,10 +88,18 @@ class Windows:
     def batch(self, origins: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
         """Return histories (window, hour, station, input), truths (window, station, target, lead), origins' stamps."""
         at = torch.from_numpy(origins).to(self.scaled.device)
-        before = at[:, None] + torch.arange(1 - self.history, 1, device=at.device)
+        before = self._before(origins)
         after = at[:, None] + torch.arange(1, self.lead + 1, device=at.device)
         truth = self.shifted[after].permute(0, 2, 3, 1)
         return self.scaled[before], torch.cat((truth, daily_means(truth)), dim=-1), at + self.first_hour
+
+    def fields_before(self, origins: NDArray[np.int64]) -> Tensor | None:
+        """Return the covariates of the histories (window, hour, station, field); None without any."""
+        return None if self.fields is None else self.fields[self._before(origins)]
+
+    def _before(self, origins: NDArray[np.int64]) -> Tensor:
+        at = torch.from_numpy(origins).to(self.scaled.device)
+        return at[:, None] + torch.arange(1 - self.history, 1, device=at.device)
 
 
 def daily_means(hourly: Tensor) -> Tensor:

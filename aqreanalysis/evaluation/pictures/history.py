@@ -1,8 +1,8 @@
-"""What of its history a long forecast lives on, by lead day: the AQ-Net paper's heat map, measured from outside.
+"""What of its history a long forecast lives on, by lead day: the AQ-Net paper's heat map, and the same from outside.
 
-The paper shows attention by lead day. The forecaster here attends to its history once for all leads, and most of a
-forecast goes by other paths, so its attention would answer another question. This asks the whole network: by how many
-per cent does a lead day's mean change if a day of the history had read one per cent more everywhere.
+The first is the attention itself: what each lead day's query weighs the steps of the history by. It is one path of
+several, and by how much it moves the forecast it does not tell. The second asks the whole network: by how many per cent
+does a lead day's mean change if a day of the history had read one per cent more everywhere.
 """
 
 from __future__ import annotations
@@ -86,10 +86,40 @@ def picture_history(species: str, influence: HistoryInfluence, path: Path) -> Pi
         "history",
         f"What of the history a forecast of {title} lives on: by how many per cent the mean of a lead day (down) "
         "changes if all stations had read one per cent more on a day of the history (across); mean over "
-        f"{influence.forecasts} forecasts. The network attends to its history once for all leads, so there is no "
-        "attention by lead day to draw; this is the whole network, all its paths together.",
+        f"{influence.forecasts} forecasts. This is the whole network, all its paths together.",
         f"Heat map, {leads} lead days by {days} days of history. Lead day 1: {first[-1]:.2f} for the last day, "
         f"{first.sum():.2f} for all days together; lead day {leads}: {last[-1]:.2f} and {last.sum():.2f}.",
         save(figure, path),
         {"history_days": before.tolist(), "elasticity": values.round(4).tolist(), "forecasts": influence.forecasts},
+    )
+
+
+def picture_attention(species: str, attention: npt.NDArray[np.float32], step_hours: int, path: Path) -> Picture:
+    """Draw the attention (lead day, step) as a heat map, lead days down and the history across."""
+    leads, steps = attention.shape
+    before = -step_hours / 24 * np.arange(steps, -1, -1)
+    figure = new_figure(3.6)
+    axes = figure.subplots()
+    edges = np.arange(leads + 1) + 0.5
+    even = attention * steps
+    mesh = axes.pcolormesh(before, edges, even, cmap=cmocean.cm.amp, vmin=0)
+    axes.set_xlabel("days before the forecast")
+    axes.set_ylabel("lead day")
+    axes.set_yticks(np.arange(1, leads + 1))
+    axes.invert_yaxis()
+    figure.colorbar(mesh, ax=axes, label="attention, as a multiple\nof an even share")
+    title = SPECIES[species].title
+    day = max(1, 24 // step_hours)
+    first, last = attention[0], attention[-1]
+    return Picture(
+        "attention",
+        f"Attention over the history by lead day, forecast of {title}: how much weight each lead day (down) gives to "
+        f"each {step_hours} hours of the history (across), as a multiple of an even share; mean over forecasts, "
+        "stations, heads and members. It is one path of several: the straight paths go round it, and how far the "
+        "network is believed against them is chosen lead by lead.",
+        f"Heat map, {leads} lead days by {steps} steps. On the last day before the forecast lies "
+        f"{first[-day:].sum():.2f} of lead day 1's attention and {last[-day:].sum():.2f} of lead day {leads}'s; an "
+        f"even share is {day / steps:.2f}.",
+        save(figure, path),
+        {"step_hours": step_hours, "attention": attention.round(5).tolist()},
     )
