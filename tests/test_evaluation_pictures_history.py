@@ -10,7 +10,12 @@ import pytest
 from PIL import Image
 
 from aqreanalysis.evaluation.forecast_report import forecast_section
-from aqreanalysis.evaluation.pictures.history import HistoryInfluence, influence_of_history, picture_history
+from aqreanalysis.evaluation.pictures.history import (
+    HistoryInfluence,
+    influence_of_history,
+    picture_attention,
+    picture_history,
+)
 
 DAYS, LEADS = 5, 3
 
@@ -65,8 +70,21 @@ def test_the_picture_says_what_it_shows_and_stands_in_the_section(tmp_path: Path
     metrics = {"history_hours": 120, "lead_hours": 72, "unseen_from": "2021-03-09", "every": 24}
     metrics |= {"species": {"pm25": {"notes": [], "history": json.loads(json.dumps(told))}}}
     section = forecast_section(metrics, tmp_path)
-    assert "data:image/png;base64," in section and "attends to its history once for all leads" in section
+    assert "data:image/png;base64," in section and "This is the whole network" in section
     assert "<img" not in forecast_section(metrics, tmp_path / "elsewhere")
+
+
+def test_the_attention_is_drawn_by_lead_day_and_stands_behind_it_in_the_section(tmp_path: Path) -> None:
+    attention = np.full((LEADS, 2 * DAYS), 0.05, np.float32)
+    attention[0, -2:], attention[2, :2] = 0.3, 0.3
+    picture = picture_attention("pm25", attention, 12, tmp_path / "attention.png")
+    assert "lies 0.60 of lead day 1's attention and 0.10 of lead day 3's; an even share is 0.20" in picture.alt
+    assert picture.numbers["step_hours"] == 12 and np.shape(picture.numbers["attention"]) == (LEADS, 2 * DAYS)
+    told = {"file": "attention.png", "caption": picture.caption, "alt": picture.alt, **picture.numbers}
+    metrics = {"history_hours": 120, "lead_hours": 72, "unseen_from": "2021-03-09", "every": 24}
+    metrics |= {"species": {"pm25": {"notes": [], "attention": json.loads(json.dumps(told))}}}
+    section = forecast_section(metrics, tmp_path)
+    assert section.count("data:image/png;base64,") == 1 and "Attention over the history by lead day" in section
 
 
 @pytest.mark.parametrize("day", [0, DAYS - 1])
