@@ -74,6 +74,11 @@ class TrainingConfig(_Strict):
     forecast_share: Fraction = Field(0.1, description="share of windows whose last hours are masked at every station")
     neighbourhood_share: Fraction = Field(0.5, description="share of targets whose whole neighbourhood is left out")
     neighbourhood_km: Positive = Field(120.0, description="largest radius of a neighbourhood left out")
+    place_weights: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0,
+        description="0: every station counts the same; 1: stations within split.cluster_km of each other share a vote, "
+        "as is right where cells are asked for and towns hold most stations; between: that power",
+    )
     mixed_precision: bool = Field(True, description="bfloat16 on CUDA; no effect on the CPU")
 
 

@@ -35,7 +35,7 @@ def stations_in_a_row() -> tuple[np.ndarray, np.ndarray]:
 
 
 def settled(made: Flow, where: torch.Tensor, shift: torch.Tensor, then: torch.Tensor, now: torch.Tensor | None = None):
-    """Return the drift of values (hour, station, lag, target), all of them known."""
+    """Return the airborne of values (hour, station, lag, target), all of them known."""
     known = torch.ones(then.shape[0], then.shape[2], then.shape[3])
     return made.settle(where, shift, (then[:, :, 0] if now is None else now, then), known)
 
@@ -53,10 +53,10 @@ def test_a_reading_moves_east_and_north_with_the_air_anywhere() -> None:
     made = flow([1])
     lat, lon = np.array([0.0, 60.0, -35.0]), np.array([0.0, 179.9, -120.0])
     shift = torch.tensor([30.0, -40.0]).expand(24, 3, 1, 2)
-    drift = settled(made, points(lat, lon), shift, torch.randn(24, 3, 1, 1))
+    airborne = settled(made, points(lat, lon), shift, torch.randn(24, 3, 1, 1))
     north, east = np.degrees(-40 / EARTH_RADIUS_KM), np.degrees(30 / EARTH_RADIUS_KM) / np.cos(np.radians(lat))
     there = EARTH_RADIUS_KM * unit_vectors(lat + north, lon + east)
-    assert np.linalg.norm(drift.where[0, :, :3].numpy(force=True) - there, axis=-1).max() < 0.5
+    assert np.linalg.norm(airborne.where[0, :, :3].numpy(force=True) - there, axis=-1).max() < 0.5
 
 
 def test_a_plume_that_the_wind_brings_is_found_upwind_at_the_lag() -> None:
@@ -160,9 +160,9 @@ def test_many_places_at_once_are_what_each_is_alone() -> None:
     many = points(rng.uniform(39, 41, 30_000), rng.uniform(115, 118, 30_000))
     made = flow([0, 3])
     with torch.no_grad():
-        drift = settled(made, where, 50 * torch.randn(24, 8, 2, 2), torch.randn(24, 8, 2, 1))
-        found, told = made(drift, many)
-        alone, sure = made(drift, many[[777]])
+        airborne = settled(made, where, 50 * torch.randn(24, 8, 2, 2), torch.randn(24, 8, 2, 1))
+        found, told = made(airborne, many)
+        alone, sure = made(airborne, many[[777]])
     assert torch.allclose(found[777], alone[0], atol=1e-5) and torch.allclose(told[777], sure[0], atol=1e-5)
 
 
@@ -173,8 +173,8 @@ def test_everything_in_it_learns() -> None:
     torch.manual_seed(1)
     wind = made.smoothed(3 * torch.randn(1, 48, 8, 2), points(lat, lon))
     shift = made.shifts(wind, torch.randn(1, 48, 8, 2), 12)
-    drift = settled(made, points(lat, lon), shift, torch.randn(24, 8, 2, 1))
-    found, told = made(drift, points(lat[:2] + 0.1, lon[:2]))
+    airborne = settled(made, points(lat, lon), shift, torch.randn(24, 8, 2, 1))
+    found, told = made(airborne, points(lat[:2] + 0.1, lon[:2]))
     (found.square().sum() + told.sum()).backward()
     for name, parameter in made.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), name

@@ -38,9 +38,9 @@ def case():
 
 
 @torch.no_grad()
-def score(case, truth):
+def score(case, truth, weights=None):
     network, states, around, _, scalings = case
-    return [float(x) for x in target_scores(network, states, around, truth, scalings)]
+    return [float(x) for x in target_scores(network, states, around, truth, scalings, None, weights)]
 
 
 def test_the_score_is_the_libraries_mean_over_the_truths(case):
@@ -53,6 +53,20 @@ def test_the_score_is_the_libraries_mean_over_the_truths(case):
         crps = scoringrules.crps_lognormal(truth[..., p].double().numpy(), location.numpy(), scale.numpy())
         wanted += crps.mean() / scaling.typical_error
     assert score(case, truth)[1] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_places_count_by_their_weight(case):
+    truth = case[3]
+    off = truth.clone()
+    off[:, 1] *= 3
+    places = off.shape[1]
+    ones, none = torch.ones(places), torch.ones(places)
+    none[1] = 0
+    assert score(case, off, 7 * ones) == pytest.approx(score(case, off), rel=1e-5)
+    without = off.clone()
+    without[:, 1] = torch.nan
+    assert score(case, off, none) == pytest.approx(score(case, without), rel=1e-5)
+    assert score(case, off, none)[0] < score(case, off)[0]
 
 
 def test_truths_far_from_the_estimate_cost_more(case):

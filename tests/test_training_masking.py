@@ -7,7 +7,7 @@ import pytest
 import torch
 from model_case import HISTORY, make_readings, small_config
 
-from aqreanalysis.training.masking import StationMask, mask_readings
+from aqreanalysis.training.masking import StationMask, mask_readings, place_weights
 
 CENTRE = HISTORY
 KEPT = ("training.mask_readings=0", "training.mask_runs=0", "training.forecast_share=0")
@@ -88,3 +88,10 @@ def test_what_is_kept_keeps_its_value():
     kept = torch.isfinite(found)
     assert kept.any() and not kept.all()
     assert torch.equal(found[kept], values[kept])
+
+
+def test_stations_of_a_town_share_their_vote():
+    lat, lon = np.array([40.0, 40.02, 40.04, 43.0]), np.array([116.0, 116.0, 116.02, 116.0])
+    np.testing.assert_allclose(place_weights(lat, lon, 25.0, 1.0), [1 / 3, 1 / 3, 1 / 3, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(place_weights(lat, lon, 25.0, 0.5)[:2], [3**-0.5] * 2, rtol=1e-6)
+    assert (place_weights(lat, lon, 25.0, 0.0) == 1).all()

@@ -35,7 +35,7 @@ _EXACT = "donot_use_mm_for_euclid_dist"
 
 
 @dataclass(frozen=True)
-class Drift:
+class Airborne:
     """Readings of the hours around each hour, where the air that they were made in is at that hour.
 
     Attributes
@@ -135,7 +135,7 @@ class Flow(nn.Module):
         moved = [today - path[:, reach - lag : reach - lag + 24] for lag in self.lags]
         return torch.stack(moved, dim=-2).flatten(0, 1)
 
-    def settle(self, points: Tensor, shift: Tensor, values: tuple[Tensor, Tensor], known: Tensor) -> Drift:
+    def settle(self, points: Tensor, shift: Tensor, values: tuple[Tensor, Tensor], known: Tensor) -> Airborne:
         """Return the readings of each hour where their air is, and the solution of their kriging system.
 
         Parameters
@@ -164,7 +164,7 @@ class Flow(nn.Module):
         solved = torch.cholesky_solve(deviation, factor)
         simple, flat = solved[..., :-1], solved[..., -1:]
         mean = simple.sum(dim=1) / flat.sum(dim=1)
-        return Drift(where, simple - flat * mean[:, None], mean, now, sites)
+        return Airborne(where, simple - flat * mean[:, None], mean, now, sites)
 
     def _astray(self, moved: Tensor) -> Tensor:
         return (self.log_astray.exp() * self.lag)[:, None].expand(*moved.shape[:-1], 1)
@@ -186,30 +186,30 @@ class Flow(nn.Module):
         share = torch.sigmoid(self.long_share)
         return ((1 - share) * short + share * long) * torch.exp(-apart / self.log_memory.exp())
 
-    def forward(self, drift: Drift, points: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, airborne: Airborne, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the air brings to places (place, hour, target), and how much is known (place, hour, `TOLD`).
 
         Parameters
         ----------
-        drift : Drift
+        airborne : Airborne
             From `settle`.
         points : Tensor
             Unit vectors of the places (place, 3).
         """
         step = len(points)
         if not torch.is_grad_enabled():
-            step = max(1, _AT_ONCE // (drift.where.shape[0] * drift.where.shape[1]))
-        parts = [self._carried(drift, EARTH_RADIUS_KM * some) for some in points.split(step)]
+            step = max(1, _AT_ONCE // (airborne.where.shape[0] * airborne.where.shape[1]))
+        parts = [self._carried(airborne, EARTH_RADIUS_KM * some) for some in points.split(step)]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
-    def _carried(self, drift: Drift, places: Tensor) -> tuple[Tensor, Tensor]:
-        hours = len(drift.where)
-        around = torch.softmax(-torch.cdist(places, drift.sites, compute_mode=_EXACT) / _BASE_KM, dim=-1)
-        base = torch.einsum("pg,hgt->hpt", around, drift.base)
+    def _carried(self, airborne: Airborne, places: Tensor) -> tuple[Tensor, Tensor]:
+        hours = len(airborne.where)
+        around = torch.softmax(-torch.cdist(places, airborne.sites, compute_mode=_EXACT) / _BASE_KM, dim=-1)
+        base = torch.einsum("pg,hgt->hpt", around, airborne.base)
         asked = torch.cat((places, torch.zeros_like(places[:, :1])), dim=-1).expand(hours, -1, -1)
-        distance = torch.cdist(asked, drift.where, compute_mode=_EXACT)
-        covariance = self._covariance(distance, self.lag.abs().repeat(len(drift.sites)))
-        found = base + drift.mean[:, None] + covariance @ drift.weight
+        distance = torch.cdist(asked, airborne.where, compute_mode=_EXACT)
+        covariance = self._covariance(distance, self.lag.abs().repeat(len(airborne.sites)))
+        found = base + airborne.mean[:, None] + covariance @ airborne.weight
         square = covariance.square()
         told = [x.sum(dim=-1) for x in (square, square**4)]
         return found.transpose(0, 1), torch.stack([x / (1 + x) for x in told], dim=-1).transpose(0, 1)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.filters import REACH_HOURS
-from aqreanalysis.model.flow import TOLD, Drift, Flow
+from aqreanalysis.model.flow import TOLD, Airborne, Flow
 
 # What a place's hour is told of each field: its own hours about now, and those that the air remembers, as learned
 # averages that start from these widths in hours (the second looks back only).
@@ -49,14 +49,14 @@ class StationFields:
     ----------
     described : Tensor
         Surroundings of each station (hour, station, feature).
-    drift : Drift or None
+    airborne : Airborne or None
         Their readings, where the wind takes them; None without wind.
     known : Tensor
         One where any station reported at that hour (hour, target).
     """
 
     described: Tensor
-    drift: Drift | None
+    airborne: Airborne | None
     known: Tensor
 
 
@@ -184,8 +184,8 @@ class Surroundings(nn.Module):
             wind = self.flow.smoothed(fields.values[..., list(self.wind)] * scale[1] + scale[0], fields.points)
             shift = self.flow.shifts(wind, self._beyond(described, len(filled)), REACH_HOURS)
             values = filled[:, today].flatten(0, 1), self._lagged(filled)
-            drift = self.flow.settle(fields.points, shift, values, self._lagged(known))
-        return StationFields(described, drift, now)
+            airborne = self.flow.settle(fields.points, shift, values, self._lagged(known))
+        return StationFields(described, airborne, now)
 
     def _lagged(self, series: Tensor) -> Tensor:
         """Return a series (day, 24 + 2 reach, ..., target) at each hour less each lag (day * 24, ..., lag, target)."""
@@ -209,9 +209,9 @@ class Surroundings(nn.Module):
             hours, places, width = described.shape
             around = (nearby @ stations.described.transpose(0, 1).flatten(1)).view(places, hours, width)
             own = described.transpose(0, 1)
-            if self.flow is None or stations.drift is None:
+            if self.flow is None or stations.airborne is None:
                 return Beside(torch.cat((own, own - around), dim=-1), None, stations.known)
-            carried, told = self.flow(stations.drift, fields.points)
+            carried, told = self.flow(stations.airborne, fields.points)
             return Beside(torch.cat((own, own - around, told), dim=-1), carried, stations.known)
 
     @staticmethod

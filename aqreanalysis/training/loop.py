@@ -26,7 +26,7 @@ from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, sa
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
 from aqreanalysis.training.loss import target_scores
-from aqreanalysis.training.masking import StationMask, mask_readings
+from aqreanalysis.training.masking import StationMask, mask_readings, place_weights
 from aqreanalysis.training.windows import Timeline
 
 _WARM_UP_STEPS = 50
@@ -95,6 +95,8 @@ class Trainer:
             self.network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
         )
         self.average = averaged(self.network, _AVERAGE_DECAY)
+        weights = place_weights(places.lat, places.lon, config.split.cluster_km, config.training.place_weights)
+        self.weights = torch.from_numpy(weights).to(self.device) if config.training.place_weights else None
         self.mask = StationMask(places.lat[places.training], places.lon[places.training], config.training)
         batch = config.training.days_per_batch * processes.count
         self.steps = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
@@ -249,7 +251,8 @@ class Trainer:
         """Return the loss and the CRPS at the stations `targets` (indices of all), as `target_scores`."""
         there = torch.from_numpy(targets).to(self.device)
         drift = None if self.timeline.drift is None else self.timeline.drift[there]
-        return target_scores(read.network, states, around, read.truth[:, there], self.scalings, drift)
+        weights = self.weights[there] if self.weights is not None else None
+        return target_scores(read.network, states, around, read.truth[:, there], self.scalings, drift, weights)
 
     def _network(self, generator: torch.Generator | None) -> AQNet:
         """Return the network that learns, or for judging the average of its weights."""

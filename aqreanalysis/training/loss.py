@@ -28,6 +28,7 @@ def target_scores(
     truth: Tensor,
     scalings: list[Scaling],
     drift: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the sum over targets of scaled scores at the finite truths: (training loss, CRPS alone).
 
@@ -39,6 +40,8 @@ def target_scores(
         Of the targets.
     drift : Tensor, optional
         Of the places, added to the location: standardised log units (place, target).
+    weights : Tensor, optional
+        How much each place counts (place,); all the same if not given.
     """
     loss = truth.new_zeros(())
     crps = truth.new_zeros(())
@@ -53,8 +56,12 @@ def target_scores(
         y = y[seen]
         location = location[seen].float() * scaling.std + scaling.mean
         scale = scale[seen].float() * scaling.std
-        natural = lognormal_crps(y, location, scale).mean() / scaling.typical_error
-        logarithmic = normal_crps(torch.log(y) - location, scale).mean() / scaling.std
+        share = torch.full_like(y, 1 / len(y))
+        if weights is not None:
+            share = weights[:, None].expand(seen.shape)[seen]
+            share = share / share.sum()
+        natural = (share * lognormal_crps(y, location, scale)).sum() / scaling.typical_error
+        logarithmic = (share * normal_crps(torch.log(y) - location, scale)).sum() / scaling.std
         loss = loss + natural + _LOG_SHARE * logarithmic
         crps = crps + natural.detach()
     return loss, crps
