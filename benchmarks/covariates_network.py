@@ -44,7 +44,9 @@ GROUPS = {"wind": ("u10", "v10"), "boundary layer": ("blh",), "temperature": ("t
 GROUPS |= {"pressure": ("sp",), "precipitation": ("tp",)}
 # No early stop: both have the same steps.
 NATURE = ("training.epochs=12", "training.patience=12", "training.max_minutes=null")
+# Nor geography: height and population help both, and would hide what weather does.
 BEIJING = (
+    "model.geography=false",
     "split.hidden_stations=0",
     "split.hidden_cities=0",
     "split.calibration_stations=0.2",
