@@ -240,7 +240,7 @@ def prepare(
     plan, cubes = _cubes(predictor, (species, thresholds), make_plan(hours, grid.shape, production, 0), options)
     observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
     span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
-    # What a cube that grows was read from before may lie before the newer observations (see `growth.check_known`).
+    # What a cube that grows was read from before may lie before the newer observations (`growth.changes.check_known`).
     seen_from = min(span_seen[0], plan.first_hour) if options.append else span_seen[0]
     check_timeline(plan, (seen_from, span_seen[1]), predictor.lookahead_hours)
     check_grid_reach(grid, observations, production.max_distance_km)

@@ -1,7 +1,7 @@
 """The staging folder of a NetCDF file: its chunks, in the very bytes in which HDF5 stores them.
 
 Whoever computes a block also shuffles and compresses it, so that all processors share what would be nine tenths of the
-writer's time; the one writer that HDF5 allows then copies bytes (`finalise.write_netcdf`).
+writer's time; the one writer that HDF5 allows then copies bytes (`netcdf.write_netcdf`).
 """
 
 from __future__ import annotations
