@@ -80,6 +80,8 @@ def test_the_attention_is_drawn_by_lead_day_and_stands_behind_it_in_the_section(
     picture = picture_attention("pm25", attention, 12, tmp_path / "attention.png")
     assert "lies 0.60 of lead day 1's attention and 0.10 of lead day 3's; an even share is 0.20" in picture.alt
     assert picture.numbers["step_hours"] == 12 and np.shape(picture.numbers["attention"]) == (LEADS, 2 * DAYS)
+    assert "not a learned one" not in picture.caption
+    assert "not a learned one" in picture_attention("pm25", attention, 12, tmp_path / "again.png", True).caption
     told = {"file": "attention.png", "caption": picture.caption, "alt": picture.alt, **picture.numbers}
     metrics = {"history_hours": 120, "lead_hours": 72, "unseen_from": "2021-03-09", "every": 24}
     metrics |= {"species": {"pm25": {"notes": [], "attention": json.loads(json.dumps(told))}}}

@@ -197,9 +197,13 @@ def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path
     influence = influence_of_history(daily_means, histories, model.inputs.index(key))
     attention = model.attention(histories, stamps, lat, lon)
     folder = _made(out)
+    members = model.bundle.metrics.get("training", {}).get("members", [])
+    untrained = bool(members) and not any(m["best_step"] for m in members)
     pictures = (
         picture_history(key, influence, folder / f"forecast_history_{key}.png"),
-        picture_attention(key, attention, model.config.patch_hours, folder / f"forecast_attention_{key}.png"),
+        picture_attention(
+            key, attention, model.config.patch_hours, folder / f"forecast_attention_{key}.png", untrained
+        ),
     )
     return {p.name: {"file": p.path.name, "caption": p.caption, "alt": p.alt, **p.numbers} for p in pictures}
 

@@ -94,8 +94,13 @@ def picture_history(species: str, influence: HistoryInfluence, path: Path) -> Pi
     )
 
 
-def picture_attention(species: str, attention: npt.NDArray[np.float32], step_hours: int, path: Path) -> Picture:
-    """Draw the attention (lead day, step) as a heat map, lead days down and the history across."""
+def picture_attention(
+    species: str, attention: npt.NDArray[np.float32], step_hours: int, path: Path, untrained: bool = False
+) -> Picture:
+    """Draw the attention (lead day, step) as a heat map, lead days down and the history across.
+
+    `untrained` says that every member was best before its first step; the caption then tells it.
+    """
     leads, steps = attention.shape
     before = -step_hours / 24 * np.arange(steps, -1, -1)
     figure = new_figure(3.6)
@@ -116,7 +121,8 @@ def picture_attention(species: str, attention: npt.NDArray[np.float32], step_hou
         f"Attention over the history by lead day, forecast of {title}: how much weight each lead day (down) gives to "
         f"each {step_hours} hours of the history (across), as a multiple of an even share; mean over forecasts, "
         "stations, heads and members. It is one path of several: the straight paths go round it, and how far the "
-        "network is believed against them is chosen lead by lead.",
+        "network is believed against them is chosen lead by lead."
+        + (" No member was better with its network than without: this attention is not a learned one." * untrained),
         f"Heat map, {leads} lead days by {steps} steps. On the last day before the forecast lies "
         f"{first[-day:].sum():.2f} of lead day 1's attention and {last[-day:].sum():.2f} of lead day {leads}'s; an "
         f"even share is {day / steps:.2f}.",
