@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from aqreanalysis.evaluation import EvaluationOptions, evaluate
-from aqreanalysis.evaluation.record import measured_coverage, record_in_bundle
+from aqreanalysis.evaluation.coverage import measured_coverage
+from aqreanalysis.evaluation.record import record_in_bundle
 from aqreanalysis.model import read_bundle
 from aqreanalysis.model.bundle import write_bundle
 from aqreanalysis.observations import Observations

@@ -7,12 +7,18 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import scoringrules
 from scipy.special import log_ndtr, ndtr, ndtri
 
 Floats = npt.NDArray[np.floating[Any]]
 
 _SMALLEST_SCALE = 1e-6
+
+
+def _scoring_rules() -> Any:
+    """Return the library, loaded at the first score: where numba is, it compiles for three seconds as it loads."""
+    import scoringrules
+
+    return scoringrules
 
 
 class Distribution(Protocol):
@@ -76,7 +82,8 @@ class CensoredNormal:
         """Return the continuous ranked probability score, shape (T, point), in units of the concentration."""
         # Where all mass sits at zero the closed form divides zero by zero; seven scales below leave 1e-12 above.
         location = np.maximum(self.location, -7.0 * self.scale)
-        return np.asarray(scoringrules.crps_cnormal(observed, location=location, scale=self.scale, lower=0.0))
+        scored = _scoring_rules().crps_cnormal
+        return np.asarray(scored(observed, location=location, scale=self.scale, lower=0.0))
 
     def cdf(self, observed: Floats) -> Floats:
         """Return the probability of a value at most `observed`, shape (T, point)."""
@@ -122,7 +129,7 @@ class ShiftedLogNormal:
 
     def crps(self, observed: Floats) -> Floats:
         """Return the continuous ranked probability score, shape (T, point), in units of the concentration."""
-        score = np.asarray(scoringrules.crps_lognormal(observed + self.shift, self.location, self.scale))
+        score = np.asarray(_scoring_rules().crps_lognormal(observed + self.shift, self.location, self.scale))
         return score - self._below_zero()
 
     def cdf(self, observed: Floats) -> Floats:

@@ -68,21 +68,3 @@ def _remarks(what: str, found: Mapping[str, Any]) -> list[str]:
     if by_class:
         lines.append(f"  Coverage by class, least to greatest: {'; '.join(by_class)}.")
     return lines
-
-
-def measured_coverage(bundle_metrics: Mapping[str, Any]) -> str:
-    """Return in one ASCII sentence what the interval covered where it was measured; empty before any evaluation."""
-    metrics = bundle_metrics.get("evaluation")
-    if not metrics:
-        return ""
-    parts = [
-        f"{SPECIES[key].title} {found['methods'][MODEL]['overall']['coverage']:.3f} "
-        f"({name}, {found['stations']} stations)"
-        for key, protocols in metrics["species"].items()
-        for name, found in protocols.items()
-    ]
-    hours = metrics["hours"]
-    return (
-        f"share of readings inside the {metrics['coverage']:.0%} interval at stations hidden from the model, "
-        f"{hours['choice']} hours from {hours['first']} to {hours['last']}: {', '.join(parts)}"
-    )

@@ -1,20 +1,19 @@
-"""The estimate on a dense grid, patch by patch: the same head as `AQNet.places`, in an order that the cache holds."""
+"""The estimate on a dense grid, patch by patch: the same head as `AQNet.places`, in compiled loops."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aqreanalysis.model import compiled
 from aqreanalysis.model.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, Neighbourhood, StationStates
-from aqreanalysis.model.filters import BANDS, TRENDS
+from aqreanalysis.model.compiled import Array
+from aqreanalysis.model.filters import BANDS
 from aqreanalysis.model.lattice import Patch
-
-# Values of one feature at once: some fifty features of them, forth and back, then stay in a processor's own cache.
-_VALUES_AT_ONCE = 6144
-_VALUE, _SQUARE, _OBSERVED, _LEARNED = BANDS, BANDS + 1, BANDS + 2, BANDS + 3
 
 
 @dataclass(frozen=True)
@@ -23,17 +22,17 @@ class _Head:
 
     Attributes
     ----------
-    first, static, clock, inner, last : Tensor
+    first, static, clock, inner, last : Tensor or float32
         `first` reads the kriged bands by mixture, the disagreement and what is learned; `clock` is what the hours add
         (width, hour); `inner` and `last` have the bias as a last column; `last` gives the lean of each band to its
         first mixture, the gains, the correction and the log scale.
     """
 
-    first: Tensor
+    first: Array
     static: Tensor
-    clock: Tensor
-    inner: Tensor
-    last: Tensor
+    clock: Array
+    inner: Array
+    last: Array
 
 
 def _fold(network: AQNet, target: int, clock: Tensor) -> _Head:
@@ -59,11 +58,11 @@ def _fold(network: AQNet, target: int, clock: Tensor) -> _Head:
     last = torch.cat((leans[:, 0] - leans[:, 1], others))
     last_bias = torch.cat((lean_bias[:, 0] - lean_bias[:, 1], other_bias))
     return _Head(
-        torch.cat((mixtures, rest), dim=1),
+        _array(torch.cat((mixtures, rest), dim=1)),
         static.weight,
-        timed.T.contiguous(),
-        torch.cat((inner.weight, inner.bias[:, None]), dim=1),
-        torch.cat((last, last_bias[:, None]), dim=1),
+        _array(timed.T),
+        _array(torch.cat((inner.weight, inner.bias[:, None]), dim=1)),
+        _array(torch.cat((last, last_bias[:, None]), dim=1)),
     )
 
 
@@ -71,13 +70,6 @@ def _layer(layers: nn.ModuleList, target: int) -> nn.Linear:
     found = layers[target]
     assert isinstance(found, nn.Linear)
     return found
-
-
-def _with_ones(rows: int, columns: int) -> Tensor:
-    """Return room for `rows`, with a row of ones below: a bias is then a column of weights and costs no pass."""
-    room = torch.empty(rows + 1, columns)
-    room[-1] = 1.0
-    return room
 
 
 class PatchSweep:
@@ -95,17 +87,17 @@ class PatchSweep:
 
     def __init__(self, network: AQNet, states: StationStates, target: int) -> None:
         self.network, self.target = network, target
-        self.hours = len(states.channels)
         bands = states.bands[:, :, target]  # (hour, station, band)
         value = bands.sum(dim=-1, keepdim=True)
         observed = states.observed[:, :, target, None]
         parts = (bands, value, value**2, observed, states.trends[:, :, target], states.channels)
-        self._fields = torch.cat(parts, dim=-1).permute(1, 2, 0).contiguous()  # (station, field, hour)
+        self._fields = _array(torch.cat(parts, dim=-1).permute(2, 1, 0))  # (field, station, hour)
+        self._room = np.empty(self._fields.size, np.float32)
         self._head = _fold(network, target, states.clock)
-        self._mixture = torch.softmax(network.mixture[target], dim=-1).flatten(0, 1)
+        self._mixture = _array(torch.softmax(network.mixture[target], dim=-1).flatten(0, 1))
 
-    def estimate(self, patch: Patch, nearest_km: Tensor, out: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Write location, scale and the number of neighbours that reported into `out`, each (place, hour).
+    def estimate(self, patch: Patch, nearest_km: Tensor, out: Array) -> None:
+        """Write location, scale and the number of neighbours that reported into `out` (3, place, hour).
 
         Parameters
         ----------
@@ -113,55 +105,24 @@ class PatchSweep:
             The places.
         nearest_km : Tensor
             Distance of every place to the nearest station; the patch's own are read.
-        out : tuple of Tensor
+        out : float32
             Of every place; the patch's own rows are written.
         """
-        fields = self._fields.index_select(0, patch.stations)
+        head = self._head
         described = _describe(self.network, patch, nearest_km[patch.places], self.target)
-        static = self._head.static @ described.T
-        weights = torch.einsum("xm,mpn->xpn", self._mixture, patch.kernels)
-        nearby = _nearby(self.network, patch)
         log_scale = 0.5 * patch.variance.log().mean(dim=0)
-        step = max(1, _VALUES_AT_ONCE // self.hours)
-        for begin in range(0, len(patch.places), step):
-            some = slice(begin, begin + step)
-            given = (weights[:, some], nearby[some], static[:, some], log_scale[some])
-            location, scale = self._head_at(fields, *given)
-            places = patch.places[some]
-            out[0][places], out[1][places] = location, scale
-            out[2][places] = patch.count[some] @ fields[:, _OBSERVED]
+        given = _array(head.static @ described.T), _array(log_scale), _array(patch.count)
+        kernels, stations = _array(patch.kernels), patch.stations.numpy()
+        mixed = compiled.mix_patch(kernels, self._mixture, self.network.whole.start, stations, self._fields, self._room)
+        found = np.empty((3, len(patch.places), out.shape[2]), np.float32)
+        compiled.estimate_patch(mixed, given, head.clock, (head.first, head.inner, head.last), tuple(found))
+        out[:, patch.places.numpy()] = found
 
-    def _head_at(
-        self, fields: Tensor, weights: Tensor, nearby: Tensor, static: Tensor, log_scale: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return location and scale (place, hour)."""
-        head, hours, places = self._head, self.hours, len(nearby)
-        read = torch.empty(2 * BANDS + 2 + TRENDS + self.network.config.channels, places, hours)
-        for band in range(BANDS):
-            two = weights[2 * band : 2 * band + 2].reshape(2 * places, -1)
-            torch.mm(two, fields[:, band], out=read[2 * band : 2 * band + 2].view(2 * places, hours))
-        level = nearby @ fields[:, _VALUE]
-        disagreement = read[2 * BANDS]
-        torch.mm(nearby, fields[:, _SQUARE], out=disagreement)
-        disagreement.addcmul_(level, level, value=-1).clamp_(min=0).add_(1e-4).sqrt_()
-        for number, field in enumerate(range(_OBSERVED, fields.shape[1])):
-            torch.mm(nearby, fields[:, field], out=read[2 * BANDS + 1 + number])
-        hidden = _with_ones(len(static), places * hours)
-        inside = hidden[:-1]
-        torch.add(static[:, :, None], head.clock[:, None], out=inside.view(-1, places, hours))
-        inside.addmm_(head.first, read.view(len(read), -1))
-        F.silu(inside, inplace=True)
-        further = _with_ones(len(head.inner), places * hours)
-        torch.mm(head.inner, hidden, out=further[:-1])
-        F.silu(further[:-1], inplace=True)
-        out = (head.last @ further).view(-1, places, hours)
-        gates = torch.sigmoid(out[: 2 * BANDS - 1])
-        second = read[1 : 2 * BANDS : 2]
-        chosen = (read[0 : 2 * BANDS : 2] - second).mul_(gates[:BANDS]).add_(second)
-        chosen[1:].mul_(gates[BANDS:]).mul_(2)
-        location = chosen.sum(dim=0).add_(out[2 * BANDS - 1])
-        scale = out[2 * BANDS].add(log_scale[:, None]).clamp_(-5.0, 3.0).exp_().add_(0.02)
-        return location, scale
+
+def _array(tensor: Tensor) -> Array:
+    """Return a tensor of the CPU as an array without gaps."""
+    found: Array = np.ascontiguousarray(tensor.numpy())
+    return found
 
 
 def estimate_patches(
@@ -169,9 +130,10 @@ def estimate_patches(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return location, scale and how many neighbours reported (place, hour), as `AQNet.places` does."""
     sweep = PatchSweep(network, states, target)
-    location, scale, reporting = torch.empty(3, len(nearest_km), sweep.hours)
+    out = np.empty((3, len(nearest_km), len(states.clock)), np.float32)
     for patch in patches:
-        sweep.estimate(patch, nearest_km, (location, scale, reporting))
+        sweep.estimate(patch, nearest_km, out)
+    location, scale, reporting = torch.from_numpy(out)
     return location, scale, reporting
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.model import compiled
 from aqreanalysis.model.scaling import Scaling
 
 Array = NDArray[np.float32]
@@ -21,8 +22,6 @@ PROBABILITIES = np.round((np.arange(100) + 0.5) / 100, 4)
 # where the moments of a log-normal are made. Its standard error is 0.5 to 0.8 % below that of all hundred parts, for
 # scales up to one; twenty single parts left it 1.0 to 1.2 % below.
 _MOMENT_GROUPS = (2, 4, 10, 18, 20, 18, 12, 7, 4, 2, 1, 1, 1)
-# Values of one quantile at once in `Predictive.summary`: all its quantiles then stay in a processor's own cache.
-_VALUES_AT_ONCE = 6144
 _NORMAL = torch.special.ndtri(torch.from_numpy(PROBABILITIES)).numpy()
 
 
@@ -182,7 +181,9 @@ class Predictive:
     @property
     def observations_used(self) -> NDArray[np.int16]:
         """How many of the nearest stations reported at the hour: int16 (hour, place)."""
-        return np.ascontiguousarray(self._reporting.T.round().to(torch.int16).cpu().numpy())
+        # Halfway between nodes of a lattice the count is blended to exact halves: those go up, whatever the last digit.
+        whole = torch.floor(self._reporting.T + 0.501).to(torch.int16)
+        return np.ascontiguousarray(whole.cpu().numpy())
 
     @cached_property
     def _moments(self) -> Summary:
@@ -203,26 +204,32 @@ class Predictive:
         return self._moments.standard_error
 
     def summary(self, coverage: float = 0.9) -> Summary:
-        """Return `best`, `mean`, `standard_error` and `interval` at once, places in parts that the cache holds."""
+        """Return `best`, `mean`, `standard_error` and `interval` at once."""
         tail = (1 - coverage) / 2
         quantiles = [self._tabled(p) for p in (0.5, tail, 1 - tail)]
         table = torch.stack([*quantiles, *self._groups()], dim=1)  # (distance, quantile or group, level)
         shares = torch.tensor(_MOMENT_GROUPS).to(table) / len(PROBABILITIES)
+        if self._location.device.type == "cpu" and self._location.dtype == torch.float32:
+            return self._summary_compiled(table, shares)
         found = self._location.new_empty((5, *self._location.shape))
-        step = len(self._location)
-        if self._location.device.type == "cpu":
-            step = max(1, _VALUES_AT_ONCE // self._location.shape[1])
-        for begin in range(0, len(self._location), step):
-            some = slice(begin, begin + step)
-            self._summarise(some, torch.einsum("pd,dql->pql", self._near[some], table), shares, found[:, some])
+        self._summarise(torch.einsum("pd,dql->pql", self._near, table), shares, found)
         return Summary(*(_numpy(layer) for layer in found))
 
-    def _summarise(self, some: slice, table: Tensor, shares: Tensor, found: Tensor) -> None:
-        """Write best, mean, standard error, lower and upper bound of `some` places into `found` (5, place, hour)."""
+    def _summary_compiled(self, table: Tensor, shares: Tensor) -> Summary:
+        """Return the same as `summary` on the CPU: every quantile of a value while it is at hand, turned on the way."""
+        values = self._standardised, self._location, self._scale
+        tables = self._near, table, shares
+        found = np.empty((5, *reversed(self._location.shape)), np.float32)
+        arrays = ([np.ascontiguousarray(t.numpy()) for t in some] for some in (values, tables))
+        compiled.summarise(*(tuple(some) for some in arrays), self._nodes.numpy(), self.scaling.offset, found)
+        return Summary(*found)
+
+    def _summarise(self, table: Tensor, shares: Tensor, found: Tensor) -> None:
+        """Write best, mean, standard error, lower and upper bound into `found` (5, place, hour)."""
         offset = self.scaling.offset
-        steps = hat_steps(self._standardised[some], self._nodes, 1)
+        steps = hat_steps(self._standardised, self._nodes, 1)
         standard = torch.baddbmm(table[..., :1], table.diff(dim=-1), steps)  # (place, probability, hour)
-        value = torch.addcmul(self._location[some][:, None], self._scale[some][:, None], standard).exp_()
+        value = torch.addcmul(self._location[:, None], self._scale[:, None], standard).exp_()
         value.sub_(offset).clamp_(min=0.0)
         # About the median: the squares of large concentrations would leave float32 few digits for the variance.
         median = value[:, 0]

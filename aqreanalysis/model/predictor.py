@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
+from aqreanalysis.model import compiled
 from aqreanalysis.model.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
 from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
@@ -94,6 +95,8 @@ class Predictor:
         self.lookahead_hours = bundle.config.window.lookahead_hours
         self.digest = bundle.digest
         self.device = choose_device(device) if isinstance(device, str) else device
+        if self.device.type == "cpu":
+            compiled.warm_up()
         self._targets = [self.inputs.index(s) for s in self.species]
         self.covariates = check_covariates(bundle, covariates)
         self._lattices: dict[tuple[bytes, bytes, tuple[float, float]], Lattice | None] = {}

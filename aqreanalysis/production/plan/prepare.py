@@ -14,7 +14,7 @@ from typing import Any
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError, ModelError
-from aqreanalysis.evaluation.record import measured_coverage
+from aqreanalysis.evaluation.coverage import measured_coverage
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model.means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations

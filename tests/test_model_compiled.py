@@ -1,0 +1,107 @@
+"""The compiled loops of the sweep: they give what torch gives for the same step, and hide no NaN."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from model_case import make_bundle, make_readings
+
+from aqreanalysis.model import Predictor
+from aqreanalysis.model.aqnet import MIDDLE_KM
+from aqreanalysis.model.compiled import arithmetic
+from aqreanalysis.model.lattice import SharedSystems, choose_lattice, sort_into_squares
+from aqreanalysis.model.predictive import Calibration, Predictive
+from aqreanalysis.model.scaling import Scaling
+
+
+@arithmetic.compiled
+def exponentials(x, out):
+    for i in range(x.size):
+        out[i] = arithmetic.exp(x[i])
+
+
+def test_the_exponential_is_right_to_two_units_of_the_last_place():
+    x = np.linspace(-86, 87, 200_001, dtype=np.float32)
+    out = np.empty_like(x)
+    exponentials(x, out)
+    assert np.abs(out / np.exp(x.astype(np.float64)) - 1).max() < 3e-7
+
+
+def test_the_exponential_keeps_nan_and_stops_at_the_ends_of_float32():
+    x = np.array([np.nan, -np.inf, np.inf, 0.0], np.float32)
+    out = np.empty_like(x)
+    exponentials(x, out)
+    assert np.isnan(out[0]) and 0 <= out[1] < 1e-37 and out[2] > 1e38 and out[3] == 1.0
+
+
+@torch.no_grad()
+def test_weights_of_a_square_are_those_that_torch_gives():
+    readings, predictor = make_readings(days=2, padded=True), Predictor(make_bundle(), "cpu")
+    stations, steps = (readings.lat, readings.lon), (0.02, 0.03)
+    lat, lon = np.meshgrid(39.5 + 0.02 * np.arange(13), 116.4 + 0.03 * np.arange(11), indexing="ij")
+    lattice = choose_lattice(*stations, 8, steps)
+    squares = sort_into_squares(lattice, stations, (lat.ravel(), lon.ravel()), 8)
+    shared = SharedSystems(predictor.networks[0].knn, squares, MIDDLE_KM)
+    for number in range(len(squares.places)):
+        found, expected = (shared._patch(number, weigh) for weigh in (shared._weigh_compiled, shared._weigh))
+        assert torch.allclose(found.kernels, expected.kernels, rtol=1e-3, atol=2e-5)
+        assert torch.allclose(found.variance, expected.variance, rtol=1e-3, atol=2e-5)
+        assert torch.allclose(found.kernels.sum(dim=-1), torch.ones(()), atol=1e-4)
+
+
+def predictive(places=37, hours=5, levels=3, seed=0):
+    """A distribution of tables that rise with probability, over more places than are turned at once."""
+    draw = torch.Generator().manual_seed(seed)
+    quantiles = np.sort(np.random.default_rng(seed).normal(size=(2, levels, 100)), axis=-1)
+    table = Calibration(np.array([2.0, 40.0]), np.linspace(-1, 1, levels), quantiles)
+    location = torch.randn(places, hours, generator=draw)
+    scale = 0.1 + torch.rand(places, hours, generator=draw)
+    nearest = 60 * torch.rand(places, generator=draw)
+    return Predictive(location, scale, torch.ones(places, hours), nearest, Scaling(3.0, 0.9, 5.0, 1.0), table)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 5])
+def test_a_summary_is_that_of_the_quantiles_one_by_one(levels):
+    one = predictive(levels=levels)
+    found = one.summary(0.8)
+    assert found.best.shape == (5, 37)
+    assert np.allclose(found.best, one.quantile(0.5), rtol=1e-5, atol=1e-5)
+    assert np.allclose(found.lower, one.quantile(0.1), rtol=1e-5, atol=1e-5)
+    assert np.allclose(found.upper, one.quantile(0.9), rtol=1e-5, atol=1e-5)
+
+
+def test_a_summary_has_the_moments_that_torch_gives():
+    one = predictive()
+    found = one.summary()
+    table = torch.stack([*(one._tabled(p) for p in (0.5, 0.05, 0.95)), *one._groups()], dim=1)
+    shares = torch.tensor([2, 4, 10, 18, 20, 18, 12, 7, 4, 2, 1, 1, 1]) / 100
+    expected = torch.empty(5, 37, 5)
+    one._summarise(torch.einsum("pd,dql->pql", one._near, table.float()), shares, expected)
+    for name, layer in zip(("best", "mean", "standard_error", "lower", "upper"), expected, strict=True):
+        assert np.allclose(getattr(found, name), layer.T.numpy(), rtol=1e-4, atol=1e-4), name
+
+
+def test_a_summary_of_an_unknown_place_is_unknown():
+    one = predictive()
+    one._location[3, 2] = torch.nan
+    found = one.summary()
+    assert np.isnan([found.best[2, 3], found.upper[2, 3], found.standard_error[2, 3]]).all()
+    assert np.isfinite(found.best).sum() == found.best.size - 1
+
+
+def test_without_a_folder_to_keep_them_in_they_are_compiled_all_the_same(tmp_path):
+    code = (
+        "import numba.core.caching as caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "import numpy as np\n"
+        "from aqreanalysis.model import compiled\n"
+        "towards = compiled.covary(np.zeros((2, 1, 1), np.float32), np.ones((1, 3), np.float32), "
+        "np.ones((1, 3), np.float32))\n"
+        "print(float(towards[0, 0, 0]))\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert float(told.stdout) == pytest.approx(0.999, abs=1e-5)
