@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from sklearn.neighbors import BallTree
 from torch import Tensor
 
 EARTH_RADIUS_KM = 6371.0088
@@ -99,8 +98,9 @@ def find_neighbours(
     own = 1 if exclude_self else 0
     k = min(k, stations - own)
     wanted = min(k + own + 1, stations)
-    tree = BallTree(np.radians(np.column_stack((station_lat, station_lon))), metric="haversine")
-    distance, index = tree.query(np.radians(np.column_stack((lat, lon))), k=wanted)
+    # Along chords, as `nearest_station`; it spares every command the second that scikit-learn takes to load.
+    chord, index = KDTree(unit_vectors(station_lat, station_lon)).query(unit_vectors(lat, lon), k=range(1, wanted + 1))
+    distance = 2 * np.arcsin(np.minimum(chord / 2, 1.0))
     if exclude_self:
         keep = index != np.arange(stations)[:, None]
         # Co-located stations may push a station's own entry off the list: then the farthest goes instead.
