@@ -25,14 +25,15 @@ def test_readings_that_only_the_run_holds_are_gone_while_it_sweeps(tmp_path):
     seen = weakref.ref(held[0])
 
     def progress(done: int, total: int, note: str) -> None:
-        gc.collect()
-        alive.append(seen() is not None)
+        if not alive:  # once is enough, and takes a fifth of a second
+            gc.collect()
+            alive.append(seen() is not None)
 
     options = ProduceOptions(production=TILES, threads=1, progress=progress)
     model = make_bundle(tmp_path / "bundle")
     (cube,) = produce_cubes(model, held.pop(), GRID, (START, END), tmp_path / "x.nc", options).values()
     cube.close()
-    assert alive and not any(alive)
+    assert alive == [False]
 
 
 def test_giving_back_is_harmless():
