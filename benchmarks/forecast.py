@@ -3,7 +3,7 @@
     python benchmarks/forecast.py --data ../shared/data --work outputs/forecast
 
 Trains by the command that a user would type, evaluates with every baseline (PatchTST where the extra is installed), and
-writes benchmarks/results/forecast.md. A model or an evaluation already in --work is used again.
+writes benchmarks/results/forecast.md. A model, an evaluation or a baseline's answer already in --work is used again.
 """
 
 from __future__ import annotations
@@ -105,11 +105,14 @@ def main() -> None:
         bars += bar_rows(network, metrics)
         scores += score_rows(network, metrics)
         found = metrics["species"]["pm25"]
+        weather = "no weather"
+        if stem in WITH_WEATHER:
+            weather = "the past weather of the record, which no baseline reads"
         notes.append(
             f"{network}: {found['origins']} origins, one every {metrics['every']} h, from {metrics['unseen_from']} on; "
             f"{found['visible']['stations']} visible and {found.get('hidden', {}).get('stations', 0)} hidden stations; "
-            f"best steps {metrics['steps']}, training {metrics['processor']:.0f} s of processor time, with "
-            f"{'the past weather of the record' if stem in WITH_WEATHER else 'no weather'}. {' '.join(found['notes'])}"
+            f"best steps {metrics['steps']}, training {metrics['processor']:.0f} s of processor time, with {weather}. "
+            f"{' '.join(found['notes'])}"
         )
         report(told.every, told.sets, notes, bars, scores)
 
