@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ from aqreanalysis.model.members import load_member, mix_members, scale_inputs
 from aqreanalysis.model.patches import estimate_patches, join_patches
 from aqreanalysis.model.predictive import Predictive
 from aqreanalysis.model.surroundings import FieldsAt
+
+# Stations whose windows are read together on the CPU: what the encoder makes of them stays in the processor's cache,
+# which halves the time of two thousand.
+_STATIONS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -144,11 +149,21 @@ class Predictor:
         fields, near = self._fields(station_lat, station_lon, block) or (None, None)
         members = []
         for network in self.networks:
-            states = network.own_states(windows, window_hours, before, before + 24, fields).flatten(0, 1)
+            states = self._own_states(network, windows, window_hours, fields).flatten(0, 1)
             clock = network.clock(window_hours[:, before : before + 24]).flatten(0, 1)
             among = network.station_weights(geometry, len(station_lat), sparse=True)
             members.append(network.exchange_stations(states, readings, clock, among, near))
         return Encoded(members, block)
+
+    def _own_states(
+        self, network: AQNet, windows: torch.Tensor, hours: torch.Tensor, fields: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return each station's states on the days of its windows (day, 24, station, width)."""
+        first = self.history_hours
+        some = _STATIONS_AT_ONCE if self.device.type == "cpu" else windows.shape[2]
+        beside = fields.split(some, dim=2) if fields is not None else itertools.repeat(None)
+        parts = zip(windows.split(some, dim=2), beside, strict=False)
+        return torch.cat([network.own_states(part, hours, first, first + 24, told) for part, told in parts], dim=2)
 
     def _fields(self, lat: Degrees, lon: Degrees, block: NDArray[np.int64]) -> tuple[torch.Tensor, FieldsAt] | None:
         """Return the covariates round each day of a block, standardised, as the encoder's windows (day, hour, place,
