@@ -107,9 +107,12 @@ class NeuralKNN(nn.Module):
         # Differences after the stretch, one coordinate at a time: half the time of stretching every difference.
         apart = (east[..., :, None] - east[..., None, :]) ** 2 + (north[..., :, None] - north[..., None, :]) ** 2
         between = self._covariance(torch.sqrt(apart + 1e-6), which)
+        return between + torch.diag_embed(self.noise(position, reach_km, which))
+
+    def noise(self, position: Tensor, reach_km: Tensor, which: slice = _ALL) -> Tensor:
+        """Return what is added to each neighbour's own variance (kernel, place, k); arguments as of `forward`."""
         # With more stations at one place than neighbours are taken, the reach is zero: nothing fades then.
         share = torch.linalg.vector_norm(position, dim=-1) / reach_km.clamp(min=1e-3)[:, None]
         # A neighbour near the reach is treated as ever noisier: its weight goes to zero continuously.
         late = share.clamp(max=0.999) ** _FADE_POWER
-        noise = self.log_nugget[which].exp().view(-1, 1, 1) + 1e-3 + late / (1 - late)
-        return between + torch.diag_embed(noise)
+        return self.log_nugget[which].exp().view(-1, 1, 1) + 1e-3 + late / (1 - late)

@@ -180,18 +180,30 @@ class SharedSystems:
 
     def __init__(self, knn: NeuralKNN, squares: Squares, crowd_km: float) -> None:
         self.knn, self.squares, self.crowd_km = knn, squares, crowd_km
+        solve = self._solve_compiled if squares.position.device.type == "cpu" else self._solve
+        self._products, self._offsets, self._ends = solve(squares.position, squares.reach_km)
+
+    def _solve(self, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return products (kernel, node, k, k), offsets (kernel, node, k) and ends (kernel, node) of all nodes."""
         products, offsets, ends = [], [], []
-        pairs = zip(squares.position.split(_PLACES_AT_ONCE), squares.reach_km.split(_PLACES_AT_ONCE), strict=True)
-        for position, reach in pairs:
-            inverse = torch.cholesky_inverse(torch.linalg.cholesky(knn.systems(position, reach)))
+        for some, reach in zip(position.split(_PLACES_AT_ONCE), reach_km.split(_PLACES_AT_ONCE), strict=True):
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.knn.systems(some, reach)))
             flat = inverse.sum(dim=-1)
             total = flat.sum(dim=-1)
             offset = flat / total[..., None]
             products.append(inverse - flat[..., :, None] * offset[..., None, :])
             offsets.append(offset)
             ends.append(1 / total)
-        self._products, self._offsets = torch.cat(products, dim=1), torch.cat(offsets, dim=1)
-        self._ends = torch.cat(ends, dim=1)
+        return torch.cat(products, dim=1), torch.cat(offsets, dim=1), torch.cat(ends, dim=1)
+
+    def _solve_compiled(self, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the same as `_solve` on the CPU, one system at a time in its nearest cache."""
+        noise = self.knn.noise(position, reach_km).numpy()
+        models, nodes, k = noise.shape
+        products, offsets = np.empty((models, nodes, k, k), np.float32), np.empty((models, nodes, k), np.float32)
+        ends = np.empty((models, nodes), np.float32)
+        compiled.invert_systems(position.numpy(), noise, *self._models, (products, offsets, ends))
+        return torch.from_numpy(products), torch.from_numpy(offsets), torch.from_numpy(ends)
 
     def patches(self) -> list[Patch]:
         """Return the kNN of each square."""

@@ -162,24 +162,36 @@ def encode_time_block(inputs: SweepInputs, time: tuple[int, int]) -> BlockStates
     return BlockStates(states, steps, flags)
 
 
+def tile_geometry(inputs: SweepInputs, block: Block, cache: GeometryCache) -> Any:
+    """Return the geometry of the wanted cells of a block's tile, kept in `cache` while it fits."""
+    wanted, stations = _wanted(inputs, block), (inputs.station_lat, inputs.station_lon)
+    lat = np.broadcast_to(inputs.lat[slice(*block.rows), None], wanted.shape)[wanted]
+    lon = np.broadcast_to(inputs.lon[None, slice(*block.columns)], wanted.shape)[wanted]
+    return cache.get(block.tile, lambda: inputs.predictor.geometry(*stations, lat, lon, inputs.steps))
+
+
+def _wanted(inputs: SweepInputs, block: Block) -> NDArray[np.bool_]:
+    """Return where a value is wanted (row, column)."""
+    rows, columns = slice(*block.rows), slice(*block.columns)
+    if inputs.mask is not None:
+        return inputs.mask[rows, columns]
+    return np.ones((block.rows[1] - block.rows[0], block.columns[1] - block.columns[0]), dtype=bool)
+
+
 def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: GeometryCache) -> Layers:
     """Return the layers of one block: name -> array (hour, row, column), and the distance map in the first time block.
 
     Cells outside the mask are NaN (counts -1) and flagged. Where means are wanted, the sums of the block's days are
     there too, as `sums_name` -> float32 (day, row, column, value), NaN outside the mask.
     """
-    rows, columns = slice(*block.rows), slice(*block.columns)
-    shape = (block.rows[1] - block.rows[0], block.columns[1] - block.columns[0])
-    wanted = np.ones(shape, dtype=bool) if inputs.mask is None else inputs.mask[rows, columns]
+    wanted = _wanted(inputs, block)
+    shape = wanted.shape
     layers = _empty_layers(inputs, block)
     if inputs.hourly and block.time[0] == 0:
         layers[DISTANCE] = np.full(shape, np.nan, dtype=np.float32)
     if not wanted.any():
         return layers
-    lat = np.broadcast_to(inputs.lat[rows, None], shape)[wanted]
-    lon = np.broadcast_to(inputs.lon[None, columns], shape)[wanted]
-    stations = inputs.station_lat, inputs.station_lon
-    geometry = cache.get(block.tile, lambda: inputs.predictor.geometry(*stations, lat, lon, inputs.steps))
+    geometry = tile_geometry(inputs, block, cache)
     nearest = np.asarray(geometry.nearest_km, dtype=np.float32)
     if DISTANCE in layers:
         layers[DISTANCE][wanted] = nearest

@@ -12,10 +12,10 @@ import numpy as np
 
 from aqreanalysis.model.compiled.arithmetic import Array
 from aqreanalysis.model.compiled.head import estimate_patch, mix_patch
-from aqreanalysis.model.compiled.kriging import covary, weigh_patch
+from aqreanalysis.model.compiled.kriging import covary, invert_systems, weigh_patch
 from aqreanalysis.model.compiled.summary import summarise
 
-__all__ = ["Array", "covary", "estimate_patch", "mix_patch", "summarise", "warm_up", "weigh_patch"]
+__all__ = ["Array", "covary", "estimate_patch", "invert_systems", "mix_patch", "summarise", "warm_up", "weigh_patch"]
 
 
 @cache
@@ -28,6 +28,7 @@ def warm_up() -> None:
     towards = covary(_zeros(2, stations, places), _zeros(1, 3), _zeros(1, 3))
     corners = np.zeros(4, np.int64), np.zeros((4, k), np.int64)
     systems = _zeros(1, 1, k, k), _zeros(1, 1, k), _zeros(1, 1)
+    invert_systems(_zeros(1, k, 2), _zeros(1, 1, k), _zeros(1, 3), _zeros(1, 3), systems)
     kernels, _ = weigh_patch(towards, _zeros(4, places), corners, systems)
     fields = _zeros(6, stations, hours)
     which = np.arange(stations)

@@ -99,3 +99,90 @@ def weigh_patch(
         for p in range(places):
             left[p] = max(left[p], ZERO) + _LEAST_VARIANCE
     return weights, variance
+
+
+@compiled
+def invert_systems(
+    position: Array, noise: Array, metrics: Array, shapes: Array, found: tuple[Array, Array, Array]
+) -> None:
+    """Fill products, offsets and ends of the kriging systems of some nodes; see `SharedSystems`.
+
+    Parameters
+    ----------
+    position : float32 (node, k, 2)
+        East and north of each node's neighbours in km.
+    noise : float32 (model, node, k)
+        What is added to each neighbour's own variance.
+    metrics, shapes
+        As of `covary`.
+    found : tuple of float32
+        (model, node, k, k), (model, node, k), (model, node).
+    """
+    products, offsets, ends = found
+    models, nodes, k, _ = products.shape
+    plane, system = np.empty((2, k), np.float32), np.empty((k, k), np.float32)
+    inverse, flat = np.empty((k, k), np.float32), np.empty(k, np.float32)
+    for m in range(models):
+        a, b, c = metrics[m, 0], metrics[m, 1], metrics[m, 2]
+        short, long, share = shapes[m, 0], shapes[m, 1], shapes[m, 2]
+        for node in range(nodes):
+            for n in range(k):
+                x, y = position[node, n, 0], position[node, n, 1]
+                plane[0, n], plane[1, n] = x * a + y * b, x * b + y * c
+            for n in range(k):
+                row, x, y = system[n], plane[0, n], plane[1, n]
+                for j in range(k):
+                    east, north = plane[0, j] - x, plane[1, j] - y
+                    distance = np.sqrt(east * east + north * north + _SAME_PLACE)
+                    row[j] = (ONE - share) * exp(-distance * short) + share * exp(-distance * long)
+                row[n] += noise[m, node, n]
+            _invert(system, inverse)
+            total = ZERO
+            for n in range(k):
+                flat[n] = inverse[n].sum()
+                total += flat[n]
+            for n in range(k):
+                offsets[m, node, n] = flat[n] / total
+                row, lowered, ratio = inverse[n], products[m, node, n], flat[n] / total
+                for j in range(k):
+                    lowered[j] = row[j] - ratio * flat[j]
+            ends[m, node] = ONE / total
+
+
+@compiled
+def _invert(system: Array, inverse: Array) -> None:
+    """Fill the inverse of a symmetric positive definite matrix, whose lower half becomes its Cholesky factor.
+
+    LAPACK takes three times as long on forty rows. A matrix that is not positive definite gives NaN.
+    """
+    k = len(system)
+    for i in range(k):
+        row = system[i]
+        for j in range(i):
+            other, left = system[j], row[j]
+            for n in range(j):
+                left -= row[n] * other[n]
+            row[j] = left / other[j]
+        left = row[i]
+        for n in range(i):
+            left -= row[n] * row[n]
+        row[i] = np.sqrt(left)
+    # All columns of the identity at once: every inner loop runs along a row in memory.
+    inverse[:] = ZERO
+    for i in range(k):
+        into, row = inverse[i], system[i]
+        into[i] = ONE
+        for j in range(i):
+            by, known = row[j], inverse[j]
+            for n in range(i + 1):
+                into[n] -= by * known[n]
+        for n in range(i + 1):
+            into[n] /= row[i]
+    for i in range(k - 1, -1, -1):
+        into = inverse[i]
+        for n in range(k):
+            into[n] /= system[i, i]
+        for j in range(i):
+            by, above = system[i, j], inverse[j]
+            for n in range(k):
+                above[n] -= by * into[n]

@@ -34,6 +34,7 @@ from aqreanalysis.production.sweep import (
     SweepInputs,
     encode_time_block,
     sweep_block,
+    tile_geometry,
 )
 
 # Blocks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
@@ -41,6 +42,8 @@ from aqreanalysis.production.sweep import (
 IN_FLIGHT = 3
 # The store of the sums of days among those of the frequencies.
 SUMS = "sums"
+# Tiles whose geometry each further thread makes while the first encodes the first time block.
+TILES_AHEAD = 8
 # Time blocks joined into one Dask graph in threads, so that their seams do not idle a thread.
 GRAPH_BLOCKS = 256
 
@@ -105,8 +108,14 @@ class Worker:
         _one_thread()
         return encode_time_block(self.inputs, time_range)
 
-    def run(self, states: BlockStates | None, block: Block) -> BlockDone | None:
-        """Compute and write a block; None if the run was asked to stop before it was begun."""
+    def prepare(self, block: Block) -> None:
+        """Make the geometry of a block's tile beforehand."""
+        if not self.stop.is_set():
+            _one_thread()
+            tile_geometry(self.inputs, block, self.cache)
+
+    def run(self, states: BlockStates | None, block: Block, after: None = None) -> BlockDone | None:
+        """Compute and write a block, `after` its geometry was made; None if the run was to stop before it was begun."""
         if states is None or self.stop.is_set():
             return None
         _one_thread()
@@ -215,9 +224,13 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
     # A fresh pool, so that leaving it waits for the blocks in hand even after an error.
     with _threads_restored(), ThreadPoolExecutor(threads) as pool, Watch():
         tasks: list[Any] = []
+        early = TILES_AHEAD * (threads - 1)
         for time_range, blocks in pending_blocks(job.inputs.plan, done):
             states = dask.delayed(worker.encode, pure=False, traverse=False)(time_range)
-            tasks += [dask.delayed(worker.run, pure=False, traverse=False)(states, b) for b in blocks]
+            for block in blocks:
+                ready = dask.delayed(worker.prepare, pure=False, traverse=False)(block) if early > 0 else None
+                tasks.append(dask.delayed(worker.run, pure=False, traverse=False)(states, block, ready))
+                early -= 1
             if len(tasks) >= GRAPH_BLOCKS:
                 _compute(tasks, pool)
                 tasks = []
