@@ -46,8 +46,9 @@ def test_weights_of_a_square_are_those_that_torch_gives():
     lattice = choose_lattice(*stations, 8, steps)
     squares = sort_into_squares(lattice, stations, (lat.ravel(), lon.ravel()), 8)
     shared = SharedSystems(predictor.networks[0].knn, squares, MIDDLE_KM)
-    pairs = zip(*(solve(squares.position, squares.reach_km) for solve in (shared._solve_compiled, shared._solve)))
-    assert all(torch.allclose(found, expected, rtol=1e-3, atol=1e-3) for found, expected in pairs)
+    nodes = squares.position, squares.reach_km
+    for found, expected in zip(shared._solve_compiled(*nodes), shared._solve(*nodes), strict=True):
+        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
     for number in range(len(squares.places)):
         found, expected = (shared._patch(number, weigh) for weigh in (shared._weigh_compiled, shared._weigh))
         assert torch.allclose(found.kernels, expected.kernels, rtol=1e-3, atol=2e-5)
