@@ -76,6 +76,15 @@ def test_stacked_inputs_are_in_the_order_asked_for() -> None:
     assert observations.stacked(["no2", "o3", "pm25"]) is stacked
 
 
+def test_rows_are_those_of_the_stacked_array_whether_or_not_it_is_laid_out() -> None:
+    observations, inputs = _observations(), ["no2", "o3", "pm25"]
+    few = observations.rows(inputs, 3, 9)
+    before = observations.held_bytes()
+    np.testing.assert_array_equal(few, observations.stacked(inputs)[3:9])
+    np.testing.assert_array_equal(few, observations.rows(inputs, 3, 9))
+    assert before == observations.dataset.nbytes < observations.held_bytes()
+
+
 def test_a_selection_takes_the_hours_between_two_times() -> None:
     observations = _observations()
     day = observations.select(start="2020-01-02", end="2020-01-03")

@@ -186,8 +186,21 @@ class Observations:
         return np.asarray(self.dataset[f"{key}_flag"].values)
 
     def rows(self, inputs: Sequence[str], begin: int, end: int) -> NDArray[np.float32]:
-        """Return rows ``begin`` to ``end - 1`` of `stacked`, read-only."""
-        return self.stacked(inputs)[begin:end]
+        """Return rows ``begin`` to ``end - 1`` of `stacked`; the others are not laid out."""
+        if tuple(inputs) in self._stacked:
+            return self._stacked[tuple(inputs)][begin:end]
+        out = np.full((end - begin, len(self.stations), len(inputs)), np.nan, np.float32)
+        for i, key in enumerate(inputs):
+            if key in self.species:
+                out[:, :, i] = self._part(key, begin, end)[0]
+        return out
+
+    def _part(self, key: str, begin: int, end: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+        """Return usable readings and flags of the rows ``begin`` to ``end - 1``, kept by nobody."""
+        flags = self.flags(key)[begin:end]
+        if key in self._usable:
+            return self._usable[key][begin:end], flags
+        return usable_of(np.asarray(self.dataset[key].values[begin:end]), flags), flags
 
     def parts(self, key: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
         """Yield usable readings and flags of a pollutant, `PART_HOURS` at a time, (time, station) each.
@@ -197,13 +210,14 @@ class Observations:
         ObservationsError
             If the pollutant is not among `species`.
         """
-        usable, flags = self.values(key), self.flags(key)
-        for begin in range(0, len(usable), PART_HOURS):
-            yield usable[begin : begin + PART_HOURS], flags[begin : begin + PART_HOURS]
+        self._require(key)
+        for begin in range(0, len(self.times), PART_HOURS):
+            yield self._part(key, begin, begin + PART_HOURS)
 
-    def held_bytes(self, inputs: Sequence[str]) -> int:
-        """Return the memory that the readings take, with the array of `inputs` that windows are cut from."""
-        return int(self.dataset.nbytes + 4 * len(self.times) * len(self.stations) * len(inputs))
+    def held_bytes(self) -> int:
+        """Return the memory that the readings take, with what was laid out of them."""
+        laid_out = (*self._usable.values(), *self._stacked.values())
+        return int(self.dataset.nbytes + sum(array.nbytes for array in laid_out))
 
     def flag_counts(self, key: str) -> NDArray[np.int64]:
         """Return how many readings of each station have each flag, int64 (flag, station)."""

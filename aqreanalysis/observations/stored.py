@@ -140,7 +140,7 @@ class StoredObservations(Observations):
             readings, flags = self._file.read(key, begin, begin + PART_HOURS)
             yield usable_of(readings, flags), flags
 
-    def held_bytes(self, inputs: Sequence[str]) -> int:
+    def held_bytes(self) -> int:
         """Return 0: the readings stay in the file."""
         return 0
 

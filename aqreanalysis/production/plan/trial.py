@@ -220,8 +220,8 @@ class _Running:
         )
 
     def _observations_bytes(self) -> int:
-        """Return the bytes of the readings and of the array of them that runs are fed from."""
-        return self.prepared.observations.held_bytes(tuple(self.prepared.predictor.inputs))
+        """Return the bytes of the readings."""
+        return self.prepared.observations.held_bytes()
 
     def _encode_twice(self) -> tuple[float, float, BlockStates]:
         """Return the seconds of the first time, which loads what is loaded on first use, and of the second."""
