@@ -16,13 +16,18 @@ from aqreanalysis.evaluation import forecast as protocol
 from aqreanalysis.evaluation.forecast import (
     MODEL,
     ForecastEvaluationOptions,
-    ask_baseline,
-    ask_forecast,
-    ask_model,
     evaluate_forecast,
     forecast_table,
 )
-from aqreanalysis.evaluation.forecast_baselines import Climatology, DailyPersistence, Persistence, Ridge, idw_weights
+from aqreanalysis.evaluation.forecast_baselines import (
+    Climatology,
+    DailyPersistence,
+    Persistence,
+    Point,
+    Ridge,
+    idw_weights,
+)
+from aqreanalysis.evaluation.forecast_questions import Spread, answer_once, ask_baseline, ask_forecast, ask_model
 from aqreanalysis.evaluation.splits import HIDDEN_TENTH, Split
 from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
@@ -129,8 +134,8 @@ def test_scores_are_those_of_the_constructed_errors() -> None:
     truth = np.zeros((4, 2, 50), np.float32)
     truth[::2] = 10.0
     truth[0, 0, 3] = np.nan
-    right, off = protocol.Point(truth, truth), protocol.Point(truth + 2, truth - 4)
-    spread = protocol.Spread(np.ones_like(truth), np.ones_like(truth))
+    right, off = Point(truth, truth), Point(truth + 2, truth - 4)
+    spread = Spread(np.ones_like(truth), np.ones_like(truth))
     found = protocol._scored(truth, {MODEL: off, "right": right}, spread, {MODEL: "m", "right": "r"})
     scores = found["methods"][MODEL]["horizons"]["6 h"]
     assert scores["n"] == 4 * 2 * 6 - 1 and found["unanswered"] == 0
@@ -191,14 +196,14 @@ def test_a_baseline_is_asked_once_and_its_answer_kept_for_the_same_question_alon
 ) -> None:
     question = ask_forecast(model, observations, Split.of_bundle(model.bundle), "pm25", 24)
     weights, _ = idw_weights(question.records, question.visible, question.hidden)
-    first = protocol.answer_once(Ridge(), question, weights, lambda *told: None, tmp_path)
+    first = answer_once(Ridge(), question, weights, lambda *told: None, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Ridge, "fit", lambda *args: pytest.fail("asked again"))
-        kept = protocol.answer_once(Ridge(), question, weights, lambda *told: None, tmp_path)
+        kept = answer_once(Ridge(), question, weights, lambda *told: None, tmp_path)
     assert kept[0] == json.loads(json.dumps(first[0]))
     for where in ("visible", "hidden"):
         np.testing.assert_array_equal(kept[1][where].median, first[1][where].median)
         np.testing.assert_array_equal(kept[1][where].mean, first[1][where].mean)
     other = ask_forecast(model, altered(model, "later")[0], Split.of_bundle(model.bundle), "pm25", 24)
-    protocol.answer_once(Ridge(), other, weights, lambda *told: None, tmp_path)
+    answer_once(Ridge(), other, weights, lambda *told: None, tmp_path)
     assert len(list(tmp_path.glob("ridge-*.npz"))) == 2

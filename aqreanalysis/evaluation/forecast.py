@@ -8,9 +8,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,31 +15,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
+from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.evaluation.forecast_baselines import (
     Array,
     Climatology,
     DailyPersistence,
     ForecastBaseline,
-    Hours,
     Persistence,
     Point,
-    Records,
     Ridge,
     idw_weights,
+)
+from aqreanalysis.evaluation.forecast_questions import (
+    Progress,
+    Question,
+    Spread,
+    answer_once,
+    ask_forecast,
+    ask_model,
+    coverage_of,
+    made,
 )
 from aqreanalysis.evaluation.forecast_report import forecast_rows, forecast_section
 from aqreanalysis.evaluation.metrics import plain, write_json
 from aqreanalysis.evaluation.pictures.history import influence_of_history, picture_attention, picture_history
 from aqreanalysis.evaluation.scores import mae, r2, rmse
-from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
+from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
-from aqreanalysis.species import in_order
-
-Progress = Callable[[int, int, str], None]
 
 MODEL, MODEL_TITLE = "aq-net", "AQ-Net"
 METRICS, SECTION = "forecast.json", "forecast.html"
@@ -51,7 +53,6 @@ _LOOKED_BACK = 12
 SCHEMA = 1
 #: Scored: the mean over the first n hours, and over the first n days of daily means.
 HORIZON_HOURS, HORIZON_DAYS = (6, 12, 24), (2, 4, 7)
-_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -85,32 +86,6 @@ class ForecastEvaluationOptions:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ConfigError(f"every = {self.every}: a forecast begins every n-th hour, n must be at least 1")
-
-
-@dataclass(frozen=True)
-class Question:
-    """What every method is asked: the visible stations, the hidden ones, and when forecasts begin.
-
-    Attributes
-    ----------
-    records : Records
-        The visible stations alone, the pollutant in question first.
-    order : list of int
-        Where the model's inputs stand among those of `records`.
-    visible, hidden : pair of float64 arrays
-        Latitudes and longitudes, degrees.
-    origins : int64 (origin,)
-        Positions of the last hour read.
-    truth : dict
-        ``visible`` and ``hidden``: float32 (origin, place, lead with daily means).
-    """
-
-    records: Records
-    order: list[int]
-    visible: list[npt.NDArray[np.float64]]
-    hidden: list[npt.NDArray[np.float64]]
-    origins: Hours
-    truth: dict[str, Array]
 
 
 def evaluate_forecast(
@@ -171,16 +146,12 @@ def evaluate_forecast(
             "lead_hours": model.lead_hours,
             "unseen_from": str(split.unseen_from),
             "every": options.every,
-            "coverage": _coverage(model),
+            "coverage": coverage_of(model),
             "species": species,
         }
     )
     _write(metrics, out)
     return metrics
-
-
-def _coverage(model: ForecastPredictor) -> float:
-    return model.bundle.config.uncertainty.coverage
 
 
 def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path) -> dict[str, Any]:
@@ -196,7 +167,7 @@ def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path
 
     influence = influence_of_history(daily_means, histories, model.inputs.index(key))
     attention = model.attention(histories, stamps, lat, lon)
-    folder = _made(out)
+    folder = made(out)
     members = model.bundle.metrics.get("training", {}).get("members", [])
     untrained = bool(members) and not any(m["best_step"] for m in members)
     pictures = (
@@ -208,65 +179,12 @@ def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path
     return {p.name: {"file": p.path.name, "caption": p.caption, "alt": p.alt, **p.numbers} for p in pictures}
 
 
-def _made(out: Path) -> Path:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write into {out}: {error.strerror}; choose another --out") from None
-    return out
-
-
 def _write(metrics: dict[str, Any], out: Path) -> None:
     try:
-        (_made(out) / SECTION).write_text(forecast_section(metrics, out, whole_page=True), encoding="utf-8")
+        (made(out) / SECTION).write_text(forecast_section(metrics, out, whole_page=True), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror}; choose another --out") from None
     write_json(metrics, out / METRICS)
-
-
-def ask_forecast(model: ForecastPredictor, observations: Observations, split: Split, key: str, every: int) -> Question:
-    """Return the question about pollutant `key`; a reading of a hidden station is in its truth and nowhere else.
-
-    Raises
-    ------
-    ModelError
-        If the observations lack the pollutant.
-    ObservationsError
-        If fewer than two stations are visible, or the unseen hours hold no whole forecast.
-    """
-    missing = [k for k in model.species if k not in observations.species]
-    if missing:
-        raise ModelError(
-            f"the observations hold no {missing[0]}, which the model forecasts: give those it was made for"
-        )
-    role = split.roles_of(observations.stations)
-    hidden = np.isin(role, (HIDDEN_TENTH, HIDDEN_CITY))
-    if (~hidden).sum() < 2:
-        raise ObservationsError("fewer than two stations are visible: give the observations the model was trained on")
-    names = [key, *(k for k in in_order(model.inputs) if k != key)]
-    values = observations.stacked(names)
-    unseen = int(split.unseen_from.astype("datetime64[h]").astype(np.int64))
-    seen = int(np.clip(unseen - observations.first_hour, 0, len(values)))
-    first = max(seen - 1, model.history_hours - 1)
-    stamps = observations.first_hour + np.arange(first, len(values) - model.lead_hours)
-    origins = np.arange(first, len(values) - model.lead_hours)[stamps % every == 0]
-    if not len(origins):
-        raise ObservationsError(
-            f"the hours from {split.unseen_from} on hold no {model.lead_hours} h after {model.history_hours} h: "
-            "bring more hours"
-        )
-    records = [
-        Records(values[:, chosen], observations.first_hour, seen, model.history_hours, model.lead_hours)
-        for chosen in (~hidden, hidden)
-    ]
-    places = [
-        [observations.lat[c].astype(np.float64), observations.lon[c].astype(np.float64)] for c in (~hidden, hidden)
-    ]
-    truth = {"visible": records[0].truth(origins)}
-    if hidden.any():
-        truth["hidden"] = records[1].truth(origins)
-    order = [names.index(k) for k in model.inputs]
-    return Question(records[0], order, places[0], places[1], origins, truth)
 
 
 def all_forecast_baselines() -> tuple[list[ForecastBaseline], list[str]]:
@@ -276,81 +194,6 @@ def all_forecast_baselines() -> tuple[list[ForecastBaseline], list[str]]:
     found: list[ForecastBaseline] = [Persistence(), DailyPersistence(), Climatology(), Ridge(), Lstm()]
     why = PatchTst.missing()
     return (found, [why]) if why else ([*found, PatchTst()], [])
-
-
-@dataclass(frozen=True)
-class Spread:
-    """What the model says beside its two points: CRPS and whether the interval held, float32 (origin, place, lead)."""
-
-    crps: Array
-    inside: Array
-
-
-def ask_model(model: ForecastPredictor, question: Question, key: str, where: str) -> tuple[Point, Spread]:
-    """Return the model's median and mean, its CRPS and coverage at the ``visible`` or the ``hidden`` stations."""
-    records = question.records
-    places = None if where == "visible" else (question.hidden[0], question.hidden[1])
-    parts: list[list[Array]] = []
-    for start in range(0, len(question.origins), _CHUNK):
-        chosen = slice(start, start + _CHUNK)
-        origins, truth = question.origins[chosen], question.truth[where][chosen]
-        histories, stamps = records.histories(origins)[..., question.order], records.stamps(origins)
-        found = model.forecast(histories, stamps, question.visible[0], question.visible[1], places)[key]
-
-        def shaped(leads_first: Array, like: Array = truth) -> Array:
-            return leads_first.T.reshape(like.shape)
-
-        observed = truth.reshape(-1, truth.shape[-1]).T
-        lower, upper = found.interval(_coverage(model))
-        inside = np.where(np.isfinite(observed), (observed >= lower) & (observed <= upper), np.nan)
-        parts.append([shaped(x) for x in (found.best, found.mean, found.crps(observed), inside.astype(np.float32))])
-    median, mean, crps, inside = (np.concatenate([p[i] for p in parts]) for i in range(4))
-    return Point(median, mean), Spread(crps, inside)
-
-
-def ask_baseline(method: ForecastBaseline, question: Question, weights: Array | None) -> dict[str, Point]:
-    """Return a fitted baseline's forecasts: at the visible stations, and what inverse distance makes of them."""
-    parts = [
-        method.predict(question.records.histories(origins), question.records.stamps(origins))
-        for origins in np.array_split(question.origins, max(1, len(question.origins) // _CHUNK))
-    ]
-    here = Point(np.concatenate([p.median for p in parts]), np.concatenate([p.mean for p in parts]))
-    return {"visible": here} if weights is None else {"visible": here, "hidden": here.moved(weights)}
-
-
-def answer_once(
-    method: ForecastBaseline, question: Question, weights: Array | None, progress: Progress, folder: Path | None
-) -> tuple[dict[str, Any], dict[str, Point]]:
-    """Return what was tuned of a baseline, and its forecasts; those that lie in `folder` are taken from there.
-
-    They are known by everything that they are made from: the readings, the hours, the origins, the method.
-    """
-    kept = None if folder is None else folder / f"{method.name}-{_digest(question, weights)}.npz"
-    if kept is not None and kept.is_file():
-        with np.load(kept, allow_pickle=False) as found:
-            points = {where: Point(*found[where]) for where in question.truth}
-            return json.loads(str(found["tuned"])), points
-    tuned = method.fit(question.records, progress)
-    points = ask_baseline(method, question, weights)
-    if kept is not None:
-        _made(kept.parent)
-        arrays: dict[str, Any] = {where: np.stack((p.median, p.mean)) for where, p in points.items()}
-        unfinished = kept.with_suffix(".part.npz")
-        np.savez(unfinished, tuned=json.dumps(plain(tuned)), **arrays)
-        unfinished.rename(kept)
-    return tuned, points
-
-
-def _digest(question: Question, weights: Array | None) -> str:
-    """Return a digest of everything that a baseline's answer to `question` is made from."""
-    from aqreanalysis import __version__
-
-    records = question.records
-    told = (__version__, records.first_hour, records.seen, records.history, records.lead, records.values.shape)
-    digest = hashlib.sha256(repr(told).encode())
-    for array in (records.values, question.origins, weights):
-        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _answer(
