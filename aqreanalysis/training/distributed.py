@@ -110,8 +110,10 @@ def joined(device: torch.device) -> Iterator[Processes]:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    processes = Processes(device, dist.get_rank(), dist.get_world_size())
     try:
-        yield Processes(device, dist.get_rank(), dist.get_world_size())
+        yield processes
+        processes.wait()  # nobody takes the group down while another is still in its last exchange
     finally:
         dist.destroy_process_group()
 
