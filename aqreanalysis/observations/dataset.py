@@ -216,8 +216,7 @@ class Observations:
 
     def held_bytes(self) -> int:
         """Return the memory that the readings take, with what was laid out of them."""
-        laid_out = (*self._usable.values(), *self._stacked.values())
-        return int(self.dataset.nbytes + sum(array.nbytes for array in laid_out))
+        return int(self.dataset.nbytes + sum(a.nbytes for a in (*self._usable.values(), *self._stacked.values())))
 
     def flag_counts(self, key: str) -> NDArray[np.int64]:
         """Return how many readings of each station have each flag, int64 (flag, station)."""
@@ -250,8 +249,7 @@ class Observations:
             for i, key in enumerate(wanted):
                 out[:, :, i] = self.values(key) if key in self.species else np.nan
             out.flags.writeable = False
-            # One is enough: a run asks for one list of inputs, and a year of a network is 100 MB.
-            self._stacked = {wanted: out}
+            self._stacked = {wanted: out}  # one is enough: a run asks for one list of inputs
         return self._stacked[wanted]
 
     def select(

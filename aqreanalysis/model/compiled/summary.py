@@ -11,6 +11,27 @@ _PLACES_AT_ONCE = 16
 
 
 @compiled
+def _table_at(near: Array, table: Array, own: Array) -> None:
+    """Fill the table (row, level) of a place from its shares of the table's distances."""
+    own[:] = ZERO
+    for d in range(len(table)):
+        for row in range(own.shape[0]):
+            for level in range(own.shape[1]):
+                own[row, level] += near[d] * table[d, row, level]
+
+
+@compiled
+def _pass_nodes(standardised: Array, nodes: Array, steps: Array) -> None:
+    """Fill how far each hour has passed from each node to the next, smoothed (level, hour), as `hat_steps`."""
+    for level in range(len(steps)):
+        row, low, width = steps[level], nodes[level], nodes[level + 1] - nodes[level]
+        for h in range(len(standardised)):
+            way = (standardised[h] - low) / width
+            way = ZERO if way < ZERO else (ONE if way > ONE else way)
+            row[h] = way * way * (THREE - TWO * way)
+
+
+@compiled
 def summarise(
     values: tuple[Array, Array, Array], tables: tuple[Array, Array, Array], nodes: Array, offset: float, found: Array
 ) -> None:
@@ -40,17 +61,8 @@ def summarise(
     for begin in range(0, places, _PLACES_AT_ONCE):
         end = min(places, begin + _PLACES_AT_ONCE)
         for p in range(begin, end):
-            own[:] = ZERO
-            for d in range(table.shape[0]):
-                for r in range(rows):
-                    for level in range(levels):
-                        own[r, level] += near[p, d] * table[d, r, level]
-            for level in range(levels - 1):
-                row, low, width = steps[level], nodes[level], nodes[level + 1] - nodes[level]
-                for h in range(hours):
-                    way = (standardised[p, h] - low) / width
-                    way = ZERO if way < ZERO else (ONE if way > ONE else way)
-                    row[h] = way * way * (THREE - TWO * way)
+            _table_at(near[p], table, own)
+            _pass_nodes(standardised[p], nodes, steps)
             median, mean, variance = buffer[0, p - begin], buffer[1, p - begin], buffer[2, p - begin]
             mean[:] = ZERO
             variance[:] = ZERO
