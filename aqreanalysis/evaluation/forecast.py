@@ -125,11 +125,9 @@ def evaluate_forecast(
     out = Path(out)
     if (out / METRICS).exists() and not options.overwrite:
         raise OutputError(f"{out} holds a forecast evaluation already: choose another --out or pass --overwrite")
-    model = (
-        model_path
-        if isinstance(model_path, ForecastPredictor)
-        else load_forecaster(model_path, options.device, options.covariates)
-    )
+    model = model_path
+    if not isinstance(model, ForecastPredictor):
+        model = load_forecaster(model, options.device, options.covariates)
     split = Split.of_bundle(model.bundle)
     species: dict[str, Any] = {}
     for key in model.species:

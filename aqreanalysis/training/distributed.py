@@ -92,6 +92,8 @@ class Processes:
 def joined(device: torch.device) -> Iterator[Processes]:
     """Yield the processes that ``torchrun`` started with this one, or this one alone; on CUDA each has its own device.
 
+    They leave together: what the first has finished when it leaves is finished for all.
+
     Raises
     ------
     ConfigError

@@ -124,7 +124,6 @@ def train(
             _calibrate(bundle, data, processes.device)
             bundle.card = model_card(bundle, observations)
             finish(bundle, part, out)
-        processes.wait()
     return out
 
 
