@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.cli.quick import loading
 
 
 @click.command(short_help="A model swept over a grid and a timeline: a CF cube.")
@@ -118,13 +119,14 @@ def produce(
     aqreanalysis produce --model outputs/models/north --observations obs.parquet --grid north-china-0.1
         --start 2019-01-01 --end 2019-01-08 --out outputs/january.nc
     """
-    from aqreanalysis.cli.planned import show_plan
-    from aqreanalysis.cli.progress import progress_shown
-    from aqreanalysis.grids import load_grid
-    from aqreanalysis.production import ProduceOptions, produce_cubes
-    from aqreanalysis.production.growth.append import resolve_timeline
-    from aqreanalysis.production.plan.inputs import stamps_needed
-    from aqreanalysis.production.plan.prepare import prepare
+    with loading():
+        from aqreanalysis.cli.planned import show_plan
+        from aqreanalysis.cli.progress import progress_shown
+        from aqreanalysis.grids import load_grid
+        from aqreanalysis.production import ProduceOptions, produce_cubes
+        from aqreanalysis.production.growth.append import resolve_timeline
+        from aqreanalysis.production.plan.inputs import stamps_needed
+        from aqreanalysis.production.plan.prepare import prepare
 
     config = options.load_model_config(
         model_path, config_source, overrides, ("columns", "production", "metadata", "covariates")

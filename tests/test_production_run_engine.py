@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -143,3 +145,16 @@ def test_pending_blocks_leave_out_what_is_done_and_time_blocks_that_are_whole():
     left = list(pending_blocks(plan, {0, 2, 3}))
     assert [(time, [b.number for b in blocks]) for time, blocks in left] == [((0, 24), [1]), ((48, 72), [4, 5])]
     assert np.prod(plan.counts) == plan.blocks == 6
+
+
+def test_blocks_in_threads_load_nothing_of_clusters() -> None:
+    script = (
+        "import sys, dask\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from aqreanalysis.production.run.engine import _compute\n"
+        "found = []\n"
+        "with ThreadPoolExecutor(1) as pool:\n"
+        "    _compute([dask.delayed(found.append, pure=False)(1)], pool)\n"
+        "assert found == [1] and 'distributed' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import dask.threaded
 from dask.callbacks import Callback
 from threadpoolctl import threadpool_limits
 
@@ -360,7 +361,8 @@ def _join(job: Job, frequency: str, block: Block, number: int) -> BlockDone | No
 
 def _compute(tasks: list[Any], pool: ThreadPoolExecutor) -> None:
     if tasks:
-        dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
+        # Not by the name "threads", for which Dask loads distributed, to see whether a client is there: 0.1 s.
+        dask.compute(*tasks, scheduler=dask.threaded.get, pool=pool, optimize_graph=False)
 
 
 def _one_thread() -> None:
