@@ -119,6 +119,10 @@ def produce(
     aqreanalysis produce --model outputs/models/north --observations obs.parquet --grid north-china-0.1
         --start 2019-01-01 --end 2019-01-08 --out outputs/january.nc
     """
+    config = options.load_model_config(
+        model_path, config_source, overrides, ("columns", "production", "metadata", "covariates")
+    )
+    read_of = options.begin_observations(observations_path, config, (None if append else start, end))
     with loading():
         from aqreanalysis.cli.planned import show_plan
         from aqreanalysis.cli.progress import progress_shown
@@ -127,10 +131,7 @@ def produce(
         from aqreanalysis.production.growth.append import resolve_timeline
         from aqreanalysis.production.plan.inputs import stamps_needed
         from aqreanalysis.production.plan.prepare import prepare
-
-    config = options.load_model_config(
-        model_path, config_source, overrides, ("columns", "production", "metadata", "covariates")
-    )
+    _get_ready(device, workers)
     told = ProduceOptions(
         production=config.production,
         metadata=config.metadata,
@@ -153,7 +154,7 @@ def produce(
     grid = load_grid(grid_spec)
     timeline = resolve_timeline(out, (start, end), told)
     # In a list, from which it is handed on for good: nothing here keeps it in memory during the sweep.
-    read = [options.load_observations(observations_path, config, stamps_needed(timeline, config.window))]
+    read = [read_of(stamps_needed(timeline, config.window))]
     if dry_run:
         prepared = prepare(model_path, read.pop(), grid, timeline, told)
         show_plan(prepared, told, out, not no_calibration, as_json)
@@ -162,6 +163,19 @@ def produce(
         given = timeline if not append else (start, end)
         cubes = produce_cubes(model_path, read.pop(), grid, given, out, replace(told, progress=progress))
     _tell(cubes, as_json)
+
+
+def _get_ready(device: str, workers: int | None) -> None:
+    """Do what needs neither model nor readings while these are read: begin to load workers, load compiled loops."""
+    if workers is not None:
+        from aqreanalysis.production.run.cluster import prepare_workers
+
+        prepare_workers()
+        return
+    from aqreanalysis.model import choose_device, compiled
+
+    if choose_device(device).type == "cpu":
+        compiled.warm_up()
 
 
 def _tell(cubes: Mapping[str, Any], as_json: bool) -> None:

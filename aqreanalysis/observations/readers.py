@@ -21,6 +21,7 @@ from aqreanalysis.observations.pieces import Piece
 from aqreanalysis.observations.report import Progress, QualityReport
 from aqreanalysis.observations.sources import NETCDF, PathLike, Source, expected_readings, list_sources
 from aqreanalysis.observations.stationlist import StationList, looks_like_list, read_station_lists
+from aqreanalysis.observations.windows import part_of
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,43 @@ def read_observations(
     found = look_through(path, chosen, how)
     if found.netcdf is not None:
         return read_netcdf(found.netcdf.path, how.quality, how.span)
-    if sum(expected_readings(source) for source, _, _ in found.files) > stored.READINGS_IN_MEMORY:
+    if not _fits_memory(found):
         return _through_a_file(found, chosen, how, progress)
-    pieces = [piece for pieces in read_pieces(found, chosen, progress) for piece in pieces]
-    return assemble(pieces, assembly_of(found, chosen, how), found.report)
+    return _read_at_once(found, chosen, how, progress)
+
+
+def read_to_hand_on(
+    path: PathLike | Sequence[PathLike],
+    columns: ColumnsConfig,
+    options: ReadOptions,
+    *,
+    progress: Progress | None = None,
+) -> Observations | None:
+    """Return the hours of ``options.span`` of tables, for another process to use; None where that is not worth while.
+
+    The tables are read and checked whole, as `read_observations` does it. Of a NetCDF its reader takes those hours
+    alone anyway, and what memory does not hold stays in a file that ends with the process which has read it.
+
+    Raises
+    ------
+    ObservationsError
+        As `read_observations`.
+    """
+    found = look_through(path, columns, options)
+    if found.netcdf is not None or not _fits_memory(found) or options.span is None:
+        return None
+    return part_of(_read_at_once(found, columns, options, progress), options.span)
+
+
+def _fits_memory(found: Found) -> bool:
+    return sum(expected_readings(source) for source, _, _ in found.files) <= stored.READINGS_IN_MEMORY
+
+
+def _read_at_once(
+    found: Found, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
+) -> Observations:
+    pieces = [piece for pieces in read_pieces(found, columns, progress) for piece in pieces]
+    return assemble(pieces, assembly_of(found, columns, options), found.report)
 
 
 def assembly_of(found: Found, columns: ColumnsConfig, options: ReadOptions) -> Assembly:

@@ -1,4 +1,4 @@
-"""Model windows: a slice of the timeline anchored to absolute hours, NaN outside what was observed."""
+"""Slices of the timeline anchored to absolute hours: model windows, NaN outside what was observed, and parts."""
 
 from __future__ import annotations
 
@@ -55,3 +55,22 @@ def window(
             end = min(row + PART_HOURS, hi)
             out[row - begin : end - begin] = observations.rows(inputs, row, end)
     return out, np.arange(first_hour, first_hour + hours, dtype=np.int64)
+
+
+def part_of(observations: Observations, span: tuple[int, int]) -> Observations:
+    """Return the hours of a span alone, with what they are part of in `record`; all where there is none of the span.
+
+    Parameters
+    ----------
+    observations : Observations
+        In memory. Their report becomes that of the part.
+    span : (int, int)
+        First and last stamp, hours since 1970-01-01.
+    """
+    begin = max(span[0] - observations.first_hour, 0)
+    end = min(span[1] + 1 - observations.first_hour, len(observations.times))
+    if begin >= end:
+        return observations
+    part = Observations(observations.dataset.isel(time=slice(begin, end)))
+    part.record, part.report = observations.heard(), observations.report
+    return part
