@@ -10,9 +10,10 @@ import pytest
 import torch
 from model_case import make_bundle, make_readings
 
-from aqreanalysis.model import Predictor
+from aqreanalysis.model import Predictor, compiled
 from aqreanalysis.model.aqnet import MIDDLE_KM
 from aqreanalysis.model.compiled import arithmetic
+from aqreanalysis.model.knn import NeuralKNN
 from aqreanalysis.model.lattice import SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.predictive import Calibration, Predictive
 from aqreanalysis.model.scaling import Scaling
@@ -54,6 +55,69 @@ def test_weights_of_a_square_are_those_that_torch_gives():
         assert torch.allclose(found.kernels, expected.kernels, rtol=1e-3, atol=2e-5)
         assert torch.allclose(found.variance, expected.variance, rtol=1e-3, atol=2e-5)
         assert torch.allclose(found.kernels.sum(dim=-1), torch.ones(()), atol=1e-4)
+
+
+@torch.no_grad()
+def test_systems_side_by_side_are_those_that_torch_solves_in_double_precision():
+    # More places than are solved at once, and not a whole number of times as many.
+    draw = np.random.default_rng(4)
+    position = torch.from_numpy(draw.normal(0, 40, (83, 12, 2)).astype(np.float32))
+    reach = torch.linalg.vector_norm(position, dim=-1).amax(dim=1) * 1.05
+    knn = NeuralKNN(3)
+    weights, variance = knn(position, reach)
+    expected, spread = knn.double()(position.double(), reach.double())
+    assert weights.dtype == torch.float32 and expected.dtype == torch.float64
+    assert torch.allclose(weights.double(), expected, atol=2e-5)
+    assert torch.allclose(variance.double(), spread, rtol=2e-4)
+
+
+@torch.no_grad()
+def test_a_place_has_the_same_weights_alone_and_among_others():
+    draw = np.random.default_rng(5)
+    position = torch.from_numpy(draw.normal(0, 40, (70, 9, 2)).astype(np.float32))
+    reach = torch.full((70,), 200.0)
+    knn = NeuralKNN(2)
+    weights, variance = knn(position, reach)
+    for place in (0, 17, 69):
+        alone, own = knn(position[[place]], reach[[place]])
+        assert torch.equal(alone[:, 0], weights[:, place]) and torch.equal(own[:, 0], variance[:, place])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("steps", "width", "heads"), [(72, 32, 4), (5, 6, 2), (64, 8, 8)])
+def test_attention_is_that_of_torch(steps, width, heads):
+    draw = torch.Generator().manual_seed(0)
+    query, told = torch.randn(7, 24, width, generator=draw), 3 * torch.randn(7, steps, 2 * width, generator=draw)
+    found = np.empty(query.shape, np.float32)
+    compiled.attend(query.numpy(), told.numpy(), heads, found)
+    apart = [x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, *told.split(width, dim=-1))]
+    expected = torch.nn.functional.scaled_dot_product_attention(*apart).transpose(1, 2).flatten(2)
+    assert np.allclose(found, expected.numpy(), atol=2e-6, rtol=1e-5)
+
+
+def test_attention_to_what_is_missing_is_missing_in_its_window_alone():
+    told = np.ones((2, 40, 8), np.float32)
+    told[1, 3, 0] = np.nan
+    found = np.empty((2, 1, 4), np.float32)
+    compiled.attend(np.ones((2, 1, 4), np.float32), told, 1, found)
+    assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
+
+
+def test_gaps_are_filled_in_rounds_from_the_values_of_the_round_before():
+    draw = np.random.default_rng(1)
+    hours, stations, k = 5, 11, 3
+    observed = draw.random((hours, stations)) < 0.6
+    observed[2] = False
+    start = draw.normal(size=(hours, stations)).astype(np.float32)
+    told = np.argsort(draw.random((stations, stations)) + 9 * np.eye(stations), axis=1)[:, :k]
+    weights = draw.random((stations, k)).astype(np.float32)
+    weights /= weights.sum(axis=1, keepdims=True)
+    expected = start.copy()
+    for _ in range(7):
+        expected = np.where(observed, start, np.einsum("sk,hsk->hs", weights, expected[:, told]))
+    found = start.copy()
+    compiled.fill_gaps(found, observed, (weights, told), 7)
+    assert np.allclose(found, expected, rtol=1e-5)
 
 
 def predictive(places=37, hours=5, levels=3, seed=0):

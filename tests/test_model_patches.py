@@ -73,9 +73,3 @@ def test_a_part_of_a_dense_grid_has_the_numbers_of_the_whole(readings):
     part = predictor.predict(encoded, predictor.geometry(*stations, places[0][some], places[1][some], STEPS), ["o3"])
     assert np.allclose(part["o3"].best, whole.best[:, some], rtol=1e-5)
     assert np.allclose(part["o3"].standard_error, whole.standard_error[:, some], rtol=1e-4)
-
-
-def test_a_grid_as_wide_as_the_network_is_estimated_cell_by_cell(readings):
-    predictor = Predictor(make_bundle(), "cpu")
-    places = np.array([39.0, 41.0]), np.array([116.0, 118.0])
-    assert predictor.geometry(readings.lat, readings.lon, *places, (2.0, 2.0)).patches is None

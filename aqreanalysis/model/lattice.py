@@ -202,7 +202,7 @@ class SharedSystems:
         models, nodes, k = noise.shape
         products, offsets = np.empty((models, nodes, k, k), np.float32), np.empty((models, nodes, k), np.float32)
         ends = np.empty((models, nodes), np.float32)
-        compiled.invert_systems(position.numpy(), noise, *self._models, (products, offsets, ends))
+        compiled.invert_systems(position.numpy(), noise, *self._tables, (products, offsets, ends))
         return torch.from_numpy(products), torch.from_numpy(offsets), torch.from_numpy(ends)
 
     def patches(self) -> list[Patch]:
@@ -251,20 +251,15 @@ class SharedSystems:
 
     def _weigh_compiled(self, position: Tensor, shares: Tensor, nodes: Tensor, local: Tensor) -> tuple[Tensor, Tensor]:
         """Return the same as `_weigh` without its small steps, which took a fourth of a sweep on the CPU."""
-        towards = compiled.covary(position.permute(2, 1, 0).contiguous().numpy(), *self._models)
+        towards = compiled.covary(position.permute(2, 1, 0).contiguous().numpy(), *self._tables)
         systems = self._products.numpy(), self._offsets.numpy(), self._ends.numpy()
         found = compiled.weigh_patch(towards, shares.T.contiguous().numpy(), (nodes.numpy(), local.numpy()), systems)
         weights, variance = map(torch.from_numpy, found)
         return weights, variance
 
     @cached_property
-    def _models(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The covariance models as `compiled.covary` reads them."""
-        a, b = self.knn.stretch.unbind(dim=-1)
-        short, long = self.knn.log_short.exp(), self.knn.log_long.exp()
-        metrics = torch.stack((1 + a, b, 1 - a), dim=-1)
-        shapes = torch.stack((1 / short, 1 / long, torch.sigmoid(self.knn.long_share)), dim=-1)
-        return metrics.numpy(), shapes.numpy()
+    def _tables(self) -> tuple[compiled.Array, compiled.Array]:
+        return self.knn.tables()
 
     def _position(self, places: Tensor, stations: Tensor) -> Tensor:
         """Return east and north in km of stations seen from places (place, station, 2)."""

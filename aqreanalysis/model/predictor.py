@@ -16,6 +16,7 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.model import compiled
 from aqreanalysis.model.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
 from aqreanalysis.model.bundle import Bundle, read_bundle
+from aqreanalysis.model.cells import group_cells, patch_cells
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.fields import FieldSource, field_reach, window_parts
 from aqreanalysis.model.filters import around_day
@@ -223,6 +224,10 @@ class Predictor:
             ]
             return Places(members, squares.nearest_km, lat, lon)
         found = find_neighbours(*stations, lat, lon, count)
+        if steps is not None and self.bundle.fields is None and self.device.type == "cpu":
+            groups = group_cells(found, lat, lon, steps)
+            patches = [patch_cells(network.knn, found, groups, MIDDLE_KM) for network in self.networks]
+            return Places([], found.nearest_km, lat, lon, patches)
         on_device = found.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
         return Places(members, found.nearest_km, lat, lon)

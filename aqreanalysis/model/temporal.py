@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aqreanalysis.model import compiled
+
+
+class WindowAttention(nn.MultiheadAttention):
+    """The same attention, on the CPU in compiled loops where nothing is learned and no weights are wanted."""
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, *more: Any, **given: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return as its parent, whose arguments these are: here all (sequence, hour, width), and `key` is `value`."""
+        plain = not more and given == {"need_weights": False} and key is value and query.dtype == torch.float32
+        if torch.is_grad_enabled() or query.device.type != "cpu" or not plain:
+            return super().forward(query, key, value, *more, **given)
+        sizes = self.embed_dim, 2 * self.embed_dim
+        (weight, others), (bias, rest) = self.in_proj_weight.split(sizes), self.in_proj_bias.split(sizes)
+        asked, told = F.linear(query, weight, bias), F.linear(key, others, rest)
+        found = np.empty(query.shape, np.float32)
+        compiled.attend(asked.numpy(), told.numpy(), self.num_heads, found)
+        return self.out_proj(torch.from_numpy(found)), None
 
 
 class TemporalEncoder(nn.Module):
@@ -31,7 +55,7 @@ class TemporalEncoder(nn.Module):
         self.embed = nn.Linear(2 * inputs + clock, width)
         # Both directions: a reanalysis knows the hours after the one it estimates.
         self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
-        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.attention = WindowAttention(width, heads, batch_first=True)
         self.norm = nn.LayerNorm(width)
         self.pool_score = nn.Linear(width, 1)
         self.merge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
@@ -61,8 +85,7 @@ class TemporalEncoder(nn.Module):
         memory, _ = self.lstm(torch.relu(steps))
         memory = memory + steps
         query = memory[:, first:last]
-        attended, _ = self.attention(query, memory, memory, need_weights=False)
-        attended = self.norm(query + attended)
+        attended = self.norm(query + self.attention(query, memory, memory, need_weights=False)[0])
         # Pooling: one summary of the window, weighted by what the network finds telling.
         share = torch.softmax(self.pool_score(memory), dim=1)
         pooled = (share * memory).sum(dim=1, keepdim=True).expand_as(attended)

@@ -11,11 +11,26 @@ from functools import cache
 import numpy as np
 
 from aqreanalysis.model.compiled.arithmetic import Array
+from aqreanalysis.model.compiled.attention import attend
+from aqreanalysis.model.compiled.filling import fill_gaps
 from aqreanalysis.model.compiled.head import estimate_patch, mix_patch
 from aqreanalysis.model.compiled.kriging import covary, invert_systems, weigh_patch
+from aqreanalysis.model.compiled.single import krige_places
 from aqreanalysis.model.compiled.summary import summarise
 
-__all__ = ["Array", "covary", "estimate_patch", "invert_systems", "mix_patch", "summarise", "warm_up", "weigh_patch"]
+__all__ = [
+    "Array",
+    "attend",
+    "covary",
+    "estimate_patch",
+    "fill_gaps",
+    "invert_systems",
+    "krige_places",
+    "mix_patch",
+    "summarise",
+    "warm_up",
+    "weigh_patch",
+]
 
 
 @cache
@@ -28,6 +43,9 @@ def warm_up() -> None:
     towards = covary(_zeros(2, stations, places), _zeros(1, 3), _zeros(1, 3))
     corners = np.zeros(4, np.int64), np.zeros((4, k), np.int64)
     systems = _zeros(1, 1, k, k), _zeros(1, 1, k), _zeros(1, 1)
+    attend(_zeros(1, 1, 2), _zeros(1, 2, 4), 1, _zeros(1, 1, 2))
+    fill_gaps(_zeros(1, 2), np.zeros((1, 2), bool), (_zeros(2, k), np.zeros((2, k), np.int64)), 1)
+    krige_places(_zeros(1, k, 2), _zeros(1, 1, k), _zeros(1, 3), _zeros(1, 3), (_zeros(1, 1, k), _zeros(1, 1)))
     invert_systems(_zeros(1, k, 2), _zeros(1, 1, k), _zeros(1, 3), _zeros(1, 3), systems)
     kernels, _ = weigh_patch(towards, _zeros(4, places), corners, systems)
     fields = _zeros(6, stations, hours)

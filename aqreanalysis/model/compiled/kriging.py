@@ -9,7 +9,7 @@ from aqreanalysis.model.compiled.arithmetic import ONE, ZERO, Array, compiled, e
 
 # What keeps the distance to a station at the place itself, in square km, and a kriging variance off zero: as in
 # `NeuralKNN`.
-_SAME_PLACE, _LEAST_VARIANCE = np.float32(1e-6), np.float32(1e-4)
+SAME_PLACE, LEAST_VARIANCE = np.float32(1e-6), np.float32(1e-4)
 
 
 @compiled
@@ -35,7 +35,7 @@ def covary(position: Array, metrics: Array, shapes: Array) -> Array:
             for p in range(places):
                 east = x[p] * a + y[p] * b
                 north = x[p] * b + y[p] * c
-                distance = np.sqrt(east * east + north * north + _SAME_PLACE)
+                distance = np.sqrt(east * east + north * north + SAME_PLACE)
                 row[p] = (ONE - share) * exp(-distance * short) + share * exp(-distance * long)
     return found
 
@@ -97,7 +97,7 @@ def weigh_patch(
             for p in range(places):
                 weights[m, p, n] = own[p]
         for p in range(places):
-            left[p] = max(left[p], ZERO) + _LEAST_VARIANCE
+            left[p] = max(left[p], ZERO) + LEAST_VARIANCE
     return weights, variance
 
 
@@ -133,7 +133,7 @@ def invert_systems(
                 row, x, y = system[n], plane[0, n], plane[1, n]
                 for j in range(k):
                     east, north = plane[0, j] - x, plane[1, j] - y
-                    distance = np.sqrt(east * east + north * north + _SAME_PLACE)
+                    distance = np.sqrt(east * east + north * north + SAME_PLACE)
                     row[j] = (ONE - share) * exp(-distance * short) + share * exp(-distance * long)
                 row[n] += noise[m, node, n]
             _invert(system, inverse)
