@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import psutil
 import pytest
 from distributed import get_worker
 
+from aqreanalysis.model import compiled
 from aqreanalysis.production.run.cluster import cluster_client, prepare_workers
 from aqreanalysis.production.run.engine import device_of_worker
 
@@ -21,6 +23,9 @@ def look() -> dict[str, object]:
         "parent": psutil.Process().ppid(),
         "loaded": "aqreanalysis.production.run.nursery" in sys.modules,
         "interrupt ignored": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+        "trims": os.environ.get("MALLOC_TRIM_THRESHOLD_"),
+        "frozen": gc.isenabled() and gc.get_freeze_count(),
+        "compiled": compiled.warm_up.cache_info().currsize,
         "threads of BLAS": os.environ.get("OPENBLAS_NUM_THREADS"),
         "told": os.environ.get("TOLD_LATER"),
         "name": get_worker().name,
@@ -28,7 +33,8 @@ def look() -> dict[str, object]:
 
 
 def test_workers_are_forked_with_all_imports_done_and_see_the_environment_of_the_moment(monkeypatch):
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    for name in ("OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
     prepare_workers()
     assert "OPENBLAS_NUM_THREADS" not in os.environ
     for value in ("one", "two"):
@@ -37,6 +43,7 @@ def test_workers_are_forked_with_all_imports_done_and_see_the_environment_of_the
             found = [client.submit(look, pure=False, workers=[w]).result() for w in client.nthreads()]
         for one in found:
             assert one["loaded"] and one["interrupt ignored"] and one["told"] == value
+            assert one["frozen"] > 10_000 and one["compiled"] == 1 and one["trims"] is None
             assert one["threads of BLAS"] == "1" and one["parent"] != os.getpid()
         assert found[0]["parent"] == found[1]["parent"]
         # By these names each takes a GPU of its own.
