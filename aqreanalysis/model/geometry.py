@@ -78,6 +78,14 @@ def unit_vectors(lat: Degrees, lon: Degrees) -> NDArray[np.float64]:
     return np.stack((np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)), axis=-1)
 
 
+def tangent_frames(lat: Degrees, lon: Degrees) -> NDArray[np.float64]:
+    """Return the unit vectors up, east and north (place, 3, 3) at places in degrees."""
+    phi, theta = np.radians(lat), np.radians(lon)
+    east = np.stack((-np.sin(theta), np.cos(theta), np.zeros_like(theta)), axis=-1)
+    north = np.stack((-np.sin(phi) * np.cos(theta), -np.sin(phi) * np.sin(theta), np.cos(phi)), axis=-1)
+    return np.stack((unit_vectors(lat, lon), east, north), axis=-2)
+
+
 def find_neighbours(
     station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees, k: int, *, exclude_self: bool = False
 ) -> Geometry:
@@ -110,7 +118,12 @@ def find_neighbours(
     # The first station left out sets the reach; with none left out, nothing needs to fade.
     reach = distance[:, k] if distance.shape[1] > k else np.full(len(lat), np.pi)
     index = index[:, :k]
-    position = relative_position(lat[:, None], lon[:, None], station_lat[index], station_lon[index])
+    # As `relative_position` has it, without a sine for each of the neighbours: less than half the time.
+    plane = tangent_frames(lat, lon)[:, 1:]
+    position = unit_vectors(station_lat, station_lon)[index] @ plane.transpose(0, 2, 1)
+    across = np.linalg.norm(position, axis=-1)
+    unit = np.divide(EARTH_RADIUS_KM * distance[:, :k], across, out=np.zeros_like(across), where=across > 0)
+    position *= unit[..., None]
     return Geometry(
         torch.from_numpy(np.ascontiguousarray(index)),
         torch.from_numpy(position.astype(np.float32)),

@@ -19,7 +19,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aqreanalysis.model import compiled
-from aqreanalysis.model.geometry import EARTH_RADIUS_KM, Degrees, find_neighbours, nearest_station, unit_vectors
+from aqreanalysis.model.geometry import (
+    EARTH_RADIUS_KM,
+    Degrees,
+    find_neighbours,
+    nearest_station,
+    tangent_frames,
+    unit_vectors,
+)
 from aqreanalysis.model.knn import NeuralKNN
 
 # Nodes stand at most this share of the stations' shortest reach apart: in the north China network half a degree, where
@@ -149,7 +156,7 @@ def sort_into_squares(
         found.index,
         found.position,
         found.reach_km,
-        torch.from_numpy(_frames(lat, lon).astype(np.float32)),
+        torch.from_numpy(tangent_frames(lat, lon).astype(np.float32)),
         torch.from_numpy(unit_vectors(*stations).astype(np.float32)),
         nearest_station(*stations, lat, lon),
     )
@@ -161,13 +168,6 @@ def _place_on(degrees: Degrees, step: float) -> tuple[NDArray[np.int64], NDArray
     node = np.floor(steps + _ON_LINE)
     share = np.clip(steps - node, 0.0, 1.0)
     return node.astype(np.int64), share * share * (3 - 2 * share)
-
-
-def _frames(lat: Degrees, lon: Degrees) -> NDArray[np.float64]:
-    phi, theta = np.radians(lat), np.radians(lon)
-    east = np.stack((-np.sin(theta), np.cos(theta), np.zeros_like(theta)), axis=-1)
-    north = np.stack((-np.sin(phi) * np.cos(theta), -np.sin(phi) * np.sin(theta), np.cos(phi)), axis=-1)
-    return np.stack((unit_vectors(lat, lon), east, north), axis=-2)
 
 
 class SharedSystems:

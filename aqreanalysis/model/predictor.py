@@ -118,6 +118,7 @@ class Predictor:
         hours: NDArray[np.int64],
         station_lat: Degrees,
         station_lon: Degrees,
+        own: Sequence[list[torch.Tensor]] | None = None,
     ) -> Encoded:
         """Return what the stations say at each hour of a block of whole UTC days.
 
@@ -129,32 +130,66 @@ class Predictor:
             Hours since 1970-01-01 of the stamps; the block's first is 01:00 of a UTC day, and T a multiple of 24.
         station_lat, station_lon : float64 (station,)
             Degrees.
+        own : sequence of list, optional
+            What `encode_own` gave for these stations, part by part in their order, if it was asked before.
         """
-        before, after = self.history_hours, self.lookahead_hours
-        steps = len(hours) - before - after
-        if steps <= 0 or steps % 24 or hours[before] % 24 != 1:
-            raise ValueError(f"a block is whole UTC days from 01:00 on, got {steps} hours from hour {hours[before]}")
-        days = range(0, steps, 24)
-        readings_scaled = scale_inputs(values, self.inputs, self.bundle.scaling)
-        if self.bundle.drift is not None:
-            readings_scaled = readings_scaled - self.bundle.drift.at(station_lat, station_lon, self.inputs)
-        scaled = torch.from_numpy(readings_scaled).to(self.device)
-        windows = torch.stack([scaled[d : d + before + 24 + after] for d in days])
-        clock_hours = torch.from_numpy(np.ascontiguousarray(hours)).to(self.device)
-        window_hours = torch.stack([clock_hours[d : d + before + 24 + after] for d in days])
+        before = self.history_hours
+        windows, window_hours = self._windows(values, hours, station_lat, station_lon)
         readings = around_day(windows[..., self._targets], before)
         geometry = find_neighbours(
             station_lat, station_lon, station_lat, station_lon, self.config.model.neighbours, exclude_self=True
         ).to(self.device)
-        block = hours[before : before + steps]
+        block = hours[before : before + 24 * len(windows)]
         fields, near = self._fields(station_lat, station_lon, block) or (None, None)
         members = []
-        for network in self.networks:
-            states = self._own_states(network, windows, window_hours, fields).flatten(0, 1)
+        for number, network in enumerate(self.networks):
+            if own is None:
+                states = self._own_states(network, windows, window_hours, fields)
+            else:
+                states = torch.cat([part[number] for part in own], dim=2)
             clock = network.clock(window_hours[:, before : before + 24]).flatten(0, 1)
             among = network.station_weights(geometry, len(station_lat), sparse=True)
-            members.append(network.exchange_stations(states, readings, clock, among, near))
+            members.append(network.exchange_stations(states.flatten(0, 1), readings, clock, among, near))
         return Encoded(members, block)
+
+    @torch.inference_mode()
+    def encode_own(
+        self, values: NDArray[np.float32], hours: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
+    ) -> list[torch.Tensor]:
+        """Return each member's states of some stations from their own readings (day, 24, station, width).
+
+        The part of `encode` that knows of no other station, and most of its time: several threads can share it.
+        Arguments are as of `encode`, of these stations alone.
+        """
+        windows, window_hours = self._windows(values, hours, station_lat, station_lon)
+        block = hours[self.history_hours : self.history_hours + 24 * len(windows)]
+        fields, _ = self._fields(station_lat, station_lon, block) or (None, None)
+        return [self._own_states(network, windows, window_hours, fields) for network in self.networks]
+
+    def share_stations(self, stations: int, lanes: int) -> list[slice]:
+        """Return which of so many stations each of some threads may ask `encode_own` for, whole batches, so that no
+        number depends on the threads; empty where there is nothing to share: one batch, a GPU, or covariates."""
+        batches = -(-stations // _STATIONS_AT_ONCE)
+        if min(batches, lanes) < 2 or self.bundle.fields is not None or self.device.type != "cpu":
+            return []
+        edges = [min(stations, _STATIONS_AT_ONCE * (batches * lane // lanes)) for lane in range(lanes + 1)]
+        return [slice(*pair) for pair in itertools.pairwise(edges) if pair[0] < pair[1]]
+
+    def _windows(
+        self, values: NDArray[np.float32], hours: NDArray[np.int64], lat: Degrees, lon: Degrees
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return standardised readings (day, hour, station, input) and the hours (day, hour) of each day's window."""
+        before, after = self.history_hours, self.lookahead_hours
+        steps = len(hours) - before - after
+        if steps <= 0 or steps % 24 or hours[before] % 24 != 1:
+            raise ValueError(f"a block is whole UTC days from 01:00 on, got {steps} hours from hour {hours[before]}")
+        readings = scale_inputs(values, self.inputs, self.bundle.scaling)
+        if self.bundle.drift is not None:
+            readings = readings - self.bundle.drift.at(lat, lon, self.inputs)
+        scaled = torch.from_numpy(readings).to(self.device)
+        clock_hours = torch.from_numpy(np.ascontiguousarray(hours)).to(self.device)
+        days = [slice(d, d + before + 24 + after) for d in range(0, steps, 24)]
+        return torch.stack([scaled[day] for day in days]), torch.stack([clock_hours[day] for day in days])
 
     def _own_states(
         self, network: AQNet, windows: torch.Tensor, hours: torch.Tensor, fields: torch.Tensor | None

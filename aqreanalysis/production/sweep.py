@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,21 +145,36 @@ class GeometryCache:
         return geometry
 
 
-def encode_time_block(inputs: SweepInputs, time: tuple[int, int]) -> BlockStates:
-    """Return the station states of the days that the steps `time` touch, and the flags of its hours."""
+def encode_time_block(inputs: SweepInputs, time: tuple[int, int], own: Sequence[Any] | None = None) -> BlockStates:
+    """Return the station states of the days that the steps `time` touch, and the flags of its hours.
+
+    `own` is what `encode_part` gave for all parts of the stations in their order, if it was asked before.
+    """
     predictor, plan = inputs.predictor, inputs.plan
-    first_day, end_day = plan.days(time)
-    day_stamp = first_day * HOURS_A_DAY + 1
-    begin = day_stamp - predictor.history_hours
-    count = predictor.history_hours + (end_day - first_day) * HOURS_A_DAY + predictor.lookahead_hours
-    values = inputs.window(begin, count)
-    hours = np.arange(begin, begin + count, dtype=np.int64)
-    states = predictor.encode(values, hours, inputs.station_lat, inputs.station_lon)
-    start = plan.first_hour + time[0] - day_stamp
+    values, hours = _readings(inputs, time)
+    stations = inputs.station_lat, inputs.station_lon
+    states = predictor.encode(values, hours, *stations, own) if own else predictor.encode(values, hours, *stations)
+    start = plan.first_hour + time[0] - (plan.days(time)[0] * HOURS_A_DAY + 1)
     steps = (start, start + time[1] - time[0])
-    own = slice(predictor.history_hours + steps[0], predictor.history_hours + steps[1])
-    flags = {key: _hour_flags(inputs, key, values[own], hours[own]) for key in inputs.species}
+    within = slice(predictor.history_hours + steps[0], predictor.history_hours + steps[1])
+    flags = {key: _hour_flags(inputs, key, values[within], hours[within]) for key in inputs.species}
     return BlockStates(states, steps, flags)
+
+
+def encode_part(inputs: SweepInputs, time: tuple[int, int], stations: slice) -> Any:
+    """Return what some stations' own readings say in a time block: of `encode_time_block` most of the work."""
+    values, hours = _readings(inputs, time)
+    places = inputs.station_lat[stations], inputs.station_lon[stations]
+    return inputs.predictor.encode_own(values[:, stations], hours, *places)
+
+
+def _readings(inputs: SweepInputs, time: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return what a time block reads (hour, station, input), and its hours."""
+    predictor = inputs.predictor
+    first_day, end_day = inputs.plan.days(time)
+    begin = first_day * HOURS_A_DAY + 1 - predictor.history_hours
+    count = predictor.history_hours + (end_day - first_day) * HOURS_A_DAY + predictor.lookahead_hours
+    return inputs.window(begin, count), np.arange(begin, begin + count, dtype=np.int64)
 
 
 def tile_geometry(inputs: SweepInputs, block: Block, cache: GeometryCache) -> Any:

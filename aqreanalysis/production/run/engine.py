@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.frequency import HOURLY
 from aqreanalysis.production.plan.inputs import StagedWindow
 from aqreanalysis.production.plan.prepare import Prepared
+from aqreanalysis.production.run.threads import one_thread, threads_restored
 from aqreanalysis.production.stores import chunks
 from aqreanalysis.production.stores.zarr import quiet_codecs, read_sums, write_block, write_sums
 from aqreanalysis.production.sweep import (
@@ -33,6 +33,7 @@ from aqreanalysis.production.sweep import (
     GeometryCache,
     Layers,
     SweepInputs,
+    encode_part,
     encode_time_block,
     sweep_block,
     tile_geometry,
@@ -102,24 +103,32 @@ class Worker:
         self.stop = threading.Event()
         self._folder = cache(chunks.ChunkFolder)
 
-    def encode(self, time_range: tuple[int, int]) -> BlockStates | None:
-        """Return the station states of a time block; None if the run was asked to stop."""
+    def encode(self, time_range: tuple[int, int], *own: Any) -> BlockStates | None:
+        """Return the station states of a time block, from the parts of `encode_part` if there are any; None if the run
+        was asked to stop."""
+        if self.stop.is_set() or any(part is None for part in own):
+            return None
+        one_thread()
+        return encode_time_block(self.inputs, time_range, own or None)
+
+    def encode_part(self, time_range: tuple[int, int], stations: slice) -> Any:
+        """Return what some stations' own readings say in a time block; None if the run was asked to stop."""
         if self.stop.is_set():
             return None
-        _one_thread()
-        return encode_time_block(self.inputs, time_range)
+        one_thread()
+        return encode_part(self.inputs, time_range, stations)
 
     def prepare(self, block: Block) -> None:
         """Make the geometry of a block's tile beforehand."""
         if not self.stop.is_set():
-            _one_thread()
+            one_thread()
             tile_geometry(self.inputs, block, self.cache)
 
     def run(self, states: BlockStates | None, block: Block, after: None = None) -> BlockDone | None:
         """Compute and write a block, `after` its geometry was made; None if the run was to stop before it was begun."""
         if states is None or self.stop.is_set():
             return None
-        _one_thread()
+        one_thread()
         begun = time.perf_counter()
         layers = sweep_block(self.inputs, states, block, self.cache)
         written, stores = 0, self.job.stores
@@ -223,11 +232,13 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
                 on_done(result)
 
     # A fresh pool, so that leaving it waits for the blocks in hand even after an error.
-    with _threads_restored(), ThreadPoolExecutor(threads) as pool, Watch():
+    with threads_restored(), ThreadPoolExecutor(threads) as pool, Watch():
         tasks: list[Any] = []
         early = TILES_AHEAD * (threads - 1)
+        parts = job.inputs.predictor.share_stations(len(job.inputs.station_lat), threads)
         for time_range, blocks in pending_blocks(job.inputs.plan, done):
-            states = dask.delayed(worker.encode, pure=False, traverse=False)(time_range)
+            own = [dask.delayed(worker.encode_part, pure=False, traverse=False)(time_range, part) for part in parts]
+            states = dask.delayed(worker.encode, pure=False, traverse=False)(time_range, *own)
             for block in blocks:
                 ready = dask.delayed(worker.prepare, pure=False, traverse=False)(block) if early > 0 else None
                 tasks.append(dask.delayed(worker.run, pure=False, traverse=False)(states, block, ready))
@@ -339,7 +350,7 @@ def _worker(job: Job) -> Worker:
         if job.token not in _WORKERS:
             _WORKERS.clear()  # a worker of a long-lived cluster keeps one job only
             _WORKERS[job.token] = Worker(job)
-            threadpool_limits(1, user_api="blas")  # once for this process: see `_threads_restored`
+            threadpool_limits(1, user_api="blas")  # once for this process: see `threads_restored`
         return _WORKERS[job.token]
 
 
@@ -363,30 +374,6 @@ def _compute(tasks: list[Any], pool: ThreadPoolExecutor) -> None:
     if tasks:
         # Not by the name "threads", for which Dask loads distributed, to see whether a client is there: 0.1 s.
         dask.compute(*tasks, scheduler=dask.threaded.get, pool=pool, optimize_graph=False)
-
-
-def _one_thread() -> None:
-    """Keep torch to one thread in this thread: blocks run side by side, and sums keep their order."""
-    import torch
-
-    if torch.get_num_threads() != 1:
-        torch.set_num_threads(1)
-
-
-@contextmanager
-def _threads_restored() -> Iterator[None]:
-    """Keep BLAS to one thread, and give torch its own number back at the end.
-
-    Threads of BLAS beside those of blocks wait for each other: they made a sweep twenty times as slow.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    with threadpool_limits(1, user_api="blas"):
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def _result(future: Any) -> BlockDone | None:
