@@ -141,7 +141,7 @@ def theirs(trainer: Trainer, seconds: float) -> float:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainer.network.parameters(), 1.0)
         trainer.optimiser.step()
-        trainer.average.update_parameters(trainer.network)
+        trainer.average.follow(trainer.network, 0)
 
     return rate(step, lambda: scored[0], seconds)
 

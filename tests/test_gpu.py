@@ -15,6 +15,7 @@ from aqreanalysis.model.device import mixed_precision
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.training import train
 from aqreanalysis.training.distributed import Processes
+from aqreanalysis.training.fixed import Question, RecordedStep
 
 pytestmark = [
     pytest.mark.gpu,
@@ -87,11 +88,55 @@ def test_a_step_on_cuda_runs_and_moves_the_weights(mixed):
     dtypes = set()
     trainer.network.own.register_forward_hook(lambda module, given, found: dtypes.add(found.dtype))
     began = trainer._weights()
-    loss = trainer._step(np.random.default_rng(0), torch.Generator("cuda").manual_seed(0))
+    loss = float(trainer._step(np.random.default_rng(0), torch.Generator("cuda").manual_seed(0)))
     assert np.isfinite(loss) and loss > 0
     assert dtypes == {torch.bfloat16 if mixed == "true" else torch.float32}
     assert any(not torch.equal(v, began[k]) for k, v in trainer._weights().items())
     assert all(torch.isfinite(v).all() for v in trainer._weights().values())
+
+
+def test_a_recorded_step_has_the_loss_and_the_gradients_of_the_cpu():
+    plain = (
+        "model.neighbours=4",
+        "model.dropout=0",
+        *(f"training.{share}=0" for share in ("mask_readings", "mask_runs", "forecast_share")),
+        "training.days_per_batch=2",
+        "training.masks_per_batch=2",
+        "training.mixed_precision=false",
+    )
+    there, here = make_trainer(*plain, processes=Processes(choose_device("cuda"))), make_trainer(*plain)
+    here.network.load_state_dict({k: v.cpu() for k, v in there.network.state_dict().items()})
+    there.network.train(), here.network.train()
+    assert RecordedStep.serves(there)
+    recorded = RecordedStep(there)
+    masks = [np.isin(np.arange(15), some) for some in ([3], [0, 1, 5, 6, 7])]
+    for days in ([1, 4], [2, 3]):  # the second time it is played with other questions than it was recorded with
+        loss = recorded.play(np.array(days), [Question.of(there.places, mask, 4) for mask in masks])
+        here.network.zero_grad(set_to_none=True)
+        wanted = here.loss_of(torch.tensor(days), masks, torch.Generator())
+        wanted.backward()
+        torch.testing.assert_close(loss.cpu(), wanted.detach(), rtol=1e-5, atol=1e-6)
+        found = dict(there.network.named_parameters())
+        largest = max(float(p.grad.abs().max()) for p in here.network.parameters() if p.grad is not None)
+        for name, p in here.network.named_parameters():
+            if p.grad is not None:
+                torch.testing.assert_close(found[name].grad.cpu(), p.grad, rtol=1e-3, atol=1e-4 * largest, msg=name)
+        masks = masks[::-1]
+
+
+def test_members_trained_in_turns_differ_and_learn(tmp_path):
+    out = train(
+        make_observations(make_readings()),
+        small_config("training.members=2", "training.epochs=2", "model.neighbours=4"),
+        tmp_path / "model",
+        "cuda",
+    )
+    bundle = read_bundle(out)
+    one, other = bundle.members
+    assert any(not torch.equal(one[k], other[k]) for k in one)
+    assert all(torch.isfinite(v).all() for member in bundle.members for v in member.values())
+    states = [bundle.metrics["training"], *bundle.metrics["further_members"]]
+    assert [state["epoch"] for state in states] == [2, 2]
 
 
 def test_a_model_trained_on_cuda_works_on_the_cpu(tmp_path):

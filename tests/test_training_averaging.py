@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from aqreanalysis.training.averaging import averaged
+from aqreanalysis.training.averaging import RunningAverage
 
 
 def follow(values: list[float], decay: float) -> float:
     network = nn.Linear(1, 1)
-    average = averaged(network, decay)
-    for value in values:
+    average = RunningAverage(network, decay)
+    for step, value in enumerate(values):
         nn.init.constant_(network.weight, value)
-        average.update_parameters(network)
-    return float(average.module.weight)
+        average.follow(network, step)
+    return float(average.module.weight.detach())
 
 
 def test_the_untrained_weights_are_forgotten_at_the_first_step() -> None:
@@ -31,7 +31,7 @@ def test_early_steps_count_more_and_late_ones_by_the_decay() -> None:
 
 def test_an_average_is_no_part_of_the_network_that_learns() -> None:
     network = nn.Linear(1, 1)
-    average = averaged(network, 0.9)
+    average = RunningAverage(network, 0.9)
     with torch.no_grad():
         network.weight += 1
     assert not torch.equal(average.module.weight, network.weight)

@@ -84,8 +84,8 @@ def test_a_process_alone_changes_nothing() -> None:
     network = torch.nn.Linear(1, 1)
     loss = 3 * network.weight.sum()
     loss.backward()
-    assert ALONE.average_gradients(network, loss) == pytest.approx(float(loss.detach()))
-    assert ALONE.average_gradients(network, torch.zeros(())) is None
+    assert float(ALONE.average_gradients(network, loss, True)) == pytest.approx(float(loss.detach()))
+    assert ALONE.average_gradients(network, torch.zeros(()), False) is None
     assert (ALONE.seed(1, 2), ALONE.total(1.0, 2.0), ALONE.of_first(4.0)) == ((1, 2), [1.0, 2.0], 4.0)
 
 

@@ -107,7 +107,7 @@ def test_progress_counts_up_to_all_steps(tmp_path):
 
 @torch.no_grad()
 def heard(trainer, visible, targets):
-    read = trainer._read(torch.tensor([2]), visible)
+    read = trainer.read(torch.tensor([2]), visible)
     states, around = trainer._ask(read, np.arange(len(visible)), targets)
     return (states.bands, states.channels, *read.network.places(states, around, 0)), read.truth[:, targets]
 
@@ -140,7 +140,7 @@ def test_days_on_which_no_target_reported_cost_nothing():
     silent = np.full_like(make_readings().values, np.nan)
     trainer = make_trainer(values=silent)
     began = trainer._weights()
-    assert trainer._step(np.random.default_rng(0), torch.Generator().manual_seed(0)) == 0.0
+    assert trainer._step(np.random.default_rng(0), torch.Generator().manual_seed(0)) is None
     assert same(trainer._weights(), began)
 
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
 from aqreanalysis.errors import ConfigError
 
@@ -49,3 +50,10 @@ def mixed_precision(device: torch.device, wanted: bool) -> Iterator[None]:
     """Run the block in bfloat16 where `device` is CUDA and `wanted`; in float32 elsewhere."""
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and device.type == "cuda"):
         yield
+
+
+def flatten_recurrent(network: nn.Module) -> None:
+    """Lay the weights of LSTMs out as cuDNN wants them, which a copy of a network forgets; nothing on the CPU."""
+    for part in network.modules():
+        if isinstance(part, nn.LSTM):
+            part.flatten_parameters()

@@ -84,9 +84,8 @@ class NeuralKNN(nn.Module):
             found = [self.forward(*pair, which) for pair in pairs]
             return torch.cat([f[0] for f in found], dim=1), torch.cat([f[1] for f in found], dim=1)
         towards = self.towards(position, which)
-        factor = torch.linalg.cholesky(self.systems(position, reach_km, which))
         ones = torch.ones_like(towards)
-        solved = torch.cholesky_solve(torch.stack((towards, ones), dim=-1), factor)
+        solved = _solve(self.systems(position, reach_km, which), torch.stack((towards, ones), dim=-1))
         simple, flat = solved.unbind(dim=-1)
         missing = 1 - simple.sum(dim=-1, keepdim=True)
         weights = simple + flat * missing / flat.sum(dim=-1, keepdim=True)
@@ -138,3 +137,15 @@ class NeuralKNN(nn.Module):
         # A neighbour near the reach is treated as ever noisier: its weight goes to zero continuously.
         late = share.clamp(max=0.999) ** _FADE_POWER
         return self.log_nugget[which].exp().view(-1, 1, 1) + 1e-3 + late / (1 - late)
+
+
+def _solve(systems: Tensor, right: Tensor) -> Tensor:
+    """Return the solutions (..., k, n) of positive definite systems (..., k, k)."""
+    if not systems.is_cuda:
+        return torch.cholesky_solve(right, torch.linalg.cholesky(systems))
+    # A recording can neither be asked whether all went well nor hold what `cholesky_solve` starts there (MAGMA). A
+    # system that is not positive definite gives NaN then, and the loss tells.
+    check = not torch.cuda.is_current_stream_capturing()
+    factor = torch.linalg.cholesky_ex(systems, check_errors=check).L
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-_Weights = tuple[Tensor, ...] | list[Tensor]
 
-
-def averaged(network: nn.Module, decay: float) -> AveragedModel:
-    """Return an exponential average of `network`'s weights; call its ``update_parameters`` after each step.
+class RunningAverage(AveragedModel):
+    """An exponential average of a network's weights; call `follow` after each step.
 
     Parameters
     ----------
@@ -21,8 +19,18 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
         are soon forgotten.
     """
 
-    @torch.no_grad()
-    def move(average: _Weights, now: _Weights, updates: Tensor | int) -> None:
-        torch._foreach_lerp_(list(average), list(now), 1 - min(decay, (1 + int(updates)) / (10 + int(updates))))
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network)
+        self._decay = decay
 
-    return AveragedModel(network, multi_avg_fn=move)
+    @torch.no_grad()
+    def follow(self, network: nn.Module, steps: int) -> None:
+        """Move after a step of `network`, with `steps` before it.
+
+        In place of ``update_parameters``, which asks the device for the number of steps, and waits for it each time.
+        """
+        left = 0.0 if steps == 0 else min(self._decay, (1 + steps) / (10 + steps))
+        torch._foreach_lerp_(list(self.module.parameters()), list(network.parameters()), 1 - left)
+        for old, new in zip(self.module.buffers(), network.buffers(), strict=True):
+            old.copy_(new)
+        self.n_averaged += 1

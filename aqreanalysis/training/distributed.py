@@ -45,14 +45,11 @@ class Processes:
         """Return the seed that `parts` make, another one in each process; alone it is `parts`."""
         return parts if self.is_first else (*parts, self.rank)
 
-    def average_gradients(self, network: nn.Module, loss: Tensor) -> float | None:
-        """Average the gradients over the processes whose `loss` has any, and return their mean loss; None if none has.
-
-        A loss without a gradient is that of days on which no target was observed.
-        """
-        known = loss.requires_grad
+    def average_gradients(self, network: nn.Module, loss: Tensor, known: bool) -> Tensor | None:
+        """Average the gradients over the processes in which a target was `known`, and return their mean loss; None if
+        there was none in any."""
         if self.count == 1:
-            return float(loss.detach()) if known else None
+            return loss.detach() if known else None
         own = [torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()]
         told = torch.stack((loss.detach().float(), torch.full_like(loss.detach(), known, dtype=torch.float32)))
         # All at once: one message, however many parameters there are.
@@ -63,8 +60,10 @@ class Processes:
         flat /= flat[-1].clone()
         parts = flat[:-2].split([g.numel() for g in own])
         for parameter, gradient in zip(network.parameters(), parts, strict=True):
-            parameter.grad = gradient.view_as(parameter)
-        return float(flat[-2])
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+            parameter.grad.copy_(gradient.view_as(parameter))  # in place: a recorded step writes where it did before
+        return flat[-2]
 
     def total(self, *values: float) -> list[float]:
         """Return the sums of each of `values` over the processes."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.model.forecaster import POWERS, Forecaster, History
-from aqreanalysis.training.averaging import averaged
+from aqreanalysis.training.averaging import RunningAverage
 from aqreanalysis.training.bundling import Progress
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from aqreanalysis.training.forecast_straight import Network, Rows, fit_straight, units_loss
@@ -88,7 +88,7 @@ class ForecastTrainer:
         self.scored = torch.cat((hourly[:24], config.lead_hours + torch.arange(config.lead_hours // 24)))
         free = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(free, lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.average = averaged(self.model, _AVERAGE_DECAY)
+        self.average = RunningAverage(self.model, _AVERAGE_DECAY)
         self.best = self._averaged_weights()
         self.state: dict[str, Any] = {"epoch": 0, "best_step": 0, "best_score": float("inf"), "seconds": 0.0}
         self.state["history"] = []
@@ -166,7 +166,7 @@ class ForecastTrainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_GRADIENT)
         self.optimiser.step()
-        self.average.update_parameters(self.model)
+        self.average.follow(self.model, number)
         return float(loss.detach())
 
     def _draw_leads(self) -> tuple[Tensor, Tensor]:

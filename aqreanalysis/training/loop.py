@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,16 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.aqnet import Neighbourhood, StationStates
-from aqreanalysis.model.device import mixed_precision
+from aqreanalysis.model.device import flatten_recurrent, mixed_precision
 from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import unit_vectors
 from aqreanalysis.model.surroundings import FieldsAt
-from aqreanalysis.training.averaging import averaged
+from aqreanalysis.training.averaging import RunningAverage
 from aqreanalysis.training.bundling import Progress
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
+from aqreanalysis.training.fixed import RecordedStep
 from aqreanalysis.training.loss import target_scores
 from aqreanalysis.training.masking import StationMask, mask_readings, place_weights
 from aqreanalysis.training.windows import Timeline
@@ -48,7 +50,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class _Read:
+class Read:
     """What stations (indices of all) say alone on some days, by which network, and the truth at every station.
 
     `near` are the covariates round the days at every station, None for a model without.
@@ -86,21 +88,26 @@ class Trainer:
         self.config, self.places, self.scalings = config, places, scalings
         self.processes, self.device = processes, processes.device
         self.timeline = timeline.to(self.device)
+        self.among = np.flatnonzero(places.training)
+        self._among = torch.from_numpy(self.among).to(self.device)
         torch.manual_seed(config.training.seed)
         inputs = config.inputs or config.species
-        self.targets = [inputs.index(s) for s in config.species]
+        self.targets = torch.tensor([inputs.index(s) for s in config.species], device=self.device)
         scaling = timeline.fields.scaling if timeline.fields is not None else None
-        self.network = AQNet(len(inputs), self.targets, config.model, scaling).to(self.device)
+        self.network = AQNet(len(inputs), self.targets.tolist(), config.model, scaling).to(self.device)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
         )
-        self.average = averaged(self.network, _AVERAGE_DECAY)
+        self.average = RunningAverage(self.network, _AVERAGE_DECAY)
+        flatten_recurrent(self.average)
         weights = place_weights(places.lat, places.lon, config.split.cluster_km, config.training.place_weights)
         self.weights = torch.from_numpy(weights).to(self.device) if config.training.place_weights else None
         self.mask = StationMask(places.lat[places.training], places.lon[places.training], config.training)
         batch = config.training.days_per_batch * processes.count
         self.steps = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
         self.best = self._weights()
+        self.recorded: RecordedStep | None = None
+        self.updates = 0
         self.state: dict[str, Any] = {"epoch": 0, "best_score": float("inf"), "best_epoch": 0, "seconds": 0.0}
         self.state["history"] = []
 
@@ -112,7 +119,13 @@ class Trainer:
         return nn.ModuleDict({"network": self.network, "average": self.average})
 
     def run(self, checkpoints: Path, progress: Progress | None = None, resume: bool = True) -> dict[str, Tensor]:
-        """Train to the end or to the early stop and return the best weights.
+        """Train to the end or to the early stop and return the best weights; see `turns`."""
+        for _ in self.turns(checkpoints, progress, resume):
+            pass
+        return self.best
+
+    def turns(self, checkpoints: Path, progress: Progress | None = None, resume: bool = True) -> Iterator[None]:
+        """Train to the end or to the early stop, and pause after each step, so that others can take one meanwhile.
 
         A checkpoint is written after each epoch; with `resume`, one that is there is gone on from, and the result is
         that of an uninterrupted run, since each epoch draws from its own seed. Of several processes the first one
@@ -122,10 +135,11 @@ class Trainer:
         if resume and has_checkpoint(checkpoints):
             self.state, best = load_checkpoint(checkpoints, self._kept(), self.optimiser)
             self.best = {k: v.to(self.device) for k, v in best.items()}
+            self.updates = int(self.average.n_averaged)
         while not self._finished():
             began = time.monotonic()
             epoch = self.state["epoch"]
-            loss = self._epoch(epoch, progress)
+            loss = yield from self._epoch(epoch, progress)
             score = self.validate()
             self.state["epoch"] = epoch + 1
             self.state["seconds"] += self.processes.of_first(time.monotonic() - began)
@@ -138,7 +152,6 @@ class Trainer:
             if progress:
                 note = f"epoch {epoch + 1}: loss {loss:.4f}, at calibration stations {score:.4f}"
                 progress((epoch + 1) * self.steps, training.epochs * self.steps, note)
-        return self.best
 
     def _finished(self) -> bool:
         training, state = self.config.training, self.state
@@ -146,74 +159,104 @@ class Trainer:
         late = training.max_minutes is not None and state["seconds"] >= 60 * training.max_minutes
         return state["epoch"] >= training.epochs or stale or late
 
-    def _epoch(self, epoch: int, progress: Progress | None) -> float:
+    def _epoch(self, epoch: int, progress: Progress | None) -> Generator[None, None, float]:
         training = self.config.training
         rng = np.random.default_rng(self.processes.seed(training.seed, epoch))
-        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-        torch.manual_seed(int(rng.integers(2**62)))  # dropout
         self.network.train()
-        total = 0.0
+        if self.recorded is None and RecordedStep.serves(self):
+            self.recorded = RecordedStep(self)
+        generator = torch.Generator(self.device) if self.recorded is None else self.recorded.generator
+        generator.manual_seed(int(rng.integers(2**62)))
+        torch.manual_seed(int(rng.integers(2**62)))  # dropout
+        total = torch.zeros((), device=self.device)
         for step in range(self.steps):
             done = epoch * self.steps + step
             for group in self.optimiser.param_groups:
                 group["lr"] = training.learning_rate * self._rate(done)
-            total += self._step(rng, generator)
+            loss = self._step(rng, generator) if self.recorded is None else self._recorded_step(rng)
+            if loss is not None:
+                total += loss
             if progress:
                 note = f"epoch {epoch + 1}, scored at its end"
                 if self.state["history"]:
                     note = f"epoch {epoch + 1}, at calibration stations {self.state['history'][-1]['validation']:.4f}"
                 progress(done + 1, training.epochs * self.steps, note)
-        return total / self.steps
+            yield
+        return self._checked(float(total)) / self.steps
 
     def _rate(self, step: int) -> float:
         whole = self.config.training.epochs * self.steps
         warm = min(1.0, (step + 1) / _WARM_UP_STEPS)
         return warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(step / whole, 1.0))))
 
-    def _step(self, rng: np.random.Generator, generator: torch.Generator) -> float:
+    def _step(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor | None:
+        """Take a step and return its loss; None, and no step, if no target was observed on its days."""
         self.optimiser.zero_grad(set_to_none=True)
-        own = self._loss(rng, generator)
+        days = self._draw_days(rng)
+        hidden = [self.mask.draw(rng) for _ in range(self.config.training.masks_per_batch)]
+        own = self.loss_of(torch.from_numpy(days).to(self.device), hidden, generator)
         if own.requires_grad:
             own.backward()
-        loss = self.processes.average_gradients(self.network, own)
-        if loss is None:  # no target was observed on these days
-            return 0.0
+        loss = self.processes.average_gradients(self.network, own, own.requires_grad)
+        if loss is not None:
+            self._checked(float(loss))
+            self._move()
+        return loss
+
+    def _recorded_step(self, rng: np.random.Generator) -> Tensor:
+        assert self.recorded is not None
+        days = self._draw_days(rng)
+        questions = [self.recorded.draw(rng) for _ in range(self.config.training.masks_per_batch)]
+        loss = self.processes.average_gradients(self.network, self.recorded.play(days, questions), known=True)
+        self._move()
+        return loss if loss is not None else self.recorded.loss
+
+    def _draw_days(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        return rng.integers(0, self.timeline.days, self.config.training.days_per_batch)
+
+    def _move(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+        self.optimiser.step()
+        self.average.follow(self.network, self.updates)
+        self.updates += 1
+
+    def _checked(self, loss: float) -> float:
         if not np.isfinite(loss):
             raise TrainingError(
                 f"training diverged: the loss is {loss} in epoch {self.state['epoch'] + 1}; lower "
                 f"training.learning_rate ({self.config.training.learning_rate}) and begin anew with --fresh"
             )
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
-        self.optimiser.step()
-        self.average.update_parameters(self.network)
         return loss
 
-    def _loss(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
-        """Return the loss of days drawn at random; without a gradient where no target was observed on them."""
-        training = self.config.training
-        among = np.flatnonzero(self.places.training)
-        days = torch.from_numpy(rng.integers(0, self.timeline.days, training.days_per_batch)).to(self.device)
-        with mixed_precision(self.device, training.mixed_precision):
-            read = self._read(days, among, generator)
-            loss = torch.zeros((), device=self.device)
-            for _ in range(training.masks_per_batch):  # the encoder's work is done once for all of them
-                hidden = self.mask.draw(rng)
-                states, around = self._ask(read, np.flatnonzero(~hidden), among[hidden])
-                loss = loss + self._scores(read, states, around, among[hidden])[0]
-            return loss / training.masks_per_batch
+    def loss_of(self, days: Tensor, hidden: list[NDArray[np.bool_]], generator: torch.Generator) -> Tensor:
+        """Return the mean loss of `days` over ways of hiding training stations, each a mask over them.
 
-    def _read(self, days: Tensor, stations: NDArray[np.int64], generator: torch.Generator | None = None) -> _Read:
+        Without a gradient where no target was observed.
+        """
+        training = self.config.training
+        among = self.among
+        with mixed_precision(self.device, training.mixed_precision):
+            read = self.read(days, among, generator)
+            loss = torch.zeros((), device=self.device)
+            for mask in hidden:  # the encoder's work is done once for all of them
+                states, around = self._ask(read, np.flatnonzero(~mask), among[mask])
+                if bool(torch.isfinite(read.truth[:, torch.from_numpy(among[mask]).to(self.device)]).any()):
+                    loss = loss + self._scores(read, states, around, among[mask])[0]
+            return loss / len(hidden)
+
+    def read(self, days: Tensor, stations: NDArray[np.int64], generator: torch.Generator | None = None) -> Read:
         """Return what `stations` say alone on `days`, masked where a generator is given."""
         network, before = self._network(generator), self.timeline.window.history_hours
         windows, hours, truth = self.timeline.cut(days)
-        windows = windows[:, :, torch.from_numpy(stations).to(self.device)]
+        there = self._among if stations is self.among else torch.from_numpy(stations).to(self.device)
+        windows = windows[:, :, there]
         if generator is not None:
             windows = mask_readings(windows, self.config.training, before, generator)
         fields, near = self._fields(days, generator) or (None, None)
-        beside = fields[:, :, torch.from_numpy(stations).to(self.device)] if fields is not None else None
+        beside = fields[:, :, there] if fields is not None else None
         states = network.own_states(windows, hours, before, before + 24, beside).flatten(0, 1)
         clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)
-        return _Read(network, stations, states, around_day(windows[..., self.targets], before), clock, truth, near)
+        return Read(network, stations, states, around_day(windows[..., self.targets], before), clock, truth, near)
 
     def _fields(self, days: Tensor, generator: torch.Generator | None) -> tuple[Tensor, FieldsAt] | None:
         """Return the covariates of `days` at every station, for the encoder and round the days; None without any."""
@@ -227,7 +270,7 @@ class Trainer:
         return windows, FieldsAt(near, points.to(self.device))
 
     def _ask(
-        self, read: _Read, visible: NDArray[np.int64], targets: NDArray[np.int64]
+        self, read: Read, visible: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> tuple[StationStates, Neighbourhood]:
         """Return states of the visible stations (indices into those read) and the neighbourhood of the targets."""
         lat, lon, k = self.places.lat, self.places.lon, self.config.model.neighbours
@@ -246,13 +289,16 @@ class Trainer:
         return found, network.surround(found, around, asked)
 
     def _scores(
-        self, read: _Read, states: StationStates, around: Neighbourhood, targets: NDArray[np.int64]
+        self, read: Read, states: StationStates, around: Neighbourhood, targets: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor]:
         """Return the loss and the CRPS at the stations `targets` (indices of all), as `target_scores`."""
         there = torch.from_numpy(targets).to(self.device)
+        return target_scores(read.network, states, around, read.truth[:, there], self.scalings, *self.beside(there))
+
+    def beside(self, there: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return the drift and the weights of stations (indices of all), where there are any."""
         drift = None if self.timeline.drift is None else self.timeline.drift[there]
-        weights = self.weights[there] if self.weights is not None else None
-        return target_scores(read.network, states, around, read.truth[:, there], self.scalings, drift, weights)
+        return drift, self.weights[there] if self.weights is not None else None
 
     def _network(self, generator: torch.Generator | None) -> AQNet:
         """Return the network that learns, or for judging the average of its weights."""
@@ -264,13 +310,13 @@ class Trainer:
     def validate(self) -> float:
         """Return the mean scaled CRPS at the calibration stations, seen from the training stations."""
         self.average.eval()
-        stations = np.flatnonzero(self.places.training)
-        visible = np.arange(len(stations))
+        visible = np.arange(len(self.among))
         targets = np.flatnonzero(self.places.calibration)
         days = np.unique(np.linspace(0, self.timeline.days - 1, _VALIDATION_DAYS).astype(np.int64))
+        own = torch.from_numpy(days[self.processes.rank :: self.processes.count]).to(self.device)
         total, counted = 0.0, 0.0
-        for day in days[self.processes.rank :: self.processes.count]:
-            read = self._read(torch.tensor([day], device=self.device), stations)
+        for some in own.split(1 if self.device.type == "cpu" else _VALIDATION_DAYS):
+            read = self.read(some, self.among)
             states, around = self._ask(read, visible, targets)
             seen = int(torch.isfinite(read.truth[:, torch.from_numpy(targets).to(self.device)]).sum())
             if seen:

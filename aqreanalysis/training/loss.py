@@ -51,15 +51,12 @@ def target_scores(
             location = location + drift[:, p, None]
         y = truth[..., p].T
         seen = torch.isfinite(y)
-        if not seen.any():
-            continue
-        y = y[seen]
-        location = location[seen].float() * scaling.std + scaling.mean
-        scale = scale[seen].float() * scaling.std
-        share = torch.full_like(y, 1 / len(y))
-        if weights is not None:
-            share = weights[:, None].expand(seen.shape)[seen]
-            share = share / share.sum()
+        # Where there is no truth a harmless one stands and counts nothing: picking the others out would wait for a GPU.
+        y = torch.where(seen, y, 1.0)
+        location = torch.where(seen, location.float() * scaling.std + scaling.mean, 0.0)
+        scale = torch.where(seen, scale.float() * scaling.std, 1.0)
+        share = seen.to(y.dtype) if weights is None else seen * weights[:, None]
+        share = share / share.sum().clamp(min=1e-12)
         natural = (share * lognormal_crps(y, location, scale)).sum() / scaling.typical_error
         logarithmic = (share * normal_crps(torch.log(y) - location, scale)).sum() / scaling.std
         loss = loss + natural + _LOG_SHARE * logarithmic

@@ -16,6 +16,11 @@ _HIDDEN_SHARE = 0.2
 _MOST_HIDDEN = 0.6
 
 
+def most_hidden(stations: int) -> int:
+    """Return how many of some stations a step hides at most."""
+    return max(int(_MOST_HIDDEN * stations), 1)
+
+
 class StationMask:
     """Draws which training stations a step hides, and so takes as targets.
 
@@ -46,7 +51,7 @@ class StationMask:
                 more = self._distance[rng.integers(count)] <= radius
             else:
                 more = rng.random(count) < _HIDDEN_SHARE / 2
-            if (hidden | more).sum() > _MOST_HIDDEN * count:
+            if (hidden | more).sum() > most_hidden(count):
                 break
             hidden |= more
         if not hidden.any():  # one neighbourhood holds nearly every station: hide a single one

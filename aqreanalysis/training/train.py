@@ -38,6 +38,7 @@ from aqreanalysis.training.distributed import Processes, joined
 from aqreanalysis.training.drift import fit_drift, some_hours
 from aqreanalysis.training.fields import ReadFields, TimelineFields, read_fields
 from aqreanalysis.training.loop import Places, Trainer
+from aqreanalysis.training.members import run_members, side_by_side
 from aqreanalysis.training.windows import Timeline
 
 if TYPE_CHECKING:
@@ -111,10 +112,7 @@ def train(
         processes.wait()
         part = working_folder(out)
         trainers = _trainers(config, data, processes)
-        weights = [
-            trainer.run(part / f"member-{i}", _part_of(shown, i, len(trainers)), options.resume)
-            for i, trainer in enumerate(trainers)
-        ]
+        weights = run_members(trainers, part, shown, options.resume)
         if processes.is_first:
             trained = Trained(weights, trainers[0].state, chosen.type)
             bundle = uncalibrated(observations, config, data.split, data.scaling, trained)
@@ -174,22 +172,13 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
     places = Places(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
     training, found = config.training, []
     for member in range(training.members):
-        minutes = training.max_minutes and training.max_minutes / training.members
+        minutes = training.max_minutes
+        if minutes is not None and not side_by_side(processes.device):
+            minutes /= training.members
         own = training.model_copy(update={"seed": training.seed + member, "max_minutes": minutes})
         one = config.model_copy(update={"training": own})
         found.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], processes))
     return found
-
-
-def _part_of(progress: Progress | None, member: int, members: int) -> Progress | None:
-    """Return a callable that reports one member's progress as part of all."""
-    if progress is None or members == 1:
-        return progress
-
-    def report(done: int, total: int, note: str) -> None:
-        progress(member * total + done, members * total, f"member {member + 1} of {members}: {note}")
-
-    return report
 
 
 def _covariates(

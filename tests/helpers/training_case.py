@@ -45,7 +45,7 @@ def _mean_gradient(processes: Processes, silent: int | None) -> list[float | Non
     loss = torch.zeros(()) if processes.rank == silent else (processes.rank + 1) * network.weight.sum()
     if loss.requires_grad:
         loss.backward()
-    mean = processes.average_gradients(network, loss)
+    mean = processes.average_gradients(network, loss, loss.requires_grad)
     return [mean is not None, None if network.weight.grad is None else float(network.weight.grad)]
 
 

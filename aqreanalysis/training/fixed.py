@@ -1,0 +1,182 @@
+"""A training step in shapes that never change, which a GPU records once and plays again: three thousand small kernels
+started by one call. Started one by one they kept an H100 busy for a tenth of the time.
+
+The stations that a step hides stay among its tensors here, without a reading and without influence; targets are padded
+to as many as a step can hide. Loss and gradients are those of `Trainer.loss_of`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aqreanalysis.model import find_neighbours
+from aqreanalysis.model.device import mixed_precision
+from aqreanalysis.model.geometry import Geometry
+from aqreanalysis.training.loss import target_scores
+from aqreanalysis.training.masking import most_hidden
+
+if TYPE_CHECKING:
+    from aqreanalysis.training.loop import Places, Read, Trainer
+
+# Steps run before the recording, on a stream of their own: libraries set themselves up in the first ones.
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Question:
+    """One way of hiding stations, in tensors of one shape whatever it hides.
+
+    Attributes
+    ----------
+    hidden : Tensor
+        Which of the training stations say nothing, bool (station,).
+    own_index, own_position, own_reach_km : Tensor
+        Of each training station its nearest visible others, as of `Geometry`; without meaning where it is hidden.
+    targets : Tensor
+        Which stations are asked for, indices of all, int64 (target,); the first again where there are no more.
+    asked : Tensor
+        False where a target only fills up, bool (target,).
+    index, position, reach_km : Tensor
+        Of each target its nearest visible training stations.
+    """
+
+    hidden: Tensor
+    own_index: Tensor
+    own_position: Tensor
+    own_reach_km: Tensor
+    targets: Tensor
+    asked: Tensor
+    index: Tensor
+    position: Tensor
+    reach_km: Tensor
+
+    @classmethod
+    def of(cls, places: Places, hidden: NDArray[np.bool_], neighbours: int) -> Question:
+        """Return the question after the stations `hidden`, a mask over those of training, by the others."""
+        among = np.flatnonzero(places.training)
+        visible = np.flatnonzero(~hidden)
+        seen, asked = among[visible], among[hidden]
+        lat, lon = places.lat, places.lon
+        own = find_neighbours(lat[seen], lon[seen], lat[seen], lon[seen], neighbours, exclude_self=True)
+        there = find_neighbours(lat[seen], lon[seen], lat[asked], lon[asked], neighbours)
+        rows = np.zeros(len(among), dtype=np.int64)
+        rows[visible] = np.arange(len(visible))
+        fill = np.zeros(most_hidden(len(among)), dtype=np.int64)
+        fill[: len(asked)] = np.arange(len(asked))
+        back, at, to = (torch.from_numpy(i) for i in (visible, rows, fill))
+        return cls(
+            torch.from_numpy(hidden),
+            *(back[own.index][at], own.position[at], own.reach_km[at]),
+            torch.from_numpy(asked)[to],
+            torch.from_numpy(np.arange(len(fill)) < len(asked)),
+            *(back[there.index][to], there.position[to], there.reach_km[to]),
+        )
+
+    def to(self, device: torch.device) -> Question:
+        """Return the same question on `device`."""
+        return Question(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    def take(self, other: Question) -> None:
+        """Take over the values of `other`, which lies in the processor's memory, without waiting for the device."""
+        for f in fields(self):
+            _send(getattr(other, f.name), getattr(self, f.name))
+
+
+class FixedStep:
+    """Forward and backward of one step.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Whose network is to learn; of a model without covariates.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        training, self.trainer, device = trainer.config.training, trainer, trainer.device
+        rng = np.random.default_rng(0)
+        self.days = torch.zeros(training.days_per_batch, dtype=torch.int64, device=device)
+        self.questions = [self.draw(rng).to(device) for _ in range(training.masks_per_batch)]
+        self.generator = torch.Generator(device)
+        self.loss = torch.zeros((), device=device)
+
+    @staticmethod
+    def serves(trainer: Trainer) -> bool:
+        """Return whether a step can be recorded: on CUDA, without covariates, with stations enough for any mask."""
+        stations = int(trainer.places.training.sum())
+        enough = stations - most_hidden(stations) > trainer.config.model.neighbours + 1
+        return trainer.device.type == "cuda" and trainer.timeline.fields is None and enough
+
+    def draw(self, rng: np.random.Generator) -> Question:
+        """Return a question drawn at random, in the processor's memory."""
+        return Question.of(self.trainer.places, self.trainer.mask.draw(rng), self.trainer.config.model.neighbours)
+
+    def compute(self) -> None:
+        """Set the loss of `days` and `questions` and the gradients of the network, which must have none yet."""
+        trainer, training = self.trainer, self.trainer.config.training
+        with mixed_precision(trainer.device, training.mixed_precision):
+            read = trainer.read(self.days, trainer.among, self.generator)
+            loss = torch.stack([self._ask(read, question) for question in self.questions]).mean()
+        loss.backward()
+        self.loss = loss.detach()
+
+    def _ask(self, read: Read, question: Question) -> Tensor:
+        trainer, network = self.trainer, read.network
+        stations = len(question.hidden)
+        own = Geometry(question.own_index, question.own_position, question.own_reach_km)
+        there = Geometry(question.index, question.position, question.reach_km)
+        with torch.autocast(trainer.device.type, enabled=False):  # the kriging systems need float32
+            among = network.station_weights(own, stations)
+            around = network.neighbourhood(there, stations)
+        readings = read.readings.masked_fill(question.hidden[:, None], torch.nan)
+        states = network.exchange_stations(read.states, readings, read.clock, among)
+        truth = read.truth[:, question.targets].masked_fill(~question.asked[:, None], torch.nan)
+        beside = trainer.beside(question.targets)
+        return target_scores(network, states, around, truth, trainer.scalings, *beside)[0]
+
+
+class RecordedStep(FixedStep):
+    """The same on CUDA, recorded at its first use."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__(trainer)
+        network = trainer.network
+        aside = torch.cuda.Stream(trainer.device)
+        aside.wait_stream(torch.cuda.current_stream(trainer.device))
+        with torch.cuda.stream(aside):
+            for _ in range(_WARM_UP):
+                network.zero_grad(set_to_none=True)
+                self.compute()
+        torch.cuda.current_stream(trainer.device).wait_stream(aside)
+        network.zero_grad(set_to_none=True)
+        self._graph = torch.cuda.CUDAGraph()
+        self._graph.register_generator_state(self.generator)
+        with torch.cuda.graph(self._graph):
+            self.compute()
+        self._before: torch.cuda.Event | None = None
+
+    def play(self, days: NDArray[np.int64], questions: list[Question]) -> Tensor:
+        """Set the gradients of the network and return the loss, which the next call overwrites.
+
+        Not waited for, but the step before is: so the processor makes the next question while the device computes, and
+        no more than one lies ahead.
+        """
+        if self._before is not None:
+            self._before.synchronize()
+        _send(torch.from_numpy(days), self.days)
+        for mine, given in zip(self.questions, questions, strict=True):
+            mine.take(given)
+        self._graph.replay()
+        self._before = torch.cuda.Event()
+        self._before.record()
+        return self.loss
+
+
+def _send(values: Tensor, to: Tensor) -> None:
+    # Pinned anew each time: the allocator of pinned memory keeps it from reuse until the copy is done.
+    to.copy_(values.pin_memory() if to.is_cuda else values, non_blocking=True)
