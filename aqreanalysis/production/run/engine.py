@@ -25,6 +25,7 @@ from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.frequency import HOURLY
 from aqreanalysis.production.plan.inputs import StagedWindow
 from aqreanalysis.production.plan.prepare import Prepared
+from aqreanalysis.production.run.kept import KeptStates
 from aqreanalysis.production.run.threads import one_thread, threads_restored
 from aqreanalysis.production.stores import chunks
 from aqreanalysis.production.stores.zarr import quiet_codecs, read_sums, write_block, write_sums
@@ -42,8 +43,8 @@ from aqreanalysis.production.sweep import (
 # Blocks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
 # that neither the scheduler nor the workers' memory grows with the cube.
 IN_FLIGHT = 3
-# The store of the sums of days among those of the frequencies.
-SUMS = "sums"
+# The store of the sums of days among those of the frequencies, and the folder of station states.
+SUMS, STATES = "sums", "states"
 # Tiles whose geometry each further thread makes while the first encodes the first time block.
 TILES_AHEAD = 8
 # Time blocks joined into one Dask graph in threads, so that their seams do not idle a thread.
@@ -63,7 +64,7 @@ class Job:
     model_path, device : str or None
         Where from, and onto what.
     stores : dict
-        Frequency -> its staging store, and `SUMS` -> that of the sums of days.
+        Frequency -> its staging store, and `SUMS` -> that of the sums of days, `STATES` -> the folder of states.
     """
 
     token: str
@@ -102,6 +103,8 @@ class Worker:
         self.cache = GeometryCache()
         self.stop = threading.Event()
         self._folder = cache(chunks.ChunkFolder)
+        kept = job.stores.get(STATES)
+        self.states = KeptStates(None if kept is None else Path(kept), job.token)
 
     def encode(self, time_range: tuple[int, int], *own: Any) -> BlockStates | None:
         """Return the station states of a time block, from the parts of `encode_part` if there are any; None if the run
@@ -109,7 +112,7 @@ class Worker:
         if self.stop.is_set() or any(part is None for part in own):
             return None
         one_thread()
-        return encode_time_block(self.inputs, time_range, own or None)
+        return self.states.get(time_range, lambda: encode_time_block(self.inputs, time_range, own or None))
 
     def encode_part(self, time_range: tuple[int, int], stations: slice) -> Any:
         """Return what some stations' own readings say in a time block; None if the run was asked to stop."""
@@ -237,7 +240,8 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
         early = TILES_AHEAD * (threads - 1)
         parts = job.inputs.predictor.share_stations(len(job.inputs.station_lat), threads)
         for time_range, blocks in pending_blocks(job.inputs.plan, done):
-            own = [dask.delayed(worker.encode_part, pure=False, traverse=False)(time_range, part) for part in parts]
+            left = () if worker.states.hold(time_range) else parts
+            own = [dask.delayed(worker.encode_part, pure=False, traverse=False)(time_range, part) for part in left]
             states = dask.delayed(worker.encode, pure=False, traverse=False)(time_range, *own)
             for block in blocks:
                 ready = dask.delayed(worker.prepare, pure=False, traverse=False)(block) if early > 0 else None

@@ -344,7 +344,7 @@ def _sweep(run: _Run, window: StagedWindow) -> None:
     if len(ledger.done) == prepared.blocks:
         return
     meter = Meter(prepared.blocks, ledger, options.progress)
-    stores = {**target.stores, **({engine.SUMS: target.sums} if prepared.means() else {})}
+    stores = {**target.stores, **({engine.SUMS: target.sums} if prepared.means() else {}), engine.STATES: target.states}
     if options.workers is None and options.scheduler is None:
         job = engine.make_job(prepared, window, stores, None, options.device)
         engine.run_in_threads(job, ledger.done, options.threads or engine.default_threads(), meter, run.stop.event)

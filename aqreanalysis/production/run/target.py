@@ -114,6 +114,11 @@ class Target:
         return self.part / "readings.npy"
 
     @property
+    def states(self) -> Path:
+        """The station states of the last time blocks, which a run that goes on reads."""
+        return self.part / "states"
+
+    @property
     def ledger(self) -> Path:
         """The finished blocks."""
         return self.part / "ledger.jsonl"
@@ -130,7 +135,7 @@ class Target:
     def leftovers(self) -> list[Path]:
         """What a run that never began its ledger may have left."""
         found = [path for suffix in (".zarr", CHUNKS) for path in self.part.glob(f"*{suffix}")]
-        return [*found, self.trash]
+        return [*found, self.trash, self.states]
 
     @property
     def is_netcdf(self) -> bool:
