@@ -303,9 +303,10 @@ def begin_observations(
 def _read_aside(
     path: str | Path | Sequence[str], config: Config, timeline: tuple[datetime, datetime]
 ) -> Observations | None:
-    from aqreanalysis.cli.quick import loading
+    from aqreanalysis.cli.quick import keep_freed_memory, loading
 
     with loading():
+        keep_freed_memory()
         from aqreanalysis.observations.readers import read_to_hand_on
         from aqreanalysis.production.plan.inputs import stamps_needed
     span = stamps_needed(timeline, config.window)

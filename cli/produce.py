@@ -131,7 +131,8 @@ def produce(
         from aqreanalysis.production.growth.append import resolve_timeline
         from aqreanalysis.production.plan.inputs import stamps_needed
         from aqreanalysis.production.plan.prepare import prepare
-    _get_ready(device, workers)
+
+        _get_ready(device, workers)
     told = ProduceOptions(
         production=config.production,
         metadata=config.metadata,

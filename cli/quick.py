@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+# Of mallopt(3): numbers of the options, and the largest values that they take.
+_TRIM_THRESHOLD, _NEVER = -1, (1 << 31) - 1
+_MAPPED_FROM, _32_MB = -3, 32 << 20
 
 
 @contextmanager
@@ -24,6 +29,20 @@ def loading() -> Iterator[None]:
         gc.freeze()
         if collects:
             gc.enable()
+
+
+def keep_freed_memory() -> None:
+    """Let a process that reads once and ends keep what it frees, instead of giving it back and asking for it again.
+
+    The system's part in reading a year of 467 stations falls from 0.6 to 0.15 s of a processor, of 1.3 s in all.
+    """
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own gives pages back at once
+    tune = getattr(ctypes.CDLL(None), "mallopt", None)  # only the GNU library has it
+    if tune is not None:
+        tune(_TRIM_THRESHOLD, _NEVER)
+        tune(_MAPPED_FROM, _32_MB)
 
 
 def run_and_leave(main: Callable[[], object]) -> None:

@@ -69,3 +69,18 @@ def test_a_collector_that_rests_already_is_left_so() -> None:
     finally:
         gc.unfreeze()
         gc.enable()
+
+
+def test_memory_that_is_kept_is_handed_out_again_without_the_system() -> None:
+    body = (
+        "import resource\n"
+        "from aqreanalysis.cli.quick import keep_freed_memory\n"
+        "import pyarrow as pa\n"
+        "keep_freed_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "b'x' * 20_000_000\n"
+        "before = faults()\n"
+        "for _ in range(5): b'x' * 20_000_000\n"
+        "print(pa.default_memory_pool().backend_name, faults() - before < 5_000)"
+    )
+    assert leave(body) == (0, "system True\n", "")
