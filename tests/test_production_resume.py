@@ -190,3 +190,44 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_when_there_is_room(ca
     assert "\n" not in line and not out.exists()
     produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
     assert digest(out) == whole[".zarr"]
+
+
+# Between the last block and the cube under its name: the call before or after which the kill comes.
+FINALISING = [
+    (".nc", "before", "_write_files"),
+    (".nc", "after", "_write_files"),
+    (".nc", "after", "Ledger.note_ready"),
+    (".nc", "after", "rename_file"),
+    (".zarr", "before", "Ledger.note_ready"),
+    (".zarr", "after", "Ledger.note_ready"),
+    (".zarr", "after", "publish_zarr"),
+]
+MURDER = """
+import os, runpy, signal, sys
+from aqreanalysis.production.run import produce as making
+when = sys.argv.pop(1)
+home, _, name = sys.argv.pop(1).rpartition(".")
+home = getattr(making, home) if home else making
+real = getattr(home, name)
+def fatal(*given, **more):
+    if when == "after":
+        real(*given, **more)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(home, name, fatal)
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(("suffix", "when", "step"), FINALISING)
+def test_a_run_killed_while_it_is_finalised_goes_on_and_ends_with_the_same_bytes(
+    suffix, when, step, case, whole, tmp_path
+):
+    out = tmp_path / f"x{suffix}"
+    process = start(case, out, before=("-c", MURDER, when, step))
+    assert process.communicate(timeout=120)[1] == "" and process.returncode == -signal.SIGKILL
+    assert out.exists() == (step in ("rename_file", "publish_zarr"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aqreanalysis.production.run.engine.run_in_threads", None)  # no block is computed again
+        produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
+    assert digest(out) == whole[suffix] and [p.name for p in tmp_path.iterdir()] == [out.name]

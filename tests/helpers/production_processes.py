@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import production_case
@@ -27,9 +28,10 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def start(case, out: Path, *more: str) -> subprocess.Popen[str]:
-    """Begin a run of `case`, a model and a table, to `out`; `more` are arguments of `production_case.py`."""
-    command = [sys.executable, str(CASE), str(case[0]), str(case[1]), str(out), *FINE_ARGUMENTS, *more]
+def start(case, out: Path, *more: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Begin a run of `case`, a model and a table, to `out`; `more` are arguments of `production_case.py`, and what
+    stands `before` it those of Python."""
+    command = [sys.executable, *before, str(CASE), str(case[0]), str(case[1]), str(out), *FINE_ARGUMENTS, *more]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, bufsize=1
     )
