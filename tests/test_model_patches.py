@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from model_case import make_bundle, make_readings
 from aqreanalysis.model import Predictor
 from aqreanalysis.model.aqnet import MIDDLE_KM
 from aqreanalysis.model.lattice import SharedSystems, choose_lattice, sort_into_squares
-from aqreanalysis.model.patches import estimate_patches, join_patches
+from aqreanalysis.model.patches import PatchSweep, estimate_patches, join_patches
 
 STEPS = (0.02, 0.03)
 
@@ -44,7 +45,7 @@ def test_patches_give_what_the_network_gives_for_the_same_weights(readings, targ
     patches = SharedSystems(network.knn, squares, MIDDLE_KM).patches()
     nearest = torch.from_numpy(squares.nearest_km)
     whole = network.places(states, join_patches(network, patches, nearest, len(stations[0])), target)
-    parts = estimate_patches(network, states, patches, nearest, target)
+    parts = estimate_patches(PatchSweep(network, states, target), patches, nearest, len(states.clock))
     for part, expected in zip(parts, whole, strict=True):
         assert torch.allclose(part, expected, rtol=1e-4, atol=1e-5)
 
@@ -73,3 +74,18 @@ def test_a_part_of_a_dense_grid_has_the_numbers_of_the_whole(readings):
     part = predictor.predict(encoded, predictor.geometry(*stations, places[0][some], places[1][some], STEPS), ["o3"])
     assert np.allclose(part["o3"].best, whole.best[:, some], rtol=1e-5)
     assert np.allclose(part["o3"].standard_error, whole.standard_error[:, some], rtol=1e-4)
+
+
+def test_what_the_tiles_of_a_block_share_is_made_once_and_not_sent_to_other_processes(readings):
+    predictor = Predictor(make_bundle(), "cpu")
+    encoded, stations, places = encode(predictor, readings), (readings.lat, readings.lon), grid()
+    geometry = predictor.geometry(*stations, *places, STEPS)
+    first = predictor.predict(encoded, geometry)
+    kept = dict(encoded.sweeps)
+    again = predictor.predict(encoded, geometry)
+    assert set(kept) == {(0, 0), (0, 1)} and all(encoded.sweeps[key] is sweep for key, sweep in kept.items())
+    sent = pickle.loads(pickle.dumps(encoded))
+    assert sent.sweeps == {} and np.array_equal(sent.hours, encoded.hours)
+    for key in predictor.species:
+        for found in (again, predictor.predict(sent, geometry)):
+            assert np.array_equal(found[key].best, first[key].best)

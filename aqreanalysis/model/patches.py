@@ -73,7 +73,7 @@ def _layer(layers: nn.ModuleList, target: int) -> nn.Linear:
 
 
 class PatchSweep:
-    """One member's estimate of one target over a block of hours.
+    """One member's estimate of one target over a block of hours: the same for all tiles, and for threads side by side.
 
     Parameters
     ----------
@@ -92,11 +92,15 @@ class PatchSweep:
         observed = states.observed[:, :, target, None]
         parts = (bands, value, value**2, observed, states.trends[:, :, target], states.channels)
         self._fields = _array(torch.cat(parts, dim=-1).permute(2, 1, 0))  # (field, station, hour)
-        self._room = np.empty(self._fields.size, np.float32)
         self._head = _fold(network, target, states.clock)
         self._mixture = _array(torch.softmax(network.mixture[target], dim=-1).flatten(0, 1))
 
-    def estimate(self, patch: Patch, nearest_km: Tensor, out: Array) -> None:
+    def make_room(self, patches: list[Patch]) -> Array:
+        """Return what `estimate` needs as `room` for any of some patches."""
+        fields, _, hours = self._fields.shape
+        return np.empty(fields * hours * max(len(patch.stations) for patch in patches), np.float32)
+
+    def estimate(self, patch: Patch, nearest_km: Tensor, room: Array, out: Array) -> None:
         """Write location, scale and the number of neighbours that reported into `out` (3, place, hour).
 
         Parameters
@@ -105,6 +109,8 @@ class PatchSweep:
             The places.
         nearest_km : Tensor
             Distance of every place to the nearest station; the patch's own are read.
+        room : float32
+            From `make_room`, for one thread.
         out : float32
             Of every place; the patch's own rows are written.
         """
@@ -113,7 +119,7 @@ class PatchSweep:
         log_scale = 0.5 * patch.variance.log().mean(dim=0)
         given = _array(head.static @ described.T), _array(log_scale), _array(patch.count)
         kernels, stations = _array(patch.kernels), patch.stations.numpy()
-        mixed = compiled.mix_patch(kernels, self._mixture, self.network.whole.start, stations, self._fields, self._room)
+        mixed = compiled.mix_patch(kernels, self._mixture, self.network.whole.start, stations, self._fields, room)
         found = np.empty((3, len(patch.places), out.shape[2]), np.float32)
         compiled.estimate_patch(mixed, given, head.clock, (head.first, head.inner, head.last), tuple(found))
         out[:, patch.places.numpy()] = found
@@ -126,13 +132,13 @@ def _array(tensor: Tensor) -> Array:
 
 
 def estimate_patches(
-    network: AQNet, states: StationStates, patches: list[Patch], nearest_km: Tensor, target: int
+    sweep: PatchSweep, patches: list[Patch], nearest_km: Tensor, hours: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return location, scale and how many neighbours reported (place, hour), as `AQNet.places` does."""
-    sweep = PatchSweep(network, states, target)
-    out = np.empty((3, len(nearest_km), len(states.clock)), np.float32)
+    out = np.empty((3, len(nearest_km), hours), np.float32)
+    room = sweep.make_room(patches)
     for patch in patches:
-        sweep.estimate(patch, nearest_km, out)
+        sweep.estimate(patch, nearest_km, room, out)
     location, scale, reporting = torch.from_numpy(out)
     return location, scale, reporting
 

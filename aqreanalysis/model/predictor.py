@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import Degrees, find_neighbours, unit_vectors
 from aqreanalysis.model.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.members import load_member, mix_members, scale_inputs
-from aqreanalysis.model.patches import estimate_patches, join_patches
+from aqreanalysis.model.patches import PatchSweep, estimate_patches, join_patches
 from aqreanalysis.model.predictive import Predictive
 from aqreanalysis.model.surroundings import FieldsAt
 
@@ -36,11 +37,16 @@ _STATIONS_AT_ONCE = 32
 class Encoded:
     """What the stations say over a time block, one `StationStates` a member.
 
-    `hours` are the stamps of the block, int64 (T,), hours since 1970-01-01.
+    `hours` are the stamps of the block, int64 (T,), hours since 1970-01-01; `sweeps` keeps what all patches of a member
+    and target share, and stays behind when the rest goes to another process.
     """
 
     members: list[StationStates]
     hours: NDArray[np.int64]
+    sweeps: dict[tuple[int, int], PatchSweep] = field(default_factory=dict, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Encoded, (self.members, self.hours)
 
 
 @dataclass(frozen=True)
@@ -300,12 +306,21 @@ class Predictor:
     def _estimates(self, encoded: Encoded, places: Places) -> Callable[[int], list[tuple[torch.Tensor, ...]]]:
         """Return what gives each member's location, scale and reporting neighbours (place, hour) of a target."""
         if places.patches is not None:
-            nearest = torch.from_numpy(places.nearest_km)
-            groups = list(zip(self.networks, encoded.members, places.patches, strict=True))
-            return lambda target: [estimate_patches(*group, nearest, target) for group in groups]
+            nearest, groups, hours = torch.from_numpy(places.nearest_km), places.patches, len(encoded.hours)
+            return lambda target: [
+                estimate_patches(self._patch_sweep(encoded, member, target), patches, nearest, hours)
+                for member, patches in enumerate(groups)
+            ]
         around = self._surrounded(encoded, places)
         members = list(zip(self.networks, encoded.members, around, strict=True))
         return lambda target: [network.places(states, near, target) for network, states, near in members]
+
+    def _patch_sweep(self, encoded: Encoded, member: int, target: int) -> PatchSweep:
+        found = encoded.sweeps.get((member, target))
+        if found is None:
+            found = PatchSweep(self.networks[member], encoded.members[member], target)
+            encoded.sweeps[member, target] = found
+        return found
 
 
 def check_covariates(bundle: Bundle, covariates: FieldSource | None) -> FieldSource | None:
