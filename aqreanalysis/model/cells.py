@@ -40,12 +40,13 @@ def group_cells(found: Geometry, lat: Degrees, lon: Degrees, steps: tuple[float,
     index = found.index.numpy()
     cell = np.column_stack([np.floor(x / step + _ON_EDGE) for x, step in zip((lat, lon), steps, strict=True)])
     groups, side = [np.arange(len(lat))], _CELLS_A_SIDE
+    seen = np.zeros(index.max() + 1, bool)
     done: list[Tensor] = []
     while groups:
         split = [part for group in groups for part in _split(group, cell[group] // side)]
         groups = []
         for group in split:
-            few = side == 1 or len(group) == 1 or len(np.unique(index[group])) <= _MOST_STATIONS
+            few = side == 1 or len(group) == 1 or len(_union(index[group], seen)) <= _MOST_STATIONS
             if few:
                 done.append(torch.from_numpy(group))
             else:
@@ -54,10 +55,18 @@ def group_cells(found: Geometry, lat: Degrees, lon: Degrees, steps: tuple[float,
     return done
 
 
+def _union(index: NDArray[np.int64], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the stations in `index`, increasing, sooner than by sorting; `seen` is all false, and is so again."""
+    seen[index] = True
+    found = np.flatnonzero(seen)
+    seen[found] = False
+    return found
+
+
 def _split(group: NDArray[np.int64], square: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     """Return the members of `group` apart by their squares (member, 2)."""
-    _, which = np.unique(square, axis=0, return_inverse=True)
-    which = which.reshape(-1)
+    # One number a square: no grid has so many columns.
+    _, which = np.unique(square[:, 0] * 2.0**24 + square[:, 1], return_inverse=True)
     order = np.argsort(which, kind="stable")
     return np.split(group[order], np.flatnonzero(np.diff(which[order])) + 1)
 
@@ -80,11 +89,17 @@ def patch_cells(knn: NeuralKNN, found: Geometry, groups: list[Tensor], crowd_km:
     distance = found.distance_km
     crowd = (1 / (1 + (distance / crowd_km) ** 2)).sum(dim=-1)
     described = torch.stack((distance.mean(dim=-1), crowd), dim=-1)
+    index = found.index.numpy()
+    seen, where = np.zeros(index.max() + 1, bool), np.empty(index.max() + 1, np.int64)
     patches = []
     for places in groups:
-        stations, local = torch.unique(found.index[places], return_inverse=True)
+        own = index[places.numpy()]
+        stations = _union(own, seen)
+        where[stations] = np.arange(len(stations))
+        local = torch.from_numpy(where[own])
         kernels = weights.new_zeros(len(weights), len(places), len(stations))
         kernels.scatter_(2, local.expand(len(weights), -1, -1), weights[:, places])
         count = weights.new_zeros(len(places), len(stations)).scatter_(1, local, 1.0)
-        patches.append(Patch(places, stations, kernels, count, described[places], variance[:, places].contiguous()))
+        own_variance = variance[:, places].contiguous()
+        patches.append(Patch(places, torch.from_numpy(stations), kernels, count, described[places], own_variance))
     return patches
