@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import pytest
 from production_case import GRID, START, TILES, make_bundle, make_observations, small_grid
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production import ProduceOptions, produce
@@ -74,6 +75,18 @@ def test_means_are_tried_too(model, tmp_path):
     assert set(found.stored_bytes) == {"hourly", "daily"}
     assert found.disk_bytes > found.cube_bytes, "the sums of days are there besides"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_keeps_blas_to_one_thread_as_a_run_does(model, tmp_path, monkeypatch):
+    threads = []
+
+    def noting(worker, states, block):
+        threads.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+
+    monkeypatch.setattr("aqreanalysis.production.run.engine.Worker.run", noting)
+    with threadpool_limits(2, user_api="blas"):
+        measure_rates(Trial(prepared_of(model, ProduceOptions(production=TILES)), False, StoreForm(2), 1, tmp_path))
+    assert threads and set(threads) == {1}
 
 
 def test_a_trial_that_cannot_be_written_says_so(model, tmp_path):

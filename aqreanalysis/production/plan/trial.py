@@ -32,6 +32,7 @@ from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.run import engine
 from aqreanalysis.production.run.cluster import cluster_client
 from aqreanalysis.production.run.engine import SUMS
+from aqreanalysis.production.run.threads import threads_restored
 from aqreanalysis.production.stores import chunks
 from aqreanalysis.production.stores.zarr import StoreForm, create_store, create_sums, forget, quiet_codecs
 from aqreanalysis.production.sweep import BlockStates, GeometryCache, sweep_block
@@ -93,7 +94,7 @@ def measure_rates(trial: Trial) -> Rates:
     begun = time.perf_counter()
     quiet_codecs()
     try:
-        with tempfile.TemporaryDirectory(prefix=".aqreanalysis-trial-", dir=trial.folder) as folder:
+        with threads_restored(), tempfile.TemporaryDirectory(prefix=".aqreanalysis-trial-", dir=trial.folder) as folder:
             rates = _Running(trial, Path(folder)).measure()
             forget()
     except OSError as error:
