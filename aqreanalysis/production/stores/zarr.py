@@ -20,6 +20,7 @@ from zarr.codecs import BloscCodec
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.stores.bucket import pointed, split_store
+from aqreanalysis.production.stores.direct import ChunkFiles
 from aqreanalysis.production.template import GRID_MAPPING, Template
 
 # Chunks that hold nothing but the fill are written too: a missing file then always means a missing block. Told to each
@@ -139,9 +140,8 @@ def create_sums(path: Path, plan: Plan, widths: Mapping[str, int], level: int) -
 
 def write_sums(path: Path, block: Block, sums: Mapping[str, NDArray[Any]]) -> int:
     """Write the sums of the days of one block, whole chunks, and return the raw bytes written."""
-    arrays = _arrays(str(path))
     for name, values in sums.items():
-        arrays(name)[block.region] = values
+        _put(path, name, (*block.region, slice(0, values.shape[-1])), values)
     return sum(values.nbytes for values in sums.values())
 
 
@@ -156,13 +156,16 @@ def write_block(path: Path, block: Block, layers: Mapping[str, NDArray[Any]]) ->
     Each chunk is a file of its own that appears under its name only when it is complete, so blocks may be written at
     the same time by threads and processes, and again after a crash.
     """
-    arrays = _arrays(str(path))
-    written = 0
     for name, values in layers.items():
-        array = arrays(name)
-        array[block.region[len(block.region) - array.ndim :]] = values
-        written += values.nbytes
-    return written
+        _put(path, name, block.region[len(block.region) - values.ndim :], values)
+    return sum(values.nbytes for values in layers.values())
+
+
+def _put(path: Path, name: str, region: tuple[slice, ...], values: NDArray[Any]) -> None:
+    """Write one region of an array, which is a chunk where zarr's own way can be spared."""
+    files = _chunk_files(str(path))(name)
+    if files is None or not files.put(region, values):
+        _arrays(str(path))(name)[region] = values
 
 
 def read_region(path: Path, layer: Layer, block: Block) -> NDArray[Any]:
@@ -202,6 +205,13 @@ def _arrays(path: str) -> Any:
     return look_up
 
 
+@lru_cache(maxsize=8)
+def _chunk_files(path: str) -> Any:
+    """Return a look-up of the files of a store's arrays; of one whose chunks go to a bucket there are none."""
+    arrays = _arrays(path)
+    return cache(lambda name: ChunkFiles.of(arrays(name)))
+
+
 def _array(group: Any, name: str) -> Any:
     return group[name].with_config(_WRITE_ALL)
 
@@ -209,6 +219,7 @@ def _array(group: Any, name: str) -> Any:
 def forget() -> None:
     """Forget open arrays: a store is about to be replaced or moved."""
     _arrays.cache_clear()
+    _chunk_files.cache_clear()
 
 
 def _create(
