@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from aqreanalysis.errors import ConfigError
@@ -43,6 +46,25 @@ def _exact(device: torch.device) -> torch.device:
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
     return device
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Return an array as a tensor on `device`, without waiting there for what was asked before."""
+    found = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    if device.type == "cpu":
+        return found
+    # From ordinary memory the driver copies when the GPU is done with all before, and keeps us waiting. Torch keeps
+    # pinned memory from one call to the next, and gives it to no other before the copy is done.
+    return found.pin_memory().to(device, non_blocking=True)
+
+
+def load_linear_algebra(device: torch.device) -> None:
+    """Let torch load what solves systems on a GPU, which it does at the first call and not for two threads at once.
+
+    Threads that come to it together end in ``RuntimeError: lazy wrapper should be called at most once``.
+    """
+    if device.type == "cuda":
+        torch.linalg.inv(torch.ones((1, 1), device=device))
 
 
 @contextlib.contextmanager

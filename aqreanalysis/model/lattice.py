@@ -39,7 +39,7 @@ _FEWEST_CELLS, _MOST_CELLS = 3, 8
 # Nodes solved together: their covariances stay in the processor's cache.
 _PLACES_AT_ONCE = 128
 # Cells that lie on a line of the lattice belong to one square, however their coordinates were rounded.
-_ON_LINE = 1e-6
+ON_LINE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def choose_lattice(
     """
     reach = find_neighbours(station_lat, station_lon, station_lat, station_lon, neighbours).reach_km
     widest = _SHARE_OF_REACH * float(reach.min()) / _KM_A_DEGREE
-    cells = [min(int(widest / step + _ON_LINE), _MOST_CELLS) for step in steps]
+    cells = [min(int(widest / step + ON_LINE), _MOST_CELLS) for step in steps]
     if min(cells) < _FEWEST_CELLS:
         return None
     lat_step, lon_step = (count * step for count, step in zip(cells, steps, strict=True))
@@ -165,7 +165,7 @@ def sort_into_squares(
 def _place_on(degrees: Degrees, step: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the lower node of each coordinate, and the smoothed share of the way to the next."""
     steps = degrees / step
-    node = np.floor(steps + _ON_LINE)
+    node = np.floor(steps + ON_LINE)
     share = np.clip(steps - node, 0.0, 1.0)
     return node.astype(np.int64), share * share * (3 - 2 * share)
 

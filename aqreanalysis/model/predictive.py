@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.model import compiled
+from aqreanalysis.model.device import to_device
 from aqreanalysis.model.scaling import Scaling
 
 Array = NDArray[np.float32]
@@ -127,9 +128,12 @@ class Predictive:
         self._standardised = location
         self._location = location * scaling.std + scaling.mean
         self._scale = scale * scaling.std
-        self._table = torch.from_numpy(calibration.quantiles).to(location)
-        self._near = hat_weights(nearest_km.to(location), torch.from_numpy(calibration.distance_km).to(location))
-        self._nodes = torch.from_numpy(calibration.level).to(location)
+        table, distance, level = (
+            to_device(part, location.device).to(location)
+            for part in (calibration.quantiles, calibration.distance_km, calibration.level)
+        )
+        self._table, self._nodes = table, level
+        self._near = hat_weights(nearest_km.to(location), distance)
         self._reporting = reporting
 
     @cached_property
@@ -181,9 +185,12 @@ class Predictive:
     @property
     def observations_used(self) -> NDArray[np.int16]:
         """How many of the nearest stations reported at the hour: int16 (hour, place)."""
+        return self.used_on_device().T.contiguous().cpu().numpy()
+
+    def used_on_device(self) -> Tensor:
+        """Return `observations_used` where the model computes: int16 (place, hour)."""
         # Halfway between nodes of a lattice the count is blended to exact halves: those go up, whatever the last digit.
-        whole = torch.floor(self._reporting.T + 0.501).to(torch.int16)
-        return np.ascontiguousarray(whole.cpu().numpy())
+        return torch.floor(self._reporting + 0.501).to(torch.int16)
 
     @cached_property
     def _moments(self) -> Summary:
@@ -205,18 +212,28 @@ class Predictive:
 
     def summary(self, coverage: float = 0.9) -> Summary:
         """Return `best`, `mean`, `standard_error` and `interval` at once."""
-        tail = (1 - coverage) / 2
-        quantiles = [self._tabled(p) for p in (0.5, tail, 1 - tail)]
-        table = torch.stack([*quantiles, *self._groups()], dim=1)  # (distance, quantile or group, level)
-        shares = torch.tensor(_MOMENT_GROUPS).to(table) / len(PROBABILITIES)
         if self._location.device.type == "cpu" and self._location.dtype == torch.float32:
-            return self._summary_compiled(table, shares)
+            return self._summary_compiled(coverage)
+        best, error, lower, upper, mean = map(_numpy, self.summary_on_device(coverage))
+        return Summary(best, mean, error, lower, upper)
+
+    def summary_on_device(self, coverage: float = 0.9) -> Tensor:
+        """Return best, standard error, lower and upper bound, mean, where the model computes: (5, place, hour)."""
+        table, shares = self._summary_tables(coverage)
         found = self._location.new_empty((5, *self._location.shape))
         self._summarise(torch.einsum("pd,dql->pql", self._near, table), shares, found)
-        return Summary(*(_numpy(layer) for layer in found))
+        return found
 
-    def _summary_compiled(self, table: Tensor, shares: Tensor) -> Summary:
+    def _summary_tables(self, coverage: float) -> tuple[Tensor, Tensor]:
+        """Return the table (distance, quantile or group, level), and what share of the parts each group is."""
+        tail = (1 - coverage) / 2
+        quantiles = [self._tabled(p) for p in (0.5, tail, 1 - tail)]
+        shares = torch.tensor(_MOMENT_GROUPS, dtype=self._table.dtype) / len(PROBABILITIES)
+        return torch.stack([*quantiles, *self._groups()], dim=1), to_device(shares.numpy(), self._table.device)
+
+    def _summary_compiled(self, coverage: float) -> Summary:
         """Return the same as `summary` on the CPU: every quantile of a value while it is at hand, turned on the way."""
+        table, shares = self._summary_tables(coverage)
         values = self._standardised, self._location, self._scale
         tables = self._near, table, shares
         found = np.empty((5, *reversed(self._location.shape)), np.float32)
@@ -225,7 +242,7 @@ class Predictive:
         return Summary(*found)
 
     def _summarise(self, table: Tensor, shares: Tensor, found: Tensor) -> None:
-        """Write best, mean, standard error, lower and upper bound into `found` (5, place, hour)."""
+        """Write best, standard error, lower and upper bound and mean into `found` (5, place, hour)."""
         offset = self.scaling.offset
         steps = hat_steps(self._standardised, self._nodes, 1)
         standard = torch.baddbmm(table[..., :1], table.diff(dim=-1), steps)  # (place, probability, hour)
@@ -236,13 +253,17 @@ class Predictive:
         away = value[:, 3:].sub_(median[:, None])
         shift = torch.matmul(shares, away)
         variance = torch.matmul(shares, away.square_()).addcmul_(shift, shift, value=-1)
-        found[0], found[1], found[2] = median, median + shift, variance.clamp_(min=0.0).sqrt_()
-        found[3], found[4] = value[:, 1], value[:, 2]
+        found[0], found[2], found[3] = median, value[:, 1], value[:, 2]
+        torch.sqrt(variance.clamp_(min=0.0), out=found[1])
+        torch.add(median, shift, out=found[4])
 
     def cdf(self, value: Array | float) -> Array:
         """Return the probability that the concentration is at most `value`, float32 (hour, place); NaN stays NaN."""
         x = torch.as_tensor(value, dtype=self._location.dtype, device=self._location.device)
-        x = (x.T if x.dim() == 2 else x).expand_as(self._location)
+        return _numpy(self._cdf((x.T if x.dim() == 2 else x).expand_as(self._location)))
+
+    def _cdf(self, x: Tensor) -> Tensor:
+        """Return the same of `x` (place, hour)."""
         standard = (torch.log(x.clamp(min=0.0) + self.scaling.offset) - self._location) / self._scale
         below = torch.zeros_like(standard)
         last = self._standard(float(PROBABILITIES[0]))
@@ -252,11 +273,15 @@ class Predictive:
             last = here
         share = (PROBABILITIES[0] + 0.01 * below).clamp(0.0, 1.0)
         share = torch.where(x < 0, torch.zeros_like(share), share)
-        return _numpy(torch.where(torch.isnan(x), x, share))
+        return torch.where(torch.isnan(x), x, share)
 
     def exceedance(self, threshold: float) -> Array:
         """Return the probability that the concentration exceeds `threshold` (its units), float32 (hour, place)."""
         return (1.0 - self.cdf(threshold)).astype(np.float32)
+
+    def exceedance_on_device(self, threshold: float) -> Tensor:
+        """Return `exceedance` where the model computes: float32 (place, hour)."""
+        return 1.0 - self._cdf(torch.full_like(self._location, threshold))
 
     def crps(self, observed: Array) -> Array:
         """Return the continuous ranked probability score against `observed` (hour, place), in its units.
@@ -273,4 +298,6 @@ class Predictive:
 
 
 def _numpy(place_hour: Tensor) -> Array:
-    return np.ascontiguousarray(place_hour.T.to(torch.float32).cpu().numpy())
+    # Turned where it was computed: a GPU does it in passing.
+    turned: Array = place_hour.T.to(torch.float32).contiguous().cpu().numpy()
+    return turned

@@ -18,15 +18,16 @@ from aqreanalysis.model import compiled
 from aqreanalysis.model.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
 from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.cells import group_cells, patch_cells
-from aqreanalysis.model.device import choose_device
+from aqreanalysis.model.device import choose_device, load_linear_algebra, to_device
 from aqreanalysis.model.fields import FieldSource, field_reach, window_parts
 from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import Degrees, find_neighbours, unit_vectors
 from aqreanalysis.model.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.members import load_member, mix_members, scale_inputs
-from aqreanalysis.model.patches import PatchSweep, estimate_patches, join_patches
+from aqreanalysis.model.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.predictive import Predictive
 from aqreanalysis.model.surroundings import FieldsAt
+from aqreanalysis.model.wide import seat_places, wide_neighbourhood
 
 # Stations whose windows are read together on the CPU: what the encoder makes of them stays in the processor's cache,
 # which halves the time of two thousand.
@@ -109,8 +110,10 @@ class Predictor:
         self.device = choose_device(device) if isinstance(device, str) else device
         if self.device.type == "cpu":
             compiled.warm_up()
+        load_linear_algebra(self.device)
         self._targets = [self.inputs.index(s) for s in self.species]
         self.covariates = check_covariates(bundle, covariates)
+        self._among: tuple[tuple[bytes, bytes], list[torch.Tensor]] | None = None
         self._lattices: dict[tuple[bytes, bytes, tuple[float, float]], Lattice | None] = {}
         self.networks = [
             load_member(AQNet(len(self.inputs), self._targets, self.config.model, bundle.fields), weights, self.device)
@@ -142,19 +145,16 @@ class Predictor:
         before = self.history_hours
         windows, window_hours = self._windows(values, hours, station_lat, station_lon)
         readings = around_day(windows[..., self._targets], before)
-        geometry = find_neighbours(
-            station_lat, station_lon, station_lat, station_lon, self.config.model.neighbours, exclude_self=True
-        ).to(self.device)
         block = hours[before : before + 24 * len(windows)]
         fields, near = self._fields(station_lat, station_lon, block) or (None, None)
         members = []
-        for number, network in enumerate(self.networks):
+        weights = self._station_weights(station_lat, station_lon)
+        for number, (network, among) in enumerate(zip(self.networks, weights, strict=True)):
             if own is None:
                 states = self._own_states(network, windows, window_hours, fields)
             else:
                 states = torch.cat([part[number] for part in own], dim=2)
             clock = network.clock(window_hours[:, before : before + 24]).flatten(0, 1)
-            among = network.station_weights(geometry, len(station_lat), sparse=True)
             members.append(network.exchange_stations(states.flatten(0, 1), readings, clock, among, near))
         return Encoded(members, block)
 
@@ -192,10 +192,20 @@ class Predictor:
         readings = scale_inputs(values, self.inputs, self.bundle.scaling)
         if self.bundle.drift is not None:
             readings = readings - self.bundle.drift.at(lat, lon, self.inputs)
-        scaled = torch.from_numpy(readings).to(self.device)
-        clock_hours = torch.from_numpy(np.ascontiguousarray(hours)).to(self.device)
+        scaled, clock_hours = to_device(readings, self.device), to_device(hours, self.device)
         days = [slice(d, d + before + 24 + after) for d in range(0, steps, 24)]
         return torch.stack([scaled[day] for day in days]), torch.stack([clock_hours[day] for day in days])
+
+    def _station_weights(self, lat: Degrees, lon: Degrees) -> list[torch.Tensor]:
+        """Return each member's weights among stations; those of the last network of stations are kept, since all time
+        blocks of a sweep have the same."""
+        key, kept = (lat.tobytes(), lon.tobytes()), self._among
+        if kept is not None and kept[0] == key:
+            return kept[1]
+        found = find_neighbours(lat, lon, lat, lon, self.config.model.neighbours, exclude_self=True).to(self.device)
+        weights = [network.station_weights(found, len(lat), sparse=True) for network in self.networks]
+        self._among = (key, weights)
+        return weights
 
     def _own_states(
         self, network: AQNet, windows: torch.Tensor, hours: torch.Tensor, fields: torch.Tensor | None
@@ -253,17 +263,14 @@ class Predictor:
         stations, count = (station_lat, station_lon), self.config.model.neighbours
         lattice = self._lattice(stations, steps)
         if lattice is not None:
-            squares = sort_into_squares(lattice, stations, (lat, lon), count).to(self.device)
-            patches = [SharedSystems(network.knn, squares, MIDDLE_KM).patches() for network in self.networks]
             if self.device.type == "cpu":
+                squares = sort_into_squares(lattice, stations, (lat, lon), count)
+                patches = [SharedSystems(network.knn, squares, MIDDLE_KM).patches() for network in self.networks]
                 return Places([], squares.nearest_km, lat, lon, patches)
             # The small steps of patches would starve a GPU, which takes all places at once instead.
-            nearest = torch.from_numpy(squares.nearest_km).to(self.device)
-            members = [
-                join_patches(network, some, nearest, len(station_lat))
-                for network, some in zip(self.networks, patches, strict=True)
-            ]
-            return Places(members, squares.nearest_km, lat, lon)
+            seated = seat_places(lattice, stations, (lat, lon), count, self.device)
+            members = [wide_neighbourhood(network, seated) for network in self.networks]
+            return Places(members, seated.nearest_km.cpu().numpy(), lat, lon)
         found = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.bundle.fields is None and self.device.type == "cpu":
             groups = group_cells(found, lat, lon, steps)
@@ -284,11 +291,11 @@ class Predictor:
     @torch.inference_mode()
     def predict(self, encoded: Encoded, places: Places, species: Sequence[str] | None = None) -> dict[str, Predictive]:
         """Return each pollutant's predictive distribution at each hour and place, or those of `species` alone."""
-        nearest = torch.from_numpy(places.nearest_km).to(self.device)
+        nearest = to_device(places.nearest_km, self.device)
         estimate = self._estimates(encoded, places)
         drift = None
         if self.bundle.drift is not None:
-            drift = torch.from_numpy(self.bundle.drift.at(places.lat, places.lon, self.species)).to(self.device)
+            drift = to_device(self.bundle.drift.at(places.lat, places.lon, self.species), self.device)
         found = {}
         for target, key in enumerate(self.species):
             if species is not None and key not in species:
