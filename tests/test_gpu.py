@@ -9,7 +9,9 @@ import torch
 from model_case import DAYS, make_bundle, make_observations, make_readings, small_config, some_places
 from training_case import make_trainer
 
+from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError
+from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model import Predictor, choose_device, read_bundle
 from aqreanalysis.model.device import mixed_precision
 from aqreanalysis.production import ProduceOptions, produce
@@ -71,6 +73,52 @@ def test_a_cube_swept_on_cuda_is_that_of_the_cpu_by_threads_and_by_a_worker_a_gp
     for name in ("pm2p5", "pm2p5_standard_error", "pm2p5_lower", "pm2p5_upper"):
         np.testing.assert_allclose(there[name], here[name], rtol=1e-4, atol=1e-3)
     there.close(), here.close()
+
+
+def near(there, here):
+    """Compare two cubes: numbers within a ten thousandth, counts and flags exactly."""
+    assert set(there.variables) == set(here.variables)
+    for name, one in here.variables.items():
+        if one.dtype.kind == "f":
+            np.testing.assert_allclose(there[name], one, rtol=1e-4, atol=1e-3)
+        elif one.dtype.kind in "iu":
+            np.testing.assert_array_equal(there[name], one)
+
+
+@pytest.mark.parametrize("frequency", ["hourly", "daily"])
+@pytest.mark.parametrize("step", ["0.25", "0.05"], ids=["wide cells", "dense cells"])
+def test_masks_thresholds_two_pollutants_and_means_are_on_cuda_those_of_the_cpu(step, frequency, tmp_path):
+    bundle = production_case.make_bundle(tmp_path / "bundle", ("pm25", "o3"))
+    grid = load_grid(f"116,39,118,40.5@{step}")
+    wanted = np.ones(grid.shape, dtype=bool)
+    wanted[:3, :4] = wanted[-1, -1] = False
+    given = bundle, production_case.make_observations(), Grid("masked", grid.lat, grid.lon, wanted)
+    blocks = ProductionConfig(block_days=2, tile_rows=16, tile_columns=16)
+    cubes = {}
+    for device in ("cuda", "cpu"):
+        thresholds = {"pm25": [35.0], "o3": [100.0, 120.0]} if frequency == "hourly" else {}
+        options = ProduceOptions(production=blocks, device=device, frequencies=(frequency,), thresholds=thresholds)
+        out = tmp_path / f"{device}.zarr"
+        cubes[device] = produce(*given, production_case.START, production_case.END, out, options)
+    near(cubes["cuda"], cubes["cpu"])
+
+
+def test_a_sweep_on_cuda_that_was_stopped_ends_with_the_same_bytes(tmp_path):
+    bundle = production_case.make_bundle(tmp_path / "bundle")
+    given = bundle, production_case.make_observations(), production_case.small_grid()
+    timeline, whole, parts = (production_case.START, production_case.END), tmp_path / "a.zarr", tmp_path / "b.zarr"
+
+    def stop(done, total, note):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    options = {"production": production_case.TILES, "device": "cuda"}
+    produce(*given, *timeline, whole, ProduceOptions(**options)).close()
+    with pytest.raises(KeyboardInterrupt):
+        produce(*given, *timeline, parts, ProduceOptions(**options, progress=stop))
+    produce(*given, *timeline, parts, ProduceOptions(**options)).close()
+    files = [f.relative_to(whole) for f in whole.glob("*/*") if not f.name.startswith(".")]
+    assert files and all((whole / f).read_bytes() == (parts / f).read_bytes() for f in files)
 
 
 def test_mixed_precision_on_cuda_is_bfloat16_where_wanted():

@@ -179,13 +179,13 @@ def _readings(inputs: SweepInputs, time: tuple[int, int]) -> tuple[NDArray[np.fl
 
 def tile_geometry(inputs: SweepInputs, block: Block, cache: GeometryCache) -> Any:
     """Return the geometry of the wanted cells of a block's tile, kept in `cache` while it fits."""
-    wanted, stations = _wanted(inputs, block), (inputs.station_lat, inputs.station_lon)
+    wanted, stations = wanted_cells(inputs, block), (inputs.station_lat, inputs.station_lon)
     lat = np.broadcast_to(inputs.lat[slice(*block.rows), None], wanted.shape)[wanted]
     lon = np.broadcast_to(inputs.lon[None, slice(*block.columns)], wanted.shape)[wanted]
     return cache.get(block.tile, lambda: inputs.predictor.geometry(*stations, lat, lon, inputs.steps))
 
 
-def _wanted(inputs: SweepInputs, block: Block) -> NDArray[np.bool_]:
+def wanted_cells(inputs: SweepInputs, block: Block) -> NDArray[np.bool_]:
     """Return where a value is wanted (row, column)."""
     rows, columns = slice(*block.rows), slice(*block.columns)
     if inputs.mask is not None:
@@ -199,7 +199,7 @@ def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: G
     Cells outside the mask are NaN (counts -1) and flagged. Where means are wanted, the sums of the block's days are
     there too, as `sums_name` -> float32 (day, row, column, value), NaN outside the mask.
     """
-    wanted = _wanted(inputs, block)
+    wanted = wanted_cells(inputs, block)
     shape = wanted.shape
     layers = _empty_layers(inputs, block)
     if inputs.hourly and block.time[0] == 0:

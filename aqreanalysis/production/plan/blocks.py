@@ -42,6 +42,12 @@ class Block:
         return self.rows, self.columns
 
     @property
+    def cell_hours(self) -> int:
+        """Its size."""
+        (t0, t1), (r0, r1), (c0, c1) = self.time, self.rows, self.columns
+        return (t1 - t0) * (r1 - r0) * (c1 - c0)
+
+    @property
     def region(self) -> tuple[slice, slice, slice]:
         """Slices over (time, lat, lon)."""
         return slice(*self.time), slice(*self.rows), slice(*self.columns)

@@ -38,6 +38,7 @@ from aqreanalysis.production.plan.fields import covariates_text, digest_covariat
 from aqreanalysis.production.plan.frequency import HOURLY, check_frequencies
 from aqreanalysis.production.plan.inputs import Span, digest_readings, observed_hours, span_of
 from aqreanalysis.production.run.ledger import Fingerprint
+from aqreanalysis.production.run.warming import begin_warm_up
 from aqreanalysis.production.stores.split import part_plan
 from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
 from aqreanalysis.production.template import Provenance, Template, render_template
@@ -231,9 +232,10 @@ def prepare(
     hours = hours_between(*timeline)
     grid = load_grid(grid)
     predictor = _load_model(model, options)
+    production = options.production or predictor.config.production
+    begin_warm_up(predictor, grid, make_plan(hours, grid.shape, production, 0), options)
     if not isinstance(observations, Observations):
         observations = read_observations(observations, options.columns or predictor.config.columns)
-    production = options.production or predictor.config.production
     metadata = options.metadata or predictor.config.metadata
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}

@@ -25,6 +25,8 @@ from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.frequency import HOURLY
 from aqreanalysis.production.plan.inputs import StagedWindow
 from aqreanalysis.production.plan.prepare import Prepared
+from aqreanalysis.production.run import pipeline
+from aqreanalysis.production.run.done import BlockDone
 from aqreanalysis.production.run.kept import KeptStates
 from aqreanalysis.production.run.threads import one_thread, threads_restored
 from aqreanalysis.production.stores import chunks
@@ -72,16 +74,6 @@ class Job:
     model_path: str | None
     device: str
     stores: dict[str, str]
-
-
-@dataclass(frozen=True)
-class BlockDone:
-    """A block that is on the disk."""
-
-    number: int
-    cells: int
-    raw_bytes: int
-    seconds: float
 
 
 OnDone = Callable[[BlockDone | None], None]
@@ -139,9 +131,8 @@ class Worker:
             sums = {name: layers.pop(name) for name in map(sums_name, self.inputs.species)}
             written += write_sums(Path(stores[SUMS]), day_block(block), sums)
         if self.inputs.hourly:
-            written += self._write(HOURLY, block, layers)
-        (t0, t1), (r0, r1), (c0, c1) = block.time, block.rows, block.columns
-        return BlockDone(block.number, (t1 - t0) * (r1 - r0) * (c1 - c0), written, time.perf_counter() - begun)
+            written += self.write_hours(block, layers)
+        return BlockDone(block.number, block.cell_hours, written, time.perf_counter() - begun)
 
     def join(self, frequency: str, block: Block, number: int) -> BlockDone | None:
         """Compute and write a block of means from the sums of days; it is noted under `number`."""
@@ -152,6 +143,10 @@ class Worker:
         layers = mean_block(self.inputs, frequency, block, lambda key, days: read_sums(sums, sums_name(key), days))
         written = self._write(frequency, block, layers)
         return BlockDone(number, 0, written, time.perf_counter() - begun)
+
+    def write_hours(self, block: Block, layers: Layers) -> int:
+        """Write hourly layers of a block, and return their raw bytes."""
+        return self._write(HOURLY, block, layers)
 
     def _write(self, frequency: str, block: Block, layers: Layers) -> int:
         """Write the layers of a block to the store of a frequency, or to the staging folder of its NetCDF file."""
@@ -211,7 +206,7 @@ def pending_joins(job: Job, done: set[int]) -> Iterator[tuple[str, Block, int]]:
 
 
 def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop: threading.Event) -> None:
-    """Compute the blocks that are not `done` with Dask's threaded scheduler.
+    """Compute the blocks that are not `done` with Dask's threaded scheduler, or on a GPU by the pipeline.
 
     Parameters
     ----------
@@ -228,6 +223,10 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
     """
     worker = Worker(job)
     worker.stop = stop
+    if pipeline.serves(worker.inputs):
+        for one in pipeline.run_pipeline(worker.inputs, done, worker.write_hours, threads, stop):
+            on_done(one)
+        return
 
     class Watch(Callback):
         def _posttask(self, key: Any, result: Any, *_: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from aqreanalysis.production.options import Progress
-from aqreanalysis.production.run.engine import BlockDone
+from aqreanalysis.production.run.done import BlockDone
 from aqreanalysis.production.run.ledger import Ledger
 
 

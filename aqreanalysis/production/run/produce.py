@@ -28,6 +28,7 @@ from aqreanalysis.production.run.ledger import Fingerprint, Ledger, Lock, differ
 from aqreanalysis.production.run.memory import give_back, outline
 from aqreanalysis.production.run.meter import Meter
 from aqreanalysis.production.run.target import Target
+from aqreanalysis.production.run.warming import make_ready
 from aqreanalysis.production.stores import chunks
 from aqreanalysis.production.stores.bucket import Owner, Place, chunk_place, clear, point, publish
 from aqreanalysis.production.stores.netcdf import rename_file, write_netcdf
@@ -271,6 +272,7 @@ def _fill(run: _Run, header: dict[str, Any]) -> None:
             if not run.ledger.done:
                 run.ledger.drop()  # refused before it did anything: the right command must not find it in its way
             raise
+    make_ready(run.prepared.predictor)
     _sweep(run, window)
     if run.target.is_netcdf:
         _write_files(run, facts)
