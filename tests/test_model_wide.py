@@ -11,7 +11,7 @@ from aqreanalysis.model import Predictor
 from aqreanalysis.model.aqnet import MIDDLE_KM
 from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.lattice import SharedSystems, choose_lattice, sort_into_squares
-from aqreanalysis.model.patches import estimate_patches
+from aqreanalysis.model.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.wide import _neighbours, _unit_vectors, seat_places, wide_neighbourhood
 
 STEPS = (0.02, 0.03)
@@ -41,7 +41,7 @@ def test_all_cells_at_once_are_estimated_as_square_by_square(keep, members):
         around = wide_neighbourhood(network, seated)
         for target in range(2):
             found = network.places(states, around, target)
-            expected = estimate_patches(network, states, patches, nearest, target)
+            expected = estimate_patches(PatchSweep(network, states, target), patches, nearest, len(states.clock))
             for one, other in zip(found, expected, strict=True):
                 assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
 

@@ -40,6 +40,7 @@ from aqreanalysis.production.sweep import (
     encode_time_block,
     sweep_block,
     tile_geometry,
+    wanted_cells,
 )
 
 # Blocks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
@@ -114,8 +115,8 @@ class Worker:
         return encode_part(self.inputs, time_range, stations)
 
     def prepare(self, block: Block) -> None:
-        """Make the geometry of a block's tile beforehand."""
-        if not self.stop.is_set():
+        """Make the geometry of a block's tile beforehand, if a cell of it is wanted."""
+        if not self.stop.is_set() and wanted_cells(self.inputs, block).any():
             one_thread()
             tile_geometry(self.inputs, block, self.cache)
 
