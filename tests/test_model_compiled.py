@@ -17,6 +17,7 @@ from aqreanalysis.model.knn import NeuralKNN
 from aqreanalysis.model.lattice import SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.predictive import Calibration, Predictive
 from aqreanalysis.model.scaling import Scaling
+from aqreanalysis.model.wide import seat_places, solve_nodes, wide_neighbourhood
 
 
 @arithmetic.compiled
@@ -46,15 +47,19 @@ def test_weights_of_a_square_are_those_that_torch_gives():
     lat, lon = np.meshgrid(39.5 + 0.02 * np.arange(13), 116.4 + 0.03 * np.arange(11), indexing="ij")
     lattice = choose_lattice(*stations, 8, steps)
     squares = sort_into_squares(lattice, stations, (lat.ravel(), lon.ravel()), 8)
-    shared = SharedSystems(predictor.networks[0].knn, squares, MIDDLE_KM)
+    network = predictor.networks[0]
+    shared = SharedSystems(network.knn, squares, MIDDLE_KM)
     nodes = squares.position, squares.reach_km
-    for found, expected in zip(shared._solve_compiled(*nodes), shared._solve(*nodes), strict=True):
+    for found, expected in zip(shared._solve(*nodes), solve_nodes(network.knn, *nodes), strict=True):
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
-    for number in range(len(squares.places)):
-        found, expected = (shared._patch(number, weigh) for weigh in (shared._weigh_compiled, shared._weigh))
-        assert torch.allclose(found.kernels, expected.kernels, rtol=1e-3, atol=2e-5)
-        assert torch.allclose(found.variance, expected.variance, rtol=1e-3, atol=2e-5)
-        assert torch.allclose(found.kernels.sum(dim=-1), torch.ones(()), atol=1e-4)
+    seated = seat_places(lattice, stations, (lat.ravel(), lon.ravel()), 8, torch.device("cpu"))
+    around = wide_neighbourhood(network, seated)
+    for patch in shared.patches():
+        whole = torch.relu(patch.kernels[network.whole][0])
+        expected = around.nearby[patch.places][:, patch.stations]
+        assert torch.allclose(whole / whole.sum(dim=-1, keepdim=True), expected, rtol=1e-3, atol=2e-5)
+        assert torch.allclose(patch.variance.log().mean(dim=0), around.variance[patch.places], rtol=1e-3, atol=1e-4)
+        assert torch.allclose(patch.kernels.sum(dim=-1), torch.ones(()), atol=1e-4)
 
 
 @torch.no_grad()

@@ -8,15 +8,13 @@ solutions are blended smoothly. No edge stands where the list of the nearest sta
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from aqreanalysis.model import compiled
 from aqreanalysis.model.geometry import (
@@ -36,8 +34,6 @@ _SHARE_OF_REACH = 0.45
 _KM_A_DEGREE = np.pi * EARTH_RADIUS_KM / 180
 # Cells along a side of the squares between nodes. Below the fewest, a system a cell is as cheap.
 _FEWEST_CELLS, _MOST_CELLS = 3, 8
-# Nodes solved together: their covariances stay in the processor's cache.
-_PLACES_AT_ONCE = 128
 # Cells that lie on a line of the lattice belong to one square, however their coordinates were rounded.
 ON_LINE = 1e-6
 
@@ -81,12 +77,6 @@ class Squares:
     frames: Tensor
     towards: Tensor
     nearest_km: NDArray[np.float32]
-
-    def to(self, device: torch.device) -> Squares:
-        """Return the same squares on `device`."""
-        names = ("corners", "shares", "index", "position", "reach_km", "frames", "towards")
-        moved = {name: getattr(self, name).to(device) for name in names}
-        return replace(self, places=[p.to(device) for p in self.places], **moved)
 
 
 @dataclass(frozen=True)
@@ -180,24 +170,10 @@ class SharedSystems:
 
     def __init__(self, knn: NeuralKNN, squares: Squares, crowd_km: float) -> None:
         self.knn, self.squares, self.crowd_km = knn, squares, crowd_km
-        solve = self._solve_compiled if squares.position.device.type == "cpu" else self._solve
-        self._products, self._offsets, self._ends = solve(squares.position, squares.reach_km)
+        self._products, self._offsets, self._ends = self._solve(squares.position, squares.reach_km)
 
     def _solve(self, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return products (kernel, node, k, k), offsets (kernel, node, k) and ends (kernel, node) of all nodes."""
-        products, offsets, ends = [], [], []
-        for some, reach in zip(position.split(_PLACES_AT_ONCE), reach_km.split(_PLACES_AT_ONCE), strict=True):
-            inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.knn.systems(some, reach)))
-            flat = inverse.sum(dim=-1)
-            total = flat.sum(dim=-1)
-            offset = flat / total[..., None]
-            products.append(inverse - flat[..., :, None] * offset[..., None, :])
-            offsets.append(offset)
-            ends.append(1 / total)
-        return torch.cat(products, dim=1), torch.cat(offsets, dim=1), torch.cat(ends, dim=1)
-
-    def _solve_compiled(self, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the same as `_solve` on the CPU, one system at a time in its nearest cache."""
         noise = self.knn.noise(position, reach_km).numpy()
         models, nodes, k = noise.shape
         products, offsets = np.empty((models, nodes, k, k), np.float32), np.empty((models, nodes, k), np.float32)
@@ -207,17 +183,16 @@ class SharedSystems:
 
     def patches(self) -> list[Patch]:
         """Return the kNN of each square."""
-        weigh = self._weigh_compiled if self._ends.device.type == "cpu" else self._weigh
-        return [self._patch(number, weigh) for number in range(len(self.squares.places))]
+        return [self._patch(number) for number in range(len(self.squares.places))]
 
-    def _patch(self, number: int, weigh: Callable[..., tuple[Tensor, Tensor]]) -> Patch:
+    def _patch(self, number: int) -> Patch:
         squares = self.squares
         places, nodes = squares.places[number], squares.corners[number]
         index = squares.index[nodes]  # (4, k)
         stations, local = torch.unique(index, return_inverse=True)
         position = self._position(places, stations)  # (place, neighbour, 2)
         shares = squares.shares[places]  # (place, corner)
-        weights, variance = weigh(position, shares, nodes, local)
+        weights, variance = self._weigh(position, shares, nodes, local)
         ones = shares @ weights.new_zeros(len(index), len(stations)).scatter_(1, local, 1.0)
         distance = torch.linalg.vector_norm(position, dim=-1)
         crowd = 1 / (1 + (distance / self.crowd_km) ** 2)
@@ -236,21 +211,6 @@ class SharedSystems:
         nodes, local : Tensor
             Node of each corner (4,), and where its neighbours stand among the stations (4, k).
         """
-        towards = self.knn.towards(position)  # (kernel, place, neighbour)
-        kernels, corners, k, stations = len(towards), *local.shape, towards.shape[2]
-        # Each corner's system reads its own neighbours and speaks of those of all four.
-        apart = towards.index_select(2, local.view(-1)) * shares.repeat_interleave(k, dim=1)
-        products = towards.new_zeros(kernels, corners, k, stations)
-        products.scatter_(3, local[:, None].expand(kernels, corners, k, k), self._products[:, nodes])
-        offsets = towards.new_zeros(kernels, corners, stations)
-        offsets.scatter_(2, local.expand(kernels, corners, k), self._offsets[:, nodes])
-        offset = torch.matmul(shares, offsets)
-        weights = torch.baddbmm(offset, apart, products.flatten(1, 2))
-        variance = 1 - (towards * (weights + offset)).sum(dim=-1) + self._ends[:, nodes] @ shares.T
-        return weights, F.relu(variance) + 1e-4
-
-    def _weigh_compiled(self, position: Tensor, shares: Tensor, nodes: Tensor, local: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the same as `_weigh` without its small steps, which took a fourth of a sweep on the CPU."""
         towards = compiled.covary(position.permute(2, 1, 0).contiguous().numpy(), *self._tables)
         systems = self._products.numpy(), self._offsets.numpy(), self._ends.numpy()
         found = compiled.weigh_patch(towards, shares.T.contiguous().numpy(), (nodes.numpy(), local.numpy()), systems)

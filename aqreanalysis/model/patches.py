@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from aqreanalysis.model import compiled
-from aqreanalysis.model.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, Neighbourhood, StationStates
+from aqreanalysis.model.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, StationStates
 from aqreanalysis.model.compiled import Array
 from aqreanalysis.model.filters import BANDS
 from aqreanalysis.model.lattice import Patch
@@ -141,41 +140,6 @@ def estimate_patches(
         sweep.estimate(patch, nearest_km, room, out)
     location, scale, reporting = torch.from_numpy(out)
     return location, scale, reporting
-
-
-def join_patches(network: AQNet, patches: list[Patch], nearest_km: Tensor, stations: int) -> Neighbourhood:
-    """Return the same kNN over all places and stations at once, for `AQNet.places`."""
-    order = torch.cat([patch.places for patch in patches])
-    back = torch.argsort(order)
-
-    def over_stations(parts: list[Tensor]) -> Tensor:
-        """Return matrices (..., place, station) of the patches' (..., place, neighbour)."""
-        wide = [
-            part.new_zeros(*part.shape[:-1], stations).index_copy_(-1, patch.stations, part)
-            for part, patch in zip(parts, patches, strict=True)
-        ]
-        return torch.cat(wide, dim=-2).index_select(-2, back)
-
-    kernels = over_stations([patch.kernels for patch in patches])
-    kriging, static = [], []
-    for target, logits in enumerate(network.mixture):
-        mixed = torch.einsum("bxm,mpn->bxpn", torch.softmax(logits, dim=-1), kernels).flatten(1, 2)
-        kriging.append(list(mixed))
-        described = [_describe(network, patch, nearest_km[patch.places], target) for patch in patches]
-        static.append(torch.cat(described)[back])
-    return Neighbourhood(
-        kriging,
-        over_stations([_nearby(network, patch) for patch in patches]),
-        over_stations([patch.count for patch in patches]),
-        static,
-        torch.cat([patch.variance.log().mean(dim=0) for patch in patches])[back],
-    )
-
-
-def _nearby(network: AQNet, patch: Patch) -> Tensor:
-    """Return non-negative weights (place, neighbour) that sum to one."""
-    whole = F.relu(patch.kernels[network.whole][0])
-    return whole / whole.sum(dim=-1, keepdim=True)
 
 
 def _describe(network: AQNet, patch: Patch, nearest: Tensor, target: int) -> Tensor:
