@@ -81,7 +81,7 @@ def main() -> None:
         "# Resuming",
         "",
         f"`benchmarks/resume.py`, {grid}, {end}. {machine()}. Bar: at most one block more; the second part also "
-        f"computes station states and geometry anew. Seconds of processors; a block more is one in each of {lanes} "
+        f"makes the geometry of its tiles. Seconds of processors; a block more is one in each of {lanes} "
         "threads.",
         "",
         *table(("killed", "whole, s", "first part, s", "second part, s", "a block, s", "blocks more"), rows),

@@ -114,3 +114,20 @@ def test_differences_show_both_values_and_shorten_digests():
         'species is null there and ["pm25"] here',
     ]
     assert differences(ours, dict(ours)) == []
+
+
+def test_files_that_are_on_the_disk_are_ready_without_waiting_for_anything_else(tmp_path, monkeypatch):
+    ledger = Ledger(tmp_path / "l")
+    ledger.begin({"fingerprint": {}})
+    ledger.record(1)
+    (tmp_path / "cube.nc").write_bytes(b"whole")
+
+    def refuse(folder):
+        raise AssertionError("the whole file system was waited for")
+
+    monkeypatch.setattr(module, "sync_file_system", refuse)
+    ledger.note_ready(files=[tmp_path / "cube.nc"])
+    ledger.close()
+    monkeypatch.setattr(module, "boot_number", lambda: "the next boot")
+    after = Ledger(tmp_path / "l")
+    assert after.ready and not after.done

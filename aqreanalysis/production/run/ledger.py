@@ -8,11 +8,12 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from aqreanalysis.errors import OutputError
+from aqreanalysis.production.stores.publish import sync_folder
 
 Fingerprint = dict[str, Any]
 
@@ -148,12 +149,24 @@ class Ledger:
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self._sync()
 
-    def note_ready(self, identities: Mapping[str, int] | None = None) -> None:
-        """Note that the outputs are whole, once they are on the disk."""
-        self._sync()
+    def note_ready(self, identities: Mapping[str, int] | None = None, files: Sequence[Path] = ()) -> None:
+        """Note that the outputs are whole, once they are on the disk.
+
+        Where they are `files` whose contents are there already, only names and ledger are waited for. The chunks that
+        they were copied from are deleted next: what of them has never reached the disk need not be written, and takes
+        no time to delete (0.6 s of a week's NetCDF).
+        """
+        if files:
+            for folder in {file.parent for file in files}:
+                sync_folder(folder)
+        else:
+            self._sync()
         self.identities = dict(identities or {})
         self._append({"ready": True, "identities": self.identities})
-        self._sync()
+        if files and self._file is not None:
+            os.fsync(self._file.fileno())
+        else:
+            self._sync()
         self.ready = True
 
     def close(self) -> None:

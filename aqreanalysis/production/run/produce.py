@@ -276,8 +276,9 @@ def _fill(run: _Run, header: dict[str, Any]) -> None:
     _sweep(run, window)
     if run.target.is_netcdf:
         _write_files(run, facts)
-    names = () if run.target.is_netcdf else run.target.outputs
-    run.ledger.note_ready({name: identify(run.target.ready(name)) for name in names})
+        run.ledger.note_ready(files=[run.target.ready(name) for name in run.target.outputs])
+        return
+    run.ledger.note_ready({name: identify(run.target.ready(name)) for name in run.target.outputs})
 
 
 def _say(run: _Run) -> None:
