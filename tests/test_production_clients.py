@@ -140,6 +140,8 @@ def test_the_checker_is_awake(cubes, tmp_path):
 )
 def test_every_client_that_is_here_shows_the_cube_as_it_is(name, layers, cubes):
     clients = "xarray rioxarray gdal cdo nco ncdump ncview netcdf-java r h5wasm zarrita cfdm cfchecks"
+    if name == "daily.nc":  # its script cuts four steps out, and there are two days
+        clients = clients.replace(" ncview", "")
     environment = {**os.environ, "PYTHON": sys.executable, "ACCEPT_ONLY": clients}
     command = ["bash", ACCEPT, cubes / name, "-v", layers]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

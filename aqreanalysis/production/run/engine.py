@@ -297,7 +297,8 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
             yield client.submit(_join, shared, *join, pure=False)
 
     for futures in (sweeps(), joins()):  # one after the other: a block of means reads the sums of many
-        flowing = as_completed()
+        # By this client's loop: the caller may have another client, which is Dask's default.
+        flowing = as_completed(loop=client.loop)
         in_flight = 0
         while not stop.is_set() and (future := next(futures, None)) is not None:
             flowing.add(future)
