@@ -26,6 +26,9 @@ _FORMS = "forms.json"
 # Up to here ISA-L compresses: the same format as zlib's at some eight times its speed, 3 % larger at level 1. Its bytes
 # (never the values) may depend on the kind of processor.
 FAST_LEVELS = 3
+# Of ISA-L's own levels. What its first two make of the same bytes can differ from one process to another, once in some
+# ten thousand small chunks (seen in isal 1.9): still right, but a resumed run must end with the bytes of a whole one.
+_REPEATABLE = 3
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Form:
 
 def compress(data: bytes, level: int) -> bytes:
     """Return `data` in zlib's format, compressed with the GIL released."""
-    return isal_zlib.compress(data, level) if level <= FAST_LEVELS else zlib.compress(data, level)
+    return isal_zlib.compress(data, _REPEATABLE) if level <= FAST_LEVELS else zlib.compress(data, level)
 
 
 def forms_of(template: Template, level: int) -> dict[str, Form]:
