@@ -125,6 +125,12 @@ def test_each_worker_holds_a_process_of_its_own_and_the_driver_the_observations(
     assert elsewhere.memory_bytes == 450_000_000 and elsewhere.worker_bytes == workers.worker_bytes
 
 
+def test_a_process_that_reads_beside_the_driver_can_be_the_peak(prepared):
+    small, large = (estimate(prepared, replace(RATES, reading_bytes=n), Crew(1), False, 0.0) for n in (1000, 10**10))
+    assert small.memory_bytes == small.worker_bytes == large.worker_bytes
+    assert large.memory_bytes == 10**10 + RATES.process_bytes
+
+
 def test_workers_that_start_while_the_driver_reads_keep_nobody_waiting(prepared):
     rates = replace(RATES, worker_start_seconds=4.0, worker_launch_seconds=0.5)
     crew = Crew(2, 2, workers=True)
