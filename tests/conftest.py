@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from export_case import Cubes
 
+    from aqreanalysis.observations import Observations
+
 # A network small enough to learn something in seconds; every part of it is there.
 SMALL = (
     "--species=pm25",
@@ -74,6 +76,14 @@ def production_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
     folder = tmp_path_factory.mktemp("case")
     make_frame().to_parquet(folder / "obs.parquet")
     return make_bundle(folder / "model"), folder / "obs.parquet"
+
+
+@pytest.fixture(scope="module")
+def two_pollutants(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Observations]:
+    """Return a bundle of PM2.5 and ozone, and the readings of the small case of production."""
+    from production_case import make_bundle, make_observations
+
+    return make_bundle(tmp_path_factory.mktemp("model") / "bundle", ("pm25", "o3")), make_observations()
 
 
 @pytest.fixture(scope="module")

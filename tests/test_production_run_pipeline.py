@@ -16,16 +16,6 @@ from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.run import pipeline
 
 
-@pytest.fixture(scope="module")
-def observations():
-    return production_case.make_observations()
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return production_case.make_bundle(tmp_path_factory.mktemp("model") / "bundle", ("pm25", "o3"))
-
-
 @pytest.fixture
 def on_cpu(monkeypatch):
     begin(monkeypatch)
@@ -42,8 +32,8 @@ def make(given, out, **options):
 
 @pytest.mark.parametrize("suffix", ["zarr", "nc"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_cube_is_that_of_the_threads(bundle, observations, masked, suffix, tmp_path, monkeypatch):
-    given = bundle, observations, production_case.small_grid(masked)
+def test_a_cube_is_that_of_the_threads(two_pollutants, masked, suffix, tmp_path, monkeypatch):
+    given = *two_pollutants, production_case.small_grid(masked)
     options = {"thresholds": {"pm25": [35.0], "o3": [100.0, 120.0]}}
     here = make(given, tmp_path / f"threads.{suffix}", **options)
     begin(monkeypatch)
@@ -57,8 +47,8 @@ def test_a_cube_is_that_of_the_threads(bundle, observations, masked, suffix, tmp
     here.close(), there.close()
 
 
-def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(bundle, observations, on_cpu, tmp_path, monkeypatch):
-    given = bundle, observations, production_case.small_grid()
+def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(two_pollutants, on_cpu, tmp_path, monkeypatch):
+    given = *two_pollutants, production_case.small_grid()
     whole, parts = tmp_path / "whole.zarr", tmp_path / "parts.zarr"
     make(given, whole).close()
 
@@ -79,7 +69,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(bundle, observations
     assert first == second
 
 
-def test_a_failed_write_ends_the_run_with_its_error(bundle, observations, on_cpu, tmp_path, monkeypatch):
+def test_a_failed_write_ends_the_run_with_its_error(two_pollutants, on_cpu, tmp_path, monkeypatch):
     from aqreanalysis.production.run.engine import Worker
 
     def full(self, block, layers):
@@ -87,7 +77,7 @@ def test_a_failed_write_ends_the_run_with_its_error(bundle, observations, on_cpu
 
     monkeypatch.setattr(Worker, "write_hours", full)
     with pytest.raises(Exception, match="No space left"):
-        make((bundle, observations, production_case.small_grid()), tmp_path / "a.zarr")
+        make((*two_pollutants, production_case.small_grid()), tmp_path / "a.zarr")
 
 
 class Slow:
@@ -103,21 +93,9 @@ class Slow:
         return 1
 
 
-def inputs_of(bundle, observations):
-    from aqreanalysis.production.plan.prepare import prepare
-
-    prepared = prepare(
-        bundle, observations, production_case.small_grid(), (START, END), ProduceOptions(production=TILES, device="cpu")
-    )
-    from aqreanalysis.observations import window
-
-    inputs = tuple(prepared.predictor.inputs)
-    return prepared.sweep_inputs(lambda first, hours: window(observations, inputs, first, hours)[0])
-
-
-def test_no_more_blocks_are_in_hand_than_there_are_pieces_of_memory(bundle, observations, on_cpu, monkeypatch):
+def test_no_more_blocks_are_in_hand_than_there_are_pieces_of_memory(two_pollutants, on_cpu, monkeypatch):
     monkeypatch.setattr(pipeline, "MOST_PIECES", 3)
-    inputs, slow = inputs_of(bundle, observations), Slow()
+    inputs, slow = production_case.sweep_inputs(*two_pollutants), Slow()
     finished = 0
     for one in pipeline.run_pipeline(inputs, (), slow, 4, threading.Event()):
         finished += 1
@@ -126,8 +104,8 @@ def test_no_more_blocks_are_in_hand_than_there_are_pieces_of_memory(bundle, obse
     assert finished == inputs.plan.blocks
 
 
-def test_a_run_that_is_told_to_stop_finishes_what_is_in_hand(bundle, observations, on_cpu):
-    inputs, slow, stop = inputs_of(bundle, observations), Slow(), threading.Event()
+def test_a_run_that_is_told_to_stop_finishes_what_is_in_hand(two_pollutants, on_cpu):
+    inputs, slow, stop = production_case.sweep_inputs(*two_pollutants), Slow(), threading.Event()
     finished = []
     for one in pipeline.run_pipeline(inputs, {0, 1}, slow, 2, stop):
         finished.append(one.number)
@@ -136,10 +114,10 @@ def test_a_run_that_is_told_to_stop_finishes_what_is_in_hand(bundle, observation
     assert len(finished) < inputs.plan.blocks - 2
 
 
-def test_an_output_of_the_pipeline_is_a_cube(bundle, observations, on_cpu, tmp_path):
+def test_an_output_of_the_pipeline_is_a_cube(two_pollutants, on_cpu, tmp_path):
     blocks = ProductionConfig(block_days=3, tile_rows=4, tile_columns=9)
     options = ProduceOptions(production=blocks, device="cpu", species=["pm25"])
-    make_whole = produce(bundle, observations, production_case.small_grid(), START, END, tmp_path / "a.zarr", options)
+    make_whole = produce(*two_pollutants, production_case.small_grid(), START, END, tmp_path / "a.zarr", options)
     with xr.open_zarr(tmp_path / "a.zarr") as cube:
         assert cube.sizes["time"] == 96 and np.isfinite(cube["pm2p5"]).all()
     make_whole.close()

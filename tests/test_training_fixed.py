@@ -10,7 +10,7 @@ from training_case import make_trainer
 from aqreanalysis.training.fixed import FixedStep, Question
 from aqreanalysis.training.loop import Trainer
 
-# Twelve of fifteen stations are always left to nine neighbours, and nothing is drawn but what is hidden.
+# Six of fifteen stations are always left, enough for four neighbours, and nothing is drawn but what is hidden.
 PLAIN = (
     "model.neighbours=4",
     "model.dropout=0",

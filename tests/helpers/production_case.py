@@ -20,9 +20,12 @@ from aqreanalysis.model.bundle import Bundle, write_bundle
 from aqreanalysis.model.means import MEAN_DAYS, ErrorMemory, MeansCalibration, MeanTable
 from aqreanalysis.model.predictive import Calibration
 from aqreanalysis.model.scaling import Scaling
-from aqreanalysis.observations import Observations, from_frame
+from aqreanalysis.observations import Observations, from_frame, window
+from aqreanalysis.production import ProduceOptions
 from aqreanalysis.production.layers import DISTANCE, cube_layers
 from aqreanalysis.production.plan import Block, Plan
+from aqreanalysis.production.plan.prepare import prepare
+from aqreanalysis.production.sweep import SweepInputs
 from aqreanalysis.production.template import Provenance, Template, render_template
 from aqreanalysis.species import SPECIES
 
@@ -102,6 +105,14 @@ def small_grid(mask: bool = False) -> Grid:
     return Grid("masked", grid.lat, grid.lon, wanted)
 
 
+def sweep_inputs(bundle: Path, observations: Observations, masked: bool = False) -> SweepInputs:
+    """Return what a sweep over the small grid needs, with thresholds of ozone."""
+    options = ProduceOptions(production=TILES, device="cpu", thresholds={"o3": (100.0, 120.0)})
+    prepared = prepare(bundle, observations, small_grid(masked), (START, END), options)
+    inputs = tuple(prepared.predictor.inputs)
+    return prepared.sweep_inputs(lambda first, hours: window(observations, inputs, first, hours)[0])
+
+
 def make_template(mask: bool = False) -> Template:
     """Return the template of a cube of 30 hours on the small grid."""
     grid, species = small_grid(mask), [SPECIES["pm25"]]
@@ -123,7 +134,7 @@ def block_values(template: Template, block: Block) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     from aqreanalysis.errors import AqreanalysisError
-    from aqreanalysis.production import ProduceOptions, produce_cubes
+    from aqreanalysis.production import produce_cubes
 
     model, observations, out, *rest = sys.argv[1:]
     given = dict(pair.split("=", 1) for pair in rest)

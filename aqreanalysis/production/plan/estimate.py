@@ -53,8 +53,6 @@ class Rates:
         Memory of a computing process before its first block, without the observations.
     observations_bytes : int
         Memory of the observations, which the driving process alone holds.
-    reading_bytes : int
-        Peak of the process that read the station files beside this one, if there was one.
     worker_start_seconds, worker_launch_seconds : float
         Until what worker processes import is there (loaded while the driver reads); from then to their first block.
     """
@@ -73,7 +71,6 @@ class Rates:
     geometry_bytes: float
     process_bytes: int
     observations_bytes: int
-    reading_bytes: int = 0
     worker_start_seconds: float = 0.0
     worker_launch_seconds: float = 0.0
 
@@ -199,7 +196,6 @@ def estimate(prepared: Prepared, rates: Rates, crew: Crew, is_netcdf: bool, star
     worker = worker_bytes(plan, cells, rates, crew)
     # Beside the driver, the process that workers are forked from.
     driver = rates.process_bytes * (2 if crew.workers and crew.here else 1) + rates.observations_bytes
-    sweeping = driver + worker * crew.processes * crew.here if crew.workers else worker
     return Estimate(
         start_seconds=start_seconds,
         sweep_seconds=sweep,
@@ -208,7 +204,7 @@ def estimate(prepared: Prepared, rates: Rates, crew: Crew, is_netcdf: bool, star
         stored_bytes=stored,
         disk_bytes=sums_bytes + cube_bytes * (2 if is_netcdf else 1),
         worker_bytes=worker,
-        memory_bytes=max(sweeping, rates.process_bytes + rates.reading_bytes),
+        memory_bytes=driver + worker * crew.processes * crew.here if crew.workers else worker,
     )
 
 

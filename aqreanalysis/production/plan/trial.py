@@ -193,7 +193,7 @@ class _Running:
     def measure(self) -> Rates:
         """Return the rates; `seconds` is left to the caller."""
         worker, lanes, hours = self.worker, len(self.blocks), self.time[1] - self.time[0]
-        observations, reading = self._observations_bytes(), _ended_children_bytes()
+        observations = self._observations_bytes()
         first, encode, states = self._encode_twice()
         warm = first - encode + self._warm_up(states)
         cells = sum(self._wanted(block) for block in self.blocks)
@@ -218,7 +218,6 @@ class _Running:
             geometry_bytes=geometry_bytes / cells,
             process_bytes=max(memory.before - observations, 0),
             observations_bytes=observations,
-            reading_bytes=reading,
         )
 
     def _observations_bytes(self) -> int:
@@ -362,11 +361,6 @@ class PeakMemory:
     def grown(self) -> int:
         """By how many bytes."""
         return max(self.peak - self.before, 0)
-
-
-def _ended_children_bytes() -> int:
-    """Return the most memory that a process had which this one has started and seen end: the reader of the files."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def stored_size(folder: Path) -> int:
