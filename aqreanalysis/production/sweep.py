@@ -16,7 +16,7 @@ from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.species import SPECIES
 
 # Changes whenever the numbers of a cube change for the same model, observations and grid; part of the fingerprint.
-NUMERICS = "4"
+NUMERICS = "5"
 
 Layers = dict[str, NDArray[Any]]
 Window = Callable[[int, int], NDArray[np.float32]]

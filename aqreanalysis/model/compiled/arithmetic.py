@@ -32,7 +32,11 @@ _P2, _P1, _P0 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.flo
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Return a function that is compiled when first called, for good where there is a folder to keep it in."""
+    """Return a function that is compiled when first called, for good where there is a folder to keep it in.
+
+    A loop that sums must not store into an array as well: the compiler then makes it twice, in vectors and one by one
+    for arrays less than a vector apart, and which of the two runs, and so the last digit of the sum, is chance.
+    """
     try:
         return njit(cache=True, **_RULES)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written: compiled anew in each process

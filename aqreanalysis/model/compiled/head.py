@@ -40,11 +40,12 @@ def mix_patch(
     weights = np.dot(mixture, kernels.reshape(models, places * neighbours)).reshape(-1, places, neighbours)
     nearby = np.empty((places, neighbours), np.float32)
     for p in range(places):
+        for n in range(neighbours):
+            nearby[p, n] = max(kernels[whole, p, n], ZERO)
+        # Not in the loop above: see `compiled`.
         total = ZERO
         for n in range(neighbours):
-            value = max(kernels[whole, p, n], ZERO)
-            nearby[p, n] = value
-            total += value
+            total += nearby[p, n]
         for n in range(neighbours):
             nearby[p, n] /= total
     own = room[: fields.shape[0] * neighbours * fields.shape[2]].reshape(fields.shape[0], neighbours, fields.shape[2])

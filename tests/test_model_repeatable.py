@@ -1,0 +1,131 @@
+"""No digit of an estimate depends on where in memory its arrays lie, which is chance."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from itertools import islice, permutations
+
+import numpy as np
+import pytest
+
+from aqreanalysis.model import compiled
+from aqreanalysis.model.compiled import Array
+
+DRAW = np.random.default_rng(0)
+ANY_ORDER = 7  # every so many of the permutations of the arguments
+
+# In a process of its own: how MKL multiplies is settled at its first product. Torch is imported first, as users may.
+_PRODUCTS = """
+import os
+import numpy as np
+import torch
+import aqreanalysis.model
+
+def lay(array, offset):
+    room = np.empty(array.nbytes + 128, np.uint8)
+    begin = -room.ctypes.data % 64 + offset
+    laid = room[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    laid[:] = array
+    return torch.from_numpy(laid)
+
+rng = np.random.default_rng(0)
+torch.set_num_threads(1)
+differing = 0
+for shape in ((3, 6, 40), (32, 7, 9), (24, 6, 8), (40, 40, 168)) * 50:
+    rows, inner, columns = shape
+    left, right = (rng.standard_normal(s, np.float32) for s in ((rows, inner), (columns, inner)))
+    found = [torch.nn.functional.linear(lay(left, at), lay(right, 0)) for at in (0, 4, 16, 32, 48)]
+    found += [torch.nn.functional.linear(lay(left, 0), lay(right, at)) for at in (4, 16, 32, 48)]
+    columns = [lay(left, at) @ lay(right[0], 0) for at in (0, 16)]
+    differing += sum(not torch.equal(found[0], other) for other in found[1:]) + (not torch.equal(*columns))
+print(os.environ["MKL_CBWR"], differing)
+"""
+
+
+def _multiply(**environment: str) -> list[str]:
+    kept = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
+    command = [sys.executable, "-c", _PRODUCTS]
+    return subprocess.run(command, env=kept | environment, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_products_of_torch_do_not_depend_on_where_their_factors_lie():
+    assert _multiply() == ["AUTO", "0"]
+
+
+def test_a_mode_of_mkl_that_the_user_has_chosen_stays():
+    assert _multiply(MKL_CBWR="COMPATIBLE") == ["COMPATIBLE", "0"]
+
+
+def _some(*shape: int) -> Array:
+    return DRAW.standard_normal(shape, np.float32)
+
+
+def _lay(arrays: list[Array], gap: int, order: Iterable[int]) -> list[Array]:
+    """Return copies of the arrays, one after the other in memory with a gap of so many bytes."""
+    room = np.zeros(sum(a.nbytes + gap for a in arrays) + 64, np.uint8)
+    at, laid = -room.ctypes.data % 64, list(arrays)
+    for which in order:
+        array = arrays[which]
+        laid[which] = room[at : at + array.nbytes].view(array.dtype).reshape(array.shape)
+        laid[which][:] = array
+        at += array.nbytes + gap
+    return laid
+
+
+def _summary(places: int, hours: int) -> tuple[list[Array], Callable[..., None]]:
+    table, nodes = np.sort(_some(2, 12, 7)), np.sort(_some(7))
+    arrays = [_some(places, hours), _some(places, hours), abs(_some(places, hours))]
+    arrays += [abs(_some(places, 2)), table, abs(_some(9)), nodes, np.zeros((5, hours, places), np.float32)]
+    return arrays, lambda a, b, c, near, table, shares, nodes, found: compiled.summarise(
+        (a, b, c), (near, table, shares), nodes, 2.0, found
+    )
+
+
+def _estimate(places: int, hours: int) -> tuple[list[Array], Callable[..., None]]:
+    arrays = [_some(6, places, 11), abs(_some(places, 11)), _some(8, 11, hours), _some(8, places), _some(places)]
+    arrays += [abs(_some(places, 11)), _some(8, hours), _some(8, 10), _some(8, 9), _some(7, 9)]
+    arrays += [np.zeros((places, hours), np.float32) for _ in range(3)]
+    return arrays, lambda *a: compiled.estimate_patch(a[:3], a[3:6], a[6], a[7:10], a[10:])
+
+
+def _systems(places: int, k: int) -> tuple[list[Array], Callable[..., None]]:
+    metrics, shapes = abs(_some(2, 3)) + np.float32([1, 0, 1]), abs(_some(2, 3)) * np.float32([0.01, 0.01, 0.3])
+    arrays = [50 * _some(places, k, 2), abs(_some(2, places, k)), metrics, shapes]
+    arrays += [np.zeros(shape, np.float32) for shape in ((2, places, k), (2, places))]
+    return arrays, lambda *a: compiled.krige_places(*a[:4], a[4:])
+
+
+def _attention(windows: int, steps: int) -> tuple[list[Array], Callable[..., None]]:
+    arrays = [_some(windows, 2, 8), _some(windows, steps, 16), np.zeros((windows, 2, 8), np.float32)]
+    return arrays, lambda query, told, found: compiled.attend(query, told, 2, found)
+
+
+@pytest.mark.parametrize("make", [_summary, _estimate, _systems, _attention])
+@pytest.mark.parametrize("shape", [(1, 24), (9, 24), (3, 8)])
+def test_compiled_loops_do_not_depend_on_how_near_to_each_other_their_arrays_lie(make, shape):
+    arrays, loop = make(*shape)
+    apart = _lay(arrays, 8192, range(len(arrays)))
+    loop(*apart)
+    for gap in (0, 16, 48):
+        for order in islice(permutations(range(len(arrays))), 0, 60 * ANY_ORDER, ANY_ORDER):
+            near = _lay(arrays, gap, order)
+            loop(*near)
+            assert all(np.array_equal(a, b) for a, b in zip(near, apart, strict=True)), (gap, order)
+
+
+@pytest.mark.parametrize(("places", "neighbours"), [(1, 24), (2, 13)])
+def test_shares_of_the_neighbours_do_not_depend_on_where_the_room_for_them_is_found(places, neighbours):
+    # The room is taken inside: holes of its size are left beside the kernels, of one size after the other.
+    kernels, mixture, fields = _some(2, places, neighbours), _some(6, 2), _some(6, neighbours, 3)
+    given = mixture, 1, np.arange(neighbours), fields, np.empty(fields.size, np.float32)
+    apart = compiled.mix_patch(kernels, *given)[1].copy()
+    for more in list(range(0, 240, 8)) * 5:
+        room = [np.empty(kernels.nbytes if i % 2 else apart.nbytes + more, np.uint8) for i in range(40)]
+        for at in range(1, 39, 2):
+            laid = room[at].view(np.float32).reshape(kernels.shape)
+            laid[:] = kernels
+            room[at + 1] = None
+            assert np.array_equal(compiled.mix_patch(laid, *given)[1], apart), (more, at)
