@@ -29,7 +29,7 @@ from aqreanalysis.production.plan.fields import source_of
 from aqreanalysis.production.plan.frequency import HOURLY
 from aqreanalysis.production.plan.inputs import Span, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared
-from aqreanalysis.production.run import engine
+from aqreanalysis.production.run import engine, workers
 from aqreanalysis.production.run.cluster import cluster_client
 from aqreanalysis.production.run.engine import SUMS
 from aqreanalysis.production.run.threads import threads_restored
@@ -124,7 +124,7 @@ def measure_worker(model_path: Path | None, covariates: Any = None) -> tuple[flo
     for _ in range(2):  # the second finds the imports done
         begun = time.perf_counter()
         with cluster_client(1, None) as client:
-            size = client.submit(engine.load_and_weigh, model_path, covariates, pure=False).result()
+            size = client.submit(workers.load_and_weigh, model_path, covariates, pure=False).result()
             seconds.append(time.perf_counter() - begun)
     return max(seconds[0] - seconds[1], 0.0), seconds[1], size
 

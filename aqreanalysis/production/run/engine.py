@@ -1,4 +1,4 @@
-"""How blocks get computed: Dask threads of this process, worker processes of this machine, or a running cluster."""
+"""How blocks get computed: a job, a process' side of it, and threads of this process; see `workers` for others."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from typing import Any
 import dask
 import dask.threaded
 from dask.callbacks import Callback
-from threadpoolctl import threadpool_limits
 
-from aqreanalysis.errors import OutputError
 from aqreanalysis.production.means import day_block, mean_block, sums_name
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.frequency import HOURLY
@@ -43,9 +41,6 @@ from aqreanalysis.production.sweep import (
     wanted_cells,
 )
 
-# Blocks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
-# that neither the scheduler nor the workers' memory grows with the cube.
-IN_FLIGHT = 3
 # The store of the sums of days among those of the frequencies, and the folder of station states.
 SUMS, STATES = "sums", "states"
 # Tiles whose geometry each further thread makes while the first encodes the first time block.
@@ -262,55 +257,6 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
             _compute([dask.delayed(worker.join, pure=False, traverse=False)(*join) for join in some], pool)
 
 
-def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop: threading.Event) -> None:
-    """Compute the blocks that are not `done` on the workers of a Dask client.
-
-    Blocks go out a few for each worker thread, so that memory stays flat. A worker that dies costs the blocks it had
-    in hand: Dask computes them again elsewhere, and a chunk written twice is the same chunk.
-
-    Parameters
-    ----------
-    job, done, on_done, stop
-        As of `run_in_threads`.
-    client : distributed.Client
-        Its workers must see the staging store under the same path.
-
-    Raises
-    ------
-    OutputError
-        If a block killed every worker that it was given to.
-    """
-    from distributed import as_completed
-
-    # As a task and not scattered: if every holder dies, the scheduler can make it again.
-    shared = client.submit(_identity, job, key=f"job-{job.token}", pure=False)
-    limit = IN_FLIGHT * max(1, sum(client.nthreads().values()))
-
-    def sweeps() -> Iterator[Any]:
-        for time_range, blocks in pending_blocks(job.inputs.plan, done):
-            states = client.submit(_encode, shared, time_range, pure=False)
-            for block in blocks:
-                yield client.submit(_run, shared, states, block, pure=False)
-
-    def joins() -> Iterator[Any]:
-        for join in pending_joins(job, done):
-            yield client.submit(_join, shared, *join, pure=False)
-
-    for futures in (sweeps(), joins()):  # one after the other: a block of means reads the sums of many
-        # By this client's loop: the caller may have another client, which is Dask's default.
-        flowing = as_completed(loop=client.loop)
-        in_flight = 0
-        while not stop.is_set() and (future := next(futures, None)) is not None:
-            flowing.add(future)
-            in_flight += 1
-            if in_flight >= limit:
-                on_done(_result(next(flowing)))
-                in_flight -= 1
-        while in_flight:
-            on_done(_result(next(flowing)))
-            in_flight -= 1
-
-
 def default_threads() -> int:
     """Return the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -335,60 +281,7 @@ def device_of_worker(asked: str) -> str:
     return f"cuda:{name % gpus}" if gpus > 1 and isinstance(name, int) else asked
 
 
-def load_and_weigh(model_path: Path | None, covariates: Any = None) -> int:
-    """Return the memory of a worker process that has loaded a model, with the covariates that it reads, if any."""
-    import psutil
-
-    if model_path is not None:
-        from aqreanalysis.model.predictor import load_predictor
-
-        load_predictor(model_path, "cpu", covariates)
-    return int(psutil.Process().memory_info().rss)
-
-
-_WORKERS: dict[str, Worker] = {}
-_WORKERS_LOCK = threading.Lock()
-
-
-def _worker(job: Job) -> Worker:
-    with _WORKERS_LOCK:
-        if job.token not in _WORKERS:
-            _WORKERS.clear()  # a worker of a long-lived cluster keeps one job only
-            _WORKERS[job.token] = Worker(job)
-            threadpool_limits(1, user_api="blas")  # once for this process: see `threads_restored`
-        return _WORKERS[job.token]
-
-
-def _identity(job: Job) -> Job:
-    return job
-
-
-def _encode(job: Job, time_range: tuple[int, int]) -> BlockStates | None:
-    return _worker(job).encode(time_range)
-
-
-def _run(job: Job, states: BlockStates | None, block: Block) -> BlockDone | None:
-    return _worker(job).run(states, block)
-
-
-def _join(job: Job, frequency: str, block: Block, number: int) -> BlockDone | None:
-    return _worker(job).join(frequency, block, number)
-
-
 def _compute(tasks: list[Any], pool: ThreadPoolExecutor) -> None:
     if tasks:
         # Not by the name "threads", for which Dask loads distributed, to see whether a client is there: 0.1 s.
         dask.compute(*tasks, scheduler=dask.threaded.get, pool=pool, optimize_graph=False)
-
-
-def _result(future: Any) -> BlockDone | None:
-    from distributed import KilledWorker
-
-    try:
-        done: BlockDone | None = future.result()
-    except KilledWorker:
-        raise OutputError(
-            "a block was tried on several workers and each of them died, most likely for want of memory; lower "
-            "production.tile_rows, production.tile_columns or the number of workers, and run the same command again"
-        ) from None
-    return done

@@ -14,7 +14,7 @@ gc.disable()
 import distributed.nanny  # noqa: E402, F401
 
 import aqreanalysis.model.predictor  # noqa: E402
-import aqreanalysis.production.run.engine  # noqa: E402, F401
+import aqreanalysis.production.run.workers  # noqa: E402, F401
 from aqreanalysis.model import compiled  # noqa: E402
 
 compiled.warm_up()

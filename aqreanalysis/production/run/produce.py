@@ -21,7 +21,7 @@ from aqreanalysis.production.plan.fit import check_fit
 from aqreanalysis.production.plan.frequency import check_frequencies
 from aqreanalysis.production.plan.inputs import StagedWindow, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared, plain, prepare
-from aqreanalysis.production.run import engine
+from aqreanalysis.production.run import engine, workers
 from aqreanalysis.production.run.cluster import cluster_client, prepare_workers
 from aqreanalysis.production.run.interrupt import Stop, output_errors, stop_on_signals
 from aqreanalysis.production.run.ledger import Fingerprint, Ledger, Lock, differences
@@ -354,7 +354,7 @@ def _sweep(run: _Run, window: StagedWindow) -> None:
     else:
         job = engine.make_job(prepared, window, stores, prepared.model_path, options.device)
         with cluster_client(options.workers, options.scheduler, options.say) as client:
-            engine.run_on_cluster(job, ledger.done, client, meter, run.stop.event)
+            workers.run_on_cluster(job, ledger.done, client, meter, run.stop.event)
     run.stop.check(target.part, run.progress_line)
     if len(ledger.done) != prepared.blocks:
         raise AssertionError(f"{prepared.blocks - len(ledger.done)} blocks were neither computed nor refused")

@@ -1,0 +1,88 @@
+"""Worker processes and a cluster write the cube that threads write; one that dies costs its blocks in hand only."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from distributed import get_task_stream
+from production_case import END, GRID, START, TILES, make_observations
+from production_processes import digest
+
+from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.production.plan.blocks import available_memory
+from aqreanalysis.production.run.cluster import cluster_client
+from aqreanalysis.production.run.workers import IN_FLIGHT
+
+TIMES, ROWS, COLUMNS = 4, 3, 3
+BLOCKS = TIMES * ROWS * COLUMNS
+
+pytestmark = pytest.mark.usefixtures("fixed_clock")
+
+
+@pytest.fixture(scope="module")
+def case(production_files, tmp_path_factory):
+    out = tmp_path_factory.mktemp("threads") / "threads.zarr"
+    produce(*production_files, GRID, START, END, out, options()).close()
+    return *production_files, digest(out)
+
+
+def options(**more) -> ProduceOptions:
+    return ProduceOptions(production=TILES, **more)
+
+
+def test_two_worker_processes_write_the_same_bytes_as_threads(case, tmp_path):
+    model, table, wanted = case
+    produce(model, table, GRID, START, END, tmp_path / "w.zarr", options(workers=2)).close()
+    assert digest(tmp_path / "w.zarr") == wanted
+
+
+@pytest.mark.slow
+def test_a_cluster_serves_a_model_in_memory_and_a_worker_killed_in_the_middle_is_made_good(case, tmp_path):
+    model, _, wanted = case
+    said: list[str] = []
+    with cluster_client(2, None, said.append) as client, get_task_stream(client=client) as stream:
+        assert len(said) == 1 and said[0].startswith(f"Dask dashboard: {client.dashboard_link}")
+        limits = [worker["memory_limit"] for worker in client.scheduler_info()["workers"].values()]
+        assert len(limits) == 2 and 0.3 < min(limits) / available_memory() < 0.7
+        assert not any(client.run(lambda dask_worker: dask_worker.memory_manager.memory_pause_fraction).values())
+        victim = next(iter(client.run(os.getpid).values()))
+
+        def progress(done: int, total: int, note: str) -> None:
+            if done == 4:
+                os.kill(victim, signal.SIGKILL)
+
+        told = options(scheduler=client.scheduler.address, progress=progress)
+        predictor = load_predictor(model, "cpu")
+        produce(predictor, make_observations(), GRID, START, END, tmp_path / "k.zarr", told).close()
+        with pytest.raises(ProcessLookupError):
+            os.kill(victim, 0)
+    # What it had in hand and what nobody had asked it for yet, no more.
+    runs = [task for task in stream.data if str(task["key"]).startswith("_run")]
+    assert BLOCKS <= len(runs) <= BLOCKS + 2 * IN_FLIGHT, len(runs)
+    assert digest(tmp_path / "k.zarr") == wanted
+
+
+def test_a_tile_has_the_same_home_in_every_time_block_and_tiles_are_shared_evenly(case, tmp_path, monkeypatch):
+    model, table, wanted = case
+    homes: dict[tuple[int, int], set[str]] = {}
+    with cluster_client(2, None) as client:
+        real = type(client).submit
+
+        def noting(self, function, *given, **how):
+            if function.__name__ == "_run":
+                assert how["allow_other_workers"]  # a home is where a tile is wanted, not where it must wait
+                homes.setdefault(given[2].tile, set()).update(how["workers"])
+            return real(self, function, *given, **how)
+
+        monkeypatch.setattr(type(client), "submit", noting)
+        produce(
+            model, table, GRID, START, END, tmp_path / "h.zarr", options(scheduler=client.scheduler.address)
+        ).close()
+        known = sorted(client.nthreads())
+    assert len(homes) == ROWS * COLUMNS and all(len(home) == 1 for home in homes.values())
+    counts = [sum(home == {worker} for home in homes.values()) for worker in known]
+    assert sum(counts) == len(homes) and max(counts) - min(counts) <= 1
+    assert digest(tmp_path / "h.zarr") == wanted
