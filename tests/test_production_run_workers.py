@@ -12,9 +12,10 @@ from production_processes import digest
 
 from aqreanalysis.model.predictor import load_predictor
 from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.production.plan import Plan
 from aqreanalysis.production.plan.blocks import available_memory
 from aqreanalysis.production.run.cluster import cluster_client
-from aqreanalysis.production.run.workers import IN_FLIGHT
+from aqreanalysis.production.run.workers import BLOCKS_A_TASK, IN_FLIGHT, _share
 
 TIMES, ROWS, COLUMNS = 4, 3, 3
 BLOCKS = TIMES * ROWS * COLUMNS
@@ -65,6 +66,19 @@ def test_a_cluster_serves_a_model_in_memory_and_a_worker_killed_in_the_middle_is
     assert digest(tmp_path / "k.zarr") == wanted
 
 
+def test_where_tiles_are_many_a_task_has_several_blocks_and_each_block_one_task():
+    plan, workers = Plan(1, 48, 20, 20, (24, 2, 2), 1), ["a", "b", "c"]
+    tiles = plan.counts[1] * plan.counts[2]
+    for index, few in ((0, None), (1, 7)):
+        blocks = list(plan.blocks_of(index))[:few]
+        shared = list(_share(blocks, workers, tiles))
+        assert sorted(block.number for _, some in shared for block in some) == [block.number for block in blocks]
+        assert max(len(some) for _, some in shared) == (BLOCKS_A_TASK if few is None else 1)
+        # In turns, so that all have something to do from the first on.
+        assert [how["workers"] for how, _ in shared[:3]] == [["a"], ["b"], ["c"]]
+    assert all(how == {} for how, _ in _share(list(plan.blocks_of(0)), [], tiles))
+
+
 def test_a_tile_has_the_same_home_in_every_time_block_and_tiles_are_shared_evenly(case, tmp_path, monkeypatch):
     model, table, wanted = case
     homes: dict[tuple[int, int], set[str]] = {}
@@ -74,7 +88,8 @@ def test_a_tile_has_the_same_home_in_every_time_block_and_tiles_are_shared_evenl
         def noting(self, function, *given, **how):
             if function.__name__ == "_run":
                 assert how["allow_other_workers"]  # a home is where a tile is wanted, not where it must wait
-                homes.setdefault(given[2].tile, set()).update(how["workers"])
+                for block in given[2]:
+                    homes.setdefault(block.tile, set()).update(how["workers"])
             return real(self, function, *given, **how)
 
         monkeypatch.setattr(type(client), "submit", noting)

@@ -15,9 +15,11 @@ from aqreanalysis.production.run.done import BlockDone
 from aqreanalysis.production.run.engine import Job, OnDone, Worker, pending_blocks, pending_joins
 from aqreanalysis.production.sweep import BlockStates
 
-# Blocks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
+# Tasks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
 # that neither the scheduler nor the workers' memory grows with the cube.
-IN_FLIGHT = 3
+IN_FLIGHT = 2
+# Blocks a task, where each worker has many: driver and scheduler take some 7 ms of a processor a task, a block 80 ms.
+BLOCKS_A_TASK = 4
 
 
 def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop: threading.Event) -> None:
@@ -48,10 +50,9 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
     def sweeps() -> Iterator[Any]:
         for time_range, blocks in pending_blocks(job.inputs.plan, done):
             states = client.submit(_encode, shared, time_range, pure=False)
-            homes = sorted(client.nthreads())  # anew for each time block: workers come and go
-            for block in blocks:
-                home = _home(homes, block.number % tiles)
-                yield client.submit(_run, shared, states, block, pure=False, **home)
+            # Asked anew for each time block: workers come and go.
+            for home, some in _share(blocks, sorted(client.nthreads()), tiles):
+                yield client.submit(_run, shared, states, some, pure=False, **home)
 
     def joins() -> Iterator[Any]:
         for join in pending_joins(job, done):
@@ -65,17 +66,27 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
             flowing.add(future)
             in_flight += 1
             if in_flight >= limit:
-                on_done(_result(next(flowing)))
+                _tell(next(flowing), on_done)
                 in_flight -= 1
         while in_flight:
-            on_done(_result(next(flowing)))
+            _tell(next(flowing), on_done)
             in_flight -= 1
 
 
-def _home(homes: list[str], tile: int) -> dict[str, Any]:
-    """Return which of the workers a tile belongs to, as Dask is told: it keeps the geometry from one time block to the
-    next. Another takes the tile where it has nothing else to do."""
-    return {"workers": [homes[tile % len(homes)]], "allow_other_workers": True} if homes else {}
+def _share(blocks: list[Block], homes: list[str], tiles: int) -> Iterator[tuple[dict[str, Any], list[Block]]]:
+    """Yield the blocks of a time block a task at a time, and before them where each is to go, as Dask is told.
+
+    A tile belongs to one worker, which keeps its geometry from one time block to the next; another takes the task where
+    it has nothing else to do. Where no worker is there, tasks wait for any.
+    """
+    lanes = max(1, len(homes))
+    size = max(1, min(BLOCKS_A_TASK, len(blocks) // (4 * lanes)))
+    own = [[block for block in blocks if block.number % tiles % lanes == lane] for lane in range(lanes)]
+    for begin in range(0, max(map(len, own)), size):
+        for lane, mine in enumerate(own):
+            some = mine[begin : begin + size]
+            if some:
+                yield {"workers": [homes[lane]], "allow_other_workers": True} if homes else {}, some
 
 
 def load_and_weigh(model_path: Path | None, covariates: Any = None) -> int:
@@ -110,22 +121,25 @@ def _encode(job: Job, time_range: tuple[int, int]) -> BlockStates | None:
     return _worker(job).encode(time_range)
 
 
-def _run(job: Job, states: BlockStates | None, block: Block) -> BlockDone | None:
-    return _worker(job).run(states, block)
+def _run(job: Job, states: BlockStates | None, blocks: list[Block]) -> list[BlockDone | None]:
+    worker = _worker(job)
+    return [worker.run(states, block) for block in blocks]
 
 
-def _join(job: Job, frequency: str, block: Block, number: int) -> BlockDone | None:
-    return _worker(job).join(frequency, block, number)
+def _join(job: Job, frequency: str, block: Block, number: int) -> list[BlockDone | None]:
+    return [_worker(job).join(frequency, block, number)]
 
 
-def _result(future: Any) -> BlockDone | None:
+def _tell(future: Any, on_done: OnDone) -> None:
+    """Hand on what a finished task has done; raise what it raised."""
     from distributed import KilledWorker
 
     try:
-        done: BlockDone | None = future.result()
+        found: list[BlockDone | None] = future.result()
     except KilledWorker:
         raise OutputError(
             "a block was tried on several workers and each of them died, most likely for want of memory; lower "
             "production.tile_rows, production.tile_columns or the number of workers, and run the same command again"
         ) from None
-    return done
+    for done in found:
+        on_done(done)
