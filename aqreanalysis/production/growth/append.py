@@ -25,8 +25,9 @@ from aqreanalysis.production.growth.record import Readings, empty_checksum
 from aqreanalysis.production.growth.weather import check_weather, days_reached, with_older
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import Block, Moment, stamp_text
+from aqreanalysis.production.plan.facts import package_version
 from aqreanalysis.production.plan.frequency import check_frequencies
-from aqreanalysis.production.plan.prepare import Prepared, package_version
+from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.run.interrupt import output_errors
 from aqreanalysis.production.run.ledger import Ledger
 from aqreanalysis.production.run.target import Target

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
-from aqreanalysis.errors import ConfigError, ModelError
+from aqreanalysis.errors import ModelError
 from aqreanalysis.evaluation.coverage import measured_coverage
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model.means import MeansCalibration
@@ -34,6 +31,7 @@ from aqreanalysis.production.plan.blocks import (
     make_plan,
 )
 from aqreanalysis.production.plan.checks import check_grid_reach, choose_species
+from aqreanalysis.production.plan.facts import now_text, package_version, synthetic_label
 from aqreanalysis.production.plan.fields import covariates_text, digest_covariates, missing_hours, source_of
 from aqreanalysis.production.plan.frequency import HOURLY, check_frequencies
 from aqreanalysis.production.plan.inputs import Span, digest_readings, observed_hours, span_of
@@ -240,16 +238,10 @@ def prepare(
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
     plan, cubes = _cubes(predictor, (species, thresholds), make_plan(hours, grid.shape, production, 0), options)
-    observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
-    span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
-    # What a cube that grows was read from before may lie before the newer observations (`growth.changes.check_known`).
-    seen_from = min(span_seen[0], plan.first_hour) if options.append else span_seen[0]
-    check_timeline(plan, (seen_from, span_seen[1]), predictor.lookahead_hours)
+    last = _check_reach(plan, observations, predictor, species, options.append)
     check_grid_reach(grid, observations, production.max_distance_km)
     span = span_of(plan, predictor)
     missing_hours(predictor, span)
-    # A species without a single reading has only forecast hours.
-    last = {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}
     prepared = Prepared(
         plan=plan,
         grid=grid,
@@ -269,6 +261,19 @@ def prepare(
         utc_offset_hours=options.utc_offset_hours,
     )
     return replace(prepared, fingerprint=fingerprint_of(prepared))
+
+
+def _check_reach(
+    plan: Plan, observations: Observations, predictor: Any, species: Sequence[str], growing: bool
+) -> dict[str, int]:
+    """Check that the readings reach the timeline, and return the last stamp with a reading of each species."""
+    observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
+    span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
+    # What a cube that grows was read from before may lie before the newer observations (`growth.changes.check_known`).
+    seen_from = min(span_seen[0], plan.first_hour) if growing else span_seen[0]
+    check_timeline(plan, (seen_from, span_seen[1]), predictor.lookahead_hours)
+    # A species without a single reading has only forecast hours.
+    return {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}
 
 
 def _cubes(
@@ -351,41 +356,9 @@ def _load_model(model: Any, options: ProduceOptions) -> Any:
     return model
 
 
-def package_version() -> str:
-    """Return the version of this package."""
-    return importlib.metadata.version("aqreanalysis")
-
-
 def device_kind(predictor: Any) -> str:
     """Return ``cpu`` or ``cuda``: their last digits differ, so one run keeps to one of them."""
     return str(getattr(predictor, "device", "cpu")).partition(":")[0]
-
-
-def synthetic_label(observations: Observations, predictor: Any) -> str:
-    """Return what to say of a synthetic origin of the readings or of the model's training, or an empty string."""
-    parts = []
-    label = observations.attributes.get("synthetic", "")
-    if label:
-        parts.append(f"The observations are synthetic: {label}.")
-    trained = getattr(getattr(predictor, "bundle", None), "provenance", {}).get("synthetic", "")
-    if trained:
-        parts.append(f"The model was trained on synthetic observations: {trained}.")
-    return " ".join(parts)
-
-
-def now_text() -> str:
-    """Return the present moment as ``2026-01-31T12:00:00Z``; SOURCE_DATE_EPOCH, the usual variable, overrides it.
-
-    Raises
-    ------
-    ConfigError
-        If SOURCE_DATE_EPOCH is no number of seconds.
-    """
-    text = os.environ.get("SOURCE_DATE_EPOCH")
-    if text is not None and not text.isdigit():
-        raise ConfigError(f"SOURCE_DATE_EPOCH = {text!r}: give seconds since 1970, or unset it")
-    seconds = time.time() if text is None else int(text)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:
