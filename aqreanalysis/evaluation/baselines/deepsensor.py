@@ -139,7 +139,8 @@ class DeepSensorConvNP(Baseline):
         best, best_step, step = self._score(look), 0, 0
         weights = {k: v.detach().clone() for k, v in self._model.model.state_dict().items()}
         while time.monotonic() - began < 60 * self.minutes and step - best_step < _PATIENCE * _LOOK_EVERY:
-            trainer([next(tasks) for _ in range(_BATCH)], batch_size=_BATCH)
+            # One after the other: joined into one task (batch_size), contexts of unequal length teach it nothing.
+            trainer([next(tasks) for _ in range(_BATCH)])
             step += 1
             if step % _LOOK_EVERY == 0:
                 score = self._score(look)
@@ -223,7 +224,7 @@ def _task(where: Floats, row: Floats, context: npt.NDArray[np.int64], targets: n
 def _tasks(
     values: npt.NDArray[np.float32], where: Floats, groups: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> Iterator[Any]:
-    """Yield training tasks without end; each asks for the same number of stations, which a batch needs."""
+    """Yield training tasks without end, each of which asks for as many stations as the others."""
     known = np.isfinite(values)
     wanted = min(_TARGETS, max(1, len(groups) // 8))
     usable = np.flatnonzero(known.sum(axis=1) >= 2 * wanted)
