@@ -65,7 +65,7 @@ def main() -> None:
         ("layers before compression", f"{plan['raw_bytes'] / 1e12:.1f} TB"),
         ("layers compressed, by the trial", f"{found['cube_bytes'] / 1e12:.1f} TB"),
         ("processor hours of the sweep", f"{hours:,.0f}"),
-        *((f"hours with {n} processors", f"{hours / n:.1f}") for n in (64, 256, 1024)),
+        *((f"hours with {n} processors", f"{hours / n:.2g}") for n in (64, 256, 1024)),
         (
             "written a second by 256 processors",
             f"{256 * found['cube_bytes'] / found['processor_seconds'] / 1e6:.0f} MB",
