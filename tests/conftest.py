@@ -79,6 +79,21 @@ def production_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
 
 
 @pytest.fixture(scope="module")
+def swept(
+    production_files: tuple[Path, Path], fixed_clock: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path, str]:
+    """Return the model and the observations of the small case, and the digest of the cube that threads make of them."""
+    from production_case import END, GRID, START, tiled
+    from production_processes import digest
+
+    from aqreanalysis.production import produce
+
+    out = tmp_path_factory.mktemp("threads") / "threads.zarr"
+    produce(*production_files, GRID, START, END, out, tiled()).close()
+    return *production_files, digest(out)
+
+
+@pytest.fixture(scope="module")
 def two_pollutants(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Observations]:
     """Return a bundle of PM2.5 and ozone, and the readings of the small case of production."""
     from production_case import make_bundle, make_observations

@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from production_case import END, GRID, START, TILES
+from production_case import END, GRID, START, tiled
 from production_processes import digest
 
 from aqreanalysis.errors import ConfigError, OutputError
@@ -19,31 +19,20 @@ from aqreanalysis.production.run.engine import pending_blocks
 pytestmark = pytest.mark.usefixtures("fixed_clock")
 
 
-@pytest.fixture(scope="module")
-def case(production_files, tmp_path_factory):
-    out = tmp_path_factory.mktemp("threads") / "threads.zarr"
-    produce(*production_files, GRID, START, END, out, options()).close()
-    return *production_files, digest(out)
-
-
-def options(**more) -> ProduceOptions:
-    return ProduceOptions(production=TILES, **more)
-
-
-def test_one_thread_and_many_write_the_same_bytes(case, tmp_path):
-    model, table, wanted = case
+def test_one_thread_and_many_write_the_same_bytes(swept, tmp_path):
+    model, table, wanted = swept
     for threads in (1, 5):
         out = tmp_path / f"{threads}.zarr"
-        produce(model, table, GRID, START, END, out, options(threads=threads)).close()
+        produce(model, table, GRID, START, END, out, tiled(threads=threads)).close()
         assert digest(out) == wanted
 
 
-def test_an_address_without_a_scheduler_is_one_clear_line_and_the_run_can_go_on(case, tmp_path, monkeypatch):
-    model, table, wanted = case
+def test_an_address_without_a_scheduler_is_one_clear_line_and_the_run_can_go_on(swept, tmp_path, monkeypatch):
+    model, table, wanted = swept
     monkeypatch.setattr("aqreanalysis.production.run.cluster.CONNECT_SECONDS", 0.5)
     with pytest.raises(OutputError, match=r"no Dask scheduler at tcp://127.0.0.1:9; .*|no Dask scheduler at"):
-        produce(model, table, GRID, START, END, tmp_path / "x.zarr", options(scheduler="tcp://127.0.0.1:9"))
-    produce(model, table, GRID, START, END, tmp_path / "x.zarr", options()).close()
+        produce(model, table, GRID, START, END, tmp_path / "x.zarr", tiled(scheduler="tcp://127.0.0.1:9"))
+    produce(model, table, GRID, START, END, tmp_path / "x.zarr", tiled()).close()
     assert digest(tmp_path / "x.zarr") == wanted
 
 
@@ -54,13 +43,13 @@ def test_workers_and_scheduler_exclude_each_other():
         ProduceOptions(workers=0)
 
 
-def test_a_run_outside_the_main_thread_works(case, tmp_path):
-    model, table, wanted = case
+def test_a_run_outside_the_main_thread_works(swept, tmp_path):
+    model, table, wanted = swept
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
-            produce(model, table, GRID, START, END, tmp_path / "t.zarr", options()).close()
+            produce(model, table, GRID, START, END, tmp_path / "t.zarr", tiled()).close()
         except BaseException as error:
             failed.append(error)
 
@@ -70,8 +59,8 @@ def test_a_run_outside_the_main_thread_works(case, tmp_path):
     assert not failed and digest(tmp_path / "t.zarr") == wanted
 
 
-def test_an_error_in_a_block_is_raised_after_the_blocks_in_hand(case, tmp_path, monkeypatch):
-    model, table, wanted = case
+def test_an_error_in_a_block_is_raised_after_the_blocks_in_hand(swept, tmp_path, monkeypatch):
+    model, table, wanted = swept
     import aqreanalysis.production.run.engine as engine
 
     real = engine.sweep_block
@@ -84,10 +73,10 @@ def test_an_error_in_a_block_is_raised_after_the_blocks_in_hand(case, tmp_path, 
 
     with monkeypatch.context() as patch, pytest.raises(FloatingPointError, match="block 7"):
         patch.setattr(engine, "sweep_block", failing)
-        produce(model, table, GRID, START, END, tmp_path / "e.zarr", options(threads=2))
+        produce(model, table, GRID, START, END, tmp_path / "e.zarr", tiled(threads=2))
     left = set(threading.enumerate()) - before
     assert not [t for t in left if t.name.startswith("ThreadPoolExecutor")]
-    produce(model, table, GRID, START, END, tmp_path / "e.zarr", options()).close()
+    produce(model, table, GRID, START, END, tmp_path / "e.zarr", tiled()).close()
     assert digest(tmp_path / "e.zarr") == wanted
 
 

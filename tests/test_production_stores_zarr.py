@@ -69,7 +69,11 @@ def test_leftovers_of_a_killed_writer_are_deleted_and_chunks_are_kept(template, 
     before = sorted(p.name for p in path.rglob("*"))
     (path / "pm2p5" / "0.0.1a2b.partial").write_bytes(b"half")
     (path / "x.partial").write_bytes(b"half")
-    assert discard_partial_files(path) == 2
+    deep = path / "pm2p5" / "c" / "0"
+    deep.mkdir(parents=True)
+    (deep / "0.1a2b.partial").write_bytes(b"half")
+    assert discard_partial_files(path) == 3
+    deep.rmdir(), deep.parent.rmdir()
     assert sorted(p.name for p in path.rglob("*")) == before
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,6 +112,11 @@ def sweep_inputs(bundle: Path, observations: Observations, masked: bool = False)
     prepared = prepare(bundle, observations, small_grid(masked), (START, END), options)
     inputs = tuple(prepared.predictor.inputs)
     return prepared.sweep_inputs(lambda first, hours: window(observations, inputs, first, hours)[0])
+
+
+def tiled(**more: Any) -> ProduceOptions:
+    """Return options of a run in blocks of `TILES`."""
+    return ProduceOptions(production=TILES, **more)
 
 
 def make_template(mask: bool = False) -> Template:

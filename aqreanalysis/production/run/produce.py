@@ -278,6 +278,8 @@ def _fill(run: _Run, header: dict[str, Any]) -> None:
         _write_files(run, facts)
         run.ledger.note_ready(files=[run.target.ready(name) for name in run.target.outputs])
         return
+    for store in run.target.stores.values():
+        discard_partial_files(store)  # of this run before it was killed, or of a worker that was
     run.ledger.note_ready({name: identify(run.target.ready(name)) for name in run.target.outputs})
 
 
@@ -312,8 +314,6 @@ def _stage(run: _Run, templates: dict[str, Template], header: dict[str, Any]) ->
     means, level = prepared.means(), prepared.production.compression_level
     stores = [*target.stores.values(), *([target.sums] if means else [])]
     if ledger.header is not None and all(store.exists() for store in stores):
-        for store in stores:
-            discard_partial_files(store)
         return stage_readings(*staging)
     for leftover in target.leftovers():
         shutil.rmtree(leftover, ignore_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,14 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
 
     # As a task and not scattered: if every holder dies, the scheduler can make it again.
     shared = client.submit(_identity, job, key=f"job-{job.token}", pure=False)
-    limit = IN_FLIGHT * max(1, sum(client.nthreads().values()))
+    homes = _homes(client)
     tiles = job.inputs.plan.counts[1] * job.inputs.plan.counts[2]
 
     def sweeps() -> Iterator[Any]:
         for time_range, blocks in pending_blocks(job.inputs.plan, done):
             states = client.submit(_encode, shared, time_range, pure=False)
-            # Asked anew for each time block: workers come and go.
-            for home, some in _share(blocks, sorted(client.nthreads()), tiles):
+            homes[:] = _homes(client)  # anew for each time block: workers come and go
+            for home, some in _share(blocks, tuple(homes), tiles):
                 yield client.submit(_run, shared, states, some, pure=False, **home)
 
     def joins() -> Iterator[Any]:
@@ -65,7 +65,7 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
         while not stop.is_set() and (future := next(futures, None)) is not None:
             flowing.add(future)
             in_flight += 1
-            if in_flight >= limit:
+            while in_flight >= IN_FLIGHT * max(1, len(homes)):
                 _tell(next(flowing), on_done)
                 in_flight -= 1
         while in_flight:
@@ -73,7 +73,12 @@ def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop:
             in_flight -= 1
 
 
-def _share(blocks: list[Block], homes: list[str], tiles: int) -> Iterator[tuple[dict[str, Any], list[Block]]]:
+def _homes(client: Any) -> list[str]:
+    """Return the address of each worker, as often as it has threads."""
+    return [address for address, threads in sorted(client.nthreads().items()) for _ in range(threads)]
+
+
+def _share(blocks: list[Block], homes: Sequence[str], tiles: int) -> Iterator[tuple[dict[str, Any], list[Block]]]:
     """Yield the blocks of a time block a task at a time, and before them where each is to go, as Dask is told.
 
     A tile belongs to one worker, which keeps its geometry from one time block to the next; another takes the task where

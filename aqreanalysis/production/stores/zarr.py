@@ -176,7 +176,7 @@ def read_region(path: Path, layer: Layer, block: Block) -> NDArray[Any]:
 
 def discard_partial_files(path: Path) -> int:
     """Delete what a killed writer left beside the chunks, and return how many files that were."""
-    left = list(path.glob("*/*.partial")) + list(path.glob("*.partial"))
+    left = list(path.rglob("*.partial"))  # in format 3 chunks lie in folders of their own
     for file in left:
         file.unlink()
     return len(left)
