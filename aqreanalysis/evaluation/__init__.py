@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aqreanalysis.lazy import names_on_demand
+from aqreanalysis.common.lazy import names_on_demand
 
 if TYPE_CHECKING:
     from aqreanalysis.evaluation.comparison import compare, comparison_table, score_against_truth

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.fingerprint import check_same, fingerprint
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation.baselines import distances_km
 from aqreanalysis.evaluation.baselines.base import Progress
-from aqreanalysis.evaluation.claiming import check_same, fingerprint
 from aqreanalysis.evaluation.estimate import Estimates
 from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions

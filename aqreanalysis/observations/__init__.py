@@ -1,10 +1,10 @@
 """Station files in, one validated xarray Dataset (time, station) out."""
 
+from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.observations.checking import check_observations
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.flags import FLAG_MEANINGS, USABLE, Flag
 from aqreanalysis.observations.formats.registry import list_formats
-from aqreanalysis.observations.geometry import distance_km
 from aqreanalysis.observations.importing import import_observations
 from aqreanalysis.observations.places import Places
 from aqreanalysis.observations.readers import ReadOptions, read_observations

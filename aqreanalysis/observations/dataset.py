@@ -12,12 +12,12 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.common.large_arrays import roomy
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.places import Places, check_range
 from aqreanalysis.observations.quality import Screening, count_flags, flag_readings
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.roomy import roomy
 from aqreanalysis.observations.rules import validated
 from aqreanalysis.observations.streamed import Levels, StreamedDigest, usable_of
 from aqreanalysis.observations.times import hours_since_epoch

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import distance_km, stations_within
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.geometry import distance_km, stations_within
 from aqreanalysis.observations.report import QualityReport
 
 # Coordinates of one station that differ by less than this (some 100 m) differ by rounding; by more, it has moved.

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import stations_within
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ConfigError, ObservationsError, nearest_hint
 from aqreanalysis.observations.flags import USABLE, Flag
-from aqreanalysis.observations.geometry import stations_within
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.species import get_species
 

@@ -12,12 +12,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.common.large_arrays import roomy
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.dataset import PART_HOURS, Observations
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.quality import count_flags
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.roomy import roomy
 from aqreanalysis.observations.rules import check_readings, described
 from aqreanalysis.observations.streamed import StreamedDigest, usable_of
 from aqreanalysis.species import SPECIES

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.large_arrays import roomy
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.dataset import PART_HOURS, Observations
-from aqreanalysis.observations.roomy import roomy
 
 
 def window(

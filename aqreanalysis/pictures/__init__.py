@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from aqreanalysis.lazy import names_on_demand
+from aqreanalysis.common.lazy import names_on_demand
 
 if TYPE_CHECKING:
     from aqreanalysis.pictures.animation import Film, animate

@@ -85,7 +85,7 @@ def draw_series(
 def _nearest(marks: Marks | None, place: tuple[float, float]) -> tuple[int, float] | None:
     if marks is None or not marks.names:
         return None
-    from aqreanalysis.observations.geometry import distance_km  # with readings only: it brings scipy
+    from aqreanalysis.common.geodesy import distance_km  # with readings only: it brings scipy
 
     distance = distance_km(np.float64(place[0]), np.float64(place[1]), marks.lat, marks.lon)
     number = int(distance.argmin())

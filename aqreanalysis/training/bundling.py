@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
+from aqreanalysis.common.fingerprint import check_same, fingerprint
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.evaluation.claiming import check_same, fingerprint
 from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model import Bundle, Calibration, Scaling, write_bundle

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.common.large_arrays import roomy
 from aqreanalysis.configs import WindowConfig
 from aqreanalysis.model import Scaling
-from aqreanalysis.observations.roomy import roomy
 from aqreanalysis.training.fields import TimelineFields
 
 # Hours that are standardised together.

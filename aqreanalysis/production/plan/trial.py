@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.means import mean_block, sums_name, sums_width
 from aqreanalysis.production.plan import HOURS_A_DAY, Block
@@ -32,7 +33,6 @@ from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.run import engine, workers
 from aqreanalysis.production.run.cluster import cluster_client
 from aqreanalysis.production.run.engine import SUMS
-from aqreanalysis.production.run.threads import threads_restored
 from aqreanalysis.production.stores import chunks
 from aqreanalysis.production.stores.zarr import StoreForm, create_store, create_sums, forget, quiet_codecs
 from aqreanalysis.production.sweep import BlockStates, GeometryCache, sweep_block

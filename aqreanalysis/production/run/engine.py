@@ -18,6 +18,7 @@ import dask
 import dask.threaded
 from dask.callbacks import Callback
 
+from aqreanalysis.common.library_threads import one_thread, threads_restored
 from aqreanalysis.production.means import day_block, mean_block, sums_name
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.frequency import HOURLY
@@ -26,7 +27,6 @@ from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.run import pipeline
 from aqreanalysis.production.run.done import BlockDone
 from aqreanalysis.production.run.kept import KeptStates
-from aqreanalysis.production.run.threads import one_thread, threads_restored
 from aqreanalysis.production.stores import chunks
 from aqreanalysis.production.stores.zarr import quiet_codecs, read_sums, write_block, write_sums
 from aqreanalysis.production.sweep import (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from model_case import make_observations, make_readings, small_config
 
+from aqreanalysis.common.fingerprint import check_same, fingerprint
 from aqreanalysis.errors import OutputError
-from aqreanalysis.evaluation.claiming import check_same, fingerprint
 
 MINE = {"config": "a" * 64, "observations": "b" * 64}
 

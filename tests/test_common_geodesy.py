@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Geod
 
-from aqreanalysis.observations.geometry import distance_km, stations_within
+from aqreanalysis.common.geodesy import distance_km, stations_within
 
 LAT, LON = st.floats(-90, 90), st.floats(-180, 180)
 
