@@ -22,7 +22,8 @@ from producing import machine, record, table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from covariates_case import message, write_grib
 
-from aqreanalysis.covariates import Covariates, kept
+from aqreanalysis.covariates import Covariates
+from aqreanalysis.covariates import map_cache as kept
 
 HOURS = 168
 LEVELS = {"t2m": 285.0, "u10": 3.0, "blh": 600.0}

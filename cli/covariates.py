@@ -25,7 +25,7 @@ def check(paths: tuple[str, ...], config_source: str | None, overrides: tuple[st
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.covariates import Covariates
     from aqreanalysis.covariates import check as look
-    from aqreanalysis.covariates.check import lines
+    from aqreanalysis.covariates.inspect import lines
 
     config = options.load_part_config(config_source, overrides, ("covariates",))
     with progress_shown("reading headers") as progress:

@@ -1,8 +1,8 @@
 """Meteorology, background concentrations and static fields, from the files that people have, at stations and cells."""
 
-from aqreanalysis.covariates.check import check
 from aqreanalysis.covariates.covariates import Covariates
 from aqreanalysis.covariates.fields import FIELDS, Field, get_field
+from aqreanalysis.covariates.inspect import check
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.weather import wind_components
 

@@ -18,7 +18,7 @@ from aqreanalysis.covariates.fields import FIELDS
 from aqreanalysis.covariates.files import Files, content_digest, sort_files
 from aqreanalysis.covariates.grib import read_grib
 from aqreanalysis.covariates.gridded import Layer
-from aqreanalysis.covariates.horizontal import Floats
+from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.netcdf import read_netcdf
 from aqreanalysis.covariates.rasters import Raster
 from aqreanalysis.covariates.report import CovariatesReport, Progress

@@ -16,10 +16,10 @@ from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.gribindex import Entry, Headers, decoding, read_headers
 from aqreanalysis.covariates.gridded import Layer, Quantity, with_hours
-from aqreanalysis.covariates.horizontal import Axes, Stencil
-from aqreanalysis.covariates.kept import KeptMaps
+from aqreanalysis.covariates.interpolation import Axes, Stencil
+from aqreanalysis.covariates.map_cache import KeptMaps
 from aqreanalysis.covariates.report import CovariatesReport, Progress
-from aqreanalysis.covariates.slots import COLUMNS, make_recipes
+from aqreanalysis.covariates.temporal_recipes import COLUMNS, make_recipes
 from aqreanalysis.errors import CovariatesError
 
 #: What cfgrib puts where a bitmap says that there is no value; single precision rounds it.

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from aqreanalysis.covariates.eccodes_log import listening
 from aqreanalysis.covariates.fields import BY_CONSTITUENT, BY_PARAM_ID, Field
 from aqreanalysis.covariates.gribfile import Frame, walk
-from aqreanalysis.covariates.horizontal import Axes
-from aqreanalysis.covariates.quiet import listening
-from aqreanalysis.covariates.slots import INSTANT, MEAN, SUM
+from aqreanalysis.covariates.interpolation import Axes
+from aqreanalysis.covariates.temporal_recipes import INSTANT, MEAN, SUM
 from aqreanalysis.covariates.units import Conversion, conversion
 from aqreanalysis.errors import CovariatesError
 

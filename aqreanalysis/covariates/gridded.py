@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.covariates.fields import Field
-from aqreanalysis.covariates.horizontal import Axes, Floats, Stencil, stencil
+from aqreanalysis.covariates.interpolation import Axes, Floats, Stencil, stencil
 from aqreanalysis.covariates.report import CovariatesReport
-from aqreanalysis.covariates.slots import Recipes
+from aqreanalysis.covariates.temporal_recipes import Recipes
 from aqreanalysis.covariates.units import Conversion
 from aqreanalysis.errors import CovariatesError
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import StaticConfig
 from aqreanalysis.covariates.gribfile import file_state
-from aqreanalysis.covariates.horizontal import Floats
+from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.errors import CovariatesError
 
 #: Pixels along the side of the blocks by which places are gathered, and the most that one window may have.

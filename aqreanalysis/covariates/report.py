@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aqreanalysis.covariates.fields import Field
-from aqreanalysis.covariates.slots import Recipes
+from aqreanalysis.covariates.temporal_recipes import Recipes
 from aqreanalysis.errors import CovariatesError
 
 # Called with what is done, how much there is, and a word on it.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import WeatherTableConfig
 from aqreanalysis.covariates.fields import FIELDS, get_field
-from aqreanalysis.covariates.horizontal import Floats
+from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.units import conversion
 from aqreanalysis.errors import CovariatesError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis.covariates.slots import INSTANT, MEAN, SUM, make_recipes
+from aqreanalysis.covariates.temporal_recipes import INSTANT, MEAN, SUM, make_recipes
 
 
 def slots(*rows: tuple[int, int, int, int]) -> pd.DataFrame:

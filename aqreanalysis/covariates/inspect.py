@@ -8,7 +8,7 @@ import numpy as np
 
 from aqreanalysis.covariates.covariates import Covariates
 from aqreanalysis.covariates.gridded import Layer
-from aqreanalysis.covariates.horizontal import Floats
+from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.weather import WeatherStations
 
 #: Points along an axis of a grid that are looked at.

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from covariates_case import hour, message, plane, write_grib
 
-from aqreanalysis.covariates import Covariates, grib, kept
-from aqreanalysis.covariates.kept import KeptMaps
+from aqreanalysis.covariates import Covariates, grib
+from aqreanalysis.covariates import map_cache as kept
+from aqreanalysis.covariates.map_cache import KeptMaps
 
 
 def _asked(maps: KeptMaps, keys: range, rounds: int) -> list[int]:
