@@ -18,7 +18,7 @@ from sklearn.neighbors import BallTree
 from aqreanalysis.configs import DEFAULT_TESTS, QualityConfig
 from aqreanalysis.observations import Observations, ReadOptions, read_observations
 from aqreanalysis.observations.quality import flag_readings
-from aqreanalysis.observations.qualitytests import TESTS
+from aqreanalysis.observations.quality_tests import TESTS
 
 RESULTS = Path(__file__).parent / "results" / "quality.md"
 FOLDER = Path("../shared/data")

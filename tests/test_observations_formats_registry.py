@@ -11,8 +11,8 @@ from station_formats import Made, make_files
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import list_formats
+from aqreanalysis.observations.files import list_sources
 from aqreanalysis.observations.formats.registry import find_format, guess_format, look_at
-from aqreanalysis.observations.sources import list_sources
 
 HERE = Path(__file__).parent
 

@@ -14,7 +14,7 @@ from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import read_observations
 from aqreanalysis.observations.flags import FLAG_MEANINGS, Flag
 from aqreanalysis.observations.quality import LIMITS, check_units, count_flags, flag_readings
-from aqreanalysis.observations.qualitytests import _has_run, run_lengths
+from aqreanalysis.observations.quality_tests import _has_run, run_lengths
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.species import SPECIES
 

@@ -16,7 +16,7 @@ from production_case import END, GRID, START, TILES, make_bundle, make_frame, ma
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError, GridError, ModelError, OutputError
 from aqreanalysis.observations import read_observations
-from aqreanalysis.observations.stored import StoredObservations
+from aqreanalysis.observations.file_backed import StoredObservations
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.plan.trial import Trial, measure_rates
@@ -59,7 +59,7 @@ def test_a_record_that_stays_in_its_file_makes_the_same_cube_and_plan_and_is_nev
     model, observations, pair, tmp_path, monkeypatch
 ):
     path = observations.to_netcdf(tmp_path / "obs.nc")
-    monkeypatch.setattr("aqreanalysis.observations.stored.READINGS_IN_MEMORY", 0)
+    monkeypatch.setattr("aqreanalysis.observations.file_backed.READINGS_IN_MEMORY", 0)
     kept = read_observations(path)
     assert isinstance(kept, StoredObservations)
     for name in ("dataset", "values", "stacked", "flags"):

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.large_arrays import roomy
 from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.observations.digest import Levels, StreamedDigest, usable_of
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.places import Places, check_range
 from aqreanalysis.observations.quality import Screening, count_flags, flag_readings
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.rules import validated
-from aqreanalysis.observations.streamed import Levels, StreamedDigest, usable_of
+from aqreanalysis.observations.schema import validated
 from aqreanalysis.observations.times import hours_since_epoch
 from aqreanalysis.species import SPECIES, in_order
 

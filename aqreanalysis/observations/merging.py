@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import USABLE, Flag
-from aqreanalysis.observations.pieces import Piece, Repeats
+from aqreanalysis.observations.raw_records import Piece, Repeats
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.times import STRAY_SHARE, times_from_hours
 from aqreanalysis.species import in_order

@@ -13,14 +13,14 @@ import xarray as xr
 
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations import stored
+from aqreanalysis.observations import file_backed as stored
 from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES, Observations
+from aqreanalysis.observations.file_backed import StationFile, StoredObservations, cells_of
 from aqreanalysis.observations.flags import USABLE
 from aqreanalysis.observations.places import Places
 from aqreanalysis.observations.quality import Screening
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.rules import check_hours, validated
-from aqreanalysis.observations.stored import StationFile, StoredObservations, cells_of
+from aqreanalysis.observations.schema import check_hours, validated
 from aqreanalysis.observations.times import times_from_hours
 from aqreanalysis.species import SPECIES
 

@@ -133,7 +133,7 @@ def flag_readings(
     ConfigError
         If `quality` names an unknown pollutant or threshold.
     """
-    from aqreanalysis.observations.qualitytests import TESTS  # here, because the tests take `Series` from this module
+    from aqreanalysis.observations.quality_tests import TESTS  # here, because the tests take `Series` from this module
 
     chosen = quality or QualityConfig()
     limits = limits_of(chosen)

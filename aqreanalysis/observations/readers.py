@@ -12,15 +12,15 @@ from typing import Any
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations import stored
-from aqreanalysis.observations.assembling import Assembly, assemble
+from aqreanalysis.observations import file_backed as stored
+from aqreanalysis.observations.assemble import Assembly, assemble
 from aqreanalysis.observations.dataset import Observations
+from aqreanalysis.observations.files import NETCDF, PathLike, Source, expected_readings, list_sources
 from aqreanalysis.observations.formats.registry import Reading, StationFormat, find_format, guess_format, look_at
 from aqreanalysis.observations.netcdf import read_netcdf
-from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.report import Progress, QualityReport
-from aqreanalysis.observations.sources import NETCDF, PathLike, Source, expected_readings, list_sources
-from aqreanalysis.observations.stationlist import StationList, looks_like_list, read_station_lists
+from aqreanalysis.observations.station_metadata import StationList, looks_like_list, read_station_lists
 from aqreanalysis.observations.windows import part_of
 
 
@@ -138,7 +138,9 @@ def _through_a_file(
     found: Found, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
 ) -> Observations:
     """Return the observations of tables too large for memory: imported into a temporary NetCDF, which they stay in."""
-    from aqreanalysis.observations.importing import write_found  # here, because importing reads by means of this module
+    from aqreanalysis.observations.stream_to_netcdf import (
+        write_found,  # here, because importing reads by means of this module
+    )
 
     try:
         folder = Path(tempfile.mkdtemp(prefix="aqreanalysis-"))

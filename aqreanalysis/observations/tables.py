@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.assembling import Assembly, assemble
-from aqreanalysis.observations.cells import to_numbers, to_texts
+from aqreanalysis.observations.assemble import Assembly, assemble
 from aqreanalysis.observations.columns import TableColumns, find_columns
 from aqreanalysis.observations.dataset import Observations
-from aqreanalysis.observations.pieces import Piece, as_float32, timed_and_named
+from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.places import JITTER_DEGREES, exact_degrees
+from aqreanalysis.observations.raw_records import Piece, as_float32, timed_and_named
 from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import conversion, note_conversion

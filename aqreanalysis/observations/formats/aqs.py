@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aqreanalysis.observations.cells import to_numbers, to_texts
-from aqreanalysis.observations.csvtext import Block, read_blocks
+from aqreanalysis.observations.csv_blocks import Block, read_blocks
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import Reading, station_format
-from aqreanalysis.observations.narrow import Narrow, narrow_pieces
-from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 SITE = ("State Code", "County Code", "Site Num")

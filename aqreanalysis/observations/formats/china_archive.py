@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aqreanalysis.observations.cells import to_numbers, to_texts
-from aqreanalysis.observations.csvtext import Block, read_blocks
+from aqreanalysis.observations.csv_blocks import Block, read_blocks
 from aqreanalysis.observations.formats.registry import Reading, station_format
-from aqreanalysis.observations.pieces import Piece, as_float32, station_table, timed_and_named
+from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.raw_records import Piece, as_float32, station_table, timed_and_named
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 TYPES = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "O3": "o3", "CO": "co"}

@@ -21,12 +21,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.files import read_lines, text_encoding
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import Head, Reading, station_format
-from aqreanalysis.observations.narrow import Narrow, narrow_pieces
-from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.report import Where
-from aqreanalysis.observations.sources import read_lines, text_encoding
 from aqreanalysis.observations.units import read_unit
 
 COMPONENTS = {"ozone": "o3", "nitrogen_dioxide": "no2", "sulphur_dioxide": "so2", "sulfur_dioxide": "so2"}

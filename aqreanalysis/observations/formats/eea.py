@@ -19,12 +19,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.cells import to_numbers, to_texts
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import Reading, parquet_schema, station_format
-from aqreanalysis.observations.narrow import Narrow, narrow_pieces
-from aqreanalysis.observations.parquetrows import read_row_blocks
-from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.parquet_blocks import read_row_blocks
+from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.times import NO_TIME, Clock, stamps_to_minutes
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aqreanalysis.observations.cells import to_numbers, to_texts
-from aqreanalysis.observations.csvtext import read_blocks
+from aqreanalysis.observations.csv_blocks import read_blocks
 from aqreanalysis.observations.formats.registry import Reading, station_format
-from aqreanalysis.observations.narrow import Narrow, narrow_pieces
-from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 COLUMNS = ("Site", "Species", "ReadingDateTime", "Value", "Units")

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aqreanalysis.observations.columns import find_columns
-from aqreanalysis.observations.csvtext import read_blocks
+from aqreanalysis.observations.csv_blocks import read_blocks
 from aqreanalysis.observations.formats.registry import Reading, station_format
-from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.tables import piece_of_rows
 
 

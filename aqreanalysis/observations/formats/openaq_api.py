@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.files import read_json
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.openaq_archive import PERIODS, POLLUTANTS, aware_minutes, on_periods
 from aqreanalysis.observations.formats.registry import Head, Reading, station_format
-from aqreanalysis.observations.narrow import Narrow, Texts, narrow_pieces
-from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.long_format import Narrow, Texts, narrow_pieces
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.report import Where
-from aqreanalysis.observations.sources import read_json
 from aqreanalysis.observations.times import NO_TIME
 
 

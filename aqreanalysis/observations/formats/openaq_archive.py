@@ -16,11 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.cells import to_numbers, to_texts
-from aqreanalysis.observations.csvtext import Block, read_blocks
+from aqreanalysis.observations.csv_blocks import Block, read_blocks
 from aqreanalysis.observations.formats.registry import Reading, station_format
-from aqreanalysis.observations.narrow import Narrow, narrow_pieces
-from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.times import FIRST_YEAR, LAST_YEAR, NO_TIME, STRAY_SHARE
 from aqreanalysis.species import SPECIES

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.csvtext import TextTable, find_delimiter, look_into, names_in
-from aqreanalysis.observations.pieces import Piece, Repeats
+from aqreanalysis.observations.csv_blocks import TextTable, find_delimiter, look_into, names_in
+from aqreanalysis.observations.files import PARQUET, Source, text_encoding, unreadable
+from aqreanalysis.observations.raw_records import Piece, Repeats
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.sources import PARQUET, Source, text_encoding, unreadable
-from aqreanalysis.observations.stationlist import StationList
+from aqreanalysis.observations.station_metadata import StationList
 from aqreanalysis.observations.times import Clock
 from aqreanalysis.species import get_species
 

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from aqreanalysis.observations.columns import find_columns
-from aqreanalysis.observations.csvtext import read_blocks
+from aqreanalysis.observations.csv_blocks import read_blocks
 from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES
+from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import Reading, parquet_schema, station_format
-from aqreanalysis.observations.parquetrows import read_row_blocks
-from aqreanalysis.observations.pieces import Piece
-from aqreanalysis.observations.sources import PARQUET
+from aqreanalysis.observations.parquet_blocks import read_row_blocks
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.tables import piece_of_rows
 
 

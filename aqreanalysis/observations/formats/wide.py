@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.cells import to_numbers
-from aqreanalysis.observations.csvtext import read_blocks
+from aqreanalysis.observations.csv_blocks import read_blocks
+from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import Head, Reading, parquet_schema, station_format
-from aqreanalysis.observations.parquetrows import read_row_blocks
-from aqreanalysis.observations.pieces import Piece, as_float32, station_table, timed_and_named
+from aqreanalysis.observations.parquet_blocks import read_row_blocks
+from aqreanalysis.observations.parse_numbers import to_numbers
+from aqreanalysis.observations.raw_records import Piece, as_float32, station_table, timed_and_named
 from aqreanalysis.observations.report import Where
-from aqreanalysis.observations.sources import PARQUET
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import conversion
 from aqreanalysis.species import SPECIES, get_species

@@ -6,7 +6,7 @@ import ctypes
 import sys
 
 from aqreanalysis.observations import Observations
-from aqreanalysis.observations.stored import StoredObservations
+from aqreanalysis.observations.file_backed import StoredObservations
 
 
 def outline(observations: Observations) -> Observations:

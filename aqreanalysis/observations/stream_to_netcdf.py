@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations.assembling import Assembly
-from aqreanalysis.observations.clock import check_clock
+from aqreanalysis.observations.assemble import Assembly
+from aqreanalysis.observations.clock_check import check_clock
 from aqreanalysis.observations.dataset import Observations
+from aqreanalysis.observations.digest import StreamedDigest
 from aqreanalysis.observations.flags import USABLE, Flag
 from aqreanalysis.observations.merging import Hourly, check_timeline, located, merge
 from aqreanalysis.observations.netcdf import finish_file, start_file
@@ -38,9 +39,8 @@ from aqreanalysis.observations.readers import (
     skip_or_raise,
 )
 from aqreanalysis.observations.report import Progress, QualityReport
-from aqreanalysis.observations.settling import Settled, fewer_places, settle
-from aqreanalysis.observations.spool import Spool
-from aqreanalysis.observations.streamed import StreamedDigest
+from aqreanalysis.observations.station_identity import Settled, fewer_places, settle
+from aqreanalysis.observations.time_partitions import Spool
 from aqreanalysis.observations.times import times_from_hours
 from aqreanalysis.species import in_order
 

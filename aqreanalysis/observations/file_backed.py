@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from aqreanalysis.common.large_arrays import roomy
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.dataset import PART_HOURS, Observations
+from aqreanalysis.observations.digest import StreamedDigest, usable_of
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.quality import count_flags
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.rules import check_readings, described
-from aqreanalysis.observations.streamed import StreamedDigest, usable_of
+from aqreanalysis.observations.schema import check_readings, described
 from aqreanalysis.species import SPECIES
 
 # Records of more readings (cells of all pollutants) stay in their file: a year of 467 stations and six pollutants, 25

@@ -9,7 +9,7 @@ import xarray as xr
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import Observations, Places
-from aqreanalysis.observations.rules import validated
+from aqreanalysis.observations.schema import validated
 
 
 def _dataset() -> xr.Dataset:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aqreanalysis.observations.merging import hours_of
-from aqreanalysis.observations.pieces import Piece
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.species import SPECIES
 
 # Rows that are gathered before they are written: some 200 MB.

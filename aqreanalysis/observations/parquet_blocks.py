@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.files import Source, unreadable
 from aqreanalysis.observations.report import Where
-from aqreanalysis.observations.sources import Source, unreadable
 
 # Rows of a block: what most writers put into a group. Some write one group of all rows.
 BLOCK_ROWS = 1 << 20

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.cells import MISSING_TEXTS
+from aqreanalysis.observations.files import DAMAGE, Source, Utf8Stream, read_lines, text_encoding, unreadable
+from aqreanalysis.observations.parse_numbers import MISSING_TEXTS
 from aqreanalysis.observations.report import QualityReport, Where
-from aqreanalysis.observations.sources import DAMAGE, Source, Utf8Stream, read_lines, text_encoding, unreadable
 from aqreanalysis.observations.times import STRAY_SHARE
 
 # Some hundred thousand rows a block: little memory, and few calls.

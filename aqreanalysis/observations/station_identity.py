@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.places import JITTER_DEGREES, Places, places_of_rows
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.stationlist import StationList
+from aqreanalysis.observations.station_metadata import StationList
 
 # An id at more places than this is no station that moved but a vehicle.
 MOST_PLACES = 20

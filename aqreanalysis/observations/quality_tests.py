@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.quality import SPIKE_HOURS, Series
-from aqreanalysis.observations.steps import step_change
+from aqreanalysis.observations.step_test import step_change
 from aqreanalysis.species import SPECIES
 
 # A spike stands so many times above what the station read within SPIKE_HOURS before and after ...

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations import ReadOptions, import_observations, importing, read_observations
+from aqreanalysis.observations import ReadOptions, import_observations, read_observations
+from aqreanalysis.observations import stream_to_netcdf as importing
 
 COLUMNS = ColumnsConfig(check_clock=False)
 # Every test, with reaches short enough for small blocks.

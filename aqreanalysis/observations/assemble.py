@@ -11,15 +11,15 @@ import pandas as pd
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.clock import check_clock
+from aqreanalysis.observations.clock_check import check_clock
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.merging import Rules, empty_of_readings, located, merge, timeline
-from aqreanalysis.observations.pieces import Piece
 from aqreanalysis.observations.places import Places, check_colocated
 from aqreanalysis.observations.quality import Screening, check_units
+from aqreanalysis.observations.raw_records import Piece
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.settling import PlaceRules, settle
-from aqreanalysis.observations.stationlist import StationList
+from aqreanalysis.observations.station_identity import PlaceRules, settle
+from aqreanalysis.observations.station_metadata import StationList
 from aqreanalysis.observations.times import times_from_hours
 
 
@@ -113,7 +113,7 @@ def _seen(places: Places, pieces: list[Piece], report: QualityReport) -> tuple[P
         seen[piece.station] = True
     if seen.all():
         return places, pieces
-    from aqreanalysis.observations.settling import fewer_places
+    from aqreanalysis.observations.station_identity import fewer_places
 
     report.count("listed_without_rows", int((~seen).sum()))
     index = np.where(seen, np.cumsum(seen) - 1, -1).astype(np.int32)

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.cells import to_numbers, to_texts
-from aqreanalysis.observations.csvtext import Block, TextTable, look_into, read_blocks
+from aqreanalysis.observations.csv_blocks import Block, TextTable, look_into, read_blocks
+from aqreanalysis.observations.files import PathLike, Source, list_sources, read_json
+from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.sources import PathLike, Source, list_sources, read_json
 
 # Names that a role goes by, the surest first: the project's own, then EEA's metadata, the list of the Chinese archive,
 # OpenAQ's and London's site lists. Compared without regard to case, blanks, dots, underscores and hyphens.

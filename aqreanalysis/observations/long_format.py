@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.observations.formats.registry import Reading
-from aqreanalysis.observations.pieces import Piece, as_float32, timed_and_named
 from aqreanalysis.observations.places import exact_degrees
+from aqreanalysis.observations.raw_records import Piece, as_float32, timed_and_named
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.units import conversion, note_conversion
 

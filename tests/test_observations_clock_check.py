@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import read_observations
-from aqreanalysis.observations.clock import check_clock, daily_peak, hours_off
+from aqreanalysis.observations.clock_check import check_clock, daily_peak, hours_off
 from aqreanalysis.observations.report import QualityReport
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
