@@ -22,7 +22,7 @@ from aqreanalysis.evaluation.baselines.kriging import krige
 from aqreanalysis.evaluation.baselines.variogram import empirical, fit
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
 from aqreanalysis.model import Scaling
-from aqreanalysis.model.drift import Drift
+from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.geometry import relative_position
 from aqreanalysis.observations import Observations
 from aqreanalysis.training.drift import fit_drift

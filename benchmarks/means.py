@@ -19,7 +19,7 @@ import numpy as np
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
 from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.model import Predictor, load_predictor
-from aqreanalysis.model.means import MeanPredictive, Sums, sum_hours
+from aqreanalysis.model.distribution.period_means import MeanPredictive, Sums, sum_hours
 from aqreanalysis.observations import Observations, read_observations, window
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training.calibrate_means import COMPLETE

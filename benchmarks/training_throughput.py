@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.model import Scaling, find_neighbours
-from aqreanalysis.model.filters import around_day
+from aqreanalysis.model.network.temporal_filters import around_day
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.loop import Places, Trainer

@@ -173,7 +173,8 @@ def _get_ready(device: str, workers: int | None) -> None:
 
         prepare_workers()
         return
-    from aqreanalysis.model import choose_device, compiled
+    from aqreanalysis.model import choose_device
+    from aqreanalysis.model import kernels as compiled
 
     if choose_device(device).type == "cpu":
         compiled.warm_up()

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from aqreanalysis.evaluation import EvaluationOptions, evaluate
-from aqreanalysis.evaluation.coverage import measured_coverage
 from aqreanalysis.evaluation.record import record_in_bundle
 from aqreanalysis.model import read_bundle
 from aqreanalysis.model.bundle import write_bundle
+from aqreanalysis.model.measured_coverage import measured_coverage
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training.card import model_card

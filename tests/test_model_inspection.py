@@ -8,8 +8,8 @@ from model_case import HISTORY, LOOKAHEAD, STATIONS, make_bundle, make_readings,
 from torch import nn
 
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model.filters import BANDS
 from aqreanalysis.model.inspection import BAND_TITLES, mean_attention, read_attention, read_neighbour_weights
+from aqreanalysis.model.network.temporal_filters import BANDS
 from aqreanalysis.model.predictor import Predictor
 
 

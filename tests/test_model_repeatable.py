@@ -11,8 +11,8 @@ from itertools import islice, permutations
 import numpy as np
 import pytest
 
-from aqreanalysis.model import compiled
-from aqreanalysis.model.compiled import Array
+from aqreanalysis.model import kernels as compiled
+from aqreanalysis.model.kernels import Array
 
 DRAW = np.random.default_rng(0)
 ANY_ORDER = 7  # every so many of the permutations of the arguments

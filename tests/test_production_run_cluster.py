@@ -12,7 +12,7 @@ import psutil
 import pytest
 from distributed import get_worker
 
-from aqreanalysis.model import compiled
+from aqreanalysis.model import kernels as compiled
 from aqreanalysis.production.run.cluster import cluster_client, prepare_workers
 from aqreanalysis.production.run.engine import device_of_worker
 

@@ -12,7 +12,7 @@ from production_case import END, GRID, START
 from production_processes import digest, kill, start, wait_for_blocks
 
 from aqreanalysis.configs import ProductionConfig
-from aqreanalysis.model.aqnet import StationStates
+from aqreanalysis.model.network.aqnet import StationStates
 from aqreanalysis.model.predictor import Encoded
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.run import engine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from model_case import STATIONS, make_bundle, make_readings
 
-from aqreanalysis.model.means import MEAN_DAYS, ErrorMemory, MeanPredictive, sum_hours
+from aqreanalysis.model.distribution.period_means import MEAN_DAYS, ErrorMemory, MeanPredictive, sum_hours
 from aqreanalysis.training.calibrate import Records
 from aqreanalysis.training.calibrate_means import (
     HourlyErrors,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from model_case import make_bundle, make_observations, make_readings
 
-from aqreanalysis.model.drift import Drift
+from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.training.card import model_card
 
 

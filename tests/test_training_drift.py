@@ -9,7 +9,7 @@ from training_case import ALONE, CALIBRATION, TRAINING
 
 from aqreanalysis.geography import describe
 from aqreanalysis.model import Scaling
-from aqreanalysis.model.drift import Drift
+from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.training.drift import fit_drift, some_hours
 from aqreanalysis.training.loop import Places, Trainer
 from aqreanalysis.training.windows import Timeline

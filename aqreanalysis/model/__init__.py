@@ -7,11 +7,11 @@ import os
 # first product, so before any module below comes to one; a process that multiplied by torch earlier must set it itself.
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
-from aqreanalysis.model.aqnet import AQNet, lognormal_crps
 from aqreanalysis.model.bundle import NUMERICS, Bundle, read_bundle, write_bundle
 from aqreanalysis.model.device import choose_device
+from aqreanalysis.model.distribution.hourly import PROBABILITIES, Calibration, Predictive
 from aqreanalysis.model.geometry import find_neighbours
-from aqreanalysis.model.predictive import PROBABILITIES, Calibration, Predictive
+from aqreanalysis.model.network.aqnet import AQNet, lognormal_crps
 from aqreanalysis.model.predictor import Encoded, Places, Predictor, load_predictor
 from aqreanalysis.model.scaling import Scaling
 

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model.drift import Drift
+from aqreanalysis.model.distribution.external_drift import Drift
+from aqreanalysis.model.distribution.hourly import Calibration
+from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.fields import FieldScaling
-from aqreanalysis.model.means import MeansCalibration
-from aqreanalysis.model.predictive import Calibration
 from aqreanalysis.model.scaling import Scaling
 
 # Version of the numerics: raise it when the same weights would give other numbers.

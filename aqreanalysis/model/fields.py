@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aqreanalysis.configs import WindowConfig
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model.filters import REACH_HOURS
+from aqreanalysis.model.network.temporal_filters import REACH_HOURS
 
 Degrees = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from aqreanalysis.model.predictive import Array, Calibration, Predictive
+from aqreanalysis.model.distribution.hourly import Array, Calibration, Predictive
 from aqreanalysis.model.scaling import Scaling
 
 # Hours whose residuals have one shape.

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model import compiled
-from aqreanalysis.model.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
+from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.bundle import Bundle, read_bundle
-from aqreanalysis.model.cells import group_cells, patch_cells
 from aqreanalysis.model.device import choose_device, load_linear_algebra, to_device
+from aqreanalysis.model.distribution.hourly import Predictive
 from aqreanalysis.model.fields import FieldSource, field_reach, window_parts
-from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import Degrees, find_neighbours, unit_vectors
-from aqreanalysis.model.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
-from aqreanalysis.model.members import load_member, mix_members, scale_inputs
-from aqreanalysis.model.patches import PatchSweep, estimate_patches
-from aqreanalysis.model.predictive import Predictive
-from aqreanalysis.model.surroundings import FieldsAt
-from aqreanalysis.model.wide import seat_places, wide_neighbourhood
+from aqreanalysis.model.inference.ensemble import load_member, mix_members, scale_inputs
+from aqreanalysis.model.inference.exact import group_cells, patch_cells
+from aqreanalysis.model.inference.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
+from aqreanalysis.model.inference.lattice_gpu import seat_places, wide_neighbourhood
+from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
+from aqreanalysis.model.network.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
+from aqreanalysis.model.network.covariate_effects import FieldsAt
+from aqreanalysis.model.network.temporal_filters import around_day
 
 # Stations whose windows are read together on the CPU: what the encoder makes of them stays in the processor's cache,
 # which halves the time of two thousand.
@@ -258,7 +258,7 @@ class Predictor:
             Degrees.
         steps : tuple of float, optional
             Degrees of latitude and longitude between the cells, where the places are cells of a regular grid. Cells
-            much closer together than the stations then share kriging systems: see `aqreanalysis.model.lattice`.
+            much closer together than the stations then share kriging systems: see `model.inference.lattice`.
         """
         stations, count = (station_lat, station_lon), self.config.model.neighbours
         lattice = self._lattice(stations, steps)

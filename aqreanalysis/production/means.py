@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model.means import ErrorMemory, MeanPredictive, MeansCalibration, Sums, sum_hours
+from aqreanalysis.model.distribution.period_means import ErrorMemory, MeanPredictive, MeansCalibration, Sums, sum_hours
 from aqreanalysis.production.layers import DISTANCE, MEAN_FLAGS, LayerNames
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 

@@ -17,7 +17,7 @@ from scipy.optimize import nnls
 from scipy.special import ndtri
 
 from aqreanalysis.model import Bundle, Predictor
-from aqreanalysis.model.means import (
+from aqreanalysis.model.distribution.period_means import (
     MEAN_DAYS,
     PROBABILITIES,
     ErrorMemory,

@@ -21,7 +21,7 @@ from aqreanalysis.evaluation.baselines.variogram import Variogram, empirical, fi
 from aqreanalysis.evaluation.splits import clusters
 from aqreanalysis.geography import FIELDS, describe
 from aqreanalysis.model import Scaling
-from aqreanalysis.model.drift import Drift
+from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.geometry import relative_position
 
 Floats = NDArray[np.float64]

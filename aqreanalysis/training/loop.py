@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import AQNet, Scaling, find_neighbours
-from aqreanalysis.model.aqnet import Neighbourhood, StationStates
 from aqreanalysis.model.device import flatten_recurrent, mixed_precision
-from aqreanalysis.model.filters import around_day
 from aqreanalysis.model.geometry import unit_vectors
-from aqreanalysis.model.surroundings import FieldsAt
+from aqreanalysis.model.network.aqnet import Neighbourhood, StationStates
+from aqreanalysis.model.network.covariate_effects import FieldsAt
+from aqreanalysis.model.network.temporal_filters import around_day
 from aqreanalysis.training.averaging import RunningAverage
 from aqreanalysis.training.bundling import Progress
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint

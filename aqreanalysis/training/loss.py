@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aqreanalysis.model import AQNet, Scaling, lognormal_crps
-from aqreanalysis.model.aqnet import Neighbourhood, StationStates
+from aqreanalysis.model.network.aqnet import Neighbourhood, StationStates
 
 # Weight of the score in logarithms, which keeps clean hours from counting for nothing beside polluted ones.
 _LOG_SHARE = 0.5

@@ -14,7 +14,7 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.evaluation.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.model import Bundle, Scaling, choose_device
-from aqreanalysis.model.drift import Drift
+from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.fields import field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species

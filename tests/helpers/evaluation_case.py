@@ -15,9 +15,9 @@ import torch
 
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.evaluation.splits import draw_split
-from aqreanalysis.model.aqnet import AQNet
 from aqreanalysis.model.bundle import Bundle, write_bundle
-from aqreanalysis.model.predictive import Calibration
+from aqreanalysis.model.distribution.hourly import Calibration
+from aqreanalysis.model.network.aqnet import AQNet
 from aqreanalysis.model.scaling import Scaling
 from aqreanalysis.observations import Observations, Places
 

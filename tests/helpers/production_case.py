@@ -16,10 +16,10 @@ import torch
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig, load_config
 from aqreanalysis.grids import Grid, load_grid
-from aqreanalysis.model.aqnet import AQNet
 from aqreanalysis.model.bundle import Bundle, write_bundle
-from aqreanalysis.model.means import MEAN_DAYS, ErrorMemory, MeansCalibration, MeanTable
-from aqreanalysis.model.predictive import Calibration
+from aqreanalysis.model.distribution.hourly import Calibration
+from aqreanalysis.model.distribution.period_means import MEAN_DAYS, ErrorMemory, MeansCalibration, MeanTable
+from aqreanalysis.model.network.aqnet import AQNet
 from aqreanalysis.model.scaling import Scaling
 from aqreanalysis.observations import Observations, from_frame, window
 from aqreanalysis.production import ProduceOptions

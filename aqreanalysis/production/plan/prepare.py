@@ -11,9 +11,9 @@ from typing import Any
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ModelError
-from aqreanalysis.evaluation.coverage import measured_coverage
 from aqreanalysis.grids import Grid, load_grid
-from aqreanalysis.model.means import MeansCalibration
+from aqreanalysis.model.distribution.period_means import MeansCalibration
+from aqreanalysis.model.measured_coverage import measured_coverage
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.growth.record import READINGS, RUN, Readings, Run, run_of, run_text
 from aqreanalysis.production.growth.weather import WEATHER, record_weather

@@ -15,7 +15,7 @@ import distributed.nanny  # noqa: E402, F401
 
 import aqreanalysis.model.predictor  # noqa: E402
 import aqreanalysis.production.run.workers  # noqa: E402, F401
-from aqreanalysis.model import compiled  # noqa: E402
+from aqreanalysis.model import kernels as compiled  # noqa: E402
 
 compiled.warm_up()
 gc.freeze()

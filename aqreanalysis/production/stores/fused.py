@@ -19,7 +19,7 @@ from llvmlite import binding
 from numba import types
 from numpy.typing import NDArray
 
-from aqreanalysis.model.compiled.arithmetic import compiled
+from aqreanalysis.model.kernels.numba_setup import compiled
 
 _number, _size, _address = types.int32, types.uintp, types.uintp
 _blosc_form = _number(_number, _number, _size, _size, _address, _address, _size, _address, _size, _number)

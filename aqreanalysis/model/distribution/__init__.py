@@ -1,0 +1,1 @@
+"""Predictive distributions, of an hour and of a mean over a period."""

@@ -1,0 +1,1 @@
+"""How a trained network is swept over many places: shared kriging systems, patches, members."""

@@ -1,0 +1,229 @@
+"""Kriging systems set up at the nodes of a fixed lattice and shared by the cells around: geometry of dense grids.
+
+`NeuralKNN` sets up and solves one system a place and covariance model. On a grid whose cells lie much closer together
+than the stations, neighbouring cells have all but the same system. Here it is set up at the nodes of a lattice that is
+fixed on the Earth, each cell brings its own covariances with the neighbours of the four nodes around it, and the four
+solutions are blended smoothly. No edge stands where the list of the nearest stations changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aqreanalysis.model import kernels as compiled
+from aqreanalysis.model.geometry import (
+    EARTH_RADIUS_KM,
+    Degrees,
+    find_neighbours,
+    nearest_station,
+    tangent_frames,
+    unit_vectors,
+)
+from aqreanalysis.model.network.neural_knn import NeuralKNN
+
+# Nodes stand at most this share of the stations' shortest reach apart: in the north China network half a degree, where
+# estimates differ from those of exact systems by 0.5 % in the mean, most where no station is near, and MAE at hidden
+# stations by 0.13 % at most.
+_SHARE_OF_REACH = 0.45
+_KM_A_DEGREE = np.pi * EARTH_RADIUS_KM / 180
+# Cells along a side of the squares between nodes. Below the fewest, a system a cell is as cheap.
+_FEWEST_CELLS, _MOST_CELLS = 3, 8
+# Cells that lie on a line of the lattice belong to one square, however their coordinates were rounded.
+ON_LINE = 1e-6
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Degrees of latitude and of longitude between nodes; nodes lie at whole multiples of them."""
+
+    lat_step: float
+    lon_step: float
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Places sorted into the squares of a lattice, and the nodes at the squares' corners.
+
+    Attributes
+    ----------
+    places : list of Tensor
+        Of each square, int64 (place,).
+    corners : Tensor
+        Nodes at the corners of each square, int64 (square, 4).
+    shares : Tensor
+        What each corner counts at each place, float32 (place, 4); sums to one.
+    index, position, reach_km : Tensor
+        Of the nodes, as of `Geometry`.
+    frames : Tensor
+        Unit vectors up, east and north of each place, float32 (place, 3, 3).
+    towards : Tensor
+        Unit vectors of the stations, float32 (station, 3).
+    nearest_km : float32 (place,)
+        Distance to the nearest station.
+    """
+
+    places: list[Tensor]
+    corners: Tensor
+    shares: Tensor
+    index: Tensor
+    position: Tensor
+    reach_km: Tensor
+    frames: Tensor
+    towards: Tensor
+    nearest_km: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The kNN of the places of one square.
+
+    Attributes
+    ----------
+    places : Tensor
+        Which places, int64 (place,).
+    stations : Tensor
+        Neighbours of any of them, int64 (neighbour,).
+    kernels : Tensor
+        Weights of each covariance model (kernel, place, neighbour).
+    count : Tensor
+        What of each neighbour counts as one of the k nearest (place, neighbour).
+    distances : Tensor
+        Mean of the distances to the k nearest, km, and how crowded they stand (place, 2).
+    variance : Tensor
+        Kriging variance (kernel, place).
+    """
+
+    places: Tensor
+    stations: Tensor
+    kernels: Tensor
+    count: Tensor
+    distances: Tensor
+    variance: Tensor
+
+
+def choose_lattice(
+    station_lat: Degrees, station_lon: Degrees, neighbours: int, steps: tuple[float, float]
+) -> Lattice | None:
+    """Return the lattice for a grid of `steps` degrees (lat, lon); None where each cell has its own systems.
+
+    It depends on the network and the steps of the grid alone, so a part of a grid has the numbers of the whole.
+    """
+    reach = find_neighbours(station_lat, station_lon, station_lat, station_lon, neighbours).reach_km
+    widest = _SHARE_OF_REACH * float(reach.min()) / _KM_A_DEGREE
+    cells = [min(int(widest / step + ON_LINE), _MOST_CELLS) for step in steps]
+    if min(cells) < _FEWEST_CELLS:
+        return None
+    lat_step, lon_step = (count * step for count, step in zip(cells, steps, strict=True))
+    return Lattice(lat_step, lon_step)
+
+
+def sort_into_squares(
+    lattice: Lattice, stations: tuple[Degrees, Degrees], places: tuple[Degrees, Degrees], neighbours: int
+) -> Squares:
+    """Return places sorted into the squares of `lattice`; stations and places are latitudes and longitudes."""
+    lat, lon = places[0], (places[1] + 180.0) % 360.0 - 180.0
+    row, up = _place_on(lat, lattice.lat_step)
+    column, right = _place_on(lon, lattice.lon_step)
+    squares, which = np.unique(np.column_stack((row, column)), axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    order = np.argsort(which, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
+    around = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+    nodes, corners = np.unique((squares[:, None] + around).reshape(-1, 2), axis=0, return_inverse=True)
+    node_lat = np.clip(nodes[:, 0] * lattice.lat_step, -90.0, 90.0)
+    found = find_neighbours(*stations, node_lat, nodes[:, 1] * lattice.lon_step, neighbours)
+    shares = np.stack(((1 - up) * (1 - right), (1 - up) * right, up * (1 - right), up * right), axis=-1)
+    return Squares(
+        [torch.from_numpy(some) for some in members],
+        torch.from_numpy(corners.reshape(-1, 4)),
+        torch.from_numpy(shares.astype(np.float32)),
+        found.index,
+        found.position,
+        found.reach_km,
+        torch.from_numpy(tangent_frames(lat, lon).astype(np.float32)),
+        torch.from_numpy(unit_vectors(*stations).astype(np.float32)),
+        nearest_station(*stations, lat, lon),
+    )
+
+
+def _place_on(degrees: Degrees, step: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the lower node of each coordinate, and the smoothed share of the way to the next."""
+    steps = degrees / step
+    node = np.floor(steps + ON_LINE)
+    share = np.clip(steps - node, 0.0, 1.0)
+    return node.astype(np.int64), share * share * (3 - 2 * share)
+
+
+class SharedSystems:
+    """The solved systems of a network of stations at the nodes of some squares.
+
+    Of a system with matrix K, ordinary kriging's weights for covariances r are ``r M + c`` with
+    ``M = A - f f' / t``, ``c = f / t``, ``A = K^-1``, ``f = A 1``, ``t = 1' A 1``; its variance is
+    ``1 - r (r M + 2 c) + 1 / t``. So a cell costs one product.
+    """
+
+    def __init__(self, knn: NeuralKNN, squares: Squares, crowd_km: float) -> None:
+        self.knn, self.squares, self.crowd_km = knn, squares, crowd_km
+        self._products, self._offsets, self._ends = self._solve(squares.position, squares.reach_km)
+
+    def _solve(self, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return products (kernel, node, k, k), offsets (kernel, node, k) and ends (kernel, node) of all nodes."""
+        noise = self.knn.noise(position, reach_km).numpy()
+        models, nodes, k = noise.shape
+        products, offsets = np.empty((models, nodes, k, k), np.float32), np.empty((models, nodes, k), np.float32)
+        ends = np.empty((models, nodes), np.float32)
+        compiled.invert_systems(position.numpy(), noise, *self._tables, (products, offsets, ends))
+        return torch.from_numpy(products), torch.from_numpy(offsets), torch.from_numpy(ends)
+
+    def patches(self) -> list[Patch]:
+        """Return the kNN of each square."""
+        return [self._patch(number) for number in range(len(self.squares.places))]
+
+    def _patch(self, number: int) -> Patch:
+        squares = self.squares
+        places, nodes = squares.places[number], squares.corners[number]
+        index = squares.index[nodes]  # (4, k)
+        stations, local = torch.unique(index, return_inverse=True)
+        position = self._position(places, stations)  # (place, neighbour, 2)
+        shares = squares.shares[places]  # (place, corner)
+        weights, variance = self._weigh(position, shares, nodes, local)
+        ones = shares @ weights.new_zeros(len(index), len(stations)).scatter_(1, local, 1.0)
+        distance = torch.linalg.vector_norm(position, dim=-1)
+        crowd = 1 / (1 + (distance / self.crowd_km) ** 2)
+        described = torch.stack(((ones * distance).sum(dim=-1) / index.shape[1], (ones * crowd).sum(dim=-1)), dim=-1)
+        return Patch(places, stations, weights, ones, described, variance)
+
+    def _weigh(self, position: Tensor, shares: Tensor, nodes: Tensor, local: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights (kernel, place, neighbour) and variances (kernel, place).
+
+        Parameters
+        ----------
+        position : Tensor
+            East and north of the stations in km (place, neighbour, 2).
+        shares : Tensor
+            What each corner counts (place, 4).
+        nodes, local : Tensor
+            Node of each corner (4,), and where its neighbours stand among the stations (4, k).
+        """
+        towards = compiled.covary(position.permute(2, 1, 0).contiguous().numpy(), *self._tables)
+        systems = self._products.numpy(), self._offsets.numpy(), self._ends.numpy()
+        found = compiled.weigh_patch(towards, shares.T.contiguous().numpy(), (nodes.numpy(), local.numpy()), systems)
+        weights, variance = map(torch.from_numpy, found)
+        return weights, variance
+
+    @cached_property
+    def _tables(self) -> tuple[compiled.Array, compiled.Array]:
+        return self.knn.tables()
+
+    def _position(self, places: Tensor, stations: Tensor) -> Tensor:
+        """Return east and north in km of stations seen from places (place, station, 2)."""
+        up, east, north = torch.matmul(self.squares.frames[places].transpose(0, 1), self.squares.towards[stations].T)
+        across = torch.sqrt(east**2 + north**2)
+        unit = EARTH_RADIUS_KM * torch.atan2(across, up) / across.clamp(min=1e-9)
+        return torch.stack((east * unit, north * unit), dim=-1)

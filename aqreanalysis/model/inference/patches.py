@@ -1,0 +1,151 @@
+"""The estimate on a dense grid, patch by patch: the same head as `AQNet.places`, in compiled loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aqreanalysis.model import kernels as compiled
+from aqreanalysis.model.inference.lattice import Patch
+from aqreanalysis.model.kernels import Array
+from aqreanalysis.model.network.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, StationStates
+from aqreanalysis.model.network.temporal_filters import BANDS
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A target's head with what is linear folded together.
+
+    Attributes
+    ----------
+    first, static, clock, inner, last : Tensor or float32
+        `first` reads the kriged bands by mixture, the disagreement and what is learned; `clock` is what the hours add
+        (width, hour); `inner` and `last` have the bias as a last column; `last` gives the lean of each band to its
+        first mixture, the gains, the correction and the log scale.
+    """
+
+    first: Array
+    static: Tensor
+    clock: Array
+    inner: Array
+    last: Array
+
+
+def _fold(network: AQNet, target: int, clock: Tensor) -> _Head:
+    dynamic, static, timing, inner, out = (
+        _layer(layers, target)
+        for layers in (
+            network.head_dynamic,
+            network.head_static,
+            network.head_clock,
+            network.head_inner,
+            network.head_out,
+        )
+    )
+    whole, differences, rest = dynamic.weight.split((BANDS, BANDS, dynamic.weight.shape[1] - 2 * BANDS), dim=1)
+    # The first feature is the sum of the bands, the others are bands: each mixture has half of its band.
+    halves = 0.5 * torch.cat((whole[:, :1], whole[:, :1] + whole[:, 1:]), dim=1)
+    mixtures = torch.stack((halves + differences, halves - differences), dim=2).flatten(1)
+    shares, others = out.weight.split((BANDS * MIXTURES, BANDS + 1), dim=0)
+    share_bias, other_bias = out.bias.split((BANDS * MIXTURES, BANDS + 1))
+    leans = shares.view(BANDS, MIXTURES, -1)
+    lean_bias = share_bias.view(BANDS, MIXTURES)
+    timed = timing(clock) + dynamic.bias + static.bias
+    last = torch.cat((leans[:, 0] - leans[:, 1], others))
+    last_bias = torch.cat((lean_bias[:, 0] - lean_bias[:, 1], other_bias))
+    return _Head(
+        _array(torch.cat((mixtures, rest), dim=1)),
+        static.weight,
+        _array(timed.T),
+        _array(torch.cat((inner.weight, inner.bias[:, None]), dim=1)),
+        _array(torch.cat((last, last_bias[:, None]), dim=1)),
+    )
+
+
+def _layer(layers: nn.ModuleList, target: int) -> nn.Linear:
+    found = layers[target]
+    assert isinstance(found, nn.Linear)
+    return found
+
+
+class PatchSweep:
+    """One member's estimate of one target over a block of hours: the same for all tiles, and for threads side by side.
+
+    Parameters
+    ----------
+    network : AQNet
+        The member, on the CPU.
+    states : StationStates
+        Of the block.
+    target : int
+        Which of the network's targets.
+    """
+
+    def __init__(self, network: AQNet, states: StationStates, target: int) -> None:
+        self.network, self.target = network, target
+        bands = states.bands[:, :, target]  # (hour, station, band)
+        value = bands.sum(dim=-1, keepdim=True)
+        observed = states.observed[:, :, target, None]
+        parts = (bands, value, value**2, observed, states.trends[:, :, target], states.channels)
+        self._fields = _array(torch.cat(parts, dim=-1).permute(2, 1, 0))  # (field, station, hour)
+        self._head = _fold(network, target, states.clock)
+        self._mixture = _array(torch.softmax(network.mixture[target], dim=-1).flatten(0, 1))
+
+    def make_room(self, patches: list[Patch]) -> Array:
+        """Return what `estimate` needs as `room` for any of some patches."""
+        fields, _, hours = self._fields.shape
+        return np.empty(fields * hours * max(len(patch.stations) for patch in patches), np.float32)
+
+    def estimate(self, patch: Patch, nearest_km: Tensor, room: Array, out: Array) -> None:
+        """Write location, scale and the number of neighbours that reported into `out` (3, place, hour).
+
+        Parameters
+        ----------
+        patch : Patch
+            The places.
+        nearest_km : Tensor
+            Distance of every place to the nearest station; the patch's own are read.
+        room : float32
+            From `make_room`, for one thread.
+        out : float32
+            Of every place; the patch's own rows are written.
+        """
+        head = self._head
+        described = _describe(self.network, patch, nearest_km[patch.places], self.target)
+        log_scale = 0.5 * patch.variance.log().mean(dim=0)
+        given = _array(head.static @ described.T), _array(log_scale), _array(patch.count)
+        kernels, stations = _array(patch.kernels), patch.stations.numpy()
+        mixed = compiled.mix_patch(kernels, self._mixture, self.network.whole.start, stations, self._fields, room)
+        found = np.empty((3, len(patch.places), out.shape[2]), np.float32)
+        compiled.estimate_patch(mixed, given, head.clock, (head.first, head.inner, head.last), tuple(found))
+        out[:, patch.places.numpy()] = found
+
+
+def _array(tensor: Tensor) -> Array:
+    """Return a tensor of the CPU as an array without gaps."""
+    found: Array = np.ascontiguousarray(tensor.numpy())
+    return found
+
+
+def estimate_patches(
+    sweep: PatchSweep, patches: list[Patch], nearest_km: Tensor, hours: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return location, scale and how many neighbours reported (place, hour), as `AQNet.places` does."""
+    out = np.empty((3, len(nearest_km), hours), np.float32)
+    room = sweep.make_room(patches)
+    for patch in patches:
+        sweep.estimate(patch, nearest_km, room, out)
+    location, scale, reporting = torch.from_numpy(out)
+    return location, scale, reporting
+
+
+def _describe(network: AQNet, patch: Patch, nearest: Tensor, target: int) -> Tensor:
+    """Return the static features of the head (place, band + 4)."""
+    mean, crowd = patch.distances.unbind(dim=-1)
+    shares = torch.softmax(network.mixture[target], dim=-1).mean(dim=1).to(patch.variance)
+    described = (nearest / (nearest + NEAR_KM), nearest / (nearest + MIDDLE_KM), mean / (mean + FAR_KM))
+    spread = (shares @ patch.variance.log()).T
+    return torch.cat((spread, torch.stack((*described, torch.log1p(crowd)), dim=-1)), dim=-1)

@@ -1,0 +1,62 @@
+"""The innermost loops of the sweep, compiled by numba: they hold no lock of Python's, so threads run side by side.
+
+Arrays of float32 in, arrays filled in place; nothing here knows of networks or distributions. Products are BLAS calls
+on blocks that the processor's cache holds, everything between them one pass. NaN comes out where NaN went in.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from aqreanalysis.model.kernels.attention import attend
+from aqreanalysis.model.kernels.gap_filling import fill_gaps
+from aqreanalysis.model.kernels.head import estimate_patch, mix_patch
+from aqreanalysis.model.kernels.kriging_batched import krige_places
+from aqreanalysis.model.kernels.kriging_shared import covary, invert_systems, weigh_patch
+from aqreanalysis.model.kernels.numba_setup import Array
+from aqreanalysis.model.kernels.summary import summarise
+
+__all__ = [
+    "Array",
+    "attend",
+    "covary",
+    "estimate_patch",
+    "fill_gaps",
+    "invert_systems",
+    "krige_places",
+    "mix_patch",
+    "summarise",
+    "warm_up",
+    "weigh_patch",
+]
+
+
+@cache
+def warm_up() -> None:
+    """Compile everything, or load what an earlier process compiled: some 10 s of a processor, or half a second.
+
+    Called when a model is loaded, so that neither a trial's clock nor the first block has it.
+    """
+    places, stations, hours, k = 2, 3, 2, 2
+    towards = covary(_zeros(2, stations, places), _zeros(1, 3), _zeros(1, 3))
+    corners = np.zeros(4, np.int64), np.zeros((4, k), np.int64)
+    systems = _zeros(1, 1, k, k), _zeros(1, 1, k), _zeros(1, 1)
+    attend(_zeros(1, 1, 2), _zeros(1, 2, 4), 1, _zeros(1, 1, 2))
+    fill_gaps(_zeros(1, 2), np.zeros((1, 2), bool), (_zeros(2, k), np.zeros((2, k), np.int64)), 1)
+    krige_places(_zeros(1, k, 2), _zeros(1, 1, k), _zeros(1, 3), _zeros(1, 3), (_zeros(1, 1, k), _zeros(1, 1)))
+    invert_systems(_zeros(1, k, 2), _zeros(1, 1, k), _zeros(1, 3), _zeros(1, 3), systems)
+    kernels, _ = weigh_patch(towards, _zeros(4, places), corners, systems)
+    fields = _zeros(6, stations, hours)
+    which = np.arange(stations)
+    mixed = mix_patch(kernels, _zeros(2, 1), 0, which, fields, np.empty(fields.size, np.float32))
+    given = _zeros(1, places), _zeros(places), _zeros(places, stations)
+    layers = _zeros(1, 6), _zeros(1, 2), _zeros(3, 2)
+    estimate_patch(mixed, given, _zeros(1, hours), layers, tuple(_zeros(3, places, hours)))
+    tables = _zeros(places, 1), _zeros(1, 4, 2), _zeros(1)
+    summarise(tuple(_zeros(3, places, hours)), tables, np.arange(2, dtype=np.float32), 0.0, _zeros(5, hours, places))
+
+
+def _zeros(*shape: int) -> Array:
+    return np.zeros(shape, np.float32)

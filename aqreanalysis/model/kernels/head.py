@@ -1,0 +1,189 @@
+"""The head over the places of a patch: features, three layers, location and scale."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.model.kernels.numba_setup import ONE, TWO, ZERO, Array, compiled, exp, sigmoid
+
+# What keeps the root of the neighbours' disagreement, and the scale, off zero: as in `AQNet.places`.
+_FLOOR, _LEAST_SCALE = np.float32(1e-4), np.float32(0.02)
+_LOWEST_LOG, _HIGHEST_LOG = np.float32(-5.0), np.float32(3.0)
+# Values of one feature at once: all features of them, forth and back, then stay in a processor's own cache.
+_VALUES_AT_ONCE = 4096
+
+
+@compiled
+def mix_patch(
+    kernels: Array, mixture: Array, whole: int, stations: NDArray[np.int64], fields: Array, room: Array
+) -> tuple[Array, Array, Array]:
+    """Return what a patch needs once: weights (mixture, place, neighbour), non-negative weights (place, neighbour),
+    and its neighbours' fields (field, neighbour, hour).
+
+    Parameters
+    ----------
+    kernels : float32 (kernel, place, neighbour)
+        Kriging weights of each covariance model.
+    mixture : float32 (mixture, kernel)
+        Shares of the models.
+    whole : int
+        The model whose weights say which neighbours are near.
+    stations : int64 (neighbour,)
+        Of the patch.
+    fields : float32 (field, station, hour)
+        Of all stations.
+    room : float32
+        Where the neighbours' fields are put, as large as `fields`: fresh memory for each patch cost a third more time.
+    """
+    models, places, neighbours = kernels.shape
+    weights = np.dot(mixture, kernels.reshape(models, places * neighbours)).reshape(-1, places, neighbours)
+    nearby = np.empty((places, neighbours), np.float32)
+    for p in range(places):
+        for n in range(neighbours):
+            nearby[p, n] = max(kernels[whole, p, n], ZERO)
+        # Not in the loop above: see `compiled`.
+        total = ZERO
+        for n in range(neighbours):
+            total += nearby[p, n]
+        for n in range(neighbours):
+            nearby[p, n] /= total
+    own = room[: fields.shape[0] * neighbours * fields.shape[2]].reshape(fields.shape[0], neighbours, fields.shape[2])
+    for f in range(fields.shape[0]):
+        for n in range(neighbours):
+            own[f, n] = fields[f, stations[n]]
+    return weights, nearby, own
+
+
+@compiled
+def _read(mixed: tuple[Array, Array, Array], begin: int, end: int, read: Array) -> None:
+    """Fill the head's features (feature, place * hour): bands by mixture, disagreement, and what is learned."""
+    weights, fields = mixed[0], mixed[2]
+    nearby = mixed[1][begin:end]
+    places, hours, bands = end - begin, fields.shape[2], weights.shape[0] // 2
+    for band in range(bands):
+        for mix in range(2):
+            kriging = weights[2 * band + mix][begin:end]
+            np.dot(kriging, fields[band], read[2 * band + mix].reshape(places, hours))
+    disagreement = read[2 * bands].reshape(places, hours)
+    level = np.dot(nearby, fields[bands])
+    np.dot(nearby, fields[bands + 1], disagreement)
+    for p in range(places):
+        for h in range(hours):
+            spread = disagreement[p, h] - level[p, h] * level[p, h]
+            disagreement[p, h] = np.sqrt(max(spread, ZERO) + _FLOOR)
+    for field in range(bands + 2, fields.shape[0]):
+        np.dot(nearby, fields[field], read[2 * bands + 1 + field - bands - 2].reshape(places, hours))
+
+
+@compiled
+def _head(
+    read: Array,
+    static: Array,
+    clock: Array,
+    layers: tuple[Array, Array, Array],
+    inside: tuple[Array, Array],
+    out: Array,
+) -> None:
+    """Fill the head's outputs (output, place * hour) from its features.
+
+    Parameters
+    ----------
+    read : float32 (feature, place * hour)
+    static : float32 (width, place)
+        What geometry adds to the first layer.
+    clock : float32 (width, hour)
+        What the hours add to it, and its bias.
+    layers : tuple of float32
+        Weights of the three layers; the biases of the last two are their last columns.
+    inside : tuple of float32
+        Room for what the first two layers give, and a row for the bias below (width + 1, place * hour).
+    out : float32 (output, place * hour)
+    """
+    first, inner, last = layers
+    hidden, further = inside
+    width, hours = clock.shape
+    places = static.shape[1]
+    np.dot(first, read, hidden[:width])
+    for w in range(width):
+        for p in range(places):
+            row = hidden[w, p * hours : (p + 1) * hours]
+            for h in range(hours):
+                x = row[h] + static[w, p] + clock[w, h]
+                row[h] = x * sigmoid(x)
+    hidden[width] = ONE
+    np.dot(inner, hidden, further[: inner.shape[0]])
+    for w in range(inner.shape[0]):
+        row = further[w]
+        for v in range(row.size):
+            row[v] = row[v] * sigmoid(row[v])
+    further[inner.shape[0]] = ONE
+    np.dot(last, further, out)
+
+
+@compiled
+def _settle(read: Array, out: Array, log_scale: Array, location: Array, scale: Array) -> None:
+    """Fill location and scale (place, hour) from features and outputs of the head; `log_scale` is (place,)."""
+    places, hours = location.shape
+    bands = (out.shape[0] - 1) // 2  # leans of each band, gains of all but the first, correction, log scale
+    for p in range(places):
+        values = slice(p * hours, (p + 1) * hours)
+        own = location[p]
+        own[:] = out[2 * bands - 1, values]
+        for band in range(bands):
+            one, other, lean = read[2 * band, values], read[2 * band + 1, values], out[band, values]
+            if band == 0:
+                for h in range(hours):
+                    own[h] += other[h] + sigmoid(lean[h]) * (one[h] - other[h])
+            else:
+                gain = out[bands + band - 1, values]
+                for h in range(hours):
+                    chosen = other[h] + sigmoid(lean[h]) * (one[h] - other[h])
+                    own[h] += TWO * sigmoid(gain[h]) * chosen
+        raw, spread = out[2 * bands, values], scale[p]
+        for h in range(hours):
+            level = raw[h] + log_scale[p]
+            level = _LOWEST_LOG if level < _LOWEST_LOG else (_HIGHEST_LOG if level > _HIGHEST_LOG else level)
+            spread[h] = exp(level) + _LEAST_SCALE
+
+
+@compiled
+def estimate_patch(
+    mixed: tuple[Array, Array, Array],
+    given: tuple[Array, Array, Array],
+    clock: Array,
+    layers: tuple[Array, Array, Array],
+    found: tuple[Array, Array, Array],
+) -> None:
+    """Fill location, scale and number of reporting neighbours of the places of one patch.
+
+    Parameters
+    ----------
+    mixed : tuple of Array
+        From `mix_patch`.
+    given : tuple of Array
+        By place: what geometry adds to the head's first layer (width, place), logarithm of the scale to start from
+        (place,), and what of each neighbour counts (place, neighbour).
+    clock, layers
+        As of `_head`.
+    found : tuple of Array
+        Each float32 (place, hour).
+    """
+    fields = mixed[2]
+    static, log_scale, count = given
+    location, scale, reporting = found
+    places, hours = location.shape
+    bands = mixed[0].shape[0] // 2
+    features, width, further, outputs = layers[0].shape[1], len(clock) + 1, len(layers[1]) + 1, len(layers[2])
+    step = max(1, _VALUES_AT_ONCE // hours)
+    room = np.empty(min(step, places) * hours * (features + width + further + outputs), np.float32)
+    for begin in range(0, places, step):
+        end = min(places, begin + step)
+        values = (end - begin) * hours
+        a, b, c = features * values, (features + width) * values, (features + width + further) * values
+        read, out = room[:a].reshape(features, values), room[c : c + outputs * values].reshape(outputs, values)
+        inside = room[a:b].reshape(width, values), room[b:c].reshape(further, values)
+        _read(mixed, begin, end, read)
+        _head(read, static[:, begin:end], clock, layers, inside, out)
+        _settle(read, out, log_scale[begin:end], location[begin:end], scale[begin:end])
+        np.dot(count[begin:end], fields[bands + 2], reporting[begin:end])

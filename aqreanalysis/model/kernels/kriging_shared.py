@@ -1,0 +1,188 @@
+"""Kriging weights of the places of a square, from systems that its corners share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.model.kernels.numba_setup import ONE, ZERO, Array, compiled, exp
+
+# What keeps the distance to a station at the place itself, in square km, and a kriging variance off zero: as in
+# `NeuralKNN`.
+SAME_PLACE, LEAST_VARIANCE = np.float32(1e-6), np.float32(1e-4)
+
+
+@compiled
+def covary(position: Array, metrics: Array, shapes: Array) -> Array:
+    """Return the covariance of stations with places by each model, float32 (model, station, place).
+
+    Parameters
+    ----------
+    position : float32 (2, station, place)
+        East and north in km.
+    metrics : float32 (model, 3)
+        Of each model's symmetric stretch of the plane: east to east, east to north, north to north.
+    shapes : float32 (model, 3)
+        One over the short and the long range in km, and the share of the long one.
+    """
+    models, (_, stations, places) = len(metrics), position.shape
+    found = np.empty((models, stations, places), np.float32)
+    for m in range(models):
+        a, b, c = metrics[m, 0], metrics[m, 1], metrics[m, 2]
+        short, long, share = shapes[m, 0], shapes[m, 1], shapes[m, 2]
+        for n in range(stations):
+            row, x, y = found[m, n], position[0, n], position[1, n]
+            for p in range(places):
+                east = x[p] * a + y[p] * b
+                north = x[p] * b + y[p] * c
+                distance = np.sqrt(east * east + north * north + SAME_PLACE)
+                row[p] = (ONE - share) * exp(-distance * short) + share * exp(-distance * long)
+    return found
+
+
+@compiled
+def weigh_patch(
+    towards: Array,
+    shares: Array,
+    corners: tuple[NDArray[np.int64], NDArray[np.int64]],
+    systems: tuple[Array, Array, Array],
+) -> tuple[Array, Array]:
+    """Return weights (model, place, station) and kriging variances (model, place) of the places of one square.
+
+    Parameters
+    ----------
+    towards : float32 (model, station, place)
+        Covariance of the stations with each place.
+    shares : float32 (4, place)
+        What each corner's solution counts at each place.
+    corners : tuple of int64
+        Node of each corner (4,), and its neighbours among the stations (4, k).
+    systems : tuple of float32
+        Of all nodes: products (model, node, k, k), symmetric, offsets (model, node, k), ends (model, node); see
+        `SharedSystems`.
+    """
+    nodes, local = corners
+    products, offsets, ends = systems
+    models, stations, places = towards.shape
+    k = local.shape[1]
+    weights = np.empty((models, places, stations), np.float32)
+    variance = np.empty((models, places), np.float32)
+    apart, part = np.empty((k, places), np.float32), np.empty((k, places), np.float32)
+    # Places last: all runs over them are then over neighbours in memory.
+    solved, offset = np.empty((stations, places), np.float32), np.empty((stations, places), np.float32)
+    for m in range(models):
+        solved[:] = ZERO
+        offset[:] = ZERO
+        left = variance[m]
+        left[:] = ONE
+        for c in range(len(nodes)):
+            node, share = nodes[c], shares[c]
+            for n in range(k):
+                row, toward = apart[n], towards[m, local[c, n]]
+                for p in range(places):
+                    row[p] = toward[p] * share[p]
+            np.dot(products[m, node], apart, part)
+            for n in range(k):
+                own, beside, row, flat = solved[local[c, n]], offset[local[c, n]], part[n], offsets[m, node, n]
+                for p in range(places):
+                    own[p] += row[p]
+                    beside[p] += share[p] * flat
+            for p in range(places):
+                left[p] += share[p] * ends[m, node]
+        for n in range(stations):
+            own, beside, toward = solved[n], offset[n], towards[m, n]
+            for p in range(places):
+                own[p] += beside[p]
+                left[p] -= toward[p] * (own[p] + beside[p])
+            for p in range(places):
+                weights[m, p, n] = own[p]
+        for p in range(places):
+            left[p] = max(left[p], ZERO) + LEAST_VARIANCE
+    return weights, variance
+
+
+@compiled
+def invert_systems(
+    position: Array, noise: Array, metrics: Array, shapes: Array, found: tuple[Array, Array, Array]
+) -> None:
+    """Fill products, offsets and ends of the kriging systems of some nodes; see `SharedSystems`.
+
+    Parameters
+    ----------
+    position : float32 (node, k, 2)
+        East and north of each node's neighbours in km.
+    noise : float32 (model, node, k)
+        What is added to each neighbour's own variance.
+    metrics, shapes
+        As of `covary`.
+    found : tuple of float32
+        (model, node, k, k), (model, node, k), (model, node).
+    """
+    products, offsets, ends = found
+    models, nodes, k, _ = products.shape
+    plane, system = np.empty((2, k), np.float32), np.empty((k, k), np.float32)
+    inverse, flat = np.empty((k, k), np.float32), np.empty(k, np.float32)
+    for m in range(models):
+        a, b, c = metrics[m, 0], metrics[m, 1], metrics[m, 2]
+        short, long, share = shapes[m, 0], shapes[m, 1], shapes[m, 2]
+        for node in range(nodes):
+            for n in range(k):
+                x, y = position[node, n, 0], position[node, n, 1]
+                plane[0, n], plane[1, n] = x * a + y * b, x * b + y * c
+            for n in range(k):
+                row, x, y = system[n], plane[0, n], plane[1, n]
+                for j in range(k):
+                    east, north = plane[0, j] - x, plane[1, j] - y
+                    distance = np.sqrt(east * east + north * north + SAME_PLACE)
+                    row[j] = (ONE - share) * exp(-distance * short) + share * exp(-distance * long)
+                row[n] += noise[m, node, n]
+            _invert(system, inverse)
+            total = ZERO
+            for n in range(k):
+                flat[n] = inverse[n].sum()
+                total += flat[n]
+            for n in range(k):
+                offsets[m, node, n] = flat[n] / total
+                row, lowered, ratio = inverse[n], products[m, node, n], flat[n] / total
+                for j in range(k):
+                    lowered[j] = row[j] - ratio * flat[j]
+            ends[m, node] = ONE / total
+
+
+@compiled
+def _invert(system: Array, inverse: Array) -> None:
+    """Fill the inverse of a symmetric positive definite matrix, whose lower half becomes its Cholesky factor.
+
+    LAPACK takes three times as long on forty rows. A matrix that is not positive definite gives NaN.
+    """
+    k = len(system)
+    for i in range(k):
+        row = system[i]
+        for j in range(i):
+            other, left = system[j], row[j]
+            for n in range(j):
+                left -= row[n] * other[n]
+            row[j] = left / other[j]
+        left = row[i]
+        for n in range(i):
+            left -= row[n] * row[n]
+        row[i] = np.sqrt(left)
+    # All columns of the identity at once: every inner loop runs along a row in memory.
+    inverse[:] = ZERO
+    for i in range(k):
+        into, row = inverse[i], system[i]
+        into[i] = ONE
+        for j in range(i):
+            by, known = row[j], inverse[j]
+            for n in range(i + 1):
+                into[n] -= by * known[n]
+        for n in range(i + 1):
+            into[n] /= row[i]
+    for i in range(k - 1, -1, -1):
+        into = inverse[i]
+        for n in range(k):
+            into[n] /= system[i, i]
+        for j in range(i):
+            by, above = system[i, j], inverse[j]
+            for n in range(k):
+                above[n] -= by * into[n]

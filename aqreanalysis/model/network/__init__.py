@@ -1,0 +1,1 @@
+"""AQ-Net's parts as torch modules."""

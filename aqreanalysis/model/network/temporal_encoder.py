@@ -1,0 +1,92 @@
+"""What a station's own history says: LSTM, multi-head self-attention, pooling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aqreanalysis.model import kernels as compiled
+
+
+class WindowAttention(nn.MultiheadAttention):
+    """The same attention, on the CPU in compiled loops where nothing is learned and no weights are wanted."""
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, *more: Any, **given: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return as its parent, whose arguments these are: here all (sequence, hour, width), and `key` is `value`."""
+        plain = not more and given == {"need_weights": False} and key is value and query.dtype == torch.float32
+        if torch.is_grad_enabled() or query.device.type != "cpu" or not plain:
+            return super().forward(query, key, value, *more, **given)
+        sizes = self.embed_dim, 2 * self.embed_dim
+        (weight, others), (bias, rest) = self.in_proj_weight.split(sizes), self.in_proj_bias.split(sizes)
+        asked, told = F.linear(query, weight, bias), F.linear(key, others, rest)
+        found = np.empty(query.shape, np.float32)
+        compiled.attend(asked.numpy(), told.numpy(), self.num_heads, found)
+        return self.out_proj(torch.from_numpy(found)), None
+
+
+class TemporalEncoder(nn.Module):
+    """Window of one station -> a state for each hour of the window's day.
+
+    Time steps are real hours. A missing reading is a zero with its mask at zero, never a step left out, so gaps do not
+    shift time.
+
+    Parameters
+    ----------
+    inputs : int
+        Pollutants read.
+    clock : int
+        Width of the cyclic time encoding.
+    width : int
+        Width of the state.
+    heads : int
+        Attention heads; divides `width`.
+    dropout : float
+        Share of features dropped in training.
+    """
+
+    def __init__(self, inputs: int, clock: int, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.embed = nn.Linear(2 * inputs + clock, width)
+        # Both directions: a reanalysis knows the hours after the one it estimates.
+        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+        self.attention = WindowAttention(width, heads, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+        self.pool_score = nn.Linear(width, 1)
+        self.merge = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
+        self.norm_out = nn.LayerNorm(width)
+
+    def forward(
+        self, values: Tensor, observed: Tensor, clock: Tensor, first: int, last: int, beside: Tensor | None = None
+    ) -> Tensor:
+        """Return states (sequence, last - first, width).
+
+        Parameters
+        ----------
+        values : Tensor
+            Standardised readings (sequence, hour, input), zero where missing.
+        observed : Tensor
+            One where there is a reading, zero elsewhere, same shape.
+        clock : Tensor
+            Cyclic encoding (sequence, hour, clock).
+        first, last : int
+            The hours of the window whose states are wanted, as a half-open range.
+        beside : Tensor, optional
+            What joins each embedded step (sequence, hour, width): covariates.
+        """
+        steps = self.embed(torch.cat((values, observed, clock), dim=-1))
+        if beside is not None:
+            steps = steps + beside
+        memory, _ = self.lstm(torch.relu(steps))
+        memory = memory + steps
+        query = memory[:, first:last]
+        attended = self.norm(query + self.attention(query, memory, memory, need_weights=False)[0])
+        # Pooling: one summary of the window, weighted by what the network finds telling.
+        share = torch.softmax(self.pool_score(memory), dim=1)
+        pooled = (share * memory).sum(dim=1, keepdim=True).expand_as(attended)
+        return self.norm_out(attended + self.merge(torch.cat((attended, pooled), dim=-1)))

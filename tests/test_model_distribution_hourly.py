@@ -1,0 +1,229 @@
+"""The predictive distribution: one object, everything read from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scoringrules
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aqreanalysis.model import PROBABILITIES, Calibration, Predictive, Scaling
+from aqreanalysis.model.distribution.hourly import hat_weights
+from aqreanalysis.model.distribution.period_means import hats
+
+SCALING = Scaling(offset=3.0, mean=3.5, std=0.7, typical_error=12.0)
+PLACES, HOURS = 7, 24
+
+
+def make(location, scale, calibration=None, nearest=20.0, scaling=SCALING):
+    location, scale = torch.as_tensor(location), torch.as_tensor(scale)
+    near = torch.linspace(0, 2 * nearest, location.shape[0])
+    reporting = torch.full(location.shape, 5.0)
+    return Predictive(location, scale, reporting, near, scaling, calibration or Calibration.normal())
+
+
+def some(seed=0, calibration=None, scaling=SCALING, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    location, scale = rng.normal(0, 1.2, (PLACES, HOURS)), rng.uniform(0.1, 1.2, (PLACES, HOURS))
+    return make(location.astype(dtype), scale.astype(dtype), calibration, scaling=scaling)
+
+
+def skewed() -> Calibration:
+    """A table that is neither normal nor equal at its nodes, increasing as every table is."""
+    normal = Calibration.normal().quantiles[0, 0]
+    shapes = [[normal * a + 0.1 * a * normal**2 * (normal > 0) for a in (0.7, 1.0, 1.4)] for _ in range(2)]
+    shapes[1] = [s * 1.3 + 0.2 for s in shapes[1]]
+    return Calibration(np.array([5.0, 30.0]), np.array([-1.0, 0.0, 1.0]), np.array(shapes))
+
+
+calibrations = st.sampled_from([Calibration.normal(), skewed()])
+probabilities = st.floats(0.005, 0.995)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 99), calibrations, st.floats(0.02, 0.98))
+def test_bounds_enclose_the_best_estimate_and_nothing_is_negative(seed, calibration, coverage):
+    found = some(seed, calibration)
+    lower, upper = found.interval(coverage)
+    assert (lower >= 0).all() and (lower <= found.best).all() and (found.best <= upper).all()
+    assert (found.standard_error > 0).all() and np.isfinite(found.standard_error).all()
+    assert lower.dtype == np.float32 and lower.shape == (HOURS, PLACES)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 99), calibrations, probabilities)
+def test_the_cdf_undoes_the_quantile(seed, calibration, p):
+    found = some(seed, calibration)
+    value = found.quantile(p)
+    above_zero = value > 0  # below, the distribution has a lump at zero and no inverse
+    np.testing.assert_allclose(found.cdf(value)[above_zero], p, atol=2e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 99), calibrations, st.tuples(probabilities, probabilities).map(sorted))
+def test_quantiles_increase_with_probability(seed, calibration, pair):
+    found = some(seed, calibration)
+    assert (found.quantile(pair[0]) <= found.quantile(pair[1])).all()
+
+
+@pytest.mark.parametrize("calibration", [Calibration.normal(), skewed()])
+@pytest.mark.parametrize("threshold", [0.0, 15.0, 75.0, 400.0])
+def test_exceedance_agrees_with_the_quantiles(calibration, threshold):
+    found = some(calibration=calibration)
+    exceedance = found.exceedance(threshold)
+    assert ((exceedance >= 0) & (exceedance <= 1)).all()
+    for p in (0.05, 0.5, 0.9):
+        above = found.quantile(p) > threshold
+        assert (exceedance[above] >= 1 - p - 1e-4).all()
+        assert (exceedance[~above] <= 1 - p + 1e-4).all()
+
+
+def test_no_value_is_below_zero_and_every_one_above_minus_something():
+    found = some()
+    assert (found.cdf(-1.0) == 0).all()
+    assert (found.exceedance(-1.0) == 1).all()
+    observed = np.full((HOURS, PLACES), np.nan, np.float32)
+    assert np.isnan(found.cdf(observed)).all() and np.isnan(found.crps(observed)).all()
+
+
+def test_the_score_of_an_uncalibrated_distribution_is_that_of_a_log_normal():
+    rng = np.random.default_rng(1)
+    plain = Scaling(offset=0.0, mean=3.5, std=0.7, typical_error=12.0)
+    location, scale = rng.normal(0, 1, (40, 50)), rng.uniform(0.3, 0.9, (40, 50))
+    found = make(location, scale, scaling=plain)
+    y = np.exp(3.5 + 0.7 * (location + scale * rng.normal(size=location.shape)))
+    wanted = scoringrules.crps_lognormal(y, 3.5 + 0.7 * location, 0.7 * scale)
+    np.testing.assert_allclose(found.crps(y.T.astype(np.float32)).mean(), wanted.mean(), rtol=0.02)
+
+
+def test_mean_and_standard_error_are_those_of_a_log_normal():
+    plain = Scaling(offset=0.0, mean=3.5, std=0.7, typical_error=12.0)
+    scale = np.repeat([[0.1], [0.3], [0.6]], 4, axis=1)
+    found = make(np.zeros((3, 4)), scale, scaling=plain)
+    sigma = 0.7 * scale.T
+    mean = np.exp(3.5 + sigma**2 / 2)
+    np.testing.assert_allclose(found.mean, mean, rtol=0.01)
+    np.testing.assert_allclose(found.standard_error, mean * np.sqrt(np.expm1(sigma**2)), rtol=0.03)
+
+
+def test_the_best_estimate_of_a_centred_table_is_the_networks():
+    found = make(np.zeros((2, 3)), np.ones((2, 3)))
+    np.testing.assert_allclose(found.best, np.exp(3.5) - 3.0, rtol=1e-5)
+
+
+def test_standardising_a_quantile_gives_the_tabled_one():
+    found = make(np.full((2, 3), 0.4), np.full((2, 3), 0.3))
+    standard, level = found.standardise(found.quantile(0.9))
+    np.testing.assert_allclose(standard, 1.2816, atol=2e-3)
+    np.testing.assert_allclose(level, 0.4, rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.001, 0.999, 1.0, -3.0, float("nan")])
+def test_a_probability_outside_the_table_is_refused(p):
+    with pytest.raises(ValueError, match=r"outside the tabled 0\.005\.\.0\.995"):
+        some().quantile(p)
+
+
+def test_the_number_of_reporting_neighbours_is_a_whole_number():
+    assert some().observations_used.dtype == np.int16
+    assert (some().observations_used == 5).all()
+
+
+def test_float32_serves_as_well_as_float64():
+    np.testing.assert_allclose(some(dtype=np.float32).best, some().best, rtol=1e-4)
+    np.testing.assert_allclose(some(dtype=np.float32).standard_error, some().standard_error, rtol=1e-2)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(-50, 50), min_size=1, max_size=6, unique=True).filter(
+        lambda x: np.diff(sorted(x)).min(initial=1) > 1e-3
+    ),
+    st.lists(st.floats(-100, 100), min_size=1, max_size=9),
+)
+def test_hat_weights_are_a_partition_of_unity_and_interpolate(nodes, x):
+    nodes = torch.tensor(sorted(nodes), dtype=torch.float64)
+    x = torch.tensor(x, dtype=torch.float64)
+    weights = hat_weights(x, nodes)
+    assert (weights >= -1e-9).all()
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(len(x), dtype=torch.float64))
+    torch.testing.assert_close(hat_weights(nodes, nodes), torch.eye(len(nodes), dtype=torch.float64))
+    ordered = torch.sort(x).values
+    assert (torch.diff(hat_weights(ordered, nodes) @ nodes) >= -1e-9).all()  # from node to node without going back
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0, 300), min_size=1, max_size=5, unique=True).filter(
+        lambda x: np.diff(sorted(x)).min(initial=1) > 1e-2
+    ),
+    st.lists(st.floats(-10, 400), min_size=1, max_size=9),
+)
+def test_weights_that_a_table_is_fitted_and_read_by_are_the_same(nodes, x):
+    nodes, x = np.array(sorted(nodes)), np.array(x)
+    read = hat_weights(torch.from_numpy(x), torch.from_numpy(nodes)).numpy()
+    np.testing.assert_allclose(read, hats(x, nodes), atol=1e-9)
+
+
+def test_the_standard_error_has_no_edge_where_the_table_has_a_node():
+    table = Calibration(
+        np.array([10.0, 40.0, 80.0]),
+        np.zeros(1),
+        Calibration.normal().quantiles * np.array([[[1.0]], [[1.5]], [[3.0]]]),
+    )
+    km = np.linspace(0, 120, 1201)
+    zeros = torch.zeros((len(km), 1), dtype=torch.float64)
+    found = Predictive(zeros, zeros + 0.2, zeros + 5, torch.from_numpy(km), SCALING, table)
+    slope = np.diff(found.standard_error[0].astype(np.float64)) / 0.1
+    # A straight table turns by 0.3 at 40 km from one step to the next.
+    assert slope.max() > 0.2 and np.abs(np.diff(slope)).max() < 0.02
+
+
+def test_moments_are_computed_once(monkeypatch):
+    found = some()
+    asked = []
+    monkeypatch.setattr(Predictive, "summary", lambda self, f=Predictive.summary: asked.append(1) or f(self))
+    mean = found.mean
+    count = len(asked)
+    assert (found.standard_error > 0).all() and count == 1 and len(asked) == 1
+    np.testing.assert_array_equal(found.mean, mean)
+
+
+def test_the_table_is_taken_by_distance_and_by_level():
+    table = skewed()
+    near = make(np.full((1, 1), -1.0), np.ones((1, 1)), table, nearest=0.0)
+    wanted = np.interp(0.905, PROBABILITIES, table.quantiles[0, 0])
+    np.testing.assert_allclose(near.standardise(near.quantile(0.905))[0], wanted, rtol=1e-3)
+    two = make(np.zeros((2, 1)), np.ones((2, 1)), table, nearest=30.0)  # at 0 and at 60 km
+    lower, upper = two.interval(0.8)
+    assert (upper - lower)[0, 1] > 1.2 * (upper - lower)[0, 0]
+
+
+def test_a_calibration_survives_the_journey_to_json():
+    table = skewed()
+    again = Calibration.from_dict(table.to_dict())
+    for name in ("distance_km", "level", "quantiles"):
+        np.testing.assert_allclose(getattr(again, name), getattr(table, name), atol=1e-6)
+
+
+@pytest.mark.parametrize("hours", [24, 7000])
+def test_the_summary_is_what_the_parts_are(hours):
+    generator = torch.Generator().manual_seed(4)
+    location = torch.randn(5, hours, generator=generator)
+    scale = 0.2 + torch.rand(5, hours, generator=generator)
+    table = np.sort(np.random.default_rng(0).normal(size=(2, 3, 100)), axis=-1)
+    calibration = Calibration(np.array([5.0, 60.0]), np.array([-1.0, 0.0, 1.5]), table)
+    nearest = torch.tensor([0.0, 5.0, 30.0, 60.0, 200.0])
+    reporting = torch.ones(5, hours)
+    one = Predictive(location, scale, reporting, nearest, SCALING, calibration)
+    summary, bounds = one.summary(0.8), one.interval(0.8)
+    for found, expected in (
+        (summary.best, one.best),
+        (summary.standard_error, one.standard_error),
+        (summary.lower, bounds[0]),
+        (summary.upper, bounds[1]),
+    ):
+        assert found.shape == (hours, 5) and np.allclose(found, expected, rtol=2e-4, atol=1e-4)
+    assert (summary.lower <= summary.best).all() and (summary.best <= summary.upper).all()

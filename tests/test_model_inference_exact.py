@@ -1,0 +1,70 @@
+"""Grids whose cells have kriging systems of their own: in patches they keep the numbers of each cell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from model_case import make_bundle, make_readings
+
+from aqreanalysis.model import Predictor
+from aqreanalysis.model.geometry import find_neighbours
+from aqreanalysis.model.inference import exact as module
+from aqreanalysis.model.inference.exact import group_cells
+
+STEPS = (0.2, 0.25)
+
+
+@pytest.fixture(scope="module")
+def readings():
+    return make_readings(days=2, padded=True)
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor(make_bundle(), "cpu")
+
+
+def grid(rows=19, columns=13):
+    lat, lon = np.meshgrid(38.0 + STEPS[0] * np.arange(rows), 115.5 + STEPS[1] * np.arange(columns), indexing="ij")
+    return lat.ravel(), lon.ravel()
+
+
+def estimate(predictor, readings, places, steps):
+    encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
+    geometry = predictor.geometry(readings.lat, readings.lon, *places, steps)
+    return geometry, predictor.predict(encoded, geometry)
+
+
+def test_cells_in_patches_have_the_numbers_of_places_one_by_one(predictor, readings):
+    patches, found = estimate(predictor, readings, grid(), STEPS)
+    alone, expected = estimate(predictor, readings, grid(), None)
+    assert patches.patches is not None and alone.patches is None
+    assert np.array_equal(patches.nearest_km, alone.nearest_km)
+    for key in predictor.species:
+        one, other = found[key].summary(), expected[key].summary()
+        for layer in ("best", "standard_error", "lower", "upper"):
+            assert np.allclose(getattr(one, layer), getattr(other, layer), rtol=1e-5, atol=1e-5)
+        assert np.array_equal(found[key].observations_used, expected[key].observations_used)
+
+
+def test_a_part_of_a_grid_has_the_numbers_of_the_whole(predictor, readings):
+    lat, lon = grid()
+    some = (lat > 38.5) & (lon > 116.1) & ((lat * 5).round() % 3 != 0)
+    _, whole = estimate(predictor, readings, (lat, lon), STEPS)
+    _, part = estimate(predictor, readings, (lat[some], lon[some]), STEPS)
+    for key in predictor.species:
+        assert np.allclose(part[key].best, whole[key].best[:, some], rtol=1e-5)
+
+
+@pytest.mark.parametrize("most", [1, 12, 1000])
+def test_each_cell_is_in_one_patch_and_patches_of_many_stations_are_cut(readings, monkeypatch, most):
+    monkeypatch.setattr(module, "_MOST_STATIONS", most)
+    lat, lon = grid()
+    found = find_neighbours(readings.lat, readings.lon, lat, lon, 8)
+    groups = group_cells(found, lat, lon, STEPS)
+    assert torch.equal(torch.cat(groups).sort().values, torch.arange(len(lat)))
+    for group in groups:
+        assert len(group) == 1 or len(torch.unique(found.index[group])) <= most
+    if most == 1000:
+        assert len(groups) == 4 * 3  # of eight cells a side, counted from the equator and from Greenwich
