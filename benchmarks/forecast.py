@@ -35,7 +35,7 @@ def evaluated(data: Path, work: Path, every: int, sets: list[str]) -> dict[str, 
         (work / "processor_seconds.txt").write_text(f"{children_seconds() - before:.0f}\n", encoding="utf-8")
     if not (out / "forecast.json").exists():
         from aqreanalysis.covariates import Covariates
-        from aqreanalysis.evaluation.forecast import ForecastEvaluationOptions, evaluate_forecast
+        from aqreanalysis.forecast.evaluate import ForecastEvaluationOptions, evaluate_forecast
         from aqreanalysis.model import read_bundle
         from aqreanalysis.observations import read_observations
 

@@ -136,7 +136,7 @@ def _forecast(
 ) -> tuple[Callable[[Any], Table], dict[str, Any]]:
     """Run the protocol forecast; return how its figures are shown, and the figures."""
     from aqreanalysis.cli.progress import progress_shown
-    from aqreanalysis.evaluation.forecast import ForecastEvaluationOptions, evaluate_forecast, forecast_table
+    from aqreanalysis.forecast.evaluate import ForecastEvaluationOptions, evaluate_forecast, forecast_table
 
     if told.get("further"):
         raise ConfigError(f"--further {told['further'][0]} estimates fields: leave it out where a forecast is scored")

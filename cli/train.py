@@ -53,7 +53,7 @@ def train(
         # Not before the checks above, which should answer at once: torch takes seconds to load.
         with progress_shown("training") as progress:
             if config.forecast is not None:
-                from aqreanalysis.training.forecast import train_forecast as run
+                from aqreanalysis.forecast.train import train_forecast as run
             else:
                 from aqreanalysis.training import train as run
             from aqreanalysis.training import TrainOptions

@@ -105,10 +105,10 @@ def two_pollutants(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Obse
 def quick_looks() -> Iterator[None]:
     """Make what a training of the long forecast does besides its steps short."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aqreanalysis.training.forecast_loop._VALIDATION_SEQUENCES", 200)
-        patch.setattr("aqreanalysis.training.forecast_loop._RIDGE_SEQUENCES", 1_000)
-        patch.setattr("aqreanalysis.training.forecast_straight._MIX_STEPS", 20)
-        patch.setattr("aqreanalysis.training.forecast_straight._MIX_ROWS", 300)
+        patch.setattr("aqreanalysis.forecast.trainer._VALIDATION_SEQUENCES", 200)
+        patch.setattr("aqreanalysis.forecast.trainer._RIDGE_SEQUENCES", 1_000)
+        patch.setattr("aqreanalysis.forecast.linear_paths._MIX_STEPS", 20)
+        patch.setattr("aqreanalysis.forecast.linear_paths._MIX_ROWS", 300)
         yield
 
 

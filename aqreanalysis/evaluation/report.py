@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.evaluation.forecast_report import forecast_section
 from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.page import SCRIPT, STYLE, figures, folded, paragraph, table
 from aqreanalysis.evaluation.pictures.draw import NETWORK
 from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.evaluation.protocols import MODEL, MODEL_TITLE
+from aqreanalysis.forecast.report import forecast_section
 from aqreanalysis.species import SPECIES
 
 #: Scores of a long forecast, shown if they lie beside the page.

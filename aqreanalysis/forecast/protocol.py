@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from aqreanalysis.errors import ModelError, ObservationsError, OutputError
-from aqreanalysis.evaluation.forecast_baselines import Array, ForecastBaseline, Hours, Point, Records
 from aqreanalysis.evaluation.metrics import plain
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
-from aqreanalysis.model.forecast_predictor import ForecastPredictor
+from aqreanalysis.forecast.baselines import Array, ForecastBaseline, Hours, Point, Records
+from aqreanalysis.forecast.predictor import ForecastPredictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import in_order
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aqreanalysis.evaluation.forecast_baselines import (
+from aqreanalysis.forecast.baselines import (
     Array,
     Climatology,
     DailyPersistence,
@@ -18,7 +18,7 @@ from aqreanalysis.evaluation.forecast_baselines import (
     last_known,
     with_daily,
 )
-from aqreanalysis.evaluation.forecast_networks import Lstm, PatchTst
+from aqreanalysis.forecast.network_baselines import Lstm, PatchTst
 
 HISTORY, LEAD, FIRST = 72, 48, 429_529
 
@@ -131,9 +131,9 @@ def test_a_network_learns_a_diurnal_course(kind: type[Lstm | PatchTst], monkeypa
     if kind is PatchTst and PatchTst.missing():
         pytest.skip(str(PatchTst.missing()))
     monkeypatch.setattr(kind, "learning_rate", 5e-3)
-    monkeypatch.setattr("aqreanalysis.evaluation.forecast_networks._STEPS", 100)
-    monkeypatch.setattr("aqreanalysis.evaluation.forecast_networks._TUNING", 100)
-    monkeypatch.setattr("aqreanalysis.evaluation.forecast_networks._BATCH", 32)
+    monkeypatch.setattr("aqreanalysis.forecast.network_baselines._STEPS", 100)
+    monkeypatch.setattr("aqreanalysis.forecast.network_baselines._TUNING", 100)
+    monkeypatch.setattr("aqreanalysis.forecast.network_baselines._BATCH", 32)
     hours = FIRST + np.arange(24 * 60)
     rng = np.random.default_rng(4)
     series = 50 + 30 * np.sin(2 * np.pi * hours / 24)[:, None] + rng.normal(0, 2, (len(hours), 2))

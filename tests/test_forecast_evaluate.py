@@ -12,14 +12,9 @@ from forecast_case import FIRST_HOUR, STATIONS, forecast_observations, forecast_
 
 from aqreanalysis.cli import main
 from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
-from aqreanalysis.evaluation import forecast as protocol
-from aqreanalysis.evaluation.forecast import (
-    MODEL,
-    ForecastEvaluationOptions,
-    evaluate_forecast,
-    forecast_table,
-)
-from aqreanalysis.evaluation.forecast_baselines import (
+from aqreanalysis.evaluation.splits import HIDDEN_TENTH, Split
+from aqreanalysis.forecast import evaluate as protocol
+from aqreanalysis.forecast.baselines import (
     Climatology,
     DailyPersistence,
     Persistence,
@@ -27,11 +22,16 @@ from aqreanalysis.evaluation.forecast_baselines import (
     Ridge,
     idw_weights,
 )
-from aqreanalysis.evaluation.forecast_questions import Spread, answer_once, ask_baseline, ask_forecast, ask_model
-from aqreanalysis.evaluation.splits import HIDDEN_TENTH, Split
-from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
+from aqreanalysis.forecast.evaluate import (
+    MODEL,
+    ForecastEvaluationOptions,
+    evaluate_forecast,
+    forecast_table,
+)
+from aqreanalysis.forecast.predictor import ForecastPredictor, load_forecaster
+from aqreanalysis.forecast.protocol import Spread, answer_once, ask_baseline, ask_forecast, ask_model
+from aqreanalysis.forecast.train import train_forecast
 from aqreanalysis.observations import Observations
-from aqreanalysis.training.forecast import train_forecast
 
 QUICK = (Persistence, DailyPersistence, Climatology, Ridge)
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import ModelError
+from aqreanalysis.forecast.covariates import history_fields, history_width
+from aqreanalysis.forecast.distribution import LeadPredictive, lead_ranges, range_key
+from aqreanalysis.forecast.network import Forecaster
 from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.fields import FieldSource
-from aqreanalysis.model.forecast_fields import history_fields, history_width
-from aqreanalysis.model.forecast_predictive import LeadPredictive, lead_ranges, range_key
-from aqreanalysis.model.forecaster import Forecaster
 from aqreanalysis.model.geometry import Degrees, Geometry, find_neighbours
 from aqreanalysis.model.inference.ensemble import load_member, mix_members, scale_inputs
 from aqreanalysis.model.predictor import check_covariates

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aqreanalysis.evaluation.forecast_baselines import (
+from aqreanalysis.forecast.baselines import (
     Array,
     ForecastBaseline,
     Hours,

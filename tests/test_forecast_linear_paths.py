@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from aqreanalysis.forecast import linear_paths as forecast_straight
+from aqreanalysis.forecast.linear_paths import Network, Rows, fit_straight
+from aqreanalysis.forecast.network import POWERS, Forecaster, logarithm, powered
 from aqreanalysis.model import Scaling
-from aqreanalysis.model.forecaster import POWERS, Forecaster, logarithm, powered
 from aqreanalysis.model.geometry import find_neighbours
-from aqreanalysis.training import forecast_straight
-from aqreanalysis.training.forecast_straight import Network, Rows, fit_straight
 
 ROWS, LEADS, LEVELS = 400, 50, 4
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from aqreanalysis.forecast.windows import Windows, daily_means
 from aqreanalysis.model import Scaling
-from aqreanalysis.training.forecast_windows import Windows, daily_means
 
 HOURS, FIRST = 24 * 300, 400_000
 

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.forecast.distribution import lead_ranges, range_key
+from aqreanalysis.forecast.trainer import ForecastTrainer
 from aqreanalysis.model import Calibration, Scaling
-from aqreanalysis.model.forecast_predictive import lead_ranges, range_key
 from aqreanalysis.training.calibrate import Residuals, fit_table
-from aqreanalysis.training.forecast_loop import ForecastTrainer
 
 _HOURS_OF_WEEK = 168
 Rows = NDArray[np.float64]

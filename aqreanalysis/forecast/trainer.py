@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import TrainingError
-from aqreanalysis.model.forecaster import POWERS, Forecaster, History
+from aqreanalysis.forecast.linear_paths import Network, Rows, fit_straight, units_loss
+from aqreanalysis.forecast.network import POWERS, Forecaster, History
+from aqreanalysis.forecast.windows import Windows
 from aqreanalysis.training.averaging import RunningAverage
 from aqreanalysis.training.bundling import Progress
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
-from aqreanalysis.training.forecast_straight import Network, Rows, fit_straight, units_loss
-from aqreanalysis.training.forecast_windows import Windows
 
 _WARM_UP_STEPS = 20
 _LARGEST_GRADIENT = 1.0

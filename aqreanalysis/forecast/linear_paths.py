@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from aqreanalysis.forecast.network import ABSOLUTE, POWERS, Forecaster, logarithm, powered
 from aqreanalysis.model import Scaling, lognormal_crps
-from aqreanalysis.model.forecaster import ABSOLUTE, POWERS, Forecaster, logarithm, powered
 from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.training.loss import normal_crps
 

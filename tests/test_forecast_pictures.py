@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aqreanalysis.evaluation.forecast_report import forecast_section
-from aqreanalysis.evaluation.pictures.history import (
+from aqreanalysis.forecast.pictures import (
     HistoryInfluence,
     influence_of_history,
     picture_attention,
     picture_history,
 )
+from aqreanalysis.forecast.report import forecast_section
 
 DAYS, LEADS = 5, 3
 

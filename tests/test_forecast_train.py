@@ -17,14 +17,14 @@ from forecast_case import (
 
 from aqreanalysis.configs import load_config
 from aqreanalysis.errors import ConfigError, CovariatesError, ModelError, OutputError
+from aqreanalysis.forecast.distribution import lead_ranges, range_key
+from aqreanalysis.forecast.linear_paths import carried
+from aqreanalysis.forecast.predictor import ForecastPredictor, load_forecaster
+from aqreanalysis.forecast.train import train_forecast
+from aqreanalysis.forecast.windows import Windows
 from aqreanalysis.model import load_predictor, read_bundle
-from aqreanalysis.model.forecast_predictive import lead_ranges, range_key
-from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
 from aqreanalysis.training import TrainOptions
-from aqreanalysis.training.forecast import train_forecast
-from aqreanalysis.training.forecast_straight import carried
-from aqreanalysis.training.forecast_windows import Windows
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 

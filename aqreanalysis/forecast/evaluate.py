@@ -16,7 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from aqreanalysis.errors import ConfigError, OutputError
-from aqreanalysis.evaluation.forecast_baselines import (
+from aqreanalysis.evaluation.metrics import plain, write_json
+from aqreanalysis.evaluation.scores import mae, r2, rmse
+from aqreanalysis.evaluation.splits import Split
+from aqreanalysis.evaluation.tables import Table
+from aqreanalysis.forecast.baselines import (
     Array,
     Climatology,
     DailyPersistence,
@@ -26,7 +30,9 @@ from aqreanalysis.evaluation.forecast_baselines import (
     Ridge,
     idw_weights,
 )
-from aqreanalysis.evaluation.forecast_questions import (
+from aqreanalysis.forecast.pictures import influence_of_history, picture_attention, picture_history
+from aqreanalysis.forecast.predictor import ForecastPredictor, load_forecaster
+from aqreanalysis.forecast.protocol import (
     Progress,
     Question,
     Spread,
@@ -36,14 +42,8 @@ from aqreanalysis.evaluation.forecast_questions import (
     coverage_of,
     made,
 )
-from aqreanalysis.evaluation.forecast_report import forecast_rows, forecast_section
-from aqreanalysis.evaluation.metrics import plain, write_json
-from aqreanalysis.evaluation.pictures.history import influence_of_history, picture_attention, picture_history
-from aqreanalysis.evaluation.scores import mae, r2, rmse
-from aqreanalysis.evaluation.splits import Split
-from aqreanalysis.evaluation.tables import Table
+from aqreanalysis.forecast.report import forecast_rows, forecast_section
 from aqreanalysis.model.fields import FieldSource
-from aqreanalysis.model.forecast_predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.observations import Observations
 
 MODEL, MODEL_TITLE = "aq-net", "AQ-Net"
@@ -187,7 +187,7 @@ def _write(metrics: dict[str, Any], out: Path) -> None:
 
 def all_forecast_baselines() -> tuple[list[ForecastBaseline], list[str]]:
     """Return the baselines that can run here, and a note for each that cannot."""
-    from aqreanalysis.evaluation.forecast_networks import Lstm, PatchTst
+    from aqreanalysis.forecast.network_baselines import Lstm, PatchTst
 
     found: list[ForecastBaseline] = [Persistence(), DailyPersistence(), Climatology(), Ridge(), Lstm()]
     why = PatchTst.missing()

@@ -8,8 +8,8 @@ import torch
 from forecast_case import FIRST_HOUR, STATIONS, forecast_values, small_forecast_config, station_places
 from torch import Tensor
 
+from aqreanalysis.forecast.network import Forecaster, History
 from aqreanalysis.model import find_neighbours
-from aqreanalysis.model.forecaster import Forecaster, History
 from aqreanalysis.model.geometry import Geometry
 
 HISTORY, LEADS = 72, 50

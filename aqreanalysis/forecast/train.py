@@ -12,8 +12,12 @@ import torch
 from aqreanalysis.configs import Config, ForecastConfig
 from aqreanalysis.errors import ConfigError, CovariatesError, ObservationsError
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
+from aqreanalysis.forecast.calibrate import Rows, calibrate_leads, held_out_rows
+from aqreanalysis.forecast.covariates import history_fields
+from aqreanalysis.forecast.linear_paths import Network
+from aqreanalysis.forecast.trainer import ForecastTrainer
+from aqreanalysis.forecast.windows import Windows
 from aqreanalysis.model import Calibration, Scaling, choose_device, find_neighbours
-from aqreanalysis.model.forecast_fields import history_fields
 from aqreanalysis.observations import Observations
 from aqreanalysis.training.bundling import (
     Progress,
@@ -29,10 +33,6 @@ from aqreanalysis.training.bundling import (
 from aqreanalysis.training.card import forecast_card
 from aqreanalysis.training.distributed import is_launched
 from aqreanalysis.training.fields import ReadFields, read_fields
-from aqreanalysis.training.forecast_calibrate import Rows, calibrate_leads, held_out_rows
-from aqreanalysis.training.forecast_loop import ForecastTrainer
-from aqreanalysis.training.forecast_straight import Network
-from aqreanalysis.training.forecast_windows import Windows
 
 if TYPE_CHECKING:
     from aqreanalysis.covariates import Covariates
