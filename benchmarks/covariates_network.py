@@ -29,7 +29,7 @@ import numpy as np
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.covariates import Covariates
 from aqreanalysis.evaluation.baselines.base import distances_km
-from aqreanalysis.evaluation.estimate import Estimates, Targets, estimate
+from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
 from aqreanalysis.model.predictor import load_predictor
 from aqreanalysis.nature import nature_run
 from aqreanalysis.nature.grib import write_meteorology

@@ -10,8 +10,6 @@ import pytest
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import PROTOCOLS
-from aqreanalysis.evaluation.classes import hour_of_day
-from aqreanalysis.evaluation.estimate import Estimates
 from aqreanalysis.evaluation.pictures.classes import coverage_by_class, picture_classes
 from aqreanalysis.evaluation.pictures.cycles import mean_by, picture_cycles
 from aqreanalysis.evaluation.pictures.draw import draw_pictures
@@ -19,7 +17,9 @@ from aqreanalysis.evaluation.pictures.reliability import picture_pit, picture_re
 from aqreanalysis.evaluation.pictures.series import picture_series, ranked_stations
 from aqreanalysis.evaluation.pictures.skill import picture_density, picture_distance, picture_errors, station_rmse
 from aqreanalysis.evaluation.pictures.style import figures_of, method_styles
+from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import MODEL, Outcome
+from aqreanalysis.evaluation.strata import hour_of_day
 
 FIRST = 429_529  # 2019-01-01 01:00 UTC
 DAYS, POINTS = 40, 5

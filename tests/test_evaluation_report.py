@@ -16,7 +16,7 @@ from matplotlib.image import imread
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import EvaluationOptions, evaluate, protocols
 from aqreanalysis.evaluation.baselines.nearby import InverseDistance, NearestStation
-from aqreanalysis.evaluation.page import figures, table
+from aqreanalysis.evaluation.html import figures, table
 from aqreanalysis.evaluation.pictures import Picture
 from aqreanalysis.evaluation.report import write_report
 from aqreanalysis.observations import Observations

@@ -17,7 +17,7 @@ import pytest
 from model_case import HISTORY, LOOKAHEAD, make_bundle, make_readings, some_places
 
 from aqreanalysis.evaluation import EvaluationOptions, evaluate, run
-from aqreanalysis.evaluation.estimate import Targets, estimate
+from aqreanalysis.evaluation.predict_at_stations import Targets, estimate
 from aqreanalysis.evaluation.splits import HIDDEN_TENTH
 from aqreanalysis.model.bundle import write_bundle
 from aqreanalysis.model.predictor import Predictor

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aqreanalysis.common.lazy import names_on_demand
 
 if TYPE_CHECKING:
-    from aqreanalysis.evaluation.comparison import compare, comparison_table, score_against_truth
+    from aqreanalysis.evaluation.compare_cube import compare, comparison_table, score_against_truth
     from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions, FoldOptions
     from aqreanalysis.evaluation.pictures import picture_field, picture_truth
     from aqreanalysis.evaluation.run import evaluate
@@ -37,7 +37,7 @@ __all__ = [
 __getattr__, __dir__ = names_on_demand(
     __name__,
     {
-        "comparison": ("compare", "comparison_table", "score_against_truth"),
+        "compare_cube": ("compare", "comparison_table", "score_against_truth"),
         "options": ("PROTOCOLS", "EvaluationOptions", "FoldOptions"),
         "pictures": ("picture_field", "picture_truth"),
         "run": ("evaluate",),

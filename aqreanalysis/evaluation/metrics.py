@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation.bootstrap import BLOCK_DAYS, CONFIDENCE, DRAWS, SCORES, Sums, ratios
-from aqreanalysis.evaluation.classes import HOURS_OF_DAY, SEASONS, hour_of_day, season_of
-from aqreanalysis.evaluation.means import score_means
+from aqreanalysis.evaluation.period_scores import score_means
 from aqreanalysis.evaluation.protocols import MODEL, Outcome
 from aqreanalysis.evaluation.scores import (
     coverage,
@@ -24,6 +23,7 @@ from aqreanalysis.evaluation.scores import (
     score,
     score_by,
 )
+from aqreanalysis.evaluation.strata import HOURS_OF_DAY, SEASONS, hour_of_day, season_of
 
 #: Raised when a key of ``metrics.json`` changes its meaning.
 SCHEMA = 2

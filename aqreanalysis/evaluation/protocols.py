@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation.baselines import MINUTES, Network, Record, all_baselines, distances_km, further_baselines
 from aqreanalysis.evaluation.baselines.base import Progress
-from aqreanalysis.evaluation.estimate import Estimates, Model, Targets, estimate
+from aqreanalysis.evaluation.interval_level import covering_level
 from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
+from aqreanalysis.evaluation.predict_at_stations import Estimates, Model, Targets, estimate
 from aqreanalysis.evaluation.scores import Sample
-from aqreanalysis.evaluation.sharpness import covering_level
 from aqreanalysis.evaluation.splits import CALIBRATION, Split
 from aqreanalysis.model.measured_coverage import MODEL as MODEL
 from aqreanalysis.model.measured_coverage import MODEL_TITLE as MODEL_TITLE

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from aqreanalysis.errors import OutputError
+from aqreanalysis.evaluation.html import SCRIPT, STYLE, figures, folded, paragraph, table
 from aqreanalysis.evaluation.metrics import write_json
-from aqreanalysis.evaluation.page import SCRIPT, STYLE, figures, folded, paragraph, table
 from aqreanalysis.evaluation.pictures.draw import NETWORK
 from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.evaluation.protocols import MODEL, MODEL_TITLE

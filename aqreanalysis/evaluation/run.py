@@ -12,13 +12,13 @@ import numpy.typing as npt
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.evaluation.baselines.base import Progress
-from aqreanalysis.evaluation.folds import run_folds
+from aqreanalysis.evaluation.bundle_scores import record_in_bundle
+from aqreanalysis.evaluation.cross_validation import run_folds
 from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics, plain, write_json
 from aqreanalysis.evaluation.options import STATION_FOLDS, EvaluationOptions
 from aqreanalysis.evaluation.pictures import draw_pictures, look_inside
 from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.evaluation.protocols import Outcome, ask, run_protocol
-from aqreanalysis.evaluation.record import record_in_bundle
 from aqreanalysis.evaluation.report import write_report
 from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model.predictor import Predictor, load_predictor

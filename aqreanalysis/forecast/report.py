@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis.evaluation.page import figure
+from aqreanalysis.evaluation.html import figure
 from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.species import SPECIES
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Progress, Record, Spread, fit_spread
 from aqreanalysis.evaluation.baselines.nearby import interpolate, tune_weights
-from aqreanalysis.evaluation.classes import season_of
 from aqreanalysis.evaluation.distributions import CensoredNormal
+from aqreanalysis.evaluation.strata import season_of
 
 #: Readings of a season and hour of day that a station's usual value is taken from at least.
 _FEWEST = 5

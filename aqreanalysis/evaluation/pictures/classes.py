@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.evaluation.classes import HOURS_OF_DAY, SEASONS, hour_of_day, season_of
 from aqreanalysis.evaluation.pictures.style import Picture, figures_of, method_styles, new_figure, save
 from aqreanalysis.evaluation.protocols import MODEL, Outcome
 from aqreanalysis.evaluation.scores import central_coverage, distance_classes, level_terciles
+from aqreanalysis.evaluation.strata import HOURS_OF_DAY, SEASONS, hour_of_day, season_of
 
 _NOMINAL, _BAND = 0.9, 0.05
 #: Station-hours that a class must have: a share of fewer says little.

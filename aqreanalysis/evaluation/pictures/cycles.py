@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.evaluation.classes import hour_of_day
 from aqreanalysis.evaluation.pictures.style import Picture, figures_of, method_styles, new_figure, save
 from aqreanalysis.evaluation.protocols import MODEL, Outcome
+from aqreanalysis.evaluation.strata import hour_of_day
 from aqreanalysis.species import SPECIES
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 
-from aqreanalysis.evaluation.sharpness import WIDEST, covering_level
+from aqreanalysis.evaluation.interval_level import WIDEST, covering_level
 
 
 @given(st.floats(0.6, 1.8), st.floats(0.5, 0.95))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.evaluation.classes import SEASONS, hour_of_day, season_of
+from aqreanalysis.evaluation.strata import SEASONS, hour_of_day, season_of
 
 
 def _hours(*stamps: str) -> np.ndarray:

@@ -20,9 +20,9 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation.baselines import distances_km
 from aqreanalysis.evaluation.baselines.base import Progress
-from aqreanalysis.evaluation.estimate import Estimates
 from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions
+from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import Outcome, hide, hours_of, method_titles, run_protocol
 from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model.predictor import load_predictor

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from aqreanalysis.errors import ModelError
-from aqreanalysis.evaluation import estimate as room
-from aqreanalysis.evaluation.estimate import Estimates, Targets, estimate
+from aqreanalysis.evaluation import predict_at_stations as room
+from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
 from aqreanalysis.model.predictor import Predictor, load_predictor
 from aqreanalysis.observations import Observations, Places
 

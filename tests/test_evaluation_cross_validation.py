@@ -12,7 +12,7 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
 from aqreanalysis.evaluation.baselines import distances_km
-from aqreanalysis.evaluation.folds import draw_folds, fold_config, run_folds
+from aqreanalysis.evaluation.cross_validation import draw_folds, fold_config, run_folds
 from aqreanalysis.model import read_bundle, write_bundle
 from aqreanalysis.observations import Observations, Places
 

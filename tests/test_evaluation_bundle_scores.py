@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aqreanalysis.evaluation import EvaluationOptions, evaluate
-from aqreanalysis.evaluation.record import record_in_bundle
+from aqreanalysis.evaluation.bundle_scores import record_in_bundle
 from aqreanalysis.model import read_bundle
 from aqreanalysis.model.bundle import write_bundle
 from aqreanalysis.model.measured_coverage import measured_coverage

@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 
 from aqreanalysis.errors import CubeError
-from aqreanalysis.evaluation import comparison
-from aqreanalysis.evaluation.comparison import compare, comparison_table, score_against_truth
+from aqreanalysis.evaluation import compare_cube as comparison
+from aqreanalysis.evaluation.compare_cube import compare, comparison_table, score_against_truth
 from aqreanalysis.observations import Observations, Places
 
 TIMES = pd.date_range("2021-03-01 01:00", periods=48, freq="h")

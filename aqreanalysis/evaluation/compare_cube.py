@@ -13,8 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.errors import CubeError
-from aqreanalysis.evaluation.means import ENOUGH
 from aqreanalysis.evaluation.metrics import plain
+from aqreanalysis.evaluation.period_scores import ENOUGH
 from aqreanalysis.evaluation.scores import Sample, distance_classes, score
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.observations import Observations, hours_since_epoch

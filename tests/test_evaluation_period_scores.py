@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aqreanalysis.evaluation.means import hours_in, period_means, periods, score_means
+from aqreanalysis.evaluation.period_scores import hours_in, period_means, periods, score_means
 
 FIRST = int(np.datetime64("2019-01-31T01", "h").astype(int))
 HOURS = FIRST + np.arange(48)  # the last day of January and the first of February
