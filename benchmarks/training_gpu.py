@@ -3,7 +3,7 @@
     python benchmarks/training_gpu.py [--data ../shared/data/china_north_2019.parquet] [--device cuda]
 
 Rows of the table: `aqreanalysis train` with the default config, from the read records to the finished bundle; a step of
-it launched kernel by kernel and one that is recorded and played (`aqreanalysis/training/fixed.py`); a step of each of
+it launched kernel by kernel and one that is recorded and played (`training/cuda_graph.py`); a step of each of
 one and of four members of the config `six`, which a GPU trains in turns. Busy is NVML's share of time with a kernel
 running. Writes results/training_gpu.md.
 """
@@ -28,10 +28,10 @@ from producing import machine, record, table
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.model import choose_device, read_bundle
 from aqreanalysis.observations import Observations, read_observations
+from aqreanalysis.training.cuda_graph import RecordedStep
 from aqreanalysis.training.distributed import Processes
-from aqreanalysis.training.fixed import RecordedStep
-from aqreanalysis.training.loop import Trainer
-from aqreanalysis.training.members import run_members
+from aqreanalysis.training.ensemble import run_members
+from aqreanalysis.training.trainer import Trainer
 
 # The module, which its package hides behind the function of the same name.
 training = importlib.import_module("aqreanalysis.training.train")

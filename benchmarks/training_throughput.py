@@ -33,8 +33,8 @@ from aqreanalysis.model import Scaling, find_neighbours
 from aqreanalysis.model.network.temporal_filters import around_day
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training.distributed import Processes
-from aqreanalysis.training.loop import Places, Trainer
 from aqreanalysis.training.loss import target_scores
+from aqreanalysis.training.trainer import Places, Trainer
 from aqreanalysis.training.windows import Timeline
 
 RESULTS = Path(__file__).parent / "results" / "training_throughput.md"

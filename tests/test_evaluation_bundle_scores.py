@@ -12,7 +12,7 @@ from aqreanalysis.model.bundle import write_bundle
 from aqreanalysis.model.measured_coverage import measured_coverage
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import SPECIES
-from aqreanalysis.training.card import model_card
+from aqreanalysis.training.model_card import model_card
 
 pytest_plugins = ("evaluation_case",)
 

@@ -16,8 +16,8 @@ from aqreanalysis.model import Predictor, choose_device, read_bundle
 from aqreanalysis.model.device import mixed_precision
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.training import train
+from aqreanalysis.training.cuda_graph import Question, RecordedStep
 from aqreanalysis.training.distributed import Processes
-from aqreanalysis.training.fixed import Question, RecordedStep
 
 pytestmark = [
     pytest.mark.gpu,

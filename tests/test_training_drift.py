@@ -11,7 +11,7 @@ from aqreanalysis.geography import describe
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.training.drift import fit_drift, some_hours
-from aqreanalysis.training.loop import Places, Trainer
+from aqreanalysis.training.trainer import Places, Trainer
 from aqreanalysis.training.windows import Timeline
 
 TOWNS, A_TOWN, HOURS = 45, 3, 120

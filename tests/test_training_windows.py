@@ -8,7 +8,7 @@ import torch
 from model_case import DAYS, FIRST_HOUR, HISTORY, LOOKAHEAD, STATIONS, make_readings, small_config
 
 from aqreanalysis.model import Scaling
-from aqreanalysis.training.bundling import every_so_many_hours
+from aqreanalysis.training.run_folder import every_so_many_hours
 from aqreanalysis.training.windows import Timeline
 
 LENGTH = HISTORY + 24 + LOOKAHEAD

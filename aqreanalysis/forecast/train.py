@@ -19,7 +19,10 @@ from aqreanalysis.forecast.trainer import ForecastTrainer
 from aqreanalysis.forecast.windows import Windows
 from aqreanalysis.model import Calibration, Scaling, choose_device, find_neighbours
 from aqreanalysis.observations import Observations
-from aqreanalysis.training.bundling import (
+from aqreanalysis.training.distributed import is_launched
+from aqreanalysis.training.fields import ReadFields, read_fields
+from aqreanalysis.training.model_card import forecast_card
+from aqreanalysis.training.run_folder import (
     Progress,
     Trained,
     TrainOptions,
@@ -30,9 +33,6 @@ from aqreanalysis.training.bundling import (
     resolve,
     uncalibrated,
 )
-from aqreanalysis.training.card import forecast_card
-from aqreanalysis.training.distributed import is_launched
-from aqreanalysis.training.fields import ReadFields, read_fields
 
 if TYPE_CHECKING:
     from aqreanalysis.covariates import Covariates

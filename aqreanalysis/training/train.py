@@ -18,7 +18,14 @@ from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.fields import field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species
-from aqreanalysis.training.bundling import (
+from aqreanalysis.training.calibrate import Records, calibrate
+from aqreanalysis.training.calibrate_means import calibrate_means
+from aqreanalysis.training.distributed import Processes, joined
+from aqreanalysis.training.drift import fit_drift, some_hours
+from aqreanalysis.training.ensemble import run_members, side_by_side
+from aqreanalysis.training.fields import ReadFields, TimelineFields, read_fields
+from aqreanalysis.training.model_card import model_card
+from aqreanalysis.training.run_folder import (
     Progress,
     Trained,
     TrainOptions,
@@ -31,14 +38,7 @@ from aqreanalysis.training.bundling import (
     uncalibrated,
     working_folder,
 )
-from aqreanalysis.training.calibrate import Records, calibrate
-from aqreanalysis.training.calibrate_means import calibrate_means
-from aqreanalysis.training.card import model_card
-from aqreanalysis.training.distributed import Processes, joined
-from aqreanalysis.training.drift import fit_drift, some_hours
-from aqreanalysis.training.fields import ReadFields, TimelineFields, read_fields
-from aqreanalysis.training.loop import Places, Trainer
-from aqreanalysis.training.members import run_members, side_by_side
+from aqreanalysis.training.trainer import Places, Trainer
 from aqreanalysis.training.windows import Timeline
 
 if TYPE_CHECKING:

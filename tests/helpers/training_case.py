@@ -18,7 +18,7 @@ from torch import nn
 
 from aqreanalysis.model import Scaling
 from aqreanalysis.training.distributed import Processes, joined
-from aqreanalysis.training.loop import Places, Trainer
+from aqreanalysis.training.trainer import Places, Trainer
 from aqreanalysis.training.windows import Timeline
 
 TRAINING = np.arange(STATIONS) < 15

@@ -7,7 +7,7 @@ import pytest
 from model_case import make_bundle, make_observations, make_readings
 
 from aqreanalysis.model.distribution.external_drift import Drift
-from aqreanalysis.training.card import model_card
+from aqreanalysis.training.model_card import model_card
 
 
 @pytest.fixture

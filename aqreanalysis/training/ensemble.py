@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aqreanalysis.training.bundling import Progress
-from aqreanalysis.training.loop import Trainer
+from aqreanalysis.training.run_folder import Progress
+from aqreanalysis.training.trainer import Trainer
 
 
 def side_by_side(device: torch.device) -> bool:

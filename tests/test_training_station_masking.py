@@ -7,7 +7,7 @@ import pytest
 import torch
 from model_case import HISTORY, make_readings, small_config
 
-from aqreanalysis.training.masking import StationMask, mask_readings, place_weights
+from aqreanalysis.training.station_masking import StationMask, mask_readings, place_weights
 
 CENTRE = HISTORY
 KEPT = ("training.mask_readings=0", "training.mask_runs=0", "training.forecast_share=0")

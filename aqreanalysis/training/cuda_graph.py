@@ -19,10 +19,10 @@ from aqreanalysis.model import find_neighbours
 from aqreanalysis.model.device import mixed_precision
 from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.training.loss import target_scores
-from aqreanalysis.training.masking import most_hidden
+from aqreanalysis.training.station_masking import most_hidden
 
 if TYPE_CHECKING:
-    from aqreanalysis.training.loop import Places, Read, Trainer
+    from aqreanalysis.training.trainer import Places, Read, Trainer
 
 # Steps run before the recording, on a stream of their own: libraries set themselves up in the first ones.
 _WARM_UP = 3

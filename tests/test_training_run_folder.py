@@ -10,7 +10,7 @@ from model_case import make_bundle
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model import read_bundle
-from aqreanalysis.training.bundling import finish
+from aqreanalysis.training.run_folder import finish
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from aqreanalysis.training.averaging import RunningAverage
+from aqreanalysis.training.weight_average import RunningAverage
 
 
 def follow(values: list[float], decay: float) -> float:

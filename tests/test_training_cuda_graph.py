@@ -7,8 +7,8 @@ import pytest
 import torch
 from training_case import make_trainer
 
-from aqreanalysis.training.fixed import FixedStep, Question
-from aqreanalysis.training.loop import Trainer
+from aqreanalysis.training.cuda_graph import FixedStep, Question
+from aqreanalysis.training.trainer import Trainer
 
 # Six of fifteen stations are always left, enough for four neighbours, and nothing is drawn but what is hidden.
 PLAIN = (

@@ -21,14 +21,14 @@ from aqreanalysis.model.geometry import unit_vectors
 from aqreanalysis.model.network.aqnet import Neighbourhood, StationStates
 from aqreanalysis.model.network.covariate_effects import FieldsAt
 from aqreanalysis.model.network.temporal_filters import around_day
-from aqreanalysis.training.averaging import RunningAverage
-from aqreanalysis.training.bundling import Progress
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from aqreanalysis.training.cuda_graph import RecordedStep
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
-from aqreanalysis.training.fixed import RecordedStep
 from aqreanalysis.training.loss import target_scores
-from aqreanalysis.training.masking import StationMask, mask_readings, place_weights
+from aqreanalysis.training.run_folder import Progress
+from aqreanalysis.training.station_masking import StationMask, mask_readings, place_weights
+from aqreanalysis.training.weight_average import RunningAverage
 from aqreanalysis.training.windows import Timeline
 
 _WARM_UP_STEPS = 50
