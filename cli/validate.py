@@ -15,7 +15,7 @@ def _list_rules(ctx: click.Context, param: click.Parameter, value: bool) -> None
     if not value or ctx.resilient_parsing:
         return
     from aqreanalysis.validation import RULES
-    from aqreanalysis.validation.survey import SEAMS
+    from aqreanalysis.validation.value_scan import SEAMS
 
     for rule in (*RULES.values(), SEAMS):
         click.echo(f"{rule.id:<18} {rule.severity:<8} {rule.reason}")

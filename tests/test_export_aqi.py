@@ -8,7 +8,7 @@ import pytest
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import Source
 from aqreanalysis.export.aqi import aqi, aqi_layers, usable_scales
-from aqreanalysis.export.indices import INDICES
+from aqreanalysis.export.aqi_scales import INDICES
 from aqreanalysis.export.periods import periods_of
 from aqreanalysis.species import SPECIES
 

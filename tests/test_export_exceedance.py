@@ -10,8 +10,8 @@ from scipy.stats import lognorm, norm
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import Limit, Source
+from aqreanalysis.export.daily_maxima import RULES
 from aqreanalysis.export.exceedance import DayCut, count_exceedances, exceedance_probability, stem_of
-from aqreanalysis.export.hourly import RULES
 from aqreanalysis.export.periods import periods_of
 
 

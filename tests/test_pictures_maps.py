@@ -14,7 +14,7 @@ from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.export import Source
 from aqreanalysis.pictures import Film, MapOptions, animate, draw_map, draw_series, marks_of
 from aqreanalysis.pictures.animation import _in_palette, _palette
-from aqreanalysis.pictures.fields import flag_classes, flag_numbers, moment_at, read_fields, whole_moment
+from aqreanalysis.pictures.cube_fields import flag_classes, flag_numbers, moment_at, read_fields, whole_moment
 from aqreanalysis.pictures.maps import _degrees, _outer
 
 NOON = datetime(2019, 1, 3, 12)

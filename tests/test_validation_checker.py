@@ -8,7 +8,7 @@ from export_case import copy_cube
 
 from aqreanalysis.validation import checker
 from aqreanalysis.validation.checker import check_conventions
-from aqreanalysis.validation.subject import Subject
+from aqreanalysis.validation.raw_cube import Subject
 
 pytest.importorskip("compliance_checker", reason="compliance-checker is not installed")
 

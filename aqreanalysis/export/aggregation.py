@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import aqi as air_quality
+from aqreanalysis.export.aqi_scales import INDICES
+from aqreanalysis.export.daily_maxima import RULES, check_hourly, mda8, mda8_layers
 from aqreanalysis.export.exceedance import DayCut, Limit, count_exceedances, exceedance_layers
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.hourly import RULES, check_hourly, mda8, mda8_layers
-from aqreanalysis.export.indices import INDICES
 from aqreanalysis.export.means import mean_layers, period_mean
 from aqreanalysis.export.netcdf import Shape, create_file, history, write_values
 from aqreanalysis.export.periods import MIN_SHARE, PERIODS, Period, periods_of

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export.hourly import RULES, max_eight_hour, max_one_hour
-from aqreanalysis.export.indices import Index, Scale
+from aqreanalysis.export.aqi_scales import Index, Scale
+from aqreanalysis.export.daily_maxima import RULES, max_eight_hour, max_one_hour
 from aqreanalysis.export.means import period_mean
 from aqreanalysis.export.periods import Period
 from aqreanalysis.export.source import Source

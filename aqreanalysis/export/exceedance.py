@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from aqreanalysis.errors import CubeError, OutputError
-from aqreanalysis.export.hourly import DayRule, max_eight_hour
+from aqreanalysis.export.daily_maxima import DayRule, max_eight_hour
 from aqreanalysis.export.means import period_mean, slabs_in
 from aqreanalysis.export.periods import MIN_SHARE, Period, periods_of
 from aqreanalysis.export.source import Source, SpeciesLayers

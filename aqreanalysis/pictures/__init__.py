@@ -6,7 +6,7 @@ from aqreanalysis.common.lazy import names_on_demand
 
 if TYPE_CHECKING:
     from aqreanalysis.pictures.animation import Film, animate
-    from aqreanalysis.pictures.companions import write_companions
+    from aqreanalysis.pictures.gis_styles import write_companions
     from aqreanalysis.pictures.maps import MapOptions, draw_map
     from aqreanalysis.pictures.page import PageOptions, write_page
     from aqreanalysis.pictures.series import draw_series
@@ -29,7 +29,7 @@ __getattr__, __dir__ = names_on_demand(
     __name__,
     {
         "animation": ("Film", "animate"),
-        "companions": ("write_companions",),
+        "gis_styles": ("write_companions",),
         "maps": ("MapOptions", "draw_map"),
         "page": ("PageOptions", "write_page"),
         "series": ("draw_series",),

@@ -17,7 +17,7 @@ from PIL import Image
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import Source
-from aqreanalysis.pictures.fields import read_fields, step_moment
+from aqreanalysis.pictures.cube_fields import read_fields, step_moment
 from aqreanalysis.pictures.maps import MapFigure, MapOptions
 from aqreanalysis.pictures.stations import Marks
 

@@ -11,7 +11,7 @@ from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize,
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ConfigError, nearest_hint
-from aqreanalysis.export.indices import INDICES, MOLAR_VOLUME, Scale
+from aqreanalysis.export.aqi_scales import INDICES, MOLAR_VOLUME, Scale
 from aqreanalysis.species import SPECIES, Species
 
 PALETTES = ("even", "who", "cn", "us")

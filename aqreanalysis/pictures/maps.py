@@ -25,7 +25,7 @@ from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import Source, SpeciesLayers
 from aqreanalysis.pictures.borders import CREDIT, outlines
 from aqreanalysis.pictures.colours import Colours, check_palette, class_colours, even_colours
-from aqreanalysis.pictures.fields import (
+from aqreanalysis.pictures.cube_fields import (
     CONCENTRATIONS,
     LAYERS,
     Moment,

@@ -15,9 +15,9 @@ from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import Source, SpeciesLayers, hours_of
 from aqreanalysis.pictures.borders import CREDIT, outlines
-from aqreanalysis.pictures.codec import LARGEST, Packer, rounded
 from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
-from aqreanalysis.pictures.fields import LAYERS, flag_classes, flag_numbers
+from aqreanalysis.pictures.cube_fields import LAYERS, flag_classes, flag_numbers
+from aqreanalysis.pictures.page_encoding import LARGEST, Packer, rounded
 from aqreanalysis.pictures.stations import Marks
 from aqreanalysis.species import SPECIES
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.validation.names import nameless
-from aqreanalysis.validation.origin import WANTED
+from aqreanalysis.validation.provenance import WANTED
+from aqreanalysis.validation.raw_cube import Subject
 from aqreanalysis.validation.rules import Finding
-from aqreanalysis.validation.subject import Subject
 
 SUITES = {"cf": "cf:1.11", "acdd": "acdd:1.3"}
 _SEVERITIES = {"high_priorities": "error", "medium_priorities": "warning", "low_priorities": "advice"}

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.production.template import TIME_UNITS
+from aqreanalysis.validation.raw_cube import Subject
 from aqreanalysis.validation.rules import rule
-from aqreanalysis.validation.subject import Subject
 
 _AXES = {"lat": ("latitude", "degrees_north", "Y"), "lon": ("longitude", "degrees_east", "X")}
 # Of a step: float64 degrees rounded to ten digits are exact to far less.

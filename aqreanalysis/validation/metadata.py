@@ -12,8 +12,8 @@ import numpy as np
 from aqreanalysis.production.layers import CUBE_DIMS, FILL, FLAGS, MAP_DIMS
 from aqreanalysis.production.template import VOCABULARY
 from aqreanalysis.validation.names import nameless
+from aqreanalysis.validation.raw_cube import Subject, is_consolidated
 from aqreanalysis.validation.rules import rule
-from aqreanalysis.validation.subject import Subject, is_consolidated
 
 #: Codecs that every client reads in NetCDF.
 _CODECS = {"zlib", "shuffle", "fletcher32"}

@@ -9,11 +9,12 @@ from typing import Any
 
 from aqreanalysis.errors import CubeError, nearest_hint
 from aqreanalysis.production.options import Progress
-from aqreanalysis.validation import coordinates, metadata, origin, values  # noqa: F401  (they register their rules)
+from aqreanalysis.validation import coordinates, metadata, values  # noqa: F401  (they register their rules)
+from aqreanalysis.validation import provenance as origin  # noqa: F401  (they register their rules)
 from aqreanalysis.validation.checker import check_conventions
+from aqreanalysis.validation.raw_cube import Subject
 from aqreanalysis.validation.rules import RULES, SEVERITIES, Finding
-from aqreanalysis.validation.subject import Subject
-from aqreanalysis.validation.survey import SEAMS, seam_findings, survey, value_findings
+from aqreanalysis.validation.value_scan import SEAMS, seam_findings, survey, value_findings
 
 
 @dataclass(frozen=True)

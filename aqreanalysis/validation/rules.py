@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-from aqreanalysis.validation.subject import Slab, Subject
+from aqreanalysis.validation.raw_cube import Slab, Subject
 
 SEVERITIES = ("error", "warning", "advice")
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from aqreanalysis.production.layers import DISTANCE
 from aqreanalysis.species import Species
+from aqreanalysis.validation.raw_cube import Slab, Subject
 from aqreanalysis.validation.rules import value_rule
-from aqreanalysis.validation.subject import Slab, Subject
 
 Masks = Iterator[tuple[str, NDArray[np.bool_]]]
 # float32 holds seven digits: bounds that were rounded may lie so far beyond the estimate.

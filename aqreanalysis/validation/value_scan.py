@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.options import Progress
+from aqreanalysis.validation.raw_cube import Slab, Subject
 from aqreanalysis.validation.rules import Finding, Rule
-from aqreanalysis.validation.subject import Slab, Subject
 
 #: A difference at a block border so many times that of the pairs around it is a seam.
 SEAM_RATIO = 3.0

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.validation import RULES, ValidateOptions, validate
-from aqreanalysis.validation.subject import Subject
-from aqreanalysis.validation.survey import border_ratios, survey
+from aqreanalysis.validation.raw_cube import Subject
+from aqreanalysis.validation.value_scan import border_ratios, survey
 
 
 def test_a_finding_counts_the_values_and_names_the_first(cubes, tmp_path):
@@ -25,7 +25,7 @@ def test_a_finding_counts_the_values_and_names_the_first(cubes, tmp_path):
 def test_every_value_is_looked_at_whatever_the_size_of_the_slabs(cubes, monkeypatch):
     with Subject(cubes.two) as cube:
         whole = survey(cube, RULES.values())
-    monkeypatch.setattr("aqreanalysis.validation.subject.SLAB_VALUES", 7 * 9 * 5)
+    monkeypatch.setattr("aqreanalysis.validation.raw_cube.SLAB_VALUES", 7 * 9 * 5)
     with Subject(cubes.two) as cube:
         pieces = survey(cube, RULES.values())
     # 13 layers over time, with flag and count of each pollutant and one probability, and one map.

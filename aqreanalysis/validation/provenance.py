@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from aqreanalysis.validation.raw_cube import Subject
 from aqreanalysis.validation.rules import rule
-from aqreanalysis.validation.subject import Subject
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 #: Discovery attributes that ACDD recommends -> how they are set.

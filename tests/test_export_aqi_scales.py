@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis.export.indices import CN_2012, MOLAR_VOLUME, US_2024
+from aqreanalysis.export.aqi_scales import CN_2012, MOLAR_VOLUME, US_2024
 from aqreanalysis.species import SPECIES
 
 INDICES = (US_2024, CN_2012)

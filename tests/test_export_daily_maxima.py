@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import Source
-from aqreanalysis.export.hourly import RULES, check_hourly, dense, max_eight_hour, max_one_hour, mda8, running_mean
+from aqreanalysis.export.daily_maxima import (
+    RULES,
+    check_hourly,
+    dense,
+    max_eight_hour,
+    max_one_hour,
+    mda8,
+    running_mean,
+)
 from aqreanalysis.export.periods import periods_of
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.pictures.codec import Packer, rounded
+from aqreanalysis.pictures.page_encoding import Packer, rounded
 
 
 def unpack(halves: tuple[str, str], shape: tuple[int, ...]) -> np.ndarray:
