@@ -29,7 +29,7 @@ def kernel_seconds(job: dict[str, Any]) -> float:
     """Return during how many seconds of the sweep of `job` at least one kernel ran; copies do not count."""
     from torch.profiler import ProfilerActivity, profile
 
-    from aqreanalysis.production.run import produce as making
+    from aqreanalysis.production import run as making
 
     on_gpu = job["device"] != "cpu"
     profiler = profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU])

@@ -21,7 +21,7 @@ import netCDF4
 import numpy as np
 from producing import machine, parser, produce_timed, record, run_watched, table, timed
 
-from aqreanalysis.production.run.engine import default_threads
+from aqreanalysis.production.execute.worker import default_threads
 
 WEEK, SHORT = ("2019-01-07", "2019-01-14"), ("2019-01-07", "2019-01-08")
 

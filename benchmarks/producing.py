@@ -99,7 +99,7 @@ def run_job(job: dict[str, Any]) -> dict[str, float]:
     """Produce in this process; `job` has model, observations, grid, start, end, out and options of `ProduceOptions`."""
     from aqreanalysis.configs import ProductionConfig
     from aqreanalysis.production import ProduceOptions, produce
-    from aqreanalysis.production.run import produce as making
+    from aqreanalysis.production import run as making
 
     begun: list[tuple[float, float]] = []
 

@@ -28,7 +28,7 @@ import psutil
 import zarr
 from producing import machine, parser, produce_timed, record, table
 
-from aqreanalysis.production.run.engine import default_threads
+from aqreanalysis.production.execute.worker import default_threads
 
 
 def killed_at(job: dict[str, Any], events: Path, block: int) -> float:

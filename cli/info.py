@@ -49,7 +49,7 @@ def describe_cube(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Return what a cube holds, and the lines that say it."""
     from aqreanalysis.cli.printing import human_size
     from aqreanalysis.production import describe_cube as describe
-    from aqreanalysis.production.plan.frequency import FREQUENCIES
+    from aqreanalysis.production.plan.timeline import FREQUENCIES
 
     facts = describe(path)
     rows, columns = facts["shape"][1:]

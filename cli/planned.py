@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aqreanalysis.production.dry_run.estimate import Crew, Estimate, Rates
     from aqreanalysis.production.options import ProduceOptions
-    from aqreanalysis.production.plan.estimate import Crew, Estimate, Rates
     from aqreanalysis.production.plan.prepare import Prepared
 
 
@@ -21,8 +21,8 @@ def show_plan(prepared: Prepared, options: ProduceOptions, out: str, calibrate: 
         After printing, if it does not fit memory or disk.
     """
     from aqreanalysis.cli.printing import print_json, print_pairs
-    from aqreanalysis.production.plan.estimate import crew_of
-    from aqreanalysis.production.plan.fit import foresee, refuse
+    from aqreanalysis.production.dry_run.estimate import crew_of
+    from aqreanalysis.production.dry_run.limits import foresee, refuse
 
     measured = foresee(prepared, options, out, seconds_of_process()) if calibrate else None
     if as_json:
@@ -54,7 +54,7 @@ def peak_bytes(found: Estimate, rates: Rates) -> int:
 
 def describe(prepared: Prepared, out: str, measured: tuple[Estimate, Rates] | None) -> dict[str, Any]:
     """Return the plan for ``--json``."""
-    from aqreanalysis.production.run.target import Target
+    from aqreanalysis.production.stores.outputs import Target
 
     plan, outputs = prepared.plan, Target.of(out, tuple(prepared.cubes)).outputs
     cubes = {
@@ -110,8 +110,8 @@ def _sweep_pairs(prepared: Prepared) -> list[tuple[str, str]]:
 
 def _cube_pairs(prepared: Prepared, out: str, measured: tuple[Estimate, Rates] | None) -> list[tuple[str, str]]:
     from aqreanalysis.cli.printing import human_size
-    from aqreanalysis.production.plan.frequency import FREQUENCIES, HOURLY
-    from aqreanalysis.production.run.target import Target
+    from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
+    from aqreanalysis.production.stores.outputs import Target
 
     outputs, pairs = Target.of(out, tuple(prepared.cubes)).outputs, []
     for name, cube in prepared.cubes.items():

@@ -128,9 +128,9 @@ def produce(
         from aqreanalysis.cli.progress import progress_shown
         from aqreanalysis.grids import load_grid
         from aqreanalysis.production import ProduceOptions, produce_cubes
-        from aqreanalysis.production.growth.append import resolve_timeline
         from aqreanalysis.production.plan.inputs import stamps_needed
         from aqreanalysis.production.plan.prepare import prepare
+        from aqreanalysis.production.resume.append import resolve_timeline
 
         _get_ready(device, workers)
     told = ProduceOptions(
@@ -169,7 +169,7 @@ def produce(
 def _get_ready(device: str, workers: int | None) -> None:
     """Do what needs neither model nor readings while these are read: begin to load workers, load compiled loops."""
     if workers is not None:
-        from aqreanalysis.production.run.cluster import prepare_workers
+        from aqreanalysis.production.execute.dask_cluster import prepare_workers
 
         prepare_workers()
         return
@@ -184,7 +184,7 @@ def _tell(cubes: Mapping[str, Any], as_json: bool) -> None:
     """Print what was made, and close it."""
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.production import describe_cube
-    from aqreanalysis.production.plan.frequency import FREQUENCIES
+    from aqreanalysis.production.plan.timeline import FREQUENCIES
 
     files = {name: cube.encoding["source"] for name, cube in cubes.items()}
     for cube in cubes.values():

@@ -14,7 +14,7 @@ from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.fields import covariates_text, missing_hours
 from aqreanalysis.production.plan.inputs import Span, stage_readings
 from aqreanalysis.production.plan.prepare import prepare
-from aqreanalysis.production.run.produce import produce
+from aqreanalysis.production.run import produce
 from aqreanalysis.production.sweep import sweep
 
 GRID = "114,38,117,40@0.5"

@@ -75,7 +75,7 @@ def test_a_run_killed_while_the_netcdf_file_is_written_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_a_run_killed_around_its_last_rename_ends_with_the_same_bytes(suffix, case, whole, tmp_path, monkeypatch):
-    from aqreanalysis.production.run import produce as making
+    from aqreanalysis.production import run as making
 
     class Killed(BaseException):
         pass
@@ -204,7 +204,7 @@ FINALISING = [
 ]
 MURDER = """
 import os, runpy, signal, sys
-from aqreanalysis.production.run import produce as making
+from aqreanalysis.production import run as making
 when = sys.argv.pop(1)
 home, _, name = sys.argv.pop(1).rpartition(".")
 home = getattr(making, home) if home else making
@@ -228,6 +228,6 @@ def test_a_run_killed_while_it_is_finalised_goes_on_and_ends_with_the_same_bytes
     assert process.communicate(timeout=120)[1] == "" and process.returncode == -signal.SIGKILL
     assert out.exists() == (step in ("rename_file", "publish_zarr"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aqreanalysis.production.run.engine.run_in_threads", None)  # no block is computed again
+        patch.setattr("aqreanalysis.production.execute.worker.run_in_threads", None)  # no block is computed again
         produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
     assert digest(out) == whole[suffix] and [p.name for p in tmp_path.iterdir()] == [out.name]

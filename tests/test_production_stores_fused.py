@@ -6,7 +6,8 @@ import numcodecs
 import numpy as np
 import pytest
 
-from aqreanalysis.production.stores import direct, fused
+from aqreanalysis.production.stores import fused
+from aqreanalysis.production.stores import zarr_direct as direct
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (24, 64, 64)])

@@ -77,7 +77,7 @@ def test_files_that_exist_are_refused_before_anything_is_read_and_replaced_when_
 def test_killed_between_two_files_and_between_two_renames_the_same_command_completes_them(
     model, observations, tmp_path, monkeypatch
 ):
-    from aqreanalysis.production.run import produce as making
+    from aqreanalysis.production import run as making
 
     class Killed(BaseException):
         pass

@@ -7,7 +7,7 @@ from aqreanalysis.common.lazy import names_on_demand
 if TYPE_CHECKING:
     from aqreanalysis.production.cube import describe_cube, open_cube
     from aqreanalysis.production.options import ProduceOptions
-    from aqreanalysis.production.run.produce import produce, produce_cubes
+    from aqreanalysis.production.run import produce, produce_cubes
 
 __all__ = ["ProduceOptions", "describe_cube", "open_cube", "produce", "produce_cubes"]
 
@@ -17,6 +17,6 @@ __getattr__, __dir__ = names_on_demand(
     {
         "cube": ("describe_cube", "open_cube"),
         "options": ("ProduceOptions",),
-        "run.produce": ("produce", "produce_cubes"),
+        "run": ("produce", "produce_cubes"),
     },
 )

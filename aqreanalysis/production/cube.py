@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.errors import CubeError
-from aqreanalysis.production.plan.frequency import FREQUENCIES, HOURLY
+from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 from aqreanalysis.production.stores.bucket import Place, is_url, open_bucket, stored_bytes
 from aqreanalysis.species import SPECIES
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.production.plan.frequency import HOURLY
+from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.species import Species
 
 CUBE_DIMS = ("time", "lat", "lon")

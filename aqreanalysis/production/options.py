@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aqreanalysis.configs import ColumnsConfig, MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError
-from aqreanalysis.production.plan.frequency import HOURLY, check_frequencies
+from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
 from aqreanalysis.species import get_species
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.production.layers import DISTANCE, FLAGS, LayerNames, layer_names
-from aqreanalysis.production.means import MeanInputs, day_block, day_sums, sums_name, sums_width
+from aqreanalysis.production.period_means import MeanInputs, day_block, day_sums, sums_name, sums_width
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.species import SPECIES
 

@@ -15,7 +15,7 @@ from aqreanalysis.errors import ConfigError
 from aqreanalysis.grids import Grid
 from aqreanalysis.production.layers import Layer
 from aqreanalysis.production.plan import Plan, stamp_text
-from aqreanalysis.production.plan.frequency import FREQUENCIES, HOURLY
+from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 from aqreanalysis.species import Species
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"

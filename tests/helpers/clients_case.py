@@ -20,7 +20,7 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.nature import nature_run
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production import ProduceOptions, produce_cubes
-from aqreanalysis.production.plan.frequency import outputs_of
+from aqreanalysis.production.plan.timeline import outputs_of
 from aqreanalysis.training import TrainOptions, train
 
 #: Everything that ACDD asks for, so that a finding is the program's own.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import OutputError
-from aqreanalysis.production.plan.frequency import FREQUENCIES, HOURLY, period_edges
+from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY, period_edges
 
 HOURS_A_DAY = 24
 # float32 values that are alive at once for a cell and hour while a block is computed, beyond the finished layers:

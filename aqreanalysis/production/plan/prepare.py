@@ -15,11 +15,10 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.measured_coverage import measured_coverage
 from aqreanalysis.observations import Observations, read_observations
-from aqreanalysis.production.growth.record import READINGS, RUN, Readings, Run, run_of, run_text
-from aqreanalysis.production.growth.weather import WEATHER, record_weather
+from aqreanalysis.production.execute.warming import begin_warm_up
 from aqreanalysis.production.layers import Kind, Layer, cube_layers, value_bytes
-from aqreanalysis.production.means import MeanInputs, sums_width
 from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.period_means import MeanInputs, sums_width
 from aqreanalysis.production.plan.blocks import (
     HOURS_A_DAY,
     Moment,
@@ -33,10 +32,11 @@ from aqreanalysis.production.plan.blocks import (
 from aqreanalysis.production.plan.checks import check_grid_reach, choose_species
 from aqreanalysis.production.plan.facts import now_text, package_version, synthetic_label
 from aqreanalysis.production.plan.fields import covariates_text, digest_covariates, missing_hours, source_of
-from aqreanalysis.production.plan.frequency import HOURLY, check_frequencies
 from aqreanalysis.production.plan.inputs import Span, digest_readings, observed_hours, span_of
-from aqreanalysis.production.run.ledger import Fingerprint
-from aqreanalysis.production.run.warming import begin_warm_up
+from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
+from aqreanalysis.production.resume.covariate_changes import WEATHER, record_weather
+from aqreanalysis.production.resume.ledger import Fingerprint
+from aqreanalysis.production.resume.record import READINGS, RUN, Readings, Run, run_of, run_text
 from aqreanalysis.production.stores.split import part_plan
 from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
 from aqreanalysis.production.template import Provenance, Template, render_template

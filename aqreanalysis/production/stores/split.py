@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.production.plan import Block, Plan
-from aqreanalysis.production.plan.frequency import FREQUENCIES
+from aqreanalysis.production.plan.timeline import FREQUENCIES
 from aqreanalysis.production.stores.chunks import ChunkFolder, Form, forms_of
 from aqreanalysis.production.template import Template
 

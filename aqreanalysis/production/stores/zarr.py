@@ -20,7 +20,7 @@ from zarr.codecs import BloscCodec
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.stores.bucket import pointed, split_store
-from aqreanalysis.production.stores.direct import ChunkFiles
+from aqreanalysis.production.stores.zarr_direct import ChunkFiles
 from aqreanalysis.production.template import GRID_MAPPING, Template
 
 # Chunks that hold nothing but the fill are written too: a missing file then always means a missing block. Told to each

@@ -1,0 +1,259 @@
+"""What a run will take, from what a short trial measured: seconds, bytes on the disk, memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from aqreanalysis.grids import Grid
+from aqreanalysis.production.execute.dask_cluster import cluster_client
+from aqreanalysis.production.execute.worker import SUMS, default_threads
+from aqreanalysis.production.layers import CUBE_DIMS
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.plan import HOURS_A_DAY, Plan
+from aqreanalysis.production.plan.prepare import Prepared
+from aqreanalysis.production.resume.ledger import SYNC_SECONDS
+from aqreanalysis.production.sweep import GeometryCache
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a trial on this machine measured.
+
+    Attributes
+    ----------
+    seconds : float
+        That the trial took.
+    lanes : int
+        Blocks that it computed side by side; the times of blocks are those of one lane among so many.
+    warm_seconds : float
+        That the first block of a process costs beyond the others.
+    encode_seconds : float
+        Station states of a whole time block, in one lane.
+    geometry_seconds : float
+        Of a wanted cell.
+    sweep_seconds : float
+        Of a wanted cell and hour, with compression and writing.
+    join_seconds : dict
+        Frequency of means -> seconds of a wanted cell and day.
+    copy_seconds : float
+        Of a stored byte copied into a NetCDF file; 0 for Zarr.
+    disk_bytes_a_second : float
+        That reach the disk.
+    shares : dict
+        Frequency -> layer -> stored bytes a raw byte of a wanted cell; the sums of days under ``sums``.
+    block_bytes : int
+        Memory that one more block in hand takes.
+    geometry_bytes : float
+        Memory of the geometry of a wanted cell.
+    process_bytes : int
+        Memory of a computing process before its first block, without the observations.
+    observations_bytes : int
+        Memory of the observations, which the driving process alone holds.
+    worker_start_seconds, worker_launch_seconds : float
+        Until what worker processes import is there (loaded while the driver reads); from then to their first block.
+    """
+
+    seconds: float
+    lanes: int
+    warm_seconds: float
+    encode_seconds: float
+    geometry_seconds: float
+    sweep_seconds: float
+    join_seconds: Mapping[str, float]
+    copy_seconds: float
+    disk_bytes_a_second: float
+    shares: Mapping[str, Mapping[str, float]]
+    block_bytes: int
+    geometry_bytes: float
+    process_bytes: int
+    observations_bytes: int
+    worker_start_seconds: float = 0.0
+    worker_launch_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who computes.
+
+    Attributes
+    ----------
+    lanes : int
+        Blocks in hand at once.
+    processes : int
+        That share them; each keeps geometry of its own.
+    workers : bool
+        Whether they are worker processes beside the driving one.
+    here : bool
+        Whether they are on this machine, whose processors then bound the lanes that get on.
+    """
+
+    lanes: int
+    processes: int = 1
+    workers: bool = False
+    here: bool = True
+
+    @property
+    def running(self) -> int:
+        """Lanes that have a processor."""
+        return min(self.lanes, default_threads()) if self.here else self.lanes
+
+
+def crew_of(options: ProduceOptions) -> Crew:
+    """Return who computes by the options of a run.
+
+    Raises
+    ------
+    OutputError
+        If the scheduler does not answer.
+    """
+    if options.scheduler is not None:
+        with cluster_client(None, options.scheduler) as client:
+            threads = client.nthreads()
+        return Crew(sum(threads.values()), len(threads), workers=True, here=False)
+    if options.workers is not None:
+        return Crew(options.workers, options.workers, workers=True)
+    return Crew(options.threads or default_threads())
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes
+    ----------
+    start_seconds, sweep_seconds, finish_seconds : float
+        Reading and loading; from the first block to the last; from there to the final name.
+    processor_seconds : float
+        Of the sweep, summed over the lanes.
+    stored_bytes : dict
+        Frequency -> layer -> bytes, compressed.
+    disk_bytes : int
+        On the disk at the fullest moment: stores, sums of days, and the NetCDF files beside what they are made of.
+    worker_bytes, memory_bytes : int
+        Memory of one computing process at its peak, and of all on this machine.
+    """
+
+    start_seconds: float
+    sweep_seconds: float
+    finish_seconds: float
+    processor_seconds: float
+    stored_bytes: dict[str, dict[str, int]]
+    disk_bytes: int
+    worker_bytes: int
+    memory_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """From the command to the cube under its name."""
+        return self.start_seconds + self.sweep_seconds + self.finish_seconds
+
+    @property
+    def cube_bytes(self) -> int:
+        """Of all finished cubes."""
+        return sum(sum(layers.values()) for layers in self.stored_bytes.values())
+
+
+def estimate(prepared: Prepared, rates: Rates, crew: Crew, is_netcdf: bool, start_seconds: float) -> Estimate:
+    """Return what a run will take.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The run.
+    rates : Rates
+        Of `trial.measure_rates` for this run.
+    crew : Crew
+        Who computes.
+    is_netcdf : bool
+        Whether the outputs are NetCDF files, made from a staging folder.
+    start_seconds : float
+        That reading and loading have taken.
+    """
+    plan, cells = prepared.plan, wanted_cells(prepared.grid)
+    lanes = crew.running
+    lane = _whole_rounds(plan.blocks, lanes) * (
+        rates.geometry_seconds * geometry_cells(plan, cells, rates.geometry_bytes, crew.processes)
+        + rates.sweep_seconds * cells * plan.hours
+    )
+    lane += rates.encode_seconds * plan.counts[0]
+    for frequency, seconds in rates.join_seconds.items():
+        rounds = _whole_rounds(prepared.cubes[frequency].plan.blocks, lanes)
+        lane += rounds * seconds * cells * plan.hours / HOURS_A_DAY
+    stored = stored_bytes(prepared, rates)
+    cube_bytes = sum(sum(layers.values()) for layers in stored.values())
+    sums_bytes = int(prepared.sums_bytes * cells / prepared.grid.size * rates.shares.get(SUMS, {}).get(SUMS, 1.0))
+    to_disk = (cube_bytes + sums_bytes) / rates.disk_bytes_a_second
+    waits = max(rates.worker_start_seconds - start_seconds * crew.here, 0.0) + rates.worker_launch_seconds
+    sweep = waits + rates.warm_seconds + max(lane / lanes, to_disk)
+    # What the last minute wrote must reach the disk; a NetCDF file is written once more, by one process.
+    finish = min(to_disk, SYNC_SECONDS * to_disk / max(sweep, 1e-9))
+    if is_netcdf:
+        finish += cube_bytes * (rates.copy_seconds + 1 / rates.disk_bytes_a_second)
+    worker = worker_bytes(plan, cells, rates, crew)
+    # Beside the driver, the process that workers are forked from.
+    driver = rates.process_bytes * (2 if crew.workers and crew.here else 1) + rates.observations_bytes
+    return Estimate(
+        start_seconds=start_seconds,
+        sweep_seconds=sweep,
+        finish_seconds=finish,
+        processor_seconds=lane,
+        stored_bytes=stored,
+        disk_bytes=sums_bytes + cube_bytes * (2 if is_netcdf else 1),
+        worker_bytes=worker,
+        memory_bytes=driver + worker * crew.processes * crew.here if crew.workers else worker,
+    )
+
+
+def wanted_cells(grid: Grid) -> int:
+    """Return how many cells get values."""
+    return int(grid.size if grid.mask is None else np.count_nonzero(grid.mask))
+
+
+def geometry_cells(plan: Plan, cells: int, bytes_a_cell: float, processes: int) -> float:
+    """Return for how many cells geometry is made, all processes and time blocks together.
+
+    A process makes that of a tile at its first visit and keeps it while its cache has room; what finds no room is made
+    again at each visit. Which process a tile comes to is chance.
+    """
+    room = GeometryCache().limit_bytes / bytes_a_cell if bytes_a_cell else math.inf
+    kept = made = 0.0
+    for _ in range(plan.counts[0]):
+        missed = cells / processes * (1 - kept / cells)
+        made += missed
+        kept = min(kept + missed, room)
+    return processes * made
+
+
+def stored_bytes(prepared: Prepared, rates: Rates) -> dict[str, dict[str, int]]:
+    """Return frequency -> layer -> bytes on the disk."""
+    found: dict[str, dict[str, int]] = {}
+    # Where nothing is wanted all values are one, which takes next to no room.
+    cells = wanted_cells(prepared.grid)
+    for name, cube in prepared.cubes.items():
+        found[name] = {
+            layer.name: int(
+                cells
+                * (cube.plan.steps if layer.dims == CUBE_DIMS else 1)
+                * np.dtype(layer.dtype).itemsize
+                * rates.shares.get(name, {}).get(layer.name, 1.0)
+            )
+            for layer in cube.layers
+        }
+    return found
+
+
+def worker_bytes(plan: Plan, cells: int, rates: Rates, crew: Crew) -> int:
+    """Return the peak of the memory of one computing process."""
+    in_hand = min(math.ceil(crew.lanes / crew.processes), plan.blocks) * rates.block_bytes
+    kept = min(rates.geometry_bytes * cells, GeometryCache().limit_bytes)
+    own = 0 if crew.workers else rates.observations_bytes
+    return int(rates.process_bytes + own + in_hand + kept)
+
+
+def _whole_rounds(blocks: int, lanes: int) -> float:
+    """Return by how much the time of `blocks` grows because the last round of lanes is not full."""
+    return math.ceil(blocks / lanes) * lanes / blocks

@@ -1,0 +1,1 @@
+"""Who computes the blocks: threads, worker processes, a cluster, a GPU."""

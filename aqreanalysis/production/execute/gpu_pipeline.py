@@ -1,0 +1,206 @@
+"""A sweep on a GPU as a pipeline: it computes strips, their bytes come over while it computes on, threads write.
+
+Three things go on at once. This thread asks the device for strip after strip and never waits for it. Each block's bytes
+are copied on a stream of their own into pinned memory, of which there are so many pieces and no more: when all are
+full, this thread waits for the writers, so memory stays flat. A thread that has waited for a copy compresses and writes
+half of its layers.
+
+On the CPU the same runs without streams and pinned memory; tests look at it there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aqreanalysis.production.execute.done import BlockDone
+from aqreanalysis.production.execute.gpu_sweep import (
+    PackedBlock,
+    PackedLayer,
+    block_form,
+    cut_strips,
+    strip_cache,
+    strip_size,
+    sweep_strip,
+)
+from aqreanalysis.production.plan import Block
+from aqreanalysis.production.sweep import Layers, SweepInputs, encode_time_block
+
+# Pieces of pinned memory, each of a block: a strip that is being copied while another is being written, within a limit.
+MOST_PIECES = 16
+PINNED_BYTES = 512_000_000
+
+# A block is written by two threads: by more, each waits more often; by one, the last block of a run takes longer.
+TASKS_A_BLOCK = 2
+
+Write = Callable[[Block, Layers], int]
+
+
+def serves(inputs: SweepInputs) -> bool:
+    """Tell whether a sweep is for the pipeline: on a GPU, hours and no means, whose sums are made on the host."""
+    device = getattr(inputs.predictor, "device", None)
+    return device is not None and device.type == "cuda" and inputs.hourly and inputs.means is None
+
+
+def run_pipeline(
+    inputs: SweepInputs, done: Iterable[int], write: Write, threads: int, stop: threading.Event
+) -> Iterator[BlockDone]:
+    """Yield each block that is not `done` once it is written.
+
+    Parameters
+    ----------
+    inputs : SweepInputs
+        With its predictor.
+    done : iterable of int
+        Numbers to leave out.
+    write : callable
+        ``write(block, layers)`` -> raw bytes written; called in threads, with some of the layers at a time.
+    threads : int
+        That drive the device and write.
+    stop : threading.Event
+        Once set, blocks in hand are finished and no other is begun.
+    """
+    # One processor is this thread's, which no writer must keep from its GPU.
+    with ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="write") as pool:
+        writers = _Writers(inputs, write, pool)
+        try:
+            for packed in _computed(inputs, frozenset(done), stop):
+                yield from writers.take(packed)
+            yield from writers.rest()
+        finally:
+            writers.failed.set()  # what was not begun is not begun any more; nothing is left where all went well
+
+
+def _computed(inputs: SweepInputs, done: frozenset[int], stop: threading.Event) -> Iterator[PackedBlock]:
+    """Yield the blocks that are left, strip by strip; a strip of which anything is left is computed whole."""
+    plan, device = inputs.plan, inputs.predictor.device
+    cache = strip_cache(device)
+    tiles = cut_strips(plan, strip_size(device, inputs.predictor.covariates is not None))
+    for index in range(plan.counts[0]):
+        states = None
+        for numbers in tiles:
+            blocks = [plan.get_block(index * plan.tiles + number) for number in numbers]
+            if done.issuperset(block.number for block in blocks):
+                continue
+            if stop.is_set():
+                return
+            states = states or encode_time_block(inputs, plan.time_block(index))
+            for packed in sweep_strip(inputs, states, blocks, cache):
+                if stop.is_set():
+                    return
+                if packed.block.number not in done:
+                    yield packed
+
+
+@dataclass
+class _InHand:
+    """A block between the device and the disk."""
+
+    packed: PackedBlock
+    piece: Tensor
+    arrived: Any
+    left: int
+    begun: float = field(default_factory=time.perf_counter)
+    raw_bytes: int = 0
+
+
+class _Writers:
+    """Copies blocks into pinned memory and has them written, half a block a task."""
+
+    def __init__(self, inputs: SweepInputs, write: Write, pool: ThreadPoolExecutor) -> None:
+        self.write, self.pool = write, pool
+        self.failed = threading.Event()
+        self.copies = _Copies(inputs.predictor.device)
+        self._pieces, self._size = pieces_of(inputs)
+        self._free: list[Tensor] = []
+        self._finished: SimpleQueue[_InHand | BaseException] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._in_hand = 0
+
+    def take(self, packed: PackedBlock) -> Iterator[BlockDone]:
+        """Begin to copy and write a block; yield those that are finished meanwhile, waiting for one if need be."""
+        while not self._finished.empty() or (not self._free and self._in_hand >= self._pieces):
+            yield self._finish()
+        piece = self._free.pop() if self._free else self.copies.piece(self._size)
+        layers: list[tuple[str, PackedLayer | NDArray[Any]]] = [(layer.name, layer) for layer in packed.form]
+        layers += packed.beside.items()
+        hand = _InHand(packed, piece, self.copies.fetch(packed.packed, piece), TASKS_A_BLOCK)
+        self._in_hand += 1
+        for first in range(TASKS_A_BLOCK):
+            self.pool.submit(self._layers, hand, layers[first::TASKS_A_BLOCK])
+
+    def rest(self) -> Iterator[BlockDone]:
+        """Yield what is still in hand."""
+        while self._in_hand:
+            yield self._finish()
+
+    def _finish(self) -> BlockDone:
+        hand = self._finished.get()
+        if isinstance(hand, BaseException):
+            raise hand
+        self._in_hand -= 1
+        self._free.append(hand.piece)
+        block = hand.packed.block
+        return BlockDone(block.number, block.cell_hours, hand.raw_bytes, time.perf_counter() - hand.begun)
+
+    def _layers(self, hand: _InHand, layers: list[tuple[str, PackedLayer | NDArray[Any]]]) -> None:
+        """Write some layers of a block, in a thread."""
+        if self.failed.is_set():
+            return
+        try:
+            if hand.arrived is not None:
+                hand.arrived.synchronize()
+            data = hand.piece.numpy()
+            values = {name: layer if isinstance(layer, np.ndarray) else layer.view(data) for name, layer in layers}
+            written = self.write(hand.packed.block, values)
+        except BaseException as error:  # told to the thread that drives
+            self._finished.put(error)
+            return
+        with self._lock:
+            hand.raw_bytes += written
+            hand.left -= 1
+            last = hand.left == 0
+        if last:
+            self._finished.put(hand)
+
+
+class _Copies:
+    """The way from the device to the host: on a GPU a stream of its own, into pinned memory."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def piece(self, size: int) -> Tensor:
+        """Return memory for a block, uint8 (size,)."""
+        return torch.empty(size, dtype=torch.uint8, pin_memory=self.stream is not None)
+
+    def fetch(self, packed: Tensor, piece: Tensor) -> Any:
+        """Begin to copy the bytes of a block; return what to wait for, None where they have come."""
+        if self.stream is None:
+            piece[: len(packed)].copy_(packed)
+            return None
+        self.stream.wait_stream(torch.cuda.current_stream(self.device))
+        # A thread that waits sleeps: sixteen that spin would take the processors from those that compress.
+        arrived = torch.cuda.Event(blocking=True)
+        with torch.cuda.stream(self.stream):
+            piece[: len(packed)].copy_(packed, non_blocking=True)
+            arrived.record(self.stream)
+        packed.record_stream(self.stream)
+        return arrived
+
+
+def pieces_of(inputs: SweepInputs) -> tuple[int, int]:
+    """Return how many pieces of memory a run has for its blocks in hand, and the bytes of each."""
+    size = block_form(inputs, inputs.plan.get_block(0))[-1].end
+    return max(2, min(MOST_PIECES, PINNED_BYTES // size)), size

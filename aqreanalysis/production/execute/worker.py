@@ -1,0 +1,287 @@
+"""How blocks get computed: a job, a process' side of it, and threads of this process; see `workers` for others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.threaded
+from dask.callbacks import Callback
+
+from aqreanalysis.common.library_threads import one_thread, threads_restored
+from aqreanalysis.production.execute import gpu_pipeline as pipeline
+from aqreanalysis.production.execute.done import BlockDone
+from aqreanalysis.production.execute.kept import KeptStates
+from aqreanalysis.production.period_means import day_block, mean_block, sums_name
+from aqreanalysis.production.plan import Block, Plan
+from aqreanalysis.production.plan.inputs import StagedWindow
+from aqreanalysis.production.plan.prepare import Prepared
+from aqreanalysis.production.plan.timeline import HOURLY
+from aqreanalysis.production.stores import chunks
+from aqreanalysis.production.stores.zarr import quiet_codecs, read_sums, write_block, write_sums
+from aqreanalysis.production.sweep import (
+    BlockStates,
+    GeometryCache,
+    Layers,
+    SweepInputs,
+    encode_part,
+    encode_time_block,
+    sweep_block,
+    tile_geometry,
+    wanted_cells,
+)
+
+# The store of the sums of days among those of the frequencies, and the folder of station states.
+SUMS, STATES = "sums", "states"
+# Tiles whose geometry each further thread makes while the first encodes the first time block.
+TILES_AHEAD = 8
+# Time blocks joined into one Dask graph in threads, so that their seams do not idle a thread.
+GRAPH_BLOCKS = 256
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to compute and write any block.
+
+    Attributes
+    ----------
+    token : str
+        Names the job; a worker keeps what it loaded under it.
+    inputs : SweepInputs
+        With ``predictor`` None where workers load the model themselves.
+    model_path, device : str or None
+        Where from, and onto what.
+    stores : dict
+        Frequency -> its staging store, and `SUMS` -> that of the sums of days, `STATES` -> the folder of states.
+    """
+
+    token: str
+    inputs: SweepInputs
+    model_path: str | None
+    device: str
+    stores: dict[str, str]
+
+
+OnDone = Callable[[BlockDone | None], None]
+
+
+class Worker:
+    """One process' side of a job: the model and the geometry, kept from block to block."""
+
+    def __init__(self, job: Job) -> None:
+        quiet_codecs()
+        self.job = job
+        self.inputs = job.inputs
+        if job.inputs.predictor is None:
+            from aqreanalysis.model.predictor import load_predictor
+
+            device = device_of_worker(job.device)
+            predictor = load_predictor(Path(str(job.model_path)), device, job.inputs.covariates)
+            self.inputs = replace(job.inputs, predictor=predictor)
+        self.cache = GeometryCache()
+        self.stop = threading.Event()
+        self._folder = cache(chunks.ChunkFolder)
+        kept = job.stores.get(STATES)
+        self.states = KeptStates(None if kept is None else Path(kept), job.token)
+
+    def encode(self, time_range: tuple[int, int], *own: Any) -> BlockStates | None:
+        """Return the station states of a time block, from the parts of `encode_part` if there are any; None if the run
+        was asked to stop."""
+        if self.stop.is_set() or any(part is None for part in own):
+            return None
+        one_thread()
+        return self.states.get(time_range, lambda: encode_time_block(self.inputs, time_range, own or None))
+
+    def encode_part(self, time_range: tuple[int, int], stations: slice) -> Any:
+        """Return what some stations' own readings say in a time block; None if the run was asked to stop."""
+        if self.stop.is_set():
+            return None
+        one_thread()
+        return encode_part(self.inputs, time_range, stations)
+
+    def prepare(self, block: Block) -> None:
+        """Make the geometry of a block's tile beforehand, if a cell of it is wanted."""
+        if not self.stop.is_set() and wanted_cells(self.inputs, block).any():
+            one_thread()
+            tile_geometry(self.inputs, block, self.cache)
+
+    def run(self, states: BlockStates | None, block: Block, after: None = None) -> BlockDone | None:
+        """Compute and write a block, `after` its geometry was made; None if the run was to stop before it was begun."""
+        if states is None or self.stop.is_set():
+            return None
+        one_thread()
+        begun = time.perf_counter()
+        layers = sweep_block(self.inputs, states, block, self.cache)
+        written, stores = 0, self.job.stores
+        if self.inputs.means is not None:
+            sums = {name: layers.pop(name) for name in map(sums_name, self.inputs.species)}
+            written += write_sums(Path(stores[SUMS]), day_block(block), sums)
+        if self.inputs.hourly:
+            written += self.write_hours(block, layers)
+        return BlockDone(block.number, block.cell_hours, written, time.perf_counter() - begun)
+
+    def join(self, frequency: str, block: Block, number: int) -> BlockDone | None:
+        """Compute and write a block of means from the sums of days; it is noted under `number`."""
+        if self.stop.is_set():
+            return None
+        begun = time.perf_counter()
+        sums = Path(self.job.stores[SUMS])
+        layers = mean_block(self.inputs, frequency, block, lambda key, days: read_sums(sums, sums_name(key), days))
+        written = self._write(frequency, block, layers)
+        return BlockDone(number, 0, written, time.perf_counter() - begun)
+
+    def write_hours(self, block: Block, layers: Layers) -> int:
+        """Write hourly layers of a block, and return their raw bytes."""
+        return self._write(HOURLY, block, layers)
+
+    def _write(self, frequency: str, block: Block, layers: Layers) -> int:
+        """Write the layers of a block to the store of a frequency, or to the staging folder of its NetCDF file."""
+        store = Path(self.job.stores[frequency])
+        if store.suffix == chunks.SUFFIX:
+            return self._folder(store).write(block, layers)
+        return write_block(store, block, layers)
+
+
+def make_job(
+    prepared: Prepared, window: StagedWindow, stores: Mapping[str, Path], model_path: Path | None, device: str
+) -> Job:
+    """Return the job of a prepared run.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The run.
+    window : StagedWindow
+        Readings.
+    stores : mapping
+        Frequency -> its staging store, and `SUMS`.
+    model_path : Path or None
+        The bundle, if workers are to load it themselves; None ships the predictor to them once.
+    device : str
+        Onto what they load it.
+    """
+    digest = hashlib.sha256(json.dumps(prepared.fingerprint, sort_keys=True).encode())
+    where = {name: str(store.resolve()) for name, store in stores.items()}
+    digest.update(json.dumps(where, sort_keys=True).encode())
+    inputs = prepared.sweep_inputs(replace(window, path=str(Path(window.path).resolve())))
+    if model_path is not None:
+        inputs = replace(inputs, predictor=None)
+    bundle = None if model_path is None else str(model_path.resolve())
+    return Job(digest.hexdigest(), inputs, bundle, device, where)
+
+
+def pending_blocks(plan: Plan, done: set[int]) -> Iterator[tuple[tuple[int, int], list[Block]]]:
+    """Yield each time block that has blocks left to do, with them."""
+    for index in range(plan.counts[0]):
+        left = [block for block in plan.blocks_of(index) if block.number not in done]
+        if left:
+            yield plan.time_block(index), left
+
+
+def pending_joins(job: Job, done: set[int]) -> Iterator[tuple[str, Block, int]]:
+    """Yield frequency, block and number of each block of means that is left to do.
+
+    Blocks of all cubes are counted on from those of the sweep, so that one ledger holds them.
+    """
+    number = job.inputs.plan.blocks
+    for frequency, plan in (job.inputs.means.plans if job.inputs.means else {}).items():
+        for place in range(plan.blocks):
+            if number not in done:
+                yield frequency, plan.get_block(place), number
+            number += 1
+
+
+def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop: threading.Event) -> None:
+    """Compute the blocks that are not `done` with Dask's threaded scheduler, or on a GPU by the pipeline.
+
+    Parameters
+    ----------
+    job : Job
+        With its predictor.
+    done : set of int
+        Numbers to leave out.
+    threads : int
+        Blocks at a time.
+    on_done : callable
+        Called in this thread with each `BlockDone`.
+    stop : threading.Event
+        Once set, blocks in hand are finished and no other is begun.
+    """
+    worker = Worker(job)
+    worker.stop = stop
+    if pipeline.serves(worker.inputs):
+        for one in pipeline.run_pipeline(worker.inputs, done, worker.write_hours, threads, stop):
+            on_done(one)
+        return
+
+    class Watch(Callback):
+        def _posttask(self, key: Any, result: Any, *_: Any) -> None:
+            if isinstance(result, BlockDone):
+                on_done(result)
+
+    # A fresh pool, so that leaving it waits for the blocks in hand even after an error.
+    with threads_restored(), ThreadPoolExecutor(threads) as pool, Watch():
+        tasks: list[Any] = []
+        early = TILES_AHEAD * (threads - 1)
+        parts = job.inputs.predictor.share_stations(len(job.inputs.station_lat), threads)
+        for time_range, blocks in pending_blocks(job.inputs.plan, done):
+            left = () if worker.states.hold(time_range) else parts
+            own = [dask.delayed(worker.encode_part, pure=False, traverse=False)(time_range, part) for part in left]
+            states = dask.delayed(worker.encode, pure=False, traverse=False)(time_range, *own)
+            for block in blocks:
+                ready = dask.delayed(worker.prepare, pure=False, traverse=False)(block) if early > 0 else None
+                tasks.append(dask.delayed(worker.run, pure=False, traverse=False)(states, block, ready))
+                early -= 1
+            if len(tasks) >= GRAPH_BLOCKS:
+                _compute(tasks, pool)
+                tasks = []
+            if stop.is_set():
+                return
+        _compute(tasks, pool)
+        # After the sweep: a block of means reads the sums of many.
+        joins = list(pending_joins(job, done))
+        for begin in range(0, len(joins), GRAPH_BLOCKS):
+            if stop.is_set():
+                return
+            some = joins[begin : begin + GRAPH_BLOCKS]
+            _compute([dask.delayed(worker.join, pure=False, traverse=False)(*join) for join in some], pool)
+
+
+def default_threads() -> int:
+    """Return the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device_of_worker(asked: str) -> str:
+    """Return the device of this worker process: of several GPUs on a machine each of `--workers` takes its own.
+
+    More workers than GPUs share them in turn. Workers of a cluster that was started elsewhere have names of any kind:
+    whoever starts them says which GPU each sees (``CUDA_VISIBLE_DEVICES``, or dask-cuda, which sets it).
+    """
+    if asked not in ("auto", "cuda"):
+        return asked
+    import torch
+    from distributed import get_worker
+
+    gpus = torch.cuda.device_count()
+    try:
+        name = get_worker().name
+    except ValueError:  # the threads of one process
+        return asked
+    return f"cuda:{name % gpus}" if gpus > 1 and isinstance(name, int) else asked
+
+
+def _compute(tasks: list[Any], pool: ThreadPoolExecutor) -> None:
+    if tasks:
+        # Not by the name "threads", for which Dask loads distributed, to see whether a client is there: 0.1 s.
+        dask.compute(*tasks, scheduler=dask.threaded.get, pool=pool, optimize_graph=False)

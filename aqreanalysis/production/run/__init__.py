@@ -1,1 +1,0 @@
-"""The run itself: blocks to workers, what is done on disk, signals, the folder of what is unfinished."""

@@ -1,0 +1,152 @@
+"""From rates to seconds, bytes and memory: the arithmetic of `produce --dry-run`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from production_case import START, TILES, make_bundle, make_observations, small_grid
+
+from aqreanalysis.cli.planned import peak_bytes
+from aqreanalysis.errors import ConfigError
+from aqreanalysis.production import ProduceOptions
+from aqreanalysis.production.dry_run.estimate import Crew, Rates, crew_of, estimate, geometry_cells, wanted_cells
+from aqreanalysis.production.plan import Plan
+from aqreanalysis.production.plan.prepare import prepare
+from aqreanalysis.production.sweep import GeometryCache
+
+RATES = Rates(
+    seconds=1.0,
+    lanes=2,
+    warm_seconds=0.5,
+    encode_seconds=0.1,
+    geometry_seconds=1e-3,
+    sweep_seconds=1e-5,
+    join_seconds={},
+    copy_seconds=1e-9,
+    disk_bytes_a_second=1e8,
+    shares={"hourly": {"pm2p5": 0.5}},
+    block_bytes=1_000_000,
+    geometry_bytes=1000.0,
+    process_bytes=400_000_000,
+    observations_bytes=50_000_000,
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    model = make_bundle(tmp_path_factory.mktemp("model") / "bundle")
+    options = ProduceOptions(production=TILES)
+    return prepare(model, make_observations(), small_grid(mask=True), (START, "2019-01-07"), options)
+
+
+def simulated_geometry(plan: Plan, tile_cells: int, bytes_a_cell: float, processes: int, seed: int) -> float:
+    """Return the cells whose geometry is made when tiles come to processes by chance, each with its cache."""
+    rng = np.random.default_rng(seed)
+    kept: list[set[int]] = [set() for _ in range(processes)]
+    room = GeometryCache().limit_bytes
+    made = 0
+    for _ in range(plan.counts[0]):
+        for tile, process in enumerate(rng.integers(processes, size=plan.tiles)):
+            own = kept[process]
+            if tile in own:
+                continue
+            made += tile_cells
+            if (len(own) + 1) * tile_cells * bytes_a_cell <= room:
+                own.add(tile)
+    return made
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    days=st.integers(1, 30),
+    tiles=st.integers(40, 80),
+    processes=st.integers(1, 4),
+    kept_tiles=st.integers(5, 200),
+)
+def test_geometry_is_counted_as_simulations_count_it(days, tiles, processes, kept_tiles):
+    plan = Plan(1, 24 * days, 100, 10 * tiles, (24, 100, 10), 1)
+    bytes_a_cell = GeometryCache().limit_bytes / (1000 * (kept_tiles + 0.5))
+    # Which process a tile comes to is chance, so the mean of several.
+    wanted = np.mean([simulated_geometry(plan, 1000, bytes_a_cell, processes, seed) for seed in range(8)])
+    found = geometry_cells(plan, 1000 * tiles, bytes_a_cell, processes)
+    assert found == pytest.approx(wanted, rel=0.1)
+
+
+def test_two_lanes_take_half_the_time_of_one_and_processors_bound_them(prepared, monkeypatch):
+    monkeypatch.setattr("aqreanalysis.production.dry_run.estimate.default_threads", lambda: 2)
+    one, two, many = (estimate(prepared, RATES, Crew(n), False, 3.0) for n in (1, 2, 12))
+    assert one.start_seconds == 3.0 and one.seconds == one.start_seconds + one.sweep_seconds + one.finish_seconds
+    assert (one.sweep_seconds - 0.5) == pytest.approx(2 * (two.sweep_seconds - 0.5), rel=1e-6)
+    assert many.sweep_seconds == two.sweep_seconds
+    assert many.memory_bytes > two.memory_bytes
+
+
+def test_masked_cells_cost_no_time_and_no_room(prepared):
+    cells = wanted_cells(prepared.grid)
+    assert cells == np.count_nonzero(prepared.grid.mask) < prepared.grid.size
+    found = estimate(prepared, RATES, Crew(1), False, 0.0)
+    assert found.stored_bytes["hourly"]["pm2p5"] == cells * 96 * 4 // 2
+    whole = replace(prepared, grid=small_grid())
+    assert estimate(whole, RATES, Crew(1), False, 0.0).processor_seconds > found.processor_seconds
+
+
+def test_the_last_round_of_lanes_counts_whole(prepared, monkeypatch):
+    monkeypatch.setattr("aqreanalysis.production.dry_run.estimate.default_threads", lambda: 64)
+    blocks = prepared.plan.blocks
+    assert blocks == 36
+    almost = estimate(prepared, replace(RATES, encode_seconds=0.0), Crew(35), False, 0.0)
+    exact = estimate(prepared, replace(RATES, encode_seconds=0.0), Crew(18), False, 0.0)
+    assert almost.sweep_seconds == pytest.approx(exact.sweep_seconds)
+
+
+def test_a_netcdf_file_needs_room_for_its_chunks_and_itself_and_time_to_be_copied(prepared):
+    zarr, netcdf = (estimate(prepared, RATES, Crew(1), kind, 0.0) for kind in (False, True))
+    assert netcdf.disk_bytes == 2 * zarr.disk_bytes == 2 * zarr.cube_bytes
+    assert netcdf.finish_seconds > zarr.finish_seconds
+
+
+def test_a_slow_disk_bounds_the_sweep(prepared):
+    slow = replace(RATES, disk_bytes_a_second=1000.0)
+    found = estimate(prepared, slow, Crew(1), False, 0.0)
+    assert found.sweep_seconds == pytest.approx(RATES.warm_seconds + found.cube_bytes / 1000.0)
+
+
+def test_each_worker_holds_a_process_of_its_own_and_the_driver_the_observations(prepared):
+    threads = estimate(prepared, RATES, Crew(4), False, 0.0)
+    workers = estimate(prepared, RATES, Crew(4, 4, workers=True), False, 0.0)
+    assert threads.memory_bytes == threads.worker_bytes >= 450_000_000
+    # The driver and the process that the workers are forked from.
+    assert workers.memory_bytes == 4 * workers.worker_bytes + 450_000_000 + RATES.process_bytes
+    elsewhere = estimate(prepared, RATES, Crew(4, 4, workers=True, here=False), False, 0.0)
+    assert elsewhere.memory_bytes == 450_000_000 and elsewhere.worker_bytes == workers.worker_bytes
+
+
+def test_a_process_that_reads_beside_the_driver_can_be_the_peak_of_the_command(prepared, monkeypatch):
+    found = estimate(prepared, RATES, Crew(1), False, 0.0)
+    for aside, peak in ((1000, found.memory_bytes), (10**10, 10**10 + RATES.process_bytes)):
+        monkeypatch.setattr("aqreanalysis.cli.aside.most_memory_aside", lambda aside=aside: aside)
+        assert peak_bytes(found, RATES) == peak
+
+
+def test_workers_that_start_while_the_driver_reads_keep_nobody_waiting(prepared):
+    rates = replace(RATES, worker_start_seconds=4.0, worker_launch_seconds=0.5)
+    crew = Crew(2, 2, workers=True)
+    at_once, later, elsewhere = (
+        estimate(prepared, rates, crew, False, seconds).sweep_seconds
+        for crew, seconds in ((crew, 0.0), (crew, 10.0), (replace(crew, here=False), 10.0))
+    )
+    assert at_once - later == pytest.approx(4.0) and elsewhere - later == pytest.approx(4.0)
+
+
+def test_who_computes_follows_from_the_options():
+    assert crew_of(ProduceOptions(threads=3)) == Crew(3)
+    assert crew_of(ProduceOptions(workers=5)) == Crew(5, 5, workers=True)
+    assert crew_of(ProduceOptions()).lanes >= 1
+    with pytest.raises(ConfigError):
+        ProduceOptions(threads=0)
+    assert math.isfinite(geometry_cells(Plan(1, 24, 2, 2, (24, 1, 1), 1), 4, 0.0, 1))

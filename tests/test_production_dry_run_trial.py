@@ -1,0 +1,160 @@
+"""A trial of a run: real blocks, encoded and written, and nothing left behind."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+
+import h5py
+import pytest
+from production_case import GRID, START, TILES, make_bundle, make_observations, small_grid
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.production.dry_run.estimate import Crew, estimate
+from aqreanalysis.production.dry_run.limits import check_fit, foresee, local_folder, refuse
+from aqreanalysis.production.dry_run.trial import (
+    PeakMemory,
+    Trial,
+    measure_rates,
+    measure_worker,
+    stored_size,
+    trial_folder,
+)
+from aqreanalysis.production.plan.prepare import prepare
+from aqreanalysis.production.stores.zarr import StoreForm
+
+END = "2019-01-07"
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch):
+    monkeypatch.setattr("aqreanalysis.production.dry_run.trial.REPEAT_SECONDS", 0.1)
+    monkeypatch.setattr("aqreanalysis.production.dry_run.trial.DISK_BYTES", 1_000_000)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("model") / "bundle")
+
+
+def prepared_of(model, options: ProduceOptions, grid=GRID):
+    return prepare(model, make_observations(), grid, (START, END), options)
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_the_compressed_size_is_that_of_the_cube(suffix, model, tmp_path):
+    options = ProduceOptions(production=TILES.model_copy(update={"tile_rows": 4, "tile_columns": 9}))
+    prepared = prepared_of(model, options)
+    out = tmp_path / f"x{suffix}"
+    found, rates = foresee(prepared, options, str(out))
+    assert list(tmp_path.iterdir()) == [], "a trial leaves nothing"
+    produce(model, make_observations(), GRID, START, END, out, options).close()
+    layers = [layer.name for layer in prepared.cubes["hourly"].layers if layer.dims[0] == "time"]
+    assert set(rates.shares["hourly"]) == set(layers)
+    if suffix == ".zarr":
+        real = {name: stored_size(out / name) for name in layers}
+    else:
+        with h5py.File(out) as file:
+            real = {name: file[name].id.get_storage_size() for name in layers}
+    for name in ("pm2p5", "pm2p5_standard_error", "pm2p5_upper"):
+        assert found.stored_bytes["hourly"][name] == pytest.approx(real[name], rel=0.15)
+    assert found.sweep_seconds > 0 and rates.encode_seconds > 0 and rates.sweep_seconds > 0
+    assert (rates.copy_seconds > 0) == (suffix == ".nc")
+
+
+def test_means_are_tried_too(model, tmp_path):
+    options = ProduceOptions(production=TILES, frequencies=("hourly", "daily"))
+    prepared = prepared_of(model, options, small_grid(mask=True))
+    rates = measure_rates(Trial(prepared, False, StoreForm(3, shards=True), 2, tmp_path))
+    assert set(rates.join_seconds) == {"daily"} and rates.join_seconds["daily"] > 0
+    assert 0.5 < rates.shares["daily"]["pm2p5"] < 1.5 and 0 < rates.shares["sums"]["sums"] < 1.2
+    found = estimate(prepared, rates, Crew(2), False, 0.0)
+    assert set(found.stored_bytes) == {"hourly", "daily"}
+    assert found.disk_bytes > found.cube_bytes, "the sums of days are there besides"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_keeps_blas_to_one_thread_as_a_run_does(model, tmp_path, monkeypatch):
+    threads = []
+
+    def noting(worker, states, block):
+        threads.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+
+    monkeypatch.setattr("aqreanalysis.production.execute.worker.Worker.run", noting)
+    with threadpool_limits(2, user_api="blas"):
+        measure_rates(Trial(prepared_of(model, ProduceOptions(production=TILES)), False, StoreForm(2), 1, tmp_path))
+    assert threads and set(threads) == {1}
+
+
+def test_a_trial_that_cannot_be_written_says_so(model, tmp_path):
+    prepared = prepared_of(model, ProduceOptions(production=TILES))
+    with pytest.raises(OutputError, match="--no-calibration"):
+        measure_rates(Trial(prepared, False, StoreForm(2), 1, tmp_path / "nowhere"))
+
+
+def test_a_trial_is_written_beside_the_output_or_where_temporary_files_go(tmp_path):
+    assert trial_folder(tmp_path / "x.zarr") == tmp_path
+    assert trial_folder(tmp_path / "new" / "newer" / "x.zarr") == tmp_path
+    assert local_folder("s3://bucket/x.zarr") is None
+
+
+def test_the_peak_of_memory_is_seen_and_an_older_one_is_not():
+    def fill(count):
+        # From the system itself: the allocator may have room left that is resident already.
+        with mmap.mmap(-1, count) as room:
+            for byte in range(0, count, 4096):
+                room[byte] = 1
+
+    fill(60_000_000)
+    with PeakMemory() as memory:
+        fill(30_000_000)
+    if Path("/proc/self/clear_refs").exists() and os.access("/proc/self/clear_refs", os.W_OK):
+        assert 25_000_000 < memory.grown < 55_000_000
+    assert memory.peak >= memory.before > 0
+
+
+def test_a_worker_process_takes_time_and_memory(model):
+    start, launch, size = measure_worker(model)
+    # What is imported may be there already, where a test before this one had workers.
+    assert start >= 0 and launch > 0.1 and size > 50_000_000
+
+
+def test_what_does_not_fit_is_refused_with_the_setting_to_change(model, tmp_path, monkeypatch):
+    options = ProduceOptions(production=TILES, threads=2)
+    prepared = prepared_of(model, options)
+    out, part = str(tmp_path / "x.nc"), tmp_path / "x.nc.part"
+    found, _ = foresee(prepared, options, out)
+    tried: list[int] = []
+    real = foresee
+
+    def counted(*given, **more):
+        tried.append(1)
+        return real(*given, **more)
+
+    monkeypatch.setattr("aqreanalysis.production.dry_run.limits.foresee", counted)
+    check_fit(prepared, options, out, part)
+    assert not tried, "no trial where arithmetic leaves no doubt"
+    for free, fits in ((found.disk_bytes // 2, False), (found.disk_bytes * 11 // 10, True)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: Usage(free))
+        if fits:
+            check_fit(prepared, options, out, part)
+        else:
+            with pytest.raises(OutputError, match=r"by a trial, with the chunks that the NetCDF file is made of"):
+                check_fit(prepared, options, out, part)
+            refuse(found, Crew(2), out, present_bytes=found.disk_bytes * 2 // 3)
+    assert len(tried) == 2
+    monkeypatch.setattr("aqreanalysis.production.dry_run.limits.available_memory", lambda: found.memory_bytes // 2)
+    with pytest.raises(OutputError, match=r"2 threads need .* lower production\.tile_rows"):
+        refuse(found, Crew(2), out)
+    with pytest.raises(OutputError, match="lower --workers"):
+        refuse(found, Crew(2, 2, workers=True), out)
+
+
+class Usage:
+    """What `shutil.disk_usage` returns."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free

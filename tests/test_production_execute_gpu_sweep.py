@@ -1,0 +1,45 @@
+"""Strips of tiles: which they are, and that a block's bytes hold the layers that the sweep gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import production_case
+import pytest
+
+from aqreanalysis.production.execute.gpu_sweep import cut_strips, sweep_strip
+from aqreanalysis.production.sweep import GeometryCache, encode_time_block, sweep_block
+
+
+def test_strips_hold_whole_tiles_in_order_and_depend_on_the_plan_alone(two_pollutants):
+    plan = production_case.sweep_inputs(*two_pollutants).plan
+    for size in (1, 24 * 12, 24 * 30, 10**9):
+        strips = cut_strips(plan, size)
+        assert [n for strip in strips for n in strip] == list(range(plan.tiles))
+        cells = [sum(plan.get_block(n).cell_hours for n in strip) for strip in strips]
+        assert all(c <= size or len(s) == 1 for c, s in zip(cells, strips, strict=True))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("time", [0, 2])
+def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, masked, time):
+    inputs = production_case.sweep_inputs(*two_pollutants, masked)
+    states = encode_time_block(inputs, inputs.plan.time_block(time))
+    blocks = list(inputs.plan.blocks_of(time))
+    found = list(sweep_strip(inputs, states, blocks, GeometryCache()))
+    assert [one.block for one in found] == blocks
+    for one in found:
+        expected = sweep_block(inputs, states, one.block, GeometryCache())
+        layers = {layer.name: layer.view(one.packed.numpy()) for layer in one.form} | one.beside
+        assert layers.keys() == expected.keys()
+        for name, values in expected.items():
+            assert layers[name].dtype == values.dtype and layers[name].shape == values.shape
+            np.testing.assert_allclose(layers[name], values, rtol=1e-4, atol=1e-4)
+
+
+def test_a_strip_without_a_wanted_cell_is_empty(two_pollutants):
+    inputs = production_case.sweep_inputs(*two_pollutants, True)
+    states = encode_time_block(inputs, inputs.plan.time_block(0))
+    (one,) = sweep_strip(inputs, states, [inputs.plan.get_block(0)], GeometryCache())
+    layers = {layer.name: layer.view(one.packed.numpy()) for layer in one.form}
+    for name, values in sweep_block(inputs, states, one.block, GeometryCache()).items():
+        np.testing.assert_array_equal({**layers, **one.beside}[name], values)
