@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import click
 
-from aqreanalysis.cli.boundary import Commands
 from aqreanalysis.cli.compare import compare
 from aqreanalysis.cli.covariates import covariates
 from aqreanalysis.cli.demo import demo
+from aqreanalysis.cli.errors import Commands
 from aqreanalysis.cli.evaluate import evaluate
 from aqreanalysis.cli.export import export
 from aqreanalysis.cli.grids import grids

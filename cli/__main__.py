@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from aqreanalysis.cli import main
-from aqreanalysis.cli.quick import run_and_leave
+from aqreanalysis.cli.startup import run_and_leave
 
 
 def run() -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aqreanalysis.cli import cubes, options
+from aqreanalysis.cli import cube_options as cubes
+from aqreanalysis.cli import options
 
 if TYPE_CHECKING:
     from aqreanalysis.cli.progress import Progress

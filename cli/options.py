@@ -303,7 +303,7 @@ def begin_observations(
 def _read_aside(
     path: str | Path | Sequence[str], config: Config, timeline: tuple[datetime, datetime]
 ) -> Observations | None:
-    from aqreanalysis.cli.quick import keep_freed_memory, loading
+    from aqreanalysis.cli.startup import keep_freed_memory, loading
 
     with loading():
         keep_freed_memory()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aqreanalysis.cli import cubes, options
+from aqreanalysis.cli import cube_options as cubes
+from aqreanalysis.cli import options
 from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:

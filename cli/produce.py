@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from aqreanalysis.cli import options
-from aqreanalysis.cli.quick import loading
+from aqreanalysis.cli.startup import loading
 
 
 @click.command(short_help="A model swept over a grid and a timeline: a CF cube.")
@@ -124,7 +124,7 @@ def produce(
     )
     read_of = options.begin_observations(observations_path, config, (None if append else start, end))
     with loading():
-        from aqreanalysis.cli.planned import show_plan
+        from aqreanalysis.cli.dry_run import show_plan
         from aqreanalysis.cli.progress import progress_shown
         from aqreanalysis.grids import load_grid
         from aqreanalysis.production import ProduceOptions, produce_cubes

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from aqreanalysis.cli import cubes, options
+from aqreanalysis.cli import cube_options as cubes
+from aqreanalysis.cli import options
 
 
 @click.command(short_help="Styles and a project for QGIS, a colour table for Panoply.")

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from aqreanalysis.cli import cubes, options
+from aqreanalysis.cli import cube_options as cubes
+from aqreanalysis.cli import options
 
 
 @click.command(short_help="A cube as one HTML page that opens anywhere.")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from production_case import START, TILES, make_bundle, make_observations, small_grid
 
-from aqreanalysis.cli.planned import peak_bytes
+from aqreanalysis.cli.dry_run import peak_bytes
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.production import ProduceOptions
 from aqreanalysis.production.dry_run.estimate import Crew, Rates, crew_of, estimate, geometry_cells, wanted_cells

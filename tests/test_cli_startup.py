@@ -1,4 +1,4 @@
-"""Tests of `aqreanalysis.cli.quick`: processes that begin and end without delay, and lose nothing by it."""
+"""Tests of `aqreanalysis.cli.startup`: processes that begin and end without delay, and lose nothing by it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from aqreanalysis.cli.quick import loading
+from aqreanalysis.cli.startup import loading
 
 
 def leave(body: str) -> tuple[int, str, str]:
     """Return status, output and errors of a process whose main function has this body."""
     script = (
         "import atexit, sys, threading, time\n"
-        "from aqreanalysis.cli.quick import run_and_leave\n"
+        "from aqreanalysis.cli.startup import run_and_leave\n"
         "def main():\n" + "".join(f"    {line}\n" for line in body.splitlines()) + "run_and_leave(main)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
@@ -74,7 +74,7 @@ def test_a_collector_that_rests_already_is_left_so() -> None:
 def test_memory_that_is_kept_is_handed_out_again_without_the_system() -> None:
     body = (
         "import resource\n"
-        "from aqreanalysis.cli.quick import keep_freed_memory\n"
+        "from aqreanalysis.cli.startup import keep_freed_memory\n"
         "import pyarrow as pa\n"
         "keep_freed_memory()\n"
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from aqreanalysis.cli.boundary import TRACEBACK_VARIABLE, Commands
+from aqreanalysis.cli.errors import TRACEBACK_VARIABLE, Commands
 from aqreanalysis.errors import ConfigError, Interrupted
 
 
