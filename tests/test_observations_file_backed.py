@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from aqreanalysis.common import large_arrays
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations import (
     Observations,
@@ -17,9 +18,8 @@ from aqreanalysis.observations import (
     ReadOptions,
     check_observations,
     dataset,
+    file_backed,
     read_observations,
-    roomy,
-    stored,
     window,
 )
 
@@ -48,12 +48,12 @@ def whole(path: Path) -> Observations:
 @pytest.fixture
 def kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> Observations:
     """The same record, read as if it were long, in parts shorter than it is and into mapped files."""
-    monkeypatch.setattr(stored, "READINGS_IN_MEMORY", 100)
-    monkeypatch.setattr(stored, "PART_HOURS", 300)
+    monkeypatch.setattr(file_backed, "READINGS_IN_MEMORY", 100)
+    monkeypatch.setattr(file_backed, "PART_HOURS", 300)
     monkeypatch.setattr(dataset, "PART_HOURS", 170)
-    monkeypatch.setattr(roomy, "MAPPED_BYTES", 1000)
+    monkeypatch.setattr(large_arrays, "MAPPED_BYTES", 1000)
     observations = read_observations(path)
-    assert isinstance(observations, stored.StoredObservations)
+    assert isinstance(observations, file_backed.StoredObservations)
     return observations
 
 
@@ -80,8 +80,10 @@ def test_windows_are_the_same_and_read_no_more_than_they_need(
 ) -> None:
     expected = window(whole, ("o3", "so2", "pm25"), whole.first_hour + first, hours)
     read = []
-    real = stored.StationFile.read
-    monkeypatch.setattr(stored.StationFile, "read", lambda self, key, a, b: read.append(b - a) or real(self, key, a, b))
+    real = file_backed.StationFile.read
+    monkeypatch.setattr(
+        file_backed.StationFile, "read", lambda self, key, a, b: read.append(b - a) or real(self, key, a, b)
+    )
     found = window(kept, ("o3", "so2", "pm25"), whole.first_hour + first, hours)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
@@ -100,7 +102,7 @@ def test_a_selection_and_a_second_file_are_the_same(
 def test_some_hours_of_it_know_how_far_the_whole_reaches(whole: Observations, kept: Observations, path: Path) -> None:
     span = whole.first_hour + 400, whole.first_hour + 1500
     part = read_observations(path, None, ReadOptions(span=span))
-    assert isinstance(part, stored.StoredObservations) and (part.first_hour, len(part.times)) == (span[0], 1101)
+    assert isinstance(part, file_backed.StoredObservations) and (part.first_hour, len(part.times)) == (span[0], 1101)
     assert part.heard() == whole.heard()
     np.testing.assert_array_equal(part.values("pm25"), whole.values("pm25")[400:1501])
 
@@ -129,10 +131,10 @@ def test_a_large_table_goes_through_a_temporary_file_that_is_removed(
     table = tmp_path / "obs.parquet"
     frame.to_parquet(table, row_group_size=1000)
     at_once, checked = read_observations(table), check_observations(table)
-    monkeypatch.setattr(stored, "READINGS_IN_MEMORY", 100)
+    monkeypatch.setattr(file_backed, "READINGS_IN_MEMORY", 100)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     through = read_observations(table)
-    assert isinstance(through, stored.StoredObservations)
+    assert isinstance(through, file_backed.StoredObservations)
     assert through.digest() == at_once.digest() and through.report.lines() == at_once.report.lines()
     assert len(list(tmp_path.glob("aqreanalysis-*"))) == 1
     again = check_observations(table)
@@ -146,11 +148,11 @@ def test_a_large_table_goes_through_a_temporary_file_that_is_removed(
 
 
 def test_a_full_disk_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roomy, "MAPPED_BYTES", 1000)
+    monkeypatch.setattr(large_arrays, "MAPPED_BYTES", 1000)
 
     def full(*_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(OutputError, match=r"no room for 0\.1 GB of readings in .*No space left.*set TMPDIR"):
-        roomy.roomy((10_000, 2500), np.float32)
+        large_arrays.roomy((10_000, 2500), np.float32)
