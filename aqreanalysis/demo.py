@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import load_config
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import (
@@ -36,8 +37,6 @@ from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production import ProduceOptions, open_cube, produce
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training import train
-
-Progress = Callable[[int, int, str], None]
 
 MARKER = "demo.json"
 FOLDERS = ("nature", "model", "evaluation", "cube", "pictures")

@@ -15,7 +15,7 @@ from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
 
 if TYPE_CHECKING:
-    from aqreanalysis.cli.progress import Progress
+    from aqreanalysis.common.progress import Progress
     from aqreanalysis.export import Source, TableReport
 
     Written = Path | Sequence[Path] | TableReport

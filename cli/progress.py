@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-Progress = Callable[[int, int, str], None]
+from aqreanalysis.common.progress import Progress
 
 SECONDS_BETWEEN_LINES = 60.0
 

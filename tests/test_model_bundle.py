@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from model_case import make_bundle
+from model_case import make_bundle, small_config
 
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model import NUMERICS, read_bundle, write_bundle
+from aqreanalysis.model import NUMERICS, read_bundle, training_fingerprint, write_bundle
 
 KINDS = {".yaml", ".json", ".safetensors", ".parquet", ".md"}
 
@@ -122,3 +122,10 @@ def test_a_provenance_that_is_none_is_refused(path, text):
     (path / "provenance.json").write_text(text)
     with pytest.raises(ModelError, match=r"provenance\.json"):
         read_bundle(path)
+
+
+def test_only_what_decides_the_weights_is_in_the_fingerprint_of_a_training():
+    mine = training_fingerprint("one", small_config())
+    assert mine == training_fingerprint("one", small_config("production.tile_rows=8", "metadata.title=A field"))
+    assert mine["config"] != training_fingerprint("one", small_config("training.seed=1"))["config"]
+    assert mine["observations"] != training_fingerprint("other", small_config())["observations"]

@@ -1,4 +1,4 @@
-"""Whose a folder of unfinished work is: a record of the observations and the config that it was begun with."""
+"""Whose a folder of unfinished work is: a record beside it of what it was begun with."""
 
 from __future__ import annotations
 
@@ -8,20 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis.configs import Config
 from aqreanalysis.errors import OutputError
-from aqreanalysis.model import NUMERICS
-from aqreanalysis.observations import Observations
 
 
-def fingerprint(observations: Observations, config: Config) -> dict[str, Any]:
-    """Return what decides the weights that a training ends with: observations, config, version of the numerics."""
-    described = config.model_dump(mode="json", exclude={"metadata", "production"})
-    return {
-        "observations": observations.digest(),
-        "config": hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
-        "numerics": NUMERICS,
-    }
+def json_digest(content: Mapping[str, Any]) -> str:
+    """Return the sha256 (hex) of what JSON says of `content`, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def check_same(record: Path, mine: Mapping[str, Any], what: str, anew: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig, StaticConfig
 from aqreanalysis.covariates.fields import FIELDS
 from aqreanalysis.covariates.files import Files, content_digest, sort_files
@@ -21,7 +22,7 @@ from aqreanalysis.covariates.gridded import Layer
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.netcdf import read_netcdf
 from aqreanalysis.covariates.rasters import Raster
-from aqreanalysis.covariates.report import CovariatesReport, Progress
+from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.units import GAS_CONSTANT, STANDARD_DENSITY
 from aqreanalysis.covariates.weather import WeatherStations, read_weather
 from aqreanalysis.errors import CovariatesError, nearest_hint

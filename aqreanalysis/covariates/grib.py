@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.gribindex import Entry, Headers, decoding, read_headers
 from aqreanalysis.covariates.gridded import Layer, Quantity, with_hours
 from aqreanalysis.covariates.interpolation import Axes, Stencil
 from aqreanalysis.covariates.map_cache import KeptMaps
-from aqreanalysis.covariates.report import CovariatesReport, Progress
+from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.temporal_recipes import COLUMNS, make_recipes
 from aqreanalysis.errors import CovariatesError
 

@@ -24,12 +24,13 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates.fields import BY_NAME, BY_STANDARD_NAME, Field
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.gridded import Layer, Quantity, with_hours
 from aqreanalysis.covariates.interpolation import Axes, Stencil
-from aqreanalysis.covariates.report import CovariatesReport, Progress
+from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.temporal_recipes import COLUMNS, INSTANT, MEAN, SUM, make_recipes
 from aqreanalysis.covariates.units import Conversion, conversion, normal
 from aqreanalysis.errors import CovariatesError

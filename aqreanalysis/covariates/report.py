@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +11,6 @@ from typing import Any
 from aqreanalysis.covariates.fields import Field
 from aqreanalysis.covariates.temporal_recipes import Recipes
 from aqreanalysis.errors import CovariatesError
-
-# Called with what is done, how much there is, and a word on it.
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass

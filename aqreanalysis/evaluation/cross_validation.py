@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.common.fingerprint import check_same, fingerprint
+from aqreanalysis.common.fingerprint import check_same
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation.baselines import distances_km
-from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions
 from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import Outcome, hide, hours_of, method_titles, run_protocol
 from aqreanalysis.evaluation.splits import Split
+from aqreanalysis.model import training_fingerprint
 from aqreanalysis.model.predictor import load_predictor
 from aqreanalysis.observations import Observations
 
@@ -201,7 +202,7 @@ def _fingerprint(observations: Observations, config: Config, options: Evaluation
     own: dict[str, Any] = {"folds": options.folds.folds, "seed": options.folds.seed, "every": options.every}
     if options.covariates is not None:
         own["covariates"] = options.covariates.digest()
-    return fingerprint(observations, config) | own
+    return training_fingerprint(observations.digest(), config) | own
 
 
 def _claim(work: Path, mine: dict[str, Any], overwrite: bool) -> None:

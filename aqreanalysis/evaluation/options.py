@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, nearest_hint
 from aqreanalysis.evaluation.baselines import MINUTES, further_baselines
-from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH
 from aqreanalysis.observations import Observations
 

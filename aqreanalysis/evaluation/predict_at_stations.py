@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError
-from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.distributions import Distribution
 from aqreanalysis.evaluation.scores import Sample
 from aqreanalysis.observations import Observations

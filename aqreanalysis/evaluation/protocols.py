@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation.baselines import MINUTES, Network, Record, all_baselines, distances_km, further_baselines
-from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.interval_level import covering_level
 from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Model, Targets, estimate

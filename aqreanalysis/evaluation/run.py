@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, OutputError
-from aqreanalysis.evaluation.baselines.base import Progress
 from aqreanalysis.evaluation.bundle_scores import record_in_bundle
 from aqreanalysis.evaluation.cross_validation import run_folds
 from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics, plain, write_json

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import aqi as air_quality
 from aqreanalysis.export.aqi_scales import INDICES
@@ -21,7 +22,6 @@ from aqreanalysis.export.netcdf import Shape, create_file, history, write_values
 from aqreanalysis.export.periods import MIN_SHARE, PERIODS, Period, periods_of
 from aqreanalysis.export.source import Source
 from aqreanalysis.production.layers import Layer
-from aqreanalysis.production.options import Progress
 
 STATISTICS = ("mean", "mda8", "exceedance", "aqi")
 

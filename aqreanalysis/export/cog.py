@@ -14,12 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_folder
 from aqreanalysis.export.periods import MIN_SHARE, PERIODS, Period, periods_of
 from aqreanalysis.export.rasters import METHODS, Frame, Tags, Warp, frame_in, frame_of, write_raster
 from aqreanalysis.export.source import Source
-from aqreanalysis.production.options import Progress
 
 # Files in hand: enough for the threads, few enough for the memory.
 _IN_HAND = 4

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import HOUR, Source
 from aqreanalysis.production.layers import FILL
-from aqreanalysis.production.options import Progress
 
 SUFFIXES = (".grib2", ".grb2", ".grib", ".grb")
 #: Bits a value: a step is then a 65535th of the range of a map.

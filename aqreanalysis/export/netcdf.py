@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file, whole_folder
 from aqreanalysis.export.periods import Period, periods_of
 from aqreanalysis.export.source import SLAB_VALUES, Source, hours_of
 from aqreanalysis.production.layers import CUBE_DIMS, FILL, MAP_DIMS, Layer
-from aqreanalysis.production.options import Progress
 from aqreanalysis.production.plan.facts import now_text
 
 LAYOUTS = ("maps", "series")

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import Source, SpeciesLayers
 from aqreanalysis.export.tables import SUFFIXES, TableWriter, read_places
-from aqreanalysis.production.options import Progress
 
 FIELDS = ("value", "standard_error", "lower", "upper", "quality_flag", "observations_used")
 

@@ -11,13 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.points import TableReport, tidy
 from aqreanalysis.export.rasters import frame_of
 from aqreanalysis.export.source import Source, SpeciesLayers
 from aqreanalysis.export.tables import SUFFIXES, TableWriter
-from aqreanalysis.production.options import Progress
 
 ASSUMPTION = (
     "standard_error, lower and upper of a polygon are the weighted means of those of its cells: exact if the errors of "

@@ -8,7 +8,6 @@ that the model saw, and from nothing else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.evaluation.baselines.base import Network, distances_km
 from aqreanalysis.evaluation.baselines.nearby import InverseDistance
 
 Array = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Hours = npt.NDArray[np.int64]
-Progress = Callable[[int, int, str], None]
 
 #: A day's mean needs so many of its hours; the same number as in training.
 FEWEST_HOURS = 18

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.evaluation.metrics import plain, write_json
 from aqreanalysis.evaluation.scores import mae, r2, rmse
@@ -32,16 +33,7 @@ from aqreanalysis.forecast.baselines import (
 )
 from aqreanalysis.forecast.pictures import influence_of_history, picture_attention, picture_history
 from aqreanalysis.forecast.predictor import ForecastPredictor, load_forecaster
-from aqreanalysis.forecast.protocol import (
-    Progress,
-    Question,
-    Spread,
-    answer_once,
-    ask_forecast,
-    ask_model,
-    coverage_of,
-    made,
-)
+from aqreanalysis.forecast.protocol import Question, Spread, answer_once, ask_forecast, ask_model, coverage_of, made
 from aqreanalysis.forecast.report import forecast_rows, forecast_section
 from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.observations import Observations

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.forecast.baselines import (
     Array,
     ForecastBaseline,
     Hours,
     Point,
-    Progress,
     Records,
     cyclic,
     last_known,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError, OutputError
 from aqreanalysis.evaluation.metrics import plain
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
@@ -19,8 +19,6 @@ from aqreanalysis.forecast.baselines import Array, ForecastBaseline, Hours, Poin
 from aqreanalysis.forecast.predictor import ForecastPredictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import in_order
-
-Progress = Callable[[int, int, str], None]
 
 # Forecasts made at once.
 _CHUNK = 64

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config, ForecastConfig
 from aqreanalysis.errors import ConfigError, CovariatesError, ObservationsError
 from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
@@ -23,7 +24,6 @@ from aqreanalysis.training.distributed import is_launched
 from aqreanalysis.training.fields import ReadFields, read_fields
 from aqreanalysis.training.model_card import forecast_card
 from aqreanalysis.training.run_folder import (
-    Progress,
     Trained,
     TrainOptions,
     check_out,

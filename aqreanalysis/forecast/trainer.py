@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.forecast.linear_paths import Network, Rows, fit_straight, units_loss
 from aqreanalysis.forecast.network import POWERS, Forecaster, History
 from aqreanalysis.forecast.windows import Windows
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
-from aqreanalysis.training.run_folder import Progress
 from aqreanalysis.training.weight_average import RunningAverage
 
 _WARM_UP_STEPS = 20

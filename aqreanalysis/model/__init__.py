@@ -7,7 +7,7 @@ import os
 # first product, so before any module below comes to one; a process that multiplied by torch earlier must set it itself.
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
-from aqreanalysis.model.bundle import NUMERICS, Bundle, read_bundle, write_bundle
+from aqreanalysis.model.bundle import NUMERICS, Bundle, read_bundle, training_fingerprint, write_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.hourly import PROBABILITIES, Calibration, Predictive
 from aqreanalysis.model.geometry import find_neighbours
@@ -31,5 +31,6 @@ __all__ = [
     "load_predictor",
     "lognormal_crps",
     "read_bundle",
+    "training_fingerprint",
     "write_bundle",
 ]

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from aqreanalysis.common.fingerprint import json_digest
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model.distribution.external_drift import Drift
@@ -79,6 +80,20 @@ class Bundle:
     def digest(self) -> str:
         """The model's digest: sha256 over everything that decides the numbers of a cube; empty until it is written."""
         return str(self.provenance.get("model_digest", ""))
+
+
+def training_fingerprint(observations: str, config: Config) -> dict[str, Any]:
+    """Return what decides the weights that a training ends with.
+
+    Parameters
+    ----------
+    observations : str
+        Their digest.
+    config : Config
+        All of it counts but the metadata and what only production reads.
+    """
+    described = config.model_dump(mode="json", exclude={"metadata", "production"})
+    return {"observations": observations, "config": json_digest(described), "numerics": NUMERICS}
 
 
 def write_bundle(bundle: Bundle, path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.nature.emissions import CLOCK, TRACERS, Emitter, Inflow
@@ -28,8 +29,6 @@ START = "2001-03-01"
 RUN_IN_DAYS = 2  # until the air over the region has forgotten the uniform beginning
 MAX_DAYS, MAX_STATIONS = 366, 5000
 _PPB_TO_UG = {key: (SPECIES[key].molar_mass or 0.0) / 24.055 for key in ("o3", "no2")}  # at 20 degrees C, 1013.25 hPa
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

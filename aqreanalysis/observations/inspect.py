@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.flags import USABLE, Flag
 from aqreanalysis.observations.formats.registry import list_formats
 from aqreanalysis.observations.readers import PathLike, ReadOptions, look_through, read_observations
-from aqreanalysis.observations.report import Progress
 
 # Stations that are named as suspicious, at most.
 NAMED = 10

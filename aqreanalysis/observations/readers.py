@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations import file_backed as stored
@@ -19,7 +20,7 @@ from aqreanalysis.observations.files import NETCDF, PathLike, Source, expected_r
 from aqreanalysis.observations.formats.registry import Reading, StationFormat, find_format, guess_format, look_at
 from aqreanalysis.observations.netcdf import read_netcdf
 from aqreanalysis.observations.raw_records import Piece
-from aqreanalysis.observations.report import Progress, QualityReport
+from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList, looks_like_list, read_station_lists
 from aqreanalysis.observations.windows import part_of
 

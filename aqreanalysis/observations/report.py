@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-
-# Called with what is done, how much there is, and a word on it.
-Progress = Callable[[int, int, str], None]
 
 # What can be counted while reading, and the sentence that tells it.
 SENTENCES: dict[str, str] = {

@@ -18,6 +18,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations.assemble import Assembly
@@ -38,7 +39,7 @@ from aqreanalysis.observations.readers import (
     read_file,
     skip_or_raise,
 )
-from aqreanalysis.observations.report import Progress, QualityReport
+from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_identity import Settled, fewer_places, settle
 from aqreanalysis.observations.time_partitions import Spool
 from aqreanalysis.observations.times import times_from_hours

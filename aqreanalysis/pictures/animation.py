@@ -22,7 +22,7 @@ from aqreanalysis.pictures.maps import MapFigure, MapOptions
 from aqreanalysis.pictures.stations import Marks
 
 if TYPE_CHECKING:
-    from aqreanalysis.production.options import Progress
+    from aqreanalysis.common.progress import Progress
 
 ENDINGS = (".gif", ".mp4")
 _DPI = 90

@@ -22,7 +22,7 @@ from aqreanalysis.pictures.stations import Marks
 from aqreanalysis.species import SPECIES
 
 if TYPE_CHECKING:
-    from aqreanalysis.production.options import Progress
+    from aqreanalysis.common.progress import Progress
 
 #: Steps to which the estimate is rounded, in the pollutant's units; the finest that the size allows is taken.
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig, MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
@@ -14,7 +15,6 @@ from aqreanalysis.species import get_species
 if TYPE_CHECKING:
     from aqreanalysis.model.fields import FieldSource
 
-Progress = Callable[[int, int, str], None]
 # How NetCDF cubes are cut into files.
 SPLITS = ("none", "month", "year")
 

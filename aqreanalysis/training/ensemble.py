@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aqreanalysis.training.run_folder import Progress
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.training.trainer import Trainer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import WindowConfig
 from aqreanalysis.model.fields import FieldScaling, field_reach, window_parts
 
 if TYPE_CHECKING:
     from aqreanalysis.covariates import Covariates
 
-Progress = Callable[[int, int, str], None]
 Degrees = NDArray[np.float64]
 
 # Hours read at a time, which bounds what the reader holds beside the answer.

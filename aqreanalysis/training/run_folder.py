@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -15,19 +15,18 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
-from aqreanalysis.common.fingerprint import check_same, fingerprint
+from aqreanalysis.common.fingerprint import check_same
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.splits import Split
-from aqreanalysis.model import Bundle, Calibration, Scaling, write_bundle
+from aqreanalysis.model import Bundle, Calibration, Scaling, training_fingerprint, write_bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species, in_order
 
 if TYPE_CHECKING:
     from aqreanalysis.covariates import Covariates
 
-Progress = Callable[[int, int, str], None]
 
 _RECORD = "fingerprint.json"
 _READINGS_TO_FIT = 20_000_000
@@ -134,7 +133,7 @@ def claim(out: Path, observations: Observations, config: Config, options: TrainO
         If the folder is of a training with other observations or another config, cannot be read or not be written.
     """
     part = working_folder(out)
-    mine = fingerprint(observations, config)
+    mine = training_fingerprint(observations.digest(), config)
     if processes > 1:
         mine["processes"] = processes
     if options.covariates is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.evaluation.splits import CALIBRATION, TRAINING, Split, draw_split
@@ -26,7 +27,6 @@ from aqreanalysis.training.ensemble import run_members, side_by_side
 from aqreanalysis.training.fields import ReadFields, TimelineFields, read_fields
 from aqreanalysis.training.model_card import model_card
 from aqreanalysis.training.run_folder import (
-    Progress,
     Trained,
     TrainOptions,
     check_out,

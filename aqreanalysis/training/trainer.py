@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import AQNet, Scaling, find_neighbours
@@ -26,7 +27,6 @@ from aqreanalysis.training.cuda_graph import RecordedStep
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
 from aqreanalysis.training.loss import target_scores
-from aqreanalysis.training.run_folder import Progress
 from aqreanalysis.training.station_masking import StationMask, mask_readings, place_weights
 from aqreanalysis.training.weight_average import RunningAverage
 from aqreanalysis.training.windows import Timeline

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import CubeError, nearest_hint
-from aqreanalysis.production.options import Progress
 from aqreanalysis.validation import coordinates, metadata, values  # noqa: F401  (they register their rules)
 from aqreanalysis.validation import provenance as origin  # noqa: F401  (they register their rules)
 from aqreanalysis.validation.checker import check_conventions

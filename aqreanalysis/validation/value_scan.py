@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.production.layers import CUBE_DIMS
-from aqreanalysis.production.options import Progress
 from aqreanalysis.validation.raw_cube import Slab, Subject
 from aqreanalysis.validation.rules import Finding, Rule
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +11,11 @@ import numpy.typing as npt
 import scipy.optimize
 from sklearn.metrics.pairwise import haversine_distances
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.evaluation.distributions import CensoredNormal, Distribution
 
 Floats = npt.NDArray[np.floating[Any]]
-Progress = Callable[[int, int, str], None]
 
 #: Hours that parameters are tuned on, spread evenly over those at hand.
 TUNING_HOURS = 48

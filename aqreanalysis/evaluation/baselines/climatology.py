@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Progress, Record, Spread, fit_spread
+from aqreanalysis.common.progress import Progress
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Record, Spread, fit_spread
 from aqreanalysis.evaluation.baselines.nearby import interpolate, tune_weights
 from aqreanalysis.evaluation.distributions import CensoredNormal
 from aqreanalysis.evaluation.strata import season_of

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Progress, thinned
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, thinned
 from aqreanalysis.evaluation.baselines.kriging import forward, offsets, project
 from aqreanalysis.evaluation.distributions import ShiftedLogNormal
 

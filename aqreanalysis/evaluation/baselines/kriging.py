@@ -17,8 +17,9 @@ import numpy.typing as npt
 import scipy.linalg
 from pyproj import Proj
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Progress
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network
 from aqreanalysis.evaluation.baselines.spread import (
     KrigingSpread,
     LeftOut,

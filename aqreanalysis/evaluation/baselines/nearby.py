@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.evaluation.baselines.base import (
-    Baseline,
-    Floats,
-    Network,
-    Progress,
-    Spread,
-    distances_km,
-    fit_spread,
-)
+from aqreanalysis.common.progress import Progress
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Spread, distances_km, fit_spread
 from aqreanalysis.evaluation.distributions import CensoredNormal
 
 POWERS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Progress, Record, distances_km
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Record, distances_km
 from aqreanalysis.evaluation.baselines.kriging import back, forward, offsets
 from aqreanalysis.evaluation.baselines.spread import KrigingSpread, LeftOut, fit_kriging_spread, hour_scale
 from aqreanalysis.evaluation.baselines.variogram import TOLERANCE

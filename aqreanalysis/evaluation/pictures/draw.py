@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aqreanalysis.evaluation.baselines.base import Progress
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.evaluation.pictures.classes import picture_classes
 from aqreanalysis.evaluation.pictures.cycles import picture_cycles
 from aqreanalysis.evaluation.pictures.network import Inside, picture_attention, picture_neighbours

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.production.execute.done import BlockDone
-from aqreanalysis.production.options import Progress
 from aqreanalysis.production.resume.ledger import Ledger
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import netCDF4
 import numpy as np
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
-from aqreanalysis.production.options import Progress
 from aqreanalysis.production.plan import Block
 from aqreanalysis.production.stores.chunks import ChunkFolder, Form
 from aqreanalysis.production.stores.publish import sync_folder
