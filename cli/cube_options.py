@@ -14,7 +14,7 @@ from aqreanalysis.cli.options import Command
 
 if TYPE_CHECKING:
     from aqreanalysis.export import Source
-    from aqreanalysis.pictures import Marks
+    from aqreanalysis.pictures import StationMarkers
 
 
 def cube_argument(command: Command) -> Command:
@@ -60,7 +60,7 @@ def layers_option(text: str) -> Callable[[Command], Command]:
 
 
 def stations_option(command: Command) -> Command:
-    """Add ``--model``, whose stations `marks_of_options` returns."""
+    """Add ``--model``, whose stations `markers_of_options` returns."""
     return click.option(
         "--model", type=click.Path(path_type=Path), help="Bundle whose stations are marked, visible and hidden."
     )(command)
@@ -73,11 +73,11 @@ def open_cube(cube: Path, species: Sequence[str], start: datetime | None = None,
     return Source(cube, species, Span(start, end) if start or end else None)
 
 
-def marks_of_options(model: Path | None, observations: Path | None = None) -> Marks | None:
+def markers_of_options(model: Path | None, observations: Path | None = None) -> StationMarkers | None:
     """Return the stations of ``--model`` and ``--observations``; None if neither was given."""
     if model is None and observations is None:
         return None
-    from aqreanalysis.pictures import marks_of
+    from aqreanalysis.pictures import station_markers
 
     read = None
     if observations is not None:
@@ -85,4 +85,4 @@ def marks_of_options(model: Path | None, observations: Path | None = None) -> Ma
 
         own = None if model is None or not (model / "config.yaml").is_file() else str(model / "config.yaml")
         read = options.load_observations(str(observations), load_config(own))
-    return marks_of(model, read)
+    return station_markers(model, read)

@@ -14,7 +14,7 @@ from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
     from aqreanalysis.export import Source
-    from aqreanalysis.pictures import Marks
+    from aqreanalysis.pictures import StationMarkers
 
 _PANELS = ("best", "standard_error", "width", "flag")
 
@@ -83,7 +83,7 @@ def plot(
     _check_kind(film, time, mean, place)
     from aqreanalysis.cli.printing import print_json
 
-    marks = cubes.marks_of_options(model, observations)
+    marks = cubes.markers_of_options(model, observations)
     span = (None, None) if time is not None else (start, end)
     with cubes.open_cube(cube, species, *span) as source:
         _draw(source, out, marks, {"film": film, "time": time, "place": place, **told})
@@ -101,7 +101,7 @@ def _check_kind(film: bool, time: datetime | None, mean: bool, place: tuple[floa
         raise ConfigError(f"{' and '.join(told) or 'nothing'} given: choose one of --time, --mean, --place, or a .gif")
 
 
-def _draw(source: Source, out: Path, marks: Marks | None, told: dict[str, Any]) -> None:
+def _draw(source: Source, out: Path, marks: StationMarkers | None, told: dict[str, Any]) -> None:
     from aqreanalysis.pictures import MapOptions, draw_map
 
     if told["place"] is not None:

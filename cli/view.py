@@ -46,7 +46,7 @@ def view(
     wanted = PageOptions(**told)
     if layers:
         wanted = replace(wanted, layers=layers)
-    marks = cubes.marks_of_options(model)
+    marks = cubes.markers_of_options(model)
     with cubes.open_cube(cube, species, start, end) as source, progress_shown("packing") as progress:
         page = write_page(source, out, wanted, marks, progress)
     size = page.path.stat().st_size

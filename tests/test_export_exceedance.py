@@ -11,7 +11,7 @@ from scipy.stats import lognorm, norm
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import Limit, Source
 from aqreanalysis.export.daily_maxima import RULES
-from aqreanalysis.export.exceedance import DayCut, count_exceedances, exceedance_probability, stem_of
+from aqreanalysis.export.exceedance import DayCut, count_exceedances, exceedance_probability, layer_prefix
 from aqreanalysis.export.periods import periods_of
 
 
@@ -59,8 +59,8 @@ def test_days_are_counted_by_their_mean_or_maximum(basis, cubes):
     with Source(cubes.one) as one:
         whole = periods_of(one, "year")[0]
         limit = Limit("pm25", 40.0, basis)
-        assert np.isnan(count_exceedances(one, limit, whole, DayCut(RULES["eu"]))[stem_of(one, limit)]).all()
-        found = count_exceedances(one, limit, whole, DayCut(RULES["eu"], 0, 2 / 365))[stem_of(one, limit)]
+        assert np.isnan(count_exceedances(one, limit, whole, DayCut(RULES["eu"]))[layer_prefix(one, limit)]).all()
+        found = count_exceedances(one, limit, whole, DayCut(RULES["eu"], 0, 2 / 365))[layer_prefix(one, limit)]
         days = [one.read("pm2p5", slice(24 * i, 24 * i + 24)).mean(axis=0) for i in range(3)]
     if basis == "day":
         np.testing.assert_array_equal(found, sum((d > 40).astype(np.float32) for d in days))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from aqreanalysis.grids import Grid, load_grid
-from aqreanalysis.nature.network import INSTRUMENTS, Faults, add_faults, at_stations, measure, place_stations
+from aqreanalysis.nature.network import INSTRUMENTS, SensorFaults, add_faults, at_stations, measure, place_stations
 from aqreanalysis.nature.region import Region, build_region
 
 
@@ -65,7 +65,7 @@ def test_readings_come_in_steps_and_end_at_the_detection_limit(key: str) -> None
 def test_every_kind_of_fault_is_there() -> None:
     clean = {"pm25": np.random.default_rng(0).uniform(10, 50, (1440, 80)).astype(np.float32)}
     readings = {"pm25": clean["pm25"].copy()}
-    wrong = add_faults(0, readings, Faults())["pm25"]
+    wrong = add_faults(0, readings, SensorFaults())["pm25"]
     values = readings["pm25"]
     gap = np.isnan(values)
     assert 0.03 < gap.mean() < 0.12
@@ -82,7 +82,7 @@ def test_every_kind_of_fault_is_there() -> None:
 
 def test_without_faults_nothing_changes() -> None:
     readings = {"o3": np.ones((100, 5), np.float32)}
-    none = Faults(single_gap=0, gap_run=0, outage=0, network_gap=0, stuck=0, spike=0)
+    none = SensorFaults(single_gap=0, gap_run=0, outage=0, network_gap=0, stuck=0, spike=0)
     wrong = add_faults(0, readings, none)
     assert not wrong["o3"].any()
     assert (readings["o3"] == 1).all()

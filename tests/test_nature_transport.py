@@ -5,7 +5,7 @@ import pytest
 
 from aqreanalysis.grids import load_grid
 from aqreanalysis.nature.region import Lattice
-from aqreanalysis.nature.transport import breathe, departure_matrix, inner, split_oxidants
+from aqreanalysis.nature.transport import departure_matrix, diurnal_mixing, interior, split_oxidants
 from aqreanalysis.nature.weather import TOP
 
 
@@ -55,14 +55,14 @@ def test_a_boundary_layer_that_breathes_keeps_the_mass() -> None:
     state = rng.random((50, 12)) * 100
     before, now = rng.uniform(110, 2200, 50), rng.uniform(110, 2200, 50)
     mass = state[:, :6] * before[:, None] + state[:, 6:] * (TOP - before)[:, None]
-    breathe(state, before, now)
+    diurnal_mixing(state, before, now)
     np.testing.assert_allclose(state[:, :6] * now[:, None] + state[:, 6:] * (TOP - now)[:, None], mass)
     assert (state >= 0).all()
 
 
 def test_a_growing_layer_dilutes_and_a_shrinking_one_does_not() -> None:
     state = np.array([[10.0] * 6 + [0.0] * 6, [10.0] * 6 + [0.0] * 6])
-    breathe(state, np.array([500.0, 1000.0]), np.array([1000.0, 500.0]))
+    diurnal_mixing(state, np.array([500.0, 1000.0]), np.array([1000.0, 500.0]))
     np.testing.assert_allclose(state[0, :6], 5.0)
     np.testing.assert_allclose(state[1, :6], 10.0)
     np.testing.assert_allclose(state[1, 6:], 10.0 * 500 / 2000)
@@ -80,7 +80,7 @@ def test_ozone_and_no2_are_in_balance_by_day_and_all_but_exclude_no_by_night() -
 
 def test_the_margin_is_cut_off_to_the_grid(lattice: Lattice) -> None:
     grid = load_grid("nature-0.1")
-    lat = inner(lattice, np.stack([lattice.flat_lat, lattice.flat_lon]))
+    lat = interior(lattice, np.stack([lattice.flat_lat, lattice.flat_lon]))
     assert lat.shape == (2, *grid.shape)
     np.testing.assert_allclose(lat[0, :, 0], grid.lat)
     np.testing.assert_allclose(lat[1, 0], grid.lon)

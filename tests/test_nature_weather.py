@@ -6,7 +6,7 @@ import pytest
 from aqreanalysis.grids import load_grid
 from aqreanalysis.nature.fields import RandomField, stream
 from aqreanalysis.nature.region import Region, build_region
-from aqreanalysis.nature.weather import HIGHEST, LOWEST, Weather, WeatherMaker
+from aqreanalysis.nature.weather import HIGHEST, LOWEST, Weather, WeatherGenerator
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def region() -> Region:
 
 @pytest.fixture(scope="module")
 def weather(region: Region) -> Weather:
-    return WeatherMaker(0, region, 60.0).at(np.arange(24 * 15) + 0.5)
+    return WeatherGenerator(0, region, 60.0).at(np.arange(24 * 15) + 0.5)
 
 
 def test_a_random_field_has_the_spread_and_the_lengths_it_was_asked_for() -> None:

@@ -12,9 +12,9 @@ from production_case import make_observations
 
 from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.export import Source
-from aqreanalysis.pictures import Film, MapOptions, animate, draw_map, draw_series, marks_of
+from aqreanalysis.pictures import Film, MapOptions, animate, draw_map, draw_series, station_markers
 from aqreanalysis.pictures.animation import _in_palette, _palette
-from aqreanalysis.pictures.cube_fields import flag_classes, flag_numbers, moment_at, read_fields, whole_moment
+from aqreanalysis.pictures.cube_fields import flag_classes, flag_numbers, read_fields, time_step_at, whole_span
 from aqreanalysis.pictures.maps import _degrees, _outer
 
 NOON = datetime(2019, 1, 3, 12)
@@ -22,7 +22,7 @@ PANELS = ("best", "standard_error", "width", "flag")
 
 
 def test_four_panels_with_stations_are_a_picture_of_many_colours(cubes: Cubes, tmp_path: Path) -> None:
-    marks = marks_of(cubes.model, make_observations())
+    marks = station_markers(cubes.model, make_observations())
     with Source(cubes.two) as source:
         path = draw_map(source, tmp_path / "map.png", MapOptions(PANELS, NOON), marks)
     picture = Image.open(path)
@@ -39,9 +39,9 @@ def test_an_svg_is_the_same_when_drawn_again_and_its_text_is_text(cubes: Cubes, 
 def test_the_fields_drawn_are_the_cubes(cubes: Cubes) -> None:
     with Source(cubes.two) as source:
         one = source.species["pm25"]
-        fields = read_fields(source, one, moment_at(source, NOON), PANELS)
+        fields = read_fields(source, one, time_step_at(source, NOON), PANELS)
         cube = source.dataset.sel(time=NOON).load()
-        mean = read_fields(source, one, whole_moment(source), ("best",))["best"]
+        mean = read_fields(source, one, whole_span(source), ("best",))["best"]
         whole = source.dataset["pm2p5"].mean("time").values
     assert np.array_equal(fields["best"], cube["pm2p5"].values, equal_nan=True)
     width = (cube["pm2p5_upper"] - cube["pm2p5_lower"]).values
@@ -77,7 +77,7 @@ def test_a_series_is_drawn_with_the_readings_of_a_station_nearby(cubes: Cubes, t
     with Source(cubes.one) as source:
         lat, lon = source.dataset["lat"].values, source.dataset["lon"].values
         inside = (float(np.clip(place[0], lat[0], lat[-1])), float(np.clip(place[1], lon[0], lon[-1])))
-        text = draw_series(source, tmp_path / "s.svg", inside, marks_of(None, observations)).read_text()
+        text = draw_series(source, tmp_path / "s.svg", inside, station_markers(None, observations)).read_text()
     assert "90 % interval" in text and "estimate" in text
 
 

@@ -14,7 +14,7 @@ from export_case import Cubes
 
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export import Source
-from aqreanalysis.pictures import PageOptions, marks_of, write_page
+from aqreanalysis.pictures import PageOptions, station_markers, write_page
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -62,7 +62,7 @@ def pixels(browser: Any) -> list[int]:
 
 def test_the_page_draws_moves_and_tells_the_numbers_of_the_cube(browser: Any, cubes: Cubes, tmp_path: Path) -> None:
     with Source(cubes.one) as source:
-        page = write_page(source, tmp_path / "page.html", marks=marks_of(cubes.model, None))
+        page = write_page(source, tmp_path / "page.html", marks=station_markers(cubes.model, None))
         cube = source.dataset.load()
     browser.get(page.path.as_uri())
     ready(browser, "best 0 -1")

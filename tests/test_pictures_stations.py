@@ -6,7 +6,7 @@ import pytest
 from production_case import make_observations
 
 from aqreanalysis.errors import ModelError, ObservationsError
-from aqreanalysis.pictures import marks_of
+from aqreanalysis.pictures import station_markers
 
 
 def write_roles(folder, rows):
@@ -18,13 +18,13 @@ def write_roles(folder, rows):
 
 def test_hidden_stations_are_those_whose_role_says_so(tmp_path):
     bundle = write_roles(tmp_path / "m", [("a", 1.0, 2.0, "training"), ("b", 3.0, 4.0, "hidden-city")])
-    marks = marks_of(bundle, None)
+    marks = station_markers(bundle, None)
     assert marks.names == ["a", "b"] and marks.hidden.tolist() == [False, True]
 
 
 def test_readings_are_means_of_the_hours_that_a_step_covers():
     observations = make_observations()
-    marks = marks_of(None, observations)
+    marks = station_markers(None, observations)
     first, last = observations.times.values[3], observations.times.values[7]
     expected = np.nanmean(observations.values("pm25")[4:8].astype(float), axis=0)
     assert np.allclose(marks.readings("pm25", first, last), expected, equal_nan=True)
@@ -34,6 +34,6 @@ def test_readings_are_means_of_the_hours_that_a_step_covers():
 def test_a_bundle_of_other_stations_is_refused(tmp_path):
     bundle = write_roles(tmp_path / "m", [("elsewhere", 1.0, 2.0, "training")])
     with pytest.raises(ObservationsError, match="no station"):
-        marks_of(bundle, make_observations())
+        station_markers(bundle, make_observations())
     with pytest.raises(ModelError, match=r"stations\.parquet"):
-        marks_of(tmp_path / "none", None)
+        station_markers(tmp_path / "none", None)

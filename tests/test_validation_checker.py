@@ -8,13 +8,13 @@ from export_case import copy_cube
 
 from aqreanalysis.validation import checker
 from aqreanalysis.validation.checker import check_conventions
-from aqreanalysis.validation.raw_cube import Subject
+from aqreanalysis.validation.raw_cube import RawCube
 
 pytest.importorskip("compliance_checker", reason="compliance-checker is not installed")
 
 
 def test_a_produced_cube_gets_advice_only(cubes):
-    with Subject(cubes.two) as cube:
+    with RawCube(cubes.two) as cube:
         findings, why = check_conventions(cube)
     assert why == "" and {f.severity for f in findings} <= {"advice"}
     # What the project's own rule says with its remedy is not said again, and there is no vertical coordinate.
@@ -28,7 +28,7 @@ def test_a_standard_name_that_lacks_is_told_unless_cf_has_none(cubes, tmp_path):
         unnamed = [n for n, v in file.variables.items() if "lat" in v.dimensions and "standard_name" not in v.ncattrs()]
         assert unnamed == ["lat_bnds", "o3_exceedance_60", "nearest_station_distance"]
         del file["pm2p5_lower"].standard_name
-    with Subject(path) as cube:
+    with RawCube(path) as cube:
         findings, _ = check_conventions(cube)
     assert [f.message for f in findings if "standard_name" in f.message] == ["pm2p5_lower has no standard_name"]
 
@@ -38,16 +38,16 @@ def test_units_that_cf_does_not_know_are_an_error(cubes, tmp_path):
     path = copy_cube(cubes.two, tmp_path)
     with netCDF4.Dataset(path, "a") as file:
         file["o3"].units = "furlongs"
-    with Subject(path) as cube:
+    with RawCube(path) as cube:
         findings, _ = check_conventions(cube)
     assert any(f.rule == "cf" and f.severity == "error" and "furlongs" in f.message for f in findings)
 
 
 def test_a_store_and_a_missing_checker_are_said_to_be_left_out(cubes, monkeypatch):
-    with Subject(cubes.one) as cube:
+    with RawCube(cubes.one) as cube:
         findings, why = check_conventions(cube)
     assert findings == [] and "NetCDF only" in why
     monkeypatch.setattr(checker, "find_spec", lambda name: None)
-    with Subject(cubes.two) as cube:
+    with RawCube(cubes.two) as cube:
         findings, why = check_conventions(cube)
     assert findings == [] and "pip install" in why

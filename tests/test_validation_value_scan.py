@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.validation import RULES, ValidateOptions, validate
-from aqreanalysis.validation.raw_cube import Subject
+from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.value_scan import border_ratios, survey
 
 
@@ -23,10 +23,10 @@ def test_a_finding_counts_the_values_and_names_the_first(cubes, tmp_path):
 
 
 def test_every_value_is_looked_at_whatever_the_size_of_the_slabs(cubes, monkeypatch):
-    with Subject(cubes.two) as cube:
+    with RawCube(cubes.two) as cube:
         whole = survey(cube, RULES.values())
     monkeypatch.setattr("aqreanalysis.validation.raw_cube.SLAB_VALUES", 7 * 9 * 5)
-    with Subject(cubes.two) as cube:
+    with RawCube(cubes.two) as cube:
         pieces = survey(cube, RULES.values())
     # 13 layers over time, with flag and count of each pollutant and one probability, and one map.
     assert whole.values == pieces.values == 63 * (72 * 13 + 1)

@@ -86,7 +86,7 @@ def exceedance_layers(source: Source, limit: Limit, period: str) -> tuple[Layer,
     unit = {"step": _step_word(source), "day": "day", "mda8": "day"}[limit.basis]
     of = {"step": "", "day": "daily mean ", "mda8": "maximum daily 8-hour mean "}[limit.basis]
     head = f"{one.species.title} {of}above {limit.value:g} {one.species.units} in the {period}"
-    stem = stem_of(source, limit)
+    stem = layer_prefix(source, limit)
     common = {"units": "1", "threshold": limit.value, "threshold_units": one.species.units}
     layers = [
         Layer(stem, "float32", FILL, {**common, "long_name": f"number of {unit}s with {head}, by the best estimate"}),
@@ -137,7 +137,7 @@ def _step_word(source: Source) -> str:
     return {1.0: "hour", 24.0: "day"}.get(source.step_hours, "step")
 
 
-def stem_of(source: Source, limit: Limit) -> str:
+def layer_prefix(source: Source, limit: Limit) -> str:
     """Return ``pm2p5_hours_above_75`` or ``o3_mda8_days_above_100``."""
     best = source.species[limit.key].best
     what = {"step": f"{_step_word(source)}s", "day": "days", "mda8": "mda8_days"}[limit.basis]
@@ -191,7 +191,7 @@ def count_exceedances(source: Source, limit: Limit, period: Period, cut: DayCut)
     cut : DayCut
         How days are made.
     """
-    one, stem = source.species[limit.key], stem_of(source, limit)
+    one, stem = source.species[limit.key], layer_prefix(source, limit)
     bounded = one.lower is not None and one.upper is not None
     coverage = coverage_of(source, one) if bounded else float("nan")
     sums: dict[str, Any] = {}

@@ -150,7 +150,7 @@ def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(k): v for k, v in attrs.items() if k not in ("_FillValue", "coordinates")}
 
 
-def held_layers(source: Source) -> tuple[Layer, ...]:
+def existing_layers(source: Source) -> tuple[Layer, ...]:
     """Return the layers of the cube as it holds them, with the fills of NetCDF."""
     layers = []
     for name in [*source.layers, *source.maps]:
@@ -214,7 +214,7 @@ def export_netcdf(
 
 
 def _copy(source: Source, path: Path, period: Period, layout: str, progress: Progress | None) -> None:
-    layers = held_layers(source)
+    layers = existing_layers(source)
     hours, rows, columns = period.steps.stop - period.steps.start, *(source.dataset.sizes[d] for d in MAP_DIMS)
     # About a million values a chunk of a series: some 4 MB, which a reader holds in its cache.
     side = max(1, int(np.sqrt(1_000_000 / hours)))

@@ -135,7 +135,7 @@ def measure(seed: int, key: str, truth: FloatArray, bias: FloatArray) -> FloatAr
 
 
 @dataclass(frozen=True)
-class Faults:
+class SensorFaults:
     """How often things go wrong, a chance for each station and hour, and how long it lasts.
 
     The defaults leave 6 to 8 % of the readings missing, as the feeds of large networks do.
@@ -151,7 +151,7 @@ class Faults:
     spike: float = 0.0003
 
 
-def add_faults(seed: int, readings: dict[str, FloatArray], faults: Faults) -> dict[str, NDArray[np.bool_]]:
+def add_faults(seed: int, readings: dict[str, FloatArray], faults: SensorFaults) -> dict[str, NDArray[np.bool_]]:
     """Put gaps (NaN), stuck values and spikes into `readings`, in place; return where stuck values and spikes stand."""
     hours, stations = next(iter(readings.values())).shape
     rng = stream(seed, "faults", len(SPECIES))

@@ -18,10 +18,10 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.nature.emissions import CLOCK, TRACERS, Emitter, Inflow
 from aqreanalysis.nature.fields import FloatArray
 from aqreanalysis.nature.files import COMMENT, TITLE, meteorology_dataset, truth_dataset, write_dataset
-from aqreanalysis.nature.network import Faults, add_faults, at_stations, measure, place_stations
+from aqreanalysis.nature.network import SensorFaults, add_faults, at_stations, measure, place_stations
 from aqreanalysis.nature.region import build_region
-from aqreanalysis.nature.transport import Transport, inner, split_oxidants
-from aqreanalysis.nature.weather import WeatherMaker
+from aqreanalysis.nature.transport import Transport, interior, split_oxidants
+from aqreanalysis.nature.weather import WeatherGenerator
 from aqreanalysis.observations import Observations, Places
 from aqreanalysis.species import SPECIES, in_order
 
@@ -160,7 +160,7 @@ def _simulate(seed: int, days: int, grid: Grid, progress: Progress | None) -> tu
     """Return hourly means of the tracers (tracer, hour, row, column), and the weather (hour, row, column)."""
     region = build_region(seed, grid)
     first = pd.Timestamp(START) - pd.Timedelta(days=RUN_IN_DAYS)
-    weather_maker = WeatherMaker(seed, region, first.dayofyear)
+    generator = WeatherGenerator(seed, region, first.dayofyear)
     emitter = Emitter(seed, region, 24 * (days + RUN_IN_DAYS), (first + pd.Timedelta(hours=CLOCK)).weekday())
     inflow = Inflow(seed, region)
     transport = Transport(region.lattice, inflow)
@@ -168,17 +168,17 @@ def _simulate(seed: int, days: int, grid: Grid, progress: Progress | None) -> tu
     kept = {key: np.empty((24 * days, *grid.shape), np.float32) for key in ("u10", "v10", "blh", "t2m", "rain", "sun")}
     for day in range(days + RUN_IN_DAYS):
         hours = 24 * day + np.arange(24)
-        weather = weather_maker.at(hours + 0.5)
+        weather = generator.at(hours + 0.5)
         border = inflow.at(hours + 0.5)
         for index, hour in enumerate(hours):
             wind10 = np.hypot(weather.u10[index], weather.v10[index])
             emission = emitter.at(int(hour), weather.t2m[index], wind10, weather.rain[index])
             means = transport.hour(weather, index, emission, border[index])
             if day >= RUN_IN_DAYS:
-                tracers[:, hour - 24 * RUN_IN_DAYS] = inner(region.lattice, means.T)
+                tracers[:, hour - 24 * RUN_IN_DAYS] = interior(region.lattice, means.T)
         if day >= RUN_IN_DAYS:
             for key, values in kept.items():
-                values[hours - 24 * RUN_IN_DAYS] = inner(region.lattice, getattr(weather, key))
+                values[hours - 24 * RUN_IN_DAYS] = interior(region.lattice, getattr(weather, key))
         if progress is not None:
             progress(day + 1, days + RUN_IN_DAYS, "synthetic air")
     return tracers, kept
@@ -206,7 +206,7 @@ def _observe(
         key: measure(seed, key, at_stations(field, grid, table), table[f"bias_{key}"].to_numpy())
         for key, field in truth.items()
     }
-    faulty = add_faults(seed, readings, Faults())
+    faulty = add_faults(seed, readings, SensorFaults())
     places = Places(
         ids=table["station_id"].tolist(),
         lat=table["lat"].to_numpy(),

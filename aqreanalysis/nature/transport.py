@@ -58,7 +58,7 @@ class Transport:
         for step in range(STEPS):
             self._state = carry @ self._state
             self._state[self._inflow.cells] = inflow
-            breathe(self._state, heights[step], heights[step + 1])
+            diurnal_mixing(self._state, heights[step], heights[step + 1])
             self._state[:, :_N] += added / heights[step + 1][:, None]
             rates.apply(self._state)
             total += self._state[:, :_N]
@@ -122,7 +122,7 @@ def departure_matrix(lattice: Lattice, u: FloatArray, v: FloatArray, hours: floa
     )
 
 
-def breathe(state: FloatArray, before: FloatArray, now: FloatArray) -> None:
+def diurnal_mixing(state: FloatArray, before: FloatArray, now: FloatArray) -> None:
     """Exchange air between the layers as the boundary layer goes from one height to another (m); keeps the mass.
 
     Parameters
@@ -152,7 +152,7 @@ def split_oxidants(nox: FloatArray, ox: FloatArray, sun: FloatArray) -> tuple[Fl
     return np.clip(ox - no2, 0.0, None), np.clip(no2, 0.0, None)
 
 
-def inner(lattice: Lattice, values: FloatArray) -> FloatArray:
+def interior(lattice: Lattice, values: FloatArray) -> FloatArray:
     """Return values over the lattice (..., cell) as values over the grid (..., row, column), margin cut off."""
     block = values.reshape(*values.shape[:-1], *lattice.shape)
     return block[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

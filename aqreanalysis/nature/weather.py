@@ -40,7 +40,7 @@ class Weather:
     t2m: FloatArray
 
 
-class WeatherMaker:
+class WeatherGenerator:
     """The weather of a seed, at any hour asked for.
 
     Parameters

@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from aqreanalysis.pictures.maps import MapOptions, draw_map
     from aqreanalysis.pictures.page import PageOptions, write_page
     from aqreanalysis.pictures.series import draw_series
-    from aqreanalysis.pictures.stations import Marks, marks_of
+    from aqreanalysis.pictures.stations import StationMarkers, station_markers
 
 __all__ = [
     "Film",
     "MapOptions",
-    "Marks",
     "PageOptions",
+    "StationMarkers",
     "animate",
     "draw_map",
     "draw_series",
-    "marks_of",
+    "station_markers",
     "write_companions",
     "write_page",
 ]
@@ -33,6 +33,6 @@ __getattr__, __dir__ = names_on_demand(
         "maps": ("MapOptions", "draw_map"),
         "page": ("PageOptions", "write_page"),
         "series": ("draw_series",),
-        "stations": ("Marks", "marks_of"),
+        "stations": ("StationMarkers", "station_markers"),
     },
 )

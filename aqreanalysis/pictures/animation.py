@@ -17,9 +17,9 @@ from PIL import Image
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import Source
-from aqreanalysis.pictures.cube_fields import read_fields, step_moment
+from aqreanalysis.pictures.cube_fields import read_fields, time_step_of
 from aqreanalysis.pictures.maps import MapFigure, MapOptions
-from aqreanalysis.pictures.stations import Marks
+from aqreanalysis.pictures.stations import StationMarkers
 
 if TYPE_CHECKING:
     from aqreanalysis.common.progress import Progress
@@ -62,7 +62,7 @@ def animate(
     out: str | Path,
     options: MapOptions,
     film: Film,
-    marks: Marks | None = None,
+    marks: StationMarkers | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Draw every step of `source` as a frame, all with the same colours; return the path of the film.
@@ -77,7 +77,7 @@ def animate(
         What is drawn; `time` is not used.
     film : Film
         Frames and speed.
-    marks : Marks, optional
+    marks : StationMarkers, optional
         Stations.
     progress : callable, optional
         Called as ``progress(frames done, frames, "frames")``.
@@ -99,7 +99,7 @@ def animate(
 
 
 def _frames(
-    source: Source, options: MapOptions, film: Film, marks: Marks | None, progress: Progress | None
+    source: Source, options: MapOptions, film: Film, marks: StationMarkers | None, progress: Progress | None
 ) -> Iterator[Frame]:
     one = next(iter(source.species.values()))
     numbers = range(0, len(source.bounds), film.every)
@@ -107,15 +107,15 @@ def _frames(
     picture.figure.set_dpi(_DPI)
     canvas = FigureCanvasAgg(picture.figure)
     for count, number in enumerate(numbers):
-        moment = step_moment(source, number)
-        fields = read_fields(source, one, moment, options.layers)
+        step = time_step_of(source, number)
+        fields = read_fields(source, one, step, options.layers)
         if count:
-            picture.update(fields, moment)
+            picture.update(fields, step)
         else:
             some = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _SAMPLED).astype(int))]
-            sampled = [read_fields(source, one, step_moment(source, n), options.layers) for n in some]
+            sampled = [read_fields(source, one, time_step_of(source, n), options.layers) for n in some]
             stacked: dict[str, NDArray[Any]] = {name: np.stack([f[name] for f in sampled]) for name in fields}
-            picture.draw(fields, moment, picture.colours(stacked))
+            picture.draw(fields, step, picture.colours(stacked))
             canvas.draw()
             # The parts have found their places; laid out again for every frame they would tremble, and slowly.
             picture.figure.set_layout_engine("none")

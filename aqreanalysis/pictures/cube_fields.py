@@ -44,7 +44,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimeStep:
     """A step of a cube, or the span of a mean.
 
     Attributes
@@ -85,7 +85,7 @@ def check_layers(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def moment_at(source: Source, time: datetime) -> Moment:
+def time_step_at(source: Source, time: datetime) -> TimeStep:
     """Return the step stamped `time` (UTC).
 
     Raises
@@ -102,20 +102,20 @@ def moment_at(source: Source, time: datetime) -> Moment:
             f"{source.path} has no step stamped {pd.Timestamp(time):%Y-%m-%dT%H:%M} (UTC); the nearest is "
             f"{near:%Y-%m-%dT%H:%M}, and a stamp ends its step"
         )
-    return step_moment(source, number)
+    return time_step_of(source, number)
 
 
-def step_moment(source: Source, number: int) -> Moment:
+def time_step_of(source: Source, number: int) -> TimeStep:
     """Return step `number` of the source."""
-    return Moment(slice(number, number + 1), source.bounds[number, 0], source.bounds[number, 1], False)
+    return TimeStep(slice(number, number + 1), source.bounds[number, 0], source.bounds[number, 1], False)
 
 
-def whole_moment(source: Source) -> Moment:
+def whole_span(source: Source) -> TimeStep:
     """Return the mean over all steps of the source."""
-    return Moment(slice(0, len(source.bounds)), source.bounds[0, 0], source.bounds[-1, 1], True)
+    return TimeStep(slice(0, len(source.bounds)), source.bounds[0, 0], source.bounds[-1, 1], True)
 
 
-def read_fields(source: Source, one: SpeciesLayers, moment: Moment, wanted: tuple[str, ...]) -> dict[str, Array]:
+def read_fields(source: Source, one: SpeciesLayers, step: TimeStep, wanted: tuple[str, ...]) -> dict[str, Array]:
     """Return the wanted layers (lat, lon) by name; missing values of floats are NaN.
 
     The error bars of a mean are those of `period_mean`: the widest they can be.
@@ -130,11 +130,11 @@ def read_fields(source: Source, one: SpeciesLayers, moment: Moment, wanted: tupl
         for part in ("lower", "upper") if name == "width" else (name,):
             if known[part] is None:
                 raise CubeError(f"{source.path} has no layer of the {LAYERS[part]} of {one.species.title}")
-    if moment.mean:
-        covered = float(((source.bounds[:, 1] - source.bounds[:, 0]) / HOUR)[moment.steps].sum())
-        span = np.array([moment.first, moment.last], dtype="datetime64[ns]")
-        share = covered / float((moment.last - moment.first) / HOUR)
-        period = Period("span", span, moment.steps, share)
+    if step.mean:
+        covered = float(((source.bounds[:, 1] - source.bounds[:, 0]) / HOUR)[step.steps].sum())
+        span = np.array([step.first, step.last], dtype="datetime64[ns]")
+        share = covered / float((step.last - step.first) / HOUR)
+        period = Period("span", span, step.steps, share)
         read: Mapping[str, Array] = period_mean(source, period, 0.0, one.species.key)
     else:
         read = {}
@@ -145,7 +145,7 @@ def read_fields(source: Source, one: SpeciesLayers, moment: Moment, wanted: tupl
         assert name is not None
         if name in read:
             return read[name]
-        values = source.read(name, moment.steps)
+        values = source.read(name, step.steps)
         return values[0] if values.ndim == 3 else values
 
     for name in wanted:

@@ -28,15 +28,15 @@ from aqreanalysis.pictures.colours import Colours, check_palette, class_colours,
 from aqreanalysis.pictures.cube_fields import (
     CONCENTRATIONS,
     LAYERS,
-    Moment,
+    TimeStep,
     check_layers,
     flag_classes,
     flag_numbers,
-    moment_at,
     read_fields,
-    whole_moment,
+    time_step_at,
+    whole_span,
 )
-from aqreanalysis.pictures.stations import Marks
+from aqreanalysis.pictures.stations import StationMarkers
 
 ENDINGS = (".png", ".svg")
 DPI = 130
@@ -87,7 +87,7 @@ class MapOptions:
             raise ConfigError(f"end of the colour scale {self.high:g}: it must be above 0")
 
 
-def draw_map(source: Source, out: str | Path, options: MapOptions, marks: Marks | None = None) -> Path:
+def draw_map(source: Source, out: str | Path, options: MapOptions, marks: StationMarkers | None = None) -> Path:
     """Draw the first pollutant of `source` at a step or as a mean; return the path of the picture.
 
     Parameters
@@ -98,7 +98,7 @@ def draw_map(source: Source, out: str | Path, options: MapOptions, marks: Marks 
         A name that ends in ``.png`` or ``.svg``.
     options : MapOptions
         What is drawn.
-    marks : Marks, optional
+    marks : StationMarkers, optional
         Stations; those with a reading carry its colour on concentrations.
 
     Raises
@@ -109,11 +109,11 @@ def draw_map(source: Source, out: str | Path, options: MapOptions, marks: Marks 
         If the file exists or cannot be written.
     """
     one = next(iter(source.species.values()))
-    moment = whole_moment(source) if options.time is None else moment_at(source, options.time)
+    step = whole_span(source) if options.time is None else time_step_at(source, options.time)
     with whole_file(out, ENDINGS, options.overwrite) as path:
-        fields = read_fields(source, one, moment, options.layers)
+        fields = read_fields(source, one, step, options.layers)
         canvas = MapFigure(source, one, options, marks)
-        canvas.draw(fields, moment, canvas.colours(fields))
+        canvas.draw(fields, step, canvas.colours(fields))
         # Text stays text in an SVG, to be found and edited; the fixed salt gives equal files for equal pictures.
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "aqreanalysis"}):
             canvas.figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -129,7 +129,7 @@ class MapFigure:
         Of matplotlib.
     """
 
-    def __init__(self, source: Source, one: SpeciesLayers, options: MapOptions, marks: Marks | None) -> None:
+    def __init__(self, source: Source, one: SpeciesLayers, options: MapOptions, marks: StationMarkers | None) -> None:
         self._source, self._one, self._options, self._marks = source, one, options, marks
         lat, lon = source.edges("lat"), source.edges("lon")
         self._box = (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max()))
@@ -177,7 +177,7 @@ class MapFigure:
                 result[name] = even_colours("spread" if name in ("standard_error", "width") else "count", values)
         return result
 
-    def draw(self, fields: dict[str, NDArray[Any]], moment: Moment, colours: dict[str, Colours]) -> None:
+    def draw(self, fields: dict[str, NDArray[Any]], step: TimeStep, colours: dict[str, Colours]) -> None:
         """Draw all panels."""
         species = self._one.species
         for number, (name, axes) in enumerate(self._axes.items()):
@@ -187,21 +187,21 @@ class MapFigure:
             else:
                 self._draw_values(axes, name, fields[name], colours[name])
             axes.set_title(LAYERS[name].capitalize() if len(self._axes) > 1 else "", fontsize=11)
-        self._mark_stations(moment, colours)
-        self.figure.suptitle(f"{species.title}, {moment.text}", fontsize=self._title)
+        self._mark_stations(step, colours)
+        self.figure.suptitle(f"{species.title}, {step.text}", fontsize=self._title)
         if self._lines:
             self.figure.supxlabel(CREDIT, fontsize=7, color="#777777", x=0.995, ha="right")
 
-    def update(self, fields: dict[str, NDArray[Any]], moment: Moment) -> None:
+    def update(self, fields: dict[str, NDArray[Any]], step: TimeStep) -> None:
         """Replace what a drawn figure shows."""
         for name, values in fields.items():
             shown = flag_numbers(values, self._classes) if name == "flag" else np.ma.masked_invalid(values)
             self._images[name].set_data(shown[self._flip])
             for part, dots in self._dots.get(name, ()):
                 assert self._marks is not None
-                readings = self._marks.readings(self._one.species.key, moment.first, moment.last)
+                readings = self._marks.readings(self._one.species.key, step.first, step.last)
                 dots.set_array(np.ma.masked_invalid(readings[part]))
-        self.figure.suptitle(f"{self._one.species.title}, {moment.text}", fontsize=self._title)
+        self.figure.suptitle(f"{self._one.species.title}, {step.text}", fontsize=self._title)
 
     def _set_up(self, axes: Axes, left: bool) -> None:
         west, south, east, north = self._box
@@ -251,11 +251,11 @@ class MapFigure:
         legend = axes.legend(handles=patches, loc="lower left", fontsize=7, framealpha=0.9)
         legend.set_zorder(6)
 
-    def _mark_stations(self, moment: Moment, colours: dict[str, Colours]) -> None:
+    def _mark_stations(self, step: TimeStep, colours: dict[str, Colours]) -> None:
         marks = self._marks
         if marks is None:
             return
-        readings = marks.readings(self._one.species.key, moment.first, moment.last)
+        readings = marks.readings(self._one.species.key, step.first, step.last)
         inside = marks.inside(*self._box)
         lon = np.where(marks.lon < self._box[0], marks.lon + 360.0, marks.lon)
         for name, axes in self._axes.items():

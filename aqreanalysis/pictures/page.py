@@ -18,7 +18,7 @@ from aqreanalysis.pictures.borders import CREDIT, outlines
 from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
 from aqreanalysis.pictures.cube_fields import LAYERS, flag_classes, flag_numbers
 from aqreanalysis.pictures.page_encoding import LARGEST, Packer, rounded
-from aqreanalysis.pictures.stations import Marks
+from aqreanalysis.pictures.stations import StationMarkers
 from aqreanalysis.species import SPECIES
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def write_page(
     source: Source,
     out: str | Path,
     options: PageOptions | None = None,
-    marks: Marks | None = None,
+    marks: StationMarkers | None = None,
     progress: Progress | None = None,
 ) -> Page:
     """Write the first pollutant of `source` as a page.
@@ -98,7 +98,7 @@ def write_page(
         A name that ends in ``.html``.
     options : PageOptions, optional
         Layers, size, precision.
-    marks : Marks, optional
+    marks : StationMarkers, optional
         Stations.
     progress : callable, optional
         Called as ``progress(hours done, hours, "page")``.
@@ -177,7 +177,11 @@ def _pack(
 
 
 def _describe(
-    source: Source, one: SpeciesLayers, steps: dict[str, float], sample: dict[str, NDArray[Any]], marks: Marks | None
+    source: Source,
+    one: SpeciesLayers,
+    steps: dict[str, float],
+    sample: dict[str, NDArray[Any]],
+    marks: StationMarkers | None,
 ) -> dict[str, Any]:
     """Return what the page knows of the cube beside its values, in types of JSON."""
     lat, lon = source.edges("lat"), source.edges("lon")
@@ -221,7 +225,7 @@ def _scale(colours: Colours) -> dict[str, Any]:
     }
 
 
-def _stations(marks: Marks | None, box: tuple[float, float, float, float]) -> list[list[Any]]:
+def _stations(marks: StationMarkers | None, box: tuple[float, float, float, float]) -> list[list[Any]]:
     if marks is None:
         return []
     lon = np.where(marks.lon < box[0], marks.lon + 360.0, marks.lon)

@@ -14,7 +14,7 @@ from aqreanalysis.errors import CubeError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import Source, SpeciesLayers
 from aqreanalysis.pictures.maps import DPI, ENDINGS
-from aqreanalysis.pictures.stations import Marks
+from aqreanalysis.pictures.stations import StationMarkers
 
 _LINE, _BAND, _READINGS = "#a2145a", "#eec1d4", "#222222"
 #: Stations nearer than this are drawn beside the estimate.
@@ -22,7 +22,11 @@ NEAR_KM = 10.0
 
 
 def draw_series(
-    source: Source, out: str | Path, place: tuple[float, float], marks: Marks | None = None, overwrite: bool = False
+    source: Source,
+    out: str | Path,
+    place: tuple[float, float],
+    marks: StationMarkers | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Draw the first pollutant of `source` in the cell that holds a place; return the path of the picture.
 
@@ -34,7 +38,7 @@ def draw_series(
         A name that ends in ``.png`` or ``.svg``.
     place : tuple of float
         Latitude and longitude, degrees.
-    marks : Marks, optional
+    marks : StationMarkers, optional
         With readings, those of the nearest station within `NEAR_KM` are drawn too.
     overwrite : bool
         Whether a file that exists is replaced.
@@ -82,7 +86,7 @@ def draw_series(
     return Path(out)
 
 
-def _nearest(marks: Marks | None, place: tuple[float, float]) -> tuple[int, float] | None:
+def _nearest(marks: StationMarkers | None, place: tuple[float, float]) -> tuple[int, float] | None:
     if marks is None or not marks.names:
         return None
     from aqreanalysis.common.geodesy import distance_km  # with readings only: it brings scipy

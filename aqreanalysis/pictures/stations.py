@@ -19,7 +19,7 @@ _COLUMNS = ("station", "lat", "lon", "role")
 
 
 @dataclass(frozen=True)
-class Marks:
+class StationMarkers:
     """Stations to mark.
 
     Attributes
@@ -56,7 +56,7 @@ class Marks:
         return (shifted <= east) & (self.lat >= south) & (self.lat <= north)
 
 
-def marks_of(model: str | Path | None, observations: Observations | None) -> Marks | None:
+def station_markers(model: str | Path | None, observations: Observations | None) -> StationMarkers | None:
     """Return the stations of a model bundle, of observations, or of observations with the bundle's roles.
 
     Raises
@@ -72,7 +72,7 @@ def marks_of(model: str | Path | None, observations: Observations | None) -> Mar
             return None
         hidden = roles["role"].str.startswith("hidden").to_numpy(bool)
         lat, lon = (roles[c].to_numpy(np.float64) for c in ("lat", "lon"))
-        return Marks(roles["station"].astype(str).tolist(), lat, lon, hidden)
+        return StationMarkers(roles["station"].astype(str).tolist(), lat, lon, hidden)
     hidden = np.zeros(len(observations.stations), bool)
     if roles is not None:
         away = roles.loc[roles["role"].str.startswith("hidden"), "station"].astype(str)
@@ -82,7 +82,7 @@ def marks_of(model: str | Path | None, observations: Observations | None) -> Mar
                 "or leave out one of --model and --observations"
             )
         hidden = np.isin(observations.stations, away)
-    return Marks(list(observations.stations), observations.lat, observations.lon, hidden, observations)
+    return StationMarkers(list(observations.stations), observations.lat, observations.lon, hidden, observations)
 
 
 def _roles(model: Path) -> pd.DataFrame:

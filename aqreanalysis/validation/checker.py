@@ -15,7 +15,7 @@ from typing import Any
 from aqreanalysis.errors import CubeError
 from aqreanalysis.validation.names import nameless
 from aqreanalysis.validation.provenance import WANTED
-from aqreanalysis.validation.raw_cube import Subject
+from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.rules import Finding
 
 SUITES = {"cf": "cf:1.11", "acdd": "acdd:1.3"}
@@ -38,7 +38,7 @@ ComplianceChecker.run_checker(
 """
 
 
-def check_conventions(cube: Subject) -> tuple[list[Finding], str]:
+def check_conventions(cube: RawCube) -> tuple[list[Finding], str]:
     """Return what the checkers find, and why they were not run (empty if they were).
 
     Findings of ACDD are advice, whatever their priority there: it asks for what only the user can know.

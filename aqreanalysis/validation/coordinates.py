@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.production.template import TIME_UNITS
-from aqreanalysis.validation.raw_cube import Subject
+from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.rules import rule
 
 _AXES = {"lat": ("latitude", "degrees_north", "Y"), "lon": ("longitude", "degrees_east", "X")}
@@ -19,7 +19,7 @@ _TOLERANCE = 1e-6
 
 
 @rule("axes", "error", "lat and lon of another type or with a fill are packed, shifted or refused by clients")
-def axes(cube: Subject) -> Iterator[str]:
+def axes(cube: RawCube) -> Iterator[str]:
     for name, (standard, units, axis) in _AXES.items():
         values, attrs = cube.raw[name], {**cube.raw[name].attrs}
         if values.dtype != np.float64:
@@ -33,7 +33,7 @@ def axes(cube: Subject) -> Iterator[str]:
 
 
 @rule("regular", "error", "GDAL, QGIS and GeoTIFF know equal cells only, and a south-up map is drawn upside down")
-def regular(cube: Subject) -> Iterator[str]:
+def regular(cube: RawCube) -> Iterator[str]:
     for name in _AXES:
         values = cube.numbers(name).astype(np.float64)
         if not np.isfinite(values).all():
@@ -49,7 +49,7 @@ def regular(cube: Subject) -> Iterator[str]:
 
 
 @rule("range", "error", "a coordinate outside the globe is a swapped axis or another projection")
-def coordinate_range(cube: Subject) -> Iterator[str]:
+def coordinate_range(cube: RawCube) -> Iterator[str]:
     lat, lon = cube.numbers("lat"), cube.numbers("lon")
     if np.abs(lat).max() > 90:
         yield f"lat reaches {lat[np.abs(lat).argmax()]:g}"
@@ -62,7 +62,7 @@ def coordinate_range(cube: Subject) -> Iterator[str]:
     "error",
     "bounds that do not enclose their centre or leave gaps give wrong areas; netCDF-Java refuses them",
 )
-def cell_bounds(cube: Subject) -> Iterator[str]:
+def cell_bounds(cube: RawCube) -> Iterator[str]:
     for name in _AXES:
         said = cube.attrs(name).get("bounds", "")
         if not said or said not in cube.raw.variables:
@@ -90,7 +90,7 @@ def _enclosing(name: str, centres: NDArray[Any], bounds: NDArray[Any]) -> Iterat
 
 
 @rule("time-encoding", "error", "int64 nanoseconds fail in 7 of 14 clients, 'days since' loses the hours in terra")
-def time_encoding(cube: Subject) -> Iterator[str]:
+def time_encoding(cube: RawCube) -> Iterator[str]:
     attrs = cube.attrs("time")
     if cube.raw["time"].dtype != np.float64:
         yield f"time is {cube.raw['time'].dtype}; it is float64"
@@ -100,7 +100,7 @@ def time_encoding(cube: Subject) -> Iterator[str]:
 
 
 @rule("time-bounds", "error", "a stamp without bounds does not say whether it begins or ends its hour")
-def time_bounds(cube: Subject) -> Iterator[str]:
+def time_bounds(cube: RawCube) -> Iterator[str]:
     said = cube.attrs("time").get("bounds", "")
     if not said or said not in cube.raw.variables:
         yield "time has no bounds"
@@ -117,7 +117,7 @@ def time_bounds(cube: Subject) -> Iterator[str]:
 
 
 @rule("gaps", "error", "a missing hour shifts every series and mean that counts on a step")
-def gaps(cube: Subject) -> Iterator[str]:
+def gaps(cube: RawCube) -> Iterator[str]:
     stamps = cube.numbers("time").astype(np.float64)
     if (np.diff(stamps) <= 0).any():
         yield "time does not ascend"
@@ -135,7 +135,7 @@ def gaps(cube: Subject) -> Iterator[str]:
 
 
 @rule("extent", "error", "ACDD's extent is that of the cell centres; catalogues show the cube where it says it is")
-def extent(cube: Subject) -> Iterator[str]:
+def extent(cube: RawCube) -> Iterator[str]:
     for axis in _AXES:
         values = cube.numbers(axis)
         for end, value in (("min", values.min()), ("max", values.max())):
@@ -146,7 +146,7 @@ def extent(cube: Subject) -> Iterator[str]:
 
 
 @rule("time-coverage", "error", "a catalogue finds the cube by the time that its attributes say")
-def time_coverage(cube: Subject) -> Iterator[str]:
+def time_coverage(cube: RawCube) -> Iterator[str]:
     name = cube.attrs("time").get("bounds", "")
     if name not in cube.raw.variables or cube.attrs("time").get("units") != TIME_UNITS:
         return

@@ -12,7 +12,7 @@ import numpy as np
 from aqreanalysis.production.layers import CUBE_DIMS, FILL, FLAGS, MAP_DIMS
 from aqreanalysis.production.template import VOCABULARY
 from aqreanalysis.validation.names import nameless
-from aqreanalysis.validation.raw_cube import Subject, is_consolidated
+from aqreanalysis.validation.raw_cube import RawCube, is_consolidated
 from aqreanalysis.validation.rules import rule
 
 #: Codecs that every client reads in NetCDF.
@@ -21,7 +21,7 @@ _HOURS_A_MONTH = 31 * 24
 
 
 @rule("conventions", "error", "the ACDD check splits Conventions on commas only, and CF-1.12 fails the checker")
-def conventions(cube: Subject) -> Iterator[str]:
+def conventions(cube: RawCube) -> Iterator[str]:
     said = str(cube.raw.attrs.get("Conventions", ""))
     names = [part.strip() for part in said.split(",")]
     versions = [re.fullmatch(r"CF-1\.(\d+)", name) for name in names]
@@ -31,7 +31,7 @@ def conventions(cube: Subject) -> Iterator[str]:
 
 
 @rule("netcdf4", "error", "an older data model has no chunks, and zstd breaks GDAL, QGIS, CDO, NCO, netCDF-Java and R")
-def netcdf4(cube: Subject) -> Iterator[str]:
+def netcdf4(cube: RawCube) -> Iterator[str]:
     if not cube.is_netcdf:
         return
     with netCDF4.Dataset(cube.path) as file:
@@ -46,7 +46,7 @@ def netcdf4(cube: Subject) -> Iterator[str]:
 
 
 @rule("ascii", "error", "a non-ASCII attribute becomes NC_STRING, which breaks NCO, ncdump, ncview and Fortran readers")
-def ascii_attributes(cube: Subject) -> Iterator[str]:
+def ascii_attributes(cube: RawCube) -> Iterator[str]:
     for owner, attrs in (("global", cube.raw.attrs), *((n, cube.attrs(str(n))) for n in cube.raw.variables)):
         for key, value in attrs.items():
             if isinstance(value, str) and not value.isascii():
@@ -54,7 +54,7 @@ def ascii_attributes(cube: Subject) -> Iterator[str]:
 
 
 @rule("long-names", "error", "QGIS mesh names its groups by long_name and merges equal ones")
-def long_names(cube: Subject) -> Iterator[str]:
+def long_names(cube: RawCube) -> Iterator[str]:
     names = {name: str(cube.attrs(name).get("long_name", "")) for name in cube.layers}
     for name, text in names.items():
         if not text:
@@ -67,7 +67,7 @@ def long_names(cube: Subject) -> Iterator[str]:
 @rule(
     "layer-dimensions", "error", "a further dimension makes CDO drop a layer, rioxarray raise, netCDF-Java show no grid"
 )
-def layer_dimensions(cube: Subject) -> Iterator[str]:
+def layer_dimensions(cube: RawCube) -> Iterator[str]:
     for name in cube.layers:
         dims = cube.raw[name].dims
         if dims not in (CUBE_DIMS, MAP_DIMS):
@@ -75,7 +75,7 @@ def layer_dimensions(cube: Subject) -> Iterator[str]:
 
 
 @rule("standard-names", "error", "clients and people find a pollutant by its CF standard name and read its units")
-def standard_names(cube: Subject) -> Iterator[str]:
+def standard_names(cube: RawCube) -> Iterator[str]:
     for one in cube.species:
         wanted = {
             one.layer: (one.standard_name, one.units),
@@ -94,7 +94,7 @@ def standard_names(cube: Subject) -> Iterator[str]:
 
 
 @rule("invented-names", "error", "a standard name that CF does not have for a quantity says what it is not")
-def invented_names(cube: Subject) -> Iterator[str]:
+def invented_names(cube: RawCube) -> Iterator[str]:
     for name in cube.layers:
         reason, said = nameless(name), cube.attrs(name).get("standard_name")
         if reason is not None and said is not None:
@@ -102,7 +102,7 @@ def invented_names(cube: Subject) -> Iterator[str]:
 
 
 @rule("units", "error", "a number without units cannot be used")
-def units(cube: Subject) -> Iterator[str]:
+def units(cube: RawCube) -> Iterator[str]:
     for name in cube.layers:
         attrs = cube.attrs(name)
         if "units" not in attrs and "flag_masks" not in attrs and "flag_values" not in attrs:
@@ -110,7 +110,7 @@ def units(cube: Subject) -> Iterator[str]:
 
 
 @rule("uncertainty", "error", "an estimate without its error bar is not what this program promises")
-def uncertainty(cube: Subject) -> Iterator[str]:
+def uncertainty(cube: RawCube) -> Iterator[str]:
     for one in cube.species:
         for part in ("standard_error", "lower", "upper"):
             if not cube.has(f"{one.layer}_{part}"):
@@ -120,7 +120,7 @@ def uncertainty(cube: Subject) -> Iterator[str]:
 
 
 @rule("ancillary", "error", "ancillary_variables is how a client finds the error bar of an estimate")
-def ancillary(cube: Subject) -> Iterator[str]:
+def ancillary(cube: RawCube) -> Iterator[str]:
     for one in cube.species:
         listed = str(cube.attrs(one.layer).get("ancillary_variables", "")).split()
         for name in listed:
@@ -135,7 +135,7 @@ def ancillary(cube: Subject) -> Iterator[str]:
 @rule(
     "cell-methods", "error", "a stamp alone does not say that a value is a mean, and a centre's value is no area mean"
 )
-def cell_methods(cube: Subject) -> Iterator[str]:
+def cell_methods(cube: RawCube) -> Iterator[str]:
     for one in cube.species:
         said = str(cube.attrs(one.layer).get("cell_methods", ""))
         if not said.startswith("time: m"):
@@ -145,7 +145,7 @@ def cell_methods(cube: Subject) -> Iterator[str]:
 
 
 @rule("interval", "error", "bounds without their probability say nothing; CF has no cell method for a quantile")
-def interval(cube: Subject) -> Iterator[str]:
+def interval(cube: RawCube) -> Iterator[str]:
     for one in cube.species:
         said = {}
         for name in (f"{one.layer}_lower", f"{one.layer}_upper"):
@@ -162,7 +162,7 @@ def interval(cube: Subject) -> Iterator[str]:
 
 
 @rule("grid-mapping", "error", "without a grid mapping with crs_wkt GDAL and R show no EPSG code and QGIS asks for it")
-def grid_mapping(cube: Subject) -> Iterator[str]:
+def grid_mapping(cube: RawCube) -> Iterator[str]:
     for name in cube.layers:
         said = cube.attrs(name).get("grid_mapping", cube.raw[name].encoding.get("grid_mapping"))
         if said != "crs":
@@ -176,7 +176,7 @@ def grid_mapping(cube: Subject) -> Iterator[str]:
 
 
 @rule("fill", "error", "with another fill clients show it as data: -9999 in NetCDF, NaN in Zarr")
-def fill(cube: Subject) -> Iterator[str]:
+def fill(cube: RawCube) -> Iterator[str]:
     for name in cube.layers:
         layer = cube.raw[name]
         if layer.dtype.kind != "f":
@@ -191,7 +191,7 @@ def fill(cube: Subject) -> Iterator[str]:
 
 
 @rule("actual-range", "error", "clients take their colours from actual_range, and CF wants it to be that of the data")
-def actual_range(cube: Subject) -> Iterator[str]:
+def actual_range(cube: RawCube) -> Iterator[str]:
     told = {n: np.atleast_1d(cube.attrs(n)["actual_range"]) for n in cube.layers if "actual_range" in cube.attrs(n)}
     # What produce writes has none, so that this pass over the values is a rare one.
     found: dict[str, tuple[float, float]] = {}
@@ -208,7 +208,7 @@ def actual_range(cube: Subject) -> Iterator[str]:
 
 
 @rule("packing", "error", "packed layers lose digits, and several clients forget to unpack them")
-def packing(cube: Subject) -> Iterator[str]:
+def packing(cube: RawCube) -> Iterator[str]:
     for name in map(str, cube.raw.variables):
         for key in ("scale_factor", "add_offset"):
             if key in cube.attrs(name):
@@ -216,7 +216,7 @@ def packing(cube: Subject) -> Iterator[str]:
 
 
 @rule("flags", "error", "flag values of another type than the variable fail CF; each bit needs its one meaning")
-def flags(cube: Subject) -> Iterator[str]:
+def flags(cube: RawCube) -> Iterator[str]:
     for name in cube.layers:
         attrs = cube.attrs(name)
         meanings = str(attrs.get("flag_meanings", "")).split()
@@ -235,7 +235,7 @@ def flags(cube: Subject) -> Iterator[str]:
 
 
 @rule("zarr", "error", "without consolidated metadata a client asks for every file, and GDAL before 3.8 needs _CRS")
-def zarr(cube: Subject) -> Iterator[str]:
+def zarr(cube: RawCube) -> Iterator[str]:
     if cube.format != "Zarr 2":
         return
     if not is_consolidated(cube.path):
@@ -246,27 +246,27 @@ def zarr(cube: Subject) -> Iterator[str]:
 
 
 @rule("zarr-format", "advice", "GDAL reads Zarr 3 from 3.12 on only")
-def zarr_format(cube: Subject) -> Iterator[str]:
+def zarr_format(cube: RawCube) -> Iterator[str]:
     if cube.format == "Zarr 3":
         yield "the store is Zarr 3; for older clients produce it with --zarr-format 2"
 
 
 @rule("size", "advice", "the mesh of QGIS took 0.9 GB for one month of four layers at 100 x 150 cells")
-def size(cube: Subject) -> Iterator[str]:
+def size(cube: RawCube) -> Iterator[str]:
     steps = cube.raw.sizes["time"]
     if cube.is_netcdf and steps > _HOURS_A_MONTH:
         yield f"the file holds {steps} steps; 'aqreanalysis export netcdf' cuts it into months"
 
 
 @rule("vocabulary", "warning", "any other text makes the checker try to download a table")
-def vocabulary(cube: Subject) -> Iterator[str]:
+def vocabulary(cube: RawCube) -> Iterator[str]:
     said = cube.raw.attrs.get("standard_name_vocabulary")
     if said != VOCABULARY:
         yield f"standard_name_vocabulary is {said!r}; write {VOCABULARY!r}"
 
 
 @rule("vertical", "error", "a vertical extent without a vertical coordinate contradicts itself")
-def vertical(cube: Subject) -> Iterator[str]:
+def vertical(cube: RawCube) -> Iterator[str]:
     for key in cube.raw.attrs:
         if str(key).startswith("geospatial_vertical"):
             yield f"there is {key} and no vertical coordinate"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Nameless:
+class WithoutStandardName:
     """Layers whose quantity has no standard name.
 
     Attributes
@@ -26,23 +26,23 @@ class Nameless:
 
 
 NAMELESS = (
-    Nameless(
+    WithoutStandardName(
         r"nearest_station_distance",
         "the distance to a station",
         "the table has distances to the Sun, to the geocentre, across a cyclone, none to a station",
     ),
-    Nameless(
+    WithoutStandardName(
         r"\w+_exceedance_\w+|\w+_hours_above_\w+_probability",
         "the probability that a concentration is above a limit",
         "the table has probabilities of a sea-ice fraction above a threshold and of thunderstorms, of no concentration",
     ),
-    Nameless(
+    WithoutStandardName(
         r"\w+_(hours|days|steps)_above_\w+",
         "a number of hours or days above a limit",
         "the table counts days with temperature, precipitation or wind beyond a threshold, in climatologies",
     ),
-    Nameless(r"aqi|aqi_\w+", "an air quality index", "the table has indices of heat, fire and ultraviolet"),
-    Nameless(
+    WithoutStandardName(r"aqi|aqi_\w+", "an air quality index", "the table has indices of heat, fire and ultraviolet"),
+    WithoutStandardName(
         r"\w+_valid_share",
         "the share of a period's hours with an estimate",
         "number_of_observations counts observations, and an estimate is none",
@@ -50,6 +50,6 @@ NAMELESS = (
 )
 
 
-def nameless(layer: str) -> Nameless | None:
+def nameless(layer: str) -> WithoutStandardName | None:
     """Return why a layer has no standard name; None if CF has one for it."""
     return next((one for one in NAMELESS if re.fullmatch(one.pattern, layer)), None)

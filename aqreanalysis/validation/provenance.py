@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.validation.raw_cube import Subject
+from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.rules import rule
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -36,7 +36,7 @@ WANTED = (
 
 
 @rule("fingerprint", "error", "without the digests of model and observations nobody can say what made the numbers")
-def fingerprint(cube: Subject) -> Iterator[str]:
+def fingerprint(cube: RawCube) -> Iterator[str]:
     attrs = cube.raw.attrs
     for key in ("model_digest", "observations_digest"):
         said = str(attrs.get(key, ""))
@@ -49,7 +49,7 @@ def fingerprint(cube: Subject) -> Iterator[str]:
 
 
 @rule("model", "error", "a cube that another model made must not be published under this one's scores")
-def model(cube: Subject) -> Iterator[str]:
+def model(cube: RawCube) -> Iterator[str]:
     if cube.model is None:
         return
     from aqreanalysis.model.bundle import read_bundle
@@ -61,7 +61,7 @@ def model(cube: Subject) -> Iterator[str]:
 
 
 @rule("history", "warning", "history tells what was done to a cube after it was made")
-def history(cube: Subject) -> Iterator[str]:
+def history(cube: RawCube) -> Iterator[str]:
     lines = str(cube.raw.attrs.get("history", "")).splitlines()
     for line in lines:
         if not re.match(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}|\w{3} \w{3} +\d+ [\d:]+ \d{4}: ", line):
@@ -69,7 +69,7 @@ def history(cube: Subject) -> Iterator[str]:
 
 
 @rule("ledger", "error", "a run that is not finished has blocks that nobody computed")
-def ledger(cube: Subject) -> Iterator[str]:
+def ledger(cube: RawCube) -> Iterator[str]:
     part = cube.path.with_name(cube.path.name + ".part")
     if not part.exists():
         return
@@ -95,7 +95,7 @@ def _entry(line: str) -> dict[str, Any]:
 
 
 @rule("zarr-chunks", "error", "a chunk that is not there reads as missing data: produce writes every one")
-def zarr_chunks(cube: Subject) -> Iterator[str]:
+def zarr_chunks(cube: RawCube) -> Iterator[str]:
     if cube.is_netcdf:
         return
     for name in cube.layers:
@@ -109,7 +109,7 @@ def zarr_chunks(cube: Subject) -> Iterator[str]:
 
 
 @rule("acdd", "advice", "ACDD would like it; a catalogue shows it, and nothing is made up for you")
-def acdd(cube: Subject) -> Iterator[str]:
+def acdd(cube: RawCube) -> Iterator[str]:
     for key in WANTED:
         if not str(cube.raw.attrs.get(key, "")).strip():
             yield f"{key} is not set: produce with --set metadata.{key}=..."

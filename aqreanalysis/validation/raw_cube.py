@@ -32,7 +32,7 @@ class Slab:
     values: Mapping[str, NDArray[Any]]
 
 
-class Subject:
+class RawCube:
     """A cube opened without decoding.
 
     Attributes
@@ -76,7 +76,7 @@ class Subject:
             lacks = f"no coordinate {lacking[0]}" if lacking else "no pollutant over time, lat and lon"
             raise CubeError(f"{self.path} is no cube of this program: it has {lacks}; see aqreanalysis produce")
 
-    def __enter__(self) -> Subject:
+    def __enter__(self) -> RawCube:
         return self
 
     def __exit__(self, *_: object) -> None:

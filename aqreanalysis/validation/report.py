@@ -12,7 +12,7 @@ from aqreanalysis.errors import CubeError, nearest_hint
 from aqreanalysis.validation import coordinates, metadata, values  # noqa: F401  (they register their rules)
 from aqreanalysis.validation import provenance as origin  # noqa: F401  (they register their rules)
 from aqreanalysis.validation.checker import check_conventions
-from aqreanalysis.validation.raw_cube import Subject
+from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.rules import RULES, SEVERITIES, Finding
 from aqreanalysis.validation.value_scan import SEAMS, seam_findings, survey, value_findings
 
@@ -129,7 +129,7 @@ def validate(path: str | Path, options: ValidateOptions | None = None, progress:
     findings: list[Finding] = []
     not_run = [] if options.values else ["rules of values (asked for)"]
     looked = 0
-    with Subject(path, options.model) as cube:
+    with RawCube(path, options.model) as cube:
         for rule in rules:
             if rule.check is not None:
                 findings += [Finding(rule.id, rule.severity, text, rule.reason) for text in rule.check(cube)]

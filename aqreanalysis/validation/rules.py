@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-from aqreanalysis.validation.raw_cube import Slab, Subject
+from aqreanalysis.validation.raw_cube import RawCube, Slab
 
 SEVERITIES = ("error", "warning", "advice")
 
-Check = Callable[[Subject], Iterator[str]]
+Check = Callable[[RawCube], Iterator[str]]
 #: Yields the name of a layer and a mask (time, lat, lon) that is True where it breaks the rule.
-ValueCheck = Callable[[Subject, Slab], Iterator[tuple[str, NDArray]]]
+ValueCheck = Callable[[RawCube, Slab], Iterator[tuple[str, NDArray]]]
 
 
 @dataclass(frozen=True)

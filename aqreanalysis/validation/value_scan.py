@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.production.layers import CUBE_DIMS
-from aqreanalysis.validation.raw_cube import Slab, Subject
+from aqreanalysis.validation.raw_cube import RawCube, Slab
 from aqreanalysis.validation.rules import Finding, Rule
 
 #: A difference at a block border so many times that of the pairs around it is a seam.
@@ -55,7 +55,7 @@ class Survey:
     values: int = 0
 
 
-def survey(cube: Subject, rules: Iterable[Rule], progress: Progress | None = None) -> Survey:
+def survey(cube: RawCube, rules: Iterable[Rule], progress: Progress | None = None) -> Survey:
     """Return what the value rules and the search for seams find in all values of the cube."""
     wanted = [rule for rule in rules if rule.values is not None]
     found = Survey()
@@ -74,7 +74,7 @@ def survey(cube: Subject, rules: Iterable[Rule], progress: Progress | None = Non
     return found
 
 
-def _note(found: Survey, cube: Subject, slab: Slab, key: tuple[str, str], mask: NDArray[np.bool_]) -> None:
+def _note(found: Survey, cube: RawCube, slab: Slab, key: tuple[str, str], mask: NDArray[np.bool_]) -> None:
     count = int(np.count_nonzero(mask))
     if not count:
         return
@@ -87,7 +87,7 @@ def _note(found: Survey, cube: Subject, slab: Slab, key: tuple[str, str], mask: 
     entry.count += count
 
 
-def _stamp(cube: Subject, step: int) -> str:
+def _stamp(cube: RawCube, step: int) -> str:
     hours = float(cube.raw["time"].values[step])
     if cube.attrs("time").get("units", "").startswith("hours since 1970-01-01"):
         return f"{pd.Timestamp(0) + pd.Timedelta(hours=hours):%Y-%m-%dT%H:%M}"
@@ -105,7 +105,7 @@ def value_findings(found: Survey, rules: Iterable[Rule]) -> list[Finding]:
     ]
 
 
-def seam_findings(cube: Subject, found: Survey) -> list[Finding]:
+def seam_findings(cube: RawCube, found: Survey) -> list[Finding]:
     """Return the block borders at which neighbours differ far more than the pairs of neighbours around them do.
 
     In space each border is judged for itself, over all hours. In time all borders are judged together, by the median
@@ -165,7 +165,7 @@ def border_ratios(differences: NDArray[np.float64], chunk: int) -> dict[int, flo
 class _Sums:
     """Sums and counts of absolute differences between neighbours, of estimates and standard errors."""
 
-    def __init__(self, cube: Subject) -> None:
+    def __init__(self, cube: RawCube) -> None:
         names = [n for one in cube.species for n in (one.layer, f"{one.layer}_standard_error") if n in cube.layers]
         self._sums: dict[tuple[str, str], NDArray[np.float64]] = {}
         self._counts: dict[tuple[str, str], NDArray[np.float64]] = {}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.production.layers import DISTANCE
 from aqreanalysis.species import Species
-from aqreanalysis.validation.raw_cube import Slab, Subject
+from aqreanalysis.validation.raw_cube import RawCube, Slab
 from aqreanalysis.validation.rules import value_rule
 
 Masks = Iterator[tuple[str, NDArray[np.bool_]]]
@@ -18,7 +18,7 @@ Masks = Iterator[tuple[str, NDArray[np.bool_]]]
 _ROUNDING = 1e-5
 
 
-def _bits(cube: Subject, one: Species, slab: Slab, meaning: str) -> NDArray[np.bool_] | None:
+def _bits(cube: RawCube, one: Species, slab: Slab, meaning: str) -> NDArray[np.bool_] | None:
     """Return where the flag of a pollutant has the bit of a meaning; None if it has no such bit."""
     flag = cube.flag_of(one)
     if flag is None or flag not in slab.values:
@@ -32,14 +32,14 @@ def _bits(cube: Subject, one: Species, slab: Slab, meaning: str) -> NDArray[np.b
 
 
 @value_rule("infinite", "error", "an infinite value spoils every mean and colour scale")
-def infinite(cube: Subject, slab: Slab) -> Masks:
+def infinite(cube: RawCube, slab: Slab) -> Masks:
     for name, values in slab.values.items():
         if values.dtype.kind == "f":
             yield name, np.isinf(values)
 
 
 @value_rule("plausible", "error", "a concentration below 0 or above what instruments measure is a fault, not air")
-def plausible(cube: Subject, slab: Slab) -> Masks:
+def plausible(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
         values = slab.values.get(one.layer)
         if values is not None:
@@ -47,7 +47,7 @@ def plausible(cube: Subject, slab: Slab) -> Masks:
 
 
 @value_rule("not-negative", "error", "a standard error, bound, distance or count below 0 has no meaning")
-def not_negative(cube: Subject, slab: Slab) -> Masks:
+def not_negative(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
         for part in ("standard_error", "lower", "upper"):
             name = f"{one.layer}_{part}"
@@ -59,7 +59,7 @@ def not_negative(cube: Subject, slab: Slab) -> Masks:
 
 
 @value_rule("no-spread", "warning", "a standard error of exactly 0 says that nothing can be wrong")
-def no_spread(cube: Subject, slab: Slab) -> Masks:
+def zero_standard_error(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
         name = f"{one.layer}_standard_error"
         if name in slab.values:
@@ -67,14 +67,14 @@ def no_spread(cube: Subject, slab: Slab) -> Masks:
 
 
 @value_rule("probability", "error", "a probability lies between 0 and 1")
-def probability(cube: Subject, slab: Slab) -> Masks:
+def probability(cube: RawCube, slab: Slab) -> Masks:
     for name, values in slab.values.items():
         if "_exceedance_" in name:
             yield name, (values < 0) | (values > 1)
 
 
 @value_rule("enclosing", "error", "bounds that do not enclose the estimate are bounds of something else")
-def enclosing(cube: Subject, slab: Slab) -> Masks:
+def interval_contains_best(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
         best = slab.values.get(one.layer)
         for part, sign in (("lower", 1.0), ("upper", -1.0)):
@@ -84,7 +84,7 @@ def enclosing(cube: Subject, slab: Slab) -> Masks:
 
 
 @value_rule("missing", "error", "a cell without an estimate that no mask explains is a hole in the map")
-def missing(cube: Subject, slab: Slab) -> Masks:
+def missing(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
         values = slab.values.get(one.layer)
         if values is None:
@@ -94,7 +94,7 @@ def missing(cube: Subject, slab: Slab) -> Masks:
 
 
 @value_rule("masked", "error", "a value where the flag says masked was not asked for, or the flag is wrong")
-def masked(cube: Subject, slab: Slab) -> Masks:
+def masked(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
         values, bits = slab.values.get(one.layer), _bits(cube, one, slab, "masked")
         if values is not None and bits is not None:
@@ -102,7 +102,7 @@ def masked(cube: Subject, slab: Slab) -> Masks:
 
 
 @value_rule("together", "error", "an estimate without its error bar, or an error bar without an estimate, misleads")
-def together(cube: Subject, slab: Slab) -> Masks:
+def missing_together(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
         best = slab.values.get(one.layer)
         for part in ("standard_error", "lower", "upper"):
@@ -112,7 +112,7 @@ def together(cube: Subject, slab: Slab) -> Masks:
 
 
 @value_rule("flag-bits", "error", "a bit without a meaning cannot be read")
-def flag_bits(cube: Subject, slab: Slab) -> Masks:
+def flag_bits(cube: RawCube, slab: Slab) -> Masks:
     for name, values in slab.values.items():
         masks = cube.attrs(name).get("flag_masks")
         if masks is not None:
@@ -121,7 +121,7 @@ def flag_bits(cube: Subject, slab: Slab) -> Masks:
 
 
 @value_rule("one-value", "error", "a map of one and the same number is a fill that was taken for data")
-def one_value(cube: Subject, slab: Slab) -> Masks:
+def one_value(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
         values = slab.values.get(one.layer)
         if values is None or values[0].size < 4:
