@@ -23,7 +23,7 @@ from aqreanalysis.evaluation.protocols import answer_baselines, ask
 from aqreanalysis.evaluation.scores import score
 from aqreanalysis.evaluation.splits import draw_split
 from aqreanalysis.evaluation.tables import aligned
-from aqreanalysis.observations import Observations, Places, read_observations
+from aqreanalysis.observations import Observations, StationPlaces, read_observations
 
 RESULTS = Path(__file__).parent / "results" / "baselines.json"
 
@@ -44,7 +44,7 @@ def read(path: Path) -> Observations:
     if not table.exists():
         return observations
     city = pd.read_csv(table, dtype=str).set_index("station_id")["city"]
-    places = Places(
+    places = StationPlaces(
         observations.stations, observations.lat, observations.lon, city.reindex(observations.stations).tolist()
     )
     values = {key: observations.values(key) for key in observations.species}

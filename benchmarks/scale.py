@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from producing import machine, parser, record, run_watched, table
 
-from aqreanalysis.observations import Observations, Places, read_observations
+from aqreanalysis.observations import Observations, StationPlaces, read_observations
 
 STATIONS, FIRST, YEARS = 2000, 2010, 10
 # Four weeks of 40 x 40 cells: the geometry of the globe fits no process, so it is made once a tile and time block;
@@ -37,7 +37,7 @@ def make_network(data: Path, path: Path, years: int) -> Path:
     year = year * rng.uniform(0.5, 1.5, STATIONS).astype(np.float32)
     times = pd.date_range(f"{FIRST}-01-01T01:00", f"{FIRST + years}-01-01T00:00", freq="h")
     values = year[np.arange(len(times)) % len(year)]
-    places = Places([f"made-up-{i:04d}" for i in range(STATIONS)], lat, lon)
+    places = StationPlaces([f"made-up-{i:04d}" for i in range(STATIONS)], lat, lon)
     attributes = {"synthetic": "records of real stations at made-up places, repeated year by year"}
     Observations.from_arrays(times, places, {"pm25": values}, attributes).to_netcdf(path)
     return path

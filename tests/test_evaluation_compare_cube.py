@@ -10,7 +10,7 @@ import xarray as xr
 from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation import compare_cube as comparison
 from aqreanalysis.evaluation.compare_cube import compare, comparison_table, score_against_truth
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 
 TIMES = pd.date_range("2021-03-01 01:00", periods=48, freq="h")
 LAT, LON = np.array([35.0, 35.5, 36.0]), np.array([110.0, 110.5, 111.0, 111.5])
@@ -39,7 +39,7 @@ def _cube(times: pd.DatetimeIndex = TIMES) -> xr.Dataset:
 def _observations(
     values: np.ndarray, lat: list[float], lon: list[float], times: pd.DatetimeIndex = TIMES
 ) -> Observations:
-    places = Places([f"s{i}" for i in range(len(lat))], np.array(lat), np.array(lon))
+    places = StationPlaces([f"s{i}" for i in range(len(lat))], np.array(lat), np.array(lon))
     dataset = Observations.from_arrays(times, places, {"pm25": np.full(values.shape, 5.0, np.float32)}).dataset
     # The readings are set after quality control: ramps of this size are not air quality.
     flags = np.where(np.isfinite(values), 0, dataset["pm25_flag"].values.max() * 0 + 1).astype(np.int8)

@@ -14,7 +14,7 @@ from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
 from aqreanalysis.evaluation.baselines import distances_km
 from aqreanalysis.evaluation.cross_validation import draw_folds, fold_config, run_folds
 from aqreanalysis.model import read_bundle, write_bundle
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 
 pytest_plugins = ("evaluation_case",)
 
@@ -42,7 +42,7 @@ class _Trainer:
 
 @pytest.fixture(scope="module")
 def particles(town_network: Observations) -> Observations:
-    places = Places(town_network.stations, town_network.lat, town_network.lon, town_network.city)
+    places = StationPlaces(town_network.stations, town_network.lat, town_network.lon, town_network.city)
     return Observations.from_arrays(town_network.times, places, {"pm25": town_network.values("pm25")})
 
 

@@ -9,7 +9,7 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.evaluation import predict_at_stations as room
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
 from aqreanalysis.model.predictor import Predictor, load_predictor
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 
 pytest_plugins = ("evaluation_case",)
 
@@ -83,7 +83,7 @@ def test_days_without_wanted_hours_are_not_computed(model: Predictor, town_netwo
 
 
 def test_observations_of_other_pollutants_are_refused(model: Predictor, town_network: Observations) -> None:
-    places = Places(town_network.stations, town_network.lat, town_network.lon)
+    places = StationPlaces(town_network.stations, town_network.lat, town_network.lon)
     other = Observations.from_arrays(town_network.times, places, {"so2": town_network.values("pm25")})
     with pytest.raises(ModelError, match="the model reads pm25, o3 and the observations hold so2"):
         estimate(model, other, _targets(town_network, town_network.hours[:24]))

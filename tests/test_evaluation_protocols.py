@@ -11,7 +11,7 @@ from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions
 from aqreanalysis.evaluation.protocols import MODEL, Outcome, ask, hours_of, run_protocol
 from aqreanalysis.evaluation.splits import CALIBRATION, HIDDEN_CITY, HIDDEN_TENTH, Split
 from aqreanalysis.model.predictor import Predictor, load_predictor
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 
 pytest_plugins = ("evaluation_case",)
 
@@ -37,7 +37,7 @@ def particles(town_network: Observations) -> Observations:
 
 
 def _with(observations: Observations, values: dict[str, np.ndarray]) -> Observations:
-    places = Places(observations.stations, observations.lat, observations.lon, observations.city)
+    places = StationPlaces(observations.stations, observations.lat, observations.lon, observations.city)
     return Observations.from_arrays(observations.times, places, values)
 
 
@@ -102,7 +102,9 @@ def test_visible_readings_do_reach_every_method(
 
 
 def test_a_station_that_the_split_does_not_know_is_visible(split: Split, particles: Observations) -> None:
-    places = Places([*particles.stations, "new"], np.append(particles.lat, 36.0), np.append(particles.lon, 111.0))
+    places = StationPlaces(
+        [*particles.stations, "new"], np.append(particles.lat, 36.0), np.append(particles.lon, 111.0)
+    )
     values = particles.values("pm25")
     grown = Observations.from_arrays(
         particles.times, places, {"pm25": np.column_stack([values, values[:, 0] + np.float32(1)])}

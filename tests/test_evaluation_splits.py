@@ -22,7 +22,7 @@ from aqreanalysis.evaluation.splits import (
     draw_split,
     first_unseen_hour,
 )
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 
 pytest_plugins = ("evaluation_case",)
 
@@ -94,7 +94,7 @@ def test_one_chain_of_stations_is_cut_at_a_shorter_distance() -> None:
     values = np.random.default_rng(0).uniform(5, 50, (240, 20)).astype(np.float32)
     observations = Observations.from_arrays(
         pd.date_range("2020-01-01 01:00", periods=240, freq="h"),
-        Places([f"s{i:02d}" for i in range(20)], lat, lon),
+        StationPlaces([f"s{i:02d}" for i in range(20)], lat, lon),
         {"pm25": values},
     )
     split = draw_split(observations, SplitConfig(cluster_km=25))

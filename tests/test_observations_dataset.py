@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations import Flag, Observations, Places, hours_since_epoch
+from aqreanalysis.observations import Flag, Observations, StationPlaces, hours_since_epoch
 from aqreanalysis.species import SPECIES
 
 HOURS, IDS = 50, ["b", "a", "c"]
@@ -20,7 +20,7 @@ def _observations(**kwargs: object) -> Observations:
     values = {key: rng.gamma(4, 5, (HOURS, 3)).astype(np.float32) for key in ("no2", "pm25")}
     values["pm25"][4, 1] = -5.0
     values["pm25"][6, 0] = np.nan
-    places = Places(IDS, np.array([40.0, 41.0, 42.0]), np.array([116.0, 117.0, 118.0]), ["X", "Y", ""], None)
+    places = StationPlaces(IDS, np.array([40.0, 41.0, 42.0]), np.array([116.0, 117.0, 118.0]), ["X", "Y", ""], None)
     times = pd.date_range("2020-01-01 01:00", periods=HOURS, freq="h")
     return Observations.from_arrays(times, places, values, {"synthetic": "yes", "editor": "me"}, **kwargs)  # type: ignore[arg-type]
 
@@ -69,19 +69,19 @@ def test_a_pollutant_that_is_not_there_is_refused_with_those_that_are() -> None:
 
 def test_stacked_inputs_are_in_the_order_asked_for() -> None:
     observations = _observations()
-    stacked = observations.stacked(["no2", "o3", "pm25"])
+    stacked = observations.to_array(["no2", "o3", "pm25"])
     np.testing.assert_array_equal(stacked[:, :, 0], observations.values("no2"))
     np.testing.assert_array_equal(stacked[:, :, 2], observations.values("pm25"))
     assert np.isnan(stacked[:, :, 1]).all()
-    assert observations.stacked(["no2", "o3", "pm25"]) is stacked
+    assert observations.to_array(["no2", "o3", "pm25"]) is stacked
 
 
 def test_rows_are_those_of_the_stacked_array_whether_or_not_it_is_laid_out() -> None:
     observations, inputs = _observations(), ["no2", "o3", "pm25"]
-    few = observations.rows(inputs, 3, 9)
+    few = observations.hours_slice(inputs, 3, 9)
     before = observations.held_bytes()
-    np.testing.assert_array_equal(few, observations.stacked(inputs)[3:9])
-    np.testing.assert_array_equal(few, observations.rows(inputs, 3, 9))
+    np.testing.assert_array_equal(few, observations.to_array(inputs)[3:9])
+    np.testing.assert_array_equal(few, observations.hours_slice(inputs, 3, 9))
     assert before == observations.dataset.nbytes < observations.held_bytes()
 
 
@@ -128,7 +128,7 @@ def test_the_summary_is_plain_json_with_counts() -> None:
 
 
 def test_arrays_of_another_shape_are_refused() -> None:
-    places = Places(["a"], np.array([40.0]), np.array([116.0]))
+    places = StationPlaces(["a"], np.array([40.0]), np.array([116.0]))
     times = pd.date_range("2020-01-01", periods=4, freq="h")
     with pytest.raises(ObservationsError, match=r"pm25 has shape \(4, 2\), expected .* \(4, 1\)"):
         Observations.from_arrays(times, places, {"pm25": np.zeros((4, 2), np.float32)})

@@ -14,8 +14,8 @@ from aqreanalysis.common import large_arrays
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations import (
     Observations,
-    Places,
     ReadOptions,
+    StationPlaces,
     check_observations,
     dataset,
     file_backed,
@@ -32,7 +32,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = rng.gamma(4, 10, (HOURS, STATIONS)).astype(np.float32)
     values[rng.random(values.shape) < 0.2] = np.nan
     values[:30], values[100, 2], values[900:960, 4] = np.nan, -4.0, 55.5  # a fault, and a stuck instrument
-    places = Places([f"S{i}" for i in range(STATIONS)], np.linspace(40, 41, STATIONS), np.linspace(116, 117, STATIONS))
+    places = StationPlaces(
+        [f"S{i}" for i in range(STATIONS)], np.linspace(40, 41, STATIONS), np.linspace(116, 117, STATIONS)
+    )
     times = pd.date_range("2019-01-01 05:00", periods=HOURS, freq="h")
     ozone = np.full_like(values, np.nan)
     ozone[50:70] = 80.0 + rng.random((20, STATIONS)).astype(np.float32)
@@ -53,14 +55,14 @@ def kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> Observations:
     monkeypatch.setattr(dataset, "PART_HOURS", 170)
     monkeypatch.setattr(large_arrays, "MAPPED_BYTES", 1000)
     observations = read_observations(path)
-    assert isinstance(observations, file_backed.StoredObservations)
+    assert isinstance(observations, file_backed.FileBackedObservations)
     return observations
 
 
 def test_all_that_can_be_asked_is_the_same(whole: Observations, kept: Observations) -> None:
     assert kept.digest() == whole.digest() and kept.summary() == whole.summary()
     assert kept.stations == whole.stations and kept.times.equals(whole.times) and kept.attributes == whole.attributes
-    assert kept.heard() == whole.heard() and set(kept.heard()) == {"pm25", "o3"}
+    assert kept.observed_span() == whole.observed_span() and set(kept.observed_span()) == {"pm25", "o3"}
     assert kept.report.lines() == whole.report.lines()
     for key in whole.species:
         np.testing.assert_array_equal(kept.flag_counts(key), whole.flag_counts(key))
@@ -71,7 +73,7 @@ def test_all_that_can_be_asked_is_the_same(whole: Observations, kept: Observatio
         assert whole.flag_counts(key).sum() == HOURS * STATIONS
     assert kept.held_bytes() == 0 and whole.held_bytes() >= 4 * 3 * HOURS * STATIONS
     xr.testing.assert_identical(kept.dataset, whole.dataset)
-    np.testing.assert_array_equal(kept.stacked(("o3", "no2", "pm25")), whole.stacked(("o3", "no2", "pm25")))
+    np.testing.assert_array_equal(kept.to_array(("o3", "no2", "pm25")), whole.to_array(("o3", "no2", "pm25")))
 
 
 @pytest.mark.parametrize(("first", "hours"), [(-50, 90), (0, HOURS), (1990, 40), (7, 1), (-9, HOURS + 30), (5000, 3)])
@@ -102,8 +104,11 @@ def test_a_selection_and_a_second_file_are_the_same(
 def test_some_hours_of_it_know_how_far_the_whole_reaches(whole: Observations, kept: Observations, path: Path) -> None:
     span = whole.first_hour + 400, whole.first_hour + 1500
     part = read_observations(path, None, ReadOptions(span=span))
-    assert isinstance(part, file_backed.StoredObservations) and (part.first_hour, len(part.times)) == (span[0], 1101)
-    assert part.heard() == whole.heard()
+    assert isinstance(part, file_backed.FileBackedObservations) and (part.first_hour, len(part.times)) == (
+        span[0],
+        1101,
+    )
+    assert part.observed_span() == whole.observed_span()
     np.testing.assert_array_equal(part.values("pm25"), whole.values("pm25")[400:1501])
 
 
@@ -134,7 +139,7 @@ def test_a_large_table_goes_through_a_temporary_file_that_is_removed(
     monkeypatch.setattr(file_backed, "READINGS_IN_MEMORY", 100)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     through = read_observations(table)
-    assert isinstance(through, file_backed.StoredObservations)
+    assert isinstance(through, file_backed.FileBackedObservations)
     assert through.digest() == at_once.digest() and through.report.lines() == at_once.report.lines()
     assert len(list(tmp_path.glob("aqreanalysis-*"))) == 1
     again = check_observations(table)
@@ -155,4 +160,4 @@ def test_a_full_disk_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(OutputError, match=r"no room for 0\.1 GB of readings in .*No space left.*set TMPDIR"):
-        large_arrays.roomy((10_000, 2500), np.float32)
+        large_arrays.zeros_mapped((10_000, 2500), np.float32)

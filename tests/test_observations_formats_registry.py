@@ -12,7 +12,7 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import list_formats
 from aqreanalysis.observations.files import list_sources
-from aqreanalysis.observations.formats.registry import find_format, guess_format, look_at
+from aqreanalysis.observations.formats.registry import find_format, guess_format, read_head
 
 HERE = Path(__file__).parent
 
@@ -32,7 +32,7 @@ def test_every_format_has_a_name_a_document_and_a_test_file() -> None:
 def test_each_made_up_file_is_guessed_right_and_says_why(made: dict[str, Made]) -> None:
     for each in made.values():
         if each.format is not None:
-            guessed, reason = guess_format(look_at(list_sources(each.path)[0]), ColumnsConfig())
+            guessed, reason = guess_format(read_head(list_sources(each.path)[0]), ColumnsConfig())
             assert guessed.name == each.format and len(reason) > 10, (each, guessed.name)
 
 

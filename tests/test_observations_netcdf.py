@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations import Observations, Places, ReadOptions, read_observations
+from aqreanalysis.observations import Observations, ReadOptions, StationPlaces, read_observations
 
 READING = st.one_of(st.floats(-50, 3000, width=32), st.just(float("nan")))
 
@@ -24,7 +24,7 @@ def _observations(values: np.ndarray | None = None, ids: tuple[str, ...] = ("100
     if values is None:
         values = np.random.default_rng(8).gamma(4, 10, (40, 3)).astype(np.float32)
         values[3, 1], values[5, 0] = np.nan, -4.0
-    places = Places(
+    places = StationPlaces(
         list(ids),
         np.array([47.123456789, 47.4, -0.1]),
         np.array([8.0, 8.5, -179.9]),
@@ -179,7 +179,10 @@ def test_of_a_long_record_only_the_hours_that_are_needed_are_read(tmp_path: Path
     for key in whole.species:
         np.testing.assert_array_equal(part.values(key), whole.values(key)[900:1000])
         heard = np.flatnonzero(np.isfinite(whole.values(key)).any(axis=1))
-        assert part.record is not None and part.record[key] == (first + heard[0], first + heard[-1])
+        assert part.full_span is not None and part.full_span[key] == (
+            first + heard[0],
+            first + heard[-1],
+        )
     assert not [line for line in part.report.lines() if "changed after" in line]
 
 
@@ -187,7 +190,7 @@ def test_a_span_that_holds_the_whole_record_reads_it_as_ever(tmp_path: Path) -> 
     whole = _long(100)
     path = whole.to_netcdf(tmp_path / "short.nc")
     found = read_observations(path, options=ReadOptions(span=(-(10**6), 10**6)))
-    assert found.record is None and found.digest() == whole.digest()
+    assert found.full_span is None and found.digest() == whole.digest()
 
 
 def test_a_span_outside_the_record_reads_it_whole_so_that_a_check_can_say_how_far_it_reaches(tmp_path: Path) -> None:

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.places import Places, check_colocated, colocated_pairs, exact_degrees, places_of_rows
+from aqreanalysis.observations.places import (
+    StationPlaces,
+    check_colocated,
+    colocated_pairs,
+    exact_degrees,
+    places_of_rows,
+)
 from aqreanalysis.observations.report import QualityReport
 
 
@@ -72,8 +78,8 @@ def test_float32_degrees_become_the_decimal_that_was_meant() -> None:
     np.testing.assert_array_equal(exact_degrees(written), written)
 
 
-def _pair(lon: float) -> Places:
-    return Places(ids=["a", "b"], lat=np.array([40.0, 40.0]), lon=np.array([116.0, lon]))
+def _pair(lon: float) -> StationPlaces:
+    return StationPlaces(ids=["a", "b"], lat=np.array([40.0, 40.0]), lon=np.array([116.0, lon]))
 
 
 def test_pairs_within_a_hundred_metres_are_counted_and_kept() -> None:

@@ -8,14 +8,14 @@ import pytest
 import xarray as xr
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 from aqreanalysis.observations.schema import validated
 
 
 def _dataset() -> xr.Dataset:
     rng = np.random.default_rng(5)
     values = {key: rng.gamma(4, 5, (50, 3)).astype(np.float32) for key in ("no2", "pm25")}
-    places = Places(["b", "a", "c"], np.array([40.0, 41.0, 42.0]), np.array([116.0, 117.0, 118.0]))
+    places = StationPlaces(["b", "a", "c"], np.array([40.0, 41.0, 42.0]), np.array([116.0, 117.0, 118.0]))
     times = pd.date_range("2020-01-01 01:00", periods=50, freq="h")
     return Observations.from_arrays(times, places, values).dataset
 

@@ -67,7 +67,7 @@ def test_a_part_has_its_hours_and_knows_of_what_it_is_a_part():
     first = OBSERVATIONS.first_hour
     part = part_of(OBSERVATIONS, (first + 5, first + 9))
     assert part.first_hour == first + 5 and len(part.times) == 5
-    assert part.stations == OBSERVATIONS.stations and part.heard() == OBSERVATIONS.heard()
+    assert part.stations == OBSERVATIONS.stations and part.observed_span() == OBSERVATIONS.observed_span()
     assert part.report.lines() == OBSERVATIONS.report.lines()
     np.testing.assert_array_equal(part.values("pm25"), OBSERVATIONS.values("pm25")[5:10])
     np.testing.assert_array_equal(part.flags("pm25"), OBSERVATIONS.flags("pm25")[5:10])

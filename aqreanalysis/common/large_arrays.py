@@ -14,7 +14,7 @@ from aqreanalysis.errors import OutputError
 MAPPED_BYTES = 256 << 20
 
 
-def roomy(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+def zeros_mapped(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
     """Return an array of zeros; one larger than `MAPPED_BYTES` lies in a file that is gone when the array is.
 
     The file is made where temporary files go (``TMPDIR``). Its room is taken at once, because a disk that is full when

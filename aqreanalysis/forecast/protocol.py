@@ -70,7 +70,7 @@ def ask_forecast(model: ForecastPredictor, observations: Observations, split: Sp
     if (~hidden).sum() < 2:
         raise ObservationsError("fewer than two stations are visible: give the observations the model was trained on")
     names = [key, *(k for k in in_order(model.inputs) if k != key)]
-    values = observations.stacked(names)
+    values = observations.to_array(names)
     unseen = int(split.unseen_from.astype("datetime64[h]").astype(np.int64))
     seen = int(np.clip(unseen - observations.first_hour, 0, len(values)))
     first = max(seen - 1, model.history_hours - 1)

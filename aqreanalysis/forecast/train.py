@@ -122,7 +122,7 @@ def _windows(observations: Observations, config: Config, split: Split) -> tuple[
             f"{_FEWEST_DAYS}: bring more hours or lower split.unseen_time"
         )
     seen = ~split.where(HIDDEN_TENTH, HIDDEN_CITY)
-    values = np.array(observations.stacked(inputs)[:hours, seen])
+    values = np.array(observations.to_array(inputs)[:hours, seen])
     scaling = fit_scalings(values, inputs)
     forecast = config.forecast
     targets = [inputs.index(s) for s in config.species]

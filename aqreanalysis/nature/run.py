@@ -22,7 +22,7 @@ from aqreanalysis.nature.network import SensorFaults, add_faults, at_stations, m
 from aqreanalysis.nature.region import build_region
 from aqreanalysis.nature.transport import Transport, interior, split_oxidants
 from aqreanalysis.nature.weather import WeatherGenerator
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 from aqreanalysis.species import SPECIES, in_order
 
 START = "2001-03-01"
@@ -207,7 +207,7 @@ def _observe(
         for key, field in truth.items()
     }
     faulty = add_faults(seed, readings, SensorFaults())
-    places = Places(
+    places = StationPlaces(
         ids=table["station_id"].tolist(),
         lat=table["lat"].to_numpy(),
         lon=table["lon"].to_numpy(),

@@ -5,7 +5,7 @@ from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.flags import FLAG_MEANINGS, USABLE, Flag
 from aqreanalysis.observations.formats.registry import list_formats
 from aqreanalysis.observations.inspect import check_observations
-from aqreanalysis.observations.places import Places
+from aqreanalysis.observations.places import StationPlaces
 from aqreanalysis.observations.readers import ReadOptions, read_observations
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.stream_to_netcdf import import_observations
@@ -18,9 +18,9 @@ __all__ = [
     "USABLE",
     "Flag",
     "Observations",
-    "Places",
     "QualityReport",
     "ReadOptions",
+    "StationPlaces",
     "check_observations",
     "distance_km",
     "from_frame",

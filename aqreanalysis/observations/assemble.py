@@ -1,4 +1,4 @@
-"""Pieces of any format -> `Observations`: places settled, hours merged, units, clock and twins checked."""
+"""`RawRecords` of any format -> `Observations`: stations resolved, hours merged, units, clock and twins checked."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.clock_check import check_clock
 from aqreanalysis.observations.dataset import Observations
-from aqreanalysis.observations.merging import Rules, empty_of_readings, located, merge, timeline
-from aqreanalysis.observations.places import Places, check_colocated
+from aqreanalysis.observations.merging import MergeRules, assign_stations, is_all_missing, merge, timeline
+from aqreanalysis.observations.places import StationPlaces, check_colocated
 from aqreanalysis.observations.quality import Screening, check_units
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.station_identity import PlaceRules, settle
+from aqreanalysis.observations.station_identity import StationRules, resolve_stations
 from aqreanalysis.observations.station_metadata import StationList
 from aqreanalysis.observations.times import times_from_hours
 
 
 @dataclass
 class Assembly:
-    """What assembling needs beside the pieces.
+    """What assembling needs beside the records.
 
     Attributes
     ----------
@@ -49,18 +49,18 @@ class Assembly:
     moved: str = "refuse"
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> MergeRules:
         """Rules of merging."""
-        return Rules(self.columns.repeats or self.repeats, self.columns.completeness)  # type: ignore[arg-type]
+        return MergeRules(self.columns.repeats or self.repeats, self.columns.completeness)  # type: ignore[arg-type]
 
     @property
-    def place_rules(self) -> PlaceRules:
+    def station_rules(self) -> StationRules:
         """Rules of placing."""
-        return PlaceRules(dict(self.columns.rename), self.columns.moved_stations or self.moved)
+        return StationRules(dict(self.columns.rename), self.columns.moved_stations or self.moved)
 
 
-def assemble(pieces: Sequence[Piece], assembly: Assembly, report: QualityReport) -> Observations:
-    """Return the observations of all `pieces`.
+def assemble(batches: Sequence[RawRecords], assembly: Assembly, report: QualityReport) -> Observations:
+    """Return the observations of all `batches`.
 
     Raises
     ------
@@ -68,24 +68,26 @@ def assemble(pieces: Sequence[Piece], assembly: Assembly, report: QualityReport)
         No row is left, a station moves or has a twin, station-hours contradict each other, the clock is not UTC, or a
         unit is wrong.
     """
-    if report.rows == 0 or not pieces:
+    if report.rows == 0 or not batches:
         raise ObservationsError(f"{report.source}: holds no rows: give a file with readings")
-    split = assembly.place_rules.moved == "split"
-    settled = settle([placed(piece, split) for piece in pieces], assembly.stations, assembly.place_rules, report)
+    split = assembly.station_rules.moved == "split"
+    resolved = resolve_stations(
+        [placed(records, split) for records in batches], assembly.stations, assembly.station_rules, report
+    )
     here = []
-    for piece, index in zip(pieces, settled.index, strict=True):
-        part = located(piece, index)
-        report.count("rows_without_place", len(piece.end) - len(part.end))
+    for records, index in zip(batches, resolved.index, strict=True):
+        part = assign_stations(records, index)
+        report.count("rows_without_place", len(records.end) - len(part.end))
         here.append(part)
-    here = [piece for piece in here if len(piece.end)]
+    here = [records for records in here if len(records.end)]
     if not here:
         raise ObservationsError(
             f"{report.source}: no row has a station, a place and a time: {'; '.join(report.lines())}"
         )
-    places, here = _seen(settled.places, here, report)
+    places, here = _seen(resolved.places, here, report)
     span = timeline(here, report)
     hourly = merge(here, places.ids, span, assembly.rules, report)
-    if empty_of_readings(hourly.values):
+    if is_all_missing(hourly.values):
         raise ObservationsError(
             f"{report.source}: not one reading of {', '.join(hourly.values)}: the columns are empty"
         )
@@ -97,30 +99,34 @@ def assemble(pieces: Sequence[Piece], assembly: Assembly, report: QualityReport)
     return observations
 
 
-def placed(piece: Piece, with_since: bool) -> pd.DataFrame:
-    """Return the places of a piece, and where stations may move the first minute at each of them."""
+def placed(records: RawRecords, with_since: bool) -> pd.DataFrame:
+    """Return the places of the stations of `records`, and where stations may move the first minute at each of them."""
     if not with_since:
-        return piece.places
-    since = np.full(len(piece.places), np.iinfo(np.int32).max, np.int32)
-    np.minimum.at(since, piece.station, piece.end)
-    return piece.places.assign(since=since)
+        return records.places
+    since = np.full(len(records.places), np.iinfo(np.int32).max, np.int32)
+    np.minimum.at(since, records.station, records.end)
+    return records.places.assign(since=since)
 
 
-def _seen(places: Places, pieces: list[Piece], report: QualityReport) -> tuple[Places, list[Piece]]:
-    """Return the places that have rows, and the pieces numbered by them."""
+def _seen(
+    places: StationPlaces, batches: list[RawRecords], report: QualityReport
+) -> tuple[StationPlaces, list[RawRecords]]:
+    """Return the places that have rows, and the records numbered by them."""
     seen = np.zeros(len(places.ids), dtype=bool)
-    for piece in pieces:
-        seen[piece.station] = True
+    for records in batches:
+        seen[records.station] = True
     if seen.all():
-        return places, pieces
-    from aqreanalysis.observations.station_identity import fewer_places
+        return places, batches
+    from aqreanalysis.observations.station_identity import subset_stations
 
     report.count("listed_without_rows", int((~seen).sum()))
     index = np.where(seen, np.cumsum(seen) - 1, -1).astype(np.int32)
-    return fewer_places(places, np.flatnonzero(seen)), [located(piece, index) for piece in pieces]
+    return subset_stations(places, np.flatnonzero(seen)), [assign_stations(records, index) for records in batches]
 
 
-def _check_whole(observations: Observations, places: Places, columns: ColumnsConfig, report: QualityReport) -> None:
+def _check_whole(
+    observations: Observations, places: StationPlaces, columns: ColumnsConfig, report: QualityReport
+) -> None:
     """Run the checks that need the whole record, on usable readings."""
     usable = {key: observations.values(key) for key in observations.species}
     check_colocated(places, usable, report)

@@ -59,7 +59,7 @@ class Block:
     where: Where
 
 
-def look_into(source: Source, encoding: str | None = None, header_lines: int = 1) -> TextTable:
+def inspect_csv(source: Source, encoding: str | None = None, header_lines: int = 1) -> TextTable:
     """Return the columns of a text table, whose names stand in the last of its `header_lines`.
 
     Raises
@@ -71,10 +71,10 @@ def look_into(source: Source, encoding: str | None = None, header_lines: int = 1
     lines = list(islice(read_lines(source, used), header_lines))
     header = lines[-1] if len(lines) == header_lines else ""
     delimiter = find_delimiter(header)
-    return TextTable(source, names_in(header, delimiter), delimiter, used, header_lines)
+    return TextTable(source, parse_header(header, delimiter), delimiter, used, header_lines)
 
 
-def names_in(header: str, delimiter: str) -> list[str]:
+def parse_header(header: str, delimiter: str) -> list[str]:
     """Return the columns that a header names, without blanks around them; the header itself if it is no such line."""
     try:
         names = next(csv.reader([header], delimiter=delimiter), [])

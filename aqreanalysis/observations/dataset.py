@@ -12,11 +12,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.common.large_arrays import roomy
+from aqreanalysis.common.large_arrays import zeros_mapped
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.digest import Levels, StreamedDigest, usable_of
+from aqreanalysis.observations.digest import IncrementalDigest, RunningStats, mask_unusable
 from aqreanalysis.observations.flags import Flag
-from aqreanalysis.observations.places import Places, check_range
+from aqreanalysis.observations.places import StationPlaces, check_range
 from aqreanalysis.observations.quality import Screening, count_flags, flag_readings
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.schema import validated
@@ -41,7 +41,7 @@ class Observations:
         sorted), ``lat``, ``lon`` (float64 degrees), and where known ``city`` and ``name``.
     report : QualityReport
         What was dropped or flagged on the way here, counted.
-    record : dict of str to (int, int), or None
+    full_span : dict of str to (int, int), or None
         Where these are some hours of a longer record: pollutant -> first and last stamp (hours since 1970-01-01) at
         which the whole of it has a usable reading.
 
@@ -60,16 +60,16 @@ class Observations:
     def _begin(self, axes: xr.Dataset, report: QualityReport | None) -> None:
         self._axes = axes
         self.report = report if report is not None else QualityReport()
-        self.record: dict[str, tuple[int, int]] | None = None
+        self.full_span: dict[str, tuple[int, int]] | None = None
         self._usable: dict[str, NDArray[np.float32]] = {}
-        self._stacked: dict[tuple[str, ...], NDArray[np.float32]] = {}
+        self._arrays: dict[tuple[str, ...], NDArray[np.float32]] = {}
         self._digest: str | None = None
 
     @classmethod
     def from_arrays(
         cls,
         times: pd.DatetimeIndex,
-        places: Places,
+        places: StationPlaces,
         values: Mapping[str, NDArray[np.float32]],
         attributes: Mapping[str, Any] | None = None,
         report: QualityReport | None = None,
@@ -169,7 +169,7 @@ class Observations:
         """
         self._require(key)
         if key not in self._usable:
-            usable = usable_of(np.asarray(self.dataset[key].values), self.flags(key))
+            usable = mask_unusable(np.asarray(self.dataset[key].values), self.flags(key))
             usable.flags.writeable = False
             self._usable[key] = usable
         return self._usable[key]
@@ -185,10 +185,10 @@ class Observations:
         self._require(key)
         return np.asarray(self.dataset[f"{key}_flag"].values)
 
-    def rows(self, inputs: Sequence[str], begin: int, end: int) -> NDArray[np.float32]:
-        """Return rows ``begin`` to ``end - 1`` of `stacked`; the others are not laid out."""
-        if tuple(inputs) in self._stacked:
-            return self._stacked[tuple(inputs)][begin:end]
+    def hours_slice(self, inputs: Sequence[str], begin: int, end: int) -> NDArray[np.float32]:
+        """Return rows ``begin`` to ``end - 1`` of `to_array`; the others are not laid out."""
+        if tuple(inputs) in self._arrays:
+            return self._arrays[tuple(inputs)][begin:end]
         out = np.full((end - begin, len(self.stations), len(inputs)), np.nan, np.float32)
         for i, key in enumerate(inputs):
             if key in self.species:
@@ -200,9 +200,9 @@ class Observations:
         flags = self.flags(key)[begin:end]
         if key in self._usable:
             return self._usable[key][begin:end], flags
-        return usable_of(np.asarray(self.dataset[key].values[begin:end]), flags), flags
+        return mask_unusable(np.asarray(self.dataset[key].values[begin:end]), flags), flags
 
-    def parts(self, key: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
+    def iter_blocks(self, key: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
         """Yield usable readings and flags of a pollutant, `PART_HOURS` at a time, (time, station) each.
 
         Raises
@@ -216,41 +216,41 @@ class Observations:
 
     def held_bytes(self) -> int:
         """Return the memory that the readings take, with what was laid out of them."""
-        return int(self.dataset.nbytes + sum(a.nbytes for a in (*self._usable.values(), *self._stacked.values())))
+        return int(self.dataset.nbytes + sum(a.nbytes for a in (*self._usable.values(), *self._arrays.values())))
 
     def flag_counts(self, key: str) -> NDArray[np.int64]:
         """Return how many readings of each station have each flag, int64 (flag, station)."""
         counts = np.zeros((len(Flag), len(self.stations)), np.int64)
-        for _, flags in self.parts(key):
+        for _, flags in self.iter_blocks(key):
             for flag in np.flatnonzero(np.bincount(flags.ravel())):  # few of them occur
                 counts[flag] += np.count_nonzero(flags == flag, axis=0)
         return counts
 
-    def heard(self) -> dict[str, tuple[int, int]]:
+    def observed_span(self) -> dict[str, tuple[int, int]]:
         """Return pollutant -> first and last stamp (hours since 1970-01-01) at which any station has a usable reading.
 
         Of a part of a longer record they are those of the whole. A pollutant without any reading is not there.
         """
-        if self.record is not None:
-            return dict(self.record)
+        if self.full_span is not None:
+            return dict(self.full_span)
         found = {}
         for key in self.species:
-            seen = np.concatenate([np.isfinite(usable).any(axis=1) for usable, _ in self.parts(key)])
+            seen = np.concatenate([np.isfinite(usable).any(axis=1) for usable, _ in self.iter_blocks(key)])
             at = np.flatnonzero(seen)
             if at.size:
                 found[key] = (self.first_hour + int(at[0]), self.first_hour + int(at[-1]))
         return found
 
-    def stacked(self, inputs: Sequence[str]) -> NDArray[np.float32]:
+    def to_array(self, inputs: Sequence[str]) -> NDArray[np.float32]:
         """Return usable readings float32 (time, station, input), NaN for a pollutant that is not there; read-only."""
         wanted = tuple(inputs)
-        if wanted not in self._stacked:
-            out = roomy((len(self.times), len(self.stations), len(wanted)), np.float32)
+        if wanted not in self._arrays:
+            out = zeros_mapped((len(self.times), len(self.stations), len(wanted)), np.float32)
             for i, key in enumerate(wanted):
                 out[:, :, i] = self.values(key) if key in self.species else np.nan
             out.flags.writeable = False
-            self._stacked = {wanted: out}  # one is enough: a run asks for one list of inputs
-        return self._stacked[wanted]
+            self._arrays = {wanted: out}  # one is enough: a run asks for one list of inputs
+        return self._arrays[wanted]
 
     def select(
         self,
@@ -298,10 +298,10 @@ class Observations:
         do not count.
         """
         if self._digest is None:
-            digest = StreamedDigest(self.stations, self.lat, self.lon, self.hours)
+            digest = IncrementalDigest(self.stations, self.lat, self.lon, self.hours)
             for key in self.species:
                 digest.begin(key)
-                for usable, _ in self.parts(key):
+                for usable, _ in self.iter_blocks(key):
                     digest.add(usable)
             self._digest = digest.hexdigest()
         return self._digest
@@ -310,18 +310,18 @@ class Observations:
         """Return what `aqreanalysis info` prints: span, stations, box, and per pollutant counts, flags and levels."""
         per_species: dict[str, Any] = {}
         for key in self.species:
-            levels = Levels(len(self.stations))
-            for usable, _ in self.parts(key):
-                levels.add(usable)
+            stats = RunningStats(len(self.stations))
+            for usable, _ in self.iter_blocks(key):
+                stats.add(usable)
             cells = len(self.times) * len(self.stations)
             per_species[key] = {
                 "units": SPECIES[key].units,
-                "usable": levels.count,
+                "usable": stats.count,
                 "missing_percent": round(100.0 * (1 - self.report.readings[key] / cells), 2),
                 "flagged": dict(self.report.flagged[key]),
-                "stations": int(levels.heard.sum()),
-                "mean": round(levels.total / levels.count, 3) if levels.count else None,
-                "max": round(levels.most, 3) if levels.count else None,
+                "stations": int(stats.observed.sum()),
+                "mean": round(stats.total / stats.count, 3) if stats.count else None,
+                "max": round(stats.most, 3) if stats.count else None,
             }
         times = self.times
         return {
@@ -377,7 +377,7 @@ def _utc(time: str | pd.Timestamp) -> pd.Timestamp:
 
 def _assemble(
     times: pd.DatetimeIndex,
-    places: Places,
+    places: StationPlaces,
     order: NDArray[np.intp],
     values: Mapping[str, NDArray[np.float32]],
     flags: Mapping[str, NDArray[np.int8]],

@@ -13,7 +13,7 @@ from aqreanalysis.observations.flags import USABLE
 _DIGEST_VERSION = b"aqreanalysis observations 1"
 
 
-def usable_of(readings: NDArray[np.float32], flags: NDArray[np.int8]) -> NDArray[np.float32]:
+def mask_unusable(readings: NDArray[np.float32], flags: NDArray[np.int8]) -> NDArray[np.float32]:
     """Return `readings` with NaN where a flag says that they are not usable."""
     fine = flags == 0
     for flag in USABLE - {0}:
@@ -21,23 +21,23 @@ def usable_of(readings: NDArray[np.float32], flags: NDArray[np.int8]) -> NDArray
     return np.where(fine, readings, np.float32(np.nan))
 
 
-class Levels:
+class RunningStats:
     """Count, sum and maximum of readings, and who has any, taken in part by part."""
 
     def __init__(self, stations: int) -> None:
         self.count, self.total, self.most = 0, 0.0, -np.inf
-        self.heard = np.zeros(stations, dtype=bool)
+        self.observed = np.zeros(stations, dtype=bool)
 
     def add(self, usable: NDArray[np.float32]) -> None:
         """Take the next hours in, float32 (time, station), NaN where missing or flagged."""
         there = np.isfinite(usable)
-        self.heard |= there.any(axis=0)
+        self.observed |= there.any(axis=0)
         self.count += int(np.count_nonzero(there))
         self.total += float(usable.sum(where=there, dtype=np.float64))
         self.most = max(self.most, float(usable.max(where=there, initial=-np.inf)))
 
 
-class StreamedDigest:
+class IncrementalDigest:
     """The digest of observations (see `Observations.digest`), fed a pollutant after another and block by block."""
 
     def __init__(

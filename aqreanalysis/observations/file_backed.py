@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.common.large_arrays import roomy
+from aqreanalysis.common.large_arrays import zeros_mapped
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.dataset import PART_HOURS, Observations
-from aqreanalysis.observations.digest import StreamedDigest, usable_of
+from aqreanalysis.observations.digest import IncrementalDigest, mask_unusable
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.quality import count_flags
 from aqreanalysis.observations.report import QualityReport
@@ -66,11 +66,12 @@ class StationFile:
             ) from None
 
 
-class StoredObservations(Observations):
+class FileBackedObservations(Observations):
     """Observations whose readings stay in a file; they are looked through once, where this is built.
 
-    `rows`, `parts` and what is made of them (`digest`, `summary`, `window`) read what they need. `values`, `flags`,
-    `stacked` and `dataset` give all hours at once, in files that the system maps where they are large (see `roomy`).
+    `hours_slice`, `iter_blocks` and what is made of them (`digest`, `summary`, `window`) read what they need. `values`,
+    `flags`, `to_array` and `dataset` give all hours at once, in files that the system maps where they are large (see
+    `zeros_mapped`).
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ class StoredObservations(Observations):
         self._begin(axes, report)
         self._file = file
         self._keys = tuple(key for key in SPECIES if key in file.opened)
-        self._heard: dict[str, tuple[int, int]] = {}
+        self._observed_span: dict[str, tuple[int, int]] = {}
         self._look_through()
 
     @cached_property
@@ -100,7 +101,7 @@ class StoredObservations(Observations):
         variables: dict[str, Any] = {}
         shape = len(self.times), len(self.stations)
         for key in self.species:
-            readings, flags = roomy(shape, np.float32), roomy(shape, np.int8)
+            readings, flags = zeros_mapped(shape, np.float32), zeros_mapped(shape, np.int8)
             for begin in range(0, len(readings), PART_HOURS):
                 end = begin + PART_HOURS
                 readings[begin:end], flags[begin:end] = self._file.read(key, begin, end)
@@ -116,41 +117,41 @@ class StoredObservations(Observations):
         """Return usable readings, float32 (time, station); see `Observations.values`."""
         self._require(key)
         if key not in self._usable:
-            out = roomy((len(self.times), len(self.stations)), np.float32)
+            out = zeros_mapped((len(self.times), len(self.stations)), np.float32)
             begin = 0
-            for usable, _ in self.parts(key):
+            for usable, _ in self.iter_blocks(key):
                 out[begin : begin + len(usable)] = usable
                 begin += len(usable)
             out.flags.writeable = False
             self._usable[key] = out
         return self._usable[key]
 
-    def rows(self, inputs: Sequence[str], begin: int, end: int) -> NDArray[np.float32]:
+    def hours_slice(self, inputs: Sequence[str], begin: int, end: int) -> NDArray[np.float32]:
         """Return usable readings of the hours ``begin`` to ``end - 1``, float32 (hours, station, input)."""
         out = np.full((end - begin, len(self.stations), len(inputs)), np.nan, np.float32)
         for i, key in enumerate(inputs):
             if key in self.species:
-                out[:, :, i] = usable_of(*self._file.read(key, begin, end))
+                out[:, :, i] = mask_unusable(*self._file.read(key, begin, end))
         return out
 
-    def parts(self, key: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
-        """Yield usable readings and flags of a pollutant, `PART_HOURS` at a time; see `Observations.parts`."""
+    def iter_blocks(self, key: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
+        """Yield usable readings and flags of a pollutant, `PART_HOURS` at a time; see `Observations.iter_blocks`."""
         self._require(key)
         for begin in range(0, len(self.times), PART_HOURS):
             readings, flags = self._file.read(key, begin, begin + PART_HOURS)
-            yield usable_of(readings, flags), flags
+            yield mask_unusable(readings, flags), flags
 
     def held_bytes(self) -> int:
         """Return 0: the readings stay in the file."""
         return 0
 
-    def heard(self) -> dict[str, tuple[int, int]]:
-        """Return pollutant -> first and last stamp with a usable reading; see `Observations.heard`."""
-        return dict(self._heard if self.record is None else self.record)
+    def observed_span(self) -> dict[str, tuple[int, int]]:
+        """Return pollutant -> first and last stamp with a usable reading; see `Observations.observed_span`."""
+        return dict(self._observed_span if self.full_span is None else self.full_span)
 
     def _look_through(self) -> None:
         """Check, count and digest all readings in one pass."""
-        digest = StreamedDigest(self.stations, self.lat, self.lon, self.hours)
+        digest = IncrementalDigest(self.stations, self.lat, self.lon, self.hours)
         counts = {}
         for key in self.species:
             digest.begin(key)
@@ -159,16 +160,16 @@ class StoredObservations(Observations):
                 readings, flags = self._file.read(key, begin, begin + PART_HOURS)
                 check_readings(key, readings, flags)
                 counts[key] += np.bincount(flags.ravel(), minlength=len(Flag))
-                usable = usable_of(readings, flags)
+                usable = mask_unusable(readings, flags)
                 digest.add(usable)
                 at = self.first_hour + begin + np.flatnonzero(np.isfinite(usable).any(axis=1))
                 if at.size:
-                    self._heard[key] = (self._heard.get(key, (int(at[0]), 0))[0], int(at[-1]))
+                    self._observed_span[key] = (self._observed_span.get(key, (int(at[0]), 0))[0], int(at[-1]))
         self._digest = digest.hexdigest()
         count_flags(counts, self.report)
 
 
-def cells_of(opened: xr.Dataset, rows: slice | None) -> int:
+def count_values(opened: xr.Dataset, rows: slice | None) -> int:
     """Return how many readings the rows of a file could hold."""
     hours = opened.sizes["time"] if rows is None else rows.stop - rows.start
     return hours * opened.sizes["station"] * sum(key in opened for key in SPECIES)

@@ -12,7 +12,7 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.flags import USABLE, Flag
 from aqreanalysis.observations.formats.registry import list_formats
-from aqreanalysis.observations.readers import PathLike, ReadOptions, look_through, read_observations
+from aqreanalysis.observations.readers import PathLike, ReadOptions, discover, read_observations
 
 # Stations that are named as suspicious, at most.
 NAMED = 10
@@ -42,7 +42,7 @@ def check_observations(
         As `read_observations`.
     """
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()
-    found = look_through(path, chosen, how)
+    found = discover(path, chosen, how)
     observations = read_observations(path, chosen, how, progress=progress)
     summary = observations.summary()
     files = [(source.name, form.name, reason) for source, form, reason in found.files]

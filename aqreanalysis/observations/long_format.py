@@ -1,4 +1,4 @@
-"""Narrow tables -> pieces: a row is a station, a time, a pollutant and a unit, as most networks publish them."""
+"""Long tables -> `RawRecords`: a row is a measurement (station, time, pollutant, unit), as networks publish them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.observations.formats.registry import Reading
+from aqreanalysis.observations.formats.registry import ReadContext
 from aqreanalysis.observations.places import exact_degrees
-from aqreanalysis.observations.raw_records import Piece, as_float32, timed_and_named
+from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.units import conversion, note_conversion
 
@@ -20,8 +20,8 @@ Texts = tuple[NDArray[np.integer], list[str]]
 
 
 @dataclass
-class Narrow:
-    """Columns of a narrow table, each (row,).
+class LongTable:
+    """Columns of a table with one row a measurement, each (row,).
 
     Attributes
     ----------
@@ -56,12 +56,14 @@ class Narrow:
     flag: NDArray[np.int8] | None = None
 
 
-def narrow_pieces(rows: Narrow, pollutants: Mapping[str, str], reading: Reading, where: Where) -> Iterator[Piece]:
-    """Yield a piece for each pollutant and unit in `rows`; rows of other pollutants are counted.
+def records_from_long(
+    rows: LongTable, pollutants: Mapping[str, str], context: ReadContext, where: Where
+) -> Iterator[RawRecords]:
+    """Yield records for each pollutant and unit in `rows`; rows of other pollutants are counted.
 
     Parameters
     ----------
-    rows : Narrow
+    rows : LongTable
         The table.
     pollutants : mapping of str to str
         What the network calls a pollutant -> its key.
@@ -75,12 +77,12 @@ def narrow_pieces(rows: Narrow, pollutants: Mapping[str, str], reading: Reading,
     ObservationsError
         A unit is unknown, naming the first row with it.
     """
-    reading.report.rows += len(rows.end)
+    context.report.rows += len(rows.end)
     places, station = _places(rows)
     codes, names = rows.pollutant
     keys = [pollutants.get(name) for name in names]
     other = np.isin(codes, [i for i, key in enumerate(keys) if key is None] + [-1])
-    reading.report.count("rows_of_other_pollutants", int(other.sum()))
+    context.report.count("rows_of_other_pollutants", int(other.sum()))
     for code, key in enumerate(keys):
         if key is None:
             continue
@@ -88,9 +90,9 @@ def narrow_pieces(rows: Narrow, pollutants: Mapping[str, str], reading: Reading,
             mask = (codes == code) & (rows.unit[0] == unit_code)
             if not mask.any():
                 continue
-            factor = conversion(key, unit, reading.columns, where.at(int(np.argmax(mask))))
-            note_conversion(key, unit, reading.columns, reading.report)
-            piece = Piece(
+            factor = conversion(key, unit, context.columns, where.at(int(np.argmax(mask))))
+            note_conversion(key, unit, context.columns, context.report)
+            records = RawRecords(
                 where.source,
                 places,
                 station[mask],
@@ -100,10 +102,10 @@ def narrow_pieces(rows: Narrow, pollutants: Mapping[str, str], reading: Reading,
                 {} if rows.flag is None or not rows.flag[mask].any() else {key: rows.flag[mask]},
                 None if rows.instrument is None else rows.instrument[mask],
             )
-            yield timed_and_named(piece, reading.report)
+            yield drop_incomplete(records, context.report)
 
 
-def _places(rows: Narrow) -> tuple[pd.DataFrame, NDArray[np.int32]]:
+def _places(rows: LongTable) -> tuple[pd.DataFrame, NDArray[np.int32]]:
     """Return the places of the rows, and which of them each row stands at."""
     frame = pd.DataFrame({"station": np.asarray(rows.station[0])})
     for role in ("lat", "lon"):

@@ -1,9 +1,9 @@
-"""Pieces -> hourly grids: short averages made hours, repeated rows settled, instruments of a site merged."""
+"""`RawRecords` -> hourly grids: short averages made hours, repeated rows resolved, instruments of a site merged."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import USABLE, Flag
-from aqreanalysis.observations.raw_records import Piece, Repeats
+from aqreanalysis.observations.raw_records import RawRecords, Repeats
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.times import STRAY_SHARE, times_from_hours
 from aqreanalysis.species import in_order
@@ -21,7 +21,7 @@ LONGEST_EMPTY_HOURS = 10 * 366 * 24
 
 
 @dataclass(frozen=True)
-class Rules:
+class MergeRules:
     """How rows of one station-hour become one reading: see `ColumnsConfig.repeats` and `ColumnsConfig.completeness`."""
 
     repeats: Repeats = "refuse"
@@ -47,15 +47,15 @@ class Hourly:
     flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
 
 
-def timeline(pieces: Sequence[Piece], report: QualityReport) -> tuple[int, int]:
-    """Return the first stamp (hours since 1970) and the number of hours that the rows of `pieces` span.
+def timeline(batches: Sequence[RawRecords], report: QualityReport) -> tuple[int, int]:
+    """Return the first stamp (hours since 1970) and the number of hours that the rows of `batches` span.
 
     Raises
     ------
     ObservationsError
         No two stamps are an hour apart, or next to none of a long timeline's hours has a row.
     """
-    distinct = np.unique(np.concatenate([pd.unique(hours_of(piece)) for piece in pieces]))
+    distinct = np.unique(np.concatenate([pd.unique(hours_of(records)) for records in batches]))
     check_timeline(distinct, report)
     first, length = int(distinct[0]), int(distinct[-1] - distinct[0]) + 1
     report.count("hours_without_rows", length - len(distinct))
@@ -78,19 +78,19 @@ def check_timeline(distinct: NDArray[np.integer], report: QualityReport) -> None
         )
 
 
-def hours_of(piece: Piece) -> NDArray[np.int32]:
+def hours_of(records: RawRecords) -> NDArray[np.int32]:
     """Return the hour that each row belongs to, hours since 1970-01-01 UTC at its end."""
-    return -(-piece.end // np.int32(60))
+    return -(-records.end // np.int32(60))
 
 
 def merge(
-    pieces: Sequence[Piece], ids: Sequence[str], span: tuple[int, int], rules: Rules, report: QualityReport
+    batches: Sequence[RawRecords], ids: Sequence[str], span: tuple[int, int], rules: MergeRules, report: QualityReport
 ) -> Hourly:
-    """Return the readings of `pieces`, whose station codes are indices into `ids`, on one grid.
+    """Return the readings of `batches`, whose station codes are indices into `ids`, on one grid.
 
     Parameters
     ----------
-    pieces : sequence of Piece
+    batches : sequence of RawRecords
         In the order of issue: where rows differ and ``rules.repeats`` is ``"last"``, the later wins.
     ids : sequence of str
         Stations, (station,).
@@ -106,15 +106,14 @@ def merge(
     ObservationsError
         Two rows of one station-hour hold different readings and ``rules.repeats`` is ``"refuse"``, naming the first.
     """
-    keys = in_order({key for piece in pieces for key in piece.values})
-    simple = [piece for piece in pieces if piece.minutes == 60 and piece.instrument is None and not piece.flags]
-    if len(simple) == len(pieces):
-        return _merge_simple(pieces, keys, ids, span, rules, report)
+    keys = in_order({key for records in batches for key in records.values})
+    if all(records.minutes == 60 and records.instrument is None and not records.flags for records in batches):
+        return _merge_simple(batches, keys, ids, span, rules, report)
     counts: dict[str, list[int]] = {}
     hourly = Hourly(span[0], {})
     for key in keys:
-        rows = _rows_of(pieces, key)
-        rows = _settle_repeats(rows, key, ids, rules, report, counts)
+        rows = _rows_of(batches, key)
+        rows = _resolve_repeats(rows, key, ids, rules, report, counts)
         rows = _make_hours(rows, rules, counts)
         rows = _one_instrument(rows, counts)
         cell = (rows.hour - span[0]) * len(ids) + rows.station
@@ -126,25 +125,25 @@ def merge(
             flags[cell] = rows.flag
             hourly.flags[key] = flags.reshape(span[1], len(ids))
     # A row of a wide table holds several pollutants and is one row all the same.
-    wide = all(len(piece.values) == len(keys) for piece in pieces)
+    wide = all(len(records.values) == len(keys) for records in batches)
     for case, numbers in counts.items():
         report.count(case, max(numbers) if wide else sum(numbers))
     return hourly
 
 
 def _merge_simple(
-    pieces: Sequence[Piece],
+    batches: Sequence[RawRecords],
     keys: Sequence[str],
     ids: Sequence[str],
     span: tuple[int, int],
-    rules: Rules,
+    rules: MergeRules,
     report: QualityReport,
 ) -> Hourly:
     """Merge hourly rows of one instrument a site, which needs no sorting but where rows repeat a station-hour."""
     first, length = span
     width = len(ids)
-    hour = np.concatenate([hours_of(piece) - np.int32(first) for piece in pieces]).astype(np.int64)
-    station = np.concatenate([piece.station for piece in pieces])
+    hour = np.concatenate([hours_of(records) - np.int32(first) for records in batches]).astype(np.int64)
+    station = np.concatenate([records.station for records in batches])
     # Rows of a file go station by station or hour by hour: written in their own order they cost a third.
     by_station = bool(np.count_nonzero(station[1:] == station[:-1]) > len(station) // 2)
     cell = station * np.int64(length) + hour if by_station else hour * width + station
@@ -153,15 +152,15 @@ def _merge_simple(
     for key in keys:
         grid = np.full(length * width, np.nan, dtype=np.float32)
         begin = 0
-        for piece in pieces:
-            end = begin + len(piece.end)
-            if key in piece.values:
-                grid[cell[begin:end]] = piece.values[key]
+        for records in batches:
+            end = begin + len(records.end)
+            if key in records.values:
+                grid[cell[begin:end]] = records.values[key]
             begin = end
         shaped = grid.reshape(width, length).T if by_station else grid.reshape(length, width)
         hourly.values[key] = np.ascontiguousarray(shaped)
     if repeated is not None:
-        _merge_repeated(pieces, hourly, repeated, ids, rules, report)
+        _merge_repeated(batches, hourly, repeated, ids, rules, report)
     return hourly
 
 
@@ -175,18 +174,18 @@ def _repeated(cell: NDArray[np.int64], size: int) -> NDArray[np.bool_] | None:
 
 
 def _merge_repeated(
-    pieces: Sequence[Piece],
+    batches: Sequence[RawRecords],
     hourly: Hourly,
     repeated: NDArray[np.bool_],
     ids: Sequence[str],
-    rules: Rules,
+    rules: MergeRules,
     report: QualityReport,
 ) -> None:
-    """Settle the rows that repeat a station-hour, in the grids of `hourly`."""
+    """Resolve the rows that repeat a station-hour, in the grids of `hourly`."""
     begin, chosen, cells = 0, [], []
-    for piece in pieces:
-        end = begin + len(piece.end)
-        part = piece.kept(repeated[begin:end])
+    for records in batches:
+        end = begin + len(records.end)
+        part = records.where(repeated[begin:end])
         chosen.append(part)
         cells.append((hours_of(part) - hourly.first_hour).astype(np.int64) * len(ids) + part.station)
         begin = end
@@ -194,7 +193,7 @@ def _merge_repeated(
     report.count("repeated_rows", int(repeated.sum()) - len(distinct))
     counts: dict[str, list[int]] = {}
     for key, grid in hourly.values.items():
-        rows = _settle_repeats(_rows_of(chosen, key), key, ids, rules, report, counts)
+        rows = _resolve_repeats(_rows_of(chosen, key), key, ids, rules, report, counts)
         grid.ravel()[distinct] = np.nan
         grid[rows.hour - hourly.first_hour, rows.station] = rows.value
     report.count("rows_reissued", max(counts.get("rows_reissued", [0])))
@@ -221,25 +220,25 @@ class _Rows:
         return _Rows(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-def _rows_of(pieces: Sequence[Piece], key: str) -> _Rows:
+def _rows_of(batches: Sequence[RawRecords], key: str) -> _Rows:
     parts: dict[str, list[NDArray]] = {name: [] for name in _Rows.__dataclass_fields__}
-    for piece in pieces:
-        if key not in piece.values:
+    for records in batches:
+        if key not in records.values:
             continue
-        there = ~np.isnan(piece.values[key])
+        there = ~np.isnan(records.values[key])
         n = int(there.sum())
-        parts["station"].append(piece.station[there].astype(np.int64))
-        parts["end"].append(piece.end[there].astype(np.int64))
-        parts["minutes"].append(np.full(n, piece.minutes, np.int16))
-        rank = np.zeros(n, np.int64) if piece.instrument is None else piece.instrument[there]
+        parts["station"].append(records.station[there].astype(np.int64))
+        parts["end"].append(records.end[there].astype(np.int64))
+        parts["minutes"].append(np.full(n, records.minutes, np.int16))
+        rank = np.zeros(n, np.int64) if records.instrument is None else records.instrument[there]
         parts["instrument"].append(rank)
-        parts["value"].append(piece.values[key][there])
-        parts["flag"].append(piece.flags[key][there] if key in piece.flags else np.zeros(n, np.int8))
+        parts["value"].append(records.values[key][there])
+        parts["flag"].append(records.flags[key][there] if key in records.flags else np.zeros(n, np.int8))
     return _Rows(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
 
-def _settle_repeats(
-    rows: _Rows, key: str, ids: Sequence[str], rules: Rules, report: QualityReport, counts: dict[str, list[int]]
+def _resolve_repeats(
+    rows: _Rows, key: str, ids: Sequence[str], rules: MergeRules, report: QualityReport, counts: dict[str, list[int]]
 ) -> _Rows:
     """Return one row an instrument and period; equal ones are one, of different ones the rule says which counts."""
     rows = rows.take(np.lexsort((rows.end, rows.instrument, rows.station)))  # stable: the order of issue stays within
@@ -271,7 +270,7 @@ def _settle_repeats(
     return chosen
 
 
-def _make_hours(rows: _Rows, rules: Rules, counts: dict[str, list[int]]) -> _Rows:
+def _make_hours(rows: _Rows, rules: MergeRules, counts: dict[str, list[int]]) -> _Rows:
     """Return hourly rows: averages of less than an hour become hours, flagged where they cover too little of one."""
     if not (rows.minutes < 60).any():
         return rows
@@ -313,15 +312,12 @@ def _one_instrument(rows: _Rows, counts: dict[str, list[int]]) -> _Rows:
     return chosen
 
 
-def located(piece: Piece, index: NDArray[np.int32]) -> Piece:
-    """Return `piece` with its codes put through `index`; rows whose code comes out as -1 are left out."""
-    station = index[piece.station].astype(np.int32)
-    moved = Piece(
-        piece.source, piece.places, station, piece.end, piece.minutes, piece.values, piece.flags, piece.instrument
-    )
-    return moved.kept(station >= 0)
+def assign_stations(records: RawRecords, index: NDArray[np.int32]) -> RawRecords:
+    """Return `records` with its codes put through `index`; rows whose code comes out as -1 are left out."""
+    station = index[records.station].astype(np.int32)
+    return replace(records, station=station).where(station >= 0)
 
 
-def empty_of_readings(values: Mapping[str, NDArray[np.float32]]) -> bool:
+def is_all_missing(values: Mapping[str, NDArray[np.float32]]) -> bool:
     """Return whether not one reading is there."""
     return not any(np.isfinite(grid).any() for grid in values.values())

@@ -13,11 +13,11 @@ import xarray as xr
 
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations import file_backed as stored
+from aqreanalysis.observations import file_backed
 from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES, Observations
-from aqreanalysis.observations.file_backed import StationFile, StoredObservations, cells_of
+from aqreanalysis.observations.file_backed import FileBackedObservations, StationFile, count_values
 from aqreanalysis.observations.flags import USABLE
-from aqreanalysis.observations.places import Places
+from aqreanalysis.observations.places import StationPlaces
 from aqreanalysis.observations.quality import Screening
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.schema import check_hours, validated
@@ -79,7 +79,7 @@ def finish_file(file: netCDF4.Dataset, hours: tuple[int, int], digest: str, repo
 def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[int, int] | None = None) -> Observations:
     """Return the observations in a file that `write_netcdf` wrote; a file without flags passes quality control first.
 
-    Of a long record (`stored.READINGS_IN_MEMORY`) the readings stay in the file, see `StoredObservations`.
+    Of a long record (`file_backed.READINGS_IN_MEMORY`) the readings stay in the file, see `FileBackedObservations`.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
     quality : QualityConfig, optional
         Tests, for a file without flags.
     span : (int, int), optional
-        First and last stamp that are needed, hours since 1970-01-01: no others are read, and `Observations.record` says
-        how far the whole reaches. Ignored for a file without flags, whose tests look at neighbouring hours, and where
-        the file has none of these hours.
+        First and last stamp that are needed, hours since 1970-01-01: no others are read, and
+        `Observations.full_span` says how far the whole reaches. Ignored for a file without flags, whose tests look at
+        neighbouring hours, and where the file has none of these hours.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def _has_flags(dataset: xr.Dataset) -> bool:
 def _stays_in_file(opened: xr.Dataset, rows: slice | None) -> bool:
     """Return whether the readings are too many for memory, and can be read in blocks: flagged, stations in order."""
     ids = _places(opened).ids
-    return _has_flags(opened) and ids == sorted(ids) and cells_of(opened, rows) > stored.READINGS_IN_MEMORY
+    return _has_flags(opened) and ids == sorted(ids) and count_values(opened, rows) > file_backed.READINGS_IN_MEMORY
 
 
 def _stored(path: Path, rows: slice, record: dict[str, tuple[int, int]] | None) -> Observations:
@@ -148,7 +148,7 @@ def _stored(path: Path, rows: slice, record: dict[str, tuple[int, int]] | None) 
     # Everything but the readings is checked on the first hour.
     checked = validated(_as_kept(sample, keys, times[:1], places)).assign_attrs(_attributes(opened))
     axes = checked.drop_dims("time").assign_coords(time=times.as_unit("ns"))
-    observations = StoredObservations(StationFile(path, opened, rows.start, rows.stop), axes, _report(opened, path))
+    observations = FileBackedObservations(StationFile(path, opened, rows.start, rows.stop), axes, _report(opened, path))
     _compare_digest(observations, opened, path, record)
     return observations
 
@@ -164,7 +164,7 @@ def _compare_digest(
 ) -> None:
     """Warn if the file was changed since it was written; of a part of it keep how far the whole reaches instead."""
     if record is not None:
-        observations.record = record  # the digest on record is that of the whole, which was not read
+        observations.full_span = record  # the digest on record is that of the whole, which was not read
         return
     written = dataset.attrs.get(_DIGEST)
     if written is not None and written != observations.digest():
@@ -174,7 +174,7 @@ def _compare_digest(
         )
 
 
-def _as_kept(dataset: xr.Dataset, keys: list[str], times: Any, places: Places) -> xr.Dataset:
+def _as_kept(dataset: xr.Dataset, keys: list[str], times: Any, places: StationPlaces) -> xr.Dataset:
     """Return the readings and flags of a file as `Observations` keeps them."""
     variables: dict[str, Any] = {}
     for key in keys:
@@ -303,14 +303,14 @@ def _record(opened: xr.Dataset, path: Path) -> dict[str, tuple[int, int]]:
     blocks = [slice(b, b + _CHUNK_HOURS) for b in range(0, len(hours), _CHUNK_HOURS)]
     for key in (key for key in SPECIES if key in opened):
 
-        def heard(block: slice, key: str = key) -> np.ndarray:
+        def usable_rows(block: slice, key: str = key) -> np.ndarray:
             part = opened[[key, f"{key}_flag"]].isel(time=block).transpose("time", "station")
             usable = np.isfinite(part[key].values) & np.isin(part[f"{key}_flag"].values, list(USABLE))
             return np.flatnonzero(usable.any(axis=1)) + block.start
 
-        first = next((rows[0] for rows in map(heard, blocks) if rows.size), None)
+        first = next((rows[0] for rows in map(usable_rows, blocks) if rows.size), None)
         if first is not None:
-            last = next(rows[-1] for rows in map(heard, blocks[::-1]) if rows.size)
+            last = next(rows[-1] for rows in map(usable_rows, blocks[::-1]) if rows.size)
             found[key] = (int(hours[first]), int(hours[last]))
     return found
 
@@ -319,11 +319,11 @@ def _floats(dataset: xr.Dataset, key: str) -> np.ndarray:
     return np.ascontiguousarray(dataset[key].transpose("time", "station").values, dtype=np.float32)
 
 
-def _places(dataset: xr.Dataset) -> Places:
+def _places(dataset: xr.Dataset) -> StationPlaces:
     def texts(name: str) -> list[str]:
         return [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in dataset[name].values]
 
-    return Places(
+    return StationPlaces(
         ids=texts("station_id" if "station_id" in dataset.variables else "station"),
         lat=dataset["lat"].values.astype(np.float64),
         lon=dataset["lon"].values.astype(np.float64),

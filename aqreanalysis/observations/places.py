@@ -21,7 +21,7 @@ SAME_MIN_READINGS = 48
 
 
 @dataclass(frozen=True)
-class Places:
+class StationPlaces:
     """Stations sorted by id: `ids` (station,), `lat`, `lon` float64 degrees, `city` and `name` where known."""
 
     ids: list[str]
@@ -42,7 +42,7 @@ def exact_degrees(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return values.astype(np.float64)
 
 
-def places_of_rows(frame: pd.DataFrame, report: QualityReport) -> Places:
+def places_of_rows(frame: pd.DataFrame, report: QualityReport) -> StationPlaces:
     """Return one place for each station of `frame`, stations without coordinates left out.
 
     Parameters
@@ -74,7 +74,7 @@ def places_of_rows(frame: pd.DataFrame, report: QualityReport) -> Places:
     if moved.any():
         _refuse_moving(placed, str(moved.index[int(np.argmax(moved.to_numpy()))]), int(moved.sum()), report.source)
     report.count("stations_jittered", int((spread > 0).any(axis=1).sum()))
-    return Places(
+    return StationPlaces(
         ids=[str(i) for i in centre.index],
         lat=centre["lat"].to_numpy(dtype=np.float64),
         lon=centre["lon"].to_numpy(dtype=np.float64),
@@ -125,7 +125,7 @@ def _first_text(groups: pd.api.typing.DataFrameGroupBy, column: str) -> list[str
     return [str(t) for t in chosen]
 
 
-def colocated_pairs(places: Places) -> list[tuple[int, int]]:
+def colocated_pairs(places: StationPlaces) -> list[tuple[int, int]]:
     """Return the pairs of stations, as indices (i < j), that stand within 100 m of each other."""
     near = stations_within(places.lat, places.lon, COLOCATED_KM)
     return [(i, int(j)) for i, others in enumerate(near) for j in others if i < j]
@@ -134,7 +134,7 @@ def colocated_pairs(places: Places) -> list[tuple[int, int]]:
 class TwinCount:
     """Stations at exactly one place, and how many of their common readings are equal, gathered block by block."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: StationPlaces) -> None:
         self._places = places
         self._pairs = colocated_pairs(places)
         same = [(i, j) for i, j in self._pairs if places.lat[i] == places.lat[j] and places.lon[i] == places.lon[j]]
@@ -173,7 +173,7 @@ class TwinCount:
                 )
 
 
-def check_colocated(places: Places, values: dict[str, NDArray[np.float32]], report: QualityReport) -> None:
+def check_colocated(places: StationPlaces, values: dict[str, NDArray[np.float32]], report: QualityReport) -> None:
     """Count stations at one place, and refuse one station under two names: see `TwinCount`."""
     twins = TwinCount(places)
     twins.add(values)

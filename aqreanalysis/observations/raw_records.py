@@ -1,4 +1,4 @@
-"""`Piece`: what every reader of a format hands on, readings of a part of a file in the project's units and clock."""
+"""`RawRecords`: what a reader of a format hands on, readings of a part of a file in the project's units and clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Repeats = Literal["refuse", "last", "first", "mean"]
 
 
 @dataclass
-class Piece:
+class RawRecords:
     """Readings of a file or a part of it.
 
     Attributes
@@ -51,11 +51,11 @@ class Piece:
     flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     instrument: NDArray[np.int64] | None = None
 
-    def kept(self, mask: NDArray[np.bool_]) -> Piece:
+    def where(self, mask: NDArray[np.bool_]) -> RawRecords:
         """Return the rows where `mask` is true."""
         if mask.all():
             return self
-        return Piece(
+        return RawRecords(
             self.source,
             self.places,
             self.station[mask],
@@ -72,11 +72,11 @@ def station_table(ids: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({"station": list(ids), "lat": np.nan, "lon": np.nan})
 
 
-def timed_and_named(piece: Piece, report: QualityReport) -> Piece:
+def drop_incomplete(records: RawRecords, report: QualityReport) -> RawRecords:
     """Return the rows that have a time and a station; rows without a station are counted (those without time were)."""
-    named = piece.station >= 0
+    named = records.station >= 0
     report.count("rows_without_station", int(np.count_nonzero(~named)))
-    return piece.kept(named & (piece.end != NO_TIME))
+    return records.where(named & (records.end != NO_TIME))
 
 
 def as_float32(values: NDArray[np.floating], factor: float = 1.0) -> NDArray[np.float32]:

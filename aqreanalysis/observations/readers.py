@@ -13,13 +13,13 @@ from typing import Any
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations import file_backed as stored
+from aqreanalysis.observations import file_backed
 from aqreanalysis.observations.assemble import Assembly, assemble
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.files import NETCDF, PathLike, Source, expected_readings, list_sources
-from aqreanalysis.observations.formats.registry import Reading, StationFormat, find_format, guess_format, look_at
+from aqreanalysis.observations.formats.registry import ReadContext, StationFormat, find_format, guess_format, read_head
 from aqreanalysis.observations.netcdf import read_netcdf
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList, looks_like_list, read_station_lists
 from aqreanalysis.observations.windows import part_of
@@ -60,8 +60,8 @@ def read_observations(
 ) -> Observations:
     """Return the validated observations in a file, in several, in a folder or in a zip archive of them.
 
-    Those of a long record (`stored.READINGS_IN_MEMORY`) stay in their NetCDF; tables that hold one are first imported
-    into a temporary NetCDF, which is removed with the observations.
+    Those of a long record (`file_backed.READINGS_IN_MEMORY`) stay in their NetCDF; tables that hold one are first
+    imported into a temporary NetCDF, which is removed with the observations.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def read_observations(
         A file is missing, unreadable or truncated, of no known format, or breaks a rule of `from_frame`.
     """
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()
-    found = look_through(path, chosen, how)
+    found = discover(path, chosen, how)
     if found.netcdf is not None:
         return read_netcdf(found.netcdf.path, how.quality, how.span)
     if not _fits_memory(found):
@@ -106,25 +106,25 @@ def read_to_hand_on(
     ObservationsError
         As `read_observations`.
     """
-    found = look_through(path, columns, options)
+    found = discover(path, columns, options)
     if found.netcdf is not None or not _fits_memory(found) or options.span is None:
         return None
     return part_of(_read_at_once(found, columns, options, progress), options.span)
 
 
-def _fits_memory(found: Found) -> bool:
-    return sum(expected_readings(source) for source, _, _ in found.files) <= stored.READINGS_IN_MEMORY
+def _fits_memory(found: DiscoveredFiles) -> bool:
+    return sum(expected_readings(source) for source, _, _ in found.files) <= file_backed.READINGS_IN_MEMORY
 
 
 def _read_at_once(
-    found: Found, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
+    found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
 ) -> Observations:
-    pieces = [piece for pieces in read_pieces(found, columns, progress) for piece in pieces]
-    return assemble(pieces, assembly_of(found, columns, options), found.report)
+    batches = [records for batches in read_files(found, columns, progress) for records in batches]
+    return assemble(batches, assembly_of(found, columns, options), found.report)
 
 
-def assembly_of(found: Found, columns: ColumnsConfig, options: ReadOptions) -> Assembly:
-    """Return what assembling the pieces of `found` needs beside them."""
+def assembly_of(found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions) -> Assembly:
+    """Return what assembling the records of `found` needs beside them."""
     return Assembly(
         columns=columns,
         quality=options.quality,
@@ -136,7 +136,7 @@ def assembly_of(found: Found, columns: ColumnsConfig, options: ReadOptions) -> A
 
 
 def _through_a_file(
-    found: Found, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
+    found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
 ) -> Observations:
     """Return the observations of tables too large for memory: imported into a temporary NetCDF, which they stay in."""
     from aqreanalysis.observations.stream_to_netcdf import (
@@ -159,7 +159,7 @@ def _through_a_file(
 
 
 @dataclass
-class Found:
+class DiscoveredFiles:
     """What was found at the paths: files of readings with their formats, the station lists, and one report.
 
     Attributes
@@ -191,7 +191,7 @@ class Found:
         return self.files[0][1]
 
 
-def look_through(path: PathLike | Sequence[PathLike], columns: ColumnsConfig, options: ReadOptions) -> Found:
+def discover(path: PathLike | Sequence[PathLike], columns: ColumnsConfig, options: ReadOptions) -> DiscoveredFiles:
     """Return the files at `path` with their formats; nothing but their beginnings is read.
 
     Raises
@@ -210,7 +210,7 @@ def look_through(path: PathLike | Sequence[PathLike], columns: ColumnsConfig, op
             raise ObservationsError(
                 f"{cubes[0].name}: a NetCDF file cannot be read together with tables: give one or the other"
             )
-        return Found([], StationList(), report, netcdf=cubes[0])
+        return DiscoveredFiles([], StationList(), report, netcdf=cubes[0])
     files, lists = _sort_out(sources, columns, options, report)
     stations = read_station_lists(options.stations, columns, report, lists)
     if not files:
@@ -228,7 +228,7 @@ def look_through(path: PathLike | Sequence[PathLike], columns: ColumnsConfig, op
             f"{files[0][0].name}: files of format {first.name} give no coordinates: give a station list (a CSV with "
             "station_id, lat, lon) with --stations"
         )
-    return Found(files, stations, report, options.skip_broken)
+    return DiscoveredFiles(files, stations, report, options.skip_broken)
 
 
 def _sort_out(
@@ -240,7 +240,7 @@ def _sort_out(
     lists: list[Source] = []
     for source in sources:
         try:
-            head = look_at(source, columns.encoding)
+            head = read_head(source, columns.encoding)
             if len(sources) > 1 and looks_like_list(head.names, head.text, columns):
                 lists.append(source)
             elif told is not None:
@@ -252,8 +252,10 @@ def _sort_out(
     return files, lists
 
 
-def read_pieces(found: Found, columns: ColumnsConfig, progress: Progress | None = None) -> Iterator[list[Piece]]:
-    """Yield the pieces of one file after another, all of one file at once; see `read_file` for less memory.
+def read_files(
+    found: DiscoveredFiles, columns: ColumnsConfig, progress: Progress | None = None
+) -> Iterator[list[RawRecords]]:
+    """Yield the records of one file after another, all of one file at once; see `read_file` for less memory.
 
     Raises
     ------
@@ -271,8 +273,8 @@ def read_pieces(found: Found, columns: ColumnsConfig, progress: Progress | None 
             skip_or_raise(error, source, found.skip_broken, found.report)
 
 
-def read_file(found: Found, number: int, columns: ColumnsConfig) -> Iterator[Piece]:
-    """Yield the pieces of file `number` as they are read; memory holds one at a time.
+def read_file(found: DiscoveredFiles, number: int, columns: ColumnsConfig) -> Iterator[RawRecords]:
+    """Yield the records of file `number` as they are read; memory holds one at a time.
 
     Raises
     ------
@@ -280,9 +282,9 @@ def read_file(found: Found, number: int, columns: ColumnsConfig) -> Iterator[Pie
         The file cannot be read.
     """
     source, chosen, _ = found.files[number]
-    reading = Reading(source, columns, found.stations, found.report)
-    yield from chosen.read(reading)
-    found.attributes.update(reading.attributes)
+    context = ReadContext(source, columns, found.stations, found.report)
+    yield from chosen.read(context)
+    found.attributes.update(context.attributes)
 
 
 def skip_or_raise(error: ObservationsError, source: Source, skip: bool, report: QualityReport) -> None:

@@ -1,4 +1,4 @@
-"""Places of the stations of many pieces: ids renamed, placed by rows or list, and those that move split or refused."""
+"""Places of the stations of many records: ids renamed, placed by rows or list, and those that move split or refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.places import JITTER_DEGREES, Places, places_of_rows
+from aqreanalysis.observations.places import JITTER_DEGREES, StationPlaces, places_of_rows
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList
 
@@ -19,23 +19,25 @@ MOST_PLACES = 20
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedStations:
     """Places, and for each table of places that came in the station of each of its rows (-1 where it has no place)."""
 
-    places: Places
+    places: StationPlaces
     index: list[NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
-class PlaceRules:
+class StationRules:
     """What is done with ids: see `ColumnsConfig.rename` and `ColumnsConfig.moved_stations`."""
 
     rename: dict[str, str]
     moved: str = "refuse"
 
 
-def settle(tables: Sequence[pd.DataFrame], stations: StationList, rules: PlaceRules, report: QualityReport) -> Settled:
-    """Return the stations of all `tables` (see `Piece.places`; perhaps with ``since``, the first minute of a row).
+def resolve_stations(
+    tables: Sequence[pd.DataFrame], stations: StationList, rules: StationRules, report: QualityReport
+) -> ResolvedStations:
+    """Return the stations of all `tables` (see `RawRecords.places`; perhaps with ``since``, the first minute of a row).
 
     Raises
     ------
@@ -60,15 +62,15 @@ def settle(tables: Sequence[pd.DataFrame], stations: StationList, rules: PlaceRu
     used = np.unique(found[found >= 0])
     report.count("listed_without_rows", len(places.ids) - len(used))
     if len(used) < len(places.ids):
-        places = fewer_places(places, used)
+        places = subset_stations(places, used)
         renumber = np.full(int(used.max(initial=-1)) + 2, -1, np.int32)  # the last is what -1 finds
         renumber[used] = np.arange(len(used), dtype=np.int32)
         found = renumber[found]
     cuts = np.cumsum([len(table) for table in tables])[:-1]
-    return Settled(places, [np.asarray(part) for part in np.split(found, cuts)])
+    return ResolvedStations(places, [np.asarray(part) for part in np.split(found, cuts)])
 
 
-def _renamed(ids: pd.Series, stations: StationList, rules: PlaceRules, report: QualityReport) -> pd.Series:
+def _renamed(ids: pd.Series, stations: StationList, rules: StationRules, report: QualityReport) -> pd.Series:
     """Return the ids under the names to use: a sampling point's station, a station's later name."""
     known = stations.stations()
     out = ids.map(lambda text: known.get(text, text), na_action="ignore") if known else ids
@@ -107,8 +109,8 @@ def _split(frame: pd.DataFrame, report: QualityReport) -> pd.Series:
     return ids
 
 
-def fewer_places(places: Places, keep: NDArray[np.integer]) -> Places:
-    return Places(
+def subset_stations(places: StationPlaces, keep: NDArray[np.integer]) -> StationPlaces:
+    return StationPlaces(
         ids=[places.ids[i] for i in keep],
         lat=places.lat[keep],
         lon=places.lon[keep],

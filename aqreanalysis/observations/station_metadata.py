@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.csv_blocks import Block, TextTable, look_into, read_blocks
+from aqreanalysis.observations.csv_blocks import Block, TextTable, inspect_csv, read_blocks
 from aqreanalysis.observations.files import PathLike, Source, list_sources, read_json
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.places import exact_degrees
@@ -138,7 +138,7 @@ def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.D
         table = TextTable(source, [f"field {i}" for i in range(fields)], "|", "latin-1", 0)
         found = {role: f"field {i}" for role, i in _AIRNOW.items()}
     else:
-        table = look_into(source, columns.encoding)
+        table = inspect_csv(source, columns.encoding)
         found = _roles(table.names, columns)
     missing = next((role for role in ("key", "lat", "lon") if role not in found), None)
     if missing is not None:

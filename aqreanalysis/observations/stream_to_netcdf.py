@@ -1,6 +1,6 @@
 """Many files of a network -> one CF NetCDF, in two passes and by blocks of time: never all of it in memory.
 
-Pass one reads file by file (a large one in parts) and spools the rows to disk by blocks of 90 days. Pass two takes one
+Pass one reads file by file (a large one in parts) and writes the rows to disk by blocks of 90 days. Pass two takes one
 block after another, merges its rows into an hourly grid, runs quality control with the blocks before and after in sight
 (no test looks farther, see `reach_hours`), and appends the block to the file. The result equals, to the digest, what
 `read_observations` of the same files gives.
@@ -24,24 +24,24 @@ from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations.assemble import Assembly
 from aqreanalysis.observations.clock_check import check_clock
 from aqreanalysis.observations.dataset import Observations
-from aqreanalysis.observations.digest import StreamedDigest
+from aqreanalysis.observations.digest import IncrementalDigest
 from aqreanalysis.observations.flags import USABLE, Flag
-from aqreanalysis.observations.merging import Hourly, check_timeline, located, merge
+from aqreanalysis.observations.merging import Hourly, assign_stations, check_timeline, merge
 from aqreanalysis.observations.netcdf import finish_file, start_file
-from aqreanalysis.observations.places import Places, TwinCount
+from aqreanalysis.observations.places import StationPlaces, TwinCount
 from aqreanalysis.observations.quality import check_units, count_flags, flag_readings, reach_hours
 from aqreanalysis.observations.readers import (
-    Found,
+    DiscoveredFiles,
     PathLike,
     ReadOptions,
     assembly_of,
-    look_through,
+    discover,
     read_file,
     skip_or_raise,
 )
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.station_identity import Settled, fewer_places, settle
-from aqreanalysis.observations.time_partitions import Spool
+from aqreanalysis.observations.station_identity import ResolvedStations, resolve_stations, subset_stations
+from aqreanalysis.observations.time_partitions import TimePartitions
 from aqreanalysis.observations.times import times_from_hours
 from aqreanalysis.species import in_order
 
@@ -66,7 +66,7 @@ def import_observations(
     path, columns, options
         As `read_observations` takes them.
     out : path
-        The file to write; the spool is made, and removed, beside it.
+        The file to write; the partitions by time are made, and removed, beside it.
     overwrite : bool
         Replace `out` if it exists.
     progress : callable, optional
@@ -85,7 +85,7 @@ def import_observations(
     if not target.parent.is_dir():
         raise OutputError(f"{target}: no folder {target.parent}: make it first")
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()
-    found = look_through(path, chosen, how)
+    found = discover(path, chosen, how)
     if found.netcdf is not None:
         raise ObservationsError(f"{found.netcdf.name} is a NetCDF file already: use it as it is")
     write_found(found, target, chosen, how, progress)
@@ -93,9 +93,9 @@ def import_observations(
 
 
 def write_found(
-    found: Found, target: Path, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None = None
+    found: DiscoveredFiles, target: Path, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None = None
 ) -> None:
-    """Write what was found to the NetCDF `target`, through a spool beside it; the report of `found` is continued.
+    """Write what was found to the NetCDF `target`, through partitions beside it; the report of `found` is continued.
 
     Raises
     ------
@@ -105,9 +105,9 @@ def write_found(
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     hours = max(BLOCK_HOURS, reach_hours(options.quality))
     try:
-        with Spool(target.parent, hours) as spool:
-            broken = _fill(spool, found, columns, progress)
-            _write(_Second(spool, broken, assembly_of(found, columns, options), found.report), temporary, progress)
+        with TimePartitions(target.parent, hours) as partitions:
+            broken = _fill(partitions, found, columns, progress)
+            _write(_Second(partitions, broken, assembly_of(found, columns, options), found.report), temporary, progress)
         temporary.replace(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from None
@@ -115,21 +115,23 @@ def write_found(
         temporary.unlink(missing_ok=True)
 
 
-def _fill(spool: Spool, found: Found, columns: ColumnsConfig, progress: Progress | None) -> set[int]:
-    """Read every file into the spool; return the numbers of those that were broken and left out."""
+def _fill(
+    partitions: TimePartitions, found: DiscoveredFiles, columns: ColumnsConfig, progress: Progress | None
+) -> set[int]:
+    """Read every file into the partitions; return the numbers of those that were broken and left out."""
     broken = set()
     for number, (source, _, _) in enumerate(found.files):
         if progress is not None:
             progress(number, len(found.files) + 1, source.filename)
         before = found.report.copy()
         try:
-            for piece in read_file(found, number, columns):
-                spool.add(number, piece)
-            spool.close_file(number)
+            for records in read_file(found, number, columns):
+                partitions.append(number, records)
+            partitions.commit_file(number)
         except ObservationsError as error:
             found.report.restore(before)
             skip_or_raise(error, source, found.skip_broken, found.report)
-            spool.drop_file(number)
+            partitions.discard_file(number)
             broken.add(number)
     return broken
 
@@ -138,7 +140,7 @@ def _fill(spool: Spool, found: Found, columns: ColumnsConfig, progress: Progress
 class _Second:
     """What the second pass works with."""
 
-    spool: Spool
+    partitions: TimePartitions
     broken: set[int]
     assembly: Assembly
     report: QualityReport
@@ -155,24 +157,24 @@ class _Block:
 
 def _write(second: _Second, path: Path, progress: Progress | None) -> None:
     """Write the file block by block, then what only the whole tells: checks, digest, report."""
-    report, spool = second.report, second.spool
-    if report.rows == 0 or len(spool.hours) == 0:
+    report, partitions = second.report, second.partitions
+    if report.rows == 0 or len(partitions.hours) == 0:
         raise ObservationsError(f"{report.source}: holds no rows: give a file with readings")
-    settled, index = _settle(second)
-    check_timeline(spool.hours, report)
-    first, last = int(spool.hours[0]), int(spool.hours[-1])
-    report.count("hours_without_rows", last - first + 1 - len(spool.hours))
-    keys = in_order(spool.keys)
-    whole = _Whole(settled.places, keys, second.assembly.columns, report)
-    blocks = list(range(first // spool.block_hours, last // spool.block_hours + 1))
+    resolved, index = _resolve(second)
+    check_timeline(partitions.hours, report)
+    first, last = int(partitions.hours[0]), int(partitions.hours[-1])
+    report.count("hours_without_rows", last - first + 1 - len(partitions.hours))
+    keys = in_order(partitions.keys)
+    whole = _Whole(resolved.places, keys, second.assembly.columns, report)
+    blocks = list(range(first // partitions.block_hours, last // partitions.block_hours + 1))
     file: netCDF4.Dataset | None = None
     try:
-        for done, block in enumerate(_blocks(second, settled.places, index, blocks, (first, last))):
+        for done, block in enumerate(_blocks(second, resolved.places, index, blocks, (first, last))):
             if progress is not None:
                 progress(done, len(blocks), "quality control and writing")
             whole.add(block)
             if file is None:
-                template = _observations(block, settled.places, second)
+                template = _observations(block, resolved.places, second)
                 file = start_file(template, path)
             at = block.first_hour - first
             for key in keys:
@@ -189,22 +191,22 @@ def _write(second: _Second, path: Path, progress: Progress | None) -> None:
             file.close()
 
 
-def _settle(second: _Second) -> tuple[Settled, NDArray[np.int32]]:
-    table = second.spool.place_table()
-    settled = settle([table], second.assembly.stations, second.assembly.place_rules, second.report)
+def _resolve(second: _Second) -> tuple[ResolvedStations, NDArray[np.int32]]:
+    table = second.partitions.place_table()
+    resolved = resolve_stations([table], second.assembly.stations, second.assembly.station_rules, second.report)
     # A row -1, without a place, finds the last.
-    index = np.append(settled.index[0], -1).astype(np.int32)
+    index = np.append(resolved.index[0], -1).astype(np.int32)
     used = np.unique(index[:-1][(index[:-1] >= 0) & (table["since"] < np.iinfo(np.int32).max).to_numpy()])
     if len(used) == 0:
         raise ObservationsError(f"{second.report.source}: no row has a station, a place and a time")
-    second.report.count("listed_without_rows", len(settled.places.ids) - len(used))
-    renumber = np.full(len(settled.places.ids) + 1, -1, np.int32)
+    second.report.count("listed_without_rows", len(resolved.places.ids) - len(used))
+    renumber = np.full(len(resolved.places.ids) + 1, -1, np.int32)
     renumber[used] = np.arange(len(used), dtype=np.int32)
-    return Settled(fewer_places(settled.places, used), settled.index), renumber[index]
+    return ResolvedStations(subset_stations(resolved.places, used), resolved.index), renumber[index]
 
 
 def _blocks(
-    second: _Second, places: Places, index: NDArray[np.int32], blocks: list[int], ends: tuple[int, int]
+    second: _Second, places: StationPlaces, index: NDArray[np.int32], blocks: list[int], ends: tuple[int, int]
 ) -> Iterator[_Block]:
     """Yield every block with its flags; each is merged once, and kept while its neighbours are looked at."""
     merged: dict[int, Hourly] = {}
@@ -223,20 +225,22 @@ def _blocks(
         yield _Block(own.first_hour, own.values, {key: flags[key][skip : skip + length] for key in own.values})
 
 
-def _merged(second: _Second, places: Places, index: NDArray[np.int32], block: int, ends: tuple[int, int]) -> Hourly:
+def _merged(
+    second: _Second, places: StationPlaces, index: NDArray[np.int32], block: int, ends: tuple[int, int]
+) -> Hourly:
     """Return the hourly grid of one block, with every pollutant of the whole, and flags for all of them."""
-    hours = second.spool.block_hours
+    hours = second.partitions.block_hours
     first, last = max(block * hours, ends[0]), min((block + 1) * hours - 1, ends[1])
-    pieces = []
-    for piece in second.spool.load(block, second.broken):
-        here = located(piece, index)
-        second.report.count("rows_without_place", len(piece.end) - len(here.end))
+    batches = []
+    for records in second.partitions.read_block(block, second.broken):
+        here = assign_stations(records, index)
+        second.report.count("rows_without_place", len(records.end) - len(here.end))
         if len(here.end):
-            pieces.append(here)
+            batches.append(here)
     shape = (last - first + 1, len(places.ids))
-    hourly = merge(pieces, places.ids, (first, shape[0]), second.assembly.rules, second.report) if pieces else None
+    hourly = merge(batches, places.ids, (first, shape[0]), second.assembly.rules, second.report) if batches else None
     out = Hourly(first, {}, {})
-    for key in in_order(second.spool.keys):
+    for key in in_order(second.partitions.keys):
         there = hourly is not None and key in hourly.values
         out.values[key] = hourly.values[key] if there and hourly is not None else np.full(shape, np.nan, np.float32)
         said = hourly.flags.get(key) if hourly is not None else None
@@ -244,7 +248,7 @@ def _merged(second: _Second, places: Places, index: NDArray[np.int32], block: in
     return out
 
 
-def _observations(block: _Block, places: Places, second: _Second) -> Observations:
+def _observations(block: _Block, places: StationPlaces, second: _Second) -> Observations:
     """Return the first block as observations, from which the file takes its shape and its attributes."""
     length = len(next(iter(block.values.values())))
     times = times_from_hours(np.arange(block.first_hour, block.first_hour + length, dtype=np.int64))
@@ -255,7 +259,9 @@ def _observations(block: _Block, places: Places, second: _Second) -> Observation
 class _Whole:
     """What can only be said of the whole record, gathered block by block."""
 
-    def __init__(self, places: Places, keys: Sequence[str], columns: ColumnsConfig, report: QualityReport) -> None:
+    def __init__(
+        self, places: StationPlaces, keys: Sequence[str], columns: ColumnsConfig, report: QualityReport
+    ) -> None:
         self._places, self._keys, self._columns, self._report = places, keys, columns, report
         self._twins = TwinCount(places)
         self._sample: dict[str, list[NDArray[np.float32]]] = {key: [] for key in keys}
@@ -304,7 +310,7 @@ class _Whole:
         """Return the digest of what stands in `file`, read back in blocks."""
         length = file.dimensions["time"].size
         hours = np.arange(first_hour, first_hour + length, dtype=np.int64)
-        digest = StreamedDigest(self._places.ids, self._places.lat, self._places.lon, hours)
+        digest = IncrementalDigest(self._places.ids, self._places.lat, self._places.lon, hours)
         for key in self._keys:
             digest.begin(key)
             for at in range(0, length, BLOCK_HOURS):

@@ -1,4 +1,4 @@
-"""Long tables -> pieces: rows of station, hour and readings; and a frame in memory straight to `Observations`."""
+"""Tables -> `RawRecords`: rows of station, hour and readings; and a frame in memory straight to `Observations`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aqreanalysis.observations.columns import TableColumns, find_columns
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.places import JITTER_DEGREES, exact_degrees
-from aqreanalysis.observations.raw_records import Piece, as_float32, timed_and_named
+from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete
 from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import conversion, note_conversion
@@ -58,20 +58,20 @@ def from_frame(
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ObservationsError(f"{source}: a column mixes kinds of values: {' '.join(str(error).split())}") from None
     report.rows += rows.num_rows
-    piece = piece_of_rows(rows, found, chosen, report, Where(source))
+    records = records_of_rows(rows, found, chosen, report, Where(source))
     attributes = {str(name): value for name, value in frame.attrs.items()}
-    return assemble([piece], Assembly(columns=chosen, quality=quality, attributes=attributes), report)
+    return assemble([records], Assembly(columns=chosen, quality=quality, attributes=attributes), report)
 
 
-def piece_of_rows(
+def records_of_rows(
     rows: pa.Table,
     found: TableColumns,
     columns: ColumnsConfig,
     report: QualityReport,
     where: Where,
     decimal_comma: bool = False,
-) -> Piece:
-    """Return the rows of a long table as a piece; see `from_frame` for the rules and the errors.
+) -> RawRecords:
+    """Return the rows of a table, one a station and hour, as records; see `from_frame` for the rules and the errors.
 
     Parameters
     ----------
@@ -98,12 +98,12 @@ def piece_of_rows(
         unit = {get_species(name).key: unit for name, unit in columns.units.items()}.get(key, SPECIES[key].units)
         note_conversion(key, unit, columns, report)
         values[key] = as_float32(numbers, conversion(key, unit, columns, f"columns.units.{key}"))
-    return timed_and_named(Piece(where.source, places, station, end, minutes, values), report)
+    return drop_incomplete(RawRecords(where.source, places, station, end, minutes, values), report)
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """A long table with what is known of it; see `piece_of_rows`."""
+    """A long table with what is known of it; see `records_of_rows`."""
 
     rows: pa.Table
     found: TableColumns

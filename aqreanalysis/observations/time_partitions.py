@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aqreanalysis.observations.merging import hours_of
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.species import SPECIES
 
 # Rows that are gathered before they are written: some 200 MB.
@@ -24,8 +24,8 @@ _ROW = {"place": np.int32, "end": np.int32, "minutes": np.int16, "instrument": n
 
 
 @dataclass
-class Spool:
-    """Pieces of many files by blocks of time.
+class TimePartitions:
+    """`RawRecords` of many files by blocks of time.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Spool:
     hours: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     def __post_init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix=".observations-", suffix=".spool", dir=self.beside))
+        self._folder = Path(tempfile.mkdtemp(prefix=".observations-", suffix=".partitions", dir=self.beside))
         self._waiting: list[pd.DataFrame] = []
         self._rows = 0
         self._parts = 0
@@ -51,48 +51,48 @@ class Spool:
         self._of_file: dict[int, set[int]] = {}
         self._hours_of_file: dict[int, NDArray[np.int32]] = {}
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> TimePartitions:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def add(self, number: int, piece: Piece) -> None:
-        """Take a piece of file `number`."""
-        codes = self._codes(piece.places)
+    def append(self, number: int, records: RawRecords) -> None:
+        """Take records of file `number`."""
+        codes = self._codes(records.places)
         rows: dict[str, NDArray] = {
-            "place": codes[piece.station],
-            "end": piece.end,
-            "minutes": np.full(len(piece.end), piece.minutes, np.int16),
-            "instrument": np.zeros(len(piece.end), np.int64) if piece.instrument is None else piece.instrument,
-            "file": np.full(len(piece.end), number, np.int32),
+            "place": codes[records.station],
+            "end": records.end,
+            "minutes": np.full(len(records.end), records.minutes, np.int16),
+            "instrument": np.zeros(len(records.end), np.int64) if records.instrument is None else records.instrument,
+            "file": np.full(len(records.end), number, np.int32),
         }
         for key in SPECIES:
-            rows[key] = piece.values.get(key, np.full(len(piece.end), np.nan, np.float32))
-            rows[f"{key}_flag"] = piece.flags.get(key, np.zeros(len(piece.end), np.int8))
+            rows[key] = records.values.get(key, np.full(len(records.end), np.nan, np.float32))
+            rows[f"{key}_flag"] = records.flags.get(key, np.zeros(len(records.end), np.int8))
         frame = pd.DataFrame(rows)
-        frame["block"] = hours_of(piece) // np.int32(self.block_hours)
-        self.keys |= set(piece.values)
-        self.flagged |= set(piece.flags)
+        frame["block"] = hours_of(records) // np.int32(self.block_hours)
+        self.keys |= set(records.values)
+        self.flagged |= set(records.flags)
         used, first = np.unique(rows["place"], return_index=True)
         since = np.full(int(used.max(initial=0)) + 1, np.iinfo(np.int32).max, np.int32)
-        np.minimum.at(since, rows["place"], piece.end)
+        np.minimum.at(since, rows["place"], records.end)
         for code in used[np.argsort(first)]:
             self._since[int(code)] = min(self._since.get(int(code), int(since[code])), int(since[code]))
         self._of_file.setdefault(number, set()).update(int(code) for code in used)
         before = self._hours_of_file.get(number, np.empty(0, np.int32))
-        self._hours_of_file[number] = np.union1d(before, hours_of(piece))
+        self._hours_of_file[number] = np.union1d(before, hours_of(records))
         self._waiting.append(frame)
         self._rows += len(frame)
         if self._rows >= GATHERED_ROWS:
             self._write()
 
-    def close_file(self, number: int) -> None:
+    def commit_file(self, number: int) -> None:
         """Say that file `number` was read to its end: only then its hours and places count."""
         self.hours = np.union1d(self.hours, self._hours_of_file.pop(number, np.empty(0, np.int32)))
 
-    def drop_file(self, number: int) -> None:
-        """Forget the places and hours of a file that turned out broken; its rows are left out by `load`."""
+    def discard_file(self, number: int) -> None:
+        """Forget the places and hours of a file that turned out broken; its rows are left out by `read_block`."""
         self._of_file.pop(number, None)
         self._hours_of_file.pop(number, None)
 
@@ -108,8 +108,8 @@ class Spool:
         frame.loc[gone, ["station", "lat", "lon"]] = [None, np.nan, np.nan]
         return frame.drop(columns=[role for role in ("city", "name") if frame[role].isna().all()])
 
-    def load(self, block: int, broken: set[int]) -> list[Piece]:
-        """Return the rows of a block as pieces in the order of issue, without those of `broken` files."""
+    def read_block(self, block: int, broken: set[int]) -> list[RawRecords]:
+        """Return the rows of a block as records in the order of issue, without those of `broken` files."""
         self._write()
         folder = self._folder / str(block)
         files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
@@ -118,13 +118,13 @@ class Spool:
             return []
         frame = pd.concat(frames, ignore_index=True)
         frame = frame[~frame["file"].isin(broken)] if broken else frame
-        pieces = []
+        batches = []
         # By file, as issued; within a file by period, which an hour's rows share.
         for (_, minutes), part in frame.groupby(["file", "minutes"], sort=True):
             several = bool((part["instrument"] != 0).any())
             values = {key: part[key].to_numpy() for key in SPECIES if key in self.keys}
-            pieces.append(
-                Piece(
+            batches.append(
+                RawRecords(
                     source="",
                     places=pd.DataFrame(),
                     station=part["place"].to_numpy(),
@@ -135,10 +135,10 @@ class Spool:
                     instrument=part["instrument"].to_numpy() if several else None,
                 )
             )
-        return pieces
+        return batches
 
     def _codes(self, places: pd.DataFrame) -> NDArray[np.int32]:
-        """Return the code of each place of a piece; one for -1, a row without a place, stands last."""
+        """Return the code of each place of a table; one for -1, a row without a place, stands last."""
         full = places.reindex(columns=["station", "lat", "lon", "city", "name"])
         texts = full[["station", "city", "name"]].astype(object).where(full[["station", "city", "name"]].notna(), None)
         numbers = full[["lat", "lon"]].astype(object).where(full[["lat", "lon"]].notna(), None)

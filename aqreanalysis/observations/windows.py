@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.common.large_arrays import roomy
+from aqreanalysis.common.large_arrays import zeros_mapped
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.dataset import PART_HOURS, Observations
 
@@ -32,7 +32,7 @@ def window(
     -------
     values : ndarray
         float32 (hours, station, input), in the units of `SPECIES`; NaN where missing, flagged, or outside the span of
-        the observations. A copy, free to change; a very long one is a mapped file (see `roomy`).
+        the observations. A copy, free to change; a very long one is a mapped file (see `zeros_mapped`).
     stamps : ndarray
         int64 (hours,), hours since 1970-01-01 00:00 UTC.
 
@@ -44,7 +44,7 @@ def window(
     if hours < 1:
         raise ObservationsError(f"a window of {hours} hours: it needs at least one")
     begin = int(first_hour) - observations.first_hour
-    out = roomy((hours, len(observations.stations), len(inputs)), np.float32)
+    out = zeros_mapped((hours, len(observations.stations), len(inputs)), np.float32)
     lo, hi = max(begin, 0), min(begin + hours, len(observations.times))
     if lo >= hi:
         out[:] = np.nan
@@ -53,12 +53,12 @@ def window(
         out[hi - begin :] = np.nan
         for row in range(lo, hi, PART_HOURS):
             end = min(row + PART_HOURS, hi)
-            out[row - begin : end - begin] = observations.rows(inputs, row, end)
+            out[row - begin : end - begin] = observations.hours_slice(inputs, row, end)
     return out, np.arange(first_hour, first_hour + hours, dtype=np.int64)
 
 
 def part_of(observations: Observations, span: tuple[int, int]) -> Observations:
-    """Return the hours of a span alone, with what they are part of in `record`; all where there is none of the span.
+    """Return the hours of a span alone, with what they are part of in `full_span`; all where there is none of the span.
 
     Parameters
     ----------
@@ -72,5 +72,5 @@ def part_of(observations: Observations, span: tuple[int, int]) -> Observations:
     if begin >= end:
         return observations
     part = Observations(observations.dataset.isel(time=slice(begin, end)))
-    part.record, part.report = observations.heard(), observations.report
+    part.full_span, part.report = observations.observed_span(), observations.report
     return part

@@ -94,7 +94,7 @@ def _intervals(bundle: Bundle) -> list[str]:
 
 def _present(observations: Observations, key: str) -> float:
     """Return the share of station-hours with a usable reading."""
-    count = sum(int(np.isfinite(usable).sum()) for usable, _ in observations.parts(key))
+    count = sum(int(np.isfinite(usable).sum()) for usable, _ in observations.iter_blocks(key))
     return count / (len(observations.times) * len(observations.stations))
 
 

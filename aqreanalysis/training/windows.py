@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aqreanalysis.common.large_arrays import roomy
+from aqreanalysis.common.large_arrays import zeros_mapped
 from aqreanalysis.configs import WindowConfig
 from aqreanalysis.model import Scaling
 from aqreanalysis.training.fields import TimelineFields
@@ -67,9 +67,9 @@ class Timeline:
         if hours % 24 or first_hour % 24 != 1:
             raise ValueError("a timeline is whole UTC days from 01:00 on")
         before, after = window.history_hours, window.lookahead_hours
-        # Long records do not fit into memory (see `roomy`), so neither may what is made of them on the way.
-        scaled = roomy((before + hours + after, stations, inputs), np.float32)
-        shifted = roomy((hours, stations, len(targets)), np.float32)
+        # Long records do not fit into memory (see `zeros_mapped`), so neither may what is made of them on the way.
+        scaled = zeros_mapped((before + hours + after, stations, inputs), np.float32)
+        shifted = zeros_mapped((hours, stations, len(targets)), np.float32)
         scaled[:before], scaled[before + hours :] = np.nan, np.nan
         for begin in range(0, hours, _PART_HOURS):
             part = values[begin : begin + _PART_HOURS]

@@ -19,7 +19,7 @@ from aqreanalysis.model.bundle import Bundle, write_bundle
 from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.network.aqnet import AQNet
 from aqreanalysis.model.scaling import Scaling
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 
 FIRST = "2021-03-01 01:00"
 _SMALL = (
@@ -50,7 +50,7 @@ def make_town_network(towns: int = 9, per_town: int = 4, days: int = 10, with_ci
     o3 = (120 - 0.6 * pm25 + rng.normal(0, 3, log.shape)).clip(2).astype(np.float32)
     for values in (pm25, o3):
         values[rng.random(values.shape) < 0.08] = np.nan
-    places = Places(
+    places = StationPlaces(
         ids=[f"s{i:03d}" for i in range(count)],
         lat=lat,
         lon=lon,

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config, load_config
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 
 FIRST = 17_000 * 24 + 1
 DAYS = 8
@@ -81,7 +81,7 @@ def network(stations: int = 16, seed: int = 0) -> Observations:
         readings[rng.random(level.shape) < 0.05] = np.nan
         values[key] = readings
     ids = [f"S{i:02d}" for i in range(stations)]
-    return Observations.from_arrays(times, Places(ids=ids, lat=lat, lon=lon), values)
+    return Observations.from_arrays(times, StationPlaces(ids=ids, lat=lat, lon=lon), values)
 
 
 def small_config(*more: str) -> Config:

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config, load_config
-from aqreanalysis.observations import Observations, Places
+from aqreanalysis.observations import Observations, StationPlaces
 
 STATIONS, DAYS = 8, 155
 FIRST_HOUR = 429_529  # 2019-01-01 01:00 UTC, in hours since 1970
@@ -60,4 +60,4 @@ def forecast_observations(values: NDArray[np.float32]) -> Observations:
     lat, lon = station_places()
     times = pd.DatetimeIndex((FIRST_HOUR + np.arange(len(values))).astype("datetime64[h]"))
     readings = {key: values[..., i] for i, key in enumerate(INPUTS)}
-    return Observations.from_arrays(times, Places([f"s{i}" for i in range(STATIONS)], lat, lon), readings)
+    return Observations.from_arrays(times, StationPlaces([f"s{i}" for i in range(STATIONS)], lat, lon), readings)

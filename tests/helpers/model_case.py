@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.model import AQNet, Bundle, Calibration, Scaling
-from aqreanalysis.observations import Observations
-from aqreanalysis.observations import Places as StationPlaces
+from aqreanalysis.observations import Observations, StationPlaces
 
 STATIONS, DAYS, HISTORY, LOOKAHEAD = 20, 6, 12, 12
 FIRST_HOUR = 429_529  # 2019-01-01 01:00 UTC, in hours since 1970

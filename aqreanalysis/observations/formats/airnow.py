@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aqreanalysis.observations.csv_blocks import TextTable, read_blocks
-from aqreanalysis.observations.formats.registry import Head, Reading, station_format
-from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.formats.registry import FileHead, ReadContext, station_format
+from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 FIELDS = ("date", "time", "AQSID", "site", "offset", "parameter", "units", "value", "source")
@@ -28,7 +28,7 @@ POLLUTANTS = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "OZON
 _FIRST_LINE = re.compile(r"\d{2}/\d{2}/\d{2}\|\d{2}:\d{2}\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*$")
 
 
-def looks(head: Head) -> str | None:
+def matches(head: FileHead) -> str | None:
     """Return why a file is of AirNow's hourly files."""
     first = head.text.split("\n", 1)[0].strip("\r")
     return (
@@ -40,27 +40,27 @@ def looks(head: Head) -> str | None:
     name="airnow",
     title="AirNow hourly data (HourlyData_*.dat)",
     document="https://docs.airnowapi.org/docs/HourlyDataFactSheet.pdf",
-    looks=looks,
+    matches=matches,
     needs_stations=True,
 )
-def read_airnow(reading: Reading) -> Iterator[Piece]:
+def read_airnow(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one file."""
     # Names of Mexican and Canadian sites are written in Latin-1.
-    encoding = reading.columns.encoding or "latin-1"
-    table = TextTable(reading.source, list(FIELDS), "|", encoding, 0)
-    clock = reading.clock(Clock("UTC", "end", "%m/%d/%y %H:%M", "valid date, valid time"))
+    encoding = context.columns.encoding or "latin-1"
+    table = TextTable(context.source, list(FIELDS), "|", encoding, 0)
+    clock = context.clock(Clock("UTC", "end", "%m/%d/%y %H:%M", "valid date, valid time"))
     wanted = [name for name in FIELDS if name not in ("offset", "source")]
-    for block in read_blocks(table, wanted, reading.report):
+    for block in read_blocks(table, wanted, context.report):
         rows = block.rows.combine_chunks()
         stamps = pc.binary_join_element_wise(rows["date"].combine_chunks(), rows["time"].combine_chunks(), " ")
-        end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, reading.report, block.where)
-        narrow = Narrow(
+        end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, context.report, block.where)
+        long_table = LongTable(
             station=to_texts(rows["AQSID"]),
             pollutant=to_texts(rows["parameter"]),
             unit=to_texts(rows["units"]),
             end=end,
             minutes=minutes,
-            value=to_numbers(rows["value"], "field 8, the value,", block.where, reading.report),
+            value=to_numbers(rows["value"], "field 8, the value,", block.where, context.report),
             name=to_texts(rows["site"]),
         )
-        yield from narrow_pieces(narrow, POLLUTANTS, reading, block.where)
+        yield from records_from_long(long_table, POLLUTANTS, context, block.where)

@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from aqreanalysis.observations.csv_blocks import Block, read_blocks
 from aqreanalysis.observations.flags import Flag
-from aqreanalysis.observations.formats.registry import Reading, station_format
-from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.formats.registry import ReadContext, station_format
+from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 SITE = ("State Code", "County Code", "Site Num")
@@ -40,19 +40,19 @@ NO_REFERENCE = 1000
     columns=(*COLUMNS, *READINGS),
     filename=r"hourly_\w+_\d{4}\.csv",
 )
-def read_aqs(reading: Reading) -> Iterator[Piece]:
+def read_aqs(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one file, a block at a time."""
-    table = reading.table()
-    reading.require(table.names, (*COLUMNS, *READINGS))
-    for block in read_blocks(table, (*COLUMNS, *READINGS), reading.report):
-        yield from _pieces(block, reading)
+    table = context.table()
+    context.require(table.names, (*COLUMNS, *READINGS))
+    for block in read_blocks(table, (*COLUMNS, *READINGS), context.report):
+        yield from _records(block, context)
 
 
-def _pieces(block: Block, reading: Reading) -> Iterator[Piece]:
-    rows, where, report = block.rows.combine_chunks(), block.where, reading.report
+def _records(block: Block, context: ReadContext) -> Iterator[RawRecords]:
+    rows, where, report = block.rows.combine_chunks(), block.where, context.report
     site = pc.binary_join_element_wise(*(rows[name].combine_chunks() for name in SITE), "-")
     stamps = pc.binary_join_element_wise(rows["Date GMT"].combine_chunks(), rows["Time GMT"].combine_chunks(), " ")
-    clock = reading.clock(Clock("UTC", "start", "%Y-%m-%d %H:%M", "Date GMT, Time GMT"))
+    clock = context.clock(Clock("UTC", "start", "%Y-%m-%d %H:%M", "Date GMT, Time GMT"))
     end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, report, where)
     numbers = {
         name: to_numbers(rows[name], f"column {name!r}", where, report)
@@ -62,7 +62,7 @@ def _pieces(block: Block, reading: Reading) -> Iterator[Piece]:
     lesser = np.array([text == "88502" for text in pollutant[1]] + [False])[pollutant[0]]
     with np.errstate(invalid="ignore"):
         below = numbers["Sample Measurement"] < numbers["MDL"]
-    narrow = Narrow(
+    long_table = LongTable(
         station=to_texts(site),
         pollutant=pollutant,
         unit=to_texts(rows["Units of Measure"]),
@@ -74,4 +74,4 @@ def _pieces(block: Block, reading: Reading) -> Iterator[Piece]:
         instrument=np.nan_to_num(numbers["POC"]).astype(np.int64) + NO_REFERENCE * lesser,
         flag=np.where(below, np.int8(Flag.BELOW_DETECTION_LIMIT), np.int8(Flag.GOOD)),
     )
-    yield from narrow_pieces(narrow, POLLUTANTS, reading, where)
+    yield from records_from_long(long_table, POLLUTANTS, context, where)

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aqreanalysis.observations.csv_blocks import Block, read_blocks
-from aqreanalysis.observations.formats.registry import Reading, station_format
+from aqreanalysis.observations.formats.registry import ReadContext, station_format
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
-from aqreanalysis.observations.raw_records import Piece, as_float32, station_table, timed_and_named
+from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 TYPES = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "O3": "o3", "CO": "co"}
@@ -32,31 +32,31 @@ FIXED = ("date", "hour", "type")
     filename=r"china_sites_\d{8}\.csv",
     needs_stations=True,
 )
-def read_china_archive(reading: Reading) -> Iterator[Piece]:
+def read_china_archive(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the six hourly pollutants of one day's file, of the stations that the list knows."""
-    table = reading.table()
-    reading.require(table.names, FIXED)
-    known = reading.stations.keys()
+    table = context.table()
+    context.require(table.names, FIXED)
+    known = context.stations.keys()
     stations = [name for name in table.names if name not in FIXED and name in known]
-    reading.report.count("stations_not_listed", len(table.names) - len(FIXED) - len(stations))
-    for block in read_blocks(table, [*FIXED, *stations], reading.report):
-        yield from _pieces(block, stations, reading)
+    context.report.count("stations_not_listed", len(table.names) - len(FIXED) - len(stations))
+    for block in read_blocks(table, [*FIXED, *stations], context.report):
+        yield from _records(block, stations, context)
 
 
-def _pieces(block: Block, stations: list[str], reading: Reading) -> Iterator[Piece]:
-    reading.report.rows += block.rows.num_rows
-    clock = reading.clock(Clock("Asia/Shanghai", "end", "%Y%m%d-%H", "date, hour"))
+def _records(block: Block, stations: list[str], context: ReadContext) -> Iterator[RawRecords]:
+    context.report.rows += block.rows.num_rows
+    clock = context.clock(Clock("Asia/Shanghai", "end", "%Y%m%d-%H", "date, hour"))
     stamps = pc.binary_join_element_wise(*(block.rows[name].combine_chunks() for name in FIXED[:2]), "-")
-    end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, reading.report, block.where)
+    end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, context.report, block.where)
     kinds, names = to_texts(block.rows["type"])
-    readings = [to_numbers(block.rows[s], f"column {s!r}", block.where, reading.report) for s in stations]
+    readings = [to_numbers(block.rows[s], f"column {s!r}", block.where, context.report) for s in stations]
     grid = np.stack(readings, axis=1) if readings else np.empty((len(end), 0))
     places = station_table(stations)
     for kind, name in enumerate(names):
         if name not in TYPES:
             continue
         rows = np.flatnonzero(kinds == kind)
-        piece = Piece(
+        records = RawRecords(
             block.where.source,
             places,
             np.tile(np.arange(len(stations), dtype=np.int32), len(rows)),
@@ -64,4 +64,4 @@ def _pieces(block: Block, stations: list[str], reading: Reading) -> Iterator[Pie
             minutes,
             {TYPES[name]: as_float32(grid[rows].ravel())},
         )
-        yield timed_and_named(piece, reading.report)
+        yield drop_incomplete(records, context.report)

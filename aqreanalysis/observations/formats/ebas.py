@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.files import read_lines, text_encoding
 from aqreanalysis.observations.flags import Flag
-from aqreanalysis.observations.formats.registry import Head, Reading, station_format
-from aqreanalysis.observations.long_format import Narrow, narrow_pieces
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.formats.registry import FileHead, ReadContext, station_format
+from aqreanalysis.observations.long_format import LongTable, records_from_long
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.units import read_unit
 
@@ -35,7 +35,7 @@ VALID, BELOW, MISSING = {0, 100, 559}, {147, 780, 781}, 999
 FIXED_LINES = 12
 
 
-def looks(head: Head) -> str | None:
+def matches(head: FileHead) -> str | None:
     """Return why a file is of EBAS."""
     first = head.text.split("\n", 1)[0].split()
     if len(first) == 2 and first[1] == "1001" and "end_time of measurement" in head.text:
@@ -71,13 +71,13 @@ class _Header:
     name="ebas",
     title="EBAS NASA Ames 1001 (.nas)",
     document="https://ebas-submit.nilu.no/submit-data/data-reporting/templates",
-    looks=looks,
+    matches=matches,
 )
-def read_ebas(reading: Reading) -> Iterator[Piece]:
+def read_ebas(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the hourly readings of one file."""
-    name = reading.source.name
-    encoding = text_encoding(reading.source, reading.source.head(), reading.columns.encoding)
-    lines = list(read_lines(reading.source, encoding))
+    name = context.source.name
+    encoding = text_encoding(context.source, context.source.head(), context.columns.encoding)
+    lines = list(read_lines(context.source, encoding))
     header = _header(lines, name)
     where = Where(name, header.lines + 1, "line")
     table = _numbers(lines[header.lines :], header.width, where)
@@ -86,7 +86,7 @@ def read_ebas(reading: Reading) -> Iterator[Piece]:
     length = end - begin
     # 0.041667 days are 60 minutes and a rest of rounding.
     hourly = np.abs(length - 60) <= 1
-    reading.report.count("rows_not_hourly", int((~hourly).sum()))
+    context.report.count("rows_not_hourly", int((~hourly).sum()))
     stamps = (start + np.round(end[hourly] / 60.0) * 60).astype(np.int32)
     n = len(stamps)
     for column in header.columns:
@@ -96,7 +96,7 @@ def read_ebas(reading: Reading) -> Iterator[Piece]:
         if column.flag is not None:
             flag, gone = _flags(table[hourly, column.flag])
             value[gone] = np.nan
-        narrow = Narrow(
+        long_table = LongTable(
             station=(np.zeros(n, np.int32), [header.code]),
             pollutant=(np.zeros(n, np.int32), [column.key]),
             unit=(np.zeros(n, np.int32), [column.unit]),
@@ -108,7 +108,7 @@ def read_ebas(reading: Reading) -> Iterator[Piece]:
             name=(np.zeros(n, np.int32), [header.name]),
             flag=flag,
         )
-        yield from narrow_pieces(narrow, {column.key: column.key}, reading, where)
+        yield from records_from_long(long_table, {column.key: column.key}, context, where)
 
 
 def _header(lines: list[str], name: str) -> _Header:

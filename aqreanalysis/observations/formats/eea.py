@@ -1,4 +1,4 @@
-"""EEA Air Quality Download Service: Parquet of one sampling point and pollutant, narrow, placed by the metadata CSV.
+"""EEA Air Quality Download Service: Parquet of one sampling point and pollutant, placed by the metadata CSV.
 
 Described in the service's "How to download data" and table definitions
 (https://eeadmz1-downloads-webapp.azurewebsites.net, https://www.eea.europa.eu/data-and-maps/data/aqereporting-9):
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import Flag
-from aqreanalysis.observations.formats.registry import Reading, parquet_schema, station_format
-from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.formats.registry import ReadContext, parquet_schema, station_format
+from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parquet_blocks import read_row_blocks
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.times import NO_TIME, Clock, stamps_to_minutes
 
@@ -47,23 +47,23 @@ VALIDITY = {
     columns=COLUMNS,
     needs_stations=True,
 )
-def read_eea(reading: Reading) -> Iterator[Piece]:
+def read_eea(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the hourly readings of one file, a block at a time."""
-    reading.require(parquet_schema(reading.source).names, COLUMNS)
-    for rows, where in read_row_blocks(reading.source, COLUMNS):
-        yield from _pieces(rows, where, reading)
+    context.require(parquet_schema(context.source).names, COLUMNS)
+    for rows, where in read_row_blocks(context.source, COLUMNS):
+        yield from _records(rows, where, context)
 
 
-def _pieces(rows: pa.Table, where: Where, reading: Reading) -> Iterator[Piece]:
+def _records(rows: pa.Table, where: Where, context: ReadContext) -> Iterator[RawRecords]:
     kinds, names = to_texts(rows["AggType"])
     hourly = np.array([name == "hour" for name in names] + [False])[kinds]
-    reading.report.count("rows_not_hourly", int((~hourly).sum()))
+    context.report.count("rows_not_hourly", int((~hourly).sum()))
     rows = rows.filter(pa.array(hourly))
     if rows.num_rows == 0:
         return
-    clock = reading.clock(Clock("+01:00", "end", None, "End"))
-    end, _ = stamps_to_minutes(rows["End"], clock, reading.report, where)
-    begin, _ = stamps_to_minutes(rows["Start"], clock, reading.report, where)
+    clock = context.clock(Clock("+01:00", "end", None, "End"))
+    end, _ = stamps_to_minutes(rows["End"], clock, context.report, where)
+    begin, _ = stamps_to_minutes(rows["Start"], clock, context.report, where)
     odd = (end != NO_TIME) & (begin != NO_TIME) & (end - begin != 60)
     if odd.any():
         at = int(np.argmax(odd))
@@ -71,20 +71,20 @@ def _pieces(rows: pa.Table, where: Where, reading: Reading) -> Iterator[Piece]:
             f"{where.at(at)}: AggType says hour, and Start and End are {int(end[at]) - int(begin[at])} minutes apart"
         )
     codes, ids = to_texts(rows["Samplingpoint"])
-    points = [_sampling_point(text, reading.stations.keys()) for text in ids]
-    ranks = {point: i for i, point in enumerate(sorted(reading.stations.keys()))}
+    points = [_sampling_point(text, context.stations.keys()) for text in ids]
+    ranks = {point: i for i, point in enumerate(sorted(context.stations.keys()))}
     rank = np.array([ranks.get(point, len(ranks)) for point in points] + [0], dtype=np.int64)
-    narrow = Narrow(
+    long_table = LongTable(
         station=(codes, points),
         pollutant=to_texts(rows["Pollutant"]),
         unit=to_texts(rows["Unit"]),
         end=end,
         minutes=60,
-        value=to_numbers(rows["Value"], "column 'Value'", where, reading.report),
+        value=to_numbers(rows["Value"], "column 'Value'", where, context.report),
         instrument=rank[codes],
-        flag=_flags(rows["Validity"], where, reading),
+        flag=_flags(rows["Validity"], where, context),
     )
-    yield from narrow_pieces(narrow, POLLUTANTS, reading, where)
+    yield from records_from_long(long_table, POLLUTANTS, context, where)
 
 
 def _sampling_point(text: str, known: set[str]) -> str:
@@ -93,8 +93,8 @@ def _sampling_point(text: str, known: set[str]) -> str:
     return short if text not in known and short in known else text
 
 
-def _flags(column: pa.ChunkedArray, where: Where, reading: Reading) -> NDArray[np.int8]:
-    numbers = to_numbers(column, "column 'Validity'", where, reading.report)
+def _flags(column: pa.ChunkedArray, where: Where, context: ReadContext) -> NDArray[np.int8]:
+    numbers = to_numbers(column, "column 'Validity'", where, context.report)
     out = np.full(len(numbers), -1, dtype=np.int8)
     for code, flag in VALIDITY.items():
         out[numbers == code] = flag

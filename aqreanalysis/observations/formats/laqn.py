@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aqreanalysis.observations.csv_blocks import read_blocks
-from aqreanalysis.observations.formats.registry import Reading, station_format
-from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.formats.registry import ReadContext, station_format
+from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 COLUMNS = ("Site", "Species", "ReadingDateTime", "Value", "Units")
@@ -29,19 +29,19 @@ POLLUTANTS = {"PM2.5": "pm25", "PM25": "pm25", "PM10": "pm10", "SO2": "so2", "NO
     filename=r"LaqnData.*\.csv",
     needs_stations=True,
 )
-def read_laqn(reading: Reading) -> Iterator[Piece]:
+def read_laqn(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one file, a block at a time."""
-    table = reading.table()
-    reading.require(table.names, COLUMNS)
-    clock = reading.clock(Clock("UTC", "start", "%d/%m/%Y %H:%M", "ReadingDateTime"))
-    for block in read_blocks(table, COLUMNS, reading.report):
-        end, minutes = stamps_to_minutes(block.rows["ReadingDateTime"], clock, reading.report, block.where)
-        narrow = Narrow(
+    table = context.table()
+    context.require(table.names, COLUMNS)
+    clock = context.clock(Clock("UTC", "start", "%d/%m/%Y %H:%M", "ReadingDateTime"))
+    for block in read_blocks(table, COLUMNS, context.report):
+        end, minutes = stamps_to_minutes(block.rows["ReadingDateTime"], clock, context.report, block.where)
+        long_table = LongTable(
             station=to_texts(block.rows["Site"]),
             pollutant=to_texts(block.rows["Species"]),
             unit=to_texts(block.rows["Units"]),
             end=end,
             minutes=minutes,
-            value=to_numbers(block.rows["Value"], "column 'Value'", block.where, reading.report),
+            value=to_numbers(block.rows["Value"], "column 'Value'", block.where, context.report),
         )
-        yield from narrow_pieces(narrow, POLLUTANTS, reading, block.where)
+        yield from records_from_long(long_table, POLLUTANTS, context, block.where)

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 from aqreanalysis.observations.columns import find_columns
 from aqreanalysis.observations.csv_blocks import read_blocks
-from aqreanalysis.observations.formats.registry import Reading, station_format
-from aqreanalysis.observations.raw_records import Piece
-from aqreanalysis.observations.tables import piece_of_rows
+from aqreanalysis.observations.formats.registry import ReadContext, station_format
+from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.tables import records_of_rows
 
 
 @station_format(
@@ -23,14 +23,14 @@ from aqreanalysis.observations.tables import piece_of_rows
     document="https://cran.r-project.org/package=openair",
     columns=("site", "code", "date"),
 )
-def read_openair(reading: Reading) -> Iterator[Piece]:
+def read_openair(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one file, a block at a time."""
-    table = reading.table()
-    reading.require(table.names, ("site", "code", "date"))
+    table = context.table()
+    context.require(table.names, ("site", "code", "date"))
     own = {"station": "code", "time": "date", "lat": "latitude", "lon": "longitude", "city": None}
-    own["stamp"] = reading.columns.stamp or "start"
-    columns = reading.columns.model_copy(update=own)
-    found = find_columns(table.names, columns, reading.source.name, places_given=bool(reading.stations))
-    for block in read_blocks(table, found.needed(), reading.report):
-        reading.report.rows += block.rows.num_rows
-        yield piece_of_rows(block.rows, found, columns, reading.report, block.where, table.decimal_comma)
+    own["stamp"] = context.columns.stamp or "start"
+    columns = context.columns.model_copy(update=own)
+    found = find_columns(table.names, columns, context.source.name, places_given=bool(context.stations))
+    for block in read_blocks(table, found.needed(), context.report):
+        context.report.rows += block.rows.num_rows
+        yield records_of_rows(block.rows, found, columns, context.report, block.where, table.decimal_comma)

@@ -20,14 +20,14 @@ from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.files import read_json
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.openaq_archive import PERIODS, POLLUTANTS, aware_minutes, on_periods
-from aqreanalysis.observations.formats.registry import Head, Reading, station_format
-from aqreanalysis.observations.long_format import Narrow, Texts, narrow_pieces
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.formats.registry import FileHead, ReadContext, station_format
+from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.times import NO_TIME
 
 
-def looks(head: Head) -> str | None:
+def matches(head: FileHead) -> str | None:
     """Return why a file is a page of measurements."""
     if '"results"' in head.text and '"period"' in head.text and '"datetimeTo"' in head.text:
         return "it is JSON with results, period and datetimeTo"
@@ -38,30 +38,30 @@ def looks(head: Head) -> str | None:
     name="openaq-api",
     title="OpenAQ API v3 pages of measurements or hours (JSON)",
     document="https://docs.openaq.org/resources/measurements",
-    looks=looks,
+    matches=matches,
 )
-def read_openaq_api(reading: Reading) -> Iterator[Piece]:
+def read_openaq_api(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one page."""
-    where = Where(reading.source.name, 1, "result")
-    results = _results(read_json(reading.source), where)
+    where = Where(context.source.name, 1, "result")
+    results = _results(read_json(context.source), where)
     if not results:
         return
-    sensor = re.search(r"\d+", reading.source.filename)
+    sensor = re.search(r"\d+", context.source.filename)
     if sensor is None:
         raise ObservationsError(
             f"{where.source}: a page does not name its sensor: name the file after it, such as sensor-3917-page1.json"
         )
     frame = pd.DataFrame([_row(result, where, i) for i, result in enumerate(results)])
-    begin = aware_minutes(frame["begin"], where, reading.report)
-    end = aware_minutes(frame["end"], where, reading.report)
+    begin = aware_minutes(frame["begin"], where, context.report)
+    end = aware_minutes(frame["end"], where, context.report)
     length = np.where((begin != NO_TIME) & (end != NO_TIME), end.astype(np.int64) - begin, 60)
-    reading.report.count("rows_not_hourly", int((length > 60).sum()))
+    context.report.count("rows_not_hourly", int((length > 60).sum()))
     period = PERIODS[np.clip(np.searchsorted(PERIODS, length, side="right") - 1, 0, None)]
     for minutes in np.unique(period[length <= 60]):
         part = frame[(period == minutes) & (length <= 60)]
         n = len(part)
         flag = np.where(part["flagged"], np.int8(Flag.INVALID_AT_SOURCE), np.int8(0))
-        narrow = Narrow(
+        long_table = LongTable(
             station=(np.zeros(n, np.int32), [sensor.group()]),
             pollutant=_texts(part["parameter"]),
             unit=_texts(part["units"]),
@@ -73,7 +73,7 @@ def read_openaq_api(reading: Reading) -> Iterator[Piece]:
             instrument=np.full(n, int(sensor.group()[:18]), np.int64),
             flag=flag,
         )
-        yield from narrow_pieces(narrow, POLLUTANTS, reading, where)
+        yield from records_from_long(long_table, POLLUTANTS, context, where)
 
 
 def _results(page: object, where: Where) -> list[Any]:

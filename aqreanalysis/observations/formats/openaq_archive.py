@@ -1,4 +1,4 @@
-"""OpenAQ's archive on S3: ``location-<id>-YYYYMMDD.csv.gz``, narrow.
+"""OpenAQ's archive on S3: ``location-<id>-YYYYMMDD.csv.gz``, a row a measurement.
 
 Described at https://docs.openaq.org/aws/about : location_id, sensors_id, location, datetime (ISO 8601 with the
 offset of the place), lat, lon, parameter, units, value. https://docs.openaq.org/using-the-api/dates-datetimes :
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.csv_blocks import Block, read_blocks
-from aqreanalysis.observations.formats.registry import Reading, station_format
-from aqreanalysis.observations.long_format import Narrow, narrow_pieces
+from aqreanalysis.observations.formats.registry import ReadContext, station_format
+from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
-from aqreanalysis.observations.raw_records import Piece
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.times import FIRST_YEAR, LAST_YEAR, NO_TIME, STRAY_SHARE
 from aqreanalysis.species import SPECIES
@@ -38,16 +38,16 @@ PERIODS = np.array([1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60])
     columns=COLUMNS,
     filename=r"location-\d+-\d{8}\.csv",
 )
-def read_openaq_archive(reading: Reading) -> Iterator[Piece]:
+def read_openaq_archive(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one place and day."""
-    table = reading.table()
-    reading.require(table.names, COLUMNS)
-    for block in read_blocks(table, COLUMNS, reading.report):
-        yield from _pieces(block, reading)
+    table = context.table()
+    context.require(table.names, COLUMNS)
+    for block in read_blocks(table, COLUMNS, context.report):
+        yield from _records(block, context)
 
 
-def _pieces(block: Block, reading: Reading) -> Iterator[Piece]:
-    rows, where, report = block.rows, block.where, reading.report
+def _records(block: Block, context: ReadContext) -> Iterator[RawRecords]:
+    rows, where, report = block.rows, block.where, context.report
     end = aware_minutes(pd.Series(rows["datetime"].to_pandas()), where, report)
     sensors, sensor_ids = to_texts(rows["sensors_id"])
     # An id of more digits than 64 bits hold is none of OpenAQ's, and its beginning ranks it as well.
@@ -63,7 +63,7 @@ def _pieces(block: Block, reading: Reading) -> Iterator[Piece]:
         def part(name: str, mask: NDArray[np.bool_] = mask) -> tuple[NDArray[np.integer], list[str]]:
             return texts[name][0][mask], texts[name][1]
 
-        narrow = Narrow(
+        long_table = LongTable(
             station=part("location_id"),
             pollutant=part("parameter"),
             unit=part("units"),
@@ -75,7 +75,7 @@ def _pieces(block: Block, reading: Reading) -> Iterator[Piece]:
             name=part("location"),
             instrument=rank[sensors[mask]],
         )
-        yield from narrow_pieces(narrow, POLLUTANTS, reading, where)
+        yield from records_from_long(long_table, POLLUTANTS, context, where)
 
 
 def aware_minutes(stamps: pd.Series, where: Where, report: QualityReport) -> NDArray[np.int32]:

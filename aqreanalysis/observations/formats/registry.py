@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.csv_blocks import TextTable, find_delimiter, look_into, names_in
+from aqreanalysis.observations.csv_blocks import TextTable, find_delimiter, inspect_csv, parse_header
 from aqreanalysis.observations.files import PARQUET, Source, text_encoding, unreadable
-from aqreanalysis.observations.raw_records import Piece, Repeats
+from aqreanalysis.observations.raw_records import RawRecords, Repeats
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList
 from aqreanalysis.observations.times import Clock
@@ -26,7 +26,7 @@ from aqreanalysis.species import get_species
 
 
 @dataclass(frozen=True)
-class Head:
+class FileHead:
     """The beginning of a file, as far as guessing its format needs it.
 
     Attributes
@@ -45,7 +45,7 @@ class Head:
 
 
 @dataclass
-class Reading:
+class ReadContext:
     """What a reader works with: the file, what is told of its columns, the station list, and the report.
 
     Attributes
@@ -73,7 +73,7 @@ class Reading:
 
     def table(self, header_lines: int = 1) -> TextTable:
         """Return the file as a text table, looked into."""
-        return look_into(self.source, self.columns.encoding or self.encoding, header_lines)
+        return inspect_csv(self.source, self.columns.encoding or self.encoding, header_lines)
 
     def clock(self, default: Clock) -> Clock:
         """Return the clock of the format, changed by what the user says."""
@@ -95,7 +95,7 @@ class Reading:
             )
 
 
-Reader = Callable[[Reading], Iterator[Piece]]
+Reader = Callable[[ReadContext], Iterator[RawRecords]]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class StationFormat:
     document : str
         Where its layout is described.
     read : callable
-        Yields the pieces of one file.
+        Yields the records of one file, a part at a time.
     columns : frozenset of str
         Columns that a table of this format has, every one.
     filename : str or None
@@ -134,16 +134,16 @@ class StationFormat:
     read: Reader
     columns: frozenset[str] = frozenset()
     filename: str | None = None
-    looks: Callable[[Head], str | None] | None = None
+    matches: Callable[[FileHead], str | None] | None = None
     repeats: Repeats = "last"
     moved: str = "split"
     needs_stations: bool = False
     rank: int = 0
 
-    def reason(self, head: Head) -> str | None:
+    def reason(self, head: FileHead) -> str | None:
         """Return why a file is of this format, or None if it does not look so."""
-        if self.looks is not None:
-            return self.looks(head)
+        if self.matches is not None:
+            return self.matches(head)
         if not self.columns or not self.columns <= set(head.names):
             return None
         named = self.filename is not None and re.fullmatch(self.filename, head.source.filename, re.IGNORECASE)
@@ -197,7 +197,7 @@ def find_format(name: str) -> StationFormat:
     return formats[name]
 
 
-def guess_format(head: Head, columns: ColumnsConfig) -> tuple[StationFormat, str]:
+def guess_format(head: FileHead, columns: ColumnsConfig) -> tuple[StationFormat, str]:
     """Return the format that a file looks like, and why; what looks like none is the project's own long table.
 
     Raises
@@ -214,7 +214,7 @@ def guess_format(head: Head, columns: ColumnsConfig) -> tuple[StationFormat, str
     if there:
         return find_format("table"), f"it has the columns {', '.join(there):.200}"
     if head.text:
-        look_into(head.source)  # says so if it is no UTF-8
+        inspect_csv(head.source)  # says so if it is no UTF-8
     shown = f"its columns are {', '.join(head.names):.200}" if head.names else f"it begins with {head.text[:60]!r}"
     raise ObservationsError(
         f"{head.source.name} looks like no known format ({shown}): name its columns (--set columns.station=... "
@@ -230,7 +230,7 @@ def _is_pollutant(name: str) -> bool:
     return True
 
 
-def look_at(source: Source, encoding: str | None = None) -> Head:
+def read_head(source: Source, encoding: str | None = None) -> FileHead:
     """Return the beginning of a file.
 
     Raises
@@ -239,16 +239,16 @@ def look_at(source: Source, encoding: str | None = None) -> Head:
         The file is empty or damaged.
     """
     if source.has_suffix(PARQUET):
-        return Head(source, tuple(parquet_schema(source).names), "")
+        return FileHead(source, tuple(parquet_schema(source).names), "")
     start = source.head()
     if source.has_suffix((".nc", ".nc4")):
-        return Head(source, (), "")
+        return FileHead(source, (), "")
     # Whatever the encoding: what tells a format is ASCII, and reading will say what is not in its encoding.
     text = start.decode(text_encoding(source, start, encoding), errors="replace")
     if text.lstrip()[:1] in ("{", "["):
-        return Head(source, (), text)
+        return FileHead(source, (), text)
     header = text.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")
-    return Head(source, tuple(names_in(header, find_delimiter(header))), text)
+    return FileHead(source, tuple(parse_header(header, find_delimiter(header))), text)
 
 
 def parquet_schema(source: Source) -> pa.Schema:

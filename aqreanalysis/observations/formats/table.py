@@ -15,10 +15,10 @@ from aqreanalysis.observations.columns import find_columns
 from aqreanalysis.observations.csv_blocks import read_blocks
 from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES
 from aqreanalysis.observations.files import PARQUET
-from aqreanalysis.observations.formats.registry import Reading, parquet_schema, station_format
+from aqreanalysis.observations.formats.registry import ReadContext, parquet_schema, station_format
 from aqreanalysis.observations.parquet_blocks import read_row_blocks
-from aqreanalysis.observations.raw_records import Piece
-from aqreanalysis.observations.tables import piece_of_rows
+from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.tables import records_of_rows
 
 
 @station_format(
@@ -29,22 +29,22 @@ from aqreanalysis.observations.tables import piece_of_rows
     moved="refuse",
     rank=90,
 )
-def read_table(reading: Reading) -> Iterator[Piece]:
+def read_table(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of a long table, a block at a time."""
-    placed = bool(reading.stations)
-    if reading.source.has_suffix(PARQUET):
-        schema = parquet_schema(reading.source)
-        found = find_columns(schema.names, reading.columns, reading.source.name, placed)
-        reading.attributes.update(_attributes(schema))
-        for rows, where in read_row_blocks(reading.source, found.needed(), [found.station]):
-            reading.report.rows += rows.num_rows
-            yield piece_of_rows(rows, found, reading.columns, reading.report, where)
+    placed = bool(context.stations)
+    if context.source.has_suffix(PARQUET):
+        schema = parquet_schema(context.source)
+        found = find_columns(schema.names, context.columns, context.source.name, placed)
+        context.attributes.update(_attributes(schema))
+        for rows, where in read_row_blocks(context.source, found.needed(), [found.station]):
+            context.report.rows += rows.num_rows
+            yield records_of_rows(rows, found, context.columns, context.report, where)
         return
-    table = reading.table()
-    found = find_columns(table.names, reading.columns, reading.source.name, placed)
-    for block in read_blocks(table, found.needed(), reading.report):
-        reading.report.rows += block.rows.num_rows
-        yield piece_of_rows(block.rows, found, reading.columns, reading.report, block.where, table.decimal_comma)
+    table = context.table()
+    found = find_columns(table.names, context.columns, context.source.name, placed)
+    for block in read_blocks(table, found.needed(), context.report):
+        context.report.rows += block.rows.num_rows
+        yield records_of_rows(block.rows, found, context.columns, context.report, block.where, table.decimal_comma)
 
 
 def _attributes(schema: pa.Schema) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aqreanalysis.observations.csv_blocks import read_blocks
-from aqreanalysis.observations.formats.registry import Reading, station_format
+from aqreanalysis.observations.formats.registry import ReadContext, station_format
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
-from aqreanalysis.observations.raw_records import Piece, as_float32, station_table, timed_and_named
+from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import conversion
 
@@ -33,19 +33,21 @@ STAMP = ("year", "month", "day", "hour")
     filename=r"PRSA_Data_.*\.csv",
     needs_stations=True,
 )
-def read_uci_beijing(reading: Reading) -> Iterator[Piece]:
+def read_uci_beijing(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one site's file."""
-    table = reading.table()
-    reading.require(table.names, [*STAMP, *COLUMNS, "station"])
-    clock = reading.clock(Clock("Asia/Shanghai", "end", "%Y-%m-%d-%H", "year, month, day, hour"))
-    for block in read_blocks(table, [*STAMP, *COLUMNS, "station"], reading.report):
-        reading.report.rows += block.rows.num_rows
+    table = context.table()
+    context.require(table.names, [*STAMP, *COLUMNS, "station"])
+    clock = context.clock(Clock("Asia/Shanghai", "end", "%Y-%m-%d-%H", "year, month, day, hour"))
+    for block in read_blocks(table, [*STAMP, *COLUMNS, "station"], context.report):
+        context.report.rows += block.rows.num_rows
         stamps = pc.binary_join_element_wise(*(block.rows[name].combine_chunks() for name in STAMP), "-")
-        end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, reading.report, block.where)
+        end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, context.report, block.where)
         station, ids = to_texts(block.rows["station"])
         values = {}
         for column, key in COLUMNS.items():
-            numbers = to_numbers(block.rows[column], f"column {column!r}", block.where, reading.report)
-            values[key] = as_float32(numbers, conversion(key, "ug/m3", reading.columns, column))
-        piece = Piece(block.where.source, station_table(ids), np.asarray(station, np.int32), end, minutes, values)
-        yield timed_and_named(piece, reading.report)
+            numbers = to_numbers(block.rows[column], f"column {column!r}", block.where, context.report)
+            values[key] = as_float32(numbers, conversion(key, "ug/m3", context.columns, column))
+        records = RawRecords(
+            block.where.source, station_table(ids), np.asarray(station, np.int32), end, minutes, values
+        )
+        yield drop_incomplete(records, context.report)

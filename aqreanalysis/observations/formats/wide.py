@@ -16,10 +16,10 @@ import pyarrow as pa
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.csv_blocks import read_blocks
 from aqreanalysis.observations.files import PARQUET
-from aqreanalysis.observations.formats.registry import Head, Reading, parquet_schema, station_format
+from aqreanalysis.observations.formats.registry import FileHead, ReadContext, parquet_schema, station_format
 from aqreanalysis.observations.parquet_blocks import read_row_blocks
 from aqreanalysis.observations.parse_numbers import to_numbers
-from aqreanalysis.observations.raw_records import Piece, as_float32, station_table, timed_and_named
+from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import conversion
@@ -28,7 +28,7 @@ from aqreanalysis.species import SPECIES, get_species
 _JOINED = re.compile(r"^(.+?)(?::|__)(.+)$")
 
 
-def looks(head: Head) -> str | None:
+def matches(head: FileHead) -> str | None:
     """Return why a file is a wide table: its columns join stations with pollutants."""
     joined = [name for name in head.names if _split(name)[1] is not None]
     return f"its columns join stations with pollutants ({', '.join(joined[:3])} ...)" if joined else None
@@ -38,23 +38,23 @@ def looks(head: Head) -> str | None:
     name="wide",
     title="wide table, one row an hour and one column a station (CSV, Parquet)",
     document="docs/observations.md of this program",
-    looks=looks,
+    matches=matches,
     repeats="refuse",
     needs_stations=True,
     rank=80,
 )
-def read_wide(reading: Reading) -> Iterator[Piece]:
+def read_wide(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one table."""
-    table = None if reading.source.has_suffix(PARQUET) else reading.table()
-    names = parquet_schema(reading.source).names if table is None else table.names
-    reading.require(names, [reading.columns.time])
-    columns = _columns(names, reading)
+    table = None if context.source.has_suffix(PARQUET) else context.table()
+    names = parquet_schema(context.source).names if table is None else table.names
+    context.require(names, [context.columns.time])
+    columns = _columns(names, context)
     if table is not None:
-        for block in read_blocks(table, [reading.columns.time, *columns], reading.report):
-            yield from _pieces(block.rows, columns, reading, block.where, table.decimal_comma)
+        for block in read_blocks(table, [context.columns.time, *columns], context.report):
+            yield from _records(block.rows, columns, context, block.where, table.decimal_comma)
         return
-    for rows, where in read_row_blocks(reading.source, [reading.columns.time, *columns]):
-        yield from _pieces(rows, columns, reading, where, False)
+    for rows, where in read_row_blocks(context.source, [context.columns.time, *columns]):
+        yield from _records(rows, columns, context, where, False)
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -70,7 +70,7 @@ def _split(name: str) -> tuple[str, str | None]:
     return name, None
 
 
-def _columns(names: list[str], reading: Reading) -> dict[str, tuple[str, str]]:
+def _columns(names: list[str], context: ReadContext) -> dict[str, tuple[str, str]]:
     """Return which station and pollutant each column is.
 
     Raises
@@ -78,15 +78,15 @@ def _columns(names: list[str], reading: Reading) -> dict[str, tuple[str, str]]:
     ObservationsError
         No column is a station of the list, or the pollutant is not told.
     """
-    known = reading.stations.keys()
-    told = [get_species(key).key for key, column in reading.columns.species.items() if column == "*"]
-    words = re.split(r"[^A-Za-z0-9.]+", reading.source.filename.rsplit(".", 1)[0].lower())
+    known = context.stations.keys()
+    told = [get_species(key).key for key, column in context.columns.species.items() if column == "*"]
+    words = re.split(r"[^A-Za-z0-9.]+", context.source.filename.rsplit(".", 1)[0].lower())
     named = [key for key in SPECIES if key in words]
     found: dict[str, tuple[str, str]] = {}
     lost = 0
     for name in names:
         station, key = _split(name)
-        if name == reading.columns.time:
+        if name == context.columns.time:
             continue
         if station not in known:
             lost += 1
@@ -94,31 +94,31 @@ def _columns(names: list[str], reading: Reading) -> dict[str, tuple[str, str]]:
         if key is None:
             if len(told or named) != 1:
                 raise ObservationsError(
-                    f"{reading.source.name}: column {name!r} names no pollutant: call it {name}:pm25, name the file "
+                    f"{context.source.name}: column {name!r} names no pollutant: call it {name}:pm25, name the file "
                     "pm25_....csv, or set columns.species.pm25='*'"
                 )
             key = (told or named)[0]
         found[name] = (station, key)
-    reading.report.count("stations_not_listed", lost)
+    context.report.count("stations_not_listed", lost)
     if not found:
-        raise ObservationsError(f"{reading.source.name}: none of its columns is a station of the station list")
+        raise ObservationsError(f"{context.source.name}: none of its columns is a station of the station list")
     return found
 
 
-def _pieces(
-    rows: pa.Table, columns: dict[str, tuple[str, str]], reading: Reading, where: Where, decimal_comma: bool
-) -> Iterator[Piece]:
-    reading.report.rows += rows.num_rows
-    clock = reading.clock(Clock(column=reading.columns.time))
-    end, minutes = stamps_to_minutes(rows[reading.columns.time], clock, reading.report, where)
+def _records(
+    rows: pa.Table, columns: dict[str, tuple[str, str]], context: ReadContext, where: Where, decimal_comma: bool
+) -> Iterator[RawRecords]:
+    context.report.rows += rows.num_rows
+    clock = context.clock(Clock(column=context.columns.time))
+    end, minutes = stamps_to_minutes(rows[context.columns.time], clock, context.report, where)
     for key in dict.fromkeys(key for _, key in columns.values()):
         chosen = {name: station for name, (station, k) in columns.items() if k == key}
-        unit = reading.columns.units.get(key, SPECIES[key].units)
-        factor = conversion(key, unit, reading.columns, f"columns.units.{key}")
+        unit = context.columns.units.get(key, SPECIES[key].units)
+        factor = conversion(key, unit, context.columns, f"columns.units.{key}")
         grid = np.stack(
-            [to_numbers(rows[n], f"column {n!r}", where, reading.report, decimal_comma) for n in chosen], axis=1
+            [to_numbers(rows[n], f"column {n!r}", where, context.report, decimal_comma) for n in chosen], axis=1
         )
-        piece = Piece(
+        records = RawRecords(
             where.source,
             station_table(list(chosen.values())),
             np.tile(np.arange(len(chosen), dtype=np.int32), len(end)),
@@ -126,4 +126,4 @@ def _pieces(
             minutes,
             {key: as_float32(grid.ravel(), factor)},
         )
-        yield timed_and_named(piece, reading.report)
+        yield drop_incomplete(records, context.report)

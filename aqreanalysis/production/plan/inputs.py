@@ -103,7 +103,7 @@ def observed_hours(observations: Observations, keys: tuple[str, ...]) -> dict[st
     ObservationsError
         If none of `keys` has a reading at all.
     """
-    found = {key: span for key, span in observations.heard().items() if key in keys}
+    found = {key: span for key, span in observations.observed_span().items() if key in keys}
     if not found:
         raise ObservationsError(f"the observations hold no usable reading of {', '.join(keys)}")
     return found
