@@ -28,7 +28,6 @@ from aqreanalysis.evaluation import (
     picture_truth,
     score_against_truth,
 )
-from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH
 from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.grids import load_grid
 from aqreanalysis.model.bundle import read_bundle
@@ -36,6 +35,7 @@ from aqreanalysis.nature import nature_run
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production import ProduceOptions, open_cube, produce
 from aqreanalysis.species import SPECIES
+from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH
 from aqreanalysis.training import train
 
 MARKER = "demo.json"

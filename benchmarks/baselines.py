@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from aqreanalysis.common.files import write_json
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.evaluation.baselines import all_baselines
-from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions
 from aqreanalysis.evaluation.protocols import answer_baselines, ask
 from aqreanalysis.evaluation.scores import score
-from aqreanalysis.evaluation.splits import draw_split
 from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.observations import Observations, StationPlaces, read_observations
+from aqreanalysis.splits import draw_split
 
 RESULTS = Path(__file__).parent / "results" / "baselines.json"
 

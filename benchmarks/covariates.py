@@ -23,9 +23,10 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from aqreanalysis.covariates import Covariates
 from aqreanalysis.evaluation.baselines.base import Network, distances_km
-from aqreanalysis.evaluation.baselines.kriging import back, forward, krige, leave_out, offsets, project
-from aqreanalysis.evaluation.baselines.variogram import FAMILIES, Variogram, empirical, fit
+from aqreanalysis.evaluation.baselines.kriging import back, forward, offsets, project
 from aqreanalysis.evaluation.distributions import ShiftedLogNormal
+from aqreanalysis.geostatistics.kriging import leave_out, ordinary_kriging
+from aqreanalysis.geostatistics.variogram import FAMILIES, Variogram, empirical_variogram, fit_variogram
 from aqreanalysis.nature import nature_run
 from aqreanalysis.nature.grib import write_meteorology
 from aqreanalysis.observations import read_observations
@@ -105,7 +106,7 @@ class Field:
         km = np.hypot(x[:, None] - x, y[:, None] - y)
         offset = offsets(few)[0]
         z = forward(few.values, offset)
-        tried = [fit(family, empirical(z, km)) for family in FAMILIES]
+        tried = [fit_variogram(family, empirical_variogram(z, km)) for family in FAMILIES]
         errors = [np.nanmean(np.abs(leave_out(z, km, one, few.groups).estimate - z)) for one in tried]
         return cls(network, hours, tried[int(np.argmin(errors))], offset)
 
@@ -125,7 +126,8 @@ class Field:
             for number, pattern in enumerate(patterns):
                 at, places = np.flatnonzero(seen & pattern), np.flatnonzero(members.ravel() == number)
                 if at.size >= 5:
-                    answer = krige(covariance[np.ix_(at, at)], towards[np.ix_(at, places)], z[row, at], net.sill)
+                    among, there = covariance[np.ix_(at, at)], towards[np.ix_(at, places)]
+                    answer = ordinary_kriging(among, there, z[row, at], net.sill)
                     estimate[index, places], variance[index, places] = answer
         return estimate, variance
 

@@ -18,13 +18,13 @@ from baselines import read
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import SplitConfig
-from aqreanalysis.evaluation.baselines.kriging import krige
-from aqreanalysis.evaluation.baselines.variogram import empirical, fit
-from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
+from aqreanalysis.geostatistics.kriging import ordinary_kriging
+from aqreanalysis.geostatistics.variogram import empirical_variogram, fit_variogram
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.geometry import relative_position
 from aqreanalysis.observations import Observations
+from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
 from aqreanalysis.training.drift import fit_drift
 
 RESULTS = Path(__file__).parent / "results"
@@ -37,13 +37,14 @@ def errors(
     """Return the kriged standardised logarithm of `z` (hour, station) at each mask of hidden stations."""
     km = np.linalg.norm(relative_position(*(x[:, None] for x in places), *(x[None] for x in places)), axis=-1)
     km += 1e-3 * (1 - np.eye(len(km)))
-    variogram = fit("two exponentials", empirical(z[::4][:, visible], km[np.ix_(visible, visible)]))
+    variogram = fit_variogram("two exponentials", empirical_variogram(z[::4][:, visible], km[np.ix_(visible, visible)]))
     covariance = variogram.covariance(km)
     found = [np.full((len(z), int(h.sum())), np.nan) for h in hidden]
     for t, hour in enumerate(z):
         at = np.flatnonzero(visible & np.isfinite(hour))
         for estimate, mask in zip(found, hidden, strict=True):
-            estimate[t], _ = krige(covariance[np.ix_(at, at)], covariance[np.ix_(at, mask)], hour[at], variogram.sill)
+            among, there = covariance[np.ix_(at, at)], covariance[np.ix_(at, mask)]
+            estimate[t], _ = ordinary_kriging(among, there, hour[at], variogram.sill)
     return found
 
 

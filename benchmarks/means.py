@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
 from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.model import Predictor, load_predictor
 from aqreanalysis.model.distribution.period_means import MeanPredictive, Sums, sum_hours
 from aqreanalysis.observations import Observations, read_observations, window
 from aqreanalysis.species import SPECIES
+from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
 from aqreanalysis.training.calibrate_means import COMPLETE
 
 RESULTS = Path(__file__).parent / "results" / "means.md"

@@ -4,12 +4,12 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from pykrige.ok import OrdinaryKriging as PyKrige
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.evaluation.baselines import Network, OrdinaryKriging, distances_km
-from aqreanalysis.evaluation.baselines.kriging import krige, leave_out, project
-from aqreanalysis.evaluation.baselines.variogram import Variogram
+from aqreanalysis.evaluation.baselines.kriging import project
+from aqreanalysis.geostatistics.kriging import ordinary_kriging
+from aqreanalysis.geostatistics.variogram import Variogram
 from aqreanalysis.observations import Observations
 
 pytest_plugins = ("evaluation_case",)
@@ -30,33 +30,11 @@ def _places(network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _kriged(
     places: tuple[np.ndarray, np.ndarray], z: np.ndarray, points: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `krige` says at points from stations at places, all in kilometres."""
+    """Return what `ordinary_kriging` says at points from stations at places, all in kilometres."""
     (x, y), (px, py) = places, points
     among = VARIOGRAM.covariance(np.hypot(x[:, None] - x, y[:, None] - y))
     towards = VARIOGRAM.covariance(np.hypot(x[:, None] - px, y[:, None] - py))
-    return krige(among, towards, z, VARIOGRAM.sill)
-
-
-def test_estimate_and_variance_are_those_of_pykrige() -> None:
-    rng = np.random.default_rng(4)
-    x, y = rng.uniform(0, 300, (2, 40))
-    px, py = rng.uniform(-50, 350, (2, 25))
-    z = rng.gamma(2, 20, 40)
-    theirs = PyKrige(
-        x, y, z, variogram_model="custom", variogram_parameters=[], variogram_function=lambda _, km: VARIOGRAM(km)
-    )
-    estimate, variance = theirs.execute("points", px, py, backend="vectorized")
-    own = _kriged((x, y), z, (px, py))
-    assert own[0] == pytest.approx(np.asarray(estimate), rel=1e-8)
-    assert own[1] == pytest.approx(np.asarray(variance), rel=1e-8)
-
-
-def test_kriging_at_a_station_gives_its_reading() -> None:
-    rng = np.random.default_rng(5)
-    x, y = rng.uniform(0, 300, (2, 12))
-    z = rng.gamma(2, 20, 12)
-    estimate, variance = _kriged((x, y), z, (x, y))
-    assert estimate == pytest.approx(z) and variance == pytest.approx(0, abs=1e-9)
+    return ordinary_kriging(among, towards, z, VARIOGRAM.sill)
 
 
 def test_projected_distances_are_those_on_the_sphere(town_network: Observations) -> None:
@@ -71,21 +49,6 @@ def test_a_network_across_the_date_line_stays_together() -> None:
     network = Network(np.array([0.0, 0.0]), np.array([179.5, -179.5]), np.zeros((1, 2)), np.arange(2))
     _, _, km = _places(network)
     assert km[0, 1] == pytest.approx(111.3, rel=0.01)
-
-
-def test_the_short_cut_of_leaving_out_equals_kriging_without_the_group(town_network: Observations) -> None:
-    network = _network(town_network)
-    x, y, km = _places(network)
-    groups = np.repeat(np.arange(9), 4)
-    hour = network.values[5:6].copy()
-    found = leave_out(hour, km, VARIOGRAM, groups)
-    known = np.isfinite(hour[0])
-    for group in (0, 3, 8):
-        members = known & (groups == group)
-        others = known & (groups != group)
-        estimate, variance = _kriged((x[others], y[others]), hour[0, others], (x[members], y[members]))
-        assert found.estimate[0, members] == pytest.approx(estimate, rel=1e-6)
-        assert found.variance[0, members] == pytest.approx(variance, rel=1e-6)
 
 
 def test_instruments_at_one_place_do_not_break_the_kriging() -> None:

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 from aqreanalysis.evaluation.baselines import Network, OrdinaryKriging, Record, SpaceTimeKriging
-from aqreanalysis.evaluation.baselines.kriging import krige
-from aqreanalysis.evaluation.baselines.spacetime import (
-    SpaceTimeCovariance,
-    _Around,
-    fit_covariance,
-    krige_local,
-    space_time_variogram,
-)
+from aqreanalysis.evaluation.baselines.spacetime import _Around, krige_local
+from aqreanalysis.geostatistics.kriging import ordinary_kriging
+from aqreanalysis.geostatistics.space_time import SpaceTimeCovariance, fit_space_time_covariance, space_time_variogram
 
 COVARIANCE = SpaceTimeCovariance((0.2, 0.8), (20.0, 200.0), (4.0, 30.0), 0.05, 12.0, 0.1)
 
@@ -51,7 +46,7 @@ def test_without_lags_it_is_ordinary_kriging_of_the_neighbours() -> None:
     among = COVARIANCE(around.mutual[0], np.zeros(()))
     towards = COVARIANCE(around.km[0], np.zeros(()))[:, None]
     for t in (0, 7):
-        own = krige(among, towards, z[t, around.index[0]], COVARIANCE.sill)
+        own = ordinary_kriging(among, towards, z[t, around.index[0]], COVARIANCE.sill)
         assert estimate[t, 0] == pytest.approx(own[0][0]) and variance[t, 0] == pytest.approx(own[1][0])
 
 
@@ -65,7 +60,7 @@ def test_a_missing_reading_takes_no_part() -> None:
     left = np.delete(np.arange(15), np.flatnonzero(around.index[0] == 3))
     mutual = around.mutual[0][np.ix_(left, left)]
     towards = COVARIANCE(around.km[0][left], np.zeros(()))[:, None]
-    own = krige(COVARIANCE(mutual, np.zeros(())), towards, z[4, around.index[0][left]], COVARIANCE.sill)
+    own = ordinary_kriging(COVARIANCE(mutual, np.zeros(())), towards, z[4, around.index[0][left]], COVARIANCE.sill)
     assert estimate[0, 0] == pytest.approx(own[0][0]) and variance[0, 0] == pytest.approx(own[1][0])
     assert variance[0, 0] > variance[1, 0]
 
@@ -84,7 +79,7 @@ def test_the_fitted_covariance_is_that_of_the_field() -> None:
     network, _ = _simulated(hours=1200, noise=0.25, reach=80.0)
     z = np.log(network.values)
     km = np.hypot((network.lat[:, None] - network.lat) * 111, (network.lon[:, None] - network.lon) * 89)
-    found = fit_covariance(space_time_variogram(z, km, np.arange(0, 1190, 5)))
+    found = fit_space_time_covariance(space_time_variogram(z, km, np.arange(0, 1190, 5)))
     true = SpaceTimeCovariance((0.3, 0.0), (80.0, 1.0), (30.0, 1.0), 0.0, 1.0, 0.25**2)
     places, lags = np.array([20.0, 50.0, 100.0]), np.array([0.0, 3.0, 6.0])
     gamma = {name: (c.sill - c(places[:, None], lags[None, :])) for name, c in (("found", found), ("true", true))}

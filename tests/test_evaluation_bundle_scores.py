@@ -8,8 +8,7 @@ import pytest
 from aqreanalysis.evaluation import EvaluationOptions, evaluate
 from aqreanalysis.evaluation.bundle_scores import record_in_bundle
 from aqreanalysis.model import read_bundle
-from aqreanalysis.model.bundle import write_bundle
-from aqreanalysis.model.measured_coverage import measured_coverage
+from aqreanalysis.model.bundle import measured_coverage, write_bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training.model_card import model_card

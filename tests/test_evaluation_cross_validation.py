@@ -28,7 +28,7 @@ class _Trainer:
         self.fails_at = 99
 
     def __call__(self, observations: Observations, config: Config, out: Path, progress: Any) -> Path:
-        from aqreanalysis.evaluation.splits import draw_split
+        from aqreanalysis.splits import draw_split
 
         if len(self.given) == self.fails_at:
             raise KeyboardInterrupt

@@ -1,13 +1,5 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import numpy as np
-import pytest
-
-from aqreanalysis.errors import OutputError
-from aqreanalysis.evaluation.metrics import plain, write_json
 from aqreanalysis.evaluation.tables import aligned, table_rows
 
 
@@ -15,19 +7,6 @@ def _metrics(key: str, **overall: float | None) -> dict:
     scores = {"n": 10, "mae": 1.0, "rmse": 2.0, "r2": 0.5, "bias": -0.1, "crps": 0.7, "coverage": 0.9, "width": 5.0}
     method = {"title": "AQ-Net", "overall": scores | overall}
     return {"species": {key: {"hidden-tenth": {"methods": {"aq-net": method}}}}}
-
-
-def test_json_has_null_for_what_is_not_finite_and_no_half_file(tmp_path: Path) -> None:
-    content = plain({"a": np.float32(np.nan), "b": [np.int64(3), float("inf")], "c": (1.5, None)})
-    assert content == {"a": None, "b": [3, None], "c": [1.5, None]}
-    path = write_json(content, tmp_path / "x.json")
-    assert json.loads(path.read_text()) == content
-    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
-
-
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write"):
-        write_json({}, tmp_path / "absent" / "x.json")
 
 
 def test_carbon_monoxide_keeps_digits_that_mean_something() -> None:

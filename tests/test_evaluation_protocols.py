@@ -9,9 +9,9 @@ from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation.baselines import all_baselines
 from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions
 from aqreanalysis.evaluation.protocols import MODEL, Outcome, ask, hours_of, run_protocol
-from aqreanalysis.evaluation.splits import CALIBRATION, HIDDEN_CITY, HIDDEN_TENTH, Split
 from aqreanalysis.model.predictor import Predictor, load_predictor
 from aqreanalysis.observations import Observations, StationPlaces
+from aqreanalysis.splits import CALIBRATION, HIDDEN_CITY, HIDDEN_TENTH, Split
 
 pytest_plugins = ("evaluation_case",)
 

@@ -12,7 +12,6 @@ from forecast_case import FIRST_HOUR, STATIONS, forecast_observations, forecast_
 
 from aqreanalysis.cli import main
 from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
-from aqreanalysis.evaluation.splits import HIDDEN_TENTH, Split
 from aqreanalysis.forecast import evaluate as protocol
 from aqreanalysis.forecast.baselines import (
     Climatology,
@@ -32,6 +31,7 @@ from aqreanalysis.forecast.predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.forecast.protocol import Spread, answer_once, ask_baseline, ask_forecast, ask_model
 from aqreanalysis.forecast.train import train_forecast
 from aqreanalysis.observations import Observations
+from aqreanalysis.splits import HIDDEN_TENTH, Split
 
 QUICK = (Persistence, DailyPersistence, Climatology, Ridge)
 

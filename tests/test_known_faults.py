@@ -18,10 +18,10 @@ from model_case import HISTORY, LOOKAHEAD, make_bundle, make_readings, some_plac
 
 from aqreanalysis.evaluation import EvaluationOptions, evaluate, run
 from aqreanalysis.evaluation.predict_at_stations import Targets, estimate
-from aqreanalysis.evaluation.splits import HIDDEN_TENTH
 from aqreanalysis.model.bundle import write_bundle
 from aqreanalysis.model.predictor import Predictor
 from aqreanalysis.observations import Observations, from_frame
+from aqreanalysis.splits import HIDDEN_TENTH
 
 FORECAST_HOURS = 9
 COLUMNS = {"time": "time", "lat": "lat", "lon": "lon"}

@@ -11,8 +11,8 @@ import torch
 from model_case import DAYS, STATIONS, make_observations, make_readings, small_config
 
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
-from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model import load_predictor, read_bundle
+from aqreanalysis.splits import Split
 from aqreanalysis.training import TrainOptions, train
 
 DAYS_SEEN = 5  # of six, with the last fifth unseen

@@ -1,6 +1,6 @@
-"""Skill at stations that the model never saw: splits, baselines, scores, the report.
+"""Skill at stations that the model never saw: baselines, scores, the report.
 
-Names are imported from their modules when first used: training draws its split without loading the plotting library.
+Names are imported from their modules when first used: scoring a table loads no plotting library.
 """
 
 from __future__ import annotations
@@ -14,17 +14,14 @@ if TYPE_CHECKING:
     from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions, FoldOptions
     from aqreanalysis.evaluation.pictures import picture_field, picture_truth
     from aqreanalysis.evaluation.run import evaluate
-    from aqreanalysis.evaluation.splits import Split, draw_split
     from aqreanalysis.evaluation.tables import format_table, score_table, table_rows
 
 __all__ = [
     "PROTOCOLS",
     "EvaluationOptions",
     "FoldOptions",
-    "Split",
     "compare",
     "comparison_table",
-    "draw_split",
     "evaluate",
     "format_table",
     "picture_field",
@@ -41,7 +38,6 @@ __getattr__, __dir__ = names_on_demand(
         "options": ("PROTOCOLS", "EvaluationOptions", "FoldOptions"),
         "pictures": ("picture_field", "picture_truth"),
         "run": ("evaluate",),
-        "splits": ("Split", "draw_split"),
         "tables": ("format_table", "score_table", "table_rows"),
     },
 )

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aqreanalysis.common.files import write_json
 from aqreanalysis.errors import OutputError
-from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.protocols import MODEL
 from aqreanalysis.evaluation.tables import coverage_texts, ratio_texts, table_rows
-from aqreanalysis.model.bundle import Bundle
+from aqreanalysis.model.bundle import MEASURED_HEADING, Bundle
 from aqreanalysis.species import SPECIES
-
-_HEADING = "## Measured at hidden stations"
 
 
 def record_in_bundle(bundle: Bundle, folder: Path, metrics: Mapping[str, Any]) -> None:
@@ -26,9 +24,9 @@ def record_in_bundle(bundle: Bundle, folder: Path, metrics: Mapping[str, Any]) -
     OutputError
         If the bundle cannot be written.
     """
-    before = bundle.card.split(_HEADING)[0].rstrip("\n")
+    before = bundle.card.split(MEASURED_HEADING)[0].rstrip("\n")
     bundle.metrics["evaluation"] = dict(metrics)
-    bundle.card = "\n".join((before, "", _HEADING, *card_section(metrics), ""))
+    bundle.card = "\n".join((before, "", MEASURED_HEADING, *card_section(metrics), ""))
     try:
         (folder / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
         write_json(bundle.metrics, folder / "metrics.json")

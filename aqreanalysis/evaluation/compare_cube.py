@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.common.files import plain
 from aqreanalysis.errors import CubeError
-from aqreanalysis.evaluation.metrics import plain
 from aqreanalysis.evaluation.period_scores import ENOUGH
 from aqreanalysis.evaluation.scores import Sample, distance_classes, score
 from aqreanalysis.evaluation.tables import Table

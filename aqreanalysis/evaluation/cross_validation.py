@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.files import write_json
 from aqreanalysis.common.fingerprint import check_same
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation.baselines import distances_km
-from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions
 from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import Outcome, hide, hours_of, method_titles, run_protocol
-from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model import training_fingerprint
 from aqreanalysis.model.predictor import load_predictor
 from aqreanalysis.observations import Observations
+from aqreanalysis.splits import Split
 
 _FINGERPRINT = "folds.json"
 #: Written last: a fold with it is whole.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation.bootstrap import BLOCK_DAYS, CONFIDENCE, DRAWS, SCORES, Sums, ratios
 from aqreanalysis.evaluation.period_scores import score_means
 from aqreanalysis.evaluation.protocols import MODEL, Outcome
@@ -129,27 +126,3 @@ def _against_kriging(methods: Mapping[str, Any], sums: Mapping[str, Sums], seed:
 
 def _stamp(hour: int) -> str:
     return str(np.datetime64(int(hour), "h").astype("datetime64[m]")) + "Z"
-
-
-def plain(value: Any) -> Any:
-    """Return `value` in types that JSON knows: numpy scalars become numbers, and what is not finite becomes None."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write_json(content: Mapping[str, Any], path: Path) -> Path:
-    """Write `content` under a temporary name beside `path`, then rename: a reader never sees half of it."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from None
-    return path

@@ -17,8 +17,8 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, nearest_hint
 from aqreanalysis.evaluation.baselines import MINUTES, further_baselines
-from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH
 from aqreanalysis.observations import Observations
+from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH
 
 if TYPE_CHECKING:
     from aqreanalysis.model.fields import FieldSource

@@ -17,10 +17,10 @@ from aqreanalysis.evaluation.interval_level import covering_level
 from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Model, Targets, estimate
 from aqreanalysis.evaluation.scores import Sample
-from aqreanalysis.evaluation.splits import CALIBRATION, Split
-from aqreanalysis.model.measured_coverage import MODEL as MODEL
-from aqreanalysis.model.measured_coverage import MODEL_TITLE as MODEL_TITLE
+from aqreanalysis.model.bundle import MODEL as MODEL
+from aqreanalysis.model.bundle import MODEL_TITLE as MODEL_TITLE
 from aqreanalysis.observations import Observations
+from aqreanalysis.splits import CALIBRATION, Split
 
 #: Days, spread evenly, on which the model is asked at calibration stations how wide its interval must be named.
 _LEVEL_DAYS = 16

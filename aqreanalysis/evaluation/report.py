@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from aqreanalysis.common.files import write_json
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation.html import SCRIPT, STYLE, figures, folded, paragraph, table
-from aqreanalysis.evaluation.metrics import write_json
 from aqreanalysis.evaluation.pictures.draw import NETWORK
 from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.evaluation.protocols import MODEL, MODEL_TITLE

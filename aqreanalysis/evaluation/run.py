@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.files import plain, write_json
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.evaluation.bundle_scores import record_in_bundle
 from aqreanalysis.evaluation.cross_validation import run_folds
-from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics, plain, write_json
+from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics
 from aqreanalysis.evaluation.options import STATION_FOLDS, EvaluationOptions
 from aqreanalysis.evaluation.pictures import draw_pictures, look_inside
 from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.evaluation.protocols import Outcome, ask, run_protocol
 from aqreanalysis.evaluation.report import write_report
-from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model.predictor import Predictor, load_predictor
 from aqreanalysis.observations import Observations
+from aqreanalysis.splits import Split
 
 METRICS = "metrics.json"
 REPORT = "report.html"

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.files import plain, write_json
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, OutputError
-from aqreanalysis.evaluation.metrics import plain, write_json
 from aqreanalysis.evaluation.scores import mae, r2, rmse
-from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.forecast.baselines import (
     Array,
@@ -37,6 +36,7 @@ from aqreanalysis.forecast.protocol import Question, Spread, answer_once, ask_fo
 from aqreanalysis.forecast.report import forecast_rows, forecast_section
 from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.observations import Observations
+from aqreanalysis.splits import Split
 
 MODEL, MODEL_TITLE = "aq-net", "AQ-Net"
 METRICS, SECTION = "forecast.json", "forecast.html"

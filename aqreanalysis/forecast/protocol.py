@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.files import plain
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError, OutputError
-from aqreanalysis.evaluation.metrics import plain
-from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
 from aqreanalysis.forecast.baselines import Array, ForecastBaseline, Hours, Point, Records
 from aqreanalysis.forecast.predictor import ForecastPredictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import in_order
+from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
 
 # Forecasts made at once.
 _CHUNK = 64

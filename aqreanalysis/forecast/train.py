@@ -12,7 +12,6 @@ import torch
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config, ForecastConfig
 from aqreanalysis.errors import ConfigError, CovariatesError, ObservationsError
-from aqreanalysis.evaluation.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
 from aqreanalysis.forecast.calibrate import Rows, calibrate_leads, held_out_rows
 from aqreanalysis.forecast.covariates import history_fields
 from aqreanalysis.forecast.linear_paths import Network
@@ -20,6 +19,7 @@ from aqreanalysis.forecast.trainer import ForecastTrainer
 from aqreanalysis.forecast.windows import Windows
 from aqreanalysis.model import Calibration, Scaling, choose_device, find_neighbours
 from aqreanalysis.observations import Observations
+from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
 from aqreanalysis.training.distributed import is_launched
 from aqreanalysis.training.fields import ReadFields, read_fields
 from aqreanalysis.training.model_card import forecast_card

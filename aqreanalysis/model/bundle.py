@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,12 @@ from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.scaling import Scaling
+from aqreanalysis.species import SPECIES
 
+#: What the model is called among the methods of an evaluation: in ``metrics.json``, and for people.
+MODEL, MODEL_TITLE = "aq-net", "AQ-Net"
+#: Where the scores stand in the model card, before `evaluate` and after.
+MEASURED_HEADING = "## Measured at hidden stations"
 # Version of the numerics: raise it when the same weights would give other numbers.
 NUMERICS = 1
 
@@ -205,3 +211,21 @@ def _load(path: Path, bundle: Path) -> Any:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def measured_coverage(bundle_metrics: Mapping[str, Any]) -> str:
+    """Return in one ASCII sentence what the interval covered where it was measured; empty before any evaluation."""
+    metrics = bundle_metrics.get("evaluation")
+    if not metrics:
+        return ""
+    parts = [
+        f"{SPECIES[key].title} {found['methods'][MODEL]['overall']['coverage']:.3f} "
+        f"({name}, {found['stations']} stations)"
+        for key, protocols in metrics["species"].items()
+        for name, found in protocols.items()
+    ]
+    hours = metrics["hours"]
+    return (
+        f"share of readings inside the {metrics['coverage']:.0%} interval at stations hidden from the model, "
+        f"{hours['choice']} hours from {hours['first']} to {hours['last']}: {', '.join(parts)}"
+    )

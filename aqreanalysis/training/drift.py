@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from aqreanalysis.evaluation.baselines.kriging import leave_out
-from aqreanalysis.evaluation.baselines.variogram import Variogram, empirical, fit
-from aqreanalysis.evaluation.splits import clusters
 from aqreanalysis.geography import FIELDS, describe
+from aqreanalysis.geostatistics.kriging import leave_out
+from aqreanalysis.geostatistics.variogram import Variogram, empirical_variogram, fit_variogram
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.geometry import relative_position
+from aqreanalysis.splits import clusters
 
 Floats = NDArray[np.float64]
 
@@ -105,10 +105,10 @@ def _missed(
         return None
     hours = full[np.unique(np.linspace(0, len(full) - 1, _MOST_HOURS).astype(int))]
     z = scaling.forward(readings[hours]).astype(np.float64)
-    data = empirical(z, km)
+    data = empirical_variogram(z, km)
     if len(data.km) < 6:
         return None
-    variogram: Variogram = fit("two exponentials", data)
+    variogram: Variogram = fit_variogram("two exponentials", data)
     alone = np.arange(len(km))
     parts = []
     for groups in (alone, town):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.model import Bundle
+from aqreanalysis.model.bundle import MEASURED_HEADING, Bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species
 
-# The heading is that of `evaluation.record`, which puts what it measured in the place of these lines.
-_NOT_MEASURED = (
-    "## Measured at hidden stations\nNot yet: run `aqreanalysis evaluate`. Until then nothing is known of its errors."
-)
+# `evaluate` puts what it measured in the place of these lines.
+_NOT_MEASURED = f"{MEASURED_HEADING}\nNot yet: run `aqreanalysis evaluate`. Until then nothing is known of its errors."
 
 
 def model_card(bundle: Bundle, observations: Observations) -> str:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
+from aqreanalysis.common.files import write_json
 from aqreanalysis.common.fingerprint import check_same
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.evaluation.metrics import write_json
-from aqreanalysis.evaluation.splits import Split
 from aqreanalysis.model import Bundle, Calibration, Scaling, training_fingerprint, write_bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species, in_order
+from aqreanalysis.splits import Split
 
 if TYPE_CHECKING:
     from aqreanalysis.covariates import Covariates

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
-from aqreanalysis.evaluation.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.model import Bundle, Scaling, choose_device
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.fields import field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species
+from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import Records, calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.distributed import Processes, joined

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from aqreanalysis.configs import Config, load_config
-from aqreanalysis.evaluation.splits import draw_split
 from aqreanalysis.model.bundle import Bundle, write_bundle
 from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.network.aqnet import AQNet
 from aqreanalysis.model.scaling import Scaling
 from aqreanalysis.observations import Observations, StationPlaces
+from aqreanalysis.splits import draw_split
 
 FIRST = "2021-03-01 01:00"
 _SMALL = (

@@ -13,29 +13,21 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-import scipy.linalg
 from pyproj import Proj
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network
-from aqreanalysis.evaluation.baselines.spread import (
-    KrigingSpread,
-    LeftOut,
-    distribution,
-    fit_kriging_spread,
-    hour_scale,
-)
-from aqreanalysis.evaluation.baselines.variogram import FAMILIES, Variogram, empirical, fit
+from aqreanalysis.evaluation.baselines.spread import KrigingSpread, distribution, fit_kriging_spread, hour_scale
 from aqreanalysis.evaluation.distributions import CensoredNormal, ShiftedLogNormal
+from aqreanalysis.geostatistics.kriging import FEWEST_READINGS, leave_out, ordinary_kriging
+from aqreanalysis.geostatistics.variogram import FAMILIES, Variogram, empirical_variogram, fit_variogram
 
 #: Offsets in the logarithm that are tried, as shares of the median reading.
 OFFSETS = (0.3, 0.02, 0.1, 1.0)
 
 #: Hours on which family and offset are chosen: some thousand left-out readings; the spread gets all hours of tuning.
 _CHOICE_HOURS = 16
-_FEWEST_READINGS = 5
 #: Co-located instruments are moved this far apart: at distance zero two rows of the kriging matrix would be equal.
 _APART_KM = 0.001
 
@@ -59,10 +51,10 @@ class OrdinaryKriging(Baseline):
         km = np.hypot(x[:, None] - x[None, :], y[:, None] - y[None, :])
         best = np.inf
         for offset, families in self._choices(sample):
-            data = empirical(forward(sample.values, offset), km)
+            data = empirical_variogram(forward(sample.values, offset), km)
             # After the first offset only the family that won there is fitted again: it hardly depends on the offset.
             for family in families if self._variogram is None else (self._variogram.family,):
-                variogram = fit(family, data)
+                variogram = fit_variogram(family, data)
                 left_out = leave_out(forward(few.values, offset), km, variogram, sample.groups)
                 errors = np.abs(back(left_out.estimate, offset) - few.values)
                 error = float(np.nanmean(errors)) if np.isfinite(errors).any() else np.inf
@@ -95,8 +87,8 @@ class OrdinaryKriging(Baseline):
         estimate, variance = np.full((2, len(z), len(lat)), np.nan)
         for t, hour in enumerate(z):
             at = np.flatnonzero(np.isfinite(hour))
-            if at.size >= _FEWEST_READINGS:
-                estimate[t], variance[t] = krige(
+            if at.size >= FEWEST_READINGS:
+                estimate[t], variance[t] = ordinary_kriging(
                     covariance[np.ix_(at, at)], towards[at], hour[at], self._variogram.sill
                 )
             if progress is not None:
@@ -139,66 +131,3 @@ def project(network: Network, lat: Floats, lon: Floats) -> tuple[Floats, Floats]
     _, first, same = np.unique(np.column_stack([x, y]).round(6), axis=0, return_index=True, return_inverse=True)
     twin = first[same.ravel()] != np.arange(len(x))
     return x + np.where(twin, _APART_KM * np.cumsum(twin), 0.0), y
-
-
-def krige(covariance: Floats, towards: Floats, z: Floats, sill: float) -> tuple[Floats, Floats]:
-    """Return the ordinary-kriging estimate and variance at the points, each of shape (point,).
-
-    Parameters
-    ----------
-    covariance : ndarray, shape (station, station)
-        Among the stations that report, `sill` on the diagonal.
-    towards : ndarray, shape (station, point)
-        Between them and the points.
-    z : ndarray, shape (station,)
-        Readings.
-    sill : float
-        Variance of the field, nugget and all.
-    """
-    factor = scipy.linalg.cho_factor(covariance, lower=True, check_finite=False)
-    solved = scipy.linalg.cho_solve(factor, np.column_stack([towards, np.ones(len(z))]), check_finite=False)
-    simple, ones = solved[:, :-1], solved[:, -1]
-    # The unknown mean: weights that sum to less than one are filled up in proportion to `ones` (Cressie 1993, 3.2).
-    missing = 1.0 - simple.sum(axis=0)
-    estimate = z @ simple + missing * (z @ ones) / ones.sum()
-    variance = sill - np.einsum("sp,sp->p", towards, simple) + missing**2 / ones.sum()
-    return estimate, variance
-
-
-def leave_out(z: Floats, km: Floats, variogram: Variogram, groups: npt.NDArray[np.int64]) -> LeftOut:
-    """Return what kriging from the other groups says at every station, from one inverse an hour.
-
-    With B the inverse of the bordered kriging matrix, the errors of a group G left out are ``inv(B_GG) (B z)_G`` and
-    their covariance ``inv(B_GG)`` (Dubrule 1983). Kriging each group anew would cost some hundred times as much.
-    """
-    estimate, variance = np.full((2, *z.shape), np.nan)
-    covariance = variogram.covariance(km)
-    for t, hour in enumerate(z):
-        at = np.flatnonzero(np.isfinite(hour))
-        if at.size < _FEWEST_READINGS or np.unique(groups[at]).size < 2:
-            continue
-        inverse = _inverse(covariance[np.ix_(at, at)])
-        row = inverse.sum(axis=0)
-        inverse -= np.outer(row, row / row.sum())
-        product = inverse @ hour[at]
-        # Most groups hold one station: their inverses are reciprocals, taken all at once.
-        single = 1.0 / np.diag(inverse)
-        estimate[t, at], variance[t, at] = hour[at] - single * product, single
-        for members in _groups_of_several(groups[at]):
-            covariances = np.linalg.inv(inverse[np.ix_(members, members)])
-            where = at[members]
-            estimate[t, where] = hour[where] - covariances @ product[members]
-            variance[t, where] = np.diag(covariances)
-    return LeftOut(estimate, variance)
-
-
-def _inverse(covariance: Floats) -> Floats:
-    """Return the inverse of a positive definite matrix, from its Cholesky factor."""
-    factor = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
-    inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1)
-    return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T)
-
-
-def _groups_of_several(groups: npt.NDArray[np.int64]) -> list[npt.NDArray[np.intp]]:
-    numbers, counts = np.unique(groups, return_counts=True)
-    return [np.flatnonzero(groups == number) for number in numbers[counts > 1]]

@@ -10,16 +10,9 @@ import scipy.optimize
 
 from aqreanalysis.evaluation.baselines.base import Floats, thinned
 from aqreanalysis.evaluation.distributions import CensoredNormal, ShiftedLogNormal
+from aqreanalysis.geostatistics.kriging import LeftOut
 
 _NEIGHBOURS = 4
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Estimate and kriging variance of each reading from the stations of other groups, shape (T, station)."""
-
-    estimate: Floats
-    variance: Floats
 
 
 @dataclass(frozen=True)

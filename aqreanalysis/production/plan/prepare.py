@@ -12,8 +12,8 @@ from typing import Any
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ModelError
 from aqreanalysis.grids import Grid, load_grid
+from aqreanalysis.model.bundle import measured_coverage
 from aqreanalysis.model.distribution.period_means import MeansCalibration
-from aqreanalysis.model.measured_coverage import measured_coverage
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.execute.warming import begin_warm_up
 from aqreanalysis.production.layers import Kind, Layer, cube_layers, value_bytes

@@ -89,7 +89,7 @@ class Empirical:
     pairs: npt.NDArray[np.float64]
 
 
-def empirical(values: Floats, km: Floats) -> Empirical:
+def empirical_variogram(values: Floats, km: Floats) -> Empirical:
     """Return the variogram of `values` (T, station) pooled over hours, each hour divided by its own variance.
 
     Matheron's estimator in bins of equal width in log distance: most pairs are far apart, and what kriging lives on
@@ -124,7 +124,7 @@ def empirical(values: Floats, km: Floats) -> Empirical:
     return Empirical(distance[full], total[full] / count[full], count[full])
 
 
-def fit(family: str, data: Empirical) -> Variogram:
+def fit_variogram(family: str, data: Empirical) -> Variogram:
     """Return the variogram of `family` nearest to the empirical one, by least squares weighted as Cressie (1985) does.
 
     Parameters are fitted as logarithms, so that all stay positive, from a few starts of which the best is kept.

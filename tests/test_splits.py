@@ -11,7 +11,8 @@ import pytest
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation.baselines import distances_km
-from aqreanalysis.evaluation.splits import (
+from aqreanalysis.observations import Observations, StationPlaces
+from aqreanalysis.splits import (
     CALIBRATION,
     HIDDEN_CITY,
     HIDDEN_TENTH,
@@ -22,7 +23,6 @@ from aqreanalysis.evaluation.splits import (
     draw_split,
     first_unseen_hour,
 )
-from aqreanalysis.observations import Observations, StationPlaces
 
 pytest_plugins = ("evaluation_case",)
 

@@ -1,0 +1,1 @@
+"""Variograms fitted to records, covariances, and the systems of ordinary kriging: arrays in, arrays out."""

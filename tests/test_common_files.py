@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aqreanalysis.common.files import plain, write_json
+from aqreanalysis.errors import OutputError
+
+
+def test_json_has_null_for_what_is_not_finite_and_no_half_file(tmp_path: Path) -> None:
+    content = plain({"a": np.float32(np.nan), "b": [np.int64(3), float("inf")], "c": (1.5, None)})
+    assert content == {"a": None, "b": [3, None], "c": [1.5, None]}
+    path = write_json(content, tmp_path / "x.json")
+    assert json.loads(path.read_text()) == content
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write"):
+        write_json({}, tmp_path / "absent" / "x.json")
