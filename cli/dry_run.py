@@ -42,16 +42,6 @@ def seconds_of_process() -> float:
     return max(time.time() - psutil.Process().create_time(), 0.0)
 
 
-def peak_bytes(found: Estimate, rates: Rates) -> int:
-    """Return the most memory that the command takes here: in the sweep, or while station files are read beside it.
-
-    Whether a run fits is told by the sweep alone, since by then the reading is over.
-    """
-    from aqreanalysis.cli.aside import most_memory_aside
-
-    return max(found.memory_bytes, rates.process_bytes + most_memory_aside())
-
-
 def describe(prepared: Prepared, out: str, measured: tuple[Estimate, Rates] | None) -> dict[str, Any]:
     """Return the plan for ``--json``."""
     from aqreanalysis.production.stores.outputs import Target
@@ -83,8 +73,7 @@ def describe(prepared: Prepared, out: str, measured: tuple[Estimate, Rates] | No
     }
     if measured is not None:
         estimate, rates = measured
-        totals = {"seconds": estimate.seconds, "cube_bytes": estimate.cube_bytes}
-        totals["memory_bytes"] = peak_bytes(estimate, rates)
+        totals = {name: getattr(estimate, name) for name in ("seconds", "cube_bytes", "memory_bytes")}
         found |= {"estimate": asdict(estimate) | totals, "trial": asdict(rates)}
     return found
 
@@ -147,12 +136,12 @@ def _trial_pairs(prepared: Prepared, crew: Crew, found: Estimate, rates: Rates) 
 
     raw = sum(cube.raw_bytes for cube in prepared.cubes.values())
     who = f"{crew.processes} worker processes" if crew.workers else f"{crew.lanes} threads"
-    each, peak = "a worker" if crew.workers else "the process", peak_bytes(found, rates)
+    each = "a worker" if crew.workers else "the process"
     speed = prepared.plan.hours * prepared.plan.rows * prepared.plan.columns / found.sweep_seconds / 1e6
     return [
         ("size", f"{human_size(raw)} before compression, about {human_size(found.cube_bytes)} compressed"),
         ("disk", f"about {human_size(found.disk_bytes)} at the fullest moment"),
-        ("memory", f"about {human_size(found.worker_bytes)} {each}, {human_size(peak)} on this machine"),
+        ("memory", f"about {human_size(found.worker_bytes)} {each}, {human_size(found.memory_bytes)} on this machine"),
         (
             "time",
             f"about {human_time(found.seconds)}: {human_time(found.start_seconds)} to begin, "

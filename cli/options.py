@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +103,17 @@ def read_options(
     return ReadOptions(format_name, tuple(station_lists), skip_broken, config.quality)
 
 
+def option_group(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return one decorator that adds several options, in the order in which the help shows them."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 def model_option(command: Command) -> Command:
     """Add ``--model``."""
     return click.option("--model", "model_path", required=True, type=click.Path(), help="Model bundle (a folder).")(
@@ -193,15 +204,15 @@ def load_part_config(source: str | None, overrides: Iterable[str], uses: Sequenc
     ConfigError
         If ``--set`` changes another section: it would have no effect, and nobody would be told.
     """
-    told = list(overrides)
-    for text in told:
+    changes = list(overrides)
+    for text in changes:
         section = text.partition("=")[0].split(".")[0].strip()
         if "=" in text and section not in uses:
             raise ConfigError(
                 f"--set {text!r} has no effect here: this command uses {', '.join(uses)} of a config; "
                 "the rest is fixed when a model is trained"
             )
-    return load_run_config(source, told)
+    return load_run_config(source, changes)
 
 
 def load_model_config(
@@ -264,73 +275,19 @@ def load_observations(
 ) -> Observations:
     """Return the observations, and tell on stderr what in them was dropped or flagged.
 
-    `span` is that of `ReadOptions`: the stamps that are needed.
+    How they are read say the options of `reading_options`; `span` is that of `ReadOptions`: the stamps that are needed.
     """
+    from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.observations import read_observations
 
-    with _reading_shown(path) as progress:
-        observations = read_observations(path, config.columns, _how(config, span), progress=progress)
-    _tell_report(observations)
-    return observations
-
-
-def begin_observations(
-    path: str | Path | Sequence[str], config: Config, timeline: tuple[datetime | None, datetime]
-) -> Callable[[tuple[int, int]], Observations]:
-    """Begin to read what a run over a timeline needs, and return what waits for it, given the stamps that are needed.
-
-    Called before anything large is imported, it reads tables in a process beside this one; otherwise, and where that is
-    not worth while, whatever waits does so itself: see `load_observations`.
-    """
-    from aqreanalysis.cli.aside import Aside, can_stand_aside
-
-    start, end = timeline
-    if start is None or not can_stand_aside():
-        return lambda span: load_observations(path, config, span)
-    begun = Aside(lambda: _read_aside(path, config, (start, end)))
-    click.get_current_context().call_on_close(begun.close)
-
-    def wait(span: tuple[int, int]) -> Observations:
-        observations = begun.answer()
-        if observations is None:
-            return load_observations(path, config, span)
-        _tell_report(observations)
-        return observations
-
-    return wait
-
-
-def _read_aside(
-    path: str | Path | Sequence[str], config: Config, timeline: tuple[datetime, datetime]
-) -> Observations | None:
-    from aqreanalysis.cli.startup import keep_freed_memory, loading
-
-    with loading():
-        keep_freed_memory()
-        from aqreanalysis.observations.readers import read_to_hand_on
-        from aqreanalysis.production.plan.inputs import stamps_needed
-    span = stamps_needed(timeline, config.window)
-    with _reading_shown(path) as progress:
-        return read_to_hand_on(path, config.columns, _how(config, span), progress=progress)
-
-
-def _how(config: Config, span: tuple[int, int] | None) -> ReadOptions:
-    """Return how observations are read, as the options say that wait for it."""
     context = click.get_current_context(silent=True)
-    told = context.meta.get(_READING, {}) if context is not None else {}
+    reading = context.meta.get(_READING, {}) if context is not None else {}
     how = read_options(
-        config, told.get("format_name"), told.get("station_lists", ()), bool(told.get("skip_broken", False))
+        config, reading.get("format_name"), reading.get("station_lists", ()), bool(reading.get("skip_broken", False))
     )
-    return replace(how, span=span)
-
-
-def _reading_shown(path: str | Path | Sequence[str]) -> AbstractContextManager[Callable[[int, int, str], None] | None]:
-    from aqreanalysis.cli.progress import progress_shown
-
     many = not isinstance(path, (str, Path)) or Path(path).is_dir()  # one file is read at once
-    return progress_shown("reading") if many else nullcontext()
-
-
-def _tell_report(observations: Observations) -> None:
+    with progress_shown("reading") if many else nullcontext() as progress:
+        observations = read_observations(path, config.columns, replace(how, span=span), progress=progress)
     for line in observations.report.lines():
         click.echo(line, err=True)
+    return observations

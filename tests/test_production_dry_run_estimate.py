@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from production_case import START, TILES, make_bundle, make_observations, small_grid
 
-from aqreanalysis.cli.dry_run import peak_bytes
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.production import ProduceOptions
 from aqreanalysis.production.dry_run.estimate import Crew, Rates, crew_of, estimate, geometry_cells, wanted_cells
@@ -124,13 +123,6 @@ def test_each_worker_holds_a_process_of_its_own_and_the_driver_the_observations(
     assert workers.memory_bytes == 4 * workers.worker_bytes + 450_000_000 + RATES.process_bytes
     elsewhere = estimate(prepared, RATES, Crew(4, 4, workers=True, here=False), False, 0.0)
     assert elsewhere.memory_bytes == 450_000_000 and elsewhere.worker_bytes == workers.worker_bytes
-
-
-def test_a_process_that_reads_beside_the_driver_can_be_the_peak_of_the_command(prepared, monkeypatch):
-    found = estimate(prepared, RATES, Crew(1), False, 0.0)
-    for aside, peak in ((1000, found.memory_bytes), (10**10, 10**10 + RATES.process_bytes)):
-        monkeypatch.setattr("aqreanalysis.cli.aside.most_memory_aside", lambda aside=aside: aside)
-        assert peak_bytes(found, RATES) == peak
 
 
 def test_workers_that_start_while_the_driver_reads_keep_nobody_waiting(prepared):
