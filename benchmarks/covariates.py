@@ -28,7 +28,7 @@ from aqreanalysis.evaluation.distributions import ShiftedLogNormal
 from aqreanalysis.geostatistics.kriging import leave_out, ordinary_kriging
 from aqreanalysis.geostatistics.variogram import FAMILIES, Variogram, empirical_variogram, fit_variogram
 from aqreanalysis.nature import nature_run
-from aqreanalysis.nature.grib import write_meteorology
+from aqreanalysis.nature.era5_grib import write_meteorology
 from aqreanalysis.observations import read_observations
 
 ROOT = Path(__file__).resolve().parents[1]

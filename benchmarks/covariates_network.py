@@ -32,7 +32,7 @@ from aqreanalysis.evaluation.baselines.base import distances_km
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
 from aqreanalysis.model.predictor import load_predictor
 from aqreanalysis.nature import nature_run
-from aqreanalysis.nature.grib import write_meteorology
+from aqreanalysis.nature.era5_grib import write_meteorology
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.training import TrainOptions, train
 

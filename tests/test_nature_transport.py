@@ -5,8 +5,8 @@ import pytest
 
 from aqreanalysis.grids import load_grid
 from aqreanalysis.nature.region import Lattice
+from aqreanalysis.nature.synthetic_weather import TOP
 from aqreanalysis.nature.transport import departure_matrix, diurnal_mixing, interior, split_oxidants
-from aqreanalysis.nature.weather import TOP
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.nature.fields import FloatArray, RandomField, stream
+from aqreanalysis.nature.random_fields import FloatArray, RandomField, stream
 from aqreanalysis.nature.region import Region
 
 # What is carried: particles below 2.5 um and between 2.5 and 10 um, SO2 and CO in ug m-3; NOx = NO + NO2 and

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from aqreanalysis.grids import Grid
-from aqreanalysis.nature.fields import FloatArray, RandomField, stream
+from aqreanalysis.nature.random_fields import FloatArray, RandomField, stream
 
 KM_PER_DEGREE = 111.195
 MARGIN = 8  # cells around the grid where air flows in, so that the border of the grid is no border of the physics

@@ -15,13 +15,13 @@ from threadpoolctl import threadpool_limits
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.grids import Grid, load_grid
+from aqreanalysis.nature.datasets import COMMENT, TITLE, meteorology_dataset, truth_dataset, write_dataset
 from aqreanalysis.nature.emissions import CLOCK, TRACERS, Emitter, Inflow
-from aqreanalysis.nature.fields import FloatArray
-from aqreanalysis.nature.files import COMMENT, TITLE, meteorology_dataset, truth_dataset, write_dataset
-from aqreanalysis.nature.network import SensorFaults, add_faults, at_stations, measure, place_stations
+from aqreanalysis.nature.random_fields import FloatArray
 from aqreanalysis.nature.region import build_region
+from aqreanalysis.nature.station_network import SensorFaults, add_faults, at_stations, measure, place_stations
+from aqreanalysis.nature.synthetic_weather import WeatherGenerator
 from aqreanalysis.nature.transport import Transport, interior, split_oxidants
-from aqreanalysis.nature.weather import WeatherGenerator
 from aqreanalysis.observations import Observations, StationPlaces
 from aqreanalysis.species import SPECIES, in_order
 

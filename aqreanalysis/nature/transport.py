@@ -11,9 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from aqreanalysis.nature.emissions import TRACERS, Inflow
-from aqreanalysis.nature.fields import FloatArray
+from aqreanalysis.nature.random_fields import FloatArray
 from aqreanalysis.nature.region import MARGIN, Lattice
-from aqreanalysis.nature.weather import TOP, Weather
+from aqreanalysis.nature.synthetic_weather import TOP, Weather
 
 STEPS = 3  # of transport in an hour: a plume stays a plume, and a wind of 10 m s-1 crosses two cells a step
 _N = len(TRACERS)

@@ -8,7 +8,7 @@ import pytest
 from aqreanalysis.covariates import Covariates
 from aqreanalysis.errors import OutputError
 from aqreanalysis.nature import Nature, nature_run
-from aqreanalysis.nature.grib import write_meteorology
+from aqreanalysis.nature.era5_grib import write_meteorology
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aqreanalysis.nature.fields import FloatArray, RandomField, stream
+from aqreanalysis.nature.random_fields import FloatArray, RandomField, stream
 from aqreanalysis.nature.region import Region
 
 # Convective part of the boundary layer over the local solar day: up with the heating, down at sunset.

@@ -12,7 +12,7 @@ import pyproj
 import xarray as xr
 
 from aqreanalysis.grids import Grid
-from aqreanalysis.nature.fields import FloatArray
+from aqreanalysis.nature.random_fields import FloatArray
 from aqreanalysis.species import SPECIES
 
 TITLE = "SYNTHETIC air quality (aqreanalysis nature run)"

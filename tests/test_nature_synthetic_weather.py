@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from aqreanalysis.grids import load_grid
-from aqreanalysis.nature.fields import RandomField, stream
+from aqreanalysis.nature.random_fields import RandomField, stream
 from aqreanalysis.nature.region import Region, build_region
-from aqreanalysis.nature.weather import HIGHEST, LOWEST, Weather, WeatherGenerator
+from aqreanalysis.nature.synthetic_weather import HIGHEST, LOWEST, Weather, WeatherGenerator
 
 
 @pytest.fixture(scope="module")

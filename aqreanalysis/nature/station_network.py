@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.grids import Grid
-from aqreanalysis.nature.fields import FloatArray, stream
+from aqreanalysis.nature.random_fields import FloatArray, stream
 from aqreanalysis.nature.region import Region
 from aqreanalysis.species import SPECIES
 

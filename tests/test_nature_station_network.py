@@ -5,8 +5,15 @@ import pandas as pd
 import pytest
 
 from aqreanalysis.grids import Grid, load_grid
-from aqreanalysis.nature.network import INSTRUMENTS, SensorFaults, add_faults, at_stations, measure, place_stations
 from aqreanalysis.nature.region import Region, build_region
+from aqreanalysis.nature.station_network import (
+    INSTRUMENTS,
+    SensorFaults,
+    add_faults,
+    at_stations,
+    measure,
+    place_stations,
+)
 
 
 @pytest.fixture(scope="module")
