@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from aqreanalysis.export.aggregation import AggregateOptions, aggregate
     from aqreanalysis.export.cog import CogOptions, export_cogs
     from aqreanalysis.export.exceedance import Limit
-    from aqreanalysis.export.grib import export_grib
-    from aqreanalysis.export.netcdf import export_netcdf
+    from aqreanalysis.export.grib2 import export_grib
+    from aqreanalysis.export.netcdf_files import export_netcdf
     from aqreanalysis.export.points import TableReport, export_points
     from aqreanalysis.export.polygons import PolygonOptions, export_polygons
     from aqreanalysis.export.source import Source, Span
@@ -38,8 +38,8 @@ __getattr__, __dir__ = names_on_demand(
         "aggregation": ("AggregateOptions", "aggregate"),
         "cog": ("CogOptions", "export_cogs"),
         "exceedance": ("Limit",),
-        "grib": ("export_grib",),
-        "netcdf": ("export_netcdf",),
+        "grib2": ("export_grib",),
+        "netcdf_files": ("export_netcdf",),
         "points": ("TableReport", "export_points"),
         "polygons": ("PolygonOptions", "export_polygons"),
         "source": ("Source", "Span"),

@@ -18,7 +18,7 @@ from aqreanalysis.export.daily_maxima import RULES, check_hourly, mda8, mda8_lay
 from aqreanalysis.export.exceedance import DayCut, Limit, count_exceedances, exceedance_layers
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.means import mean_layers, period_mean
-from aqreanalysis.export.netcdf import Shape, create_file, history, write_values
+from aqreanalysis.export.netcdf_files import Shape, create_file, history, write_values
 from aqreanalysis.export.periods import MIN_SHARE, PERIODS, Period, periods_of
 from aqreanalysis.export.source import Source
 from aqreanalysis.production.layers import Layer

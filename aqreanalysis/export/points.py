@@ -14,7 +14,7 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import Source, SpeciesLayers
-from aqreanalysis.export.tables import SUFFIXES, TableWriter, read_places
+from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter, read_places
 
 FIELDS = ("value", "standard_error", "lower", "upper", "quality_flag", "observations_used")
 

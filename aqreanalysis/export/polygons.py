@@ -17,7 +17,7 @@ from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.points import TableReport, tidy
 from aqreanalysis.export.rasters import frame_of
 from aqreanalysis.export.source import Source, SpeciesLayers
-from aqreanalysis.export.tables import SUFFIXES, TableWriter
+from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter
 
 ASSUMPTION = (
     "standard_error, lower and upper of a polygon are the weighted means of those of its cells: exact if the errors of "

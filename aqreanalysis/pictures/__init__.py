@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from aqreanalysis.pictures.gis_styles import write_companions
     from aqreanalysis.pictures.maps import MapOptions, draw_map
     from aqreanalysis.pictures.page import PageOptions, write_page
-    from aqreanalysis.pictures.series import draw_series
+    from aqreanalysis.pictures.place_series import draw_series
     from aqreanalysis.pictures.stations import StationMarkers, station_markers
 
 __all__ = [
@@ -32,7 +32,7 @@ __getattr__, __dir__ = names_on_demand(
         "gis_styles": ("write_companions",),
         "maps": ("MapOptions", "draw_map"),
         "page": ("PageOptions", "write_page"),
-        "series": ("draw_series",),
+        "place_series": ("draw_series",),
         "stations": ("StationMarkers", "station_markers"),
     },
 )

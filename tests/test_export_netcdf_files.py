@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Source, export_netcdf, netcdf, source
+from aqreanalysis.export import Source, export_netcdf, source
+from aqreanalysis.export import netcdf_files as netcdf
 from aqreanalysis.validation import ValidateOptions, validate
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export.tables import TableWriter, read_places
+from aqreanalysis.export.tidy_tables import TableWriter, read_places
 
 
 @pytest.mark.parametrize("columns", ["place,lat,lon", "id,latitude,longitude", "Name,Lat,Lon"])

@@ -12,7 +12,7 @@ import pytest
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import Source, export_grib
-from aqreanalysis.export.grib import BITS, PARAMETERS, _message
+from aqreanalysis.export.grib2 import BITS, PARAMETERS, _message
 
 
 @pytest.fixture(scope="module")
