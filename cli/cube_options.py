@@ -13,7 +13,7 @@ from aqreanalysis.cli import options
 from aqreanalysis.cli.options import Command
 
 if TYPE_CHECKING:
-    from aqreanalysis.export import Source
+    from aqreanalysis.export import CubeSource
     from aqreanalysis.pictures import StationMarkers
 
 
@@ -66,11 +66,13 @@ def stations_option(command: Command) -> Command:
     )(command)
 
 
-def open_cube(cube: Path, species: Sequence[str], start: datetime | None = None, end: datetime | None = None) -> Source:
+def open_cube(
+    cube: Path, species: Sequence[str], start: datetime | None = None, end: datetime | None = None
+) -> CubeSource:
     """Return the cube, or its part from `start` to `end`, opened; use it in a ``with`` block."""
-    from aqreanalysis.export import Source, Span
+    from aqreanalysis.export import CubeSource, TimeSpan
 
-    return Source(cube, species, Span(start, end) if start or end else None)
+    return CubeSource(cube, species, TimeSpan(start, end) if start or end else None)
 
 
 def markers_of_options(model: Path | None, observations: Path | None = None) -> StationMarkers | None:

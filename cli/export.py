@@ -16,7 +16,7 @@ from aqreanalysis.cli import options
 
 if TYPE_CHECKING:
     from aqreanalysis.common.progress import Progress
-    from aqreanalysis.export import Source, TableReport
+    from aqreanalysis.export import CubeSource, TableReport
 
     Written = Path | Sequence[Path] | TableReport
 
@@ -27,7 +27,7 @@ def export() -> None:
 
 
 @dataclass(frozen=True)
-class Target:
+class ExportTarget:
     """Where an export goes: ``--out``, ``--overwrite``, and the callable that shows its progress."""
 
     out: Path
@@ -65,7 +65,7 @@ def _exports(
             from aqreanalysis.cli.progress import progress_shown
 
             with cubes.open_cube(cube, species, start, end) as source, progress_shown("exporting") as progress:
-                written = write(source, Target(out, overwrite, progress), **told)
+                written = write(source, ExportTarget(out, overwrite, progress), **told)
             _say(written, as_json, rows)
 
         decorators: list[Callable[[Any], Any]] = [options.json_option, options.overwrite_option]
@@ -126,7 +126,7 @@ def _say_outside(outside: Sequence[str], rows: str) -> None:
     help="Of estimates, when reprojecting.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Files written at once.")
-def cog(source: Source, target: Target, **told: Any) -> Sequence[Path]:
+def cog(source: CubeSource, target: ExportTarget, **told: Any) -> Sequence[Path]:
     """Write cloud-optimised GeoTIFFs: north-up, a band a layer with its name and units, nodata -9999.
 
     Reprojected standard errors are resampled as variances, flags by nearest neighbour.
@@ -139,7 +139,7 @@ def cog(source: Source, target: Target, **told: Any) -> Sequence[Path]:
 @export.command(short_help="Values at places: a CSV in, a table out.")
 @_exports("Table: a name that ends in .csv or .parquet.", rows="places")
 @click.option("--places", required=True, type=click.Path(path_type=Path), help="CSV or Parquet: place, lat, lon.")
-def points(source: Source, target: Target, places: Path) -> TableReport:
+def points(source: CubeSource, target: ExportTarget, places: Path) -> TableReport:
     """Write the values at places, with their uncertainty: a row a place, time and pollutant."""
     from aqreanalysis.export import export_points
 
@@ -152,7 +152,7 @@ def points(source: Source, target: Target, places: Path) -> TableReport:
 @click.option("--id-column", metavar="NAME", help="Column that names a polygon.  [default: its number]")
 @click.option("--population", type=click.Path(path_type=Path), help="Raster of persons a pixel: adds weighted means.")
 def polygons(
-    source: Source, target: Target, vector: Path, id_column: str | None, population: Path | None
+    source: CubeSource, target: ExportTarget, vector: Path, id_column: str | None, population: Path | None
 ) -> TableReport:
     """Write means over polygons, weighted by area and, from a raster of yours, by population.
 
@@ -202,7 +202,7 @@ def polygons(
 @click.option(
     "--min-share", type=float, default=0.75, show_default=True, help="Of a period's hours that must be there."
 )
-def aggregate(source: Source, target: Target, limits: tuple[str, ...], basis: str, **told: Any) -> Path:
+def aggregate(source: CubeSource, target: ExportTarget, limits: tuple[str, ...], basis: str, **told: Any) -> Path:
     """Write statistics over days, months or years, each with the uncertainty that it can have.
 
     \b
@@ -231,7 +231,7 @@ def aggregate(source: Source, target: Target, limits: tuple[str, ...], basis: st
     show_default=True,
     help="Chunks for maps or for time series.",
 )
-def netcdf(source: Source, target: Target, **told: Any) -> Sequence[Path]:
+def netcdf(source: CubeSource, target: ExportTarget, **told: Any) -> Sequence[Path]:
     """Write the cube as NetCDF files that every client reads."""
     from aqreanalysis.export import export_netcdf
 
@@ -241,7 +241,7 @@ def netcdf(source: Source, target: Target, **told: Any) -> Sequence[Path]:
 @export.command(short_help="A STAC item for a cube and its GeoTIFFs.")
 @_exports("Item: a name that ends in .json.", hours=False)
 @click.option("--cogs", type=click.Path(path_type=Path), help="Folder of 'export cog', to list its files.")
-def stac(source: Source, target: Target, cogs: Path | None) -> Path:
+def stac(source: CubeSource, target: ExportTarget, cogs: Path | None) -> Path:
     """Write a STAC item with the datacube extension."""
     from aqreanalysis.export import export_stac
 
@@ -250,7 +250,7 @@ def stac(source: Source, target: Target, cogs: Path | None) -> Path:
 
 @export.command(short_help="GRIB2 of the best estimate, one pollutant.")
 @_exports("GRIB file: a name that ends in .grib2.")
-def grib(source: Source, target: Target) -> Path:
+def grib(source: CubeSource, target: ExportTarget) -> Path:
     """Write the best estimate of one pollutant as GRIB2 (mass density, kg m-3) for weather tools."""
     from aqreanalysis.export import export_grib
 

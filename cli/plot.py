@@ -13,13 +13,13 @@ from aqreanalysis.cli import options
 from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aqreanalysis.export import Source
+    from aqreanalysis.export import CubeSource
     from aqreanalysis.pictures import StationMarkers
 
 _PANELS = ("best", "standard_error", "width", "flag")
 
 
-class Place(click.ParamType):
+class LatLon(click.ParamType):
     """``LAT,LON`` in degrees."""
 
     name = "LAT,LON"
@@ -43,7 +43,7 @@ class Place(click.ParamType):
 @options.species_option("Pollutant to draw.  [default: the cube's first]")
 @click.option("--time", type=options.UtcTime(), help="Stamp of the step to draw (UTC, the end of the hour).")
 @click.option("--mean", is_flag=True, help="Draw the mean from --start to --end.")
-@click.option("--place", type=Place(), metavar="LAT,LON", help="Draw the time series of the cell there.")
+@click.option("--place", type=LatLon(), metavar="LAT,LON", help="Draw the time series of the cell there.")
 @cubes.span_options("the mean, film or series")
 @cubes.layers_option(
     "best, standard_error, lower, upper, width, flag, used, distance; or panels for four of them.  [default: best]"
@@ -101,7 +101,7 @@ def _check_kind(film: bool, time: datetime | None, mean: bool, place: tuple[floa
         raise ConfigError(f"{' and '.join(told) or 'nothing'} given: choose one of --time, --mean, --place, or a .gif")
 
 
-def _draw(source: Source, out: Path, marks: StationMarkers | None, told: dict[str, Any]) -> None:
+def _draw(source: CubeSource, out: Path, marks: StationMarkers | None, told: dict[str, Any]) -> None:
     from aqreanalysis.pictures import MapOptions, draw_map
 
     if told["place"] is not None:

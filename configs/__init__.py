@@ -1,19 +1,24 @@
 """Config models (pydantic), their loader, and the named configs as YAML beside this file."""
 
-from aqreanalysis.configs.covariates import CovariatesConfig, StaticConfig, WeatherTableConfig
 from aqreanalysis.configs.loader import list_configs, load_config
 from aqreanalysis.configs.models import (
+    DEFAULT_TESTS,
+    ColumnsConfig,
     Config,
+    CovariatesConfig,
     ForecastConfig,
     MetadataConfig,
     ModelConfig,
     ProductionConfig,
+    QualityConfig,
+    QualityTest,
     SplitConfig,
+    StaticConfig,
     TrainingConfig,
     UncertaintyConfig,
+    WeatherTableConfig,
     WindowConfig,
 )
-from aqreanalysis.configs.observations import DEFAULT_TESTS, ColumnsConfig, QualityConfig, QualityTest
 
 __all__ = [
     "DEFAULT_TESTS",

@@ -4,21 +4,138 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from aqreanalysis.configs.covariates import CovariatesConfig
-from aqreanalysis.configs.observations import ColumnsConfig, QualityConfig
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
+Unit = Literal["ug m-3", "mg m-3", "ppb", "ppm"]
 
-class _Strict(BaseModel):
+# Every test of quality control, in the order in which they run; see aqreanalysis/observations/quality.py.
+QualityTest = Literal[
+    "negative",
+    "above_plausible_range",
+    "stuck",
+    "spike_in_time",
+    "spike_against_neighbours",
+    "pm25_above_pm10",
+    "step_change",
+    "too_little_data",
+    "below_detection_limit",
+]
+DEFAULT_TESTS: tuple[QualityTest, ...] = ("negative", "above_plausible_range", "stuck", "spike_in_time")
+
+
+class StrictModel(BaseModel):
+    """A section that refuses unknown keys and does not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SplitConfig(_Strict):
+class ColumnsConfig(StrictModel):
+    """Names of the columns of a station table, how its clock is to be read, and what is done with its oddities."""
+
+    station: str = "station_id"
+    time: str = "time"
+    lat: str = "lat"
+    lon: str = "lon"
+    city: str | None = None
+    species: dict[str, str] = Field(default_factory=dict, description="pollutant key -> column; others by their key")
+    units: dict[str, Unit] = Field(default_factory=dict, description="pollutant key -> its unit")
+    time_zone: str | None = Field(
+        None,
+        description="clock of the time column: UTC, an IANA name or +HH:MM; null: the format's own, UTC for tables",
+    )
+    stamp: Literal["end", "start"] | None = Field(
+        None, description="which end of the averaging period is stamped; null: the format's own, end for tables"
+    )
+    check_clock: bool = Field(True, description="refuse records whose ozone does not peak in the solar afternoon")
+    encoding: str | None = Field(None, description="encoding of text files; null: UTF-8, or told by the format")
+    completeness: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.75, description="share of an hour that shorter averages must cover; an hour with less is flagged"
+    )
+    temperature_celsius: Annotated[float, Field(ge=-40.0, le=60.0)] = Field(
+        20.0, description="temperature at which ppb and ppm become mass; 20 is the EU's, 25 the US EPA's and China's"
+    )
+    pressure_hpa: Annotated[float, Field(ge=300.0, le=1100.0)] = 1013.25
+    repeats: Literal["refuse", "last", "first", "mean"] | None = Field(
+        None, description="rows of one station-hour that differ; null: the format's own, refuse for tables"
+    )
+    moved_stations: Literal["refuse", "split"] | None = Field(
+        None, description="a station id at several places: refuse, or one station a place; null: the format's own"
+    )
+    rename: dict[str, str] = Field(default_factory=dict, description="station id -> the id it continues")
+
+
+class QualityConfig(StrictModel):
+    """Which tests of quality control run, and their thresholds where they differ from the built-in ones."""
+
+    tests: tuple[QualityTest, ...] = Field(DEFAULT_TESTS, description="in any order; they run in the built-in one")
+    limits: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="pollutant key -> threshold -> value, for example pm25.stuck_hours=24"
+    )
+
+
+class StaticConfig(StrictModel):
+    """How one raster becomes a number, or several, at a place."""
+
+    method: Literal["bilinear", "mean", "fractions"] = Field(
+        "mean", description="value at the point, mean over the window, or the share of the window in each class"
+    )
+    window_km: Positive = Field(2.0, description="width of the window around a station or the centre of a cell")
+    classes: dict[str, list[int]] | None = Field(
+        None, description="for fractions: name of a class -> the values of the raster that belong to it"
+    )
+
+    @model_validator(mode="after")
+    def _classes_and_fractions_go_together(self) -> StaticConfig:
+        if (self.method == "fractions") != (self.classes is not None):
+            raise ValueError("method 'fractions' needs classes, and only it: {urban: [50], forest: [10, 20]}")
+        if self.classes is not None and not all(self.classes.values()):
+            raise ValueError("a class without values: give each at least one value of the raster")
+        return self
+
+
+class WeatherTableConfig(StrictModel):
+    """Columns of a table of weather at stations; its times are UTC, stamped at the END of the hour."""
+
+    station: str = "station_id"
+    time: str = "time"
+    lat: str = "lat"
+    lon: str = "lon"
+    fields: dict[str, str] = Field(
+        default_factory=lambda: {"t2m": "temp", "d2m": "dewp", "sp": "pres", "tp": "rain"},
+        description="field -> column",
+    )
+    units: dict[str, str] = Field(
+        default_factory=lambda: {"t2m": "degC", "d2m": "degC", "sp": "hPa", "tp": "mm"}, description="field -> its unit"
+    )
+    wind_speed: str | None = Field("wspm", description="column of the wind speed at 10 m, m s-1")
+    wind_direction: str | None = Field("wdir", description="column of where the wind comes FROM, degrees from north")
+    within_km: Positive = Field(25.0, description="a place takes the nearest weather station that is not farther")
+
+
+class CovariatesConfig(StrictModel):
+    """Which fields are used and how they come to the hours and places of a run."""
+
+    fields: list[str] | None = Field(
+        None, description="fields to use, in this order; null: all known ones in the files"
+    )
+    accumulation: Literal["auto", "hourly", "from-start"] = Field(
+        "auto", description="what an accumulated field holds where its file does not tell (ERA5-Land: from-start)"
+    )
+    max_step_hours: Annotated[int, Field(ge=1, le=24)] = Field(
+        3, description="instants up to this far apart are interpolated in time, sums up to this long spread evenly"
+    )
+    static: dict[str, StaticConfig] = Field(
+        default_factory=dict, description="name of a raster -> how it is sampled; others: mean over 2 km"
+    )
+    weather_table: WeatherTableConfig = Field(default_factory=WeatherTableConfig)
+    skip_broken: bool = Field(False, description="leave unreadable files out and say so, instead of stopping")
+
+
+class SplitConfig(StrictModel):
     """What training never sees. Roles are drawn by station and by hour, from one seed."""
 
     seed: int = 0
@@ -29,14 +146,14 @@ class SplitConfig(_Strict):
     cluster_km: Positive = Field(25.0, description="stations nearer than this form one city where none is named")
 
 
-class WindowConfig(_Strict):
+class WindowConfig(StrictModel):
     """Hours that the temporal encoder reads around each UTC day (windows are anchored to absolute days)."""
 
     history_hours: Annotated[int, Field(ge=0, le=720)] = 24
     lookahead_hours: Annotated[int, Field(ge=0, le=240)] = 24
 
 
-class ModelConfig(_Strict):
+class ModelConfig(StrictModel):
     """Size of AQ-Net."""
 
     neighbours: Annotated[int, Field(ge=2, le=128)] = 40
@@ -55,7 +172,7 @@ class ModelConfig(_Strict):
     )
 
 
-class TrainingConfig(_Strict):
+class TrainingConfig(StrictModel):
     """The loop."""
 
     seed: int = 0
@@ -82,7 +199,7 @@ class TrainingConfig(_Strict):
     mixed_precision: bool = Field(True, description="bfloat16 on CUDA; no effect on the CPU")
 
 
-class ForecastConfig(_Strict):
+class ForecastConfig(StrictModel):
     """The long forecast: whole days of history in, whole days ahead out, at stations and at places without one."""
 
     history_hours: Annotated[int, Field(ge=48, le=1440, multiple_of=24)] = 336
@@ -108,13 +225,13 @@ class ForecastConfig(_Strict):
     max_minutes: Positive | None = Field(None, description="wall-clock limit of all members; the best so far are kept")
 
 
-class UncertaintyConfig(_Strict):
+class UncertaintyConfig(StrictModel):
     """The interval that a cube carries."""
 
     coverage: Annotated[float, Field(gt=0.0, le=0.99)] = 0.9
 
 
-class ProductionConfig(_Strict):
+class ProductionConfig(StrictModel):
     """Blocks and chunks of the sweep."""
 
     block_days: Count = Field(7, description="whole UTC days a time block")
@@ -126,7 +243,7 @@ class ProductionConfig(_Strict):
     max_distance_km: Positive = Field(500.0, description="a grid with no cell nearer than this to a station is refused")
 
 
-class MetadataConfig(_Strict):
+class MetadataConfig(StrictModel):
     """Discovery attributes of the cube (ACDD-1.3). What is unset is left out, never invented."""
 
     title: str | None = None
@@ -147,7 +264,7 @@ class MetadataConfig(_Strict):
     acknowledgement: str | None = None
 
 
-class Config(_Strict):
+class Config(StrictModel):
     """Everything that a run can be told, and the digestible description of it in a bundle."""
 
     species: list[str] = Field(default_factory=lambda: ["pm25"], description="pollutants to estimate")

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import AggregateOptions, Limit, Source, aggregate
+from aqreanalysis.export import AggregateOptions, CubeSource, Limit, aggregate
 from aqreanalysis.validation import ValidateOptions, validate
 
 # What the rules of hourly cubes say of these files and is right: see each.
@@ -22,7 +22,7 @@ STATISTICS = {
 @pytest.mark.parametrize("name", STATISTICS)
 def test_a_statistic_is_written_with_a_stamp_a_day_and_every_layer_described(name, cubes, tmp_path):
     out = tmp_path / "a.nc"
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         aggregate(two, out, STATISTICS[name])
         grid = {a: two.dataset[a].values for a in ("lat", "lon", "lat_bnds")}
     with xr.open_dataset(out, decode_coords="all") as made:
@@ -38,17 +38,17 @@ def test_a_statistic_is_written_with_a_stamp_a_day_and_every_layer_described(nam
 
 
 def test_daily_means_pass_the_projects_own_rules(cubes, tmp_path):
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         aggregate(two, tmp_path / "a.nc", STATISTICS["mean"])
     report = validate(tmp_path / "a.nc", ValidateOptions(checker=False))
     assert report.clean, report.lines()
 
 
 def test_months_of_a_daily_cube_are_means_of_its_days(cubes, tmp_path):
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         aggregate(one, tmp_path / "daily.nc")
         wanted = one.read("pm2p5", slice(None)).mean(axis=0)
-    with Source(tmp_path / "daily.nc") as daily:
+    with CubeSource(tmp_path / "daily.nc") as daily:
         assert daily.step_hours == 24
         aggregate(daily, tmp_path / "month.nc", AggregateOptions(period="month", min_share=0.05))
     with xr.open_dataset(tmp_path / "month.nc") as month:
@@ -57,7 +57,7 @@ def test_months_of_a_daily_cube_are_means_of_its_days(cubes, tmp_path):
 
 
 def test_a_local_day_is_stamped_in_utc(cubes, tmp_path):
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         aggregate(one, tmp_path / "a.nc", AggregateOptions(utc_offset=8))
     with xr.open_dataset(tmp_path / "a.nc") as made:
         assert str(made.time.values[0])[:13] == "2019-01-02T16"
@@ -65,7 +65,7 @@ def test_a_local_day_is_stamped_in_utc(cubes, tmp_path):
 
 def test_an_output_that_exists_is_kept(cubes, tmp_path):
     (tmp_path / "a.nc").write_text("mine")
-    with Source(cubes.one) as one, pytest.raises(OutputError, match="--overwrite"):
+    with CubeSource(cubes.one) as one, pytest.raises(OutputError, match="--overwrite"):
         aggregate(one, tmp_path / "a.nc")
     assert (tmp_path / "a.nc").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
@@ -86,5 +86,5 @@ def test_options_that_contradict_each_other_are_refused(options, message):
 
 
 def test_a_limit_of_another_pollutant_is_refused(cubes, tmp_path):
-    with Source(cubes.one) as one, pytest.raises(OutputError, match="a limit is given for o3"):
+    with CubeSource(cubes.one) as one, pytest.raises(OutputError, match="a limit is given for o3"):
         aggregate(one, tmp_path / "a.nc", AggregateOptions("exceedance", limits=(Limit("o3", 60.0),)))

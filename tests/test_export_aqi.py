@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Source
+from aqreanalysis.export import CubeSource
 from aqreanalysis.export.aqi import aqi, aqi_layers, usable_scales
 from aqreanalysis.export.aqi_scales import INDICES
 from aqreanalysis.export.periods import periods_of
@@ -16,7 +16,7 @@ from aqreanalysis.species import SPECIES
 @pytest.mark.parametrize("name", ["us", "cn"])
 def test_the_index_is_the_highest_sub_index_and_names_its_pollutant(name, cubes):
     index = INDICES[name]
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         day = periods_of(two, "day")[1]
         found = aqi(two, index, day)
         mean = two.read("pm2p5", slice(24, 48)).mean(axis=0)
@@ -35,13 +35,13 @@ def test_the_index_is_the_highest_sub_index_and_names_its_pollutant(name, cubes)
 
 
 def test_what_is_missing_from_an_index_is_said(cubes):
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         comment = aqi_layers(one, INDICES["us"])[0].attrs["comment"]
     assert comment == "from PM2.5 24-hour mean; without PM10, SO2, NO2, O3, CO, so it may be higher"
 
 
 def test_a_cube_without_a_scale_is_refused(cubes):
-    with Source(cubes.two, ["o3"]) as two:
+    with CubeSource(cubes.two, ["o3"]) as two:
         two.bounds = np.stack([two.bounds[:, 1] - np.timedelta64(24, "h"), two.bounds[:, 1]], axis=1)
         with pytest.raises(OutputError, match="none has a scale"):
             usable_scales(two, INDICES["us"])

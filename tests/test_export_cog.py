@@ -10,15 +10,15 @@ import rasterio
 import rioxarray
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import CogOptions, Source, Span, export_cogs
+from aqreanalysis.export import CogOptions, CubeSource, TimeSpan, export_cogs
 
-DAY = Span(datetime(2019, 1, 2), datetime(2019, 1, 2, 5))
+DAY = TimeSpan(datetime(2019, 1, 2), datetime(2019, 1, 2, 5))
 
 
 @pytest.fixture(scope="module")
 def cogs(cubes, tmp_path_factory):
     told = []
-    with Source(cubes.two, span=DAY) as source:
+    with CubeSource(cubes.two, span=DAY) as source:
         paths = export_cogs(source, tmp_path_factory.mktemp("x") / "cogs", None, lambda *said: told.append(said[:2]))
     assert told[-1] == (5, 5)
     return paths
@@ -26,7 +26,7 @@ def cogs(cubes, tmp_path_factory):
 
 def test_a_file_a_step_holds_every_layer_north_up_with_nodata(cogs, cubes):
     assert [p.name for p in cogs][:2] == ["pm2p5_o3_20190102T0100.tif", "pm2p5_o3_20190102T0200.tif"]
-    with Source(cubes.two, span=DAY) as source, rasterio.open(cogs[3]) as file:
+    with CubeSource(cubes.two, span=DAY) as source, rasterio.open(cogs[3]) as file:
         assert list(file.descriptions) == [*source.layers, *source.maps]
         for number, name in enumerate(file.descriptions):
             wanted = source.read(name, slice(3, 4)).reshape(-1, 7, 9)[0][::-1].astype(np.float32)
@@ -53,7 +53,7 @@ def test_the_file_is_laid_out_for_the_cloud_and_opens_in_rioxarray(cogs):
 
 
 def test_a_file_a_day_holds_its_mean(cubes, tmp_path):
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         paths = export_cogs(source, tmp_path / "days", CogOptions(period="day"))
         mean = source.read("pm2p5", slice(24, 48)).mean(axis=0)
     assert [p.name for p in paths] == ["pm2p5_20190102.tif", "pm2p5_20190103.tif", "pm2p5_20190104.tif"]
@@ -63,7 +63,7 @@ def test_a_file_a_day_holds_its_mean(cubes, tmp_path):
 
 
 def test_a_reprojected_file_covers_the_region_and_keeps_its_values(cubes, tmp_path):
-    with Source(cubes.one, span=DAY) as source:
+    with CubeSource(cubes.one, span=DAY) as source:
         (path, *_) = export_cogs(source, tmp_path / "metres", CogOptions(epsg=32650))
         wanted = source.read("pm2p5", slice(0, 1))[0]
     with rasterio.open(path) as file:
@@ -80,6 +80,6 @@ def test_what_cannot_be_is_refused_before_anything_is_written(cubes, tmp_path):
         CogOptions(period="week")
     with pytest.raises(OutputError, match="give nearest"):
         CogOptions(resampling="cubic")
-    with Source(cubes.one, span=DAY) as source, pytest.raises(OutputError, match="covers no day by 75%"):
+    with CubeSource(cubes.one, span=DAY) as source, pytest.raises(OutputError, match="covers no day by 75%"):
         export_cogs(source, tmp_path / "few", CogOptions(period="day"))
     assert list(tmp_path.iterdir()) == []

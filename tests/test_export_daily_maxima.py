@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Source
+from aqreanalysis.export import CubeSource
 from aqreanalysis.export.daily_maxima import (
     RULES,
     check_hourly,
@@ -41,7 +41,7 @@ def test_a_running_mean_is_the_mean_of_its_8_hours_if_6_are_there(seed, gaps):
 
 @pytest.mark.parametrize(("rule", "first", "last"), [("eu", 1, 24), ("us", 15, 31), ("cn", 8, 24)])
 def test_each_rule_takes_its_own_means_of_the_day(rule, first, last, cubes):
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         day = periods_of(one, "day")[1]
         values = one.read("pm2p5", slice(0, 72))[:, 3, 3]
         found = max_eight_hour(one, "pm2p5", day, RULES[rule])[3, 3]
@@ -51,7 +51,7 @@ def test_each_rule_takes_its_own_means_of_the_day(rule, first, last, cubes):
 
 
 def test_bounds_enclose_the_maximum_and_hours_beyond_the_cube_are_missing(cubes):
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         day = periods_of(two, "day")[1]
         found = mda8(two, two.species["o3"], day, RULES["eu"])
         known = np.isfinite(found["o3_mda8"])
@@ -68,7 +68,7 @@ def test_bounds_enclose_the_maximum_and_hours_beyond_the_cube_are_missing(cubes)
 
 
 def test_a_cube_that_is_not_hourly_is_refused(cubes):
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         one.bounds = one.bounds.copy()
         one.bounds[:, 0] -= np.timedelta64(23, "h")
         with pytest.raises(OutputError, match="steps of 24 h, and it needs an hourly cube"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import lognorm, norm
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Limit, Source
+from aqreanalysis.export import CubeSource, Limit
 from aqreanalysis.export.daily_maxima import RULES
 from aqreanalysis.export.exceedance import DayCut, count_exceedances, exceedance_probability, layer_prefix
 from aqreanalysis.export.periods import periods_of
@@ -33,7 +33,7 @@ def test_a_symmetric_interval_gives_the_normal_and_nothing_between_bounds_gives_
 
 
 def test_the_cubes_own_probability_agrees_with_that_from_its_bounds(cubes):
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         own = two.read("o3_exceedance_60", slice(None))
         quantiles = tuple(two.read(n, slice(None)) for n in ("o3_lower", "o3", "o3_upper"))
     known = np.isfinite(own)
@@ -41,7 +41,7 @@ def test_the_cubes_own_probability_agrees_with_that_from_its_bounds(cubes):
 
 
 def test_hours_are_counted_between_their_bounds_and_expected_from_the_cubes_own_probability(cubes):
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         day, limit = periods_of(two, "day")[1], Limit("o3", 60.0)
         found = count_exceedances(two, limit, day, DayCut(RULES["eu"]))
         hours = {n: two.read(n, slice(24, 48)) for n in ("o3", "o3_lower", "o3_upper", "o3_exceedance_60")}
@@ -56,7 +56,7 @@ def test_hours_are_counted_between_their_bounds_and_expected_from_the_cubes_own_
 
 @pytest.mark.parametrize("basis", ["day", "mda8"])
 def test_days_are_counted_by_their_mean_or_maximum(basis, cubes):
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         whole = periods_of(one, "year")[0]
         limit = Limit("pm25", 40.0, basis)
         assert np.isnan(count_exceedances(one, limit, whole, DayCut(RULES["eu"]))[layer_prefix(one, limit)]).all()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Source, export_grib
+from aqreanalysis.export import CubeSource, export_grib
 from aqreanalysis.export.grib2 import BITS, PARAMETERS, _message
 
 
@@ -19,7 +19,7 @@ from aqreanalysis.export.grib2 import BITS, PARAMETERS, _message
 def messages(cubes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("grib")
     for key in ("pm25", "o3"):
-        with Source(cubes.two, [key]) as source:
+        with CubeSource(cubes.two, [key]) as source:
             export_grib(source, folder / f"{key}.grib2")
     return folder
 
@@ -29,7 +29,7 @@ def test_cfgrib_reads_the_values_times_and_places_of_the_cube(key, messages, cub
     keys = {"indexpath": "", "read_keys": ["constituentType", "aerosolType"]}
     read = cfgrib.open_dataset(str(messages / f"{key}.grib2"), **keys)
     (name,) = read.data_vars
-    with Source(cubes.two, [key]) as source:
+    with CubeSource(cubes.two, [key]) as source:
         wanted = source.read(source.species[key].best, slice(None)).astype(np.float64) * 1e-9
         np.testing.assert_array_equal(read.valid_time.values, source.times)
         np.testing.assert_allclose(read.latitude.values[::-1], source.dataset.lat.values)
@@ -58,7 +58,7 @@ def test_cfgrib_reads_the_values_times_and_places_of_the_cube(key, messages, cub
     ],
 )
 def test_each_pollutant_has_its_constituent_of_the_wmo_tables(key, wanted, cubes):
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         handle = _message(source, PARAMETERS[key])
     try:
         kind = "aerosolType" if wanted[0] == 46 else "constituentType"
@@ -76,7 +76,7 @@ def test_cdo_reads_the_same_field(messages, cubes):
     command = ["cdo", "-s", "outputf,%.9g,1", "-seltimestep,30", str(messages / "pm25.grib2")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = np.array(done.stdout.split(), dtype=np.float64).reshape(7, 9)[::-1]
-    with Source(cubes.two, ["pm25"]) as source:
+    with CubeSource(cubes.two, ["pm25"]) as source:
         wanted = source.read("pm2p5", slice(29, 30))[0] * 1e-9
     known = np.isfinite(wanted)
     np.testing.assert_allclose(found[known], wanted[known], atol=1e-11)
@@ -85,6 +85,6 @@ def test_cdo_reads_the_same_field(messages, cubes):
 
 
 def test_several_pollutants_are_refused(cubes, tmp_path):
-    with Source(cubes.two) as two, pytest.raises(OutputError, match="choose one with --species"):
+    with CubeSource(cubes.two) as two, pytest.raises(OutputError, match="choose one with --species"):
         export_grib(two, tmp_path / "a.grib2")
     assert list(tmp_path.iterdir()) == []

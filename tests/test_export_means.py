@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aqreanalysis.export import Source, source
+from aqreanalysis.export import CubeSource, source
 from aqreanalysis.export.means import mean_layers, period_mean
 from aqreanalysis.export.periods import periods_of
 
 
 def test_a_days_mean_is_that_of_its_hours_and_its_error_bar_is_not_divided(cubes, monkeypatch):
     monkeypatch.setattr(source, "SLAB_VALUES", 63 * 7 * 4)  # several slabs a day
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         day = periods_of(two, "day")[1]
         mean = period_mean(two, day)
         for name in ("pm2p5", "pm2p5_standard_error", "o3_lower", "o3_upper"):
@@ -26,7 +26,7 @@ def test_a_days_mean_is_that_of_its_hours_and_its_error_bar_is_not_divided(cubes
 
 
 def test_the_standard_error_bounds_that_of_errors_of_any_correlation(cubes):
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         day = periods_of(one, "day")[0]
         hourly = one.read("pm2p5_standard_error", slice(0, 24))[:, 2, 2].astype(np.float64)
         bound = period_mean(one, day)["pm2p5_standard_error"][2, 2]
@@ -38,7 +38,7 @@ def test_the_standard_error_bounds_that_of_errors_of_any_correlation(cubes):
 
 
 def test_a_cell_with_too_few_hours_gets_no_mean_and_says_its_share(cubes):
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         last = periods_of(two, "day", 12)[-1]  # half a day
         mean = period_mean(two, last)
         lenient = period_mean(two, last, min_share=0.5)
@@ -48,7 +48,7 @@ def test_a_cell_with_too_few_hours_gets_no_mean_and_says_its_share(cubes):
 
 
 def test_one_pollutant_can_be_asked_for_alone(cubes):
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         mean = period_mean(two, periods_of(two, "day")[0], species="o3")
     assert "o3" in mean and not any(name.startswith("pm2p5") for name in mean)
     assert pytest.approx(mean["o3_valid_share"][5, 5]) == 1

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Source, export_netcdf, source
+from aqreanalysis.export import CubeSource, export_netcdf, source
 from aqreanalysis.export import netcdf_files as netcdf
 from aqreanalysis.validation import ValidateOptions, validate
 
@@ -18,7 +18,7 @@ from aqreanalysis.validation import ValidateOptions, validate
 def test_numbers_fills_and_attributes_are_the_cubes(layout, chunks, name, cubes, tmp_path, monkeypatch):
     monkeypatch.setattr(source, "SLAB_VALUES", 63 * 10)  # several pieces
     monkeypatch.setattr(netcdf, "SLAB_VALUES", 72 * 9 * 2)
-    with Source(getattr(cubes, name)) as cube:
+    with CubeSource(getattr(cubes, name)) as cube:
         (path,) = export_netcdf(cube, tmp_path / "a.nc", layout, "none")
         with xr.open_dataset(path) as made:
             for layer in [*cube.layers, *cube.maps]:
@@ -33,7 +33,7 @@ def test_numbers_fills_and_attributes_are_the_cubes(layout, chunks, name, cubes,
 
 def test_a_file_a_month_is_named_and_stamped_by_it(cubes, tmp_path):
     told = []
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         one.bounds = one.bounds + np.timedelta64(24 * 29 - 12, "h")  # over the end of January
         paths = export_netcdf(one, tmp_path / "months", progress=lambda *said: told.append(said[:2]))
     assert [p.name for p in paths] == ["one_201901.nc", "one_201902.nc"] and told == [(1, 2), (2, 2)]
@@ -44,7 +44,7 @@ def test_a_file_a_month_is_named_and_stamped_by_it(cubes, tmp_path):
 
 
 def test_a_wrong_option_is_refused(cubes, tmp_path):
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         with pytest.raises(OutputError, match="layout 'rows'"):
             export_netcdf(one, tmp_path / "a", "rows")
         with pytest.raises(OutputError, match="split 'week'"):

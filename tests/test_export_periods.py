@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Source
+from aqreanalysis.export import CubeSource
 from aqreanalysis.export.periods import periods_of
 
 
-def held(start: str, hours: int, step: int = 1) -> Source:
+def held(start: str, hours: int, step: int = 1) -> CubeSource:
     """Return a source that has nothing but a timeline."""
     ends = pd.date_range(start, periods=hours + 1, freq=f"{step}h").to_numpy("datetime64[ns]")
-    one = Source.__new__(Source)
+    one = CubeSource.__new__(CubeSource)
     one.path, one.bounds = "cube.nc", np.stack([ends[:-1], ends[1:]], axis=1)
     return one
 

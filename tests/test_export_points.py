@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Source, export_points, source
+from aqreanalysis.export import CubeSource, export_points, source
 
 PLACES = pd.DataFrame({"place": ["a", "far", "masked"], "lat": [39.8, 10.0, 39.0], "lon": [117.3, 5.0, 116.0]})
 
@@ -16,7 +16,7 @@ PLACES = pd.DataFrame({"place": ["a", "far", "masked"], "lat": [39.8, 10.0, 39.0
 def test_each_row_equals_the_cell_and_hour_that_hold_it(ending, cubes, tmp_path, monkeypatch):
     monkeypatch.setattr(source, "SLAB_VALUES", 63 * 15 * 10)  # several slabs
     out = tmp_path / f"t.{ending}"
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         report = export_points(two, PLACES, out)
         wanted = {
             n: two.read(n, slice(None))[:, 3, 5] for n in ("o3", "o3_standard_error", "o3_upper", "o3_quality_flag")
@@ -36,6 +36,6 @@ def test_each_row_equals_the_cell_and_hour_that_hold_it(ending, cubes, tmp_path,
 
 
 def test_places_of_another_region_are_refused_and_nothing_is_written(cubes, tmp_path):
-    with Source(cubes.two) as two, pytest.raises(OutputError, match="none of the 1 places lies in the cube"):
+    with CubeSource(cubes.two) as two, pytest.raises(OutputError, match="none of the 1 places lies in the cube"):
         export_points(two, PLACES[1:2], tmp_path / "t.csv")
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import rasterio
 from rasterio.transform import from_bounds
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import PolygonOptions, Source, export_polygons
+from aqreanalysis.export import CubeSource, PolygonOptions, export_polygons
 from aqreanalysis.export.polygons import area_weights, population_weights, read_polygons, weighted_mean
 
 geopandas = pytest.importorskip("geopandas", reason="no geopandas: pip install 'aqreanalysis[vector]'")
@@ -27,7 +27,7 @@ def test_coverage_fractions_are_exact_and_areas_those_of_the_sphere(cubes, tmp_p
     # Half of one cell, a quarter of its neighbour to the east; and the whole grid.
     half = box(116.375, 39.375, 116.625, 39.5).union(box(116.625, 39.375, 116.6875, 39.625))
     path = vector(tmp_path, [half, box(115.875, 38.875, 118.125, 40.625)])
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         weights = area_weights(one, read_polygons(path))
         edges = np.radians(one.edges("lat"))
     cell = 6371.0088**2 * np.radians(0.25) * (np.sin(edges[:, 1]) - np.sin(edges[:, 0]))
@@ -41,7 +41,7 @@ def test_coverage_fractions_are_exact_and_areas_those_of_the_sphere(cubes, tmp_p
 
 def test_a_mean_is_weighted_by_area_and_a_missing_cell_is_told(cubes, tmp_path):
     path = vector(tmp_path, [box(115.875, 38.875, 118.125, 40.625)])
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         weights = area_weights(two, read_polygons(path))
         values = two.read("o3", slice(0, 4))
         lat = np.cos(np.radians(two.dataset.lat.values))[:, None]
@@ -59,7 +59,7 @@ def test_people_are_summed_into_cells_and_weigh_the_mean(cubes, tmp_path):
                        crs="EPSG:4326", transform=from_bounds(115.5, 38.8, 118.5, 40.8, 60, 40)) as file:  # fmt: skip
         file.write(people, 1)
     path = vector(tmp_path, [box(116.0, 39.0, 117.5, 40.5), box(117.5, 39.0, 118.0, 40.5)])
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         area = area_weights(one, read_polygons(path))
         with pytest.raises(OutputError, match="cannot be used"):
             population_weights(one, area, tmp_path / "absent.tif")
@@ -75,7 +75,7 @@ def test_a_table_holds_a_row_a_polygon_hour_and_pollutant(ending, cubes, tmp_pat
     shapes = [box(116.4, 39.4, 117.1, 40.1), box(117.9, 40, 119, 41), box(0, 0, 1, 1)]
     path = vector(tmp_path, shapes, name=["in", "partly", "out"])
     out = tmp_path / f"t.{ending}"
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         report = export_polygons(two, path, out, PolygonOptions("name"))
         error = two.read("o3_standard_error", slice(0, 1))
     assert (report.rows, report.places, report.outside) == (2 * 2 * 72, 2, ["out"]) and "upper bound" in report.note
@@ -91,7 +91,7 @@ def test_a_table_holds_a_row_a_polygon_hour_and_pollutant(ending, cubes, tmp_pat
 def test_another_reference_system_is_turned_into_the_cubes(cubes, tmp_path):
     frame = geopandas.GeoDataFrame(geometry=[box(116.4, 39.4, 117.1, 40.1)], crs=4326).to_crs(32650)
     frame.to_file(tmp_path / "utm.gpkg")
-    with Source(cubes.one) as one:
+    with CubeSource(cubes.one) as one:
         turned = area_weights(one, read_polygons(tmp_path / "utm.gpkg"))
         own = area_weights(one, read_polygons(vector(tmp_path, [box(116.4, 39.4, 117.1, 40.1)])))
     assert turned.matrix.sum() == pytest.approx(own.matrix.sum(), rel=1e-3)
@@ -111,5 +111,5 @@ def test_what_is_no_layer_of_polygons_is_refused(tmp_path, cubes):
         read_polygons(path, "name")
     with pytest.raises(OutputError, match="no column 'id'"):
         read_polygons(path, "id")
-    with Source(cubes.one) as one, pytest.raises(OutputError, match="no polygon touches the cube"):
+    with CubeSource(cubes.one) as one, pytest.raises(OutputError, match="no polygon touches the cube"):
         area_weights(one, read_polygons(vector(tmp_path, [box(0, 0, 1, 1)])))

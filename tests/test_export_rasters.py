@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Source
-from aqreanalysis.export.rasters import Frame, Warp, frame_in, frame_of, kind_of
+from aqreanalysis.export import CubeSource
+from aqreanalysis.export.rasters import RasterFrame, Warp, frame_in, frame_of, kind_of
 
 AFFINE = pytest.importorskip("affine").Affine
 
 
-def frame(rows: int, columns: int, size: float) -> Frame:
-    return Frame(AFFINE(size, 0, 116, 0, -size, 41), (rows, columns), "EPSG:4326")
+def frame(rows: int, columns: int, size: float) -> RasterFrame:
+    return RasterFrame(AFFINE(size, 0, 116, 0, -size, 41), (rows, columns), "EPSG:4326")
 
 
 def test_the_frame_of_a_cube_goes_half_a_cell_around_its_centres(cubes):
-    with Source(cubes.two) as two:
+    with CubeSource(cubes.two) as two:
         own = frame_of(two)
     assert own.shape == (7, 9) and tuple(own.transform)[:6] == (0.25, 0, 115.875, 0, -0.25, 40.625)
 
@@ -67,7 +67,7 @@ def test_an_unknown_code_is_refused(code):
 
 
 def test_a_projection_that_tears_the_region_apart_is_refused():
-    own = Frame(AFFINE(0.25, 0, 178, 0, -0.25, 41), (8, 16), "EPSG:4326")
+    own = RasterFrame(AFFINE(0.25, 0, 178, 0, -0.25, 41), (8, 16), "EPSG:4326")
     with pytest.raises(OutputError, match="does not fit"):
         frame_in(3857, own)
     assert frame_in(3832, own).crs == "EPSG:3832"

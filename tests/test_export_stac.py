@@ -9,15 +9,15 @@ import pytest
 import xarray as xr
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import CogOptions, Source, Span, export_cogs, export_stac
+from aqreanalysis.export import CogOptions, CubeSource, TimeSpan, export_cogs, export_stac
 
 pystac = pytest.importorskip("pystac", reason="pystac is not installed: pip install 'aqreanalysis[stac]'")
 
 
 def test_an_item_reads_back_with_extent_layers_and_assets(cubes, tmp_path):
-    with Source(cubes.two, span=Span(None, datetime(2019, 1, 2, 2))) as source:
+    with CubeSource(cubes.two, span=TimeSpan(None, datetime(2019, 1, 2, 2))) as source:
         export_cogs(source, tmp_path / "cogs", CogOptions())
-    with Source(cubes.two) as source:
+    with CubeSource(cubes.two) as source:
         path = export_stac(source, tmp_path / "item.json", tmp_path / "cogs")
     item = pystac.Item.from_file(str(path))
     assert item.bbox == [115.875, 38.875, 118.125, 40.625]
@@ -35,7 +35,7 @@ def test_an_item_reads_back_with_extent_layers_and_assets(cubes, tmp_path):
 
 
 def test_an_item_across_the_antimeridian_is_cut_there(cubes, tmp_path):
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         moved = source.dataset.assign_coords(
             lon=("lon", source.dataset.lon.values + 63), lon_bnds=source.dataset.lon_bnds + 63
         )
@@ -48,5 +48,5 @@ def test_an_item_across_the_antimeridian_is_cut_there(cubes, tmp_path):
 
 
 def test_a_folder_without_geotiffs_is_refused(cubes, tmp_path):
-    with Source(cubes.one) as source, pytest.raises(OutputError, match="no COG in"):
+    with CubeSource(cubes.one) as source, pytest.raises(OutputError, match="no COG in"):
         export_stac(source, tmp_path / "item.json", tmp_path)

@@ -4,27 +4,27 @@ import numpy as np
 import pytest
 
 from aqreanalysis.grids import load_grid
-from aqreanalysis.nature.region import Lattice
+from aqreanalysis.nature.region import TransportLattice
 from aqreanalysis.nature.synthetic_weather import TOP
 from aqreanalysis.nature.transport import departure_matrix, diurnal_mixing, interior, split_oxidants
 
 
 @pytest.fixture(scope="module")
-def lattice() -> Lattice:
-    return Lattice.around(load_grid("nature-0.1"))
+def lattice() -> TransportLattice:
+    return TransportLattice.around(load_grid("nature-0.1"))
 
 
-def bump(lattice: Lattice, east: float, north: float) -> np.ndarray:
+def bump(lattice: TransportLattice, east: float, north: float) -> np.ndarray:
     x, y = lattice.flat_km
     return np.exp(-0.5 * ((x - east) ** 2 + (y - north) ** 2) / 25.0**2)
 
 
-def centre(lattice: Lattice, field: np.ndarray) -> tuple[float, float]:
+def centre(lattice: TransportLattice, field: np.ndarray) -> tuple[float, float]:
     x, y = lattice.flat_km
     return float((x * field).sum() / field.sum()), float((y * field).sum() / field.sum())
 
 
-def test_a_wind_carries_a_cloud_as_far_as_it_blows(lattice: Lattice) -> None:
+def test_a_wind_carries_a_cloud_as_far_as_it_blows(lattice: TransportLattice) -> None:
     cells = lattice.flat_lat.size
     carry = departure_matrix(lattice, np.full(cells, 5.0), np.full(cells, -3.0), 1 / 3)
     field = bump(lattice, -60.0, 40.0)
@@ -37,7 +37,7 @@ def test_a_wind_carries_a_cloud_as_far_as_it_blows(lattice: Lattice) -> None:
     assert after[1] - before[1] == pytest.approx(-32.4, abs=0.5)
 
 
-def test_transport_makes_no_new_extremes_at_any_wind(lattice: Lattice) -> None:
+def test_transport_makes_no_new_extremes_at_any_wind(lattice: TransportLattice) -> None:
     rng = np.random.default_rng(0)
     cells = lattice.flat_lat.size
     carry = departure_matrix(lattice, rng.normal(0, 60, cells), rng.normal(0, 60, cells), 1.0)
@@ -78,7 +78,7 @@ def test_ozone_and_no2_are_in_balance_by_day_and_all_but_exclude_no_by_night() -
     assert 0 < o3[1] < 2.0  # a little O3 is left where NO is in excess
 
 
-def test_the_margin_is_cut_off_to_the_grid(lattice: Lattice) -> None:
+def test_the_margin_is_cut_off_to_the_grid(lattice: TransportLattice) -> None:
     grid = load_grid("nature-0.1")
     lat = interior(lattice, np.stack([lattice.flat_lat, lattice.flat_lon]))
     assert lat.shape == (2, *grid.shape)

@@ -13,7 +13,7 @@ from export_case import Cubes, copy_cube
 from PIL import Image
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export import Source
+from aqreanalysis.export import CubeSource
 from aqreanalysis.pictures import write_companions
 
 _RENDER = """
@@ -57,7 +57,7 @@ os._exit(0)
 
 
 def test_the_four_files_name_the_layer_its_classes_and_its_hours(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.two) as source:
+    with CubeSource(cubes.two) as source:
         written = write_companions(source, tmp_path, "who")
         steps = source.dataset.sizes["time"]
     assert [p.name for p in written] == [f"two.pm2p5.{e}" for e in ("raster.qml", "cpt", "mesh.qml", "qgs")]
@@ -79,14 +79,14 @@ def test_the_four_files_name_the_layer_its_classes_and_its_hours(cubes: Cubes, t
 
 
 def test_a_store_has_the_style_of_a_raster_and_no_project_that_would_not_open(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         written = write_companions(source, tmp_path, "who")
     assert [p.name for p in written] == ["one.pm2p5.raster.qml", "one.pm2p5.cpt"]
     assert sorted(tmp_path.iterdir()) == sorted(written)
 
 
 def test_what_exists_is_replaced_only_when_told(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         write_companions(source, tmp_path, "even")
         with pytest.raises(OutputError, match="--overwrite"):
             write_companions(source, tmp_path, "us")
@@ -100,7 +100,7 @@ def test_a_real_qgis_opens_the_project_and_draws_its_classes(cubes: Cubes, tmp_p
     if not shutil.which(python) or subprocess.run([python, "-c", "import qgis.core"], capture_output=True).returncode:
         pytest.skip("no QGIS with Python here: apt-get install --no-install-recommends qgis python3-qgis")
     cube = copy_cube(cubes.two, tmp_path)
-    with Source(cube) as source:
+    with CubeSource(cube) as source:
         write_companions(source, tmp_path, "who")
     command = [python, "-c", _RENDER, tmp_path / "two.pm2p5.qgs", tmp_path]
     said = subprocess.run(command, capture_output=True, text=True, timeout=240)

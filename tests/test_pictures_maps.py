@@ -11,7 +11,7 @@ from PIL import Image
 from production_case import make_observations
 
 from aqreanalysis.errors import ConfigError, CubeError, OutputError
-from aqreanalysis.export import Source
+from aqreanalysis.export import CubeSource
 from aqreanalysis.pictures import Film, MapOptions, animate, draw_map, draw_series, station_markers
 from aqreanalysis.pictures.animation import _in_palette, _palette
 from aqreanalysis.pictures.cube_fields import flag_classes, flag_numbers, read_fields, time_step_at, whole_span
@@ -23,21 +23,21 @@ PANELS = ("best", "standard_error", "width", "flag")
 
 def test_four_panels_with_stations_are_a_picture_of_many_colours(cubes: Cubes, tmp_path: Path) -> None:
     marks = station_markers(cubes.model, make_observations())
-    with Source(cubes.two) as source:
+    with CubeSource(cubes.two) as source:
         path = draw_map(source, tmp_path / "map.png", MapOptions(PANELS, NOON), marks)
     picture = Image.open(path)
     assert picture.width > 1000 and len(set(picture.convert("RGB").resize((300, 200)).getdata())) > 200
 
 
 def test_an_svg_is_the_same_when_drawn_again_and_its_text_is_text(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         first = draw_map(source, tmp_path / "a.svg", MapOptions(palette="who")).read_text()
         again = draw_map(source, tmp_path / "b.svg", MapOptions(palette="who")).read_text()
     assert first == again and "PM2.5" in first and "WHO 2021" in first
 
 
 def test_the_fields_drawn_are_the_cubes(cubes: Cubes) -> None:
-    with Source(cubes.two) as source:
+    with CubeSource(cubes.two) as source:
         one = source.species["pm25"]
         fields = read_fields(source, one, time_step_at(source, NOON), PANELS)
         cube = source.dataset.sel(time=NOON).load()
@@ -50,7 +50,7 @@ def test_the_fields_drawn_are_the_cubes(cubes: Cubes) -> None:
 
 
 def test_the_flag_shows_what_weighs_most(cubes: Cubes) -> None:
-    with Source(cubes.two) as source:
+    with CubeSource(cubes.two) as source:
         classes = flag_classes(source, source.species["pm25"])
     names = list(classes)
     flags = np.array([0, 4, 8, 4 | 8, 16 | 4 | 1], np.int8)
@@ -60,7 +60,7 @@ def test_the_flag_shows_what_weighs_most(cubes: Cubes) -> None:
 
 
 def test_a_gif_has_a_frame_a_step_and_they_differ(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         path = animate(source, tmp_path / "film.gif", MapOptions(borders=False), Film(every=24))
     film = Image.open(path)
     assert film.n_frames == 3
@@ -74,7 +74,7 @@ def test_a_gif_has_a_frame_a_step_and_they_differ(cubes: Cubes, tmp_path: Path) 
 def test_a_series_is_drawn_with_the_readings_of_a_station_nearby(cubes: Cubes, tmp_path: Path) -> None:
     observations = make_observations()
     place = (float(observations.lat[0]), float(observations.lon[0]))
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         lat, lon = source.dataset["lat"].values, source.dataset["lon"].values
         inside = (float(np.clip(place[0], lat[0], lat[-1])), float(np.clip(place[1], lon[0], lon[-1])))
         text = draw_series(source, tmp_path / "s.svg", inside, station_markers(None, observations)).read_text()
@@ -82,7 +82,7 @@ def test_a_series_is_drawn_with_the_readings_of_a_station_nearby(cubes: Cubes, t
 
 
 def test_wrong_wishes_are_refused_in_one_line(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         with pytest.raises(CubeError, match="nearest"):
             draw_map(source, tmp_path / "a.png", MapOptions(time=datetime(2030, 1, 1)))
         with pytest.raises(CubeError, match="outside"):
@@ -112,7 +112,7 @@ def test_a_gif_keeps_both_ends_of_the_scale_where_its_first_frame_has_little_of_
 def test_a_film_without_ffmpeg_says_what_to_install(cubes: Cubes, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
-    with Source(cubes.one) as source, pytest.raises(OutputError, match=r"aqreanalysis\[film\]"):
+    with CubeSource(cubes.one) as source, pytest.raises(OutputError, match=r"aqreanalysis\[film\]"):
         animate(source, tmp_path / "film.mp4", MapOptions(), Film())
 
 

@@ -13,7 +13,7 @@ import pytest
 from export_case import Cubes
 
 from aqreanalysis.errors import ConfigError, OutputError
-from aqreanalysis.export import Source
+from aqreanalysis.export import CubeSource
 from aqreanalysis.pictures import PageOptions, station_markers, write_page
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -61,7 +61,7 @@ def pixels(browser: Any) -> list[int]:
 
 
 def test_the_page_draws_moves_and_tells_the_numbers_of_the_cube(browser: Any, cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         page = write_page(source, tmp_path / "page.html", marks=station_markers(cubes.model, None))
         cube = source.dataset.load()
     browser.get(page.path.as_uri())
@@ -99,16 +99,16 @@ def test_the_page_draws_moves_and_tells_the_numbers_of_the_cube(browser: Any, cu
 
 
 def test_the_heading_names_the_pollutant_that_is_shown_of_several(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.two, ["o3"]) as source:
+    with CubeSource(cubes.two, ["o3"]) as source:
         several = write_page(source, tmp_path / "two.html").path.read_text("utf-8")
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         alone = write_page(source, tmp_path / "one.html").path.read_text("utf-8")
     assert '"title":"O3: Hourly PM2.5, O3 on the grid' in several
     assert '"title":"Hourly PM2.5 on the grid' in alone
 
 
 def test_the_page_asks_nothing_of_the_network(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.two) as source:
+    with CubeSource(cubes.two) as source:
         page = write_page(source, tmp_path / "page.html")
     text = page.path.read_text("utf-8")
     assert "http://" not in text and "https://" not in text
@@ -116,13 +116,13 @@ def test_the_page_asks_nothing_of_the_network(cubes: Cubes, tmp_path: Path) -> N
 
 
 def test_a_page_that_cannot_fit_is_refused_with_the_way_out(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.one) as source, pytest.raises(OutputError, match="--max-mb"):
+    with CubeSource(cubes.one) as source, pytest.raises(OutputError, match="--max-mb"):
         write_page(source, tmp_path / "page.html", PageOptions(max_megabytes=0.1))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_finer_step_is_taken_where_there_is_room(cubes: Cubes, tmp_path: Path) -> None:
-    with Source(cubes.one) as source:
+    with CubeSource(cubes.one) as source:
         page = write_page(source, tmp_path / "page.html")
     assert page.within == {"best": 0.005, "lower": 0.01, "upper": 0.01}
 

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from aqreanalysis.export.netcdf_files import export_netcdf
     from aqreanalysis.export.points import TableReport, export_points
     from aqreanalysis.export.polygons import PolygonOptions, export_polygons
-    from aqreanalysis.export.source import Source, Span
+    from aqreanalysis.export.source import CubeSource, TimeSpan
     from aqreanalysis.export.stac import export_stac
 
 __all__ = [
     "AggregateOptions",
     "CogOptions",
+    "CubeSource",
     "Limit",
     "PolygonOptions",
-    "Source",
-    "Span",
     "TableReport",
+    "TimeSpan",
     "aggregate",
     "export_cogs",
     "export_grib",
@@ -42,7 +42,7 @@ __getattr__, __dir__ = names_on_demand(
         "netcdf_files": ("export_netcdf",),
         "points": ("TableReport", "export_points"),
         "polygons": ("PolygonOptions", "export_polygons"),
-        "source": ("Source", "Span"),
+        "source": ("CubeSource", "TimeSpan"),
         "stac": ("export_stac",),
     },
 )

@@ -20,7 +20,7 @@ from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.means import mean_layers, period_mean
 from aqreanalysis.export.netcdf_files import Shape, create_file, history, write_values
 from aqreanalysis.export.periods import MIN_SHARE, PERIODS, Period, periods_of
-from aqreanalysis.export.source import Source
+from aqreanalysis.export.source import CubeSource
 from aqreanalysis.production.layers import Layer
 
 STATISTICS = ("mean", "mda8", "exceedance", "aqi")
@@ -91,7 +91,7 @@ class Statistic:
 
 
 def aggregate(
-    source: Source, out: str | Path, options: AggregateOptions | None = None, progress: Progress | None = None
+    source: CubeSource, out: str | Path, options: AggregateOptions | None = None, progress: Progress | None = None
 ) -> Path:
     """Return the path of a NetCDF file with one stamp a period, its layers named as in the cube where they are means.
 
@@ -131,11 +131,11 @@ def aggregate(
     return Path(out)
 
 
-def _summary(source: Source, what: str) -> str:
+def _summary(source: CubeSource, what: str) -> str:
     return f"{what}. Made from: {source.dataset.attrs.get('summary', source.path.name)}"
 
 
-def statistic_of(source: Source, options: AggregateOptions) -> Statistic:
+def statistic_of(source: CubeSource, options: AggregateOptions) -> Statistic:
     """Return the statistic that the options ask for, checked against the cube.
 
     Raises
@@ -166,7 +166,7 @@ def statistic_of(source: Source, options: AggregateOptions) -> Statistic:
     return _exceedance(source, options)
 
 
-def _exceedance(source: Source, options: AggregateOptions) -> Statistic:
+def _exceedance(source: CubeSource, options: AggregateOptions) -> Statistic:
     for limit in options.limits:
         if limit.key not in source.species:
             raise OutputError(f"a limit is given for {limit.key}; {source.path} holds {', '.join(source.species)}")

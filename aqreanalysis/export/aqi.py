@@ -12,14 +12,14 @@ from aqreanalysis.export.aqi_scales import Index, Scale
 from aqreanalysis.export.daily_maxima import RULES, max_eight_hour, max_one_hour
 from aqreanalysis.export.means import period_mean
 from aqreanalysis.export.periods import Period
-from aqreanalysis.export.source import Source
+from aqreanalysis.export.source import CubeSource
 from aqreanalysis.production.layers import FILL, Layer
 from aqreanalysis.species import SPECIES
 
 _BOUNDS = ("best", "lower", "upper")
 
 
-def usable_scales(source: Source, index: Index) -> list[Scale]:
+def usable_scales(source: CubeSource, index: Index) -> list[Scale]:
     """Return the scales of an index that the cube can feed: a daily cube has 24-hour means only.
 
     Raises
@@ -39,7 +39,7 @@ def usable_scales(source: Source, index: Index) -> list[Scale]:
     return scales
 
 
-def aqi_layers(source: Source, index: Index) -> tuple[Layer, ...]:
+def aqi_layers(source: CubeSource, index: Index) -> tuple[Layer, ...]:
     """Return the layers of an index: its value, bounds, and leading pollutant."""
     scales = usable_scales(source, index)
     told = ", ".join(f"{SPECIES[s.key].title} {_AVERAGES[s.average]}" for s in scales)
@@ -72,7 +72,7 @@ def aqi_layers(source: Source, index: Index) -> tuple[Layer, ...]:
 _AVERAGES = {"mean": "24-hour mean", "max8": "maximum 8-hour mean", "max1": "maximum hourly mean"}
 
 
-def aqi(source: Source, index: Index, day: Period) -> dict[str, NDArray[Any]]:
+def aqi(source: CubeSource, index: Index, day: Period) -> dict[str, NDArray[Any]]:
     """Return the index of one day (lat, lon): ``aqi``, ``aqi_lower``, ``aqi_upper``, ``aqi_leading_pollutant``.
 
     The index is the largest sub-index of the pollutants that the cube holds; NaN where one of them is unknown all day
@@ -101,7 +101,7 @@ def aqi(source: Source, index: Index, day: Period) -> dict[str, NDArray[Any]]:
     return result
 
 
-def _average(source: Source, index: Index, scale: Scale, of: tuple[str, Period, Any]) -> NDArray[np.float32]:
+def _average(source: CubeSource, index: Index, scale: Scale, of: tuple[str, Period, Any]) -> NDArray[np.float32]:
     name, day, means = of
     if scale.average == "mean":
         return np.asarray(means[scale.key][name])

@@ -18,8 +18,8 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_folder
 from aqreanalysis.export.periods import MIN_SHARE, PERIODS, Period, periods_of
-from aqreanalysis.export.rasters import METHODS, Frame, Tags, Warp, frame_in, frame_of, write_raster
-from aqreanalysis.export.source import Source
+from aqreanalysis.export.rasters import METHODS, RasterFrame, Tags, Warp, frame_in, frame_of, write_raster
+from aqreanalysis.export.source import CubeSource
 
 # Files in hand: enough for the threads, few enough for the memory.
 _IN_HAND = 4
@@ -58,7 +58,7 @@ class CogOptions:
 
 
 def export_cogs(
-    source: Source, out: str | Path, options: CogOptions | None = None, progress: Progress | None = None
+    source: CubeSource, out: str | Path, options: CogOptions | None = None, progress: Progress | None = None
 ) -> list[Path]:
     """Return the paths of the COGs written into the folder `out`, one a step or period, in their order.
 
@@ -103,7 +103,7 @@ def export_cogs(
     return [Path(out) / name for name in sorted(written)]
 
 
-def _band_tags(source: Source, names: Sequence[str]) -> dict[str, dict[str, str]]:
+def _band_tags(source: CubeSource, names: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return what each band says of itself: attributes of the layer as text, references to other layers left out."""
     left_out = ("grid_mapping", "ancillary_variables", "coordinates", "_FillValue")
     tags: dict[str, dict[str, str]] = {}
@@ -121,9 +121,9 @@ def _text(value: Any) -> str:
 class _Job:
     """What all files of an export share."""
 
-    source: Source
+    source: CubeSource
     folder: Path
-    own: Frame
+    own: RasterFrame
     warp: Warp | None
     tags: Mapping[str, dict[str, str]]
     maps: Mapping[str, NDArray[Any]]
@@ -166,7 +166,7 @@ class _Job:
         return band if self.warp is None else self.warp(name, self.source.dataset[name].attrs, band)
 
 
-def _stem(source: Source, bounds: NDArray[np.datetime64]) -> str:
+def _stem(source: CubeSource, bounds: NDArray[np.datetime64]) -> str:
     """Return ``pm2p5_20190107T0100``, by the stamp at the end; of a day, ``pm2p5_20190107``, by the day itself."""
     keys = "_".join(one.species.layer for one in source.species.values())
     first, last = pd.Timestamp(bounds[0]), pd.Timestamp(bounds[1])
@@ -175,12 +175,12 @@ def _stem(source: Source, bounds: NDArray[np.datetime64]) -> str:
     return f"{keys}_{last:%Y%m%dT%H%M}"
 
 
-def _period_stem(source: Source, period: Period) -> str:
+def _period_stem(source: CubeSource, period: Period) -> str:
     keys = "_".join(one.species.layer for one in source.species.values())
     return f"{keys}_{period.label}"
 
 
-def _file_tags(source: Source, bounds: NDArray[np.datetime64]) -> dict[str, str]:
+def _file_tags(source: CubeSource, bounds: NDArray[np.datetime64]) -> dict[str, str]:
     first, last = (pd.Timestamp(b) for b in bounds)
     wanted = ("title", "source", "history", "license", "model_digest", "observations_digest", "institution", "comment")
     said = {key: str(source.dataset.attrs[key]) for key in wanted if key in source.dataset.attrs}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.periods import MIN_SHARE, Period
-from aqreanalysis.export.source import Source, SpeciesLayers, hours_of
+from aqreanalysis.export.source import CubeSource, SpeciesLayers, hours_of
 from aqreanalysis.production.layers import FILL, Layer
 
 Array = NDArray[np.float32]
@@ -49,7 +49,7 @@ RULES = {
 }
 
 
-def check_hourly(source: Source, what: str) -> None:
+def check_hourly(source: CubeSource, what: str) -> None:
     """Refuse a cube that is not hourly.
 
     Raises
@@ -62,7 +62,7 @@ def check_hourly(source: Source, what: str) -> None:
         raise OutputError(f"{source.path} has steps of {step}, and {what} needs an hourly cube: produce one")
 
 
-def dense(source: Source, name: str, first: int, hours: int) -> Array:
+def dense(source: CubeSource, name: str, first: int, hours: int) -> Array:
     """Return a layer (hour, lat, lon) for the stamps ``first .. first + hours - 1`` (hours since 1970-01-01).
 
     Hours that the cube does not hold are NaN.
@@ -95,7 +95,7 @@ def fmax(values: Array) -> Array:
     return np.asarray(np.fmax.reduce(values, axis=0))
 
 
-def max_eight_hour(source: Source, name: str, day: Period, rule: DayRule) -> Array:
+def max_eight_hour(source: CubeSource, name: str, day: Period, rule: DayRule) -> Array:
     """Return the day's maximum 8-hour mean of one layer (lat, lon); NaN where too few means stand."""
     begin = round(float(hours_of(day.bounds[:1])[0]))
     first = begin + rule.first_end - WINDOW + 1
@@ -104,14 +104,14 @@ def max_eight_hour(source: Source, name: str, day: Period, rule: DayRule) -> Arr
     return np.where(enough, fmax(means), np.float32(np.nan))
 
 
-def max_one_hour(source: Source, name: str, day: Period) -> Array:
+def max_one_hour(source: CubeSource, name: str, day: Period) -> Array:
     """Return the day's maximum hourly mean of one layer (lat, lon); NaN with fewer than three quarters of the hours."""
     values = dense(source, name, round(float(hours_of(day.bounds[:1])[0])) + 1, round(day.hours))
     enough = np.isfinite(values).sum(axis=0) >= MIN_SHARE * day.hours
     return np.where(enough, fmax(values), np.float32(np.nan))
 
 
-def mda8_layers(source: Source, one: SpeciesLayers, rule: DayRule) -> tuple[Layer, ...]:
+def mda8_layers(source: CubeSource, one: SpeciesLayers, rule: DayRule) -> tuple[Layer, ...]:
     """Return the layers of the maximum daily 8-hour mean of one pollutant."""
     layers = []
     for name in _carried(one):
@@ -133,7 +133,7 @@ def mda8_name(one: SpeciesLayers, name: str) -> str:
     return name.replace(one.best, f"{one.best}_mda8", 1)
 
 
-def mda8(source: Source, one: SpeciesLayers, day: Period, rule: DayRule) -> dict[str, NDArray[Any]]:
+def mda8(source: CubeSource, one: SpeciesLayers, day: Period, rule: DayRule) -> dict[str, NDArray[Any]]:
     """Return the maximum daily 8-hour mean of one pollutant with its error bars (lat, lon).
 
     Each bound is the maximum of the running means of the hourly bounds: for errors that go wholly together, quantiles

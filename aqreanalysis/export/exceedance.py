@@ -13,7 +13,7 @@ from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.export.daily_maxima import DayRule, max_eight_hour
 from aqreanalysis.export.means import period_mean, slabs_in
 from aqreanalysis.export.periods import MIN_SHARE, Period, periods_of
-from aqreanalysis.export.source import Source, SpeciesLayers
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.production.layers import FILL, Layer
 
 Array = NDArray[np.float32]
@@ -80,7 +80,7 @@ def exceedance_probability(quantiles: tuple[Array, Array, Array], coverage: floa
     return np.where(known, ndtr(-z), np.nan).astype(np.float32)
 
 
-def exceedance_layers(source: Source, limit: Limit, period: str) -> tuple[Layer, ...]:
+def exceedance_layers(source: CubeSource, limit: Limit, period: str) -> tuple[Layer, ...]:
     """Return the layers of one limit: counted, between which bounds, expected, and the probability of any."""
     one = source.species[limit.key]
     unit = {"step": _step_word(source), "day": "day", "mda8": "day"}[limit.basis]
@@ -133,23 +133,23 @@ def exceedance_layers(source: Source, limit: Limit, period: str) -> tuple[Layer,
     return tuple(layers)
 
 
-def _step_word(source: Source) -> str:
+def _step_word(source: CubeSource) -> str:
     return {1.0: "hour", 24.0: "day"}.get(source.step_hours, "step")
 
 
-def layer_prefix(source: Source, limit: Limit) -> str:
+def layer_prefix(source: CubeSource, limit: Limit) -> str:
     """Return ``pm2p5_hours_above_75`` or ``o3_mda8_days_above_100``."""
     best = source.species[limit.key].best
     what = {"step": f"{_step_word(source)}s", "day": "days", "mda8": "mda8_days"}[limit.basis]
     return f"{best}_{what}_above_{limit.text}"
 
 
-def own_layer(source: Source, limit: Limit) -> str | None:
+def own_layer(source: CubeSource, limit: Limit) -> str | None:
     """Return the cube's own layer of the probability, where steps are compared and it has one of that limit."""
     return source.species[limit.key].exceedance.get(limit.value) if limit.basis == "step" else None
 
 
-def coverage_of(source: Source, one: SpeciesLayers) -> float:
+def coverage_of(source: CubeSource, one: SpeciesLayers) -> float:
     """Return the probability of the cube's interval.
 
     Raises
@@ -175,14 +175,14 @@ class DayCut:
     min_share: float = MIN_SHARE
 
 
-def count_exceedances(source: Source, limit: Limit, period: Period, cut: DayCut) -> dict[str, Any]:
+def count_exceedances(source: CubeSource, limit: Limit, period: Period, cut: DayCut) -> dict[str, Any]:
     """Return the layers (lat, lon) of one limit and one period.
 
     A cell counts where the share `cut.min_share` of the period's steps or days has an estimate.
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube.
     limit : Limit
         The limit.
@@ -224,7 +224,7 @@ def _add(sums: dict[str, Any], name: str, value: NDArray[Any]) -> None:
     sums[name] = value if name not in sums else sums[name] + value
 
 
-def _compared(source: Source, limit: Limit, period: Period, cut: DayCut) -> Any:
+def _compared(source: CubeSource, limit: Limit, period: Period, cut: DayCut) -> Any:
     """Yield ``((best, lower, upper), probability or None)``, each (n, lat, lon), of what is compared with the limit."""
     one = source.species[limit.key]
     names = [n for n in (one.best, one.lower, one.upper) if n is not None]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.source import HOUR, Source
+from aqreanalysis.export.source import HOUR, CubeSource
 from aqreanalysis.production.layers import FILL
 
 SUFFIXES = (".grib2", ".grb2", ".grib", ".grb")
@@ -54,7 +54,7 @@ PARAMETERS = {
 }
 
 
-def export_grib(source: Source, out: str | Path, overwrite: bool = False, progress: Progress | None = None) -> Path:
+def export_grib(source: CubeSource, out: str | Path, overwrite: bool = False, progress: Progress | None = None) -> Path:
     """Return the path of a GRIB2 file with a message a step: the mean over the step, at the surface, in kg m-3.
 
     Only the estimate: GRIB2 has no product template for the standard error or for quantiles of a constituent. Values
@@ -63,7 +63,7 @@ def export_grib(source: Source, out: str | Path, overwrite: bool = False, progre
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube, opened with one pollutant: readers tell gases apart by one key only (``constituentType``), which many
         do not look at.
     out : str or Path
@@ -106,7 +106,7 @@ def export_grib(source: Source, out: str | Path, overwrite: bool = False, progre
     return Path(out)
 
 
-def _message(source: Source, parameter: Parameter) -> int:
+def _message(source: CubeSource, parameter: Parameter) -> int:
     """Return a message with everything but time and values."""
     import eccodes
 
@@ -116,7 +116,7 @@ def _message(source: Source, parameter: Parameter) -> int:
     return handle
 
 
-def _grid(source: Source) -> dict[str, Any]:
+def _grid(source: CubeSource) -> dict[str, Any]:
     lat, lon = (np.asarray(source.dataset[a].values, dtype=np.float64) for a in ("lat", "lon"))
     if lat.size < 2 or lon.size < 2:
         raise OutputError(f"{source.path} has {lat.size} x {lon.size} cells; a GRIB grid needs two each way")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.export.periods import MIN_SHARE, Period
-from aqreanalysis.export.source import HOUR, Source, SpeciesLayers
+from aqreanalysis.export.source import HOUR, CubeSource, SpeciesLayers
 from aqreanalysis.production.layers import FILL, Layer
 
 #: What the layers of a mean say of their error bars.
@@ -20,7 +20,7 @@ CORRELATION = (
 Array = NDArray[np.float32]
 
 
-def mean_layers(source: Source, period: str) -> tuple[Layer, ...]:
+def mean_layers(source: CubeSource, period: str) -> tuple[Layer, ...]:
     """Return the layers of a cube of means, from those of the source: estimate, error bars, flag, least count."""
     layers: list[Layer] = []
     for one in source.species.values():
@@ -47,7 +47,7 @@ def share_layer(one: SpeciesLayers, period: str) -> Layer:
     return Layer(f"{one.best}_valid_share", "float32", FILL, attrs)
 
 
-def _float_layer(source: Source, one: SpeciesLayers, name: str, period: str) -> Layer:
+def _float_layer(source: CubeSource, one: SpeciesLayers, name: str, period: str) -> Layer:
     attrs = {k: v for k, v in source.dataset[name].attrs.items() if k != "ancillary_variables"}
     if name == one.best:
         attrs["cell_methods"] = "time: mean"
@@ -60,7 +60,7 @@ def _float_layer(source: Source, one: SpeciesLayers, name: str, period: str) -> 
 
 
 def period_mean(
-    source: Source, period: Period, min_share: float = MIN_SHARE, species: str | None = None
+    source: CubeSource, period: Period, min_share: float = MIN_SHARE, species: str | None = None
 ) -> dict[str, NDArray[Any]]:
     """Return the layers (lat, lon) of the mean over one period, read slab by slab.
 
@@ -70,7 +70,7 @@ def period_mean(
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube.
     period : Period
         Of `periods_of`.
@@ -85,7 +85,7 @@ def period_mean(
     return result
 
 
-def _species_mean(source: Source, one: SpeciesLayers, period: Period, min_share: float) -> dict[str, NDArray[Any]]:
+def _species_mean(source: CubeSource, one: SpeciesLayers, period: Period, min_share: float) -> dict[str, NDArray[Any]]:
     shape = (source.dataset.sizes["lat"], source.dataset.sizes["lon"])
     averaged = [n for n in (one.best, one.standard_error, one.lower, one.upper) if n is not None]
     total = {name: np.zeros(shape, dtype=np.float64) for name in averaged}
@@ -117,7 +117,7 @@ def _species_mean(source: Source, one: SpeciesLayers, period: Period, min_share:
     return result
 
 
-def slabs_in(source: Source, steps: slice, layers: int) -> list[slice]:
+def slabs_in(source: CubeSource, steps: slice, layers: int) -> list[slice]:
     """Return the parts of `steps` in the cube's slabs."""
     parts = (slice(max(s.start, steps.start), min(s.stop, steps.stop)) for s in source.slabs(layers))
     return [part for part in parts if part.start < part.stop]

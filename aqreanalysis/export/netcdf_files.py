@@ -17,7 +17,7 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file, whole_folder
 from aqreanalysis.export.periods import Period, periods_of
-from aqreanalysis.export.source import SLAB_VALUES, Source, hours_of
+from aqreanalysis.export.source import SLAB_VALUES, CubeSource, hours_of
 from aqreanalysis.production.layers import CUBE_DIMS, FILL, MAP_DIMS, Layer
 from aqreanalysis.production.plan.facts import now_text
 
@@ -52,7 +52,7 @@ class Shape:
     time_name: str = "end of the averaging period"
 
 
-def create_file(path: Path, source: Source, shape: Shape) -> netCDF4.Dataset:
+def create_file(path: Path, source: CubeSource, shape: Shape) -> netCDF4.Dataset:
     """Return a new NetCDF4 file (zlib and shuffle, fill -9999) with coordinates, attributes and empty layers."""
     file = netCDF4.Dataset(path, "w", format="NETCDF4")
     attrs = {**source.dataset.attrs, **coverage_attrs(shape.bounds), **shape.attrs}
@@ -101,7 +101,7 @@ def _resolution(lengths: NDArray[np.float64]) -> str:
     return "P1M" if lengths.max() <= 31 * 24 else "P1Y"
 
 
-def history(source: Source, what: str) -> str:
+def history(source: CubeSource, what: str) -> str:
     """Return the cube's history with a line for this export."""
     version = importlib.metadata.version("aqreanalysis")
     line = f"{now_text()} aqreanalysis {version}: {what}"
@@ -109,7 +109,7 @@ def history(source: Source, what: str) -> str:
     return f"{before}\n{line}" if before else line
 
 
-def _write_time(file: netCDF4.Dataset, source: Source, shape: Shape) -> None:
+def _write_time(file: netCDF4.Dataset, source: CubeSource, shape: Shape) -> None:
     attrs = {
         **{k: v for k, v in source.dataset["time"].attrs.items() if k not in ("bounds", "long_name")},
         "long_name": shape.time_name,
@@ -150,7 +150,7 @@ def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(k): v for k, v in attrs.items() if k not in ("_FillValue", "coordinates")}
 
 
-def existing_layers(source: Source) -> tuple[Layer, ...]:
+def existing_layers(source: CubeSource) -> tuple[Layer, ...]:
     """Return the layers of the cube as it holds them, with the fills of NetCDF."""
     layers = []
     for name in [*source.layers, *source.maps]:
@@ -165,7 +165,7 @@ def existing_layers(source: Source) -> tuple[Layer, ...]:
 
 
 def export_netcdf(
-    source: Source,
+    source: CubeSource,
     out: str | Path,
     layout: str = "maps",
     split: str = "month",
@@ -176,7 +176,7 @@ def export_netcdf(
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube, of either format.
     out : str or Path
         A folder; a name that ends in ``.nc`` where `split` is ``none``.
@@ -213,7 +213,7 @@ def export_netcdf(
     return [Path(out) / f"{stem}_{p.label}.nc" for p in periods]
 
 
-def _copy(source: Source, path: Path, period: Period, layout: str, progress: Progress | None) -> None:
+def _copy(source: CubeSource, path: Path, period: Period, layout: str, progress: Progress | None) -> None:
     layers = existing_layers(source)
     hours, rows, columns = period.steps.stop - period.steps.start, *(source.dataset.sizes[d] for d in MAP_DIMS)
     # About a million values a chunk of a series: some 4 MB, which a reader holds in its cache.
@@ -235,7 +235,9 @@ def _copy(source: Source, path: Path, period: Period, layout: str, progress: Pro
                 progress(number + 1, len(layers), f"NetCDF {layer.name}")
 
 
-def _pieces(source: Source, period: Period, layout: str, chunks: tuple[int, int, int]) -> Iterator[tuple[slice, slice]]:
+def _pieces(
+    source: CubeSource, period: Period, layout: str, chunks: tuple[int, int, int]
+) -> Iterator[tuple[slice, slice]]:
     """Yield ranges of steps and rows that hold whole chunks of the file, of at most some `SLAB_VALUES`."""
     rows, columns = (source.dataset.sizes[d] for d in MAP_DIMS)
     if layout == "maps":

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export.source import HOUR, Source
+from aqreanalysis.export.source import HOUR, CubeSource
 
 PERIODS = ("day", "month", "year")
 _LABELS = {"day": "%Y%m%d", "month": "%Y%m", "year": "%Y"}
@@ -58,14 +58,14 @@ def check_offset(utc_offset: int) -> int:
     return utc_offset
 
 
-def periods_of(source: Source, period: str, utc_offset: int = 0, min_share: float = 0.0) -> list[Period]:
+def periods_of(source: CubeSource, period: str, utc_offset: int = 0, min_share: float = 0.0) -> list[Period]:
     """Return the periods that the cube's steps touch, in order.
 
     A step belongs to the period in which it begins; a step that is longer than a period belongs to none.
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube.
     period : str
         ``day``, ``month`` or ``year``.

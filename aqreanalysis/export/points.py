@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.source import Source, SpeciesLayers
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter, read_places
 
 FIELDS = ("value", "standard_error", "lower", "upper", "quality_flag", "observations_used")
@@ -43,7 +43,7 @@ class TableReport:
 
 
 def export_points(
-    source: Source,
+    source: CubeSource,
     places: str | Path | pd.DataFrame,
     out: str | Path,
     overwrite: bool = False,
@@ -56,7 +56,7 @@ def export_points(
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube.
     places : str, Path or DataFrame
         As of `read_places`.
@@ -99,7 +99,9 @@ def export_points(
     return TableReport(Path(out), writer.rows, len(here), table.loc[~inside, "place"].tolist())
 
 
-def _cells(source: Source, table: pd.DataFrame) -> tuple[NDArray[np.bool_], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def _cells(
+    source: CubeSource, table: pd.DataFrame
+) -> tuple[NDArray[np.bool_], tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Return which places lie in the grid (place,), and rows and columns of the cells of those that do.
 
     Raises
@@ -124,7 +126,7 @@ def _names(one: SpeciesLayers) -> tuple[str | None, ...]:
 
 
 def _at_cells(
-    source: Source, name: str | None, slab: slice, cells: tuple[NDArray[np.intp], NDArray[np.intp]]
+    source: CubeSource, name: str | None, slab: slice, cells: tuple[NDArray[np.intp], NDArray[np.intp]]
 ) -> NDArray[Any]:
     """Return a layer at the cells (time, place); NaN if the cube has none."""
     if name is None:
@@ -134,7 +136,7 @@ def _at_cells(
 
 
 def tidy(
-    source: Source,
+    source: CubeSource,
     one: SpeciesLayers,
     slab: slice,
     fixed: pd.DataFrame,
@@ -145,7 +147,7 @@ def tidy(
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube.
     one : SpeciesLayers
         The pollutant.

@@ -16,7 +16,7 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.points import TableReport, tidy
 from aqreanalysis.export.rasters import frame_of
-from aqreanalysis.export.source import Source, SpeciesLayers
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter
 
 ASSUMPTION = (
@@ -100,7 +100,7 @@ def read_polygons(path: str | Path, id_column: str | None = None) -> Any:
     return frame
 
 
-def area_weights(source: Source, polygons: Any) -> Weights:
+def area_weights(source: CubeSource, polygons: Any) -> Weights:
     """Return the area of each cell in each polygon, km2 on the sphere of 6371 km, by exact coverage fractions.
 
     The coverage fractions are those of exactextract (Baston): the exact share of a cell's rectangle in degrees.
@@ -148,7 +148,7 @@ def _in_range(polygons: Any, west: float, east: float) -> Any:
     return turned.set_geometry(both.set_axis(turned.index))
 
 
-def _cell_areas(source: Source) -> NDArray[np.float64]:
+def _cell_areas(source: CubeSource) -> NDArray[np.float64]:
     """Return the area in km2 of a cell of each row."""
     edges = np.radians(source.edges("lat"))
     width = np.radians(np.diff(source.edges("lon"), axis=1).mean())
@@ -177,7 +177,7 @@ def _area(shapes: Any) -> NDArray[np.float64]:
     return np.asarray(area(transform(shapes.to_numpy(), project)))
 
 
-def population_weights(source: Source, area: Weights, path: str | Path) -> Weights:
+def population_weights(source: CubeSource, area: Weights, path: str | Path) -> Weights:
     """Return the population of each cell in each polygon: the cell's, by the share of its area that lies within.
 
     People are taken as spread evenly over a cell. The counts are summed into the cells with their pixels' shares, so a
@@ -237,7 +237,7 @@ def weighted_mean(weights: Weights, values: NDArray[Any]) -> tuple[NDArray[np.fl
 
 
 def export_polygons(
-    source: Source,
+    source: CubeSource,
     vector: str | Path,
     out: str | Path,
     options: PolygonOptions | None = None,
@@ -286,7 +286,7 @@ def _fixed(polygons: Any, kinds: dict[str, Weights]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _fields(source: Source, one: SpeciesLayers, slab: slice, kinds: dict[str, Weights]) -> dict[str, NDArray[Any]]:
+def _fields(source: CubeSource, one: SpeciesLayers, slab: slice, kinds: dict[str, Weights]) -> dict[str, NDArray[Any]]:
     fields: dict[str, NDArray[Any]] = {}
     layers = {"value": one.best, "standard_error": one.standard_error, "lower": one.lower, "upper": one.upper}
     for column, name in layers.items():

@@ -16,7 +16,7 @@ from rasterio.errors import CRSError
 from rasterio.warp import calculate_default_transform, reproject, transform
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export.source import Source
+from aqreanalysis.export.source import CubeSource
 from aqreanalysis.production.layers import FILL
 
 #: How estimates may be resampled; weights that are negative (cubic) would break a variance.
@@ -41,7 +41,7 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Frame:
+class RasterFrame:
     """Where the pixels of a raster lie: affine transform, shape (rows, columns), coordinate reference system."""
 
     transform: Any
@@ -49,7 +49,7 @@ class Frame:
     crs: Any
 
 
-def frame_of(source: Source) -> Frame:
+def frame_of(source: CubeSource) -> RasterFrame:
     """Return the frame of the cube's own cells, north-up.
 
     Raises
@@ -69,10 +69,10 @@ def frame_of(source: Source) -> Frame:
     # Half a cell around the centres, also at a pole, where the bounds of the cell end earlier.
     south, north = lat[0] - steps[0] / 2, lat[-1] + steps[0] / 2
     west, east = lon[0] - steps[1] / 2, lon[-1] + steps[1] / 2
-    return Frame(from_bounds(west, south, east, north, lon.size, lat.size), (lat.size, lon.size), "EPSG:4326")
+    return RasterFrame(from_bounds(west, south, east, north, lon.size, lat.size), (lat.size, lon.size), "EPSG:4326")
 
 
-def frame_in(epsg: int, own: Frame) -> Frame:
+def frame_in(epsg: int, own: RasterFrame) -> RasterFrame:
     """Return the frame that covers `own` in another reference system, with pixels of about the same size.
 
     Raises
@@ -97,10 +97,10 @@ def frame_in(epsg: int, own: Frame) -> Frame:
             f"EPSG:{epsg}: the region does not fit into it (it is torn at a pole or the antimeridian); choose a system "
             "of that region, such as a UTM or polar one"
         )
-    return Frame(affine, (height, width), crs)
+    return RasterFrame(affine, (height, width), crs)
 
 
-def _is_torn(own: Frame, crs: str) -> bool:
+def _is_torn(own: RasterFrame, crs: str) -> bool:
     """Return whether cells that are neighbours lie far apart in the other system."""
     rows, columns = own.shape
     row, column = np.meshgrid(np.arange(rows) + 0.5, np.arange(columns) + 0.5, indexing="ij")
@@ -113,7 +113,7 @@ def _is_torn(own: Frame, crs: str) -> bool:
     return any(s.size and s.max() > _FAR * max(float(np.median(s)), 1e-9) for s in steps)
 
 
-def _bounds(frame: Frame) -> tuple[float, float, float, float]:
+def _bounds(frame: RasterFrame) -> tuple[float, float, float, float]:
     from rasterio.transform import array_bounds
 
     west, south, east, north = array_bounds(*frame.shape, frame.transform)
@@ -133,8 +133,8 @@ class Warp:
     * flags and counts: by nearest neighbour, since a mixture of bits means nothing.
     """
 
-    own: Frame
-    target: Frame
+    own: RasterFrame
+    target: RasterFrame
     method: str
 
     def __call__(self, name: str, attrs: Mapping[str, Any], values: Array) -> Array:
@@ -171,7 +171,7 @@ def kind_of(name: str, attrs: Mapping[str, Any]) -> str:
     return "value"
 
 
-def write_raster(path: Path, bands: Sequence[Array], names: Sequence[str], frame: Frame, tags: Tags) -> None:
+def write_raster(path: Path, bands: Sequence[Array], names: Sequence[str], frame: RasterFrame, tags: Tags) -> None:
     """Write bands as a cloud-optimised GeoTIFF.
 
     By rasterio, which rioxarray writes through, because rioxarray has no way to set the unit of a band.
@@ -184,7 +184,7 @@ def write_raster(path: Path, bands: Sequence[Array], names: Sequence[str], frame
         North-up; NaN where nothing is known, -9999 in the file.
     names : sequence of str
         Descriptions of the bands.
-    frame : Frame
+    frame : RasterFrame
         Of the pixels.
     tags : Tags
         Of the file, and of each band; ``units`` of a band becomes its unit.

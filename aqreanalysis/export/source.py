@@ -61,7 +61,7 @@ class SpeciesLayers:
         return [name for name in (*known, *self.exceedance.values()) if name is not None]
 
 
-class Source:
+class CubeSource:
     """A cube to export from; nothing but coordinates is read until `read` is called.
 
     Attributes
@@ -76,7 +76,7 @@ class Source:
         Length of a step; 1 for an hourly cube, 24 for a daily one, NaN where steps differ in length (months).
     """
 
-    def __init__(self, path: str | Path, wanted: Sequence[str] = (), span: Span | None = None) -> None:
+    def __init__(self, path: str | Path, wanted: Sequence[str] = (), span: TimeSpan | None = None) -> None:
         self.path = Path(path)
         dataset = open_cube(self.path)
         for name in CUBE_DIMS:
@@ -92,7 +92,7 @@ class Source:
         self.dataset, self.bounds = dataset, bounds
         self.species = _species_layers(dataset, wanted, self.path)
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> CubeSource:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -176,7 +176,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Span:
+class TimeSpan:
     """The part of the timeline that is wanted: steps that lie wholly between `start` and `end` (UTC)."""
 
     start: datetime | None = None

@@ -13,13 +13,13 @@ import pandas as pd
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.source import Source
+from aqreanalysis.export.source import CubeSource
 from aqreanalysis.production.layers import CUBE_DIMS, MAP_DIMS
 
 _NETCDF, _ZARR = "application/x-netcdf", "application/vnd+zarr"
 
 
-def export_stac(source: Source, out: str | Path, cogs: str | Path | None = None, overwrite: bool = False) -> Path:
+def export_stac(source: CubeSource, out: str | Path, cogs: str | Path | None = None, overwrite: bool = False) -> Path:
     """Return the path of a STAC item (JSON) that describes the cube and, if given, the COGs made from it.
 
     Links to the data are relative to the item, so item and data move together. What the cube does not say (licence,
@@ -27,7 +27,7 @@ def export_stac(source: Source, out: str | Path, cogs: str | Path | None = None,
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube.
     out : str or Path
         Ends in ``.json``.
@@ -47,7 +47,7 @@ def export_stac(source: Source, out: str | Path, cogs: str | Path | None = None,
     return Path(out)
 
 
-def make_item(source: Source, out: Path, cogs: Path | None) -> Any:
+def make_item(source: CubeSource, out: Path, cogs: Path | None) -> Any:
     """Return the pystac Item."""
     try:
         import pystac
@@ -77,7 +77,7 @@ def make_item(source: Source, out: Path, cogs: Path | None) -> Any:
     return item
 
 
-def _properties(source: Source) -> dict[str, Any]:
+def _properties(source: CubeSource) -> dict[str, Any]:
     attrs = source.dataset.attrs
     wanted = {
         "title": "title",
@@ -93,7 +93,7 @@ def _properties(source: Source) -> dict[str, Any]:
     return {**held, **{f"aqreanalysis:{key}": str(attrs[key]) for key in digests if key in attrs}}
 
 
-def _digest(source: Source) -> str:
+def _digest(source: CubeSource) -> str:
     """Return eight digits that differ between cubes of one name: of the digests in it and its hours."""
     said = [str(source.dataset.attrs.get(k, "")) for k in ("model_digest", "observations_digest")]
     return hashlib.sha256("".join([*said, str(source.bounds[0, 0]), str(source.bounds[-1, 1])]).encode()).hexdigest()[
@@ -101,7 +101,7 @@ def _digest(source: Source) -> str:
     ]
 
 
-def _extent(source: Source) -> tuple[list[float], dict[str, Any]]:
+def _extent(source: CubeSource) -> tuple[list[float], dict[str, Any]]:
     """Return bounding box and geometry of the cells' edges, cut at the antimeridian as GeoJSON wants it."""
     lat, lon = source.edges("lat"), source.edges("lon")
     south, north = max(float(lat.min()), -90.0), min(float(lat.max()), 90.0)
@@ -116,7 +116,7 @@ def _ring(west: float, south: float, east: float, north: float) -> list[list[flo
     return [[west, south], [east, south], [east, north], [west, north], [west, south]]
 
 
-def _dimensions(source: Source) -> dict[str, Any]:
+def _dimensions(source: CubeSource) -> dict[str, Any]:
     from pystac.extensions.datacube import Dimension
 
     times = [pd.Timestamp(t).strftime("%Y-%m-%dT%H:%M:%SZ") for t in source.times[[0, -1]]]
@@ -130,14 +130,14 @@ def _dimensions(source: Source) -> dict[str, Any]:
     return dimensions
 
 
-def _step(source: Source) -> str | None:
+def _step(source: CubeSource) -> str | None:
     hours = source.step_hours
     if np.isnan(hours):
         return None
     return f"PT{hours:g}H" if hours % 24 else f"P{hours / 24:g}D"
 
 
-def _variables(source: Source) -> dict[str, Any]:
+def _variables(source: CubeSource) -> dict[str, Any]:
     from pystac.extensions.datacube import Variable
 
     variables = {}

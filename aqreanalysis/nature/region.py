@@ -17,14 +17,14 @@ ACTIVITIES = ("traffic", "heating", "industry", "countryside")
 
 
 @dataclass(frozen=True)
-class Lattice:
+class TransportLattice:
     """The grid with its margin, flattened: places in km from the centre of the region, and in degrees."""
 
     lat: FloatArray  # (row,)
     lon: FloatArray  # (column,)
 
     @classmethod
-    def around(cls, grid: Grid) -> Lattice:
+    def around(cls, grid: Grid) -> TransportLattice:
         """Return the lattice of a grid, `MARGIN` cells wider on each side."""
         rows, columns = (np.arange(-MARGIN, n + MARGIN) for n in grid.shape)
         return cls(grid.lat[0] + rows * grid.step[0], grid.lon[0] + columns * grid.step[1])
@@ -67,7 +67,7 @@ class Region:
 
     Attributes
     ----------
-    lattice : Lattice
+    lattice : TransportLattice
     names : list of str
         Of the towns, largest first.
     town_lat, town_lon, town_size, town_km : ndarray, shape (town,)
@@ -80,7 +80,7 @@ class Region:
         Below 0 in basins, above 0 on high ground; about -1..1.
     """
 
-    lattice: Lattice
+    lattice: TransportLattice
     names: list[str]
     town_lat: FloatArray
     town_lon: FloatArray
@@ -94,7 +94,7 @@ class Region:
 def build_region(seed: int, grid: Grid) -> Region:
     """Return the region of a seed on a grid: towns by Zipf's law, roads along their shortest tree, industry, basins."""
     rng = stream(seed, "layout")
-    lattice = Lattice.around(grid)
+    lattice = TransportLattice.around(grid)
     lat, lon = _place_towns(rng, grid)
     size = np.arange(1, TOWNS + 1) ** -0.7
     radius = 4.0 + 8.0 * np.sqrt(size)

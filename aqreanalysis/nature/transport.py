@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from aqreanalysis.nature.emissions import TRACERS, Inflow
 from aqreanalysis.nature.random_fields import FloatArray
-from aqreanalysis.nature.region import MARGIN, Lattice
+from aqreanalysis.nature.region import MARGIN, TransportLattice
 from aqreanalysis.nature.synthetic_weather import TOP, Weather
 
 STEPS = 3  # of transport in an hour: a plume stays a plume, and a wind of 10 m s-1 crosses two cells a step
@@ -26,7 +26,7 @@ _WASHOUT = np.array([0.30, 0.55, 0.25, 0.0, 0.08, 0.0], np.float32)
 class Transport:
     """State of the tracers over the lattice, and its step through an hour."""
 
-    def __init__(self, lattice: Lattice, inflow: Inflow) -> None:
+    def __init__(self, lattice: TransportLattice, inflow: Inflow) -> None:
         self._lattice = lattice
         self._inflow = inflow
         cells = lattice.shape[0] * lattice.shape[1]
@@ -90,7 +90,7 @@ class _Rates:
         nox -= nitrogen
 
 
-def departure_matrix(lattice: Lattice, u: FloatArray, v: FloatArray, hours: float) -> sp.csr_array:
+def departure_matrix(lattice: TransportLattice, u: FloatArray, v: FloatArray, hours: float) -> sp.csr_array:
     """Return the sparse matrix that carries a field by one semi-Lagrangian step.
 
     Each cell takes the value that lies upwind at the beginning of the step, interpolated between four cells. Weights
@@ -99,7 +99,7 @@ def departure_matrix(lattice: Lattice, u: FloatArray, v: FloatArray, hours: floa
 
     Parameters
     ----------
-    lattice : Lattice
+    lattice : TransportLattice
     u, v : ndarray, shape (cell,)
         Wind, m s-1.
     hours : float
@@ -152,7 +152,7 @@ def split_oxidants(nox: FloatArray, ox: FloatArray, sun: FloatArray) -> tuple[Fl
     return np.clip(ox - no2, 0.0, None), np.clip(no2, 0.0, None)
 
 
-def interior(lattice: Lattice, values: FloatArray) -> FloatArray:
+def interior(lattice: TransportLattice, values: FloatArray) -> FloatArray:
     """Return values over the lattice (..., cell) as values over the grid (..., row, column), margin cut off."""
     block = values.reshape(*values.shape[:-1], *lattice.shape)
     return block[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

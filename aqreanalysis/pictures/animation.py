@@ -16,7 +16,7 @@ from PIL import Image
 
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.source import Source
+from aqreanalysis.export.source import CubeSource
 from aqreanalysis.pictures.cube_fields import read_fields, time_step_of
 from aqreanalysis.pictures.maps import MapFigure, MapOptions
 from aqreanalysis.pictures.stations import StationMarkers
@@ -58,7 +58,7 @@ class Film:
 
 
 def animate(
-    source: Source,
+    source: CubeSource,
     out: str | Path,
     options: MapOptions,
     film: Film,
@@ -69,7 +69,7 @@ def animate(
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube, restricted to the period.
     out : str or Path
         A name that ends in ``.gif`` or ``.mp4``.
@@ -99,7 +99,7 @@ def animate(
 
 
 def _frames(
-    source: Source, options: MapOptions, film: Film, marks: StationMarkers | None, progress: Progress | None
+    source: CubeSource, options: MapOptions, film: Film, marks: StationMarkers | None, progress: Progress | None
 ) -> Iterator[Frame]:
     one = next(iter(source.species.values()))
     numbers = range(0, len(source.bounds), film.every)

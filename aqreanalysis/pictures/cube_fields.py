@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import ConfigError, CubeError, nearest_hint
 from aqreanalysis.export.means import period_mean
 from aqreanalysis.export.periods import Period
-from aqreanalysis.export.source import HOUR, Source, SpeciesLayers
+from aqreanalysis.export.source import HOUR, CubeSource, SpeciesLayers
 
 #: Layers that can be drawn, with their names for people.
 LAYERS = {
@@ -85,7 +85,7 @@ def check_layers(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def time_step_at(source: Source, time: datetime) -> TimeStep:
+def time_step_at(source: CubeSource, time: datetime) -> TimeStep:
     """Return the step stamped `time` (UTC).
 
     Raises
@@ -105,17 +105,17 @@ def time_step_at(source: Source, time: datetime) -> TimeStep:
     return time_step_of(source, number)
 
 
-def time_step_of(source: Source, number: int) -> TimeStep:
+def time_step_of(source: CubeSource, number: int) -> TimeStep:
     """Return step `number` of the source."""
     return TimeStep(slice(number, number + 1), source.bounds[number, 0], source.bounds[number, 1], False)
 
 
-def whole_span(source: Source) -> TimeStep:
+def whole_span(source: CubeSource) -> TimeStep:
     """Return the mean over all steps of the source."""
     return TimeStep(slice(0, len(source.bounds)), source.bounds[0, 0], source.bounds[-1, 1], True)
 
 
-def read_fields(source: Source, one: SpeciesLayers, step: TimeStep, wanted: tuple[str, ...]) -> dict[str, Array]:
+def read_fields(source: CubeSource, one: SpeciesLayers, step: TimeStep, wanted: tuple[str, ...]) -> dict[str, Array]:
     """Return the wanted layers (lat, lon) by name; missing values of floats are NaN.
 
     The error bars of a mean are those of `period_mean`: the widest they can be.
@@ -153,7 +153,7 @@ def read_fields(source: Source, one: SpeciesLayers, step: TimeStep, wanted: tupl
     return found
 
 
-def _names(source: Source, one: SpeciesLayers) -> dict[str, str | None]:
+def _names(source: CubeSource, one: SpeciesLayers) -> dict[str, str | None]:
     return {
         "best": one.best,
         "standard_error": one.standard_error,
@@ -165,7 +165,7 @@ def _names(source: Source, one: SpeciesLayers) -> dict[str, str | None]:
     }
 
 
-def flag_classes(source: Source, one: SpeciesLayers) -> dict[str, int]:
+def flag_classes(source: CubeSource, one: SpeciesLayers) -> dict[str, int]:
     """Return condition -> bit of the cube's quality flag, what weighs most last; `UNRESERVED` is 0."""
     assert one.flag is not None
     attrs = source.dataset[one.flag].attrs

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export.source import Source
+from aqreanalysis.export.source import CubeSource
 from aqreanalysis.pictures.colours import Colours, class_colours, even_colours
 from aqreanalysis.pictures.qgis import layer_of, mesh_group, mesh_style, project, raster_style, write_xml
 
 
-def write_companions(source: Source, folder: str | Path, palette: str = "who", overwrite: bool = False) -> list[Path]:
+def write_companions(
+    source: CubeSource, folder: str | Path, palette: str = "who", overwrite: bool = False
+) -> list[Path]:
     """Write styles, a project and a colour table for the first pollutant of `source`; return their paths.
 
     ``<cube>.<layer>.raster.qml``, ``<cube>.<layer>.mesh.qml``, ``<cube>.<layer>.qgs`` and ``<cube>.<layer>.cpt``; of a
@@ -18,7 +20,7 @@ def write_companions(source: Source, folder: str | Path, palette: str = "who", o
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube.
     folder : str or Path
         Where they go; beside the cube is best, since the project names the cube by its path from there.

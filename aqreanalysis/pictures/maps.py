@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.source import Source, SpeciesLayers
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.borders import CREDIT, outlines
 from aqreanalysis.pictures.colours import Colours, check_palette, class_colours, even_colours
 from aqreanalysis.pictures.cube_fields import (
@@ -87,12 +87,12 @@ class MapOptions:
             raise ConfigError(f"end of the colour scale {self.high:g}: it must be above 0")
 
 
-def draw_map(source: Source, out: str | Path, options: MapOptions, marks: StationMarkers | None = None) -> Path:
+def draw_map(source: CubeSource, out: str | Path, options: MapOptions, marks: StationMarkers | None = None) -> Path:
     """Draw the first pollutant of `source` at a step or as a mean; return the path of the picture.
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube, opened for the pollutant and span wanted.
     out : str or Path
         A name that ends in ``.png`` or ``.svg``.
@@ -129,7 +129,9 @@ class MapFigure:
         Of matplotlib.
     """
 
-    def __init__(self, source: Source, one: SpeciesLayers, options: MapOptions, marks: StationMarkers | None) -> None:
+    def __init__(
+        self, source: CubeSource, one: SpeciesLayers, options: MapOptions, marks: StationMarkers | None
+    ) -> None:
         self._source, self._one, self._options, self._marks = source, one, options, marks
         lat, lon = source.edges("lat"), source.edges("lon")
         self._box = (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max()))

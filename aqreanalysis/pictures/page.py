@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.source import Source, SpeciesLayers, hours_of
+from aqreanalysis.export.source import CubeSource, SpeciesLayers, hours_of
 from aqreanalysis.pictures.borders import CREDIT, outlines
 from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
 from aqreanalysis.pictures.cube_fields import LAYERS, flag_classes, flag_numbers
@@ -82,7 +82,7 @@ class Page:
 
 
 def write_page(
-    source: Source,
+    source: CubeSource,
     out: str | Path,
     options: PageOptions | None = None,
     marks: StationMarkers | None = None,
@@ -92,7 +92,7 @@ def write_page(
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube, restricted to the period wanted.
     out : str or Path
         A name that ends in ``.html``.
@@ -131,7 +131,7 @@ def _held(one: SpeciesLayers, layers: tuple[str, ...]) -> dict[str, str]:
     return {name: variable for name, variable in held.items() if variable is not None}
 
 
-def _choose_step(source: Source, names: dict[str, str], wanted: PageOptions) -> float:
+def _choose_step(source: CubeSource, names: dict[str, str], wanted: PageOptions) -> float:
     """Return the finest step whose page fits, by packing a few rows of cells."""
     rows, hours = source.dataset.sizes["lat"], source.dataset.sizes["time"]
     taken = slice(max(0, rows // 2 - _SAMPLE_ROWS // 2), rows // 2 + _SAMPLE_ROWS // 2)
@@ -158,7 +158,7 @@ def _choose_step(source: Source, names: dict[str, str], wanted: PageOptions) -> 
 
 
 def _pack(
-    source: Source, one: SpeciesLayers, names: dict[str, str], steps: dict[str, float], progress: Progress | None
+    source: CubeSource, one: SpeciesLayers, names: dict[str, str], steps: dict[str, float], progress: Progress | None
 ) -> tuple[dict[str, tuple[str, str]], dict[str, NDArray[Any]]]:
     packers = {name: Packer() for name in names}
     sample: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
@@ -177,7 +177,7 @@ def _pack(
 
 
 def _describe(
-    source: Source,
+    source: CubeSource,
     one: SpeciesLayers,
     steps: dict[str, float],
     sample: dict[str, NDArray[Any]],
@@ -208,7 +208,7 @@ def _describe(
     }
 
 
-def _title(source: Source, one: SpeciesLayers) -> str:
+def _title(source: CubeSource, one: SpeciesLayers) -> str:
     """Return the cube's title, after the pollutant that the page shows where the cube holds several."""
     title = str(source.dataset.attrs.get("title", one.species.title))
     several = sum(species.layer in source.dataset.data_vars for species in SPECIES.values()) > 1

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.source import Source, SpeciesLayers
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.maps import DPI, ENDINGS
 from aqreanalysis.pictures.stations import StationMarkers
 
@@ -22,7 +22,7 @@ NEAR_KM = 10.0
 
 
 def draw_series(
-    source: Source,
+    source: CubeSource,
     out: str | Path,
     place: tuple[float, float],
     marks: StationMarkers | None = None,
@@ -32,7 +32,7 @@ def draw_series(
 
     Parameters
     ----------
-    source : Source
+    source : CubeSource
         The cube, restricted to the period wanted.
     out : str or Path
         A name that ends in ``.png`` or ``.svg``.

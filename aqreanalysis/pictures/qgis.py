@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aqreanalysis.export.source import Source, SpeciesLayers
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.colours import Colours
 
 VERSION = "3.22.0"
@@ -48,14 +48,14 @@ class QgisLayer:
     times: pd.DatetimeIndex
 
 
-def layer_of(source: Source, one: SpeciesLayers, colours: Colours) -> QgisLayer:
+def layer_of(source: CubeSource, one: SpeciesLayers, colours: Colours) -> QgisLayer:
     """Return the best estimate of a pollutant as QGIS gets it."""
     times = pd.DatetimeIndex([*source.bounds[:, 0], source.bounds[-1, 1]])
     name = str(source.dataset[one.best].attrs.get("long_name", one.species.title))
     return QgisLayer(source.path.resolve(), one.best, name, colours, times)
 
 
-def mesh_group(source: Source, name: str) -> int:
+def mesh_group(source: CubeSource, name: str) -> int:
     """Return the number of a layer among the groups of a mesh, which QGIS sorts by their long names."""
     dataset = source.dataset
     shown = [v for v in map(str, dataset.data_vars) if {"lat", "lon"} <= set(map(str, dataset[v].dims))]
