@@ -29,7 +29,7 @@ def test_an_unknown_name_is_an_attribute_error(name: str) -> None:
 
 def test_a_map_is_drawn_without_loading_a_network_or_a_cluster() -> None:
     code = (
-        "import sys; from aqreanalysis.export import Source, Span; "
+        "import sys; from aqreanalysis.export import CubeSource, TimeSpan; "
         "from aqreanalysis.pictures import MapOptions, draw_map, write_page, write_companions; "
         "print(*sorted({'torch', 'distributed', 'sklearn', 'scipy', 'pydantic', 'rasterio'} & set(sys.modules)))"
     )

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig, load_config
-from aqreanalysis.export import AggregateOptions, Limit, Source, Span, aggregate, export_netcdf
+from aqreanalysis.export import AggregateOptions, CubeSource, Limit, TimeSpan, aggregate, export_netcdf
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.nature import nature_run
 from aqreanalysis.observations import Observations, read_observations
@@ -160,10 +160,10 @@ def make_cubes(folder: Path, model: Path, kind: Kind) -> Iterator[Opened]:
 
 def make_exports(folder: Path) -> Iterator[Opened]:
     """Export every kind of NetCDF file from the months of `make_cubes` in the same folder."""
-    with Source(folder / "one_month.zarr") as source:
+    with CubeSource(folder / "one_month.zarr") as source:
         for layout in ("maps", "series"):
             yield Opened(*export_netcdf(source, folder / f"{layout}.nc", layout, "none", overwrite=True), ONE)
-    days = Span(pd.Timestamp("2001-02-02"), pd.Timestamp("2001-02-12"))
+    days = TimeSpan(pd.Timestamp("2001-02-02"), pd.Timestamp("2001-02-12"))
     statistics = {
         "mean": (AggregateOptions("mean", overwrite=True), SIX),
         "mda8": (AggregateOptions("mda8", rule="cn", overwrite=True), ("o3_mda8", "o3_mda8_lower")),
@@ -175,5 +175,5 @@ def make_exports(folder: Path) -> Iterator[Opened]:
         ),
     }
     for name, (options, layers) in statistics.items():
-        with Source(folder / "six_month.nc", ("o3",) if name in ("mda8", "hours_above") else (), days) as source:
+        with CubeSource(folder / "six_month.nc", ("o3",) if name in ("mda8", "hours_above") else (), days) as source:
             yield Opened(aggregate(source, folder / f"{name}.nc", options), layers, name == "mean")
