@@ -30,7 +30,7 @@ from aqreanalysis.configs import Config, load_config
 from aqreanalysis.covariates import Covariates
 from aqreanalysis.evaluation.baselines.base import distances_km
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.nature import nature_run
 from aqreanalysis.nature.era5_grib import write_meteorology
 from aqreanalysis.observations import Observations, read_observations

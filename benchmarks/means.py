@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from aqreanalysis.evaluation.tables import aligned
-from aqreanalysis.model import Predictor, load_predictor
+from aqreanalysis.model import AnalysisPredictor, load_predictor
 from aqreanalysis.model.distribution.period_means import MeanPredictive, Sums, sum_hours
 from aqreanalysis.observations import Observations, read_observations, window
 from aqreanalysis.species import SPECIES
@@ -87,7 +87,7 @@ def periods_of(frequency: str, days: range) -> dict[int, int]:
 
 
 def answer(
-    predictor: Predictor, observations: Observations, hidden: np.ndarray, days: range, key: str
+    predictor: AnalysisPredictor, observations: Observations, hidden: np.ndarray, days: range, key: str
 ) -> dict[str, dict[int, Period]]:
     """Return, by frequency and period, what the model says at the hidden stations and what was observed there."""
     calibration = predictor.bundle.calibration_means[key]

@@ -8,14 +8,15 @@ import pytest
 from aqreanalysis.errors import ModelError
 from aqreanalysis.evaluation import predict_at_stations as room
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
-from aqreanalysis.model.predictor import Predictor, load_predictor
+from aqreanalysis.model.predictor import AnalysisPredictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import Observations, StationPlaces
 
 pytest_plugins = ("evaluation_case",)
 
 
 @pytest.fixture(scope="module")
-def model(untrained_bundle: Path) -> Predictor:
+def model(untrained_bundle: Path) -> AnalysisPredictor:
     return load_predictor(untrained_bundle, "cpu")
 
 
@@ -30,7 +31,7 @@ def _targets(observations: Observations, hours: np.ndarray) -> Targets:
 
 
 def test_answers_have_one_row_an_hour_and_do_not_depend_on_which_others_are_asked(
-    model: Predictor, town_network: Observations
+    model: AnalysisPredictor, town_network: Observations
 ) -> None:
     hours = town_network.hours[20:120]
     whole = estimate(model, _visible(town_network), _targets(town_network, hours))
@@ -44,7 +45,7 @@ def test_answers_have_one_row_an_hour_and_do_not_depend_on_which_others_are_aske
 
 
 def test_the_block_length_changes_nothing(
-    model: Predictor, town_network: Observations, monkeypatch: pytest.MonkeyPatch
+    model: AnalysisPredictor, town_network: Observations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     targets = _targets(town_network, town_network.hours[24:144])
     answers = []
@@ -54,7 +55,7 @@ def test_the_block_length_changes_nothing(
     np.testing.assert_allclose(answers[0], answers[1], rtol=1e-5)
 
 
-def test_estimates_follow_the_stations_around(model: Predictor, town_network: Observations) -> None:
+def test_estimates_follow_the_stations_around(model: AnalysisPredictor, town_network: Observations) -> None:
     hours = town_network.hours
     found = estimate(model, _visible(town_network), _targets(town_network, hours))["pm25"]
     observed = town_network.values("pm25")[:, :4]
@@ -65,12 +66,12 @@ def test_estimates_follow_the_stations_around(model: Predictor, town_network: Ob
     assert (found.lower <= found.best).all() and (found.best <= found.upper).all() and (found.lower >= 0).all()
 
 
-def test_an_hour_at_the_edge_of_the_timeline_is_answered(model: Predictor, town_network: Observations) -> None:
+def test_an_hour_at_the_edge_of_the_timeline_is_answered(model: AnalysisPredictor, town_network: Observations) -> None:
     targets = _targets(town_network, town_network.hours[[0, -1]])
     assert np.isfinite(estimate(model, _visible(town_network), targets)["pm25"].best).all()
 
 
-def test_days_without_wanted_hours_are_not_computed(model: Predictor, town_network: Observations) -> None:
+def test_days_without_wanted_hours_are_not_computed(model: AnalysisPredictor, town_network: Observations) -> None:
     calls: list[tuple[int, int]] = []
     hours = town_network.hours[[5, 30, 200]]
     estimate(
@@ -82,7 +83,7 @@ def test_days_without_wanted_hours_are_not_computed(model: Predictor, town_netwo
     assert calls == [(1, 2), (2, 2)]
 
 
-def test_observations_of_other_pollutants_are_refused(model: Predictor, town_network: Observations) -> None:
+def test_observations_of_other_pollutants_are_refused(model: AnalysisPredictor, town_network: Observations) -> None:
     places = StationPlaces(town_network.stations, town_network.lat, town_network.lon)
     other = Observations.from_arrays(town_network.times, places, {"so2": town_network.values("pm25")})
     with pytest.raises(ModelError, match="the model reads pm25, o3 and the observations hold so2"):

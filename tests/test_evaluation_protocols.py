@@ -9,7 +9,8 @@ from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation.baselines import all_baselines
 from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions
 from aqreanalysis.evaluation.protocols import MODEL, Outcome, ask, hours_of, run_protocol
-from aqreanalysis.model.predictor import Predictor, load_predictor
+from aqreanalysis.model.predictor import AnalysisPredictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import Observations, StationPlaces
 from aqreanalysis.splits import CALIBRATION, HIDDEN_CITY, HIDDEN_TENTH, Split
 
@@ -21,12 +22,12 @@ CITIES = PROTOCOLS["unseen-time-leave-city-out"]
 
 
 @pytest.fixture(scope="module")
-def model(untrained_bundle: Path) -> Predictor:
+def model(untrained_bundle: Path) -> AnalysisPredictor:
     return load_predictor(untrained_bundle, "cpu")
 
 
 @pytest.fixture(scope="module")
-def split(model: Predictor) -> Split:
+def split(model: AnalysisPredictor) -> Split:
     return Split.of_bundle(model.bundle)
 
 
@@ -42,12 +43,12 @@ def _with(observations: Observations, values: dict[str, np.ndarray]) -> Observat
 
 
 @pytest.fixture(scope="module")
-def tenth(model: Predictor, split: Split, particles: Observations) -> Outcome:
+def tenth(model: AnalysisPredictor, split: Split, particles: Observations) -> Outcome:
     return run_protocol(model, ask(particles, split, TENTH, OPTIONS))[0]
 
 
 @pytest.fixture(scope="module")
-def outcomes(model: Predictor, split: Split, town_network: Observations) -> list[Outcome]:
+def outcomes(model: AnalysisPredictor, split: Split, town_network: Observations) -> list[Outcome]:
     return run_protocol(model, ask(town_network, split, CITIES, OPTIONS))
 
 
@@ -77,7 +78,7 @@ def test_hidden_stations_are_far_when_their_city_is_hidden(
 
 
 def test_replacing_hidden_readings_by_noise_changes_no_estimate_and_no_tuning(
-    model: Predictor, split: Split, particles: Observations, tenth: Outcome
+    model: AnalysisPredictor, split: Split, particles: Observations, tenth: Outcome
 ) -> None:
     rng = np.random.default_rng(0)
     hidden = split.where(HIDDEN_TENTH)
@@ -93,7 +94,7 @@ def test_replacing_hidden_readings_by_noise_changes_no_estimate_and_no_tuning(
 
 
 def test_visible_readings_do_reach_every_method(
-    model: Predictor, split: Split, particles: Observations, tenth: Outcome
+    model: AnalysisPredictor, split: Split, particles: Observations, tenth: Outcome
 ) -> None:
     larger = _with(particles, {"pm25": particles.values("pm25") * np.float32(1.5)})
     other = run_protocol(model, ask(larger, split, TENTH, OPTIONS))[0]
@@ -144,7 +145,7 @@ def test_observations_before_the_unseen_hours_are_refused_with_a_way_out(
 
 
 def test_a_network_without_the_hidden_stations_is_refused(
-    model: Predictor, split: Split, town_network: Observations
+    model: AnalysisPredictor, split: Split, town_network: Observations
 ) -> None:
     kept = [s for s, r in zip(split.stations, split.role, strict=True) if r != HIDDEN_TENTH]
     with pytest.raises(ModelError, match="none of the stations that the model's split hides"):

@@ -12,7 +12,7 @@ from training_case import make_trainer
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.grids import Grid, load_grid
-from aqreanalysis.model import Predictor, choose_device, read_bundle
+from aqreanalysis.model import AnalysisPredictor, choose_device, read_bundle
 from aqreanalysis.model.device import mixed_precision
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.training import train
@@ -27,7 +27,7 @@ pytestmark = [
 
 def predict(device):
     readings = make_readings(days=2, padded=True)
-    predictor = Predictor(make_bundle(members=2), device)
+    predictor = AnalysisPredictor(make_bundle(members=2), device)
     encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
     return predictor.predict(encoded, predictor.geometry(readings.lat, readings.lon, *some_places(100)))
 
@@ -47,7 +47,7 @@ def test_cells_of_a_dense_grid_on_cuda_are_those_of_the_cpu():
     lat, lon = (axis.ravel() for axis in np.meshgrid(39.5 + 0.02 * np.arange(9), 116.4 + 0.03 * np.arange(7)))
     found = {}
     for device in ("cuda", "cpu"):
-        predictor = Predictor(make_bundle(members=2), device)
+        predictor = AnalysisPredictor(make_bundle(members=2), device)
         encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
         places = predictor.geometry(readings.lat, readings.lon, lat, lon, (0.02, 0.03))
         assert (places.patches is not None) == (device == "cpu")
@@ -192,7 +192,7 @@ def test_a_model_trained_on_cuda_works_on_the_cpu(tmp_path):
     bundle = read_bundle(out)
     assert bundle.provenance["device"] == "cuda"
     readings = make_readings(days=1, padded=True)
-    predictor = Predictor(bundle, "cpu")
+    predictor = AnalysisPredictor(bundle, "cpu")
     encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
     found = predictor.predict(encoded, predictor.geometry(readings.lat, readings.lon, *some_places()))["pm25"]
     assert np.isfinite(found.best).all() and (found.standard_error > 0).all()

@@ -19,7 +19,7 @@ from model_case import HISTORY, LOOKAHEAD, make_bundle, make_readings, some_plac
 from aqreanalysis.evaluation import EvaluationOptions, evaluate, run
 from aqreanalysis.evaluation.predict_at_stations import Targets, estimate
 from aqreanalysis.model.bundle import write_bundle
-from aqreanalysis.model.predictor import Predictor
+from aqreanalysis.model.predictor import AnalysisPredictor
 from aqreanalysis.observations import Observations, from_frame
 from aqreanalysis.splits import HIDDEN_TENTH
 
@@ -45,8 +45,8 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def model() -> Predictor:
-    return Predictor(make_bundle(), "cpu")
+def model() -> AnalysisPredictor:
+    return AnalysisPredictor(make_bundle(), "cpu")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Field:
         return self.best[key][np.searchsorted(self.hours, hours)]
 
 
-def ask(model: Predictor, table: pd.DataFrame, east: float = 0.0) -> Field:
+def ask(model: AnalysisPredictor, table: pd.DataFrame, east: float = 0.0) -> Field:
     """Return the estimates at every hour of `table`, and some beyond it, at places moved by `east` degrees."""
     observations = from_frame(table)
     lat, lon = some_places()
@@ -71,7 +71,7 @@ def ask(model: Predictor, table: pd.DataFrame, east: float = 0.0) -> Field:
 
 
 @pytest.fixture(scope="module")
-def field(model: Predictor, table: pd.DataFrame) -> Field:
+def field(model: AnalysisPredictor, table: pd.DataFrame) -> Field:
     found = ask(model, table)
     # What all tests below rest on: there is something to get wrong in time and in space.
     assert found.best["pm25"].std(axis=0).min() > 1 and found.best["pm25"].std(axis=1).min() > 1
@@ -83,7 +83,9 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float((np.abs(one - other) / np.maximum(np.abs(other), 1e-3)).max())
 
 
-def test_the_pollutants_own_history_reaches_the_model(model: Predictor, table: pd.DataFrame, field: Field) -> None:
+def test_the_pollutants_own_history_reaches_the_model(
+    model: AnalysisPredictor, table: pd.DataFrame, field: Field
+) -> None:
     day = np.sort(table["time"].unique())[3 * 24 :][0]  # the fourth day's first hour: its own readings stay as they are
     history = (table["time"] < day) & (table["time"] >= day - np.timedelta64(HISTORY, "h"))
     changed = table.copy()
@@ -98,7 +100,7 @@ def test_the_pollutants_own_history_reaches_the_model(model: Predictor, table: p
 
 
 def test_a_row_that_is_not_there_is_a_reading_that_is_missing(
-    model: Predictor, table: pd.DataFrame, field: Field
+    model: AnalysisPredictor, table: pd.DataFrame, field: Field
 ) -> None:
     empty = table.copy()
     some = np.random.default_rng(1).random(len(table)) < 0.2
@@ -109,7 +111,7 @@ def test_a_row_that_is_not_there_is_a_reading_that_is_missing(
 
 
 @pytest.mark.parametrize("gap", [1, 7, 31])
-def test_a_gap_shifts_no_hour(model: Predictor, table: pd.DataFrame, field: Field, gap: int) -> None:
+def test_a_gap_shifts_no_hour(model: AnalysisPredictor, table: pd.DataFrame, field: Field, gap: int) -> None:
     times = np.sort(table["time"].unique())
     begin = 30
     kept = table[~table["time"].isin(times[begin : begin + gap])]
@@ -129,7 +131,7 @@ def test_a_gap_shifts_no_hour(model: Predictor, table: pd.DataFrame, field: Fiel
 
 
 def test_shuffling_rows_and_renaming_stations_changes_nothing(
-    model: Predictor, table: pd.DataFrame, field: Field
+    model: AnalysisPredictor, table: pd.DataFrame, field: Field
 ) -> None:
     names = table["station_id"].unique()
     other = dict(zip(names, np.random.default_rng(2).permutation(names), strict=True))
@@ -139,7 +141,7 @@ def test_shuffling_rows_and_renaming_stations_changes_nothing(
 
 
 def test_moving_every_station_and_place_along_a_parallel_changes_next_to_nothing(
-    model: Predictor, table: pd.DataFrame, field: Field
+    model: AnalysisPredictor, table: pd.DataFrame, field: Field
 ) -> None:
     for east in (-7.5, 7.5):
         moved = ask(model, table.assign(lon=table["lon"] + east), east)
@@ -149,7 +151,7 @@ def test_moving_every_station_and_place_along_a_parallel_changes_next_to_nothing
 
 
 def test_hours_after_the_last_reading_are_estimated_from_those_before_it(
-    model: Predictor, table: pd.DataFrame, field: Field
+    model: AnalysisPredictor, table: pd.DataFrame, field: Field
 ) -> None:
     ahead = field.hours[-FORECAST_HOURS:]
     assert np.isfinite(field.at(ahead)).all()

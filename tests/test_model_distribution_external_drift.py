@@ -10,7 +10,7 @@ from model_case import INPUTS, make_bundle, make_readings, some_places
 
 from aqreanalysis.errors import ModelError
 from aqreanalysis.geography import FIELDS, describe
-from aqreanalysis.model import Predictor, read_bundle, write_bundle
+from aqreanalysis.model import AnalysisPredictor, read_bundle, write_bundle
 from aqreanalysis.model.distribution.external_drift import Drift
 
 DRIFT = Drift({"pm25": (-0.4, 0.1), "o3": (0.2, 0.0)}, low=(0.0, 0.0), middle=(0.3, 5.0), high=(2.0, 8.0))
@@ -23,7 +23,7 @@ def bundle_with(drift: Drift | None, **made):
 
 
 def estimates(bundle, values, readings):
-    predictor = Predictor(bundle, "cpu")
+    predictor = AnalysisPredictor(bundle, "cpu")
     lat, lon = some_places()
     encoded = predictor.encode(values, readings.hours, readings.lat, readings.lon)
     return predictor.predict(encoded, predictor.geometry(readings.lat, readings.lon, lat, lon)), (lat, lon)

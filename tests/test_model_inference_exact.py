@@ -7,7 +7,7 @@ import pytest
 import torch
 from model_case import make_bundle, make_readings
 
-from aqreanalysis.model import Predictor
+from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.inference import exact as module
 from aqreanalysis.model.inference.exact import group_cells
@@ -22,7 +22,7 @@ def readings():
 
 @pytest.fixture(scope="module")
 def predictor():
-    return Predictor(make_bundle(), "cpu")
+    return AnalysisPredictor(make_bundle(), "cpu")
 
 
 def grid(rows=19, columns=13):

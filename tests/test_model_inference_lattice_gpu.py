@@ -7,7 +7,7 @@ import pytest
 import torch
 from model_case import make_bundle, make_readings
 
-from aqreanalysis.model import Predictor
+from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.inference.lattice import SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.inference.lattice_gpu import _neighbours, _unit_vectors, seat_places, wide_neighbourhood
@@ -28,7 +28,7 @@ def cells(keep):
 @pytest.mark.parametrize("members", [1, 2])
 def test_all_cells_at_once_are_estimated_as_square_by_square(keep, members):
     readings = make_readings(days=2, padded=True)
-    predictor = Predictor(make_bundle(members=members), "cpu")
+    predictor = AnalysisPredictor(make_bundle(members=members), "cpu")
     stations, places = (readings.lat, readings.lon), cells(keep)
     encoded = predictor.encode(readings.values, readings.hours, *stations)
     lattice = choose_lattice(*stations, 8, STEPS)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from model_case import make_bundle, make_readings
 
-from aqreanalysis.model import Predictor
+from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.inference.lattice import SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.inference.lattice_gpu import seat_places, wide_neighbourhood
 from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
@@ -36,7 +36,7 @@ def encode(predictor, readings):
 @torch.no_grad()
 @pytest.mark.parametrize("target", [0, 1])
 def test_patches_give_what_the_network_gives_for_the_same_weights(readings, target):
-    predictor = Predictor(make_bundle(), "cpu")
+    predictor = AnalysisPredictor(make_bundle(), "cpu")
     stations, places = (readings.lat, readings.lon), grid()
     lattice = choose_lattice(*stations, 8, STEPS)
     assert lattice is not None
@@ -57,7 +57,7 @@ def test_cells_of_a_dense_grid_are_near_those_estimated_one_by_one(readings, mem
     bundle = make_bundle(members=members)
     # With every station a neighbour of every cell, only the plane differs in which stations are apart.
     model = bundle.config.model.model_copy(update={"neighbours": len(readings.lat)})
-    predictor = Predictor(replace(bundle, config=bundle.config.model_copy(update={"model": model})), "cpu")
+    predictor = AnalysisPredictor(replace(bundle, config=bundle.config.model_copy(update={"model": model})), "cpu")
     encoded, stations, places = encode(predictor, readings), (readings.lat, readings.lon), grid()
     dense = predictor.predict(encoded, predictor.geometry(*stations, *places, STEPS))
     alone = predictor.predict(encoded, predictor.geometry(*stations, *places))
@@ -69,7 +69,7 @@ def test_cells_of_a_dense_grid_are_near_those_estimated_one_by_one(readings, mem
 
 
 def test_a_part_of_a_dense_grid_has_the_numbers_of_the_whole(readings):
-    predictor = Predictor(make_bundle(), "cpu")
+    predictor = AnalysisPredictor(make_bundle(), "cpu")
     encoded, stations, places = encode(predictor, readings), (readings.lat, readings.lon), grid()
     whole = predictor.predict(encoded, predictor.geometry(*stations, *places, STEPS), ["o3"])["o3"]
     some = slice(17, 60)
@@ -79,7 +79,7 @@ def test_a_part_of_a_dense_grid_has_the_numbers_of_the_whole(readings):
 
 
 def test_what_the_tiles_of_a_block_share_is_made_once_and_not_sent_to_other_processes(readings):
-    predictor = Predictor(make_bundle(), "cpu")
+    predictor = AnalysisPredictor(make_bundle(), "cpu")
     encoded, stations, places = encode(predictor, readings), (readings.lat, readings.lon), grid()
     geometry = predictor.geometry(*stations, *places, STEPS)
     first = predictor.predict(encoded, geometry)

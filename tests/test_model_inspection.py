@@ -10,12 +10,12 @@ from torch import nn
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model.inspection import BAND_TITLES, mean_attention, read_attention, read_neighbour_weights
 from aqreanalysis.model.network.temporal_filters import BANDS
-from aqreanalysis.model.predictor import Predictor
+from aqreanalysis.model.predictor import AnalysisPredictor
 
 
 @pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor(make_bundle(members=2), "cpu")
+def predictor() -> AnalysisPredictor:
+    return AnalysisPredictor(make_bundle(members=2), "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from model_case import make_bundle, make_readings
 
-from aqreanalysis.model import Predictor
+from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.distribution.hourly import Calibration, Predictive
 from aqreanalysis.model.inference.lattice import SharedSystems, choose_lattice, sort_into_squares
@@ -43,7 +43,7 @@ def test_the_exponential_keeps_nan_and_stops_at_the_ends_of_float32():
 
 @torch.no_grad()
 def test_weights_of_a_square_are_those_that_torch_gives():
-    readings, predictor = make_readings(days=2, padded=True), Predictor(make_bundle(), "cpu")
+    readings, predictor = make_readings(days=2, padded=True), AnalysisPredictor(make_bundle(), "cpu")
     stations, steps = (readings.lat, readings.lon), (0.02, 0.03)
     lat, lon = np.meshgrid(39.5 + 0.02 * np.arange(13), 116.4 + 0.03 * np.arange(11), indexing="ij")
     lattice = choose_lattice(*stations, 8, steps)

@@ -11,7 +11,8 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.model import AQNet
 from aqreanalysis.model.bundle import read_bundle
 from aqreanalysis.model.fields import FieldScaling
-from aqreanalysis.model.predictor import Predictor, load_predictor
+from aqreanalysis.model.predictor import AnalysisPredictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import window
 
 LAT, LON = np.array([39.1, 40.2, 39.7, 40.9]), np.array([115.2, 116.1, 117.3, 114.4])
@@ -24,7 +25,9 @@ def windy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def estimate(predictor: Predictor, first_day: int = 2, days: int = 2, places: slice = slice(None)) -> np.ndarray:
+def estimate(
+    predictor: AnalysisPredictor, first_day: int = 2, days: int = 2, places: slice = slice(None)
+) -> np.ndarray:
     """Return best estimates (hour, place) of whole days."""
     observations = network()
     start = FIRST + 24 * first_day
@@ -82,9 +85,9 @@ def test_untrained_covariates_tell_nothing_but_what_the_wind_brings(windy: Path)
     fresh["surroundings.carry.0.bias"].zero_()
     kept = {k: v for k, v in bundle.members[0].items() if not k.startswith("surroundings.")}
     bundle.members = [kept | {k: v for k, v in fresh.items() if k.startswith("surroundings.")}]
-    with_fields = estimate(Predictor(bundle, "cpu", MadeUp()))
+    with_fields = estimate(AnalysisPredictor(bundle, "cpu", MadeUp()))
     bundle.members, bundle.fields = [kept], None
-    assert np.allclose(with_fields, estimate(Predictor(bundle, "cpu")), rtol=1e-5)
+    assert np.allclose(with_fields, estimate(AnalysisPredictor(bundle, "cpu")), rtol=1e-5)
 
 
 def test_trained_covariates_count(windy: Path) -> None:

@@ -10,12 +10,12 @@ import torch
 from model_case import DAYS, HISTORY, LOOKAHEAD, make_bundle, make_readings, some_places
 
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model import Predictor, load_predictor, write_bundle
+from aqreanalysis.model import AnalysisPredictor, load_predictor, write_bundle
 
 
 @pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor(make_bundle(), "cpu")
+def predictor() -> AnalysisPredictor:
+    return AnalysisPredictor(make_bundle(), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -155,14 +155,17 @@ def test_a_day_without_any_reading_still_gives_a_field(predictor, readings):
 
 def test_the_members_disagreement_is_part_of_the_spread(readings):
     several = make_bundle(members=3)
-    found = predict(Predictor(several, "cpu"), readings)["pm25"]
+    found = predict(AnalysisPredictor(several, "cpu"), readings)["pm25"]
     alone = [
-        predict(Predictor(dataclasses.replace(several, members=[m]), "cpu"), readings)["pm25"] for m in several.members
+        predict(AnalysisPredictor(dataclasses.replace(several, members=[m]), "cpu"), readings)["pm25"]
+        for m in several.members
     ]
     logs = [np.log(one.best + one.scaling.offset) for one in alone]
     np.testing.assert_allclose(np.log(found.best + found.scaling.offset), np.mean(logs, axis=0), rtol=1e-4)
     # Where the members say the same the spread is theirs, where they disagree it is more than theirs.
-    calm = predict(Predictor(dataclasses.replace(several, members=several.members[:1] * 3), "cpu"), readings)["pm25"]
+    calm = predict(AnalysisPredictor(dataclasses.replace(several, members=several.members[:1] * 3), "cpu"), readings)[
+        "pm25"
+    ]
     np.testing.assert_allclose(calm.standard_error, alone[0].standard_error, rtol=1e-4)
     disagree = np.std(logs, axis=0) > 0.1
     assert disagree.sum() > 20
@@ -193,7 +196,7 @@ def test_weights_that_do_not_fit_the_config_are_refused(tmp_path):
         update={"model": bundle.config.model.model_copy(update={"state_width": 16})}
     )
     with pytest.raises(ModelError, match="the weights do not fit the config"):
-        Predictor(bundle, "cpu")
+        AnalysisPredictor(bundle, "cpu")
 
 
 @pytest.mark.parametrize("lanes", [2, 3])

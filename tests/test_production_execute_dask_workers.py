@@ -12,7 +12,7 @@ from distributed import Client, get_task_stream
 from production_case import END, GRID, START, make_observations, tiled
 from production_processes import digest
 
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import produce
 from aqreanalysis.production.execute.dask_cluster import cluster_client
 from aqreanalysis.production.execute.dask_workers import BLOCKS_A_TASK, IN_FLIGHT, _homes, _share

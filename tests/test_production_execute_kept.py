@@ -13,7 +13,7 @@ from production_processes import digest, kill, start, wait_for_blocks
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.model.network.aqnet import StationStates
-from aqreanalysis.model.predictor import Encoded
+from aqreanalysis.model.predictor import EncodedAnalysis
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.execute import worker as engine
 from aqreanalysis.production.execute.kept import KEPT, KeptStates
@@ -27,7 +27,7 @@ def states(seed: int = 0, wrap=lambda tensor: tensor) -> BlockStates:
     # Not contiguous, as a model may leave them.
     parts = [wrap(torch.randn(5, 24, 2, generator=draw).transpose(0, 1)) for _ in range(5)]
     member = StationStates(*parts)
-    encoded = Encoded([member, member], np.arange(24, dtype=np.int64))
+    encoded = EncodedAnalysis([member, member], np.arange(24, dtype=np.int64))
     return BlockStates(encoded, (0, 24), {"pm25": np.arange(24, dtype=np.int8)})
 
 

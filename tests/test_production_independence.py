@@ -13,7 +13,7 @@ from production_case import GRID, make_bundle, make_observations, small_grid
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.grids import Grid
 from aqreanalysis.model.inference.lattice import choose_lattice
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.inputs import stage_readings
 from aqreanalysis.production.plan.prepare import prepare

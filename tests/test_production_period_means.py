@@ -25,7 +25,7 @@ from production_processes import digest, kill, start, wait_for_blocks
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import ProduceOptions, describe_cube, open_cube, produce, produce_cubes
 
 END = "2019-01-07"

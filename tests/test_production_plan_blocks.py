@@ -94,16 +94,16 @@ def test_a_timeline_must_lie_within_what_is_observed_and_forecast():
     def plan(first: int, hours: int) -> Plan:
         return Plan(JANUARY_7 + first, hours, 1, 1, (24, 1, 1), 1)
 
-    check_timeline(plan(1, 48), observed, 0)
-    check_timeline(plan(1, 72), observed, 24)
-    check_timeline(plan(60, 10), observed, 24)
+    check_timeline(plan(1, 48), observed, observed)
+    check_timeline(plan(1, 72), observed, (observed[0], observed[1] + 24))
+    check_timeline(plan(60, 10), observed, (observed[0], observed[1] + 24))
     with pytest.raises(OutputError, match=r"ends too late.*2019-01-07T00:00 to 2019-01-09T00:00.*at most 24 h"):
-        check_timeline(plan(1, 73), observed, 24)
+        check_timeline(plan(1, 73), observed, (observed[0], observed[1] + 24))
     with pytest.raises(OutputError, match=r"begins before.*start at 2019-01-07T00:00"):
-        check_timeline(plan(0, 48), observed, 24)
+        check_timeline(plan(0, 48), observed, (observed[0], observed[1] + 24))
     for first in (-100, 200):
         with pytest.raises(OutputError, match="wholly outside the observations"):
-            check_timeline(plan(first, 20), observed, 24)
+            check_timeline(plan(first, 20), observed, (observed[0], observed[1] + 24))
 
 
 def test_a_plan_that_does_not_fit_memory_names_the_setting_to_change():

@@ -9,7 +9,7 @@ from fields_case import DAYS, FIRST, MadeUp, network, trained
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.fields import covariates_text, missing_hours
 from aqreanalysis.production.plan.inputs import Span, stage_readings

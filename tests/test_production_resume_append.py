@@ -21,7 +21,7 @@ from production_processes import digest, kill, start
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, CubeError, Interrupted, OutputError
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import from_frame
 from aqreanalysis.production import ProduceOptions, open_cube, produce, produce_cubes
 from aqreanalysis.production.resume.ledger import Lock

@@ -11,7 +11,7 @@ from fields_case import FIRST, MadeUp, network, trained
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import OutputError
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.resume.covariate_changes import MISSING, WEATHER, check_weather, with_older
 from aqreanalysis.production.resume.record import Readings

@@ -157,7 +157,7 @@ def test_a_species_alone_has_the_numbers_it_has_among_others(observations, tmp_p
 
 
 def test_a_path_and_the_objects_behind_it_give_the_same_cube(model, pair, tmp_path):
-    from aqreanalysis.model.predictor import load_predictor
+    from aqreanalysis.model.protocol import load_predictor
 
     table = tmp_path / "obs.parquet"
     make_frame().to_parquet(table)
@@ -271,7 +271,7 @@ def test_a_synthetic_origin_is_said_in_title_and_comment(model, tmp_path):
 
 
 def test_a_model_trained_on_synthetic_records_is_said_too(model, observations, tmp_path):
-    from aqreanalysis.model.predictor import load_predictor
+    from aqreanalysis.model.protocol import load_predictor
 
     predictor = load_predictor(model, "cpu")
     predictor.bundle.provenance["synthetic"] = "a nature run, seed 2"

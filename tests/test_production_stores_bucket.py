@@ -13,7 +13,7 @@ from s3_case import URL, fresh_bucket, post, running_server
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import CubeError, Interrupted, OutputError
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import ProduceOptions, describe_cube, open_cube, produce
 from aqreanalysis.production.stores import bucket
 

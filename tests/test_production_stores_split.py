@@ -13,7 +13,7 @@ from production_case import GRID, block_values, make_bundle, make_frame, make_te
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, OutputError
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import from_frame
 from aqreanalysis.production import ProduceOptions, describe_cube, produce, produce_cubes
 from aqreanalysis.production.plan import Plan

@@ -16,7 +16,7 @@ from s3_case import URL, fresh_bucket, running_server
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import CubeError, Interrupted, OutputError
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import from_frame
 from aqreanalysis.production import ProduceOptions, open_cube, produce, produce_cubes
 from aqreanalysis.production.stores import bucket

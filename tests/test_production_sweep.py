@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from production_case import START, TILES, make_bundle, make_observations, small_grid
 
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production.layers import DISTANCE, FLAGS
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.inputs import stage_readings

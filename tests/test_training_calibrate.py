@@ -10,7 +10,7 @@ import torch
 from model_case import STATIONS, make_bundle, make_readings
 from scipy.stats import gamma
 
-from aqreanalysis.model import PROBABILITIES, AQNet, Calibration, Predictive, Predictor, Scaling
+from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, AQNet, Calibration, Predictive, Scaling
 from aqreanalysis.training.calibrate import Records, Residuals, _equal_shares, _residuals, calibrate, fit_table
 
 SCALING = Scaling(offset=0.0, mean=3.5, std=0.7, typical_error=12.0)
@@ -161,7 +161,7 @@ def test_calibration_makes_intervals_cover_the_stations_left_out():
     bundle.members = [AQNet(2, [0], bundle.config.model).state_dict()]  # kriging, before any training
     table = calibrate(bundle, told, "cpu")["pm25"]
     assert table.quantiles.shape == (1, 1, 100)  # three towns cannot tell how the shape changes with distance
-    predictor = Predictor(bundle, "cpu")
+    predictor = AnalysisPredictor(bundle, "cpu")
     standard = np.concatenate([rows[2] for _, rows in _residuals(predictor, told)])
 
     for coverage in (0.5, 0.8, 0.9, 0.95):

@@ -157,10 +157,10 @@ def test_stations_of_other_roles_never_reach_the_calibration_of_means():
 
 
 def test_the_days_are_summed_in_the_order_of_the_clock_whatever_is_encoded_together(monkeypatch):
-    from aqreanalysis.model import Predictor
+    from aqreanalysis.model import AnalysisPredictor
     from aqreanalysis.training import calibrate_means as module
 
-    predictor = Predictor(make_bundle(species=("pm25",)), "cpu")
+    predictor = AnalysisPredictor(make_bundle(species=("pm25",)), "cpu")
     whole = dict(_hourly_errors(predictor, records(), 0.0))["pm25"]
     monkeypatch.setattr(module, "_DAYS_AT_ONCE", 1)
     single = dict(_hourly_errors(predictor, records(), 0.0))["pm25"]

@@ -8,7 +8,7 @@ import scoringrules
 import torch
 from model_case import make_bundle, make_readings, small_config, some_places
 
-from aqreanalysis.model import AQNet, Predictor, Scaling
+from aqreanalysis.model import AnalysisPredictor, AQNet, Scaling
 from aqreanalysis.training.loss import normal_crps, target_scores
 
 
@@ -23,7 +23,7 @@ def test_the_score_of_a_normal_forecast_agrees_with_the_library(scale):
 def case():
     """The network, what it hears and sees, and truths that lie round its own estimates."""
     bundle, readings = make_bundle(), make_readings(days=1, padded=True)
-    predictor = Predictor(bundle, "cpu")
+    predictor = AnalysisPredictor(bundle, "cpu")
     network = AQNet(2, [0, 1], small_config().model)
     network.load_state_dict(bundle.members[0])
     states = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon).members[0]

@@ -25,7 +25,7 @@ from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, Fo
 from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import Outcome, hide, hours_of, method_titles, run_protocol
 from aqreanalysis.model import training_fingerprint
-from aqreanalysis.model.predictor import load_predictor
+from aqreanalysis.model.predictor import load_analysis
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import Split
 
@@ -124,7 +124,7 @@ def _run_fold(
     if not bundle.is_dir():
         stations = np.array(observations.stations)[~hidden].tolist()
         options.folds.train(observations.select(stations=stations), config, bundle, _half(progress, 0))
-    model = load_predictor(bundle, options.device, options.covariates)
+    model = load_analysis(bundle, options.device, options.covariates)
     split = Split.of_bundle(model.bundle)
     hours = hours_of(observations, split, FOLD_PROTOCOL.hours, options.every)
     question = hide(observations, hidden, split, FOLD_PROTOCOL, hours)

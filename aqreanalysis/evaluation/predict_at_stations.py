@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,36 +13,14 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError
 from aqreanalysis.evaluation.distributions import Distribution
 from aqreanalysis.evaluation.scores import Sample
+from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.observations.windows import window
-
-if TYPE_CHECKING:
-    from aqreanalysis.configs import Config
 
 Array = npt.NDArray[np.float32]
 
 #: Days a block: memory grows with it, and the encoder's overhead a block shrinks.
 BLOCK_DAYS = 2
-
-
-class Model(Protocol):
-    """What is asked of a trained model; `aqreanalysis.model.Predictor` offers it."""
-
-    species: tuple[str, ...]
-    inputs: tuple[str, ...]
-    history_hours: int
-    lookahead_hours: int
-    config: Config
-    digest: str
-
-    def encode(self, values: Any, hours: Any, station_lat: Any, station_lon: Any) -> Any:
-        """Return what the stations say over a block of whole UTC days."""
-
-    def geometry(self, station_lat: Any, station_lon: Any, lat: Any, lon: Any) -> Any:
-        """Return the points as the model sees them."""
-
-    def predict(self, encoded: Any, places: Any) -> Mapping[str, Any]:
-        """Return each pollutant's predictive distribution, arrays (T, point)."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +101,7 @@ class Targets:
 
 
 def estimate(
-    model: Model,
+    model: Predictor,
     visible: Observations,
     targets: Targets,
     *,
@@ -137,7 +115,7 @@ def estimate(
 
     Parameters
     ----------
-    model : Predictor
+    model : AnalysisPredictor
         A trained model.
     visible : Observations
         The stations that the model may read. Hidden stations must not be in it: nothing else keeps them out.

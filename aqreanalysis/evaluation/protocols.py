@@ -15,8 +15,9 @@ from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation.baselines import MINUTES, Network, Record, all_baselines, distances_km, further_baselines
 from aqreanalysis.evaluation.interval_level import covering_level
 from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
-from aqreanalysis.evaluation.predict_at_stations import Estimates, Model, Targets, estimate
+from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
 from aqreanalysis.evaluation.scores import Sample
+from aqreanalysis.model import Predictor
 from aqreanalysis.model.bundle import MODEL as MODEL
 from aqreanalysis.model.bundle import MODEL_TITLE as MODEL_TITLE
 from aqreanalysis.observations import Observations
@@ -261,7 +262,7 @@ def answer_baselines(
     return found
 
 
-def _model_levels(model: Model, question: Question, coverage: float) -> dict[str, float]:
+def _model_levels(model: Predictor, question: Question, coverage: float) -> dict[str, float]:
     """Return, by pollutant, the level at which the model covers `coverage` of the calibration stations' readings.
 
     They are left out all at once and seen from the other visible stations, on some whole days of the question.
@@ -281,7 +282,7 @@ def _model_levels(model: Model, question: Question, coverage: float) -> dict[str
     return {key: level for key, level in levels.items() if level is not None}
 
 
-def run_protocol(model: Model, question: Question, progress: Progress | None = None) -> list[Outcome]:
+def run_protocol(model: Predictor, question: Question, progress: Progress | None = None) -> list[Outcome]:
     """Return the answers of model and baselines to one question, for each pollutant that both sides have.
 
     Raises

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from aqreanalysis.common.files import plain, write_json
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
-from aqreanalysis.errors import ConfigError, OutputError
+from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.evaluation.bundle_scores import record_in_bundle
 from aqreanalysis.evaluation.cross_validation import run_folds
 from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics
@@ -21,7 +21,8 @@ from aqreanalysis.evaluation.pictures import draw_pictures, look_inside
 from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.evaluation.protocols import Outcome, ask, run_protocol
 from aqreanalysis.evaluation.report import write_report
-from aqreanalysis.model.predictor import Predictor, load_predictor
+from aqreanalysis.model import Predictor
+from aqreanalysis.model.predictor import AnalysisPredictor, load_analysis
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import Split
 
@@ -84,8 +85,8 @@ def evaluate(
         drawn |= draw_pictures([], folder, inside)
         notes = list(inside.notes)
     write_report(metrics, drawn, folder / REPORT, notes)
-    if predictor is not None and not isinstance(model, Predictor):
-        record_in_bundle(predictor.bundle, Path(str(model)), metrics)
+    if predictor is not None and isinstance(model, str | Path):
+        record_in_bundle(predictor.bundle, Path(model), metrics)
     # Last: a folder with metrics.json holds the whole of an evaluation.
     write_json(metrics, folder / METRICS)
     return dict(metrics)
@@ -108,7 +109,7 @@ def _scored(
     return species, drawn, hours
 
 
-def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions) -> Predictor | None:
+def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions) -> AnalysisPredictor | None:
     if model is None:
         if options.needs_model:
             raise ConfigError(
@@ -116,11 +117,15 @@ def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions)
                 "station-folds trains its own"
             )
         return None
-    return model if isinstance(model, Predictor) else load_predictor(model, options.device, options.covariates)
+    if isinstance(model, str | Path):
+        return load_analysis(model, options.device, options.covariates)
+    if not isinstance(model, AnalysisPredictor):
+        raise ModelError("the model is a long forecast: score it with 'aqreanalysis evaluate --protocol forecast'")
+    return model
 
 
 def _outcomes(
-    predictor: Predictor | None,
+    predictor: AnalysisPredictor | None,
     observations: Observations,
     config: Config,
     folder: Path,
@@ -142,7 +147,7 @@ def _outcomes(
 def _metrics(
     species: dict[str, dict[str, Any]],
     observations: Observations,
-    predictor: Predictor | None,
+    predictor: AnalysisPredictor | None,
     config: Config,
     options: EvaluationOptions,
 ) -> dict[str, Any]:

@@ -12,17 +12,17 @@ from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.hourly import PROBABILITIES, Calibration, Predictive
 from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.network.aqnet import AQNet, lognormal_crps
-from aqreanalysis.model.predictor import Encoded, Places, Predictor, load_predictor
+from aqreanalysis.model.predictor import AnalysisPredictor
+from aqreanalysis.model.protocol import Predictor, load_predictor
 from aqreanalysis.model.scaling import Scaling
 
 __all__ = [
     "NUMERICS",
     "PROBABILITIES",
     "AQNet",
+    "AnalysisPredictor",
     "Bundle",
     "Calibration",
-    "Encoded",
-    "Places",
     "Predictive",
     "Predictor",
     "Scaling",

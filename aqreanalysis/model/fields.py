@@ -34,6 +34,13 @@ class FieldSource(Protocol):
     def fields(self) -> tuple[str, ...]:
         """Names along the last axis of what `at` returns."""
 
+    @property
+    def hourly(self) -> tuple[str, ...]:
+        """Those of `fields` that change by the hour."""
+
+    def hours(self, key: str) -> NDArray[np.int64]:
+        """Return the hours since 1970-01-01 that a field has, ascending."""
+
     def at(self, lat: Degrees, lon: Degrees, hours: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return float32 (hour, place, field), NaN where missing; hours since 1970, stamps at the END of the hour."""
 

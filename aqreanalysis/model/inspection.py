@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model.geometry import Degrees, find_neighbours
-from aqreanalysis.model.predictor import Predictor
+from aqreanalysis.model.predictor import AnalysisPredictor
 
 #: The parts of `model.filters`, in their order.
 BAND_TITLES = ("what lasts a day", "what lasts some hours", "what is of the hour")
@@ -68,13 +68,13 @@ class NeighbourWeights:
 
 @torch.inference_mode()
 def read_attention(
-    predictor: Predictor,
+    predictor: AnalysisPredictor,
     values: NDArray[np.float32],
     hours: NDArray[np.int64],
     station_lat: Degrees,
     station_lon: Degrees,
 ) -> Attention:
-    """Return the attention of the temporal encoder over the windows of one block; arguments as of `Predictor.encode`.
+    """Return the attention of the temporal encoder over the windows of one block; arguments as of its `encode`.
 
     Raises
     ------
@@ -116,9 +116,9 @@ def mean_attention(networks: Sequence[nn.Module], work: Callable[[], object]) ->
 
 @torch.inference_mode()
 def read_neighbour_weights(
-    predictor: Predictor, station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees
+    predictor: AnalysisPredictor, station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees
 ) -> dict[str, NeighbourWeights]:
-    """Return the neighbours' learned weights at places, by pollutant; arguments as of `Predictor.geometry`."""
+    """Return the neighbours' learned weights at places, by pollutant; arguments as of `AnalysisPredictor.geometry`."""
     geometry = find_neighbours(station_lat, station_lon, lat, lon, predictor.config.model.neighbours)
     distance = geometry.distance_km.double().numpy()
     found = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model import kernels as compiled
-from aqreanalysis.model.bundle import Bundle, read_bundle
+from aqreanalysis.model.bundle import Bundle, measured_coverage, read_bundle
 from aqreanalysis.model.device import choose_device, load_linear_algebra, to_device
 from aqreanalysis.model.distribution.hourly import Predictive
+from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.fields import FieldSource, field_reach, window_parts
 from aqreanalysis.model.geometry import Degrees, find_neighbours, unit_vectors
 from aqreanalysis.model.inference.ensemble import load_member, mix_members, scale_inputs
@@ -28,6 +29,7 @@ from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.network.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
 from aqreanalysis.model.network.covariate_effects import FieldsAt
 from aqreanalysis.model.network.temporal_filters import around_day
+from aqreanalysis.model.protocol import BlockWindow, CubeText, EncodedStations, PlaceGeometry, synthetic_training
 
 # Stations whose windows are read together on the CPU: what the encoder makes of them stays in the processor's cache,
 # which halves the time of two thousand.
@@ -35,7 +37,7 @@ _STATIONS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedAnalysis(EncodedStations):
     """What the stations say over a time block, one `StationStates` a member.
 
     `hours` are the stamps of the block, int64 (T,), hours since 1970-01-01; `sweeps` keeps what all patches of a member
@@ -47,11 +49,11 @@ class Encoded:
     sweeps: dict[tuple[int, int], PatchSweep] = field(default_factory=dict, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Encoded, (self.members, self.hours)
+        return EncodedAnalysis, (self.members, self.hours)
 
 
 @dataclass(frozen=True)
-class Places:
+class AnalysisGeometry(PlaceGeometry):
     """A set of places as the model sees them, one `Neighbourhood` a member.
 
     Attributes
@@ -71,8 +73,8 @@ class Places:
     patches: list[list[Patch]] | None = None
 
 
-class Predictor:
-    """A bundle loaded onto a device.
+class AnalysisPredictor:
+    """AQ-Net's analysis, a `Predictor`: a bundle loaded onto a device.
 
     Attributes
     ----------
@@ -80,6 +82,8 @@ class Predictor:
         Pollutants that it estimates, and that it reads.
     history_hours, lookahead_hours : int
         What a time block needs before and after it.
+    lead_hours : int
+        Hours after the last reading that it can estimate: its lookahead.
     config : Config
         As trained.
     digest : str
@@ -105,8 +109,10 @@ class Predictor:
         self.species = tuple(bundle.config.species)
         self.inputs = tuple(bundle.config.inputs or bundle.config.species)
         self.history_hours = bundle.config.window.history_hours
-        self.lookahead_hours = bundle.config.window.lookahead_hours
+        self.lookahead_hours = self.lead_hours = bundle.config.window.lookahead_hours
         self.digest = bundle.digest
+        self.calibration_means: Mapping[str, MeansCalibration] = bundle.calibration_means
+        self.trained_on_synthetic = synthetic_training(bundle)
         self.device = choose_device(device) if isinstance(device, str) else device
         if self.device.type == "cpu":
             compiled.warm_up()
@@ -120,6 +126,31 @@ class Predictor:
             for weights in bundle.members
         ]
 
+    def timeline(self, observed: tuple[int, int]) -> tuple[int, int]:
+        """Return the first and the last stamp that can be estimated from readings whose stamps span `observed`."""
+        return observed[0], observed[1] + self.lead_hours
+
+    def window(self, hours: range, last_reading: int) -> BlockWindow:
+        """Return the whole UTC days that `hours` touch, and what they read; `last_reading` plays no part.
+
+        A day holds the stamps 01:00 to 24:00.
+        """
+        first, end = (hours[0] - 1) // 24 * 24 + 1, (hours[-1] - 1) // 24 * 24 + 25
+        return BlockWindow(range(first - self.history_hours, end + self.lookahead_hours), range(first, end))
+
+    def covariate_reach(self) -> tuple[int, int]:
+        """Return of how many hours before and after a day it reads covariates for it."""
+        return field_reach(self.config.window)
+
+    def cube_text(self) -> CubeText:
+        """Return what a cube says of the kind of its estimates."""
+        return CubeText()
+
+    def measured(self) -> dict[str, str]:
+        """Return what the hourly interval covered at hidden stations; empty before any evaluation."""
+        text = measured_coverage(self.bundle.metrics)
+        return {"coverage_measured": text} if text else {}
+
     @torch.inference_mode()
     def encode(
         self,
@@ -128,7 +159,7 @@ class Predictor:
         station_lat: Degrees,
         station_lon: Degrees,
         own: Sequence[list[torch.Tensor]] | None = None,
-    ) -> Encoded:
+    ) -> EncodedAnalysis:
         """Return what the stations say at each hour of a block of whole UTC days.
 
         Parameters
@@ -156,7 +187,7 @@ class Predictor:
                 states = torch.cat([part[number] for part in own], dim=2)
             clock = network.clock(window_hours[:, before : before + 24]).flatten(0, 1)
             members.append(network.exchange_stations(states.flatten(0, 1), readings, clock, among, near))
-        return Encoded(members, block)
+        return EncodedAnalysis(members, block)
 
     @torch.inference_mode()
     def encode_own(
@@ -231,7 +262,7 @@ class Predictor:
         points = torch.from_numpy(unit_vectors(lat, lon).astype(np.float32)).to(self.device)
         return windows, FieldsAt(near, points)
 
-    def _surrounded(self, encoded: Encoded, places: Places) -> list[Neighbourhood]:
+    def _surrounded(self, encoded: EncodedAnalysis, places: AnalysisGeometry) -> list[Neighbourhood]:
         """Return each member's neighbourhoods with the covariates of the block's hours; as they are without any."""
         fields = self._fields(places.lat, places.lon, encoded.hours)
         if fields is None:
@@ -247,7 +278,7 @@ class Predictor:
         lat: Degrees,
         lon: Degrees,
         steps: tuple[float, float] | None = None,
-    ) -> Places:
+    ) -> AnalysisGeometry:
         """Return places as the model sees them; time plays no part.
 
         Parameters
@@ -266,19 +297,19 @@ class Predictor:
             if self.device.type == "cpu":
                 squares = sort_into_squares(lattice, stations, (lat, lon), count)
                 patches = [SharedSystems(network.knn, squares, MIDDLE_KM).patches() for network in self.networks]
-                return Places([], squares.nearest_km, lat, lon, patches)
+                return AnalysisGeometry([], squares.nearest_km, lat, lon, patches)
             # The small steps of patches would starve a GPU, which takes all places at once instead.
             seated = seat_places(lattice, stations, (lat, lon), count, self.device)
             members = [wide_neighbourhood(network, seated) for network in self.networks]
-            return Places(members, seated.nearest_km.cpu().numpy(), lat, lon)
+            return AnalysisGeometry(members, seated.nearest_km.cpu().numpy(), lat, lon)
         found = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.bundle.fields is None and self.device.type == "cpu":
             groups = group_cells(found, lat, lon, steps)
             patches = [patch_cells(network.knn, found, groups, MIDDLE_KM) for network in self.networks]
-            return Places([], found.nearest_km, lat, lon, patches)
+            return AnalysisGeometry([], found.nearest_km, lat, lon, patches)
         on_device = found.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
-        return Places(members, found.nearest_km, lat, lon)
+        return AnalysisGeometry(members, found.nearest_km, lat, lon)
 
     def _lattice(self, stations: tuple[Degrees, Degrees], steps: tuple[float, float] | None) -> Lattice | None:
         if steps is None or self.bundle.fields is not None:
@@ -289,8 +320,11 @@ class Predictor:
         return self._lattices[key]
 
     @torch.inference_mode()
-    def predict(self, encoded: Encoded, places: Places, species: Sequence[str] | None = None) -> dict[str, Predictive]:
+    def predict(
+        self, encoded: EncodedStations, places: PlaceGeometry, species: Sequence[str] | None = None
+    ) -> dict[str, Predictive]:
         """Return each pollutant's predictive distribution at each hour and place, or those of `species` alone."""
+        assert isinstance(encoded, EncodedAnalysis) and isinstance(places, AnalysisGeometry)
         nearest = to_device(places.nearest_km, self.device)
         estimate = self._estimates(encoded, places)
         drift = None
@@ -310,7 +344,9 @@ class Predictor:
             )
         return found
 
-    def _estimates(self, encoded: Encoded, places: Places) -> Callable[[int], list[tuple[torch.Tensor, ...]]]:
+    def _estimates(
+        self, encoded: EncodedAnalysis, places: AnalysisGeometry
+    ) -> Callable[[int], list[tuple[torch.Tensor, ...]]]:
         """Return what gives each member's location, scale and reporting neighbours (place, hour) of a target."""
         if places.patches is not None:
             nearest, groups, hours = torch.from_numpy(places.nearest_km), places.patches, len(encoded.hours)
@@ -322,7 +358,7 @@ class Predictor:
         members = list(zip(self.networks, encoded.members, around, strict=True))
         return lambda target: [network.places(states, near, target) for network, states, near in members]
 
-    def _patch_sweep(self, encoded: Encoded, member: int, target: int) -> PatchSweep:
+    def _patch_sweep(self, encoded: EncodedAnalysis, member: int, target: int) -> PatchSweep:
         found = encoded.sweeps.get((member, target))
         if found is None:
             found = PatchSweep(self.networks[member], encoded.members[member], target)
@@ -347,22 +383,12 @@ def check_covariates(bundle: Bundle, covariates: FieldSource | None) -> FieldSou
     return None
 
 
-def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> Predictor:
-    """Return the model in directory `path`, ready on `device`.
-
-    Parameters
-    ----------
-    path : str or Path
-        Directory of the bundle.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    covariates : Covariates, optional
-        Needed by a model that was trained with covariates, and by no other.
+def load_analysis(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> AnalysisPredictor:
+    """Return the analysis model in directory `path`, ready on `device`; arguments as of `load_predictor`.
 
     Raises
     ------
     ModelError
-        If the bundle is missing, unfinished or altered, or holds a long forecast; if covariates are missing, or given
-        to a model without.
+        As of `load_predictor`; or if it is a long forecast.
     """
-    return Predictor(read_bundle(path), device, covariates)
+    return AnalysisPredictor(read_bundle(path), device, covariates)

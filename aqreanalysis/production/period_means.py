@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.model.distribution.period_means import ErrorMemory, MeanPredictive, MeansCalibration, Sums, sum_hours
+from aqreanalysis.model.protocol import HourlyDistribution
 from aqreanalysis.production.layers import DISTANCE, MEAN_FLAGS, LayerNames
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 
@@ -61,13 +62,17 @@ def day_block(block: Block) -> Block:
 
 
 def day_sums(
-    predictive: Any, steps: slice, forecast: NDArray[np.bool_], nearest_km: NDArray[np.float32], memory: ErrorMemory
+    predictive: HourlyDistribution,
+    steps: slice,
+    forecast: NDArray[np.bool_],
+    nearest_km: NDArray[np.float32],
+    memory: ErrorMemory,
 ) -> NDArray[np.float32]:
     """Return the sums of each whole day of a block, (day, cell, value).
 
     Parameters
     ----------
-    predictive : Predictive
+    predictive : HourlyDistribution
         Of the hours of the block, among others.
     steps : slice
         Those of the block, whole days.

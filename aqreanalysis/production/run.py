@@ -11,6 +11,7 @@ import xarray as xr
 
 from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.grids import Grid
+from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.cube import open_cube
 from aqreanalysis.production.dry_run.limits import check_fit
@@ -47,7 +48,7 @@ from aqreanalysis.production.template import Template
 
 
 def produce(
-    model: Any,
+    model: str | Path | Predictor,
     observations: Observations | str | Path,
     grid: Grid | str | Path,
     start: Moment | None,
@@ -96,7 +97,7 @@ def produce(
 
 
 def produce_cubes(
-    model: Any,
+    model: str | Path | Predictor,
     observations: Observations | str | Path,
     grid: Grid | str | Path,
     timeline: tuple[Moment | None, Moment],

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from aqreanalysis.model import Predictor
+from aqreanalysis.model.fields import FieldSource
+from aqreanalysis.model.protocol import BlockWindow, EncodedStations, HourlyDistribution, PlaceGeometry
 from aqreanalysis.production.layers import DISTANCE, FLAGS, LayerNames, layer_names
 from aqreanalysis.production.period_means import MeanInputs, day_block, day_sums, sums_name, sums_width
-from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
+from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.species import SPECIES
 
 # Changes whenever the numbers of a cube change for the same model, observations and grid; part of the fingerprint.
@@ -64,9 +68,11 @@ class SweepInputs:
         Where means are wanted: then the timeline is whole days, and their sums are made on the way.
     covariates : Covariates or None
         What a worker that loads the model itself gives it, if the model has covariates.
+    last_reading : int
+        Last stamp with a reading of anything that the model reads.
     """
 
-    predictor: Any
+    predictor: Predictor
     window: Window
     station_lat: NDArray[np.float64]
     station_lon: NDArray[np.float64]
@@ -81,7 +87,8 @@ class SweepInputs:
     last_observed: dict[str, int]
     hourly: bool = True
     means: MeanInputs | None = None
-    covariates: Any = None
+    covariates: FieldSource | None = None
+    last_reading: int = 0
 
     @property
     def steps(self) -> tuple[float, float]:
@@ -100,15 +107,15 @@ class BlockStates:
 
     Attributes
     ----------
-    states : StationStates
-        Of the model, for whole UTC days.
+    states : EncodedStations
+        Of the model, for the hours that it estimates together.
     steps : tuple of int
-        Range of the hours of those days that belong to the block.
+        Range of those hours that belong to the block.
     hour_flags : dict
         Species key -> int8 (hour,): bits that hold for every cell.
     """
 
-    states: Any
+    states: EncodedStations
     steps: tuple[int, int]
     hour_flags: dict[str, NDArray[np.int8]]
 
@@ -122,7 +129,7 @@ class GeometryCache:
     """
 
     limit_bytes: int = 512_000_000
-    _kept: dict[Any, Any] = field(default_factory=dict)
+    _kept: dict[Hashable, Any] = field(default_factory=dict)
     _bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -145,39 +152,40 @@ class GeometryCache:
         return geometry
 
 
-def encode_time_block(inputs: SweepInputs, time: tuple[int, int], own: Sequence[Any] | None = None) -> BlockStates:
+def encode_time_block(
+    inputs: SweepInputs, time: tuple[int, int], own: Sequence[list[Tensor]] | None = None
+) -> BlockStates:
     """Return the station states of the days that the steps `time` touch, and the flags of its hours.
 
     `own` is what `encode_part` gave for all parts of the stations in their order, if it was asked before.
     """
-    predictor, plan = inputs.predictor, inputs.plan
-    values, hours = _readings(inputs, time)
-    stations = inputs.station_lat, inputs.station_lon
-    states = predictor.encode(values, hours, *stations, own) if own else predictor.encode(values, hours, *stations)
-    start = plan.first_hour + time[0] - (plan.days(time)[0] * HOURS_A_DAY + 1)
-    steps = (start, start + time[1] - time[0])
-    within = slice(predictor.history_hours + steps[0], predictor.history_hours + steps[1])
-    flags = {key: _hour_flags(inputs, key, values[within], hours[within]) for key in inputs.species}
-    return BlockStates(states, steps, flags)
+    block, window = inputs.plan.stamps_of(time), _window(inputs, time)
+    values, hours = _readings(inputs, window.read)
+    states = inputs.predictor.encode(values, hours, inputs.station_lat, inputs.station_lon, own)
+    start = block.start - window.estimated.start
+    within = slice(block.start - window.read.start, block.stop - window.read.start)
+    flags = {key: _hour_flags(inputs, key, values[within], block) for key in inputs.species}
+    return BlockStates(states, (start, start + len(block)), flags)
 
 
-def encode_part(inputs: SweepInputs, time: tuple[int, int], stations: slice) -> Any:
+def encode_part(inputs: SweepInputs, time: tuple[int, int], stations: slice) -> list[Tensor]:
     """Return what some stations' own readings say in a time block: of `encode_time_block` most of the work."""
-    values, hours = _readings(inputs, time)
+    values, hours = _readings(inputs, _window(inputs, time).read)
     places = inputs.station_lat[stations], inputs.station_lon[stations]
     return inputs.predictor.encode_own(values[:, stations], hours, *places)
 
 
-def _readings(inputs: SweepInputs, time: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return what a time block reads (hour, station, input), and its hours."""
-    predictor = inputs.predictor
-    first_day, end_day = inputs.plan.days(time)
-    begin = first_day * HOURS_A_DAY + 1 - predictor.history_hours
-    count = predictor.history_hours + (end_day - first_day) * HOURS_A_DAY + predictor.lookahead_hours
-    return inputs.window(begin, count), np.arange(begin, begin + count, dtype=np.int64)
+def _window(inputs: SweepInputs, time: tuple[int, int]) -> BlockWindow:
+    """Return what the steps `time` are made from."""
+    return inputs.predictor.window(inputs.plan.stamps_of(time), inputs.last_reading)
 
 
-def tile_geometry(inputs: SweepInputs, block: Block, cache: GeometryCache) -> Any:
+def _readings(inputs: SweepInputs, read: range) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the readings of some hours (hour, station, input), and the hours."""
+    return inputs.window(read.start, len(read)), np.arange(read.start, read.stop, dtype=np.int64)
+
+
+def tile_geometry(inputs: SweepInputs, block: Block, cache: GeometryCache) -> PlaceGeometry:
     """Return the geometry of the wanted cells of a block's tile, kept in `cache` while it fits."""
     wanted, stations = wanted_cells(inputs, block), (inputs.station_lat, inputs.station_lon)
     lat = np.broadcast_to(inputs.lat[slice(*block.rows), None], wanted.shape)[wanted]
@@ -257,7 +265,7 @@ def _empty_layers(inputs: SweepInputs, block: Block) -> Layers:
 def _fill_species(
     inputs: SweepInputs,
     key: str,
-    predictive: Any,
+    predictive: HourlyDistribution,
     layers: Layers,
     where: tuple[NDArray[np.bool_], NDArray[np.float32], slice, NDArray[np.int8]],
 ) -> None:
@@ -265,7 +273,7 @@ def _fill_species(
     wanted, nearest, steps, hour_flags = where
     names = inputs.names(key)
     summary = predictive.summary(inputs.coverage)
-    found = {
+    found: Layers = {
         names.best: summary.best,
         names.standard_error: summary.standard_error,
         names.lower: summary.lower,
@@ -287,15 +295,18 @@ def _fill_species(
             layers[name][:, wanted] = values[steps]
 
 
-def _hour_flags(
-    inputs: SweepInputs, key: str, values: NDArray[np.float32], hours: NDArray[np.int64]
-) -> NDArray[np.int8]:
-    """Return the bits that an hour gives to every cell: it lies after the last reading, or no station has one."""
+def _hour_flags(inputs: SweepInputs, key: str, values: NDArray[np.float32], block: range) -> NDArray[np.int8]:
+    """Return the bits that an hour gives to every cell: it lies after the last reading, or no station has one.
+
+    Of the hours of `block` the first have `values`; what lies after all that is read has none.
+    """
     names = tuple(inputs.predictor.inputs)
     # A pollutant that is estimated but not read has no readings of its own: then any input counts.
     own = values[:, :, names.index(key)] if key in names else values.reshape(len(values), -1)
-    forecast = hours > inputs.last_observed[key]
-    silent = ~np.isfinite(own).any(axis=1) & ~forecast
+    forecast = np.array(block) > inputs.last_observed[key]
+    silent = np.ones(len(block), dtype=bool)
+    silent[: len(own)] = ~np.isfinite(own).any(axis=1)
+    silent &= ~forecast
     flags = np.where(forecast, FLAGS["forecast_hour"], 0) | np.where(silent, FLAGS["hour_without_observation"], 0)
     return flags.astype(np.int8)
 

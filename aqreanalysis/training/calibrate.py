@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model import PROBABILITIES, Bundle, Calibration, Predictor
+from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, Bundle, Calibration
 from aqreanalysis.model.distribution.period_means import hats
 from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.model.geometry import relative_position
@@ -121,7 +121,7 @@ class Residuals:
 
 def calibrate(bundle: Bundle, records: Records, device: str) -> dict[str, Calibration]:
     """Return each pollutant's calibration, measured at stations left out, in the hours that training saw."""
-    predictor = Predictor(bundle, device, records.fields)
+    predictor = AnalysisPredictor(bundle, device, records.fields)
     parts: dict[str, list[NDArray[np.float64]]] = {key: [] for key in predictor.species}
     for key, part in _residuals(predictor, records):
         parts[key].append(part)
@@ -149,7 +149,7 @@ def _equal_shares(station: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(share / share.mean())
 
 
-def _residuals(predictor: Predictor, records: Records) -> Iterator[tuple[str, NDArray[np.float64]]]:
+def _residuals(predictor: AnalysisPredictor, records: Records) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Yield (pollutant, rows of distance, level, standardised residual, station) day by day."""
     rng = np.random.default_rng(predictor.config.split.seed)
     before, after = predictor.history_hours, predictor.lookahead_hours

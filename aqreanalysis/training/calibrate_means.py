@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.special import ndtri
 
-from aqreanalysis.model import Bundle, Predictor
+from aqreanalysis.model import AnalysisPredictor, Bundle
 from aqreanalysis.model.distribution.period_means import (
     MEAN_DAYS,
     PROBABILITIES,
@@ -96,7 +96,7 @@ def calibrate_means(bundle: Bundle, records: Records, device: str) -> dict[str, 
 
     The hourly calibration must be in the bundle: it is the hourly distributions that are averaged.
     """
-    predictor = Predictor(bundle, device, records.fields)
+    predictor = AnalysisPredictor(bundle, device, records.fields)
     found: dict[str, list[HourlyErrors]] = {key: [] for key in predictor.species}
     for radius in _LEFT_OUT_KM:
         for key, errors in _hourly_errors(predictor, records, radius):
@@ -264,7 +264,9 @@ def _summed(mean: NDArray[np.float32], standard_error: NDArray[np.float32], memo
     return found
 
 
-def _hourly_errors(predictor: Predictor, records: Records, radius_km: float) -> Iterator[tuple[str, HourlyErrors]]:
+def _hourly_errors(
+    predictor: AnalysisPredictor, records: Records, radius_km: float
+) -> Iterator[tuple[str, HourlyErrors]]:
     """Yield each pollutant's errors with training stations nearer than a radius to any calibration station left out."""
     targets, visible = np.flatnonzero(records.calibration), records.seen_beyond(radius_km)
     if visible is None:

@@ -50,6 +50,16 @@ class ReadFields:
     lon: Degrees
     scaling: FieldScaling
 
+    @property
+    def hourly(self) -> tuple[str, ...]:
+        """Fields that change by the hour."""
+        return tuple(name for name in self.fields if name in self.scaling.names[: self.scaling.hourly])
+
+    def hours(self, key: str) -> NDArray[np.int64]:
+        """Return the hours that have a value of a field anywhere."""
+        there = np.isfinite(self.values[..., self.fields.index(key)]).any(axis=1)
+        return self.first_hour + np.flatnonzero(there)
+
     def at(self, lat: Degrees, lon: Degrees, hours: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return float32 (hour, place, field) at stations that were read; NaN at hours that were not."""
         rows = {place: i for i, place in enumerate(zip(self.lat.tolist(), self.lon.tolist(), strict=True))}

@@ -16,7 +16,7 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.evaluation.baselines import distances_km
 from aqreanalysis.evaluation.pictures.style import Picture, figures_of, new_figure, save
 from aqreanalysis.model.inspection import Attention, NeighbourWeights, read_attention, read_neighbour_weights
-from aqreanalysis.model.predictor import Predictor
+from aqreanalysis.model.predictor import AnalysisPredictor
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import SPECIES
 
@@ -49,12 +49,12 @@ class Inside:
     notes: list[str] = field(default_factory=list)
 
 
-def look_inside(predictor: Predictor, observations: Observations, hours: npt.NDArray[np.int64]) -> Inside:
+def look_inside(predictor: AnalysisPredictor, observations: Observations, hours: npt.NDArray[np.int64]) -> Inside:
     """Return what the network attends to and how it weighs neighbours; the draws have a seed of their own.
 
     Parameters
     ----------
-    predictor : Predictor
+    predictor : AnalysisPredictor
         A trained model; what it computes stays the same.
     observations : Observations
         The network's readings.
@@ -77,7 +77,7 @@ def look_inside(predictor: Predictor, observations: Observations, hours: npt.NDA
 
 
 def _attention(
-    predictor: Predictor, observations: Observations, hours: npt.NDArray[np.int64], rng: np.random.Generator
+    predictor: AnalysisPredictor, observations: Observations, hours: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> Attention:
     count = len(observations.stations)
     some = np.sort(rng.permutation(count)[:_STATIONS])

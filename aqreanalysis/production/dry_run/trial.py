@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.errors import OutputError
+from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.production.dry_run.estimate import Rates
 from aqreanalysis.production.execute import dask_workers as workers
 from aqreanalysis.production.execute import worker as engine
@@ -30,8 +31,7 @@ from aqreanalysis.production.execute.dask_cluster import cluster_client
 from aqreanalysis.production.execute.worker import SUMS
 from aqreanalysis.production.period_means import mean_block, sums_name, sums_width
 from aqreanalysis.production.plan import HOURS_A_DAY, Block
-from aqreanalysis.production.plan.fields import source_of
-from aqreanalysis.production.plan.inputs import Span, stage_readings
+from aqreanalysis.production.plan.inputs import Span, span_of, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.stores import chunks
@@ -104,12 +104,12 @@ def measure_rates(trial: Trial) -> Rates:
             "with --no-calibration"
         ) from None
     if trial.workers:
-        start, launch, size = measure_worker(trial.prepared.model_path, source_of(trial.prepared.predictor))
+        start, launch, size = measure_worker(trial.prepared.model_path, trial.prepared.predictor.covariates)
         rates = replace(rates, worker_start_seconds=start, worker_launch_seconds=launch, process_bytes=size)
     return replace(rates, seconds=time.perf_counter() - begun)
 
 
-def measure_worker(model_path: Path | None, covariates: Any = None) -> tuple[float, float, int]:
+def measure_worker(model_path: Path | None, covariates: FieldSource | None = None) -> tuple[float, float, int]:
     """Return how long worker processes take to begin, and the memory of one.
 
     Returns
@@ -147,10 +147,7 @@ class _Running:
 
     def _span(self) -> Span:
         """Return the hours that the time block reads."""
-        predictor = self.prepared.predictor
-        first, end = self.plan.days(self.time)
-        hours = predictor.history_hours + (end - first) * HOURS_A_DAY + predictor.lookahead_hours
-        return Span(first * HOURS_A_DAY + 1 - predictor.history_hours, hours)
+        return span_of(self.plan, self.prepared.predictor, self.prepared.last_reading, self.time)
 
     def _create_stores(self) -> dict[str, Path]:
         prepared, level = self.prepared, self.prepared.production.compression_level

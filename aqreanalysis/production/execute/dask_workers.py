@@ -10,6 +10,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from aqreanalysis.errors import OutputError
+from aqreanalysis.model import load_predictor
+from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.production.execute.done import BlockDone
 from aqreanalysis.production.execute.worker import Job, OnDone, Worker, pending_blocks, pending_joins
 from aqreanalysis.production.plan import Block
@@ -94,13 +96,11 @@ def _share(blocks: list[Block], homes: Sequence[str], tiles: int) -> Iterator[tu
                 yield {"workers": [homes[lane]], "allow_other_workers": True} if homes else {}, some
 
 
-def load_and_weigh(model_path: Path | None, covariates: Any = None) -> int:
+def load_and_weigh(model_path: Path | None, covariates: FieldSource | None = None) -> int:
     """Return the memory of a worker process that has loaded a model, with the covariates that it reads, if any."""
     import psutil
 
     if model_path is not None:
-        from aqreanalysis.model.predictor import load_predictor
-
         load_predictor(model_path, "cpu", covariates)
     return int(psutil.Process().memory_info().rss)
 

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.production.execute.done import BlockDone
 from aqreanalysis.production.execute.gpu_sweep import (
     PackedBlock,
@@ -47,9 +48,10 @@ Write = Callable[[Block, Layers], int]
 
 
 def serves(inputs: SweepInputs) -> bool:
-    """Tell whether a sweep is for the pipeline: on a GPU, hours and no means, whose sums are made on the host."""
-    device = getattr(inputs.predictor, "device", None)
-    return device is not None and device.type == "cuda" and inputs.hourly and inputs.means is None
+    """Tell whether a sweep is for the pipeline: AQ-Net's on a GPU, hours and no means, whose sums the host makes."""
+    predictor = inputs.predictor
+    on_gpu = isinstance(predictor, AnalysisPredictor) and predictor.device.type == "cuda"
+    return on_gpu and inputs.hourly and inputs.means is None
 
 
 def run_pipeline(

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.model import AnalysisPredictor, Predictive
 from aqreanalysis.model.device import to_device
+from aqreanalysis.model.protocol import PlaceGeometry
 from aqreanalysis.production.layers import DISTANCE, FLAGS
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.sweep import BlockStates, GeometryCache, Layers, SweepInputs, wanted_cells
@@ -105,7 +107,7 @@ class StripPlaces:
         Whether the nearest station is too far, bool (place,).
     """
 
-    places: Any
+    places: PlaceGeometry | None
     spans: list[tuple[int, int]]
     runs: list[Run]
     beyond: Tensor
@@ -157,7 +159,9 @@ def sweep_strip(
     steps = slice(*states.steps)
     found: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
     if strip.places is not None:
-        predictives = inputs.predictor.predict(states.states, strip.places, inputs.species)
+        predictor = inputs.predictor
+        assert isinstance(predictor, AnalysisPredictor)  # another's distributions are not on the device
+        predictives = predictor.predict(states.states, strip.places, inputs.species)
         for key in inputs.species:
             hour_flags = to_device(states.hour_flags[key], device)
             found[key] = _values(inputs, key, predictives.pop(key), (strip.beyond, steps, hour_flags))
@@ -213,7 +217,7 @@ def _strip_places(inputs: SweepInputs, blocks: Sequence[Block]) -> StripPlaces:
 
 
 def _values(
-    inputs: SweepInputs, key: str, predictive: Any, where: tuple[Tensor, slice, Tensor]
+    inputs: SweepInputs, key: str, predictive: Predictive, where: tuple[Tensor, slice, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the numbers of a species (layer, place, hour), its counts and its flags (1, place, hour)."""
     beyond, steps, hour_flags = where
@@ -255,7 +259,7 @@ def _pack(
             view.index_copy_(3, run.cells, ours)
 
 
-def _beside(inputs: SweepInputs, block: Block, places: Any, span: tuple[int, int]) -> Layers:
+def _beside(inputs: SweepInputs, block: Block, places: PlaceGeometry | None, span: tuple[int, int]) -> Layers:
     """Return the map of distances, which goes with the first time block."""
     if block.time[0] != 0:
         return {}

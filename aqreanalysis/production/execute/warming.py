@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.grids import Grid
+from aqreanalysis.model import AnalysisPredictor, Predictor
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import Plan
 from aqreanalysis.production.plan.timeline import HOURLY
@@ -22,10 +22,11 @@ from aqreanalysis.production.plan.timeline import HOURLY
 _THREADS = "_aqreanalysis_warming"
 
 
-def begin_warm_up(predictor: Any, grid: Grid, plan: Plan, options: ProduceOptions) -> None:
+def begin_warm_up(predictor: Predictor, grid: Grid, plan: Plan, options: ProduceOptions) -> None:
     """Begin to make a predictor's GPU ready for a sweep of `plan` over `grid`, and return at once."""
-    device = getattr(predictor, "device", None)
-    if device is None or device.type != "cuda" or predictor.covariates is not None:
+    if predictor.device.type != "cuda" or predictor.covariates is not None:
+        return
+    if not isinstance(predictor, AnalysisPredictor):  # no other is swept by the pipeline
         return
     if options.workers is not None or options.scheduler is not None or tuple(options.frequencies) != (HOURLY,):
         return
@@ -34,7 +35,7 @@ def begin_warm_up(predictor: Any, grid: Grid, plan: Plan, options: ProduceOption
     thread.start()
 
 
-def make_ready(predictor: Any) -> None:
+def make_ready(predictor: Predictor) -> None:
     """Have all that the sweep would compile or load at its first block; wait for what was begun for the predictor."""
     from aqreanalysis.production.stores import zarr_direct as direct
 
@@ -45,12 +46,12 @@ def make_ready(predictor: Any) -> None:
         delattr(predictor, _THREADS)  # a predictor may be sent to workers, a thread cannot
 
 
-def _quietly(predictor: Any, grid: Grid, plan: Plan) -> None:
+def _quietly(predictor: AnalysisPredictor, grid: Grid, plan: Plan) -> None:
     with contextlib.suppress(Exception):  # what is wrong the run itself will say
         warm_up(predictor, grid, plan)
 
 
-def warm_up(predictor: Any, grid: Grid, plan: Plan) -> None:
+def warm_up(predictor: AnalysisPredictor, grid: Grid, plan: Plan) -> None:
     """Compute the first strip of made-up readings at the model's own stations."""
     import torch
 

@@ -19,6 +19,7 @@ import dask.threaded
 from dask.callbacks import Callback
 
 from aqreanalysis.common.library_threads import one_thread, threads_restored
+from aqreanalysis.model import load_predictor
 from aqreanalysis.production.execute import gpu_pipeline as pipeline
 from aqreanalysis.production.execute.done import BlockDone
 from aqreanalysis.production.execute.kept import KeptStates
@@ -82,11 +83,9 @@ class Worker:
         quiet_codecs()
         self.job = job
         self.inputs = job.inputs
-        if job.inputs.predictor is None:
-            from aqreanalysis.model.predictor import load_predictor
-
+        if job.model_path is not None:
             device = device_of_worker(job.device)
-            predictor = load_predictor(Path(str(job.model_path)), device, job.inputs.covariates)
+            predictor = load_predictor(job.model_path, device, job.inputs.covariates)
             self.inputs = replace(job.inputs, predictor=predictor)
         self.cache = GeometryCache()
         self.stop = threading.Event()
@@ -175,7 +174,7 @@ def make_job(
     digest.update(json.dumps(where, sort_keys=True).encode())
     inputs = prepared.sweep_inputs(replace(window, path=str(Path(window.path).resolve())))
     if model_path is not None:
-        inputs = replace(inputs, predictor=None)
+        inputs = replace(inputs, predictor=None)  # type: ignore[arg-type]  # each worker puts its own there
     bundle = None if model_path is None else str(model_path.resolve())
     return Job(digest.hexdigest(), inputs, bundle, device, where)
 

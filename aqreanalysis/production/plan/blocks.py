@@ -153,6 +153,10 @@ class Plan:
         for number in range(time_index * self.tiles, (time_index + 1) * self.tiles):
             yield self.get_block(number)
 
+    def stamps_of(self, time: tuple[int, int]) -> range:
+        """Return the stamps of the hours `time`, a half-open range of steps of a sweep, hours since 1970-01-01."""
+        return range(self.first_hour + time[0], self.first_hour + time[1])
+
     def days(self, time: tuple[int, int]) -> tuple[int, int]:
         """Return the half-open range of UTC days (since 1970-01-01) that the steps `time` touch.
 
@@ -238,8 +242,8 @@ def make_mean_plan(sweep: Plan, frequency: str, value_bytes: int, utc_offset_hou
     return replace(sweep, block=block, value_bytes=value_bytes, frequency=frequency, edges=edges)
 
 
-def check_timeline(plan: Plan, observed: tuple[int, int], lookahead_hours: int) -> None:
-    """Refuse a timeline that the observations do not reach.
+def check_timeline(plan: Plan, observed: tuple[int, int], able: tuple[int, int]) -> None:
+    """Refuse a timeline that the model cannot estimate from the observations.
 
     Parameters
     ----------
@@ -247,25 +251,30 @@ def check_timeline(plan: Plan, observed: tuple[int, int], lookahead_hours: int) 
         Its hours are looked at.
     observed : tuple of int
         First and last stamp with a usable reading.
-    lookahead_hours : int
-        Hours after the last reading that the model may forecast.
+    able : tuple of int
+        First and last stamp that the model can estimate from them, of `Predictor.timeline`.
 
     Raises
     ------
     OutputError
-        If an hour lies before the first reading, or later after the last one than the model forecasts.
+        If an hour lies before the first that the model can estimate, or after the last.
     """
     first, last = observed
     span = f"the observations span {stamp_text(first - 1)} to {stamp_text(last)} (UTC)"
     asked = f"timeline {stamp_text(plan.first_hour - 1)} to {stamp_text(plan.first_hour + plan.hours - 1)}"
-    if plan.first_hour > last + lookahead_hours or plan.first_hour + plan.hours - 1 < first:
+    if plan.first_hour > able[1] or plan.first_hour + plan.hours - 1 < first:
         raise OutputError(f"{asked} lies wholly outside the observations: {span}; choose start and end within")
     if plan.first_hour < first:
         raise OutputError(f"{asked} begins before the observations: {span}; start at {stamp_text(first - 1)} or later")
-    if plan.first_hour + plan.hours - 1 > last + lookahead_hours:
+    if plan.first_hour < able[0]:
         raise OutputError(
-            f"{asked} ends too late: {span}, and this model forecasts at most {lookahead_hours} h beyond; "
-            f"end at {stamp_text(last + lookahead_hours)} or earlier"
+            f"{asked} begins too early: {span}, and this model forecasts the hours after the last reading alone; "
+            f"start at {stamp_text(able[0] - 1)} or later"
+        )
+    if plan.first_hour + plan.hours - 1 > able[1]:
+        raise OutputError(
+            f"{asked} ends too late: {span}, and this model forecasts at most {able[1] - last} h beyond; "
+            f"end at {stamp_text(able[1])} or earlier"
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.grids import Grid
+from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.species import get_species, in_order
@@ -19,7 +18,7 @@ EARTH_RADIUS_KM = 6371.0088
 _CELLS = 250_000
 
 
-def choose_species(predictor: Any, observations: Observations, options: ProduceOptions) -> tuple[str, ...]:
+def choose_species(predictor: Predictor, observations: Observations, options: ProduceOptions) -> tuple[str, ...]:
     """Return the pollutants to estimate, in the order of `SPECIES`.
 
     Raises

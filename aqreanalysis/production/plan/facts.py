@@ -6,9 +6,9 @@ import importlib.metadata
 import os
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 from aqreanalysis.errors import ConfigError
+from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
 
 
@@ -17,13 +17,13 @@ def package_version() -> str:
     return importlib.metadata.version("aqreanalysis")
 
 
-def synthetic_label(observations: Observations, predictor: Any) -> str:
+def synthetic_label(observations: Observations, predictor: Predictor) -> str:
     """Return what to say of a synthetic origin of the readings or of the model's training, or an empty string."""
     parts = []
     label = observations.attributes.get("synthetic", "")
     if label:
         parts.append(f"The observations are synthetic: {label}.")
-    trained = getattr(getattr(predictor, "bundle", None), "provenance", {}).get("synthetic", "")
+    trained = predictor.trained_on_synthetic
     if trained:
         parts.append(f"The model was trained on synthetic observations: {trained}.")
     return " ".join(parts)

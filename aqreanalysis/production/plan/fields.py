@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from aqreanalysis.errors import ModelError
+from aqreanalysis.model import Predictor
 from aqreanalysis.production.plan.inputs import Span
 
 
-def source_of(predictor: Any) -> Any:
-    """Return where a model reads its covariates; None for a model without."""
-    return getattr(predictor, "covariates", None)
-
-
-def digest_covariates(predictor: Any) -> dict[str, str]:
+def digest_covariates(predictor: Predictor) -> dict[str, str]:
     """Return what a fingerprint says of the covariates: nothing for a model without."""
-    source = source_of(predictor)
+    source = predictor.covariates
     return {} if source is None else {"covariates": source.digest()}
 
 
-def missing_hours(predictor: Any, span: Span) -> dict[str, int]:
+def missing_hours(predictor: Predictor, span: Span) -> dict[str, int]:
     """Return by field how many hours of the span the files do not have; only fields that change by the hour.
 
     Raises
@@ -29,7 +23,7 @@ def missing_hours(predictor: Any, span: Span) -> dict[str, int]:
     ModelError
         If a field has none of them: the model would run on nothing.
     """
-    source = source_of(predictor)
+    source = predictor.covariates
     if source is None:
         return {}
     wanted = np.arange(span.first_hour, span.first_hour + span.hours, dtype=np.int64)
@@ -44,9 +38,9 @@ def missing_hours(predictor: Any, span: Span) -> dict[str, int]:
     return missing
 
 
-def covariates_text(predictor: Any, span: Span) -> dict[str, str]:
+def covariates_text(predictor: Predictor, span: Span) -> dict[str, str]:
     """Return the attribute of a cube that names its covariates and counts their missing hours; none without any."""
-    source = source_of(predictor)
+    source = predictor.covariates
     if source is None:
         return {}
     gaps = [f"{key} {count}" for key, count in missing_hours(predictor, span).items() if count]

@@ -6,13 +6,13 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import WindowConfig
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.production.plan import HOURS_A_DAY, Moment, Plan, hours_between
 
@@ -52,11 +52,10 @@ class StagedWindow:
         return np.array(values[start : start + hours])
 
 
-def span_of(plan: Plan, predictor: Any) -> Span:
-    """Return the hours that the sweep of `plan` will ask for."""
-    first_day, end_day = plan.days((0, plan.hours))
-    hours = predictor.history_hours + (end_day - first_day) * HOURS_A_DAY + predictor.lookahead_hours
-    return Span(first_day * HOURS_A_DAY + 1 - predictor.history_hours, hours)
+def span_of(plan: Plan, predictor: Predictor, last_reading: int, time: tuple[int, int] | None = None) -> Span:
+    """Return the hours that the sweep of `plan` will ask for, or of its steps `time` alone."""
+    read = predictor.window(plan.stamps_of(time or (0, plan.hours)), last_reading).read
+    return Span(read.start, len(read))
 
 
 def stamps_needed(timeline: tuple[Moment, Moment], window: WindowConfig) -> tuple[int, int]:

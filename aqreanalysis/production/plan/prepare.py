@@ -12,7 +12,7 @@ from typing import Any
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ModelError
 from aqreanalysis.grids import Grid, load_grid
-from aqreanalysis.model.bundle import measured_coverage
+from aqreanalysis.model import Predictor, load_predictor
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.execute.warming import begin_warm_up
@@ -31,7 +31,7 @@ from aqreanalysis.production.plan.blocks import (
 )
 from aqreanalysis.production.plan.checks import check_grid_reach, choose_species
 from aqreanalysis.production.plan.facts import now_text, package_version, synthetic_label
-from aqreanalysis.production.plan.fields import covariates_text, digest_covariates, missing_hours, source_of
+from aqreanalysis.production.plan.fields import covariates_text, digest_covariates, missing_hours
 from aqreanalysis.production.plan.inputs import Span, digest_readings, observed_hours, span_of
 from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
 from aqreanalysis.production.resume.covariate_changes import WEATHER, record_weather
@@ -76,6 +76,8 @@ class Prepared:
         Species key -> thresholds of exceedance.
     last_observed : dict
         Species key -> last stamp with a reading.
+    last_reading : int
+        Last stamp with a reading of anything that the model estimates.
     fingerprint : dict
         What decides the bytes of the cube.
     model_path : Path or None
@@ -90,13 +92,14 @@ class Prepared:
     grid: Grid
     species: tuple[str, ...]
     cubes: dict[str, Cube]
-    predictor: Any
+    predictor: Predictor
     observations: Observations
     span: Span
     production: ProductionConfig
     metadata: MetadataConfig
     thresholds: dict[str, tuple[float, ...]]
     last_observed: dict[str, int]
+    last_reading: int
     fingerprint: Fingerprint
     model_path: Path | None
     readings: Readings
@@ -111,7 +114,7 @@ class Prepared:
     @property
     def run(self) -> Run:
         """What a later run must share to continue the cube."""
-        source = source_of(self.predictor)
+        source = self.predictor.covariates
         fields = () if source is None else source.fields
         return run_of(self.fingerprint, self.observations, self.utc_offset_hours, fields)
 
@@ -120,10 +123,7 @@ class Prepared:
 
         The ledger keeps those of the run's beginning, so that a run in two parts writes what a run in one would have.
         """
-        # A model that no bundle holds (a test's, a caller's own) has no scores on record.
-        bundle = getattr(self.predictor, "bundle", None)
-        measured = measured_coverage(bundle.metrics) if bundle is not None else ""
-        return {"created": now_text(), **({"coverage_measured": measured} if measured else {})}
+        return {"created": now_text(), "measured": dict(self.predictor.measured())}
 
     @property
     def blocks(self) -> int:
@@ -147,7 +147,7 @@ class Prepared:
         plans = {name: cube.plan for name, cube in self.cubes.items() if name != HOURLY}
         if not plans:
             return None
-        found = self.predictor.bundle.calibration_means
+        found = self.predictor.calibration_means
         return MeanInputs({key: found[key] for key in self.species}, plans)
 
     def template(
@@ -161,7 +161,7 @@ class Prepared:
         plan = cube.plan if part is None else part_plan(cube.plan, part[1])
         before = facts.get("before", {}).get(frequency if part is None else part[0], {})
         # What was measured at hidden stations is the coverage of hourly intervals.
-        measured = {k: facts[k] for k in ("coverage_measured",) if k in facts and frequency == HOURLY}
+        measured = facts["measured"] if frequency == HOURLY else {}
         provenance = Provenance(
             model=self.predictor.digest,
             observations=self.fingerprint["observations"],
@@ -202,12 +202,13 @@ class Prepared:
             last_observed=self.last_observed,
             hourly=HOURLY in self.cubes,
             means=self.means(),
-            covariates=source_of(self.predictor),
+            covariates=self.predictor.covariates,
+            last_reading=self.last_reading,
         )
 
 
 def prepare(
-    model: Any,
+    model: str | Path | Predictor,
     observations: Observations | str | Path,
     grid: Grid | str | Path,
     timeline: tuple[Moment, Moment],
@@ -238,9 +239,9 @@ def prepare(
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
     plan, cubes = _cubes(predictor, (species, thresholds), make_plan(hours, grid.shape, production, 0), options)
-    last = _check_reach(plan, observations, predictor, species, options.append)
+    last, last_reading = _check_reach(plan, observations, predictor, species, options.append)
     check_grid_reach(grid, observations, production.max_distance_km)
-    span = span_of(plan, predictor)
+    span = span_of(plan, predictor, last_reading)
     missing_hours(predictor, span)
     prepared = Prepared(
         plan=plan,
@@ -254,6 +255,7 @@ def prepare(
         metadata=metadata,
         thresholds=thresholds,
         last_observed=last,
+        last_reading=last_reading,
         fingerprint={},
         model_path=Path(model) if isinstance(model, str | Path) else None,
         readings=Readings.of(observations, tuple(predictor.inputs), span),
@@ -264,20 +266,21 @@ def prepare(
 
 
 def _check_reach(
-    plan: Plan, observations: Observations, predictor: Any, species: Sequence[str], growing: bool
-) -> dict[str, int]:
-    """Check that the readings reach the timeline, and return the last stamp with a reading of each species."""
+    plan: Plan, observations: Observations, predictor: Predictor, species: Sequence[str], growing: bool
+) -> tuple[dict[str, int], int]:
+    """Check that the readings reach the timeline; return the last stamp with a reading of each species, and of any."""
     observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
     span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
     # What a cube that grows was read from before may lie before the newer observations (`growth.changes.check_known`).
     seen_from = min(span_seen[0], plan.first_hour) if growing else span_seen[0]
-    check_timeline(plan, (seen_from, span_seen[1]), predictor.lookahead_hours)
+    observations_span = seen_from, span_seen[1]
+    check_timeline(plan, observations_span, predictor.timeline(observations_span))
     # A species without a single reading has only forecast hours.
-    return {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}
+    return {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}, span_seen[1]
 
 
 def _cubes(
-    predictor: Any,
+    predictor: Predictor,
     wanted: tuple[tuple[str, ...], Mapping[str, Sequence[float]]],
     plan: Plan,
     options: ProduceOptions,
@@ -306,7 +309,7 @@ def _cubes(
     return plan, cubes
 
 
-def mean_calibration(predictor: Any, key: str) -> MeansCalibration:
+def mean_calibration(predictor: Predictor, key: str) -> MeansCalibration:
     """Return the calibration of means of one pollutant.
 
     Raises
@@ -314,14 +317,12 @@ def mean_calibration(predictor: Any, key: str) -> MeansCalibration:
     ModelError
         If the model has none.
     """
-    found = getattr(getattr(predictor, "bundle", None), "calibration_means", {})
-    if key not in found:
+    if key not in predictor.calibration_means:
         raise ModelError(
             f"the model has no calibration of daily, monthly and annual means for {key}, because an older version "
             "trained it: train it again, or ask for frequency hourly only"
         )
-    calibration: MeansCalibration = found[key]
-    return calibration
+    return predictor.calibration_means[key]
 
 
 def fingerprint_of(run: Prepared) -> Fingerprint:
@@ -348,17 +349,15 @@ def fingerprint_of(run: Prepared) -> Fingerprint:
     }
 
 
-def _load_model(model: Any, options: ProduceOptions) -> Any:
+def _load_model(model: str | Path | Predictor, options: ProduceOptions) -> Predictor:
     if isinstance(model, str | Path):
-        from aqreanalysis.model.predictor import load_predictor
-
         return load_predictor(model, options.device, options.covariates)
     return model
 
 
-def device_kind(predictor: Any) -> str:
+def device_kind(predictor: Predictor) -> str:
     """Return ``cpu`` or ``cuda``: their last digits differ, so one run keeps to one of them."""
-    return str(getattr(predictor, "device", "cpu")).partition(":")[0]
+    return str(predictor.device).partition(":")[0]
 
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:

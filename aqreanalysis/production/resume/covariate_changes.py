@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.grids import Grid
-from aqreanalysis.model.fields import field_reach
+from aqreanalysis.model import Predictor
+from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.plan import HOURS_A_DAY, Plan, stamp_text
-from aqreanalysis.production.plan.fields import source_of
 from aqreanalysis.production.resume.record import CHECKSUM_BYTES, Readings
 
 WEATHER = "aqreanalysis_covariates"
@@ -27,9 +26,9 @@ _ROWS = 16
 _SLAB_DAYS = 7
 
 
-def record_weather(predictor: Any, observations: Observations, grid: Grid, plan: Plan) -> Readings | None:
+def record_weather(predictor: Predictor, observations: Observations, grid: Grid, plan: Plan) -> Readings | None:
     """Return a checksum of the covariates of each UTC day that a run reads; None for a model without covariates."""
-    source = source_of(predictor)
+    source = predictor.covariates
     if source is None:
         return None
     before, after = days_reached(predictor)
@@ -48,9 +47,9 @@ def record_weather(predictor: Any, observations: Observations, grid: Grid, plan:
     return Readings(first, tuple(checksums))
 
 
-def days_reached(predictor: Any) -> tuple[int, int]:
+def days_reached(predictor: Predictor) -> tuple[int, int]:
     """Return of how many days before and after a day the model reads covariates for it."""
-    before, after = (-(-hours // HOURS_A_DAY) for hours in field_reach(predictor.config.window))
+    before, after = (-(-hours // HOURS_A_DAY) for hours in predictor.covariate_reach())
     return before, after
 
 
@@ -91,7 +90,7 @@ def check_weather(weather: Readings, older: Readings, computed: Iterable[int], r
         )
 
 
-def _hours_there(source: Any, hours: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _hours_there(source: FieldSource, hours: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return at which hours any field that changes by the hour has values; at all where none changes."""
     if not source.hourly:
         return np.ones(len(hours), dtype=bool)

@@ -1,0 +1,242 @@
+"""What a trained model answers, whatever is inside it: the seam between the models and the rooms that ask them.
+
+AQ-Net's analysis (`aqreanalysis.model.predictor`) does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aqreanalysis.configs import Config
+from aqreanalysis.model.bundle import Bundle, read_bundle
+from aqreanalysis.model.distribution.hourly import Array, Summary
+from aqreanalysis.model.distribution.period_means import MeansCalibration
+from aqreanalysis.model.fields import FieldSource
+from aqreanalysis.model.geometry import Degrees
+
+# The class that answers for a bundle. By name: what is not asked for is not loaded.
+_ANALYSIS = "aqreanalysis.model.predictor", "AnalysisPredictor"
+
+
+class EncodedStations:
+    """What the stations say over a block of hours, as one kind of predictor holds it; others only hand it on."""
+
+
+class PlaceGeometry:
+    """A set of places, as one kind of predictor sees them from the stations; time plays no part.
+
+    Attributes
+    ----------
+    nearest_km : float32 (place,)
+        Distance to the nearest station.
+    """
+
+    nearest_km: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BlockWindow:
+    """What some hours of a cube are made from, as stamps in hours since 1970-01-01.
+
+    Attributes
+    ----------
+    read : range
+        Hours whose readings are read: what `Predictor.encode` is given.
+    estimated : range
+        Hours that are estimated together, among them those that were asked for: what `Predictor.predict` returns.
+    """
+
+    read: range
+    estimated: range
+
+
+@dataclass(frozen=True)
+class CubeText:
+    """What a cube says of the kind of its estimates.
+
+    Attributes
+    ----------
+    title : str
+        What its hours are, where they are no analysis: ``forecast``; empty otherwise.
+    counted : str
+        Which neighbours the number of observations counts: those ``observed at the hour``.
+    comment : str
+        A sentence or two for the cube's comment; empty where there is nothing to say.
+    """
+
+    title: str = ""
+    counted: str = "observed at the hour"
+    comment: str = ""
+
+
+class HourlyDistribution(Protocol):
+    """Distribution of the hourly mean at each hour and place, (hour, place) throughout, in the pollutant's units."""
+
+    @property
+    def best(self) -> Array:
+        """The median."""
+
+    @property
+    def mean(self) -> Array:
+        """The mean."""
+
+    @property
+    def standard_error(self) -> Array:
+        """The standard deviation."""
+
+    @property
+    def observations_used(self) -> NDArray[np.int16]:
+        """How many of the nearest stations the estimate rests on."""
+
+    def summary(self, coverage: float = 0.9) -> Summary:
+        """Return best, mean, standard error and the bounds of the central interval at once."""
+
+    def interval(self, coverage: float = 0.9) -> tuple[Array, Array]:
+        """Return the lower and upper bound of the central interval that covers `coverage`."""
+
+    def exceedance(self, threshold: float) -> Array:
+        """Return the probability that the concentration exceeds `threshold`, in its units."""
+
+    def cdf(self, value: Array | float) -> Array:
+        """Return the probability that the concentration is at most `value`; NaN stays NaN."""
+
+    def crps(self, observed: Array) -> Array:
+        """Return the continuous ranked probability score against `observed`; NaN where there is no observation."""
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A trained model that estimates hourly concentrations at any place from the readings of stations.
+
+    Attributes
+    ----------
+    species, inputs : tuple of str
+        Pollutants that it estimates, and that it reads.
+    history_hours, lookahead_hours : int
+        Hours whose readings it reads before and after those that it estimates.
+    lead_hours : int
+        Hours after the last reading that it can estimate.
+    digest : str
+        Of the model; part of a cube's fingerprint.
+    config : Config
+        As trained.
+    device : torch.device
+        Where it computes.
+    covariates : FieldSource or None
+        Where its covariates are read, block by block; None for a model without.
+    calibration_means : mapping of str to MeansCalibration
+        By pollutant, of daily, monthly and annual means; empty where there is none.
+    trained_on_synthetic : str
+        What is to be said of a synthetic origin of the readings that it was trained on; empty where they are real.
+    """
+
+    species: tuple[str, ...]
+    inputs: tuple[str, ...]
+    history_hours: int
+    lookahead_hours: int
+    lead_hours: int
+    digest: str
+    config: Config
+    device: torch.device
+    covariates: FieldSource | None
+    calibration_means: Mapping[str, MeansCalibration]
+    trained_on_synthetic: str
+
+    def timeline(self, observed: tuple[int, int]) -> tuple[int, int]:
+        """Return the first and the last stamp that can be estimated from readings whose stamps span `observed`."""
+
+    def window(self, hours: range, last_reading: int) -> BlockWindow:
+        """Return what `hours` (stamps, hours since 1970-01-01) are made from; `last_reading` is the last stamp.
+
+        Windows are anchored to absolute time, never to where a run or a block begins.
+        """
+
+    def covariate_reach(self) -> tuple[int, int]:
+        """Return of how many hours before and after an hour it reads covariates for it."""
+
+    def cube_text(self) -> CubeText:
+        """Return what a cube says of the kind of its estimates."""
+
+    def measured(self) -> Mapping[str, str]:
+        """Return what was measured of its hourly estimates where it had no reading, as attributes of a cube (ASCII)."""
+
+    def encode(
+        self,
+        values: NDArray[np.float32],
+        hours: NDArray[np.int64],
+        station_lat: Degrees,
+        station_lon: Degrees,
+        own: Sequence[list[torch.Tensor]] | None = None,
+    ) -> EncodedStations:
+        """Return what the stations say of the hours that a `window` estimates together.
+
+        Parameters
+        ----------
+        values : float32 (hour, station, input)
+            Concentrations in their units over the hours that the window reads, NaN where missing.
+        hours : int64 (hour,)
+            Their stamps, hours since 1970-01-01.
+        station_lat, station_lon : float64 (station,)
+            Degrees.
+        own : sequence of list, optional
+            What `encode_own` gave for these stations, part by part in their order, if it was asked before.
+        """
+
+    def encode_own(
+        self, values: NDArray[np.float32], hours: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
+    ) -> list[torch.Tensor]:
+        """Return what some stations' own readings say: the part of `encode` that several threads can share."""
+
+    def share_stations(self, stations: int, lanes: int) -> list[slice]:
+        """Return which of so many stations each of some threads may ask `encode_own` for; empty where none should."""
+
+    def geometry(
+        self,
+        station_lat: Degrees,
+        station_lon: Degrees,
+        lat: Degrees,
+        lon: Degrees,
+        steps: tuple[float, float] | None = None,
+    ) -> PlaceGeometry:
+        """Return places (degrees, float64) as the model sees them; `steps` are those of the grid that they are of."""
+
+    def predict(
+        self, encoded: EncodedStations, places: PlaceGeometry, species: Sequence[str] | None = None
+    ) -> Mapping[str, HourlyDistribution]:
+        """Return each pollutant's distribution at each hour of the window and place, or those of `species` alone."""
+
+
+def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> Predictor:
+    """Return the model in directory `path`, ready on `device`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Directory of the bundle.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    covariates : Covariates, optional
+        Needed by a model that was trained with covariates, and by no other.
+
+    Raises
+    ------
+    ModelError
+        If the bundle is missing, unfinished or altered, or holds a long forecast; if covariates are missing, or given
+        to a model without.
+    """
+    bundle = read_bundle(path)
+    predictor: Predictor = getattr(import_module(_ANALYSIS[0]), _ANALYSIS[1])(bundle, device, covariates)
+    return predictor
+
+
+def synthetic_training(bundle: Bundle) -> str:
+    """Return what the readings that a model was trained on say of a synthetic origin; empty where they are real."""
+    return str(bundle.provenance.get("synthetic", ""))
