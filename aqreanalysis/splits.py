@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.cluster import DBSCAN
 
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.errors import ModelError, ObservationsError, nearest_hint
 
@@ -33,7 +34,6 @@ ROLES = (TRAINING, CALIBRATION, HIDDEN_TENTH, HIDDEN_CITY)
 #: Fewer than this leave the neural kNN nothing to learn a weight from.
 MIN_TRAINING_STATIONS = 5
 
-_EARTH_RADIUS_KM = 6371.0088
 _SMALLEST_CLUSTER_KM = 1.0
 _DAY = np.timedelta64(1, "D")
 _HOUR = np.timedelta64(1, "h")
@@ -284,7 +284,7 @@ def clusters(
     apart: a cluster that is hidden leaves nobody in sight nearer than that.
     """
     places = np.radians(np.column_stack([lat, lon]))
-    labels = DBSCAN(eps=km / _EARTH_RADIUS_KM, min_samples=1, metric="haversine", algorithm="ball_tree").fit_predict(
+    labels = DBSCAN(eps=km / EARTH_RADIUS_KM, min_samples=1, metric="haversine", algorithm="ball_tree").fit_predict(
         places
     )
     first = {label: min(str(s) for s, k in zip(stations, labels, strict=True) if k == label) for label in set(labels)}

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.covariates import Covariates
-from aqreanalysis.evaluation.baselines.base import Network, distances_km
+from aqreanalysis.evaluation.baselines.base import Network
 from aqreanalysis.evaluation.baselines.kriging import back, forward, offsets, project
 from aqreanalysis.evaluation.distributions import ShiftedLogNormal
 from aqreanalysis.geostatistics.kriging import leave_out, ordinary_kriging
@@ -117,7 +118,7 @@ class Field:
         px, py = project(own, lat, lon)
         km = np.hypot(x[:, None] - x, y[:, None] - y)
         covariance, towards = net.covariance(km), net.covariance(np.hypot(x[:, None] - px, y[:, None] - py))
-        away = distances_km(own.lat, own.lon, lat, lon) > far_km
+        away = distance_matrix_km(own.lat, own.lon, lat, lon) > far_km
         z = forward(own.values, self.offset)
         estimate, variance = np.full((2, len(rows), len(lat)), np.nan)
         patterns, members = np.unique(away.T, axis=0, return_inverse=True)
@@ -141,7 +142,7 @@ def sample(
     weather = covariates.at(lat, lon, hours).astype(np.float64)
     names = covariates.fields
     shape = z.shape
-    away = distances_km(field.network.lat, field.network.lon, lat, lon)
+    away = distance_matrix_km(field.network.lat, field.network.lon, lat, lon)
     nearest = np.where(away > far_km, away, np.inf).min(axis=0)
     clock = 2 * np.pi * (hours % 24) / 24
     base = [z, np.sqrt(variance), np.broadcast_to(nearest, shape)]
@@ -178,7 +179,7 @@ def carried(
     """Return the logarithm that the wind brings: the inverse-distance mean where the air was `lag` hours ago."""
     own = field.network
     (x, y), (px, py) = project(own, own.lat, own.lon), project(own, *places)
-    away = distances_km(own.lat, own.lon, *places) > far_km
+    away = distance_matrix_km(own.lat, own.lon, *places) > far_km
     z = np.vstack([np.full((lag, len(x)), np.nan), forward(own.values, field.offset)])[rows]
     seen = np.isfinite(z)
     out = np.empty(wind[0].shape)
@@ -272,7 +273,7 @@ def run_nature(seeds: list[int], days: int, stride: int, cells: int) -> list[str
             second = np.arange(len(hours) // 2 + 24, len(hours), stride)
             train = sample(field, covariates, observations.lat, observations.lon, values[first], first, FAR_KM)
             lat, lon = (a.ravel() for a in np.meshgrid(nature.grid.lat, nature.grid.lon, indexing="ij"))
-            far = np.flatnonzero(distances_km(observations.lat, observations.lon, lat, lon).min(axis=0) > FAR_KM)
+            far = np.flatnonzero(distance_matrix_km(observations.lat, observations.lon, lat, lon).min(axis=0) > FAR_KM)
             far = np.random.default_rng(seed).choice(far, cells, replace=False)
             truth = nature.truth["pm2p5"].values.reshape(len(hours), -1)[np.ix_(second, far)].astype(np.float64)
             test = sample(field, covariates, lat[far], lon[far], truth, second, 0.0)

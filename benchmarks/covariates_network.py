@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.covariates import Covariates
-from aqreanalysis.evaluation.baselines.base import distances_km
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.nature import nature_run
@@ -137,7 +137,7 @@ def nature(given: argparse.Namespace, fields: str) -> dict[str, Any]:
         config = load_config("demo", [*NATURE, f"training.seed={given.seed}", *given.overrides])
         path = trained(observations, config, covariates, Path(folder) / "model")
         lat, lon = (a.ravel() for a in np.meshgrid(made.grid.lat, made.grid.lon, indexing="ij"))
-        far = np.flatnonzero(distances_km(observations.lat, observations.lon, lat, lon).min(axis=0) > FAR_KM)
+        far = np.flatnonzero(distance_matrix_km(observations.lat, observations.lon, lat, lon).min(axis=0) > FAR_KM)
         far = np.random.default_rng(1).choice(far, CELLS, replace=False)
         hours = observations.hours
         rows = np.arange(int(np.ceil(0.8 * len(hours) / 24) * 24), len(hours) - 24, STRIDE)

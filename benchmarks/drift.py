@@ -17,12 +17,12 @@ import numpy as np
 from baselines import read
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import relative_position
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.geostatistics.kriging import ordinary_kriging
 from aqreanalysis.geostatistics.variogram import empirical_variogram, fit_variogram
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift
-from aqreanalysis.model.geometry import relative_position
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
 from aqreanalysis.training.drift import fit_drift

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.nature import Nature, nature_run
-from aqreanalysis.observations import Observations, distance_km, read_observations
+from aqreanalysis.observations import Observations, read_observations
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "china_north_2019.parquet"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import BallTree
 
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
 from aqreanalysis.configs import DEFAULT_TESTS, QualityConfig
 from aqreanalysis.observations import Observations, ReadOptions, read_observations
 from aqreanalysis.observations.quality import flag_readings
@@ -32,7 +33,7 @@ def weights(observations: Observations) -> tuple[NDArray[np.intp], NDArray[np.fl
     """Return the nearest other stations of each and their inverse-distance weights, (station, NEAREST)."""
     places = np.radians(np.stack([observations.lat, observations.lon], axis=1))
     distance, index = BallTree(places, metric="haversine").query(places, k=min(NEAREST + 1, len(places)))
-    return index[:, 1:], (1.0 / np.maximum(distance[:, 1:] * 6371.0, 0.1) ** POWER).astype(np.float32)
+    return index[:, 1:], (1.0 / np.maximum(distance[:, 1:] * EARTH_RADIUS_KM, 0.1) ** POWER).astype(np.float32)
 
 
 def estimate(values: NDArray[np.float32], index: NDArray[np.intp], weight: NDArray[np.float32]) -> NDArray[np.float32]:

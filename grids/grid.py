@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import KM_PER_DEGREE
 from aqreanalysis.errors import GridError
 from aqreanalysis.grids.axes import FloatArray, cells_between, recognise_axis, regular_axis
 
@@ -186,14 +187,13 @@ class Grid:
         """Return the grid in lines for people: extent, step, cells, size in km, bytes of an hour, digest."""
         facts = self.to_dict()
         (rows, columns), (dy, dx) = self.shape, self.step
-        middle = np.cos(np.radians((facts["south"] + facts["north"]) / 2))
-        km = 111.195  # a degree of a great circle, sphere of 6371 km
+        width = KM_PER_DEGREE * dx * np.cos(np.radians((facts["south"] + facts["north"]) / 2))
         lines = [
             f"{self.name}: {self.title}" if self.title else self.name,
             f"  longitude  {facts['west']:.10g} .. {facts['east']:.10g}, {columns} columns of {dx:g} degree",
             f"  latitude   {facts['south']:.10g} .. {facts['north']:.10g}, {rows} rows of {dy:g} degree",
             "             (centres of the outermost cells; WGS 84, EPSG:4326)",
-            f"  cells      {self.size:,}, about {km * dx * middle:.3g} x {km * dy:.3g} km in the middle",
+            f"  cells      {self.size:,}, about {width:.3g} x {KM_PER_DEGREE * dy:.3g} km in the middle",
             f"  an hour    {4e-6 * self.size:.3g} MB a layer, uncompressed",
             f"  digest     {facts['digest'][:16]}",
         ]

@@ -5,8 +5,9 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.evaluation.baselines import Network, OrdinaryKriging, distances_km
+from aqreanalysis.evaluation.baselines import Network, OrdinaryKriging
 from aqreanalysis.evaluation.baselines.kriging import project
 from aqreanalysis.geostatistics.kriging import ordinary_kriging
 from aqreanalysis.geostatistics.variogram import Variogram
@@ -40,7 +41,7 @@ def _kriged(
 def test_projected_distances_are_those_on_the_sphere(town_network: Observations) -> None:
     network = _network(town_network)
     _, _, km = _places(network)
-    true = distances_km(network.lat, network.lon, network.lat, network.lon)
+    true = distance_matrix_km(network.lat, network.lon, network.lat, network.lon)
     apart = true > 1
     assert km[apart] == pytest.approx(true[apart], rel=0.005)
 

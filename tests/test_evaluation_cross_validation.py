@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
-from aqreanalysis.evaluation.baselines import distances_km
 from aqreanalysis.evaluation.cross_validation import draw_folds, fold_config, run_folds
 from aqreanalysis.model import read_bundle, write_bundle
 from aqreanalysis.observations import Observations, StationPlaces
@@ -121,7 +121,7 @@ def test_pooled_answers_stand_at_their_own_stations(
     assert outcome.lat.tolist() == particles.lat[at].tolist()
     first = json.loads((out / "folds" / "fold-1" / "answers.json").read_text())
     visible = [particles.stations.index(s) for s in first["visible"]]
-    km = distances_km(outcome.lat[:1], outcome.lon[:1], particles.lat[visible], particles.lon[visible])
+    km = distance_matrix_km(outcome.lat[:1], outcome.lon[:1], particles.lat[visible], particles.lon[visible])
     assert outcome.nearest_km[0] == pytest.approx(km.min())
 
 

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from model_case import make_readings, some_places
 from pyproj import Geod
 
-from aqreanalysis.model.geometry import EARTH_RADIUS_KM, find_neighbours, relative_position
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
+from aqreanalysis.model.geometry import find_neighbours
 
 sphere = Geod(a=EARTH_RADIUS_KM * 1000, b=EARTH_RADIUS_KM * 1000)
-
-
-@pytest.mark.parametrize(
-    ("lat", "lon", "there_lat", "there_lon"),
-    [(39.9, 116.4, 40.3, 117.1), (-33.0, 179.9, -33.4, -179.8), (89.5, 10.0, 89.4, -160.0), (0.0, 0.0, -1.0, 0.0)],
-)
-def test_distance_and_bearing_agree_with_a_geodesic_library(lat, lon, there_lat, there_lon):
-    bearing, _, metres = sphere.inv(lon, lat, there_lon, there_lat)
-    east, north = relative_position(*(np.array(x) for x in (lat, lon, there_lat, there_lon)))
-    np.testing.assert_allclose(np.hypot(east, north), metres / 1000, rtol=1e-9)
-    np.testing.assert_allclose(np.degrees(np.arctan2(east, north)), bearing, atol=1e-6)
-
-
-def test_a_place_at_a_station_is_at_distance_zero():
-    here = np.array([40.0])
-    assert np.array_equal(relative_position(here, here, here, here), np.zeros((1, 2)))
 
 
 def test_neighbours_are_the_nearest_and_come_nearest_first():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from aqreanalysis.model.geometry import find_neighbours, nearest_station
+from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.inference.lattice import Lattice, SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
@@ -103,9 +103,3 @@ def test_the_lattice_follows_the_network_and_sparse_grids_get_none():
     assert lattice is not None and 111 * max(lattice.lat_step, lattice.lon_step) < 0.5 * reach
     assert lattice.lat_step / 0.05 == pytest.approx(round(lattice.lat_step / 0.05))
     assert choose_lattice(*stations, NEIGHBOURS, (2.0, 2.0)) is None
-
-
-def test_the_nearest_station_is_found_along_great_circles():
-    stations, places = network(), cells(np.arange(-90.0, 91.0, 7.0), np.arange(-180.0, 180.0, 11.0))
-    near = find_neighbours(*stations, *places, 1).nearest_km
-    assert np.allclose(nearest_station(*stations, *places), near, rtol=1e-4, atol=1e-3)

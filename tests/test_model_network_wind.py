@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from aqreanalysis.model.geometry import EARTH_RADIUS_KM, unit_vectors
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, unit_vectors
 from aqreanalysis.model.network.wind import KM_PER_HOUR, MOST_SITES, Flow
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from production_case import make_observations, small_grid
 
+from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.grids import Grid, load_grid
-from aqreanalysis.observations import distance_km
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.checks import check_grid_reach, choose_species
 

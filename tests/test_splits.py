@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.errors import ModelError, ObservationsError
-from aqreanalysis.evaluation.baselines import distances_km
 from aqreanalysis.observations import Observations, StationPlaces
 from aqreanalysis.splits import (
     CALIBRATION,
@@ -84,7 +84,7 @@ def test_without_city_names_clusters_apart_by_the_distance_are_hidden(town_netwo
     observations = town_networks(with_city=False)
     split = draw_split(observations, SplitConfig(cluster_km=20))
     hidden = split.where(HIDDEN_CITY)
-    km = distances_km(split.lat[hidden], split.lon[hidden], split.lat[~hidden], split.lon[~hidden])
+    km = distance_matrix_km(split.lat[hidden], split.lon[hidden], split.lat[~hidden], split.lon[~hidden])
     assert split.cluster_km == 20
     assert km.min() >= 20
 

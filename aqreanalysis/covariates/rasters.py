@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import KM_PER_DEGREE
 from aqreanalysis.configs import StaticConfig
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.interpolation import Floats
@@ -24,7 +25,6 @@ from aqreanalysis.errors import CovariatesError
 _BLOCK, _MOST = 1024, 4000
 #: Share of a window that must have values.
 _ENOUGH = 0.25
-_KM_PER_DEGREE = 111.195
 
 
 @dataclass
@@ -131,7 +131,7 @@ class Raster:
             return (np.asarray(px) - c) / a - 0.5, (np.asarray(py) - f) / e - 0.5
 
         column, row = pixel(lat, lon)
-        half = self.config.window_km / 2 / _KM_PER_DEGREE
+        half = self.config.window_km / 2 / KM_PER_DEGREE
         up, right = pixel(np.clip(lat + half, -90, 90), lon), pixel(lat, lon + half / np.cos(np.radians(lat)))
         half_rows = np.maximum(np.abs(up[1] - row), np.abs(right[1] - row))
         half_columns = np.maximum(np.abs(up[0] - column), np.abs(right[0] - column))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import nearest_point
 from aqreanalysis.configs import WeatherTableConfig
 from aqreanalysis.covariates.fields import FIELDS, get_field
 from aqreanalysis.covariates.interpolation import Floats
@@ -21,7 +22,6 @@ _COMPASS = {
     name: 22.5 * i
     for i, name in enumerate("N NNE NE ENE E ESE SE SSE S SSW SW WSW W WNW NW NNW".split())  # noqa: SIM905
 }
-_EARTH_KM = 6371.0
 _PARQUET = (".parquet", ".pq")
 # A stamp of another year is a typing error, and one of them would stretch the hours over centuries.
 FIRST_YEAR, LAST_YEAR = 1900, 2100
@@ -81,11 +81,8 @@ class WeatherStations:
         return out
 
     def _nearest(self, lat: Floats, lon: Floats) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        from sklearn.neighbors import BallTree
-
-        tree = BallTree(np.radians(np.column_stack([self.lat, self.lon])), metric="haversine")
-        distance, index = tree.query(np.radians(np.column_stack([lat, lon])), k=1)
-        return index[:, 0], distance[:, 0] * _EARTH_KM <= self.within_km
+        index, distance = nearest_point(self.lat, self.lon, lat, lon)
+        return index, distance <= self.within_km
 
 
 def read_weather(path: Path, config: WeatherTableConfig, report: CovariatesReport) -> WeatherStations:

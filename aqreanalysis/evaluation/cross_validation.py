@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from aqreanalysis.common.files import write_json
 from aqreanalysis.common.fingerprint import check_same
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
-from aqreanalysis.evaluation.baselines import distances_km
 from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions
 from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import Outcome, hide, hours_of, method_titles, run_protocol
@@ -157,7 +157,7 @@ def _pooled(observations: Observations, key: str, work: Path, count: int) -> Out
         folder = _folder(work, number)
         told = json.loads((folder / _ANSWERS).read_text(encoding="utf-8"))
         here, others = ([place[s] for s in told[k]] for k in ("stations", "visible"))
-        km = distances_km(
+        km = distance_matrix_km(
             observations.lat[here], observations.lon[here], observations.lat[others], observations.lon[others]
         )
         stations += told["stations"]

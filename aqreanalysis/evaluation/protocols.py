@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError
-from aqreanalysis.evaluation.baselines import MINUTES, Network, Record, all_baselines, distances_km, further_baselines
+from aqreanalysis.evaluation.baselines import MINUTES, Network, Record, all_baselines, further_baselines
 from aqreanalysis.evaluation.interval_level import covering_level
 from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
@@ -312,7 +313,7 @@ def run_protocol(model: Predictor, question: Question, progress: Progress | None
                 stations=question.stations,
                 lat=targets.lat,
                 lon=targets.lon,
-                nearest_km=distances_km(targets.lat, targets.lon, visible.lat, visible.lon).min(axis=1),
+                nearest_km=distance_matrix_km(targets.lat, targets.lon, visible.lat, visible.lon).min(axis=1),
                 visible_lat=visible.lat,
                 visible_lon=visible.lon,
                 hours=targets.hours,

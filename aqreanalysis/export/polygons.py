@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
@@ -152,7 +153,7 @@ def _cell_areas(source: CubeSource) -> NDArray[np.float64]:
     """Return the area in km2 of a cell of each row."""
     edges = np.radians(source.edges("lat"))
     width = np.radians(np.diff(source.edges("lon"), axis=1).mean())
-    return np.asarray(6371.0088**2 * width * np.abs(np.sin(edges[:, 1]) - np.sin(edges[:, 0])))
+    return np.asarray(EARTH_RADIUS_KM**2 * width * np.abs(np.sin(edges[:, 1]) - np.sin(edges[:, 0])))
 
 
 def _covered(polygons: Any, grid: tuple[float, float, float, float]) -> NDArray[np.float64]:

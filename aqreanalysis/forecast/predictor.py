@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import Degrees
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import ModelError
 from aqreanalysis.forecast.covariates import history_fields, history_width
@@ -17,7 +18,7 @@ from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.fields import FieldSource
-from aqreanalysis.model.geometry import Degrees, Geometry, find_neighbours
+from aqreanalysis.model.geometry import Geometry, find_neighbours
 from aqreanalysis.model.inference.ensemble import load_member, mix_members, scale_inputs
 from aqreanalysis.model.predictor import check_covariates
 

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-EARTH_RADIUS_KM = 6371.0088
-
-Degrees = NDArray[np.float64]
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, chord_angle, tangent_frames, unit_vectors
 
 
 @dataclass(frozen=True)
@@ -48,44 +46,6 @@ class Geometry:
         return Geometry(self.index.to(device), self.position.to(device), self.reach_km.to(device))
 
 
-def relative_position(lat: Degrees, lon: Degrees, station_lat: Degrees, station_lon: Degrees) -> NDArray[np.float64]:
-    """Return east and north in km (..., 2) of stations seen from places, by great-circle distance and bearing.
-
-    The azimuthal equidistant projection about each place: exact in distance and bearing from it, valid at the poles
-    and across the antimeridian.
-    """
-    phi, theta = np.radians(lat), np.radians(station_lat)
-    dlon = np.radians(station_lon) - np.radians(lon)
-    half = np.sin((theta - phi) / 2) ** 2 + np.cos(phi) * np.cos(theta) * np.sin(dlon / 2) ** 2
-    distance = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0)))
-    east = np.sin(dlon) * np.cos(theta)
-    north = np.cos(phi) * np.sin(theta) - np.sin(phi) * np.cos(theta) * np.cos(dlon)
-    norm = np.hypot(east, north)
-    unit = np.divide(distance, norm, out=np.zeros_like(distance), where=norm > 0)
-    return np.stack((east * unit, north * unit), axis=-1)
-
-
-def nearest_station(station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees) -> NDArray[np.float32]:
-    """Return the distance of each place to the nearest station in km, float32 (place,); arguments in degrees."""
-    # Along chords, which on a sphere have the order of the distances: many times as fast as a tree of angles.
-    chord, _ = KDTree(unit_vectors(station_lat, station_lon)).query(unit_vectors(lat, lon))
-    return (2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1.0))).astype(np.float32)
-
-
-def unit_vectors(lat: Degrees, lon: Degrees) -> NDArray[np.float64]:
-    """Return the unit vectors (place, 3) of places in degrees."""
-    phi, theta = np.radians(lat), np.radians(lon)
-    return np.stack((np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)), axis=-1)
-
-
-def tangent_frames(lat: Degrees, lon: Degrees) -> NDArray[np.float64]:
-    """Return the unit vectors up, east and north (place, 3, 3) at places in degrees."""
-    phi, theta = np.radians(lat), np.radians(lon)
-    east = np.stack((-np.sin(theta), np.cos(theta), np.zeros_like(theta)), axis=-1)
-    north = np.stack((-np.sin(phi) * np.cos(theta), -np.sin(phi) * np.sin(theta), np.cos(phi)), axis=-1)
-    return np.stack((unit_vectors(lat, lon), east, north), axis=-2)
-
-
 def find_neighbours(
     station_lat: Degrees, station_lon: Degrees, lat: Degrees, lon: Degrees, k: int, *, exclude_self: bool = False
 ) -> Geometry:
@@ -106,9 +66,9 @@ def find_neighbours(
     own = 1 if exclude_self else 0
     k = min(k, stations - own)
     wanted = min(k + own + 1, stations)
-    # Along chords, as `nearest_station`; it spares every command the second that scikit-learn takes to load.
+    # Along chords, as `nearest_point`; it spares every command the second that scikit-learn takes to load.
     chord, index = KDTree(unit_vectors(station_lat, station_lon)).query(unit_vectors(lat, lon), k=range(1, wanted + 1))
-    distance = 2 * np.arcsin(np.minimum(chord / 2, 1.0))
+    distance = chord_angle(chord)
     if exclude_self:
         keep = index != np.arange(stations)[:, None]
         # Co-located stations may push a station's own entry off the list: then the farthest goes instead.

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aqreanalysis.common.geodesy import Degrees
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model.geometry import Degrees, find_neighbours
+from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.predictor import AnalysisPredictor
 
 #: The parts of `model.filters`, in their order.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import Degrees, unit_vectors
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model import kernels as compiled
@@ -20,7 +21,7 @@ from aqreanalysis.model.device import choose_device, load_linear_algebra, to_dev
 from aqreanalysis.model.distribution.hourly import Predictive
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.fields import FieldSource, field_reach, window_parts
-from aqreanalysis.model.geometry import Degrees, find_neighbours, unit_vectors
+from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.inference.ensemble import load_member, mix_members, scale_inputs
 from aqreanalysis.model.inference.exact import group_cells, patch_cells
 from aqreanalysis.model.inference.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares

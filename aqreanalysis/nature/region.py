@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from aqreanalysis.common.geodesy import KM_PER_DEGREE
 from aqreanalysis.grids import Grid
 from aqreanalysis.nature.random_fields import FloatArray, RandomField, stream
 
-KM_PER_DEGREE = 111.195
 MARGIN = 8  # cells around the grid where air flows in, so that the border of the grid is no border of the physics
 TOWNS = 16
 ACTIVITIES = ("traffic", "heating", "industry", "countryside")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import KM_PER_DEGREE
 from aqreanalysis.grids import Grid
 from aqreanalysis.nature.random_fields import FloatArray, stream
 from aqreanalysis.nature.region import Region
@@ -71,7 +72,7 @@ def place_stations(seed: int, region: Region, grid: Grid, count: int) -> pd.Data
     rural = rng.random(count) < RURAL_SHARE
     rural[: len(monitored)] = False
     town_of[: len(monitored)] = monitored[:count]
-    radius = region.town_km[town_of] / 111.195
+    radius = region.town_km[town_of] / KM_PER_DEGREE
     lat = region.town_lat[town_of] + rng.normal(0, 0.75, count) * radius
     lon = region.town_lon[town_of] + rng.normal(0, 0.75, count) * radius / np.cos(np.radians(lat))
     lat = np.where(rural, rng.uniform(grid.lat[1], grid.lat[-2], count), lat)

@@ -1,6 +1,5 @@
 """Station files in, one validated xarray Dataset (time, station) out."""
 
-from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.flags import FLAG_MEANINGS, USABLE, Flag
 from aqreanalysis.observations.formats.registry import list_formats
@@ -22,7 +21,6 @@ __all__ = [
     "ReadOptions",
     "StationPlaces",
     "check_observations",
-    "distance_km",
     "from_frame",
     "hours_since_epoch",
     "import_observations",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.common.geodesy import distance_km, stations_within
+from aqreanalysis.common.geodesy import distance_km, points_within
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.report import QualityReport
 
@@ -127,7 +127,7 @@ def _first_text(groups: pd.api.typing.DataFrameGroupBy, column: str) -> list[str
 
 def colocated_pairs(places: StationPlaces) -> list[tuple[int, int]]:
     """Return the pairs of stations, as indices (i < j), that stand within 100 m of each other."""
-    near = stations_within(places.lat, places.lon, COLOCATED_KM)
+    near = points_within(places.lat, places.lon, COLOCATED_KM)
     return [(i, int(j)) for i, others in enumerate(near) for j in others if i < j]
 
 

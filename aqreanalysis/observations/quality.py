@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.common.geodesy import stations_within
+from aqreanalysis.common.geodesy import points_within
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ConfigError, ObservationsError, nearest_hint
 from aqreanalysis.observations.flags import USABLE, Flag
@@ -137,7 +137,7 @@ def flag_readings(
 
     chosen = quality or QualityConfig()
     limits = limits_of(chosen)
-    neighbours = stations_within(lat, lon, CONFIRM_KM)
+    neighbours = points_within(lat, lon, CONFIRM_KM)
     flags = {}
     remaining = {}
     for key, readings in values.items():

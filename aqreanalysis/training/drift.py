@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
+from aqreanalysis.common.geodesy import relative_position
 from aqreanalysis.geography import FIELDS, describe
 from aqreanalysis.geostatistics.kriging import leave_out
 from aqreanalysis.geostatistics.variogram import Variogram, empirical_variogram, fit_variogram
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift
-from aqreanalysis.model.geometry import relative_position
 from aqreanalysis.splits import clusters
 
 Floats = NDArray[np.float64]

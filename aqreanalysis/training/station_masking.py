@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.common.geodesy import relative_position
 from aqreanalysis.configs import TrainingConfig
-from aqreanalysis.model.geometry import relative_position
 
 # Of the stations that training may use, at random in a step; whole neighbourhoods come on top.
 _HIDDEN_SHARE = 0.2

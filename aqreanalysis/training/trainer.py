@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aqreanalysis.common.geodesy import unit_vectors
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.device import flatten_recurrent, mixed_precision
-from aqreanalysis.model.geometry import unit_vectors
 from aqreanalysis.model.network.aqnet import Neighbourhood, StationStates
 from aqreanalysis.model.network.covariate_effects import FieldsAt
 from aqreanalysis.model.network.temporal_filters import around_day

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from aqreanalysis.errors import ConfigError, nearest_hint
-from aqreanalysis.evaluation.baselines.base import Baseline, Network, Record, distances_km
+from aqreanalysis.evaluation.baselines.base import Baseline, Network, Record
 from aqreanalysis.evaluation.baselines.climatology import Climatology
 from aqreanalysis.evaluation.baselines.deepsensor import MINUTES, DeepSensorConvNP
 from aqreanalysis.evaluation.baselines.kriging import OrdinaryKriging
@@ -26,7 +26,6 @@ __all__ = [
     "Record",
     "SpaceTimeKriging",
     "all_baselines",
-    "distances_km",
     "further_baselines",
 ]
 

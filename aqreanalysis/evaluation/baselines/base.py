@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.optimize
-from sklearn.metrics.pairwise import haversine_distances
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError
@@ -20,16 +19,9 @@ Floats = npt.NDArray[np.floating[Any]]
 #: Hours that parameters are tuned on, spread evenly over those at hand.
 TUNING_HOURS = 48
 
-_EARTH_RADIUS_KM = 6371.0088
 _FEWEST_READINGS = 5
 #: Left-out readings that a spread is fitted to; more of them change its three numbers by less than a per cent.
 _SPREAD_READINGS = 6000
-
-
-def distances_km(lat_a: Floats, lon_a: Floats, lat_b: Floats, lon_b: Floats) -> npt.NDArray[np.float64]:
-    """Return great-circle distances in kilometres, shape (len(a), len(b)), from degrees."""
-    a, b = (np.radians(np.column_stack([lat, lon])) for lat, lon in ((lat_a, lon_a), (lat_b, lon_b)))
-    return np.asarray(haversine_distances(a, b)) * _EARTH_RADIUS_KM
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Spread, distances_km, fit_spread
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Spread, fit_spread
 from aqreanalysis.evaluation.distributions import CensoredNormal
 
 POWERS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
@@ -33,7 +34,7 @@ class Neighbours:
     @classmethod
     def around(cls, network: Network, lat: Floats, lon: Floats, own: npt.NDArray[np.int64] | None) -> Neighbours:
         """Return the neighbours of each target, without those of its own group where `own` gives one."""
-        km = distances_km(lat, lon, network.lat, network.lon)
+        km = distance_matrix_km(lat, lon, network.lat, network.lon)
         if own is not None:
             km = np.where(own[:, None] == network.groups[None, :], np.inf, km)
         index = np.argsort(km, axis=1, kind="stable")[:, :_CANDIDATES]

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Record, distances_km
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Record
 from aqreanalysis.evaluation.baselines.kriging import back, forward, offsets
 from aqreanalysis.evaluation.baselines.spread import KrigingSpread, fit_kriging_spread, hour_scale
 from aqreanalysis.evaluation.distributions import ShiftedLogNormal
@@ -58,7 +59,7 @@ class _Around:
 
 def _station_km(network: Network) -> Floats:
     """Return the stations' mutual distances; two instruments at one place stand a metre apart, each is itself."""
-    km = np.maximum(distances_km(network.lat, network.lon, network.lat, network.lon), 0.001)
+    km = np.maximum(distance_matrix_km(network.lat, network.lon, network.lat, network.lon), 0.001)
     np.fill_diagonal(km, 0.0)
     return km
 
@@ -146,7 +147,7 @@ class SpaceTimeKriging(Baseline):
         hours, record = network.timeline()
         rows = hours - record.first_hour
         z = _logarithms(record, self._offset)
-        around = _Around.nearest(network, distances_km(lat, lon, network.lat, network.lon), self._count)
+        around = _Around.nearest(network, distance_matrix_km(lat, lon, network.lat, network.lon), self._count)
         estimate, variance = np.full((2, len(hours), len(lat)), np.nan)
         for p in range(len(lat)):
             one = _Around(around.index[p : p + 1], around.km[p : p + 1], around.mutual[p : p + 1])

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter
 
+from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.errors import ModelError
-from aqreanalysis.evaluation.baselines import distances_km
 from aqreanalysis.evaluation.pictures.style import Picture, figures_of, new_figure, save
 from aqreanalysis.model.inspection import Attention, NeighbourWeights, read_attention, read_neighbour_weights
 from aqreanalysis.model.predictor import AnalysisPredictor
@@ -100,7 +100,7 @@ def _places(
     lat, lon = observations.lat, observations.lon
     drawn_lat = rng.uniform(lat.min(), lat.max(), 4 * _PLACES)
     drawn_lon = rng.uniform(lon.min(), lon.max(), 4 * _PLACES)
-    near = distances_km(drawn_lat, drawn_lon, lat, lon).min(axis=1) <= _FARTHEST_KM
+    near = distance_matrix_km(drawn_lat, drawn_lon, lat, lon).min(axis=1) <= _FARTHEST_KM
     return drawn_lat[near][:_PLACES], drawn_lon[near][:_PLACES]
 
 

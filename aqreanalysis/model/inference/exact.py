@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aqreanalysis.model.geometry import Degrees, Geometry
+from aqreanalysis.common.geodesy import Degrees
+from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.model.inference.lattice import Patch
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 

@@ -16,15 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, nearest_point, tangent_frames, unit_vectors
 from aqreanalysis.model import kernels as compiled
-from aqreanalysis.model.geometry import (
-    EARTH_RADIUS_KM,
-    Degrees,
-    find_neighbours,
-    nearest_station,
-    tangent_frames,
-    unit_vectors,
-)
+from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
 # Nodes stand at most this share of the stations' shortest reach apart: in the north China network half a degree, where
@@ -148,7 +142,7 @@ def sort_into_squares(
         found.reach_km,
         torch.from_numpy(tangent_frames(lat, lon).astype(np.float32)),
         torch.from_numpy(unit_vectors(*stations).astype(np.float32)),
-        nearest_station(*stations, lat, lon),
+        nearest_point(*stations, lat, lon)[1].astype(np.float32),
     )
 
 

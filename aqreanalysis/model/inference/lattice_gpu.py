@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees
 from aqreanalysis.model.device import to_device
-from aqreanalysis.model.geometry import EARTH_RADIUS_KM, Degrees
 from aqreanalysis.model.inference.lattice import ON_LINE, Lattice
 from aqreanalysis.model.network.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, Neighbourhood
 from aqreanalysis.model.network.neural_knn import NeuralKNN

@@ -10,7 +10,7 @@ import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from torch import Tensor, nn
 
-from aqreanalysis.model.geometry import EARTH_RADIUS_KM
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
 
 #: Kilometres that 1 m s-1 goes in an hour.
 KM_PER_HOUR = 3.6

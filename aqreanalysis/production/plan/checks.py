@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from aqreanalysis.common.geodesy import nearest_point
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
@@ -13,7 +12,6 @@ from aqreanalysis.observations import Observations
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.species import get_species, in_order
 
-EARTH_RADIUS_KM = 6371.0088
 # Cells looked at together: most grids have a cell near a station in the first of them.
 _CELLS = 250_000
 
@@ -60,22 +58,15 @@ def check_grid_reach(grid: Grid, observations: Observations, limit_km: float) ->
     OutputError
         If no wanted cell is within `limit_km` of a station.
     """
-    tree = cKDTree(_unit(np.asarray(observations.lat), np.asarray(observations.lon)))
+    stations = np.asarray(observations.lat), np.asarray(observations.lon)
     wanted = np.arange(grid.size) if grid.mask is None else np.flatnonzero(grid.mask)
     best = np.inf
     for begin in range(0, wanted.size, _CELLS):
         rows, columns = np.divmod(wanted[begin : begin + _CELLS], grid.shape[1])
-        chord, _ = tree.query(_unit(grid.lat[rows], grid.lon[columns]))
-        best = min(best, 2 * EARTH_RADIUS_KM * float(np.arcsin(min(1.0, chord.min() / 2))))
+        best = min(best, float(nearest_point(*stations, grid.lat[rows], grid.lon[columns])[1].min()))
         if best <= limit_km:
             return
     raise OutputError(
         f"grid {grid.name} is far from every station: the nearest of its cells is {best:.0f} km away, "
         f"production.max_distance_km is {limit_km:g}; check that the grid and the stations are of the same region"
     )
-
-
-def _unit(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points of the unit sphere (n, 3)."""
-    phi, theta = np.radians(lat), np.radians(lon)
-    return np.column_stack((np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)))
