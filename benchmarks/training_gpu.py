@@ -28,7 +28,7 @@ from producing import machine, record, table
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.model import choose_device, read_bundle
 from aqreanalysis.observations import Observations, read_observations
-from aqreanalysis.training.cuda_graph import RecordedStep
+from aqreanalysis.training.cuda_graph import CudaGraphStep
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.ensemble import run_members
 from aqreanalysis.training.trainer import Trainer
@@ -98,17 +98,17 @@ def step_seconds(take: Callable[[], Any], steps: int) -> float:
     return (time.perf_counter() - began) / steps
 
 
-def recorded(members: list[Trainer]) -> Callable[[], None]:
+def graph_step(members: list[Trainer]) -> Callable[[], None]:
     """Return a call that lets each member take a recorded step, on a stream of its own."""
     rng = np.random.default_rng(0)
     streams = [torch.cuda.Stream(trainer.device) for trainer in members]
     for trainer in members:
-        trainer.recorded = RecordedStep(trainer)
+        trainer.graph_step = CudaGraphStep(trainer)
 
     def take() -> None:
         for trainer, stream in zip(members, streams, strict=True):
             with torch.cuda.stream(stream):
-                trainer._recorded_step(rng)
+                trainer._graph_step(rng)
 
     return take
 
@@ -124,9 +124,9 @@ def main() -> None:
     (alone,) = trainers(observations, load_config("aqnet", []), device)
     rng, generator = np.random.default_rng(0), torch.Generator(device)
     plain = 1000 * step_seconds(lambda: alone._step(rng, generator), PLAIN_STEPS)
-    played = 1000 * step_seconds(recorded([alone]), STEPS)
+    played = 1000 * step_seconds(graph_step([alone]), STEPS)
     four = trainers(observations, load_config("six", ["training.members=4"]), device)
-    one, all_four = (1000 * step_seconds(recorded(some), STEPS) for some in (four[:1], four))
+    one, all_four = (1000 * step_seconds(graph_step(some), STEPS) for some in (four[:1], four))
     rows = [
         ("default model to its early stop, s", found["seconds"], "at most 300"),
         ("... its loop, s", found["loop"], ""),

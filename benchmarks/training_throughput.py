@@ -34,7 +34,7 @@ from aqreanalysis.model.network.temporal_filters import around_day
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.loss import target_scores
-from aqreanalysis.training.trainer import Places, Trainer
+from aqreanalysis.training.trainer import StationRoles, Trainer
 from aqreanalysis.training.windows import Timeline
 
 RESULTS = Path(__file__).parent / "results" / "training_throughput.md"
@@ -72,7 +72,7 @@ def make_trainer(config: Config, given: argparse.Namespace) -> Trainer:
     values = np.exp(rng.normal(3.5, 0.6, (24 * given.days, count, given.inputs))).astype(np.float32)
     values[rng.random(values.shape) < 0.1] = np.nan
     scalings = [Scaling.fit(values[..., i]) for i in range(given.inputs)]
-    places = Places(
+    places = StationRoles(
         rng.uniform(34, 42, count), rng.uniform(110, 118, count), np.ones(count, bool), np.zeros(count, bool)
     )
     timeline = Timeline.build(values, FIRST_HOUR, scalings, [0], config.window)

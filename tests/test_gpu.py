@@ -16,7 +16,7 @@ from aqreanalysis.model import AnalysisPredictor, choose_device, read_bundle
 from aqreanalysis.model.device import mixed_precision
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.training import train
-from aqreanalysis.training.cuda_graph import Question, RecordedStep
+from aqreanalysis.training.cuda_graph import CudaGraphStep, MaskedStations
 from aqreanalysis.training.distributed import Processes
 
 pytestmark = [
@@ -155,11 +155,11 @@ def test_a_recorded_step_has_the_loss_and_the_gradients_of_the_cpu():
     there, here = make_trainer(*plain, processes=Processes(choose_device("cuda"))), make_trainer(*plain)
     here.network.load_state_dict({k: v.cpu() for k, v in there.network.state_dict().items()})
     there.network.train(), here.network.train()
-    assert RecordedStep.serves(there)
-    recorded = RecordedStep(there)
+    assert CudaGraphStep.serves(there)
+    graph_step = CudaGraphStep(there)
     masks = [np.isin(np.arange(15), some) for some in ([3], [0, 1, 5, 6, 7])]
     for days in ([1, 4], [2, 3]):  # the second time it is played with other questions than it was recorded with
-        loss = recorded.play(np.array(days), [Question.of(there.places, mask, 4) for mask in masks])
+        loss = graph_step.replay(np.array(days), [MaskedStations.of(there.places, mask, 4) for mask in masks])
         here.network.zero_grad(set_to_none=True)
         wanted = here.loss_of(torch.tensor(days), masks, torch.Generator())
         wanted.backward()

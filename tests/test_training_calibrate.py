@@ -11,7 +11,14 @@ from model_case import STATIONS, make_bundle, make_readings
 from scipy.stats import gamma
 
 from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, AQNet, Calibration, Predictive, Scaling
-from aqreanalysis.training.calibrate import Records, Residuals, _equal_shares, _residuals, calibrate, fit_table
+from aqreanalysis.training.calibrate import (
+    Residuals,
+    StationRecords,
+    _equal_shares,
+    _residuals,
+    calibrate,
+    fit_table,
+)
 
 SCALING = Scaling(offset=0.0, mean=3.5, std=0.7, typical_error=12.0)
 NORMAL = Calibration.normal().quantiles[0, 0]
@@ -152,7 +159,9 @@ def records(values=None):
     readings = make_readings(padded=True)
     station = np.arange(STATIONS)
     values = readings.values if values is None else values
-    return Records(values, readings.hours, readings.lat, readings.lon, station < 15, (station >= 15) & (station < 18))
+    return StationRecords(
+        values, readings.hours, readings.lat, readings.lon, station < 15, (station >= 15) & (station < 18)
+    )
 
 
 def test_calibration_makes_intervals_cover_the_stations_left_out():
@@ -174,8 +183,8 @@ def test_views_leave_out_an_eighth_alone_and_by_neighbourhoods_and_never_the_cal
     readings = make_readings(padded=True)
     rng = np.random.default_rng(0)
     lat, lon = rng.uniform(30, 40, 200), rng.uniform(105, 120, 200)
-    told = Records(readings.values, readings.hours, lat, lon, np.arange(200) < 160, np.arange(200) >= 180)
-    hidden = np.array([told.training & ~told.draw_view(300.0, rng) for _ in range(60)])
+    told = StationRecords(readings.values, readings.hours, lat, lon, np.arange(200) < 160, np.arange(200) >= 180)
+    hidden = np.array([told.training & ~told.sample_visible_stations(300.0, rng) for _ in range(60)])
     assert not hidden[:, 160:].any()
     assert (hidden.sum(axis=1) >= 20).all() and (hidden.sum(axis=1) <= 40).all()
     assert (hidden.any(axis=0)[:160]).mean() > 0.95  # every station has its turn
@@ -187,9 +196,11 @@ def test_views_leave_out_an_eighth_alone_and_by_neighbourhoods_and_never_the_cal
 def test_a_network_in_one_spot_still_leaves_somebody_in_sight():
     readings = make_readings(padded=True)
     spot = np.full(STATIONS, 40.0)
-    told = Records(readings.values, readings.hours, spot, spot, np.arange(STATIONS) < 15, np.arange(STATIONS) >= 17)
+    told = StationRecords(
+        readings.values, readings.hours, spot, spot, np.arange(STATIONS) < 15, np.arange(STATIONS) >= 17
+    )
     rng = np.random.default_rng(0)
-    assert all(11 <= told.draw_view(120.0, rng).sum() <= 14 for _ in range(20))
+    assert all(11 <= told.sample_visible_stations(120.0, rng).sum() <= 14 for _ in range(20))
 
 
 def test_a_station_asked_every_day_counts_as_much_as_one_asked_now_and_then():

@@ -7,7 +7,7 @@ import pytest
 from model_case import STATIONS, make_bundle, make_readings
 
 from aqreanalysis.model.distribution.period_means import MEAN_DAYS, ErrorMemory, MeanPredictive, sum_hours
-from aqreanalysis.training.calibrate import Records
+from aqreanalysis.training.calibrate import StationRecords
 from aqreanalysis.training.calibrate_means import (
     HourlyErrors,
     _hourly_errors,
@@ -132,10 +132,10 @@ def test_without_a_reading_errors_are_taken_to_last():
     assert fit_means([silent], OFFSET).tables["daily"].means == 0
 
 
-def records() -> Records:
+def records() -> StationRecords:
     readings = make_readings(padded=True)
     station = np.arange(STATIONS)
-    return Records(
+    return StationRecords(
         readings.values, readings.hours, readings.lat, readings.lon, station < 15, (station >= 15) & (station < 18)
     )
 

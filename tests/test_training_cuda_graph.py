@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_case import make_trainer
 
-from aqreanalysis.training.cuda_graph import FixedStep, Question
+from aqreanalysis.training.cuda_graph import FixedShapeStep, MaskedStations
 from aqreanalysis.training.trainer import Trainer
 
 # Six of fifteen stations are always left, enough for four neighbours, and nothing is drawn but what is hidden.
@@ -34,10 +34,10 @@ def both(hidden: list[np.ndarray], *overrides: str) -> tuple[torch.Tensor, torch
     plain.backward()
     wanted = gradients(trainer)
     trainer.network.zero_grad(set_to_none=True)
-    step = FixedStep(trainer)
+    step = FixedShapeStep(trainer)
     step.days.copy_(days)
-    for mine, mask in zip(step.questions, hidden, strict=True):
-        mine.take(Question.of(trainer.places, mask, trainer.config.model.neighbours))
+    for mine, mask in zip(step.masks, hidden, strict=True):
+        mine.take(MaskedStations.of(trainer.places, mask, trainer.config.model.neighbours))
     step.compute()
     return plain.detach(), step.loss, wanted, gradients(trainer)
 
@@ -66,7 +66,7 @@ def test_a_question_has_the_same_shapes_whatever_it_hides():
     trainer = make_trainer(*PLAIN)
     rng = np.random.default_rng(0)
     shapes = [
-        {k: tuple(v.shape) for k, v in vars(Question.of(trainer.places, trainer.mask.draw(rng), 4)).items()}
+        {k: tuple(v.shape) for k, v in vars(MaskedStations.of(trainer.places, trainer.mask.draw(rng), 4)).items()}
         for _ in range(20)
     ]
     assert all(s == shapes[0] for s in shapes)
@@ -74,4 +74,4 @@ def test_a_question_has_the_same_shapes_whatever_it_hides():
 
 
 def test_a_processor_is_not_recorded():
-    assert not FixedStep.serves(make_trainer(*PLAIN))
+    assert not FixedShapeStep.serves(make_trainer(*PLAIN))

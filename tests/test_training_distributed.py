@@ -68,7 +68,7 @@ def test_each_process_draws_days_of_its_own(folder: Path, tmp_path: Path) -> Non
 
 def test_an_epoch_is_shared_out(told: list[dict[str, Any]]) -> None:
     assert [t["steps"] for t in told] == [3, 3]  # six days, of which each process draws one a step
-    assert make_trainer("training.steps_per_epoch=null").steps == 6
+    assert make_trainer("training.steps_per_epoch=null").steps_per_epoch == 6
 
 
 def test_gradients_are_averaged_over_the_processes_that_have_any(told: list[dict[str, Any]]) -> None:

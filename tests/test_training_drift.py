@@ -10,8 +10,8 @@ from training_case import ALONE, CALIBRATION, TRAINING
 from aqreanalysis.geography import describe
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift
-from aqreanalysis.training.drift import fit_drift, some_hours
-from aqreanalysis.training.trainer import Places, Trainer
+from aqreanalysis.training.drift import fit_drift, hour_stride
+from aqreanalysis.training.trainer import StationRoles, Trainer
 from aqreanalysis.training.windows import Timeline
 
 TOWNS, A_TOWN, HOURS = 45, 3, 120
@@ -59,7 +59,7 @@ def test_each_pollutant_has_its_own_or_none():
 
 @pytest.mark.parametrize("count", [10, 2000, 7008, 87_600, 876_000])
 def test_a_long_record_is_thinned_and_every_hour_of_day_is_met(count):
-    taken = np.arange(count)[:: some_hours(count)]
+    taken = np.arange(count)[:: hour_stride(count)]
     assert len(taken) <= 2 * 2000 and len(taken) >= min(count, 800)
     assert len(np.unique(taken % 24)) == min(count, 24)
 
@@ -100,7 +100,7 @@ def test_a_network_is_scored_at_what_was_measured_and_not_in_the_world_without_t
     for i, scaling in enumerate(scalings):  # readings that carry the drift, which the timeline then takes off again
         moved[..., i] = (moved[..., i] + scaling.offset) * np.exp(station[:, i] * scaling.std) - scaling.offset
     assert np.nanmin(moved) > 0
-    places = Places(readings.lat, readings.lon, TRAINING, CALIBRATION)
+    places = StationRoles(readings.lat, readings.lon, TRAINING, CALIBRATION)
 
     def score(values, off):
         timeline = Timeline.build(values, FIRST_HOUR, scalings, [0], config.window, off)

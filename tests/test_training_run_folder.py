@@ -10,7 +10,7 @@ from model_case import make_bundle
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model import read_bundle
-from aqreanalysis.training.run_folder import finish
+from aqreanalysis.training.run_folder import publish_bundle
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def part(tmp_path: Path) -> Path:
 def test_a_bundle_takes_its_place_and_the_working_folder_goes(tmp_path: Path, part: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "old").write_text("old")
-    out = finish(make_bundle(), part, tmp_path / "model")
+    out = publish_bundle(make_bundle(), part, tmp_path / "model")
     assert read_bundle(out).config.species == ["pm25", "o3"]
     assert [p.name for p in tmp_path.iterdir()] == ["model"] and not (out / "old").exists()
 
@@ -39,9 +39,9 @@ def test_a_full_disk_leaves_the_old_bundle_and_the_checkpoints(tmp_path: Path, p
         with pytest.raises(
             OutputError, match=r"cannot be written to .*model: .*the training is kept in .*\.part"
         ) as error:
-            finish(make_bundle(), part, tmp_path / "model")
+            publish_bundle(make_bundle(), part, tmp_path / "model")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "\n" not in str(error.value)
     assert (tmp_path / "model" / "old").read_text() == "old" and (part / "member-0" / "state.json").is_file()
-    assert read_bundle(finish(make_bundle(), part, tmp_path / "model")).digest
+    assert read_bundle(publish_bundle(make_bundle(), part, tmp_path / "model")).digest

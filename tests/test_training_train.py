@@ -95,12 +95,12 @@ def test_members_are_trained_apart_from_their_own_seeds_and_an_interrupted_one_i
 def test_an_interrupted_training_with_another_config_is_refused_with_both(observations, tmp_path):
     out = tmp_path / "model"
     interrupt(observations, small_config(), out)
-    recorded = json.loads((tmp_path / "model.part" / "fingerprint.json").read_text())
+    graph_step = json.loads((tmp_path / "model.part" / "fingerprint.json").read_text())
     with pytest.raises(
         OutputError, match=r"interrupted training with other config \((\w+) there, (\w+) here\)"
     ) as error:
         train(observations, small_config("training.learning_rate=0.01"), out, "cpu")
-    assert recorded["config"][:12] in str(error.value) and "--fresh" in str(error.value)
+    assert graph_step["config"][:12] in str(error.value) and "--fresh" in str(error.value)
     other = make_observations(make_readings(seed=4))
     with pytest.raises(OutputError, match="with other observations"):
         train(other, small_config(), out, "cpu")

@@ -108,7 +108,7 @@ def test_progress_counts_up_to_all_steps(tmp_path):
 @torch.no_grad()
 def heard(trainer, visible, targets):
     read = trainer.read(torch.tensor([2]), visible)
-    states, around = trainer._ask(read, np.arange(len(visible)), targets)
+    states, around = trainer._forward_masked(read, np.arange(len(visible)), targets)
     return (states.bands, states.channels, *read.network.places(states, around, 0)), read.truth[:, targets]
 
 
@@ -145,9 +145,9 @@ def test_days_on_which_no_target_reported_cost_nothing():
 
 
 def test_an_epoch_has_each_day_once_unless_told_otherwise():
-    assert make_trainer("training.steps_per_epoch=null").steps == DAYS
-    assert make_trainer("training.steps_per_epoch=null", "training.days_per_batch=4").steps == 2
-    assert make_trainer().steps == 3
+    assert make_trainer("training.steps_per_epoch=null").steps_per_epoch == DAYS
+    assert make_trainer("training.steps_per_epoch=null", "training.days_per_batch=4").steps_per_epoch == 2
+    assert make_trainer().steps_per_epoch == 3
 
 
 def test_a_training_that_diverges_says_so_and_what_to_lower(tmp_path):

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from aqreanalysis.training.weight_average import RunningAverage
+from aqreanalysis.training.weight_average import WeightAverage
 
 
 def follow(values: list[float], decay: float) -> float:
     network = nn.Linear(1, 1)
-    average = RunningAverage(network, decay)
+    average = WeightAverage(network, decay)
     for step, value in enumerate(values):
         nn.init.constant_(network.weight, value)
         average.follow(network, step)
@@ -31,7 +31,7 @@ def test_early_steps_count_more_and_late_ones_by_the_decay() -> None:
 
 def test_an_average_is_no_part_of_the_network_that_learns() -> None:
     network = nn.Linear(1, 1)
-    average = RunningAverage(network, 0.9)
+    average = WeightAverage(network, 0.9)
     with torch.no_grad():
         network.weight += 1
     assert not torch.equal(average.module.weight, network.weight)

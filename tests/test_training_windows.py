@@ -8,7 +8,7 @@ import torch
 from model_case import DAYS, FIRST_HOUR, HISTORY, LOOKAHEAD, STATIONS, make_readings, small_config
 
 from aqreanalysis.model import Scaling
-from aqreanalysis.training.run_folder import every_so_many_hours
+from aqreanalysis.training.run_folder import subsample_stride
 from aqreanalysis.training.windows import Timeline
 
 LENGTH = HISTORY + 24 + LOOKAHEAD
@@ -86,8 +86,8 @@ def test_a_timeline_too_large_for_memory_is_the_same_in_a_mapped_file(readings, 
 
 
 def test_scalings_of_a_long_record_are_of_some_hours_and_of_every_hour_of_the_week():
-    assert every_so_many_hours((8760, 467)) == 1
+    assert subsample_stride((8760, 467)) == 1
     for years in (2, 10, 40):
-        step = every_so_many_hours((8766 * years, 2000))
+        step = subsample_stride((8766 * years, 2000))
         assert step == 1 or 8766 * years * 2000 / step <= 20_000_000
         assert len(set((np.arange(0, 8766 * years, step) % 168).tolist())) == 168

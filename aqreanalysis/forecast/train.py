@@ -27,11 +27,11 @@ from aqreanalysis.training.run_folder import (
     Trained,
     TrainOptions,
     check_out,
-    claim,
-    finish,
     fit_scalings,
-    resolve,
-    uncalibrated,
+    make_bundle,
+    open_run_folder,
+    publish_bundle,
+    resolve_species,
 )
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def train_forecast(
     if is_launched():
         raise ConfigError("the long forecast trains in one process: start the command without torchrun")
     chosen = choose_device(device)
-    config = resolve(config, observations)
+    config = resolve_species(config, observations)
     check_out(out, options)
     split = draw_split(observations, config.split)
     windows, scaling = _windows(observations, config, split)
@@ -90,15 +90,15 @@ def train_forecast(
         )
         windows = replace(windows, fields=torch.from_numpy(history_fields(read.values, read.scaling)))
     network = _network(config, split, scaling, chosen)
-    part = claim(out, observations, config, options)
+    part = open_run_folder(out, observations, config, options)
     members, metrics, calibration = _train_members(config, windows.to(chosen), network, part, progress)
-    bundle = uncalibrated(observations, config, split, scaling, Trained(members, metrics, chosen.type))
+    bundle = make_bundle(observations, config, split, scaling, Trained(members, metrics, chosen.type))
     bundle.calibration = calibration
     if read is not None and options.covariates is not None:
         bundle.fields = read.scaling
         bundle.provenance |= {"covariates_digest": options.covariates.digest(), "covariates_missing": read.missing()}
     bundle.card = forecast_card(bundle, observations)
-    return finish(bundle, part, out)
+    return publish_bundle(bundle, part, out)
 
 
 def _network(config: Config, split: Split, scaling: dict[str, Scaling], device: torch.device) -> Network:

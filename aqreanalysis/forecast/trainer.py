@@ -20,7 +20,7 @@ from aqreanalysis.forecast.linear_paths import Network, Rows, fit_straight, unit
 from aqreanalysis.forecast.network import POWERS, Forecaster, History
 from aqreanalysis.forecast.windows import Windows
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
-from aqreanalysis.training.weight_average import RunningAverage
+from aqreanalysis.training.weight_average import WeightAverage
 
 _WARM_UP_STEPS = 20
 _LARGEST_GRADIENT = 1.0
@@ -88,7 +88,7 @@ class ForecastTrainer:
         self.scored = torch.cat((hourly[:24], config.lead_hours + torch.arange(config.lead_hours // 24)))
         free = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(free, lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.average = RunningAverage(self.model, _AVERAGE_DECAY)
+        self.average = WeightAverage(self.model, _AVERAGE_DECAY)
         self.best = self._averaged_weights()
         self.state: dict[str, Any] = {"epoch": 0, "best_step": 0, "best_score": float("inf"), "seconds": 0.0}
         self.state["history"] = []

@@ -35,7 +35,7 @@ _PLACE_DEGREES = 0.5
 
 
 @dataclass(frozen=True)
-class Records:
+class StationRecords:
     """Readings for calibration: concentrations (hour, station, input) of whole UTC days, their stamps, the stations.
 
     `training` and `calibration` are masks over the stations; `fields` holds the covariates of a model that has them.
@@ -49,7 +49,7 @@ class Records:
     calibration: NDArray[np.bool_]
     fields: FieldSource | None = None
 
-    def seen_beyond(self, radius_km: float) -> NDArray[np.bool_] | None:
+    def exclude_within(self, radius_km: float) -> NDArray[np.bool_] | None:
         """Return the training stations farther than a radius from every calibration station, shape (station,).
 
         None if too few are left to say anything.
@@ -60,7 +60,7 @@ class Records:
         visible = self.training & (self._between(targets) > radius_km).all(axis=0)
         return visible if visible.sum() >= max(5, 0.2 * self.training.sum()) else None
 
-    def draw_view(self, reach_km: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    def sample_visible_stations(self, reach_km: float, rng: np.random.Generator) -> NDArray[np.bool_]:
         """Return the training stations that stay in sight, shape (station,): an eighth is left out.
 
         Half of it are single stations, half neighbourhoods of random radius up to `reach_km`.
@@ -119,7 +119,7 @@ class Residuals:
         return len(np.unique(self.place))
 
 
-def calibrate(bundle: Bundle, records: Records, device: str) -> dict[str, Calibration]:
+def calibrate(bundle: Bundle, records: StationRecords, device: str) -> dict[str, Calibration]:
     """Return each pollutant's calibration, measured at stations left out, in the hours that training saw."""
     predictor = AnalysisPredictor(bundle, device, records.fields)
     parts: dict[str, list[NDArray[np.float64]]] = {key: [] for key in predictor.species}
@@ -149,14 +149,14 @@ def _equal_shares(station: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(share / share.mean())
 
 
-def _residuals(predictor: AnalysisPredictor, records: Records) -> Iterator[tuple[str, NDArray[np.float64]]]:
+def _residuals(predictor: AnalysisPredictor, records: StationRecords) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Yield (pollutant, rows of distance, level, standardised residual, station) day by day."""
     rng = np.random.default_rng(predictor.config.split.seed)
     before, after = predictor.history_hours, predictor.lookahead_hours
     days = (len(records.hours) - before - after) // 24
     for number, day in enumerate(np.unique(np.linspace(0, days - 1, _MOST_DAYS).astype(int))):
         if number % _DAYS_A_VIEW == 0:
-            visible = records.draw_view(predictor.config.training.neighbourhood_km, rng)
+            visible = records.sample_visible_stations(predictor.config.training.neighbourhood_km, rng)
             targets = np.flatnonzero(records.calibration | (records.training & ~visible))
             lat, lon = records.lat[visible], records.lon[visible]
             places = predictor.geometry(lat, lon, records.lat[targets], records.lon[targets])
@@ -174,9 +174,9 @@ def fit_table(residuals: Residuals) -> Calibration:
     """Return the table of the residuals' quantiles over distance and level.
 
     Each residual counts at the nodes round it with its share of the interpolation that `Predictive` reads the table by.
-    The median moves with distance as far as places agree on it (`_shift`); the rest of it becomes spread. With too few
-    residuals or places the table has fewer nodes; with fewer than ``_FEWEST_A_NODE`` residuals in all it stays
-    log-normal with the residuals' own spread.
+    The median moves with distance as far as places agree on it (`shrunk_median_shift`); the rest of it becomes spread.
+    With too few residuals or places the table has fewer nodes; with fewer than ``_FEWEST_A_NODE`` residuals in all it
+    stays log-normal with the residuals' own spread.
     """
     count = len(residuals.standard)
     if count < _FEWEST_A_NODE:
@@ -185,7 +185,7 @@ def fit_table(residuals: Residuals) -> Calibration:
             return normal
         spread = np.sqrt(np.mean(residuals.standard**2))
         return Calibration(normal.distance_km, normal.level, spread * normal.quantiles)
-    residuals = _as_if_unseen(residuals)
+    residuals = inflate_training_residuals(residuals)
     order = np.argsort(residuals.standard)
     ordered = residuals.standard[order]
     most = min(max(1, residuals.places // _PLACES_A_NODE), max(1, count // _FEWEST_A_NODE))
@@ -196,7 +196,7 @@ def fit_table(residuals: Residuals) -> Calibration:
     near *= residuals.weight[order][:, None]
     table = np.empty((len(distance), len(level), len(PROBABILITIES)))
     for i in range(len(distance)):
-        shift = _shift(ordered, near[:, i], place)
+        shift = shrunk_median_shift(ordered, near[:, i], place)
         for j in range(len(level)):
             weight = near[:, i] * high[:, j]
             if weight.sum() < _FEWEST_A_NODE / 4:
@@ -205,7 +205,7 @@ def fit_table(residuals: Residuals) -> Calibration:
     return Calibration(distance, level, table)
 
 
-def _as_if_unseen(residuals: Residuals) -> Residuals:
+def inflate_training_residuals(residuals: Residuals) -> Residuals:
     """Return the residuals, those of training stations widened where they are smaller than those of stations unseen.
 
     A network that knows its stations by heart would look surer than it is. Only what cannot be chance counts: two
@@ -226,7 +226,7 @@ def _mean_squares(residuals: Residuals, chosen: NDArray[np.bool_]) -> NDArray[np
     return np.asarray(np.bincount(place, residuals.standard[chosen] ** 2) / np.maximum(np.bincount(place), 1))
 
 
-def _shift(ordered: NDArray[np.float64], weight: NDArray[np.float64], place: NDArray[np.int64]) -> float:
+def shrunk_median_shift(ordered: NDArray[np.float64], weight: NDArray[np.float64], place: NDArray[np.int64]) -> float:
     """Return by how much the median of the weighted residuals, given in increasing order, is to move.
 
     The whole of it where many places agree, nothing where it is within what their number leaves to chance: it is drawn

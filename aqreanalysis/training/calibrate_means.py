@@ -28,7 +28,7 @@ from aqreanalysis.model.distribution.period_means import (
     locate,
     sum_hours,
 )
-from aqreanalysis.training.calibrate import Records
+from aqreanalysis.training.calibrate import StationRecords
 
 # Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
 # Two, and not the four of the hourly calibration: with those, three of four means were seen from afar and the nodes of
@@ -91,7 +91,7 @@ class MeanErrors:
     station: NDArray[np.int64]
 
 
-def calibrate_means(bundle: Bundle, records: Records, device: str) -> dict[str, MeansCalibration]:
+def calibrate_means(bundle: Bundle, records: StationRecords, device: str) -> dict[str, MeansCalibration]:
     """Return each pollutant's calibration of means, measured at the calibration stations from the training stations.
 
     The hourly calibration must be in the bundle: it is the hourly distributions that are averaged.
@@ -121,7 +121,7 @@ def fit_means(errors: list[HourlyErrors], offset: float) -> MeansCalibration:
         # Less than a year of records still tells more of an annual mean than a month would.
         length = days if span >= days else span if span >= 3 * days // 4 else 0
         means = _mean_errors(errors, memory, offset, length) if length else None
-        tables[frequency] = fit_table(means, length)
+        tables[frequency] = fit_mean_table(means, length)
     return MeansCalibration(offset, memory, tables)
 
 
@@ -152,7 +152,7 @@ def fit_memory(errors: list[HourlyErrors]) -> ErrorMemory:
     return ErrorMemory(_SCALES[kept], weights[kept])
 
 
-def fit_table(errors: MeanErrors | None, days: int) -> MeanTable:
+def fit_mean_table(errors: MeanErrors | None, days: int) -> MeanTable:
     """Return the table of standardised errors of means over `days`, as plain as their number asks for.
 
     Three steps, each as strong as the independent means behind it: the normal shape that the covariance implies, the
@@ -166,17 +166,19 @@ def fit_table(errors: MeanErrors | None, days: int) -> MeanTable:
     independent = int(independent_means(errors.standard, errors.station, everything))
     near_nodes = _nodes(near_x, min(max(1, independent // _MEANS_A_DISTANCE), _DISTANCE_NODES))
     level_nodes = _nodes(errors.level, min(max(1, independent // _MEANS_A_LEVEL), _LEVEL_NODES))
-    all_together = _drawn(errors, everything, _NORMAL)
+    all_together = shrunk_quantiles(errors, everything, _NORMAL)
     near, high = hats(near_x, near_nodes), hats(errors.level, level_nodes)
     table = np.empty((len(near_nodes), len(level_nodes), len(PROBABILITIES)))
     for i in range(len(near_nodes)):
-        at_distance = _drawn(errors, near[:, i], all_together)
+        at_distance = shrunk_quantiles(errors, near[:, i], all_together)
         for j in range(len(level_nodes)):
-            table[i, j] = _drawn(errors, near[:, i] * high[:, j], at_distance)
+            table[i, j] = shrunk_quantiles(errors, near[:, i] * high[:, j], at_distance)
     return MeanTable(np.expm1(near_nodes), level_nodes, table, days, len(errors.standard), stations)
 
 
-def _drawn(errors: MeanErrors, weight: NDArray[np.float64], plain: NDArray[np.float64]) -> NDArray[np.float64]:
+def shrunk_quantiles(
+    errors: MeanErrors, weight: NDArray[np.float64], plain: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the weighted quantiles, drawn towards the `plain` ones as far as they rest on few independent means."""
     inside = weight > 1e-9
     if inside.sum() < 3:
@@ -265,10 +267,10 @@ def _summed(mean: NDArray[np.float32], standard_error: NDArray[np.float32], memo
 
 
 def _hourly_errors(
-    predictor: AnalysisPredictor, records: Records, radius_km: float
+    predictor: AnalysisPredictor, records: StationRecords, radius_km: float
 ) -> Iterator[tuple[str, HourlyErrors]]:
     """Yield each pollutant's errors with training stations nearer than a radius to any calibration station left out."""
-    targets, visible = np.flatnonzero(records.calibration), records.seen_beyond(radius_km)
+    targets, visible = np.flatnonzero(records.calibration), records.exclude_within(radius_km)
     if visible is None:
         return
     lat, lon = records.lat[visible], records.lon[visible]

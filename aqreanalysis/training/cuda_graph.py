@@ -22,14 +22,14 @@ from aqreanalysis.training.loss import target_scores
 from aqreanalysis.training.station_masking import most_hidden
 
 if TYPE_CHECKING:
-    from aqreanalysis.training.trainer import Places, Read, Trainer
+    from aqreanalysis.training.trainer import EncodedBatch, StationRoles, Trainer
 
 # Steps run before the recording, on a stream of their own: libraries set themselves up in the first ones.
 _WARM_UP = 3
 
 
 @dataclass(frozen=True)
-class Question:
+class MaskedStations:
     """One way of hiding stations, in tensors of one shape whatever it hides.
 
     Attributes
@@ -57,7 +57,7 @@ class Question:
     reach_km: Tensor
 
     @classmethod
-    def of(cls, places: Places, hidden: NDArray[np.bool_], neighbours: int) -> Question:
+    def of(cls, places: StationRoles, hidden: NDArray[np.bool_], neighbours: int) -> MaskedStations:
         """Return the question after the stations `hidden`, a mask over those of training, by the others."""
         among = np.flatnonzero(places.training)
         visible = np.flatnonzero(~hidden)
@@ -78,17 +78,17 @@ class Question:
             *(back[there.index][to], there.position[to], there.reach_km[to]),
         )
 
-    def to(self, device: torch.device) -> Question:
+    def to(self, device: torch.device) -> MaskedStations:
         """Return the same question on `device`."""
-        return Question(*(getattr(self, f.name).to(device) for f in fields(self)))
+        return MaskedStations(*(getattr(self, f.name).to(device) for f in fields(self)))
 
-    def take(self, other: Question) -> None:
+    def take(self, other: MaskedStations) -> None:
         """Take over the values of `other`, which lies in the processor's memory, without waiting for the device."""
         for f in fields(self):
             _send(getattr(other, f.name), getattr(self, f.name))
 
 
-class FixedStep:
+class FixedShapeStep:
     """Forward and backward of one step.
 
     Parameters
@@ -101,7 +101,7 @@ class FixedStep:
         training, self.trainer, device = trainer.config.training, trainer, trainer.device
         rng = np.random.default_rng(0)
         self.days = torch.zeros(training.days_per_batch, dtype=torch.int64, device=device)
-        self.questions = [self.draw(rng).to(device) for _ in range(training.masks_per_batch)]
+        self.masks = [self.draw(rng).to(device) for _ in range(training.masks_per_batch)]
         self.generator = torch.Generator(device)
         self.loss = torch.zeros((), device=device)
 
@@ -112,35 +112,35 @@ class FixedStep:
         enough = stations - most_hidden(stations) > trainer.config.model.neighbours + 1
         return trainer.device.type == "cuda" and trainer.timeline.fields is None and enough
 
-    def draw(self, rng: np.random.Generator) -> Question:
+    def draw(self, rng: np.random.Generator) -> MaskedStations:
         """Return a question drawn at random, in the processor's memory."""
-        return Question.of(self.trainer.places, self.trainer.mask.draw(rng), self.trainer.config.model.neighbours)
+        return MaskedStations.of(self.trainer.places, self.trainer.mask.draw(rng), self.trainer.config.model.neighbours)
 
     def compute(self) -> None:
-        """Set the loss of `days` and `questions` and the gradients of the network, which must have none yet."""
+        """Set the loss of `days` and `masks` and the gradients of the network, which must have none yet."""
         trainer, training = self.trainer, self.trainer.config.training
         with mixed_precision(trainer.device, training.mixed_precision):
-            read = trainer.read(self.days, trainer.among, self.generator)
-            loss = torch.stack([self._ask(read, question) for question in self.questions]).mean()
+            read = trainer.read(self.days, trainer.training_stations, self.generator)
+            loss = torch.stack([self._forward_masked(read, mask) for mask in self.masks]).mean()
         loss.backward()
         self.loss = loss.detach()
 
-    def _ask(self, read: Read, question: Question) -> Tensor:
+    def _forward_masked(self, read: EncodedBatch, mask: MaskedStations) -> Tensor:
         trainer, network = self.trainer, read.network
-        stations = len(question.hidden)
-        own = Geometry(question.own_index, question.own_position, question.own_reach_km)
-        there = Geometry(question.index, question.position, question.reach_km)
+        stations = len(mask.hidden)
+        own = Geometry(mask.own_index, mask.own_position, mask.own_reach_km)
+        there = Geometry(mask.index, mask.position, mask.reach_km)
         with torch.autocast(trainer.device.type, enabled=False):  # the kriging systems need float32
-            among = network.station_weights(own, stations)
+            station_weights = network.station_weights(own, stations)
             around = network.neighbourhood(there, stations)
-        readings = read.readings.masked_fill(question.hidden[:, None], torch.nan)
-        states = network.exchange_stations(read.states, readings, read.clock, among)
-        truth = read.truth[:, question.targets].masked_fill(~question.asked[:, None], torch.nan)
-        beside = trainer.beside(question.targets)
-        return target_scores(network, states, around, truth, trainer.scalings, *beside)[0]
+        readings = read.readings.masked_fill(mask.hidden[:, None], torch.nan)
+        states = network.exchange_stations(read.states, readings, read.clock, station_weights)
+        truth = read.truth[:, mask.targets].masked_fill(~mask.asked[:, None], torch.nan)
+        extras = trainer.drift_and_weights(mask.targets)
+        return target_scores(network, states, around, truth, trainer.scalings, *extras)[0]
 
 
-class RecordedStep(FixedStep):
+class CudaGraphStep(FixedShapeStep):
     """The same on CUDA, recorded at its first use."""
 
     def __init__(self, trainer: Trainer) -> None:
@@ -160,7 +160,7 @@ class RecordedStep(FixedStep):
             self.compute()
         self._before: torch.cuda.Event | None = None
 
-    def play(self, days: NDArray[np.int64], questions: list[Question]) -> Tensor:
+    def replay(self, days: NDArray[np.int64], masks: list[MaskedStations]) -> Tensor:
         """Set the gradients of the network and return the loss, which the next call overwrites.
 
         Not waited for, but the step before is: so the processor makes the next question while the device computes, and
@@ -169,7 +169,7 @@ class RecordedStep(FixedStep):
         if self._before is not None:
             self._before.synchronize()
         _send(torch.from_numpy(days), self.days)
-        for mine, given in zip(self.questions, questions, strict=True):
+        for mine, given in zip(self.masks, masks, strict=True):
             mine.take(given)
         self._graph.replay()
         self._before = torch.cuda.Event()

@@ -53,7 +53,7 @@ class _Missed:
     town: NDArray[np.int64]
 
 
-def some_hours(count: int) -> int:
+def hour_stride(count: int) -> int:
     """Return a step by which a record of `count` hours is thinned to some two thousand, of every hour of day."""
     return next(step for step in itertools.count(max(1, count // _ENOUGH_HOURS)) if math.gcd(step, 24) == 1)
 

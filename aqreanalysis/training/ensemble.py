@@ -35,7 +35,7 @@ def run_members(
     """
     shared = _Shared(progress, len(trainers)) if progress is not None and len(trainers) > 1 else None
     told = [progress if shared is None else shared.part(i) for i in range(len(trainers))]
-    runs = [t.turns(part / f"member-{i}", told[i], resume) for i, t in enumerate(trainers)]
+    runs = [t.steps(part / f"member-{i}", told[i], resume) for i, t in enumerate(trainers)]
     if not side_by_side(trainers[0].device):
         for run in runs:
             for _ in run:

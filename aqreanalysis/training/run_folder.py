@@ -61,7 +61,7 @@ class Trained:
     device: str
 
 
-def resolve(config: Config, observations: Observations) -> Config:
+def resolve_species(config: Config, observations: Observations) -> Config:
     """Return `config` with its pollutants checked against the observations and its inputs filled in.
 
     Raises
@@ -105,7 +105,7 @@ def fit_scalings(values: NDArray[np.float32], inputs: Sequence[str]) -> dict[str
     return found
 
 
-def every_so_many_hours(shape: tuple[int, int]) -> int:
+def subsample_stride(shape: tuple[int, int]) -> int:
     """Return of how many hours one is enough to fit scalings, for records of `shape` (hour, station).
 
     All of them up to `_READINGS_TO_FIT` readings a pollutant: more tell nothing new, and would all be in memory. The
@@ -122,7 +122,9 @@ def working_folder(out: Path) -> Path:
     return out.with_name(out.name + ".part")
 
 
-def claim(out: Path, observations: Observations, config: Config, options: TrainOptions, processes: int = 1) -> Path:
+def open_run_folder(
+    out: Path, observations: Observations, config: Config, options: TrainOptions, processes: int = 1
+) -> Path:
     """Return the working folder of the bundle `out`: new, or that of this very training when it was interrupted.
 
     The number of processes is part of what a training is: each draws days of its own.
@@ -152,7 +154,7 @@ def claim(out: Path, observations: Observations, config: Config, options: TrainO
     return part
 
 
-def uncalibrated(
+def make_bundle(
     observations: Observations, config: Config, split: Split, scaling: dict[str, Scaling], trained: Trained
 ) -> Bundle:
     """Return the bundle of what was trained, its intervals those of a normal distribution, its card not yet written."""
@@ -185,7 +187,7 @@ def _provenance(observations: Observations, split: Split, device: str) -> dict[s
     }
 
 
-def finish(bundle: Bundle, part: Path, out: Path) -> Path:
+def publish_bundle(bundle: Bundle, part: Path, out: Path) -> Path:
     """Write the bundle into its working folder, move it to `out` whole, and return `out`.
 
     Raises

@@ -19,10 +19,10 @@ from aqreanalysis.model.fields import field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species
 from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
-from aqreanalysis.training.calibrate import Records, calibrate
+from aqreanalysis.training.calibrate import StationRecords, calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.distributed import Processes, joined
-from aqreanalysis.training.drift import fit_drift, some_hours
+from aqreanalysis.training.drift import fit_drift, hour_stride
 from aqreanalysis.training.ensemble import run_members, side_by_side
 from aqreanalysis.training.fields import ReadFields, TimelineFields, read_fields
 from aqreanalysis.training.model_card import model_card
@@ -30,15 +30,15 @@ from aqreanalysis.training.run_folder import (
     Trained,
     TrainOptions,
     check_out,
-    claim,
-    every_so_many_hours,
-    finish,
     fit_scalings,
-    resolve,
-    uncalibrated,
+    make_bundle,
+    open_run_folder,
+    publish_bundle,
+    resolve_species,
+    subsample_stride,
     working_folder,
 )
-from aqreanalysis.training.trainer import Places, Trainer
+from aqreanalysis.training.trainer import StationRoles, Trainer
 from aqreanalysis.training.windows import Timeline
 
 if TYPE_CHECKING:
@@ -102,26 +102,26 @@ def train(
     """
     out, options = Path(out), options or TrainOptions()
     chosen = choose_device(device)
-    config = _with_fields(resolve(config, observations), options.covariates)
+    config = _with_fields(resolve_species(config, observations), options.covariates)
     check_out(out, options)
     data = _prepare(observations, config, options.covariates, progress)
     with joined(chosen) as processes:
         shown = progress if processes.is_first else None
         if processes.is_first:
-            claim(out, observations, config, options, processes.count)
+            open_run_folder(out, observations, config, options, processes.count)
         processes.wait()
         part = working_folder(out)
         trainers = _trainers(config, data, processes)
         weights = run_members(trainers, part, shown, options.resume)
         if processes.is_first:
             trained = Trained(weights, trainers[0].state, chosen.type)
-            bundle = uncalibrated(observations, config, data.split, data.scaling, trained)
+            bundle = make_bundle(observations, config, data.split, data.scaling, trained)
             bundle.drift = data.drift
             bundle.metrics["further_members"] = [t.state for t in trainers[1:]]
             bundle.provenance |= _provenance_of(options.covariates, data.read) | {"processes": processes.count}
             _calibrate(bundle, data, processes.device)
             bundle.card = model_card(bundle, observations)
-            finish(bundle, part, out)
+            publish_bundle(bundle, part, out)
     return out
 
 
@@ -131,14 +131,14 @@ def _prepare(
     """Return what training reads, after all checks of it."""
     split = draw_split(observations, config.split)
     seen = _seen_hours(observations, config, split)
-    some = every_so_many_hours(seen.values.shape[:2])
+    some = subsample_stride(seen.values.shape[:2])
     scaling = fit_scalings(seen.values[::some, split.where(TRAINING)], config.inputs or config.species)
     _check_calibration(seen, config, split.where(CALIBRATION))
     drift = None
     if config.model.geography:
         among = split.where(TRAINING)
         drift = fit_drift(
-            seen.values[:: some_hours(len(seen.values)), among], scaling, split.lat[among], split.lon[among]
+            seen.values[:: hour_stride(len(seen.values)), among], scaling, split.lat[among], split.lon[among]
         )
     return _Data(split, seen, scaling, drift, _covariates(covariates, seen, config, split, progress))
 
@@ -148,7 +148,7 @@ def _calibrate(bundle: Bundle, data: _Data, device: torch.device) -> None:
     seen, split = data.seen, data.split
     bundle.fields = data.read.scaling if data.read is not None else None
     roles = split.where(TRAINING), split.where(CALIBRATION)
-    records = Records(seen.values, seen.hours, split.lat, split.lon, *roles, data.read)
+    records = StationRecords(seen.values, seen.hours, split.lat, split.lon, *roles, data.read)
     bundle.calibration = calibrate(bundle, records, str(device))
     bundle.calibration_means = calibrate_means(bundle, records, str(device))
 
@@ -169,7 +169,7 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
     if read is not None:
         timeline = replace(timeline, fields=TimelineFields.of(read, config.window))
     timeline = timeline.to(processes.device)
-    places = Places(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
+    places = StationRoles(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
     training, found = config.training, []
     for member in range(training.members):
         minutes = training.max_minutes

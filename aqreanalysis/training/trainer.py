@@ -23,12 +23,12 @@ from aqreanalysis.model.network.aqnet import Neighbourhood, StationStates
 from aqreanalysis.model.network.covariate_effects import FieldsAt
 from aqreanalysis.model.network.temporal_filters import around_day
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
-from aqreanalysis.training.cuda_graph import RecordedStep
+from aqreanalysis.training.cuda_graph import CudaGraphStep
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
 from aqreanalysis.training.loss import target_scores
 from aqreanalysis.training.station_masking import StationMask, mask_readings, place_weights
-from aqreanalysis.training.weight_average import RunningAverage
+from aqreanalysis.training.weight_average import WeightAverage
 from aqreanalysis.training.windows import Timeline
 
 _WARM_UP_STEPS = 50
@@ -40,7 +40,7 @@ _VALIDATION_DAYS = 16
 
 
 @dataclass(frozen=True)
-class Places:
+class StationRoles:
     """Stations as the loop needs them: degrees, and the role of each as a mask."""
 
     lat: NDArray[np.float64]
@@ -50,7 +50,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Read:
+class EncodedBatch:
     """What stations (indices of all) say alone on some days, by which network, and the truth at every station.
 
     `near` are the covariates round the days at every station, None for a model without.
@@ -83,13 +83,13 @@ class Trainer:
     """
 
     def __init__(
-        self, config: Config, timeline: Timeline, places: Places, scalings: list[Scaling], processes: Processes
+        self, config: Config, timeline: Timeline, places: StationRoles, scalings: list[Scaling], processes: Processes
     ) -> None:
         self.config, self.places, self.scalings = config, places, scalings
         self.processes, self.device = processes, processes.device
         self.timeline = timeline.to(self.device)
-        self.among = np.flatnonzero(places.training)
-        self._among = torch.from_numpy(self.among).to(self.device)
+        self.training_stations = np.flatnonzero(places.training)
+        self._training_index = torch.from_numpy(self.training_stations).to(self.device)
         torch.manual_seed(config.training.seed)
         inputs = config.inputs or config.species
         self.targets = torch.tensor([inputs.index(s) for s in config.species], device=self.device)
@@ -98,15 +98,15 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
         )
-        self.average = RunningAverage(self.network, _AVERAGE_DECAY)
+        self.average = WeightAverage(self.network, _AVERAGE_DECAY)
         flatten_recurrent(self.average)
         weights = place_weights(places.lat, places.lon, config.split.cluster_km, config.training.place_weights)
         self.weights = torch.from_numpy(weights).to(self.device) if config.training.place_weights else None
         self.mask = StationMask(places.lat[places.training], places.lon[places.training], config.training)
         batch = config.training.days_per_batch * processes.count
-        self.steps = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
+        self.steps_per_epoch = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
         self.best = self._weights()
-        self.recorded: RecordedStep | None = None
+        self.graph_step: CudaGraphStep | None = None
         self.updates = 0
         self.state: dict[str, Any] = {"epoch": 0, "best_score": float("inf"), "best_epoch": 0, "seconds": 0.0}
         self.state["history"] = []
@@ -114,17 +114,17 @@ class Trainer:
     def _weights(self) -> dict[str, Tensor]:
         return {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
 
-    def _kept(self) -> nn.Module:
+    def _state_modules(self) -> nn.Module:
         """Return all weights that an interrupted training goes on with."""
         return nn.ModuleDict({"network": self.network, "average": self.average})
 
     def run(self, checkpoints: Path, progress: Progress | None = None, resume: bool = True) -> dict[str, Tensor]:
-        """Train to the end or to the early stop and return the best weights; see `turns`."""
-        for _ in self.turns(checkpoints, progress, resume):
+        """Train to the end or to the early stop and return the best weights; see `steps`."""
+        for _ in self.steps(checkpoints, progress, resume):
             pass
         return self.best
 
-    def turns(self, checkpoints: Path, progress: Progress | None = None, resume: bool = True) -> Iterator[None]:
+    def steps(self, checkpoints: Path, progress: Progress | None = None, resume: bool = True) -> Iterator[None]:
         """Train to the end or to the early stop, and pause after each step, so that others can take one meanwhile.
 
         A checkpoint is written after each epoch; with `resume`, one that is there is gone on from, and the result is
@@ -133,7 +133,7 @@ class Trainer:
         """
         training = self.config.training
         if resume and has_checkpoint(checkpoints):
-            self.state, best = load_checkpoint(checkpoints, self._kept(), self.optimiser)
+            self.state, best = load_checkpoint(checkpoints, self._state_modules(), self.optimiser)
             self.best = {k: v.to(self.device) for k, v in best.items()}
             self.updates = int(self.average.n_averaged)
         while not self._finished():
@@ -148,10 +148,10 @@ class Trainer:
                 self.state |= {"best_score": score, "best_epoch": epoch + 1}
                 self.best = self._weights()
             if self.processes.is_first:
-                save_checkpoint(checkpoints, self._kept(), self.best, self.optimiser, self.state)
+                save_checkpoint(checkpoints, self._state_modules(), self.best, self.optimiser, self.state)
             if progress:
                 note = f"epoch {epoch + 1}: loss {loss:.4f}, at calibration stations {score:.4f}"
-                progress((epoch + 1) * self.steps, training.epochs * self.steps, note)
+                progress((epoch + 1) * self.steps_per_epoch, training.epochs * self.steps_per_epoch, note)
 
     def _finished(self) -> bool:
         training, state = self.config.training, self.state
@@ -163,29 +163,29 @@ class Trainer:
         training = self.config.training
         rng = np.random.default_rng(self.processes.seed(training.seed, epoch))
         self.network.train()
-        if self.recorded is None and RecordedStep.serves(self):
-            self.recorded = RecordedStep(self)
-        generator = torch.Generator(self.device) if self.recorded is None else self.recorded.generator
+        if self.graph_step is None and CudaGraphStep.serves(self):
+            self.graph_step = CudaGraphStep(self)
+        generator = torch.Generator(self.device) if self.graph_step is None else self.graph_step.generator
         generator.manual_seed(int(rng.integers(2**62)))
         torch.manual_seed(int(rng.integers(2**62)))  # dropout
         total = torch.zeros((), device=self.device)
-        for step in range(self.steps):
-            done = epoch * self.steps + step
+        for step in range(self.steps_per_epoch):
+            done = epoch * self.steps_per_epoch + step
             for group in self.optimiser.param_groups:
                 group["lr"] = training.learning_rate * self._rate(done)
-            loss = self._step(rng, generator) if self.recorded is None else self._recorded_step(rng)
+            loss = self._step(rng, generator) if self.graph_step is None else self._graph_step(rng)
             if loss is not None:
                 total += loss
             if progress:
                 note = f"epoch {epoch + 1}, scored at its end"
                 if self.state["history"]:
                     note = f"epoch {epoch + 1}, at calibration stations {self.state['history'][-1]['validation']:.4f}"
-                progress(done + 1, training.epochs * self.steps, note)
+                progress(done + 1, training.epochs * self.steps_per_epoch, note)
             yield
-        return self._checked(float(total)) / self.steps
+        return self._checked(float(total)) / self.steps_per_epoch
 
     def _rate(self, step: int) -> float:
-        whole = self.config.training.epochs * self.steps
+        whole = self.config.training.epochs * self.steps_per_epoch
         warm = min(1.0, (step + 1) / _WARM_UP_STEPS)
         return warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(step / whole, 1.0))))
 
@@ -200,21 +200,21 @@ class Trainer:
         loss = self.processes.average_gradients(self.network, own, own.requires_grad)
         if loss is not None:
             self._checked(float(loss))
-            self._move()
+            self._optimizer_step()
         return loss
 
-    def _recorded_step(self, rng: np.random.Generator) -> Tensor:
-        assert self.recorded is not None
+    def _graph_step(self, rng: np.random.Generator) -> Tensor:
+        assert self.graph_step is not None
         days = self._draw_days(rng)
-        questions = [self.recorded.draw(rng) for _ in range(self.config.training.masks_per_batch)]
-        loss = self.processes.average_gradients(self.network, self.recorded.play(days, questions), known=True)
-        self._move()
-        return loss if loss is not None else self.recorded.loss
+        masks = [self.graph_step.draw(rng) for _ in range(self.config.training.masks_per_batch)]
+        loss = self.processes.average_gradients(self.network, self.graph_step.replay(days, masks), known=True)
+        self._optimizer_step()
+        return loss if loss is not None else self.graph_step.loss
 
     def _draw_days(self, rng: np.random.Generator) -> NDArray[np.int64]:
         return rng.integers(0, self.timeline.days, self.config.training.days_per_batch)
 
-    def _move(self) -> None:
+    def _optimizer_step(self) -> None:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         self.optimiser.step()
         self.average.follow(self.network, self.updates)
@@ -234,21 +234,23 @@ class Trainer:
         Without a gradient where no target was observed.
         """
         training = self.config.training
-        among = self.among
+        among = self.training_stations
         with mixed_precision(self.device, training.mixed_precision):
             read = self.read(days, among, generator)
             loss = torch.zeros((), device=self.device)
             for mask in hidden:  # the encoder's work is done once for all of them
-                states, around = self._ask(read, np.flatnonzero(~mask), among[mask])
+                states, around = self._forward_masked(read, np.flatnonzero(~mask), among[mask])
                 if bool(torch.isfinite(read.truth[:, torch.from_numpy(among[mask]).to(self.device)]).any()):
                     loss = loss + self._scores(read, states, around, among[mask])[0]
             return loss / len(hidden)
 
-    def read(self, days: Tensor, stations: NDArray[np.int64], generator: torch.Generator | None = None) -> Read:
+    def read(self, days: Tensor, stations: NDArray[np.int64], generator: torch.Generator | None = None) -> EncodedBatch:
         """Return what `stations` say alone on `days`, masked where a generator is given."""
         network, before = self._network(generator), self.timeline.window.history_hours
         windows, hours, truth = self.timeline.cut(days)
-        there = self._among if stations is self.among else torch.from_numpy(stations).to(self.device)
+        there = (
+            self._training_index if stations is self.training_stations else torch.from_numpy(stations).to(self.device)
+        )
         windows = windows[:, :, there]
         if generator is not None:
             windows = mask_readings(windows, self.config.training, before, generator)
@@ -256,7 +258,9 @@ class Trainer:
         beside = fields[:, :, there] if fields is not None else None
         states = network.own_states(windows, hours, before, before + 24, beside).flatten(0, 1)
         clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)
-        return Read(network, stations, states, around_day(windows[..., self.targets], before), clock, truth, near)
+        return EncodedBatch(
+            network, stations, states, around_day(windows[..., self.targets], before), clock, truth, near
+        )
 
     def _fields(self, days: Tensor, generator: torch.Generator | None) -> tuple[Tensor, FieldsAt] | None:
         """Return the covariates of `days` at every station, for the encoder and round the days; None without any."""
@@ -269,8 +273,8 @@ class Trainer:
         points = torch.from_numpy(unit_vectors(self.places.lat, self.places.lon).astype(np.float32))
         return windows, FieldsAt(near, points.to(self.device))
 
-    def _ask(
-        self, read: Read, visible: NDArray[np.int64], targets: NDArray[np.int64]
+    def _forward_masked(
+        self, read: EncodedBatch, visible: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> tuple[StationStates, Neighbourhood]:
         """Return states of the visible stations (indices into those read) and the neighbourhood of the targets."""
         lat, lon, k = self.places.lat, self.places.lon, self.config.model.neighbours
@@ -289,13 +293,14 @@ class Trainer:
         return found, network.surround(found, around, asked)
 
     def _scores(
-        self, read: Read, states: StationStates, around: Neighbourhood, targets: NDArray[np.int64]
+        self, read: EncodedBatch, states: StationStates, around: Neighbourhood, targets: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor]:
         """Return the loss and the CRPS at the stations `targets` (indices of all), as `target_scores`."""
         there = torch.from_numpy(targets).to(self.device)
-        return target_scores(read.network, states, around, read.truth[:, there], self.scalings, *self.beside(there))
+        truth, extras = read.truth[:, there], self.drift_and_weights(there)
+        return target_scores(read.network, states, around, truth, self.scalings, *extras)
 
-    def beside(self, there: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def drift_and_weights(self, there: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return the drift and the weights of stations (indices of all), where there are any."""
         drift = None if self.timeline.drift is None else self.timeline.drift[there]
         return drift, self.weights[there] if self.weights is not None else None
@@ -310,14 +315,14 @@ class Trainer:
     def validate(self) -> float:
         """Return the mean scaled CRPS at the calibration stations, seen from the training stations."""
         self.average.eval()
-        visible = np.arange(len(self.among))
+        visible = np.arange(len(self.training_stations))
         targets = np.flatnonzero(self.places.calibration)
         days = np.unique(np.linspace(0, self.timeline.days - 1, _VALIDATION_DAYS).astype(np.int64))
         own = torch.from_numpy(days[self.processes.rank :: self.processes.count]).to(self.device)
         total, counted = 0.0, 0.0
         for some in own.split(1 if self.device.type == "cpu" else _VALIDATION_DAYS):
-            read = self.read(some, self.among)
-            states, around = self._ask(read, visible, targets)
+            read = self.read(some, self.training_stations)
+            states, around = self._forward_masked(read, visible, targets)
             seen = int(torch.isfinite(read.truth[:, torch.from_numpy(targets).to(self.device)]).sum())
             if seen:
                 total += float(self._scores(read, states, around, targets)[1]) * seen

@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 
-class RunningAverage(AveragedModel):
+class WeightAverage(AveragedModel):
     """An exponential average of a network's weights; call `follow` after each step.
 
     Parameters

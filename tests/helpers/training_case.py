@@ -18,7 +18,7 @@ from torch import nn
 
 from aqreanalysis.model import Scaling
 from aqreanalysis.training.distributed import Processes, joined
-from aqreanalysis.training.trainer import Places, Trainer
+from aqreanalysis.training.trainer import StationRoles, Trainer
 from aqreanalysis.training.windows import Timeline
 
 TRAINING = np.arange(STATIONS) < 15
@@ -31,7 +31,7 @@ def make_trainer(*overrides: str, values: NDArray[np.float32] | None = None, pro
     config, readings = small_config(*overrides), make_readings()
     scalings = [Scaling.fit(readings.values[:, TRAINING, i]) for i in range(2)]
     timeline = Timeline.build(readings.values if values is None else values, FIRST_HOUR, scalings, [0], config.window)
-    places = Places(readings.lat, readings.lon, TRAINING, CALIBRATION)
+    places = StationRoles(readings.lat, readings.lon, TRAINING, CALIBRATION)
     return Trainer(config, timeline, places, scalings[:1], processes)
 
 
@@ -72,7 +72,7 @@ def main(folder: Path) -> None:
         resumed = again.run(folder / "stopped")
         told = {
             "count": processes.count,
-            "steps": make_trainer("training.steps_per_epoch=null", processes=processes).steps,
+            "steps": make_trainer("training.steps_per_epoch=null", processes=processes).steps_per_epoch,
             "looks": len(looks),
             "histories": [whole.state["history"], again.state["history"]],
             "both": _mean_gradient(processes, None),
