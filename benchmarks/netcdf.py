@@ -60,7 +60,7 @@ def our_writer(arrays: dict[str, tuple[Any, ...]], work: Path) -> Any:
     """Return the call that compresses the same chunks in threads and joins them by copying."""
     import h5py
 
-    from aqreanalysis.production.stores.chunks import Form
+    from aqreanalysis.production.stores.netcdf import ChunkEncoding
 
     def write() -> None:
         plain = work / "ours.nc"
@@ -74,7 +74,7 @@ def our_writer(arrays: dict[str, tuple[Any, ...]], work: Path) -> Any:
                 file.createVariable(name, values.dtype, dims, **form)
         with h5py.File(plain, "r+") as file, ThreadPoolExecutor(default_threads()) as pool:
             for name, (values, _, chunks, fill) in arrays.items():
-                form = Form(values.dtype.str, tuple(chunks), None if fill is None else fill.item(), 1)
+                form = ChunkEncoding(values.dtype.str, tuple(chunks), None if fill is None else fill.item(), 1)
                 counts = [range(0, n, c) for n, c in zip(values.shape, chunks, strict=True)]
                 starts = [tuple(s) for s in np.stack(np.meshgrid(*counts, indexing="ij"), -1).reshape(-1, len(chunks))]
                 parts = [values[tuple(slice(a, a + c) for a, c in zip(s, chunks, strict=True))] for s in starts]

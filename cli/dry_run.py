@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from aqreanalysis.production.dry_run.estimate import Crew, Estimate, Rates
     from aqreanalysis.production.options import ProduceOptions
     from aqreanalysis.production.plan.prepare import Prepared
+    from aqreanalysis.production.stores.outputs import Outputs
 
 
 def show_plan(prepared: Prepared, options: ProduceOptions, out: str, calibrate: bool, as_json: bool) -> None:
@@ -23,16 +24,19 @@ def show_plan(prepared: Prepared, options: ProduceOptions, out: str, calibrate: 
     from aqreanalysis.cli.printing import print_json, print_pairs
     from aqreanalysis.production.dry_run.estimate import crew_of
     from aqreanalysis.production.dry_run.limits import foresee, refuse
+    from aqreanalysis.production.stores.outputs import Outputs
 
-    measured = foresee(prepared, options, out, seconds_of_process()) if calibrate else None
+    outputs = Outputs.of(out, tuple(prepared.cubes))
+    stores = outputs.open(options, prepared.production.compression_level)
+    measured = foresee(prepared, options, stores, seconds_of_process()) if calibrate else None
     if as_json:
-        print_json(describe(prepared, out, measured))
+        print_json(describe(prepared, outputs, measured))
     else:
-        pairs = _sweep_pairs(prepared) + _cube_pairs(prepared, out, measured)
+        pairs = _sweep_pairs(prepared) + _cube_pairs(prepared, outputs, measured)
         crew = crew_of(options)
         print_pairs(pairs + (_trial_pairs(prepared, crew, *measured) if measured else _size_pairs(prepared)))
     if measured is not None:
-        refuse(measured[0], crew_of(options), out)
+        refuse(measured[0], crew_of(options), stores)
 
 
 def seconds_of_process() -> float:
@@ -42,14 +46,12 @@ def seconds_of_process() -> float:
     return max(time.time() - psutil.Process().create_time(), 0.0)
 
 
-def describe(prepared: Prepared, out: str, measured: tuple[Estimate, Rates] | None) -> dict[str, Any]:
+def describe(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, Rates] | None) -> dict[str, Any]:
     """Return the plan for ``--json``."""
-    from aqreanalysis.production.stores.outputs import Target
-
-    plan, outputs = prepared.plan, Target.of(out, tuple(prepared.cubes)).outputs
+    plan = prepared.plan
     cubes = {
         name: {
-            "path": str(outputs[name].path),
+            "path": str(outputs.cubes[name]),
             "steps": cube.plan.steps,
             "layers": [layer.name for layer in cube.layers],
             "layer_bytes": {layer.name: _raw_bytes(cube, layer) for layer in cube.layers},
@@ -97,19 +99,18 @@ def _sweep_pairs(prepared: Prepared) -> list[tuple[str, str]]:
     ]
 
 
-def _cube_pairs(prepared: Prepared, out: str, measured: tuple[Estimate, Rates] | None) -> list[tuple[str, str]]:
+def _cube_pairs(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, Rates] | None) -> list[tuple[str, str]]:
     from aqreanalysis.cli.printing import human_size
     from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
-    from aqreanalysis.production.stores.outputs import Target
 
-    outputs, pairs = Target.of(out, tuple(prepared.cubes)).outputs, []
+    pairs = []
     for name, cube in prepared.cubes.items():
         period, (steps, rows, columns) = FREQUENCIES[name].period, cube.plan.block
         joined = "" if name == HOURLY else f", joined in {cube.plan.blocks} blocks"
         pairs += [
             (
                 name,
-                f"{outputs[name].path}: {cube.plan.steps} {period}s, {human_size(cube.raw_bytes)} before compression",
+                f"{outputs.cubes[name]}: {cube.plan.steps} {period}s, {human_size(cube.raw_bytes)} before compression",
             ),
             ("", f"chunks of {steps} {period}s x {rows} x {columns} cells{joined}"),
         ]

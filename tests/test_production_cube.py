@@ -10,22 +10,21 @@ from production_case import block_values, make_template
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production import describe_cube, open_cube
-from aqreanalysis.production.stores.chunks import ChunkFolder, create_chunks
-from aqreanalysis.production.stores.netcdf import write_netcdf
-from aqreanalysis.production.stores.zarr import create_store, forget, write_block
+from aqreanalysis.production.stores.netcdf import ChunkFolder, create_chunks, write_netcdf
+from aqreanalysis.production.stores.zarr import ZarrStore
 
 
 @pytest.fixture
 def cubes(tmp_path):
     template = make_template()
-    create_store(tmp_path / "x.zarr", template, 1)
+    store = ZarrStore((), tmp_path / "x.zarr")
+    store.create(template)
     create_chunks(tmp_path / "x.chunks", template, 1)
     for number in range(template.plan.blocks):
         block = template.plan.get_block(number)
-        write_block(tmp_path / "x.zarr", block, block_values(template, block))
+        store.write(block, block_values(template, block))
         ChunkFolder(tmp_path / "x.chunks").write(block, block_values(template, block))
     write_netcdf(tmp_path / "x.chunks", template, tmp_path / "x.nc", lambda *_: None)
-    forget()
     return tmp_path
 
 

@@ -26,7 +26,6 @@ RATES = Rates(
     geometry_seconds=1e-3,
     sweep_seconds=1e-5,
     join_seconds={},
-    copy_seconds=1e-9,
     disk_bytes_a_second=1e8,
     shares={"hourly": {"pm2p5": 0.5}},
     block_bytes=1_000_000,

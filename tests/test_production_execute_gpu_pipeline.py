@@ -100,7 +100,7 @@ def test_no_more_blocks_are_in_hand_than_there_are_pieces_of_memory(two_pollutan
     for one in pipeline.run_pipeline(inputs, (), slow, 4, threading.Event()):
         finished += 1
         assert len(slow.begun) <= finished + 3
-        assert one.raw_bytes > 0 and one.seconds > 0
+        assert one.written.raw_bytes > 0 and one.seconds > 0
     assert finished == inputs.plan.blocks
 
 

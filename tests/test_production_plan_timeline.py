@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.plan.blocks import hours_between, make_mean_plan, make_plan
-from aqreanalysis.production.plan.timeline import FREQUENCIES, check_frequencies, outputs_of, period_edges
+from aqreanalysis.production.plan.timeline import FREQUENCIES, check_frequencies, period_edges
 
 
 def edges(name, start, end, offset=0):
@@ -84,14 +82,6 @@ def test_periods_follow_each_other_and_fill_the_timeline(name, first, count, off
     found = period_edges(name, (int(begin) + 1, int(end - begin)), offset)
     assert found[0] == begin and found[-1] == end and len(found) == count + 1
     assert (np.diff(found) > 0).all() and (np.diff(found) % 24 == 0).all()
-
-
-def test_one_frequency_goes_to_the_named_file_and_several_to_siblings():
-    assert outputs_of(Path("a/x.nc"), ("daily",)) == {"daily": Path("a/x.nc")}
-    assert outputs_of(Path("a/x.zarr"), ("hourly", "annual")) == {
-        "hourly": Path("a/x_hourly.zarr"),
-        "annual": Path("a/x_annual.zarr"),
-    }
 
 
 def test_frequencies_are_sorted_and_taken_once_and_an_unknown_one_is_refused():

@@ -75,7 +75,8 @@ def test_a_run_killed_while_the_netcdf_file_is_written_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_a_run_killed_around_its_last_rename_ends_with_the_same_bytes(suffix, case, whole, tmp_path, monkeypatch):
-    from aqreanalysis.production import run as making
+    from aqreanalysis.production.stores import netcdf
+    from aqreanalysis.production.stores import zarr as stores
 
     class Killed(BaseException):
         pass
@@ -84,7 +85,7 @@ def test_a_run_killed_around_its_last_rename_ends_with_the_same_bytes(suffix, ca
         raise Killed
 
     out = tmp_path / f"x{suffix}"
-    name = "rename_file" if suffix == ".nc" else "publish_zarr"
+    making, name = (netcdf, "rename_file") if suffix == ".nc" else (stores, "publish_folder")
     with monkeypatch.context() as before, pytest.raises(Killed):
         before.setattr(making, name, die)
         produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS)
@@ -194,20 +195,24 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_when_there_is_room(ca
 
 # Between the last block and the cube under its name: the call before or after which the kill comes.
 FINALISING = [
-    (".nc", "before", "_write_files"),
-    (".nc", "after", "_write_files"),
-    (".nc", "after", "Ledger.note_ready"),
-    (".nc", "after", "rename_file"),
-    (".zarr", "before", "Ledger.note_ready"),
-    (".zarr", "after", "Ledger.note_ready"),
-    (".zarr", "after", "publish_zarr"),
+    (".nc", "before", "netcdf:write_netcdf"),
+    (".nc", "after", "netcdf:write_netcdf"),
+    (".nc", "after", "ledger:Ledger.note_ready"),
+    (".nc", "after", "netcdf:rename_file"),
+    (".zarr", "before", "ledger:Ledger.note_ready"),
+    (".zarr", "after", "ledger:Ledger.note_ready"),
+    (".zarr", "after", "zarr:publish_folder"),
 ]
 MURDER = """
 import os, runpy, signal, sys
-from aqreanalysis.production import run as making
+from aqreanalysis.production.resume import ledger
+from aqreanalysis.production.stores import netcdf, zarr
 when = sys.argv.pop(1)
-home, _, name = sys.argv.pop(1).rpartition(".")
-home = getattr(making, home) if home else making
+module, _, name = sys.argv.pop(1).partition(":")
+home = {"ledger": ledger, "netcdf": netcdf, "zarr": zarr}[module]
+if "." in name:
+    outer, _, name = name.partition(".")
+    home = getattr(home, outer)
 real = getattr(home, name)
 def fatal(*given, **more):
     if when == "after":
@@ -226,7 +231,7 @@ def test_a_run_killed_while_it_is_finalised_goes_on_and_ends_with_the_same_bytes
     out = tmp_path / f"x{suffix}"
     process = start(case, out, before=("-c", MURDER, when, step))
     assert process.communicate(timeout=120)[1] == "" and process.returncode == -signal.SIGKILL
-    assert out.exists() == (step in ("rename_file", "publish_zarr"))
+    assert out.exists() == (step in ("netcdf:rename_file", "zarr:publish_folder"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aqreanalysis.production.execute.worker.run_in_threads", None)  # no block is computed again
         produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()

@@ -258,7 +258,7 @@ def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
 ):
     from aqreanalysis.production import run as making
     from aqreanalysis.production.stores import netcdf
-    from aqreanalysis.production.stores import store as blocks
+    from aqreanalysis.production.stores import zarr as stores
 
     out = place / f"x{suffix}"
     with open_cube(out) as cube:
@@ -278,10 +278,10 @@ def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
 
     from aqreanalysis.production.resume.ledger import Ledger
 
-    last = (making, "rename_file", 0) if suffix == ".nc" else (making, "publish_zarr", 0)
+    last = (netcdf, "rename_file", 0) if suffix == ".nc" else (stores, "publish_folder", 0)
     phases = [
         (making, "stage_readings", 0),
-        (blocks.Blocks, "copy", 1),
+        (netcdf.StoredChunks if suffix == ".nc" else stores.LinkedBlocks, "adopt", 1),
         (Ledger, "record", 3),
         (Ledger, "record", 3),
         (netcdf, "_write_structure", 0) if suffix == ".nc" else (Ledger, "note_ready", 0),
@@ -295,10 +295,10 @@ def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
         with open_cube(out) as cube:
             xr.testing.assert_identical(cube.load(), old)
     # After the new name was given and before the work was cleared away.
-    name = last[1]
+    home, name, _ = last
     with monkeypatch.context() as patch:
-        give = getattr(making, name)
-        patch.setattr(making, name, lambda *a: (give(*a), die()))
+        give = getattr(home, name)
+        patch.setattr(home, name, lambda *a: (give(*a), die()))
         with pytest.raises(Killed):
             produce(model, newer, GRID, None, NEW_END, out, APPEND)
     with produce(model, newer, GRID, None, NEW_END, out, APPEND) as grown:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.resume import ledger as module
-from aqreanalysis.production.resume.ledger import Ledger, Lock, differences, sync_file_system
+from aqreanalysis.production.resume.ledger import Ledger, Lock, differences
 
 
 def test_what_was_recorded_is_read_back(tmp_path):
@@ -50,12 +52,6 @@ def test_a_process_that_goes_on_in_the_same_boot_trusts_the_lines_before_it(tmp_
         ledger.record(number)
         ledger.close()
     assert Ledger(path).done == {1, 2, 3}
-
-
-def test_syncing_a_folder_that_is_gone_is_an_error_of_the_system(tmp_path):
-    sync_file_system(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        sync_file_system(tmp_path / "gone")
 
 
 @pytest.mark.parametrize("cut", range(1, 13))
@@ -116,18 +112,18 @@ def test_differences_show_both_values_and_shorten_digests():
     assert differences(ours, dict(ours)) == []
 
 
-def test_files_that_are_on_the_disk_are_ready_without_waiting_for_anything_else(tmp_path, monkeypatch):
+def test_what_is_ready_survives_a_reboot_without_waiting_for_the_chunks(tmp_path, monkeypatch):
     ledger = Ledger(tmp_path / "l")
     ledger.begin({"fingerprint": {}})
-    ledger.record(1)
-    (tmp_path / "cube.nc").write_bytes(b"whole")
+    ledger.record(1, {"pm2p5": 7})
 
     def refuse(folder):
         raise AssertionError("the whole file system was waited for")
 
     monkeypatch.setattr(module, "sync_file_system", refuse)
-    ledger.note_ready(files=[tmp_path / "cube.nc"])
+    ledger.note_ready()
     ledger.close()
+    assert json.loads((tmp_path / "l").read_text().splitlines()[-2]) == {"block": 1, "crc32": {"pm2p5": 7}}
     monkeypatch.setattr(module, "boot_number", lambda: "the next boot")
     after = Ledger(tmp_path / "l")
     assert after.ready and not after.done

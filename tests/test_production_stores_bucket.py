@@ -152,7 +152,7 @@ def test_a_cube_is_replaced_when_the_new_one_is_whole_and_killed_on_the_way_the_
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(obstore, "copy", dies)
         run(again)
-    assert not bucket.Place.of(URL).holds_cube()
+    assert not bucket.BucketUrl.of(URL).holds_cube()
     run(again).close()
     assert cubes() == files(local) and list(tmp_path.iterdir()) == []
 

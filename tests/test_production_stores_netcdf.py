@@ -1,17 +1,34 @@
-"""The last step: the file or the store gets its name only when it is whole."""
+"""Chunks as HDF5 stores them, and the file that they are copied into, which gets its name only when it is whole."""
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from isal import isal_zlib
 from production_case import block_values, make_template
 
 from aqreanalysis.production.stores import netcdf
-from aqreanalysis.production.stores.chunks import ChunkFolder, create_chunks
-from aqreanalysis.production.stores.netcdf import rename_file, write_netcdf
+from aqreanalysis.production.stores.netcdf import (
+    FAST_LEVELS,
+    ChunkEncoding,
+    ChunkFolder,
+    compress,
+    create_chunks,
+    rename_file,
+    write_netcdf,
+)
+
+SHAPES = st.tuples(*[st.integers(1, 6)] * 3)
+LEVELS = st.sampled_from([0, 1, 3, 4, 9])
 
 
 @pytest.fixture
@@ -96,3 +113,77 @@ def test_a_file_without_compression_holds_the_same_values(tmp_path):
         assert not file["pm2p5"].filters()["zlib"] and not file["pm2p5"].filters()["shuffle"]
         block = template.plan.get_block(3)
         np.testing.assert_array_equal(file["pm2p5"][block.region], block_values(template, block)["pm2p5"])
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data(), shape=SHAPES, level=LEVELS, dtype=st.sampled_from(["<f4", "<i4", "<i2", "<i1", "<f8"]))
+def test_hdf5_reads_back_what_was_encoded(data, shape, level, dtype, tmp_path_factory):
+    values = data.draw(arrays.arrays(np.dtype(dtype), shape))
+    form = ChunkEncoding(dtype, shape, -99, level)
+    path = tmp_path_factory.mktemp("h5") / "x.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        for name, size in zip("tyx", shape, strict=True):
+            file.createDimension(name, size)
+        options = {"compression": "zlib" if level else None, "complevel": level, "shuffle": level > 0}
+        file.createVariable("v", dtype, ("t", "y", "x"), chunksizes=shape, fill_value=-99, **options)
+    with h5py.File(path, "r+") as file:
+        file["v"].id.write_direct_chunk((0, 0, 0), form.encode(values))
+    wanted = np.where(np.isnan(values), values.dtype.type(-99), values) if values.dtype.kind == "f" else values
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        np.testing.assert_array_equal(file["v"][:], wanted)
+    np.testing.assert_array_equal(form.decode(form.encode(values)), wanted)
+
+
+def test_the_end_of_an_axis_is_filled_up_to_the_whole_chunk():
+    form = ChunkEncoding("<f4", (2, 3), -9999.0, 1)
+    whole = form.decode(form.encode(np.array([[1.0, np.nan]], np.float32)))
+    np.testing.assert_array_equal(whole, [[1, -9999, -9999], [-9999, -9999, -9999]])
+    np.testing.assert_array_equal(
+        ChunkEncoding("<i1", (3,), None, 1).decode(ChunkEncoding("<i1", (3,), None, 1).encode(np.ones(2))), [1, 1, 0]
+    )
+
+
+def test_every_level_is_in_zlibs_format_and_the_higher_ones_are_zlibs_own():
+    data = np.sin(np.arange(20_000) / 100).astype("<f4").tobytes()
+    for level in range(1, 10):
+        assert zlib.decompress(compress(data, level)) == data
+    assert compress(data, FAST_LEVELS + 1) == zlib.compress(data, FAST_LEVELS + 1)
+    # Its lower levels do not always repeat themselves.
+    assert {compress(data, level) for level in range(1, FAST_LEVELS + 1)} == {isal_zlib.compress(data, 3)}
+
+
+def test_a_folder_reads_back_its_forms_and_every_chunk(tmp_path):
+    template = make_template()
+    create_chunks(tmp_path / "x.chunks", template, 1)
+    folder = ChunkFolder(tmp_path / "x.chunks")
+    assert folder.forms["pm2p5"] == ChunkEncoding("<f4", (24, 3, 4), -9999.0, 1)
+    assert folder.forms["quality_flag"].fill is None
+    last = template.plan.get_block(template.plan.blocks - 1)
+    for block in (template.plan.get_block(0), last):
+        values = block_values(template, block)
+        written = folder.write(block, values)
+        assert written.raw_bytes == sum(v.nbytes for v in values.values())
+        assert folder.write(block, values) == written  # again, as after a crash
+        stored = {name: zlib.crc32(folder.read(name, block)) for name in values}
+        assert written.checksums == stored
+        for name, wanted in values.items():
+            found = folder.forms[name].decode(folder.read(name, block))
+            np.testing.assert_array_equal(found[tuple(slice(n) for n in wanted.shape)], wanted)
+    assert sorted(p.name for p in (tmp_path / "x.chunks" / "pm2p5").iterdir()) == ["0.0.0", "1.2.2"]
+
+
+def test_a_chunk_that_cannot_be_written_whole_takes_no_name(tmp_path, monkeypatch):
+    template = make_template()
+    create_chunks(tmp_path / "x.chunks", template, 1)
+    folder, block = ChunkFolder(tmp_path / "x.chunks"), template.plan.get_block(0)
+
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Path, "write_bytes", full)
+        folder.write(block, block_values(template, block))
+    assert not folder.file("pm2p5", block).exists()

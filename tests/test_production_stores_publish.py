@@ -7,7 +7,7 @@ import os
 import pytest
 
 from aqreanalysis.production.stores import publish
-from aqreanalysis.production.stores.publish import identify, publish_zarr
+from aqreanalysis.production.stores.publish import inode_of, publish_folder, sync_file_system
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_a_store_takes_the_place_of_an_old_one(swaps, folders, monkeypatch):
     store, out, trash = folders
     if not swaps:  # a file system that cannot swap names
         monkeypatch.setattr(publish, "_swap", lambda *_: False)
-    publish_zarr(store, out, trash, identify(store))
+    publish_folder(store, out, trash, inode_of(store))
     assert (out / "file").read_text() == "new"
     assert not trash.exists() and not store.exists()
 
@@ -41,18 +41,18 @@ def test_the_old_store_has_its_name_until_the_new_one_has_it(folders):
 
 def test_a_swap_that_was_killed_half_way_is_not_undone(folders):
     store, out, trash = folders
-    identity = identify(store)
+    identity = inode_of(store)
     assert publish._swap(store, out)  # and then the process is killed
-    publish_zarr(store, out, trash, identity)
+    publish_folder(store, out, trash, identity)
     assert (out / "file").read_text() == "new"
     assert not trash.exists() and not store.exists()
 
 
 def test_two_renames_that_were_killed_between_them_are_completed(folders):
     store, out, trash = folders
-    identity = identify(store)
+    identity = inode_of(store)
     out.rename(trash)  # a file system that cannot swap; and then the process is killed
-    publish_zarr(store, out, trash, identity)
+    publish_folder(store, out, trash, identity)
     assert (out / "file").read_text() == "new"
     assert not trash.exists() and not store.exists()
 
@@ -61,3 +61,9 @@ def test_a_swap_that_fails_for_another_reason_is_an_error(folders):
     store, out, _ = folders
     with pytest.raises(FileNotFoundError):
         publish._swap(store / "nowhere", out)
+
+
+def test_syncing_a_folder_that_is_gone_is_an_error_of_the_system(tmp_path):
+    sync_file_system(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync_file_system(tmp_path / "gone")

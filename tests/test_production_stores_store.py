@@ -135,12 +135,12 @@ class TestFilesOfMonths:
 
     @pytest.mark.parametrize("calls", [0, 1])
     def test_killed_between_its_renames_the_same_command_goes_on(self, calls, model, newer, whole, old, monkeypatch):
-        from aqreanalysis.production import run as making
+        from aqreanalysis.production.stores import netcdf
 
         class Killed(BaseException):
             pass
 
-        left, real = [calls], making.rename_file
+        left, real = [calls], netcdf.rename_file
 
         def dies(*given):
             left[0] -= 1
@@ -149,7 +149,7 @@ class TestFilesOfMonths:
             real(*given)
 
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(making, "rename_file", dies)
+            patch.setattr(netcdf, "rename_file", dies)
             self.grow(model, newer, old)
         self.grow(model, newer, old)
         assert sorted(p.name for p in old.parent.iterdir()) == ["x_201812.nc", "x_201901.nc"]
@@ -246,7 +246,7 @@ class TestBuckets:
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(obstore, "copy", dies)
             produce(model, newer, GRID, None, NEW_END, URL, append)
-        assert not bucket.Place.of(URL).holds_cube(), "never a mixed one"
+        assert not bucket.BucketUrl.of(URL).holds_cube(), "never a mixed one"
         with produce(model, newer, GRID, None, NEW_END, URL, append) as cube:
             assert cube.history.count("appended") == 1
             same(cube.load(), whole.copy())

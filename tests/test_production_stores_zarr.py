@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +11,7 @@ import pytest
 import zarr
 from production_case import block_values, make_template, small_grid
 
-from aqreanalysis.production.stores.zarr import (
-    ShardedChunks,
-    StoreForm,
-    create_store,
-    discard_partial_files,
-    forget,
-    read_region,
-    write_block,
-)
+from aqreanalysis.production.stores.zarr import ShardedChunks, ZarrLayout, ZarrStore, discard_partial_files
 
 
 @pytest.fixture
@@ -28,22 +21,27 @@ def template():
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_what_is_written_is_read_back_in_any_order(template, zarr_format, tmp_path):
-    path = tmp_path / "s.zarr"
-    create_store(path, template, 1, zarr_format)
+    store = ZarrStore((), tmp_path / "s.zarr", ZarrLayout(zarr_format))
+    store.create(template)
     blocks = [template.plan.get_block(n) for n in range(template.plan.blocks)]
     for block in reversed(blocks):
-        assert write_block(path, block, block_values(template, block)) > 0
+        values = block_values(template, block)
+        written = store.write(block, values)
+        assert written.raw_bytes == sum(v.nbytes for v in values.values()) and set(written.chunks) == set(values)
+        stored = {zlib.crc32(f.read_bytes()) for f in store.path.rglob("*") if f.is_file()}
+        assert set(written.checksums.values()) <= stored, "of the very bytes on the disk"
+    group = zarr.open_group(store.path, mode="r")
     for block in blocks:
         wanted = block_values(template, block)
         for layer in template.layers:
             if layer.name in wanted:
-                np.testing.assert_array_equal(read_region(path, layer, block), wanted[layer.name])
-    forget()
+                found = group[layer.name][block.region[3 - len(layer.dims) :]]
+                np.testing.assert_array_equal(found, wanted[layer.name])
 
 
 def test_zarr_2_has_consolidated_metadata_nan_fill_and_the_attribute_gdal_reads(template, tmp_path):
     path = tmp_path / "s.zarr"
-    create_store(path, template, 1)
+    ZarrStore((), path).create(template)
     metadata = json.loads((path / ".zmetadata").read_text())["metadata"]
     assert metadata["pm2p5/.zarray"]["fill_value"] == "NaN" and metadata["pm2p5/.zarray"]["zarr_format"] == 2
     assert metadata["pm2p5/.zarray"]["chunks"] == [24, 3, 4]
@@ -56,16 +54,15 @@ def test_zarr_2_has_consolidated_metadata_nan_fill_and_the_attribute_gdal_reads(
 
 def test_chunks_that_hold_only_the_fill_are_written_too(template, tmp_path):
     path = tmp_path / "s.zarr"
-    create_store(path, template, 1)
+    ZarrStore((), path).create(template)
     block = template.plan.get_block(0)
-    write_block(path, block, {"pm2p5": np.full((24, 3, 4), np.nan, dtype=np.float32)})
+    ZarrStore((), path).write(block, {"pm2p5": np.full((24, 3, 4), np.nan, dtype=np.float32)})
     assert (path / "pm2p5" / "0.0.0").exists() and (path / "crs" / "0").exists()
-    forget()
 
 
 def test_leftovers_of_a_killed_writer_are_deleted_and_chunks_are_kept(template, tmp_path):
     path = tmp_path / "s.zarr"
-    create_store(path, template, 1)
+    ZarrStore((), path).create(template)
     before = sorted(p.name for p in path.rglob("*"))
     (path / "pm2p5" / "0.0.1a2b.partial").write_bytes(b"half")
     (path / "x.partial").write_bytes(b"half")
@@ -78,7 +75,7 @@ def test_leftovers_of_a_killed_writer_are_deleted_and_chunks_are_kept(template, 
 
 
 def test_the_store_opens_with_zarr_alone(template, tmp_path):
-    create_store(tmp_path / "s.zarr", template, 0)
+    ZarrStore((), tmp_path / "s.zarr", ZarrLayout(level=0)).create(template)
     group = zarr.open_group(tmp_path / "s.zarr", mode="r")
     np.testing.assert_array_equal(group["lat"][:], small_grid().lat)
     assert group.attrs["Conventions"] == "CF-1.11, ACDD-1.3"
@@ -103,10 +100,10 @@ def test_a_store_in_shards_has_one_file_a_block_and_reads_the_same(tmp_path):
     template = make_template()
     wide = replace(template, plan=replace(template.plan, block=(24, 7, 9)))
     path = tmp_path / "s.zarr"
-    create_store(path, wide, 1, StoreForm(3, shards=True))
+    store = ZarrStore((), path, ZarrLayout(3, shards=True))
+    store.create(wide)
     for number in range(wide.plan.blocks):
-        write_block(path, wide.plan.get_block(number), block_values(wide, wide.plan.get_block(number)))
-    forget()
+        store.write(wide.plan.get_block(number), block_values(wide, wide.plan.get_block(number)))
     array = zarr.open_group(path, mode="r")["pm2p5"]
     assert array.shards == (24, 7, 9) and array.chunks == (24, 7, 9)
     assert sum(1 for p in (path / "pm2p5").rglob("*") if p.is_file() and p.name != "zarr.json") == wide.plan.blocks

@@ -10,7 +10,7 @@ import xarray as xr
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
-from aqreanalysis.production.stores.bucket import Place, is_url, open_bucket, stored_bytes
+from aqreanalysis.production.stores.outputs import is_url, kind_at
 from aqreanalysis.species import SPECIES
 
 SUFFIXES = (".nc", ".zarr")
@@ -30,37 +30,20 @@ def open_cube(path: str | Path) -> xr.Dataset:
     CubeError
         If it is missing or cannot be read.
     """
-    where = path if is_url(path) else Path(path)
-    if isinstance(where, Path) and not where.exists():
+    where = str(path)
+    if not is_url(where) and not Path(where).exists():
         raise CubeError(f"no cube {where}; check the path")
-    engine = "netcdf4" if isinstance(where, Path) and not where.is_dir() else "zarr"
     try:
-        dataset = xr.open_dataset(where if isinstance(where, Path) else _remote(str(where)), engine=engine)
+        dataset = kind_at(where).load().open_dataset(where)
+    except CubeError:
+        raise
     except Exception as error:  # each backend has its own ways to fail on a file that is not one
         raise CubeError(f"{where} cannot be read as a cube: {' '.join(str(error).split())}") from None
-    dataset.encoding["source"] = str(where)
+    dataset.encoding["source"] = where
     for variable in dataset.variables.values():
         # An object that only GDAL reads from a Zarr store; NetCDF could not hold it if the dataset were saved again.
         variable.attrs.pop("_CRS", None)
     return dataset.set_coords([name for name in _NOT_LAYERS if name in dataset.data_vars])
-
-
-def _remote(url: str) -> Any:
-    """Return the store of Zarr under a URL, for reading.
-
-    Raises
-    ------
-    CubeError
-        If it cannot be reached.
-    """
-    from zarr.storage import ObjectStore
-
-    try:
-        if not Place.of(url).holds_cube():
-            raise CubeError(f"no cube {url}; check the path, or whether a run on it is unfinished")
-    except OSError as error:
-        raise CubeError(f"{url} cannot be read: {error.strerror}") from None
-    return ObjectStore(open_bucket(url), read_only=True)
 
 
 def describe_cube(path: str | Path) -> dict[str, Any]:
@@ -71,7 +54,8 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
     CubeError
         If it cannot be read, or is no cube (no time, lat, lon or no pollutant).
     """
-    where = str(path) if is_url(path) else Path(path)
+    where = str(path)
+    kind = kind_at(where)
     with open_cube(where) as cube:
         missing = [d for d in ("time", "lat", "lon") if d not in cube.coords]
         known = [s for s in SPECIES.values() if s.layer in cube.data_vars]
@@ -81,9 +65,9 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
         lat, lon, time = (cube[d].to_numpy() for d in ("lat", "lon", "time"))
         wanted = ("title", "source", "history", "model_digest", "observations_digest", "date_created", "comment")
         return {
-            "path": str(where),
+            "path": where,
             "kind": "cube",
-            "format": "NetCDF" if isinstance(where, Path) and where.is_file() else "Zarr",
+            "format": kind.title,
             "species": [s.key for s in known],
             "frequency": _frequency(cube),
             "steps": int(time.size),
@@ -100,7 +84,7 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
                 str(name): {"long_name": v.attrs.get("long_name", ""), "units": v.attrs.get("units", "")}
                 for name, v in cube.data_vars.items()
             },
-            "bytes": _bytes_on_disk(where) if isinstance(where, Path) else stored_bytes(where),
+            "bytes": kind.load().stored_bytes(where),
             **{key: cube.attrs[key] for key in wanted if key in cube.attrs},
         }
 
@@ -117,9 +101,3 @@ def _hours(cube: xr.Dataset) -> int:
         return cube.sizes["time"]
     bounds = cube["time_bnds"].to_numpy()
     return int((bounds[:, 1] - bounds[:, 0]).sum() // np.timedelta64(1, "h"))
-
-
-def _bytes_on_disk(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
@@ -23,27 +24,17 @@ from aqreanalysis.production.execute.warming import make_ready
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.period_means import sums_name, sums_width
 from aqreanalysis.production.plan import Moment
+from aqreanalysis.production.plan.blocks import parts_of
 from aqreanalysis.production.plan.inputs import StagedWindow, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared, plain, prepare
 from aqreanalysis.production.plan.timeline import check_frequencies
 from aqreanalysis.production.resume.append import Append, make_append, resolve_timeline
-from aqreanalysis.production.resume.ledger import Fingerprint, Ledger, Lock, differences
+from aqreanalysis.production.resume.ledger import LEDGER, Fingerprint, Ledger, Lock, differences
 from aqreanalysis.production.resume.meter import Meter
 from aqreanalysis.production.resume.signals import Stop, output_errors, stop_on_signals
-from aqreanalysis.production.stores import chunks
-from aqreanalysis.production.stores.bucket import Owner, Place, chunk_place, clear, point, publish
-from aqreanalysis.production.stores.netcdf import rename_file, write_netcdf
-from aqreanalysis.production.stores.outputs import Target
-from aqreanalysis.production.stores.publish import identify, publish_zarr
-from aqreanalysis.production.stores.split import parts_of
-from aqreanalysis.production.stores.zarr import (
-    StoreForm,
-    create_store,
-    create_sums,
-    discard_partial_files,
-    forget,
-    quiet_codecs,
-)
+from aqreanalysis.production.stores.outputs import Outputs
+from aqreanalysis.production.stores.store import Output, Store
+from aqreanalysis.production.stores.zarr import DaySums
 from aqreanalysis.production.template import Template
 
 
@@ -121,10 +112,10 @@ def produce_cubes(
     AqreanalysisError
         As of `produce`.
     """
-    target = Target.of(out, check_frequencies(options.frequencies))
-    with output_errors(target.part):
+    outputs = Outputs.of(out, check_frequencies(options.frequencies))
+    with output_errors(outputs.part):
         if options.split == "none":
-            _check_free(target, options)
+            _check_free(outputs, options)
     if options.workers is not None:
         prepare_workers()
     prepared = prepare(model, observations, grid, resolve_timeline(out, timeline, options), options)
@@ -132,25 +123,27 @@ def produce_cubes(
     if options.split != "none":
         plans = {name: cube.plan for name, cube in prepared.cubes.items()}
         offset = options.utc_offset_hours
-        target = target.split({name: list(parts_of(plan, options.split, offset)) for name, plan in plans.items()})
-        _check_free(target, options)
-    check_fit(prepared, options, str(out), target.part)
-    with output_errors(target.part), stop_on_signals() as stop:
-        target.part.parent.mkdir(parents=True, exist_ok=True)
-        lock = Lock(target.part, target.out)
+        outputs = outputs.split({name: list(parts_of(plan, options.split, offset)) for name, plan in plans.items()})
+        _check_free(outputs, options)
+    stores = outputs.open(options, prepared.production.compression_level)
+    check_fit(prepared, options, stores, outputs.part)
+    with output_errors(outputs.part), stop_on_signals() as stop:
+        outputs.part.parent.mkdir(parents=True, exist_ok=True)
+        lock = Lock(outputs.part, outputs.out)
         try:
-            run = _Run(prepared, target, options, stop, Ledger(target.ledger))
+            run = _Run(prepared, outputs, stores, options, stop, Ledger(outputs.part / LEDGER))
             del prepared
-            run.own()
+            run.acquire_ownership()
             try:
                 _fill_and_finish(run)
             finally:
-                if run.owner is not None and not target.ledger.exists():  # it has never begun
-                    run.owner.release()
+                if not run.ledger.path.exists():  # it has never begun, or has ended
+                    for store in stores.values():
+                        store.release_ownership()
         finally:
-            _tidy(target.part)
+            _tidy(outputs.part)
             lock.release()
-    return {name: open_cube(str(output.path)) for name, output in target.outputs.items()}
+    return {output.name: open_cube(str(output.path)) for output in outputs.all}
 
 
 @dataclass
@@ -158,25 +151,43 @@ class _Run:
     """One call of `produce_cubes`: what is made, where, how, and how far it got."""
 
     prepared: Prepared
-    target: Target
+    outputs: Outputs
+    stores: dict[str, Store]
     options: ProduceOptions
     stop: Stop
     ledger: Ledger
-    owner: Owner | None = None
     append: Append | None = None
 
-    def told(self, done: int, total: int, note: str) -> None:
-        """Pass progress on."""
-        if self.options.progress is not None:
-            self.options.progress(done, total, note)
+    @property
+    def part(self) -> Path:
+        """The folder of what is unfinished."""
+        return self.outputs.part
 
-    def own(self) -> None:
-        """Take the right to write to a bucket, if it is one."""
-        target, ledger = self.target, self.ledger
-        if isinstance(target.out, Place):
-            unpublished = not ledger.ready or any(target.ready(name).exists() for name in target.outputs)
-            resumes = ledger.header is not None and unpublished
-            self.owner = Owner(target.out, target.part, resumes, self.options.overwrite)
+    @property
+    def sums(self) -> DaySums | None:
+        """The sums of days, where means are joined from them."""
+        return DaySums(self.part.resolve() / "sums.zarr") if self.prepared.means() else None
+
+    @property
+    def written(self) -> list[tuple[Store, Output]]:
+        """What of the outputs is written, each with its store."""
+        return [(store, output) for store in self.stores.values() for output in store.outputs]
+
+    def acquire_ownership(self) -> None:
+        """Take the right to write where others may write too."""
+        unpublished = not self.ledger.ready or any(store.is_staged(output) for store, output in self.written)
+        for store in self.stores.values():
+            store.acquire_ownership(self.ledger.header is not None and unpublished, self.options.overwrite)
+
+    def watched(self, kept: str | None = None) -> Progress:
+        """Return what passes progress on and ends the work if that is wished; `kept` says how far the run got."""
+
+        def step(done: int, total: int, note: str) -> None:
+            self.stop.check(self.part, kept or self.progress_line)
+            if self.options.progress is not None:
+                self.options.progress(done, total, note)
+
+        return step
 
     @property
     def progress_line(self) -> str:
@@ -187,65 +198,46 @@ class _Run:
 def _fill_and_finish(run: _Run) -> None:
     """Bring the outputs from whatever state they are in to the finished ones."""
     fingerprint = _fingerprint(run)
-    ledger, target, outputs = run.ledger, run.target, run.target.outputs
+    ledger = run.ledger
     if run.append is not None and run.append.growth.is_nothing and ledger.header is None:
         _say(run)
         return
-    same = _is_same_run(ledger, fingerprint, target, run.options.overwrite)
-    if same and ledger.ready and not all(target.ready(n).exists() or o.path.exists() for n, o in outputs.items()):
+    same = _is_same_run(ledger, fingerprint, run.part, run.options.overwrite)
+    if same and ledger.ready and not all(store.is_staged(o) or o.path.exists() for store, o in run.written):
         ledger.drop()  # what was finished has been taken away since
         same = False
-    waiting = [name for name in outputs if not (same and ledger.ready) or target.ready(name).exists()]
-    if not waiting and len(target.existing()) == len(outputs):
-        shutil.rmtree(target.part)  # it was killed after the last rename
+    waiting = [(store, o) for store, o in run.written if not (same and ledger.ready) or store.is_staged(o)]
+    if not waiting and len(run.outputs.existing()) == len(run.outputs.all):
+        shutil.rmtree(run.part)  # it was killed after the last rename
         return
+    if any(store.is_taken(o) for store, o in waiting) and not (run.options.overwrite or run.options.append):
+        raise OutputError(_exists(run.outputs))
     header = ledger.header if same and ledger.header else _header(run, fingerprint)
-    replacing = run.options.overwrite or run.options.append
-    # In a bucket the chunks of an unfinished cube may lie under its own name.
-    others = [name for name in waiting if not target.is_remote or header["replaces"]]
-    if any(outputs[name].path.exists() for name in others) and not replacing:
-        raise OutputError(_exists(target))
-    quiet_codecs()
     try:
         if not ledger.ready:
             _fill(run, header)
-        for name in waiting:
-            _publish(run, name)
+        for store, output in waiting:
+            store.finalise(output)
     finally:
         ledger.close()
-        forget()
-    shutil.rmtree(target.part)
+    shutil.rmtree(run.part)
 
 
 def _header(run: _Run, fingerprint: Fingerprint) -> dict[str, Any]:
     """Return how the ledger of a run begins."""
-    replaces = run.target.is_remote and bool(run.target.existing())
-    return {"fingerprint": fingerprint, "facts": (run.append or run.prepared).facts(), "replaces": replaces}
-
-
-def _publish(run: _Run, name: str) -> None:
-    """Give a finished output its name."""
-    ready, goal = run.target.ready(name), run.target.outputs[name].path
-    if isinstance(goal, Place):
-        if run.owner is not None:
-            run.owner.check()
-        publish(ready, goal, grows=run.options.append)
-        shutil.rmtree(ready)
-    elif run.target.is_netcdf:
-        rename_file(ready, goal)
-    else:
-        publish_zarr(ready, goal, run.target.trash, run.ledger.identities[name])
+    return {"fingerprint": fingerprint, "facts": (run.append or run.prepared).facts()}
 
 
 def _fingerprint(run: _Run) -> Fingerprint:
     """Return what decides the bytes of the outputs; of a run that continues cubes, find out what it does to them."""
-    fingerprint = {**run.prepared.fingerprint, "output": _kind(run.target, run.options)}
+    layout = next(iter(run.stores.values())).layout
+    fingerprint = {**run.prepared.fingerprint, "output": layout}
     if run.options.append:
         if run.ledger.ready and run.ledger.header is not None:  # what was continued may have its new name already
             fingerprint["continued"] = run.ledger.header["fingerprint"].get("continued")
         else:
-            run.append = make_append(run.prepared, run.target, run.options)
-            run.prepared, run.target = run.append.prepared, run.append.target
+            run.append = make_append(run.prepared, run.stores)
+            run.prepared, run.stores = run.append.prepared, run.append.stores
             fingerprint["continued"] = run.append.identities
     return plain(fingerprint)
 
@@ -253,7 +245,7 @@ def _fingerprint(run: _Run) -> Fingerprint:
 def _fill(run: _Run, header: dict[str, Any]) -> None:
     """Compute what is left to compute, until the outputs lack nothing but their names."""
     facts = header["facts"]
-    templates = {name: run.prepared.template(facts, name) for name in run.target.stores}
+    templates = {name: run.prepared.template(facts, name) for name, store in run.stores.items() if store.outputs}
     if run.append is not None:
         run.append.check(templates)
         _say(run)
@@ -263,26 +255,20 @@ def _fill(run: _Run, header: dict[str, Any]) -> None:
         run.append = replace(run.append, prepared=run.prepared)
     give_back()
     if run.append is not None:
-
-        def step(done: int, total: int, note: str) -> None:
-            run.stop.check(run.target.part, run.progress_line)
-            run.told(done, total, note)
-
         try:
-            run.append.take_over(run.target, templates, run.ledger, step)
+            run.append.adopt_blocks(templates, run.ledger, run.watched())
         except (CubeError, OutputError):
             if not run.ledger.done:
                 run.ledger.drop()  # refused before it did anything: the right command must not find it in its way
             raise
     make_ready(run.prepared.predictor)
     _sweep(run, window)
-    if run.target.is_netcdf:
-        _write_files(run, facts)
-        run.ledger.note_ready(files=[run.target.ready(name) for name in run.target.outputs])
-        return
-    for store in run.target.stores.values():
-        discard_partial_files(store)  # of this run before it was killed, or of a worker that was
-    run.ledger.note_ready({name: identify(run.target.ready(name)) for name in run.target.outputs})
+    for name, store in run.stores.items():
+        parts = {
+            o.name: run.prepared.template(facts, name, (o.name, o.steps) if o.steps else None) for o in store.outputs
+        }
+        store.complete(parts, run.watched("all blocks are computed, the NetCDF file is not written"))
+    run.ledger.note_ready()
 
 
 def _say(run: _Run) -> None:
@@ -292,7 +278,7 @@ def _say(run: _Run) -> None:
             run.options.say(line)
 
 
-def _is_same_run(ledger: Ledger, fingerprint: Fingerprint, target: Target, overwrite: bool) -> bool:
+def _is_same_run(ledger: Ledger, fingerprint: Fingerprint, part: Path, overwrite: bool) -> bool:
     """Tell whether the ledger is of this run; drop another run's if told to overwrite, refuse otherwise."""
     if ledger.header is None:
         return False
@@ -304,97 +290,63 @@ def _is_same_run(ledger: Ledger, fingerprint: Fingerprint, target: Target, overw
         return False
     more = f" (and {len(unlike) - 1} more)" if len(unlike) > 1 else ""
     raise OutputError(
-        f"{target.part} holds an unfinished run of another kind: {unlike[0]}{more}; "
+        f"{part} holds an unfinished run of another kind: {unlike[0]}{more}; "
         "repeat that run, choose another --out, or drop it with --overwrite"
     )
 
 
 def _stage(run: _Run, templates: dict[str, Template], header: dict[str, Any]) -> StagedWindow:
     """Return the window on the staged readings; create them, the empty stores and the ledger where there are none."""
-    prepared, target, ledger = run.prepared, run.target, run.ledger
-    staging = prepared.observations, tuple(prepared.predictor.inputs), prepared.span, target.readings
-    means, level = prepared.means(), prepared.production.compression_level
-    stores = [*target.stores.values(), *([target.sums] if means else [])]
-    if ledger.header is not None and all(store.exists() for store in stores):
+    prepared, ledger, sums, readings = run.prepared, run.ledger, run.sums, run.part / "readings.npy"
+    staging = prepared.observations, tuple(prepared.predictor.inputs), prepared.span, readings
+    created = all(run.stores[name].is_created() for name in templates) and (sums is None or sums.is_created())
+    if ledger.header is not None and created:
         return stage_readings(*staging)
-    for leftover in target.leftovers():
-        shutil.rmtree(leftover, ignore_errors=True)
-    target.readings.unlink(missing_ok=True)
+    readings.unlink(missing_ok=True)
     window = stage_readings(*staging)
-    for name, store in target.stores.items():
-        if target.is_netcdf:
-            chunks.create_chunks(store, templates[name], level)
-        else:
-            create_store(store, templates[name], level, StoreForm(run.options.zarr_format, run.options.shards))
-            _point(target.outputs[name].path, store, header["replaces"])
-    if means is not None:
+    for name, template in templates.items():
+        run.stores[name].create(template)
+    means = prepared.means()
+    if sums is not None and means is not None:
         widths = {sums_name(key): sums_width(c.memory) for key, c in means.calibrations.items()}
-        create_sums(target.sums, prepared.plan, widths, level)
+        sums.create(prepared.plan, widths, prepared.production.compression_level)
     ledger.begin(header)
     return window
 
 
-def _point(place: Path | Place, store: Path, replaces: bool) -> None:
-    """Let the chunks of a store go to its bucket, if it is for one."""
-    if isinstance(place, Place):
-        url = chunk_place(place, replaces)
-        if replaces:
-            clear(url)  # what a run that was dropped left there
-        point(store, url)
-
-
 def _sweep(run: _Run, window: StagedWindow) -> None:
     """Compute what is left to do."""
-    prepared, target, options, ledger = run.prepared, run.target, run.options, run.ledger
+    prepared, options, ledger = run.prepared, run.options, run.ledger
     if len(ledger.done) == prepared.blocks:
         return
     meter = Meter(prepared.blocks, ledger, options.progress)
-    stores = {**target.stores, **({engine.SUMS: target.sums} if prepared.means() else {}), engine.STATES: target.states}
+    stores, states = engine.JobStores(run.stores, run.sums), run.part / "states"
     if options.workers is None and options.scheduler is None:
-        job = engine.make_job(prepared, window, stores, None, options.device)
+        job = engine.make_job(prepared, window, stores, states, (None, options.device))
         engine.run_in_threads(job, ledger.done, options.threads or engine.default_threads(), meter, run.stop.event)
     else:
-        job = engine.make_job(prepared, window, stores, prepared.model_path, options.device)
+        job = engine.make_job(prepared, window, stores, states, (prepared.model_path, options.device))
         with cluster_client(options.workers, options.scheduler, options.say) as client:
             workers.run_on_cluster(job, ledger.done, client, meter, run.stop.event)
-    run.stop.check(target.part, run.progress_line)
+    run.stop.check(run.part, run.progress_line)
     if len(ledger.done) != prepared.blocks:
         raise AssertionError(f"{prepared.blocks - len(ledger.done)} blocks were neither computed nor refused")
 
 
-def _write_files(run: _Run, facts: dict[str, Any]) -> None:
-    """Write each NetCDF file under the name that it has until all are whole; those from before a crash anew."""
-
-    def step(done: int, total: int, note: str) -> None:
-        run.stop.check(run.target.part, "all blocks are computed, the NetCDF file is not written")
-        run.told(done, total, note)
-
-    for name, output in run.target.outputs.items():
-        template = run.prepared.template(facts, output.frequency, (name, output.steps) if output.steps else None)
-        first = output.steps[0] if output.steps else 0
-        write_netcdf(run.target.store(output.frequency), template, run.target.file(name), step, first)
-
-
-def _kind(target: Target, options: ProduceOptions) -> str:
-    if target.is_netcdf:
-        return "NetCDF" if options.split == "none" else f"NetCDF, a file a {options.split}"
-    return f"Zarr {options.zarr_format}{', shards' * options.shards}"
-
-
-def _check_free(target: Target, options: ProduceOptions) -> None:
+def _check_free(outputs: Outputs, options: ProduceOptions) -> None:
     """Refuse an output that is there, unless it is to be replaced, to grow, or an unfinished run's own."""
-    if target.existing() and not (options.overwrite or options.append or target.part.exists()):
-        raise OutputError(_exists(target))
+    if outputs.existing() and not (options.overwrite or options.append or outputs.part.exists()):
+        raise OutputError(_exists(outputs))
 
 
-def _exists(target: Target) -> str:
+def _exists(outputs: Outputs) -> str:
     return (
-        f"output {target.existing()[0]} exists; choose another --out, let it grow with --append or replace it with "
+        f"output {outputs.existing()[0]} exists; choose another --out, let it grow with --append or replace it with "
         "--overwrite"
     )
 
 
 def _tidy(part: Path) -> None:
     """Remove the folder of a run that failed before it had begun its ledger: nothing half-written stays."""
-    if part.exists() and not (part / "ledger.jsonl").exists():
+    if part.exists() and not (part / LEDGER).exists():
         shutil.rmtree(part)

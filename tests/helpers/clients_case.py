@@ -20,7 +20,7 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.nature import nature_run
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production import ProduceOptions, produce_cubes
-from aqreanalysis.production.plan.timeline import outputs_of
+from aqreanalysis.production.stores.outputs import frequency_names
 from aqreanalysis.training import TrainOptions, train
 
 #: Everything that ACDD asks for, so that a finding is the program's own.
@@ -144,7 +144,7 @@ def make_cubes(folder: Path, model: Path, kind: Kind) -> Iterator[Opened]:
     """Produce a kind of cube in every form; what is in the folder is left as it is."""
     for ending, frequencies in kind.frequencies.items():
         out = folder / f"{kind.name}{ending}"
-        paths = list(outputs_of(out, frequencies).values())
+        paths = list(frequency_names(out, frequencies).values())
         options = ProduceOptions(
             production=ProductionConfig(tile_rows=4, tile_columns=4),
             metadata=TOLD,

@@ -10,13 +10,18 @@ import numpy as np
 
 from aqreanalysis.grids import Grid
 from aqreanalysis.production.execute.dask_cluster import cluster_client
-from aqreanalysis.production.execute.worker import SUMS, default_threads
+from aqreanalysis.production.execute.worker import default_threads
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import HOURS_A_DAY, Plan
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.resume.ledger import SYNC_SECONDS
 from aqreanalysis.production.sweep import GeometryCache
+
+# The sums of days among the frequencies.
+SUMS = "sums"
+# At which finished chunks are copied where a store copies them, the disk left aside.
+COPY_BYTES_A_SECOND = 500e6
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,6 @@ class Rates:
         Of a wanted cell and hour, with compression and writing.
     join_seconds : dict
         Frequency of means -> seconds of a wanted cell and day.
-    copy_seconds : float
-        Of a stored byte copied into a NetCDF file; 0 for Zarr.
     disk_bytes_a_second : float
         That reach the disk.
     shares : dict
@@ -64,7 +67,6 @@ class Rates:
     geometry_seconds: float
     sweep_seconds: float
     join_seconds: Mapping[str, float]
-    copy_seconds: float
     disk_bytes_a_second: float
     shares: Mapping[str, Mapping[str, float]]
     block_bytes: int
@@ -132,7 +134,8 @@ class Estimate:
     stored_bytes : dict
         Frequency -> layer -> bytes, compressed.
     disk_bytes : int
-        On the disk at the fullest moment: stores, sums of days, and the NetCDF files beside what they are made of.
+        On the disk at the fullest moment: stores, sums of days, and finished cubes beside the chunks
+        that they are copied from.
     worker_bytes, memory_bytes : int
         Memory of one computing process at its peak, and of all on this machine.
     """
@@ -157,7 +160,7 @@ class Estimate:
         return sum(sum(layers.values()) for layers in self.stored_bytes.values())
 
 
-def estimate(prepared: Prepared, rates: Rates, crew: Crew, is_netcdf: bool, start_seconds: float) -> Estimate:
+def estimate(prepared: Prepared, rates: Rates, crew: Crew, copies: bool, start_seconds: float) -> Estimate:
     """Return what a run will take.
 
     Parameters
@@ -168,8 +171,8 @@ def estimate(prepared: Prepared, rates: Rates, crew: Crew, is_netcdf: bool, star
         Of `trial.measure_rates` for this run.
     crew : Crew
         Who computes.
-    is_netcdf : bool
-        Whether the outputs are NetCDF files, made from a staging folder.
+    copies : bool
+        Whether the finished cubes are copied from their chunks at the end.
     start_seconds : float
         That reading and loading have taken.
     """
@@ -189,10 +192,10 @@ def estimate(prepared: Prepared, rates: Rates, crew: Crew, is_netcdf: bool, star
     to_disk = (cube_bytes + sums_bytes) / rates.disk_bytes_a_second
     waits = max(rates.worker_start_seconds - start_seconds * crew.here, 0.0) + rates.worker_launch_seconds
     sweep = waits + rates.warm_seconds + max(lane / lanes, to_disk)
-    # What the last minute wrote must reach the disk; a NetCDF file is written once more, by one process.
+    # What the last minute wrote must reach the disk; what is copied is written once more, by one process.
     finish = min(to_disk, SYNC_SECONDS * to_disk / max(sweep, 1e-9))
-    if is_netcdf:
-        finish += cube_bytes * (rates.copy_seconds + 1 / rates.disk_bytes_a_second)
+    if copies:
+        finish += cube_bytes * (1 / COPY_BYTES_A_SECOND + 1 / rates.disk_bytes_a_second)
     worker = worker_bytes(plan, cells, rates, crew)
     # Beside the driver, the process that workers are forked from.
     driver = rates.process_bytes * (2 if crew.workers and crew.here else 1) + rates.observations_bytes
@@ -202,7 +205,7 @@ def estimate(prepared: Prepared, rates: Rates, crew: Crew, is_netcdf: bool, star
         finish_seconds=finish,
         processor_seconds=lane,
         stored_bytes=stored,
-        disk_bytes=sums_bytes + cube_bytes * (2 if is_netcdf else 1),
+        disk_bytes=sums_bytes + cube_bytes * (2 if copies else 1),
         worker_bytes=worker,
         memory_bytes=driver + worker * crew.processes * crew.here if crew.workers else worker,
     )

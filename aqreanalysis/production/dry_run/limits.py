@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.dry_run.estimate import Crew, Estimate, Rates, crew_of, estimate
-from aqreanalysis.production.dry_run.trial import Trial, measure_rates, trial_folder
+from aqreanalysis.production.dry_run.trial import Trial, measure_rates
 from aqreanalysis.production.execute.worker import default_threads
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.blocks import available_memory, check_memory, size_text
 from aqreanalysis.production.plan.prepare import Prepared
-from aqreanalysis.production.stores.zarr import StoreForm
+from aqreanalysis.production.stores.store import Store
 
 # Beyond what `Plan.working_bytes` counts: memory of a process that has loaded its libraries, readings and model.
 PROCESS_BYTES = 1_000_000_000
+Stores = Mapping[str, Store]
 # How far that count may be off.
 DOUBT = 2
 
 
 def foresee(
-    prepared: Prepared, options: ProduceOptions, out: str, start_seconds: float = 0.0
+    prepared: Prepared, options: ProduceOptions, stores: Stores, start_seconds: float = 0.0
 ) -> tuple[Estimate, Rates]:
     """Return what a run will take, after a trial of it on this machine, and what the trial measured.
 
@@ -32,8 +35,8 @@ def foresee(
         The run.
     options : ProduceOptions
         Of the run.
-    out : str
-        Its output; the trial writes a temporary folder beside it.
+    stores : mapping
+        Frequency -> its store; the trial writes a temporary folder beside their outputs.
     start_seconds : float
         That reading and loading have taken.
 
@@ -42,16 +45,14 @@ def foresee(
     OutputError
         If the trial cannot be written, or the scheduler does not answer.
     """
-    crew, netcdf = crew_of(options), out.endswith(".nc")
-    folder = local_folder(out) or Path(tempfile.gettempdir())
+    crew = crew_of(options)
+    folder = local_folder(stores) or Path(tempfile.gettempdir())
     lanes = max(1, min(Crew(crew.lanes).running, prepared.plan.blocks))
-    rates = measure_rates(
-        Trial(prepared, netcdf, StoreForm(options.zarr_format, options.shards), lanes, folder, crew.workers)
-    )
-    return estimate(prepared, rates, crew, netcdf, start_seconds), rates
+    rates = measure_rates(Trial(prepared, stores, lanes, folder, crew.workers))
+    return estimate(prepared, rates, crew, _copies(stores), start_seconds), rates
 
 
-def refuse(found: Estimate, crew: Crew, out: str, present_bytes: int = 0) -> None:
+def refuse(found: Estimate, crew: Crew, stores: Stores, present_bytes: int = 0) -> None:
     """Refuse a run that does not fit.
 
     Parameters
@@ -60,8 +61,8 @@ def refuse(found: Estimate, crew: Crew, out: str, present_bytes: int = 0) -> Non
         Of the run.
     crew : Crew
         Who computes.
-    out : str
-        Its output.
+    stores : mapping
+        Frequency -> its store.
     present_bytes : int
         Of the run on the disk already.
 
@@ -78,25 +79,25 @@ def refuse(found: Estimate, crew: Crew, out: str, present_bytes: int = 0) -> Non
             f"{what} need about {size_text(found.memory_bytes)} of memory by a trial, {size_text(free)} are free; "
             f"lower {fewer}production.tile_rows, production.tile_columns or production.block_days"
         )
-    folder = local_folder(out)
+    folder = local_folder(stores)
     if folder is None:
         return
     free = shutil.disk_usage(folder).free
     need = found.disk_bytes - present_bytes
     if need > free:
-        staging = ", with the chunks that the NetCDF file is made of" if out.endswith(".nc") else ""
+        staging = ", with the chunks that the NetCDF file is made of" if _copies(stores) else ""
         raise OutputError(
             f"the cube needs about {size_text(need)} under {folder} by a trial{staging}; {size_text(free)} are free; "
             "free some, write elsewhere, or take fewer hours, species or cells"
         )
 
 
-def check_fit(prepared: Prepared, options: ProduceOptions, out: str, part: Path) -> None:
+def check_fit(prepared: Prepared, options: ProduceOptions, stores: Stores, part: Path) -> None:
     """Refuse a run that does not fit memory or disk; try it only where arithmetic leaves a doubt.
 
     Parameters
     ----------
-    prepared, options, out
+    prepared, options, stores
         As of `foresee`.
     part : Path
         Its folder of what is unfinished; what is there already needs no more room.
@@ -113,15 +114,28 @@ def check_fit(prepared: Prepared, options: ProduceOptions, out: str, part: Path)
     if options.scheduler is None:
         check_memory(prepared.working, crew.lanes, free)
         need = DOUBT * prepared.working.working_bytes * crew.lanes + PROCESS_BYTES * crew.processes
-    raw_bytes = sum(cube.raw_bytes for cube in prepared.cubes.values()) * (2 if out.endswith(".nc") else 1)
-    folder = local_folder(out)
+    raw_bytes = sum(cube.raw_bytes for cube in prepared.cubes.values()) * (2 if _copies(stores) else 1)
+    folder = local_folder(stores)
     room = shutil.disk_usage(folder).free if folder else None
     if need <= free and (room is None or raw_bytes + prepared.sums_bytes <= room):
         return
     present = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
-    refuse(foresee(prepared, options, out)[0], crew, out, present)
+    refuse(foresee(prepared, options, stores)[0], crew, stores, present)
 
 
-def local_folder(out: str) -> Path | None:
-    """Return the folder on this machine's disks that an output goes to, or the next one above that is there."""
-    return None if "://" in out else trial_folder(Path(out))
+def local_folder(stores: Stores) -> Path | None:
+    """Return the folder on this machine's disks that outputs go to, or the next one above that is there.
+
+    That of temporary files where it cannot be written; None where the outputs go elsewhere.
+    """
+    folder = next(iter(stores.values())).disk
+    if folder is None:
+        return None
+    for above in (folder, *folder.parents):
+        if above.is_dir():
+            return above if os.access(above, os.W_OK) else Path(tempfile.gettempdir())
+    return Path(tempfile.gettempdir())
+
+
+def _copies(stores: Stores) -> bool:
+    return any(store.copies for store in stores.values())

@@ -12,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,23 +20,24 @@ from typing import Any
 
 import numpy as np
 import psutil
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model.fields import FieldSource
-from aqreanalysis.production.dry_run.estimate import Rates
+from aqreanalysis.production.dry_run.estimate import SUMS, Rates
 from aqreanalysis.production.execute import dask_workers as workers
 from aqreanalysis.production.execute import worker as engine
 from aqreanalysis.production.execute.dask_cluster import cluster_client
-from aqreanalysis.production.execute.worker import SUMS
+from aqreanalysis.production.execute.worker import JobStores
 from aqreanalysis.production.period_means import mean_block, sums_name, sums_width
 from aqreanalysis.production.plan import HOURS_A_DAY, Block
 from aqreanalysis.production.plan.inputs import Span, span_of, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.plan.timeline import HOURLY
-from aqreanalysis.production.stores import chunks
-from aqreanalysis.production.stores.zarr import StoreForm, create_store, create_sums, forget, quiet_codecs
+from aqreanalysis.production.stores.store import Store, Written
+from aqreanalysis.production.stores.zarr import DaySums
 from aqreanalysis.production.sweep import BlockStates, GeometryCache, sweep_block
 
 # A block of the trial is cut to so many cell-hours: enough to run at a block's speed, few enough to take a second.
@@ -56,10 +58,8 @@ class Trial:
     ----------
     prepared : Prepared
         The run.
-    is_netcdf : bool
-        Whether it writes NetCDF.
-    form : StoreForm
-        Of its stores, where it does not.
+    stores : mapping
+        Frequency -> the store that it writes to; the trial writes to one like it.
     lanes : int
         Blocks side by side; no more than there are processors or blocks make sense.
     folder : Path
@@ -69,19 +69,10 @@ class Trial:
     """
 
     prepared: Prepared
-    is_netcdf: bool
-    form: StoreForm
+    stores: Mapping[str, Store]
     lanes: int
     folder: Path
     workers: bool = False
-
-
-def trial_folder(out: Path) -> Path:
-    """Return the folder of an output if it is there and can be written, else that of temporary files."""
-    for folder in (out.parent, *out.parent.parents):
-        if folder.is_dir():
-            return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
-    return Path(tempfile.gettempdir())
 
 
 def measure_rates(trial: Trial) -> Rates:
@@ -93,11 +84,9 @@ def measure_rates(trial: Trial) -> Rates:
         If its folder cannot be written.
     """
     begun = time.perf_counter()
-    quiet_codecs()
     try:
         with threads_restored(), tempfile.TemporaryDirectory(prefix=".aqreanalysis-trial-", dir=trial.folder) as folder:
             rates = _Running(trial, Path(folder)).measure()
-            forget()
     except OSError as error:
         raise OutputError(
             f"no trial can be written under {trial.folder}: {error.strerror or error}; mend it, or leave the trial out "
@@ -142,28 +131,25 @@ class _Running:
         window = stage_readings(
             self.prepared.observations, tuple(self.prepared.predictor.inputs), self._span(), folder / "readings.npy"
         )
-        self.worker = engine.Worker(engine.make_job(self.prepared, window, self.stores, None, "cpu"))
+        self.worker = engine.Worker(engine.make_job(self.prepared, window, self.stores, None, (None, "cpu")))
+        self.written: list[Written] = []
         self.blocks = self._choose_blocks()
 
     def _span(self) -> Span:
         """Return the hours that the time block reads."""
         return span_of(self.plan, self.prepared.predictor, self.prepared.last_reading, self.time)
 
-    def _create_stores(self) -> dict[str, Path]:
-        prepared, level = self.prepared, self.prepared.production.compression_level
-        suffix = chunks.SUFFIX if self.trial.is_netcdf else ".zarr"
-        stores = {name: self.folder / f"{name}{suffix}" for name in prepared.cubes}
+    def _create_stores(self) -> JobStores:
+        prepared = self.prepared
+        stores = {name: store.sample(self.folder) for name, store in self.trial.stores.items()}
         for name, store in stores.items():
-            template = prepared.template(prepared.facts(), name)
-            if self.trial.is_netcdf:
-                chunks.create_chunks(store, template, level)
-            else:
-                create_store(store, template, level, self.trial.form)
+            store.create(prepared.template(prepared.facts(), name))
+        sums = None
         if (means := prepared.means()) is not None:
-            stores[SUMS] = self.folder / "sums.zarr"
+            sums = DaySums(self.folder / "sums.zarr")
             widths = {sums_name(key): sums_width(c.memory) for key, c in means.calibrations.items()}
-            create_sums(stores[SUMS], prepared.plan, widths, level)
-        return stores
+            sums.create(prepared.plan, widths, prepared.production.compression_level)
+        return JobStores(stores, sums)
 
     def _choose_blocks(self) -> list[Block]:
         """Return a block a lane, of the tiles with the most wanted cells, evenly over the grid; cut if it is large."""
@@ -209,7 +195,6 @@ class _Running:
             geometry_seconds=lanes * max(fresh - again, 0.0) / cells,
             sweep_seconds=lanes * again / (cells * hours),
             join_seconds=joins,
-            copy_seconds=self._copy_seconds() if self.trial.is_netcdf and worker.inputs.hourly else 0.0,
             disk_bytes_a_second=self._disk_speed(),
             shares=shares,
             block_bytes=int(max(in_hand, self.plan.value_bytes) * np.prod(self.plan.block)),
@@ -244,7 +229,8 @@ class _Running:
     def _round(self, pool: ThreadPoolExecutor, states: BlockStates) -> float:
         """Return the seconds of all blocks side by side."""
         begun = time.perf_counter()
-        list(pool.map(lambda block: self.worker.run(states, block), self.blocks))
+        done = list(pool.map(lambda block: self.worker.run(states, block), self.blocks))
+        self.written = [one.written for one in done if one is not None]
         return time.perf_counter() - begun
 
     def _repeat(self, pool: ThreadPoolExecutor, states: BlockStates) -> float:
@@ -264,7 +250,7 @@ class _Running:
             shares[HOURLY] = {
                 name: size / (bytes_ * raw)
                 for name, bytes_ in layers.items()
-                if (size := stored_size(self.stores[HOURLY] / name))
+                if (size := sum(one.chunks[name].size for one in self.written if name in one.chunks))
             }
         if (means := self.worker.inputs.means) is not None:
             sums = self._day_sums(states)
@@ -300,24 +286,6 @@ class _Running:
         # Of one period, because all have the same sums here.
         maps = {key: values[:1] if values.ndim == 3 else values for key, values in layers.items()}
         return seconds / (cells * days), {key: _share(values) for key, values in maps.items()}
-
-    def _copy_seconds(self) -> float:
-        """Return the seconds of a stored byte on its way from a chunk to a NetCDF file, the disk left aside."""
-        import h5py
-
-        staged = chunks.ChunkFolder(self.stores[HOURLY])
-        names = [name for name, form in staged.forms.items() if len(form.chunk) == len(self.plan.shape)]
-        copied, begun = 0, time.perf_counter()
-        with h5py.File(self.folder / "copy.h5", "w") as file:
-            for name in names:
-                form = staged.forms[name]
-                shape = (len(self.blocks) * form.chunk[0], *form.chunk[1:])
-                dataset = file.create_dataset(name, shape, form.dtype, chunks=form.chunk)
-                for place, block in enumerate(self.blocks):
-                    data = staged.read(name, block)
-                    dataset.id.write_direct_chunk((place * form.chunk[0], 0, 0), data)
-                    copied += len(data)
-        return (time.perf_counter() - begun) / copied
 
     def _disk_speed(self) -> float:
         """Return the bytes a second that reach the disk."""
@@ -361,13 +329,7 @@ class PeakMemory:
         return max(self.peak - self.before, 0)
 
 
-def stored_size(folder: Path) -> int:
-    """Return the bytes of the chunks below the folder of an array."""
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return sum(file.stat().st_size for file in files if not file.name.startswith(".z") and file.name != "zarr.json")
-
-
 def _share(values: NDArray[Any]) -> float:
-    """Return the stored bytes a raw byte of an array, by the codec of NetCDF; that of Zarr comes close."""
-    form = chunks.Form(values.dtype.str, values.shape, None, 1)
-    return len(form.encode(values)) / values.nbytes
+    """Return the stored bytes a raw byte of an array, by a codec that comes close to that of either format."""
+    shuffled = np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(-1, values.itemsize).T.tobytes()
+    return len(isal_zlib.compress(shuffled, 3)) / values.nbytes

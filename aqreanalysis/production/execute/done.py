@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aqreanalysis.production.stores.store import Written
+
 
 @dataclass(frozen=True)
 class BlockDone:
-    """A block that is on the disk: its number, cells times hours, raw bytes and seconds."""
+    """A block that is on the disk: its number, cells times hours, what was written, and seconds."""
 
     number: int
     cells: int
-    raw_bytes: int
+    written: Written
     seconds: float

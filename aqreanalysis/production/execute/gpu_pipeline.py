@@ -35,6 +35,7 @@ from aqreanalysis.production.execute.gpu_sweep import (
     sweep_strip,
 )
 from aqreanalysis.production.plan import Block
+from aqreanalysis.production.stores.store import Written
 from aqreanalysis.production.sweep import Layers, SweepInputs, encode_time_block
 
 # Pieces of pinned memory, each of a block: a strip that is being copied while another is being written, within a limit.
@@ -44,7 +45,7 @@ PINNED_BYTES = 512_000_000
 # A block is written by two threads: by more, each waits more often; by one, the last block of a run takes longer.
 TASKS_A_BLOCK = 2
 
-Write = Callable[[Block, Layers], int]
+Write = Callable[[Block, Layers], Written]
 
 
 def serves(inputs: SweepInputs) -> bool:
@@ -66,7 +67,7 @@ def run_pipeline(
     done : iterable of int
         Numbers to leave out.
     write : callable
-        ``write(block, layers)`` -> raw bytes written; called in threads, with some of the layers at a time.
+        ``write(block, layers)`` -> what was written; called in threads, with some of the layers at a time.
     threads : int
         That drive the device and write.
     stop : threading.Event
@@ -113,7 +114,7 @@ class _InHand:
     arrived: Any
     left: int
     begun: float = field(default_factory=time.perf_counter)
-    raw_bytes: int = 0
+    written: list[Written] = field(default_factory=list)
 
 
 class _Writers:
@@ -153,7 +154,7 @@ class _Writers:
         self._in_hand -= 1
         self._free.append(hand.piece)
         block = hand.packed.block
-        return BlockDone(block.number, block.cell_hours, hand.raw_bytes, time.perf_counter() - hand.begun)
+        return BlockDone(block.number, block.cell_hours, Written.joined(hand.written), time.perf_counter() - hand.begun)
 
     def _layers(self, hand: _InHand, layers: list[tuple[str, PackedLayer | NDArray[Any]]]) -> None:
         """Write some layers of a block, in a thread."""
@@ -169,7 +170,7 @@ class _Writers:
             self._finished.put(error)
             return
         with self._lock:
-            hand.raw_bytes += written
+            hand.written.append(written)
             hand.left -= 1
             last = hand.left == 0
         if last:

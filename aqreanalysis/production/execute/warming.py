@@ -37,9 +37,6 @@ def begin_warm_up(predictor: Predictor, grid: Grid, plan: Plan, options: Produce
 
 def make_ready(predictor: Predictor) -> None:
     """Have all that the sweep would compile or load at its first block; wait for what was begun for the predictor."""
-    from aqreanalysis.production.stores import zarr_direct as direct
-
-    direct.warm_up()
     thread = getattr(predictor, _THREADS, None)
     if thread is not None:
         thread.join()

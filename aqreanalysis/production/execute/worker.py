@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.inputs import StagedWindow
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.plan.timeline import HOURLY
-from aqreanalysis.production.stores import chunks
-from aqreanalysis.production.stores.zarr import quiet_codecs, read_sums, write_block, write_sums
+from aqreanalysis.production.stores.store import Store, Written
+from aqreanalysis.production.stores.zarr import DaySums
 from aqreanalysis.production.sweep import (
     BlockStates,
     GeometryCache,
@@ -42,12 +41,26 @@ from aqreanalysis.production.sweep import (
     wanted_cells,
 )
 
-# The store of the sums of days among those of the frequencies, and the folder of station states.
-SUMS, STATES = "sums", "states"
 # Tiles whose geometry each further thread makes while the first encodes the first time block.
 TILES_AHEAD = 8
 # Time blocks joined into one Dask graph in threads, so that their seams do not idle a thread.
 GRAPH_BLOCKS = 256
+
+
+@dataclass(frozen=True)
+class JobStores:
+    """Where blocks are written.
+
+    Attributes
+    ----------
+    cubes : mapping
+        Frequency -> its store.
+    sums : DaySums or None
+        Those of days, where means are wanted.
+    """
+
+    cubes: Mapping[str, Store]
+    sums: DaySums | None = None
 
 
 @dataclass(frozen=True)
@@ -62,15 +75,18 @@ class Job:
         With ``predictor`` None where workers load the model themselves.
     model_path, device : str or None
         Where from, and onto what.
-    stores : dict
-        Frequency -> its staging store, and `SUMS` -> that of the sums of days, `STATES` -> the folder of states.
+    stores : JobStores
+        Where to.
+    states : Path or None
+        The folder of station states.
     """
 
     token: str
     inputs: SweepInputs
     model_path: str | None
     device: str
-    stores: dict[str, str]
+    stores: JobStores
+    states: Path | None
 
 
 OnDone = Callable[[BlockDone | None], None]
@@ -80,7 +96,6 @@ class Worker:
     """One process' side of a job: the model and the geometry, kept from block to block."""
 
     def __init__(self, job: Job) -> None:
-        quiet_codecs()
         self.job = job
         self.inputs = job.inputs
         if job.model_path is not None:
@@ -89,9 +104,7 @@ class Worker:
             self.inputs = replace(job.inputs, predictor=predictor)
         self.cache = GeometryCache()
         self.stop = threading.Event()
-        self._folder = cache(chunks.ChunkFolder)
-        kept = job.stores.get(STATES)
-        self.states = KeptStates(None if kept is None else Path(kept), job.token)
+        self.states = KeptStates(job.states, job.token)
 
     def encode(self, time_range: tuple[int, int], *own: Any) -> BlockStates | None:
         """Return the station states of a time block, from the parts of `encode_part` if there are any; None if the run
@@ -121,38 +134,33 @@ class Worker:
         one_thread()
         begun = time.perf_counter()
         layers = sweep_block(self.inputs, states, block, self.cache)
-        written, stores = 0, self.job.stores
-        if self.inputs.means is not None:
+        written: list[Written] = []
+        if self.job.stores.sums is not None:
             sums = {name: layers.pop(name) for name in map(sums_name, self.inputs.species)}
-            written += write_sums(Path(stores[SUMS]), day_block(block), sums)
+            written.append(self.job.stores.sums.write(day_block(block), sums))
         if self.inputs.hourly:
-            written += self.write_hours(block, layers)
-        return BlockDone(block.number, block.cell_hours, written, time.perf_counter() - begun)
+            written.append(self.write_hours(block, layers))
+        seconds = time.perf_counter() - begun
+        return BlockDone(block.number, block.cell_hours, Written.joined(written), seconds)
 
     def join(self, frequency: str, block: Block, number: int) -> BlockDone | None:
         """Compute and write a block of means from the sums of days; it is noted under `number`."""
         if self.stop.is_set():
             return None
         begun = time.perf_counter()
-        sums = Path(self.job.stores[SUMS])
-        layers = mean_block(self.inputs, frequency, block, lambda key, days: read_sums(sums, sums_name(key), days))
-        written = self._write(frequency, block, layers)
+        sums = self.job.stores.sums
+        assert sums is not None
+        layers = mean_block(self.inputs, frequency, block, lambda key, days: sums.read(sums_name(key), days))
+        written = self.job.stores.cubes[frequency].write(block, layers)
         return BlockDone(number, 0, written, time.perf_counter() - begun)
 
-    def write_hours(self, block: Block, layers: Layers) -> int:
-        """Write hourly layers of a block, and return their raw bytes."""
-        return self._write(HOURLY, block, layers)
-
-    def _write(self, frequency: str, block: Block, layers: Layers) -> int:
-        """Write the layers of a block to the store of a frequency, or to the staging folder of its NetCDF file."""
-        store = Path(self.job.stores[frequency])
-        if store.suffix == chunks.SUFFIX:
-            return self._folder(store).write(block, layers)
-        return write_block(store, block, layers)
+    def write_hours(self, block: Block, layers: Layers) -> Written:
+        """Write hourly layers of a block."""
+        return self.job.stores.cubes[HOURLY].write(block, layers)
 
 
 def make_job(
-    prepared: Prepared, window: StagedWindow, stores: Mapping[str, Path], model_path: Path | None, device: str
+    prepared: Prepared, window: StagedWindow, stores: JobStores, states: Path | None, model: tuple[Path | None, str]
 ) -> Job:
     """Return the job of a prepared run.
 
@@ -162,21 +170,21 @@ def make_job(
         The run.
     window : StagedWindow
         Readings.
-    stores : mapping
-        Frequency -> its staging store, and `SUMS`.
-    model_path : Path or None
-        The bundle, if workers are to load it themselves; None ships the predictor to them once.
-    device : str
-        Onto what they load it.
+    stores : JobStores
+        Where to.
+    states : Path or None
+        The folder of station states.
+    model : tuple
+        The bundle, if workers are to load it themselves (None ships the predictor to them once), and onto what device.
     """
+    model_path, device = model
     digest = hashlib.sha256(json.dumps(prepared.fingerprint, sort_keys=True).encode())
-    where = {name: str(store.resolve()) for name, store in stores.items()}
-    digest.update(json.dumps(where, sort_keys=True).encode())
+    digest.update(repr(stores).encode())
     inputs = prepared.sweep_inputs(replace(window, path=str(Path(window.path).resolve())))
     if model_path is not None:
         inputs = replace(inputs, predictor=None)  # type: ignore[arg-type]  # each worker puts its own there
     bundle = None if model_path is None else str(model_path.resolve())
-    return Job(digest.hexdigest(), inputs, bundle, device, where)
+    return Job(digest.hexdigest(), inputs, bundle, device, stores, None if states is None else states.resolve())
 
 
 def pending_blocks(plan: Plan, done: set[int]) -> Iterator[tuple[tuple[int, int], list[Block]]]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import ProductionConfig
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY, period_edges
 
 HOURS_A_DAY = 24
@@ -23,6 +24,9 @@ HOURS_A_DAY = 24
 WORKING_VALUES = 96
 # The same of the means: bytes a cell while one period is looked at, for its hundred quantiles and a month of sums.
 MEAN_WORKING_BYTES = 4 * 8 * 100 + 31 * 4 * 20
+
+# NumPy's names of what a cube is split by.
+_SPLIT_UNITS = {"month": "M", "year": "Y"}
 
 Moment = str | datetime | date | np.datetime64 | pd.Timestamp
 
@@ -240,6 +244,37 @@ def make_mean_plan(sweep: Plan, frequency: str, value_bytes: int, utc_offset_hou
     edges = period_edges(frequency, (sweep.first_hour, sweep.hours), utc_offset_hours)
     block = (min(FREQUENCIES[frequency].chunk, len(edges) - 1), *sweep.block[1:])
     return replace(sweep, block=block, value_bytes=value_bytes, frequency=frequency, edges=edges)
+
+
+def parts_of(plan: Plan, split: str, utc_offset_hours: int = 0) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the label (``201901`` or ``2019``) and the half-open range of steps of each file.
+
+    A step belongs to the month or year in which it begins, by the clock that is so many hours ahead of UTC.
+
+    Raises
+    ------
+    ConfigError
+        If a step is longer than a file.
+    """
+    order = list(FREQUENCIES)
+    if order.index(plan.frequency) > order.index("monthly" if split == "month" else "annual"):
+        raise ConfigError(f"split {split}: a step of the {plan.frequency} cube is longer than a {split}; split by year")
+    begins = (plan.bounds[:, 0] + utc_offset_hours).astype("M8[h]").astype(f"M8[{_SPLIT_UNITS[split]}]")
+    edges = [0, *(np.flatnonzero(begins[1:] != begins[:-1]) + 1).tolist(), len(begins)]
+    for start, stop in pairwise(edges):
+        yield str(begins[start]).replace("-", ""), (start, stop)
+
+
+def part_plan(plan: Plan, steps: tuple[int, int]) -> Plan:
+    """Return the plan of some steps of a cube as a cube of its own."""
+    begin, end = int(plan.bounds[steps[0], 0]), int(plan.bounds[steps[1] - 1, 1])
+    return replace(
+        plan,
+        first_hour=begin + 1,
+        hours=end - begin,
+        block=(min(plan.block[0], steps[1] - steps[0]), *plan.block[1:]),
+        edges=plan.edges[steps[0] : steps[1] + 1],
+    )
 
 
 def check_timeline(plan: Plan, observed: tuple[int, int], able: tuple[int, int]) -> None:

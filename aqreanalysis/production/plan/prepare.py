@@ -28,6 +28,7 @@ from aqreanalysis.production.plan.blocks import (
     layout,
     make_mean_plan,
     make_plan,
+    part_plan,
 )
 from aqreanalysis.production.plan.checks import check_grid_reach, choose_species
 from aqreanalysis.production.plan.facts import now_text, package_version, synthetic_label
@@ -37,7 +38,6 @@ from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
 from aqreanalysis.production.resume.covariate_changes import WEATHER, record_weather
 from aqreanalysis.production.resume.ledger import Fingerprint
 from aqreanalysis.production.resume.record import READINGS, RUN, Readings, Run, run_of, run_text
-from aqreanalysis.production.stores.split import part_plan
 from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
 from aqreanalysis.production.template import Provenance, Template, render_template
 from aqreanalysis.species import SPECIES, get_species

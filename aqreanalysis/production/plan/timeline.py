@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -64,16 +63,6 @@ def check_frequencies(names: Iterable[str]) -> tuple[str, ...]:
     if not given:
         raise ConfigError(f"no frequency is asked for; give one or several of {', '.join(FREQUENCIES)}")
     return tuple(name for name in FREQUENCIES if name in given)
-
-
-def outputs_of(out: Path, frequencies: Sequence[str]) -> dict[str, Path]:
-    """Return frequency -> file: `out` itself for a single one, siblings named by frequency for several.
-
-    A cube holds one frequency, because a file with several time axes opens in few clients.
-    """
-    if len(frequencies) == 1:
-        return {frequencies[0]: out}
-    return {name: out.with_name(f"{out.stem}_{name}{out.suffix}") for name in frequencies}
 
 
 def period_edges(name: str, hours: tuple[int, int], utc_offset_hours: int = 0) -> tuple[int, ...]:

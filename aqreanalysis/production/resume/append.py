@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import Block, Moment, stamp_text
@@ -25,12 +26,12 @@ from aqreanalysis.production.resume.changes import (
     plan_growth,
 )
 from aqreanalysis.production.resume.covariate_changes import check_weather, days_reached, with_older
-from aqreanalysis.production.resume.ledger import Ledger
+from aqreanalysis.production.resume.ledger import LEDGER, Ledger
 from aqreanalysis.production.resume.record import Readings, empty_checksum
 from aqreanalysis.production.resume.signals import output_errors
-from aqreanalysis.production.stores.existing import Base
-from aqreanalysis.production.stores.outputs import Target
-from aqreanalysis.production.stores.store import Kept, open_blocks
+from aqreanalysis.production.stores.existing import ExistingCube
+from aqreanalysis.production.stores.outputs import Outputs
+from aqreanalysis.production.stores.store import BlockSource, Output, Store
 from aqreanalysis.production.template import Template
 
 
@@ -46,14 +47,15 @@ class Append:
         What is kept, computed anew, added.
     bases : dict
         Frequency -> cube that is there.
-    target : Target
-        What of the outputs is written: all, but where they are files of months or years those that stay as they are.
+    stores : dict
+        Frequency -> store, with the outputs that are written: all, but where they are files of months or years those
+        that stay as they are.
     """
 
     prepared: Prepared
     growth: Growth
-    bases: dict[str, Base]
-    target: Target
+    bases: dict[str, ExistingCube]
+    stores: dict[str, Store]
 
     @property
     def identities(self) -> dict[str, str]:
@@ -65,16 +67,16 @@ class Append:
         facts = self.prepared.facts()
         now, observations = facts["created"], self.prepared.fingerprint["observations"]
         before = {}
-        for name, output in self.target.outputs.items():
-            there = [one for one in self.bases[output.frequency].files if str(one.path) == str(output.path)]
+        for frequency, output in self._written:
+            there = [one for one in self.bases[frequency].files if str(one.path) == str(output.path)]
             if not there:
                 continue  # a new month or year
             line = (
                 f"{now} aqreanalysis {package_version()}: appended from observations {observations[:16]}: "
-                f"{self.growth.said(output.frequency, output.steps)}"
+                f"{self.growth.said(frequency, output.steps)}"
             )
             held = there[0].kept.get("history", "")
-            before[name] = {
+            before[output.name] = {
                 "created": there[0].kept.get("date_created", now),
                 "history": f"{held}\n{line}" if held else line,
             }
@@ -82,12 +84,14 @@ class Append:
 
     def lines(self) -> list[str]:
         """Return what is done to each cube, for people."""
-        if not self.target.outputs:
+        if not self._written:
             return [f"{base.path}: {self.growth.said(name)}" for name, base in self.bases.items()]
-        return [
-            f"{output.path}: {self.growth.said(output.frequency, output.steps)}"
-            for output in self.target.outputs.values()
-        ]
+        return [f"{output.path}: {self.growth.said(name, output.steps)}" for name, output in self._written]
+
+    @property
+    def _written(self) -> list[tuple[str, Output]]:
+        """The outputs that are written, each with its frequency."""
+        return [(name, output) for name, store in self.stores.items() for output in store.outputs]
 
     def check(self, templates: Mapping[str, Template]) -> None:
         """Refuse templates that do not continue the cubes.
@@ -95,36 +99,36 @@ class Append:
         Raises
         ------
         OutputError
-            As of `Base.check_fits`.
+            As of `ExistingCube.check_fits`.
         """
-        for name, base in self.bases.items():
-            base.check_fits(templates[name])
+        for name, template in templates.items():
+            self.bases[name].check_fits(template)
 
-    def take_over(
-        self, target: Target, templates: Mapping[str, Template], ledger: Ledger, told: Callable[[int, int, str], None]
-    ) -> None:
-        """Bring what is kept into the staging stores, and note it as done; what was noted before is left out."""
+    def adopt_blocks(self, templates: Mapping[str, Template], ledger: Ledger, progress: Progress) -> None:
+        """Bring what is kept into the stores, and note it as done; what was noted before is left out."""
         left = [entry for entry in self.growth.blocks() if entry[2] not in ledger.done]
         with ExitStack() as stack:
-            sources: dict[str, Kept] = {}
+            sources: dict[str, BlockSource] = {}
             for name, template in templates.items():
-                blocks = open_blocks(self.bases[name], target.store(name), template)
+                blocks = self.stores[name].open_source(self.bases[name], template)
                 sources[name] = stack.enter_context(closing(blocks))
                 blocks.check(chunked_alike=bool(self.growth.kept[name]))
             for count, (frequency, block, number) in enumerate(left, 1):
                 if frequency is not None and self._is_written(frequency, block):
-                    sources[frequency].copy(block)
+                    sources[frequency].adopt(block)
                 ledger.record(number)
-                told(count, len(left), "taking over what stays")
+                progress(count, len(left), "taking over what stays")
 
     def _is_written(self, frequency: str, block: Block) -> bool:
         """Tell whether a block has steps in an output that is written; the first ones hold the maps of all."""
-        spans = [output.steps for output in self.target.outputs.values() if output.frequency == frequency]
+        spans = [output.steps for output in self.stores[frequency].outputs]
         start, stop = block.time
-        return start == 0 or any(span is None or (start < span[1] and span[0] < stop) for span in spans)
+        return bool(spans) and (
+            start == 0 or any(span is None or (start < span[1] and span[0] < stop) for span in spans)
+        )
 
 
-def open_bases(out: str | Path, options: ProduceOptions) -> dict[str, Base]:
+def open_existing(out: str | Path, options: ProduceOptions) -> dict[str, ExistingCube]:
     """Return the cube of each frequency that a run is to continue.
 
     Raises
@@ -132,11 +136,10 @@ def open_bases(out: str | Path, options: ProduceOptions) -> dict[str, Base]:
     OutputError
         If one is missing or does not say how it was made.
     """
-    target = Target.of(out, check_frequencies(options.frequencies))
-    if options.split == "none":
-        return {name: Base.of(output.path) for name, output in target.outputs.items()}
-    target.check_splits()
-    return {name: Base.of_parts(Path(str(output.path)), options.split) for name, output in target.outputs.items()}
+    outputs = Outputs.of(out, check_frequencies(options.frequencies))
+    if options.split != "none":
+        outputs.store.check_split(outputs.out)
+    return {name: store.existing() for name, store in outputs.open(options, 0).items()}
 
 
 def resolve_timeline(
@@ -153,35 +156,33 @@ def resolve_timeline(
     """
     start, end = timeline
     if options.append:
-        target = Target.of(out, check_frequencies(options.frequencies))
-        ledger = Ledger(target.ledger)
+        part = Outputs.of(out, check_frequencies(options.frequencies)).part
+        ledger = Ledger(part / LEDGER)
         if ledger.ready and ledger.header is not None:  # the cube may have got its new end already
             return stamp_text(ledger.header["fingerprint"]["timeline and blocks"]["first_hour"] - 1), end
-        with output_errors(target.part):
-            return choose_timeline(open_bases(out, options), start, end)
+        with output_errors(part):
+            return choose_timeline(open_existing(out, options), start, end)
     if start is None:
         raise ConfigError("start is missing: only a cube that grows (--append) has one already")
     return start, end
 
 
-def make_append(prepared: Prepared, target: Target, options: ProduceOptions) -> Append:
+def make_append(prepared: Prepared, stores: Mapping[str, Store]) -> Append:
     """Return what a prepared run does to the cubes that are there.
 
     Parameters
     ----------
     prepared : Prepared
         The run over the whole timeline.
-    target : Target
-        All its outputs.
-    options : ProduceOptions
-        Of the run.
+    stores : mapping
+        Frequency -> its store, with all its outputs.
 
     Raises
     ------
     OutputError
         If they are of another run, or the observations or covariates begin too late.
     """
-    bases = open_bases(str(target.out), options)
+    bases = {name: store.existing() for name, store in stores.items()}
     predictor, observations = prepared.predictor, prepared.observations
     for base in bases.values():
         check_same_run(base, prepared.run)
@@ -202,16 +203,19 @@ def make_append(prepared: Prepared, target: Target, options: ProduceOptions) -> 
     check_known(growth, base, observations, (*reach, len(predictor.inputs)))
     if prepared.weather is not None and base.weather is not None:
         check_weather(prepared.weather, base.weather, growth.computed_days, days_reached(predictor))
-    written = {
-        name: output
-        for name, output in target.outputs.items()
-        if output.steps is None or growth.touches(output.frequency, output.steps, changed)
-    }
+    written = {name: _with_changes(name, store, growth, changed) for name, store in stores.items()}
     known = replace(prepared, readings=readings, weather=weather)
-    return Append(known, growth, bases, replace(target, outputs=written))
+    return Append(known, growth, bases, written)
 
 
-def _weather_of(prepared: Prepared, base: Base) -> Readings | None:
+def _with_changes(frequency: str, store: Store, growth: Growth, changed: set[int]) -> Store:
+    """Return a store with those of its outputs that do not stay as they are."""
+    return store.limited_to(
+        [o for o in store.outputs if o.steps is None or growth.touches(frequency, o.steps, changed)]
+    )
+
+
+def _weather_of(prepared: Prepared, base: ExistingCube) -> Readings | None:
     """Return the record of covariates of a grown cube: of days that newer files do not have what the cube says.
 
     Raises

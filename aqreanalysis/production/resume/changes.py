@@ -14,7 +14,7 @@ from aqreanalysis.production.plan import HOURS_A_DAY, Block, Moment, Plan, hours
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 from aqreanalysis.production.resume.ledger import differences
 from aqreanalysis.production.resume.record import Readings, empty_checksum, first_whole_day
-from aqreanalysis.production.stores.existing import Base
+from aqreanalysis.production.stores.existing import ExistingCube
 
 # Ranges of hours named one by one; more are counted.
 _NAMED = 4
@@ -107,7 +107,9 @@ class Growth:
         return ", ".join(parts) if parts else "nothing to add and nothing to compute anew"
 
 
-def choose_timeline(bases: Mapping[str, Base], start: Moment | None, end: Moment) -> tuple[np.datetime64, Moment]:
+def choose_timeline(
+    bases: Mapping[str, ExistingCube], start: Moment | None, end: Moment
+) -> tuple[np.datetime64, Moment]:
     """Return the timeline of the grown cubes: from their first hour to the new end.
 
     Parameters
@@ -154,7 +156,7 @@ def choose_timeline(bases: Mapping[str, Base], start: Moment | None, end: Moment
     return opening, end
 
 
-def check_same_run(base: Base, run: Mapping[str, Any]) -> None:
+def check_same_run(base: ExistingCube, run: Mapping[str, Any]) -> None:
     """Refuse to continue a cube by another run.
 
     Raises
@@ -184,13 +186,17 @@ def known_from(observations: Observations, older: Readings, empty: bytes) -> int
 
 
 def changed_days(
-    base: Base, readings: Readings, last_observed: Mapping[str, int], reach: tuple[int, int], days: tuple[int, int]
+    base: ExistingCube,
+    readings: Readings,
+    last_observed: Mapping[str, int],
+    reach: tuple[int, int],
+    days: tuple[int, int],
 ) -> set[int]:
     """Return the UTC days whose estimates may differ from those in the cube.
 
     Parameters
     ----------
-    base : Base
+    base : ExistingCube
         The cube, or one of its files.
     readings : Readings
         Of the newer observations.
@@ -243,14 +249,14 @@ def plan_growth(plans: Mapping[str, Plan], sweep: Plan, old_steps: Mapping[str, 
     return Growth(plans, old_steps, kept, frozenset(idle), sweep)
 
 
-def check_known(growth: Growth, base: Base, observations: Observations, model: tuple[int, int, int]) -> None:
+def check_known(growth: Growth, base: ExistingCube, observations: Observations, model: tuple[int, int, int]) -> None:
     """Refuse newer observations that begin too late: hours to be computed read what they no longer hold.
 
     Parameters
     ----------
     growth : Growth
         What is to be computed.
-    base : Base
+    base : ExistingCube
         The cube, with its readings.
     observations : Observations
         The newer ones.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.production.stores.publish import sync_folder
+from aqreanalysis.production.stores.publish import sync_file_system
 
 Fingerprint = dict[str, Any]
+
+# Its name in the folder of what is unfinished.
+LEDGER = "ledger.jsonl"
 
 # What a failure of the machine (not of the process) may cost.
 SYNC_SECONDS = 10.0
@@ -84,8 +86,6 @@ class Ledger:
         Numbers of finished blocks.
     ready : bool
         The output is whole and only its final rename may be missing.
-    identities : dict
-        Output -> what tells the finished one from the one that it replaces (`publish.identify`).
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,7 +93,6 @@ class Ledger:
         self.header: dict[str, Any] | None = None
         self.done: set[int] = set()
         self.ready = False
-        self.identities: dict[str, int] = {}
         self._file: TextIO | None = None
         self._synced = time.monotonic()
         if path.exists():
@@ -121,7 +120,7 @@ class Ledger:
                     self.done |= unsure
                     unsure = set()
                 elif entry.get("ready") is True:
-                    self.ready, self.identities = True, entry.get("identities", {})
+                    self.ready = True
                 good += len(line)
         if boot == boot_number():
             self.done |= unsure
@@ -140,33 +139,20 @@ class Ledger:
         self.close()
         self.path.unlink(missing_ok=True)
         self.done.clear()
-        self.header, self.ready, self.identities = None, False, {}
+        self.header, self.ready = None, False
 
-    def record(self, number: int) -> None:
-        """Note that block `number` is written."""
-        self._append({"block": number})
+    def record(self, number: int, checksums: Mapping[str, int] | None = None) -> None:
+        """Note that block `number` is written, and the CRC-32 of each of its stored chunks where they are known."""
+        self._append({"block": number, **({"crc32": dict(checksums)} if checksums else {})})
         self.done.add(number)
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self._sync()
 
-    def note_ready(self, identities: Mapping[str, int] | None = None, files: Sequence[Path] = ()) -> None:
-        """Note that the outputs are whole, once they are on the disk.
-
-        Where they are `files` whose contents are there already, only names and ledger are waited for. The chunks that
-        they were copied from are deleted next: what of them has never reached the disk need not be written, and takes
-        no time to delete (0.6 s of a week's NetCDF).
-        """
-        if files:
-            for folder in {file.parent for file in files}:
-                sync_folder(folder)
-        else:
-            self._sync()
-        self.identities = dict(identities or {})
-        self._append({"ready": True, "identities": self.identities})
-        if files and self._file is not None:
-            os.fsync(self._file.fileno())
-        else:
-            self._sync()
+    def note_ready(self) -> None:
+        """Note that the outputs are whole; they are on the disk already."""
+        self._append({"ready": True})
+        assert self._file is not None
+        os.fsync(self._file.fileno())
         self.ready = True
 
     def close(self) -> None:
@@ -202,26 +188,6 @@ def boot_number() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return "unknown"
-
-
-def sync_file_system(folder: Path) -> None:
-    """Wait until what was written to the file system of `folder` is on the disk.
-
-    Raises
-    ------
-    OSError
-        If the disk failed or is full.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-        if syncfs is None:
-            os.sync()
-        elif syncfs(handle) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(folder))
-    finally:
-        os.close(handle)
 
 
 def differences(ours: Fingerprint, theirs: Fingerprint) -> list[str]:

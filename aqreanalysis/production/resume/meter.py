@@ -21,8 +21,8 @@ class Meter:
         """Note one block; None is a block that was not begun because the run is stopping."""
         if done is None:
             return
-        self.ledger.record(done.number)
-        self.cells, self.bytes, self.here = self.cells + done.cells, self.bytes + done.raw_bytes, self.here + 1
+        self.ledger.record(done.number, done.written.checksums)
+        self.cells, self.bytes, self.here = self.cells + done.cells, self.bytes + done.written.raw_bytes, self.here + 1
         if self.progress is not None:
             seconds = time.perf_counter() - self.begun
             left = seconds / self.here * (self.blocks - len(self.ledger.done))

@@ -10,16 +10,35 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
-from aqreanalysis.errors import ConfigError, OutputError
+import xarray as xr
+import zarr
+
+from aqreanalysis.common.progress import Progress
+from aqreanalysis.errors import ConfigError, CubeError, OutputError
+from aqreanalysis.production.layers import CUBE_DIMS
+from aqreanalysis.production.plan import Block
+from aqreanalysis.production.stores.existing import ExistingCube, Location
+from aqreanalysis.production.stores.publish import sync_file_system
+from aqreanalysis.production.stores.store import BlockSource, Output, Store, StoreSpec, damaged
+from aqreanalysis.production.stores.zarr import (
+    ZarrStore,
+    check_groups,
+    chunk_key,
+    close_cached_arrays,
+    discard_partial_files,
+    read_header,
+)
+from aqreanalysis.production.template import Template
 
 SCHEME = "s3://"
 _OWNER = "owner.json"
@@ -33,13 +52,8 @@ _FIRST = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 _CONNECT = "5s"
 
 
-def is_url(text: object) -> bool:
-    """Tell whether an output is in object storage and not on a disk."""
-    return "://" in str(text)
-
-
 @dataclass(frozen=True)
-class Place:
+class BucketUrl:
     """The name of a cube in a bucket.
 
     Attributes
@@ -51,7 +65,7 @@ class Place:
     url: str
 
     @classmethod
-    def of(cls, text: str) -> Place:
+    def of(cls, text: str) -> BucketUrl:
         """Return the place, refusing what is none.
 
         Raises
@@ -77,20 +91,169 @@ class Place:
         """Its last part."""
         return self.url.rpartition("/")[2]
 
-    def with_name(self, name: str) -> Place:
+    @property
+    def stem(self) -> str:
+        """Its last part without the ending."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """The ending."""
+        return PurePosixPath(self.name).suffix
+
+    def with_name(self, name: str, /) -> Self:
         """Return the place beside it."""
-        return Place(f"{self.url.rpartition('/')[0]}/{name}")
+        return type(self)(f"{self.url.rpartition('/')[0]}/{name}")
 
     def exists(self) -> bool:
         """Tell whether anything is there, be it chunks without metadata."""
-        with told(self.url):
+        with translate_errors(self.url):
             return next(iter(keys_of(open_bucket(self.url, patient=False))), None) is not None
 
     def holds_cube(self) -> bool:
         """Tell whether there is metadata, by which chunks become a cube."""
-        with told(self.url):
+        with translate_errors(self.url):
             store = open_bucket(self.url, patient=False)
             return any(_has(store, key) for key in (".zgroup", "zarr.json"))
+
+
+@dataclass(frozen=True)
+class BucketStore(ZarrStore):
+    """A Zarr store in a bucket: its metadata waits on a disk, its chunks go up as they are made.
+
+    Attributes
+    ----------
+    url : BucketUrl
+        Its final name, whether it is written or not.
+    grows : bool
+        Chunks of the finished cube stay, but for those that come anew.
+    """
+
+    url: BucketUrl = BucketUrl("")
+    grows: bool = False
+
+    @classmethod
+    def locate(cls, out: str) -> Location:
+        """Return the place that a name says; see `Store.locate`."""
+        return BucketUrl.of(out)
+
+    @classmethod
+    def work_folder(cls, whole: Location) -> Path:
+        """Return the folder of what is unfinished: it is in the working directory."""
+        return Path.cwd() / f"{whole.name}.part"
+
+    @classmethod
+    def open(cls, spec: StoreSpec) -> Store:
+        """Return the store of a cube; nothing is written yet."""
+        local = ZarrStore.open(spec)
+        assert isinstance(local, ZarrStore)
+        return cls(spec.outputs, local.path, local.form, BucketUrl(str(spec.whole)), spec.grows)
+
+    @classmethod
+    def open_dataset(cls, where: str) -> xr.Dataset:
+        """Return a finished cube as xarray reads it, lazily.
+
+        Raises
+        ------
+        CubeError
+            If it is not there or cannot be reached.
+        """
+        from zarr.storage import ObjectStore
+
+        try:
+            if not BucketUrl.of(where).holds_cube():
+                raise CubeError(f"no cube {where}; check the path, or whether a run on it is unfinished")
+        except OSError as error:
+            raise CubeError(f"{where} cannot be read: {error.strerror}") from None
+        return xr.open_dataset(ObjectStore(open_bucket(where), read_only=True), engine="zarr")  # type: ignore[arg-type]
+
+    @classmethod
+    def stored_bytes(cls, where: str) -> int:
+        """Return the bytes of all objects of a finished cube."""
+        return stored_bytes(where)
+
+    @property
+    def disk(self) -> Path | None:
+        """The cube comes to no disk of this machine."""
+        return None
+
+    def zarr_store(self) -> Any:
+        """Return what zarr opens for writing: metadata here, chunks there."""
+        return split_store(str(self.path), read_pointer(self.path) or str(self.url))
+
+    def acquire_ownership(self, resumes: bool, overwrite: bool) -> None:
+        """Take the right to write across machines; see `Store.acquire_ownership`."""
+        self._lock.acquire(resumes, overwrite)
+
+    def release_ownership(self) -> None:
+        """Give that right back."""
+        self._lock.release()
+
+    @property
+    def _lock(self) -> RemoteLock:
+        return RemoteLock(self.url, self.path.parent)
+
+    def create(self, template: Template) -> None:
+        """Make the empty store; its chunks go beside a cube that is there until it is replaced."""
+        replaces = bool(self.outputs) and self.url.exists()
+        super().create(template)
+        url = chunk_place(self.url, replaces)
+        if replaces:
+            clear(url)  # what a run that was dropped left there
+        write_pointer(self.path, url)
+
+    def existing(self) -> ExistingCube:
+        """Return the finished cube that stands under the name; see `Store.existing`."""
+        return ExistingCube.read(self.url, self.url.holds_cube(), lambda: read_header(open_zarr(str(self.url))))
+
+    def open_source(self, older: ExistingCube, template: Template) -> BlockSource:
+        """Return the blocks of a finished cube, of which this store adopts some."""
+        return RemoteBlocks(self.url, self.path, template)
+
+    def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
+        """Put the metadata on the disk; the chunks are in the bucket."""
+        discard_partial_files(self.path)
+        sync_file_system(self.path)
+
+    def is_taken(self, output: Output) -> bool:
+        """Tell whether a cube is there: chunks of an unfinished one may lie under its own name."""
+        own = self.is_created() and read_pointer(self.path) == str(self.url)
+        return not own and self.url.exists()
+
+    def finalise(self, output: Output) -> None:
+        """Let the metadata follow; see `Store.finalise`."""
+        self._lock.check()
+        close_cached_arrays()
+        publish(self.path, self.url, grows=self.grows)
+        shutil.rmtree(self.path)
+
+
+class RemoteBlocks:
+    """The blocks of a store in a bucket: they stay where they are, since the longer cube has them under the same names.
+
+    A `BlockSource`.
+    """
+
+    def __init__(self, url: BucketUrl, path: Path, template: Template) -> None:
+        self._url, self._template = url, template
+        self._theirs, self._ours = open_zarr(str(url)), zarr.open_group(str(path), mode="r")
+        with translate_errors(str(url)):
+            self._there = set(keys_of(open_bucket(str(url))))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def check(self, chunked_alike: bool) -> None:
+        """Refuse a cube of another layout; see `BlockSource.check`."""
+        # What is added lies in the same chunks as what was there, be it kept or not.
+        check_groups(self._url, (self._theirs, self._ours), self._template, chunked_alike=True)
+
+    def adopt(self, block: Block) -> None:
+        """Make sure that the chunks of a block are there; see `BlockSource.adopt`."""
+        for layer in self._template.layers:
+            has_one = layer.dims == CUBE_DIMS or block.time[0] == 0
+            if has_one and f"{layer.name}/{chunk_key(self._ours[layer.name], block.region)}" not in self._there:
+                raise damaged(self._url, layer, block)
 
 
 def open_bucket(url: str, patient: bool = True) -> Any:
@@ -122,15 +285,14 @@ def open_bucket(url: str, patient: bool = True) -> Any:
 
 def open_zarr(url: str) -> Any:
     """Return the group of Zarr under a URL, for reading."""
-    import zarr
     from zarr.storage import ObjectStore
 
-    with told(url):
+    with translate_errors(url):
         return zarr.open_group(ObjectStore(open_bucket(url), read_only=True), mode="r")
 
 
 @contextmanager
-def told(url: str) -> Iterator[None]:
+def translate_errors(url: str) -> Iterator[None]:
     """Turn what obstore says into an error of the operating system, which says what of it the user can mend.
 
     Raises
@@ -173,7 +335,7 @@ def stored_bytes(url: str) -> int:
     """Return the bytes of all objects under a URL."""
     import obstore
 
-    with told(url):
+    with translate_errors(url):
         return sum(entry["size"] for some in obstore.list(open_bucket(url)) for entry in some)
 
 
@@ -188,7 +350,7 @@ def _has(store: Any, key: str) -> bool:
     return True
 
 
-class Owner:
+class RemoteLock:
     """The right to write a cube in a bucket, across machines: an object that only one process can make.
 
     It outlives the process, so that the work of a run that was killed is not taken for nobody's; the same work folder
@@ -196,51 +358,55 @@ class Owner:
 
     Parameters
     ----------
-    place : Place
+    place : BucketUrl
         Of the cube.
     part : Path
         The work folder.
-    resumes : bool
-        Whether that folder holds unfinished work, whose right must not have been lost since.
-    overwrite : bool
-        Take the right from another work folder.
-
-    Raises
-    ------
-    OutputError
-        If another work folder holds it, or has held it since.
     """
 
-    def __init__(self, place: Place, part: Path, resumes: bool, overwrite: bool) -> None:
+    def __init__(self, place: BucketUrl, part: Path) -> None:
+        self._place, self._part, self._url = place, part, f"{place.url}.part"
+
+    @property
+    def _own(self) -> str:
+        """What names the work of this folder."""
+        mark = self._part / "owner"
+        if not mark.exists():
+            mark.write_text(uuid.uuid4().hex, encoding="ascii")
+        return mark.read_text(encoding="ascii")
+
+    def acquire(self, resumes: bool, overwrite: bool) -> None:
+        """Take the right; see `Store.acquire_ownership`.
+
+        Raises
+        ------
+        OutputError
+            If another work folder holds it, or has held it since.
+        """
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        self._url = f"{place.url}.part"
-        mark = part / "owner"
-        if not mark.exists():
-            mark.write_text(uuid.uuid4().hex, encoding="ascii")
-        own = mark.read_text(encoding="ascii")
-        self._own = own
-        said = {"run": own, "folder": str(part.resolve()), "host": socket.gethostname(), "process": os.getpid()}
-        with told(place.url):
-            self._store = open_bucket(self._url, patient=False)
+        own, part, place = self._own, self._part, self._place
+        holder = {"run": own, "folder": str(part.resolve()), "host": socket.gethostname(), "process": os.getpid()}
+        with translate_errors(place.url):
+            store = open_bucket(self._url, patient=False)
             try:
-                obstore.put(self._store, _OWNER, json.dumps(said).encode(), mode="create")
+                obstore.put(store, _OWNER, json.dumps(holder).encode(), mode="create")
                 if resumes:
-                    obstore.delete(self._store, _OWNER)
+                    obstore.delete(store, _OWNER)
                     raise OutputError(
                         f"another run has finished or dropped {place} since the one in {part} was stopped, and its "
                         f"chunks are gone; delete {part} and begin anew"
                     )
                 return
             except AlreadyExistsError:
-                held = json.loads(bytes(obstore.get(self._store, _OWNER).bytes()))
+                held = json.loads(bytes(obstore.get(store, _OWNER).bytes()))
             if held.get("run") != own and not overwrite:
                 raise OutputError(
                     f"{place} is being written, or was left unfinished, by the run in {held.get('folder')} on "
                     f"{held.get('host')}; wait for it, go on there, or drop it with --overwrite"
                 )
-            obstore.put(self._store, _OWNER, json.dumps(said).encode())
+            obstore.put(store, _OWNER, json.dumps(holder).encode())
 
     def check(self) -> None:
         """Make sure that nobody has taken the work over since.
@@ -252,8 +418,8 @@ class Owner:
         """
         import obstore
 
-        with told(self._url):
-            held = json.loads(bytes(obstore.get(self._store, _OWNER).bytes()))
+        with translate_errors(self._url):
+            held = json.loads(bytes(obstore.get(open_bucket(self._url, patient=False), _OWNER).bytes()))
         if held.get("run") != self._own:
             raise OutputError(
                 f"{self._url} was taken over by the run in {held.get('folder')} on {held.get('host')}; this one ends"
@@ -263,23 +429,23 @@ class Owner:
         """Give the right back."""
         import obstore
 
-        with told(self._url):
-            obstore.delete(self._store, _OWNER)
+        with translate_errors(self._url):
+            obstore.delete(open_bucket(self._url, patient=False), _OWNER)
 
 
-def chunk_place(place: Place, replaces: bool) -> str:
+def chunk_place(place: BucketUrl, replaces: bool) -> str:
     """Return the URL under which the chunks of an unfinished cube are: its own, or beside it while another is there."""
     return f"{place.url}.part/{place.name}" if replaces else place.url
 
 
-def point(store: Path, url: str) -> None:
+def write_pointer(store: Path, url: str) -> None:
     """Note in a store on disk that its chunks are under a URL."""
     (store / POINTER).write_text(url, encoding="utf-8")
 
 
-def pointed(store: str) -> str | None:
+def read_pointer(store: Path) -> str | None:
     """Return where the chunks of a store on disk are, None if they are in it."""
-    pointer = Path(store) / POINTER
+    pointer = store / POINTER
     return pointer.read_text(encoding="utf-8") if pointer.exists() else None
 
 
@@ -293,19 +459,19 @@ def split_store(path: str, url: str) -> Any:
         """Metadata here, chunks there."""
 
         async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-            with told(url):
+            with translate_errors(url):
                 return await _side(self, key).get(key, prototype, byte_range)
 
         async def exists(self, key: str) -> bool:
-            with told(url):
+            with translate_errors(url):
                 return bool(await _side(self, key).exists(key))
 
         async def set(self, key: str, value: Any) -> None:
-            with told(url):
+            with translate_errors(url):
                 await _side(self, key).set(key, value)
 
         async def delete(self, key: str) -> None:
-            with told(url):
+            with translate_errors(url):
                 await _side(self, key).delete(key)
 
     def _side(split: Any, key: str) -> Any:
@@ -314,7 +480,7 @@ def split_store(path: str, url: str) -> Any:
     return Split(LocalStore(path))
 
 
-def publish(store: Path, place: Place, grows: bool = False) -> None:
+def publish(store: Path, place: BucketUrl, grows: bool = False) -> None:
     """Make a cube of the chunks that are uploaded: metadata and coordinates follow, that of the root last of all.
 
     Where a cube is replaced, its metadata goes first, then its chunks; then the new ones are copied within the object
@@ -324,15 +490,15 @@ def publish(store: Path, place: Place, grows: bool = False) -> None:
     ----------
     store : Path
         The store on the disk, with metadata and coordinates.
-    place : Place
+    place : BucketUrl
         Where the cube is to be.
     grows : bool
         Chunks that are there stay, but for those that come anew.
     """
     import obstore
 
-    chunks = pointed(str(store))
-    with told(place.url):
+    chunks = read_pointer(store)
+    with translate_errors(place.url):
         goal = open_bucket(place.url)
         if chunks is not None and chunks != place.url:
             _replace(open_bucket(place.url.rpartition("/")[0]), place, goal, grows)
@@ -342,7 +508,7 @@ def publish(store: Path, place: Place, grows: bool = False) -> None:
             obstore.put(goal, name, names[name].read_bytes())
 
 
-def _replace(above: Any, place: Place, goal: Any, grows: bool) -> None:
+def _replace(above: Any, place: BucketUrl, goal: Any, grows: bool) -> None:
     """Put the chunks beside a cube in its place, or among its own; `above` is the store that holds both prefixes."""
     import obstore
 
@@ -368,7 +534,7 @@ def clear(url: str) -> None:
     """Delete everything under a URL."""
     import obstore
 
-    with told(url):
+    with translate_errors(url):
         store = open_bucket(url, patient=False)
         for name in list(keys_of(store)):
             obstore.delete(store, name)

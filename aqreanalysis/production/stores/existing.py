@@ -3,41 +3,75 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
-import netCDF4
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.production.plan import HOURS_A_DAY, stamp_text
 from aqreanalysis.production.resume.covariate_changes import WEATHER
 from aqreanalysis.production.resume.record import READINGS, RUN, Readings
-from aqreanalysis.production.stores.bucket import Place, open_zarr
 from aqreanalysis.production.template import Template
 
 # What the history keeps of a cube that grows, and the moment it was first made.
 _KEPT = ("history", "date_created")
 # Name -> NumPy type and dimensions.
-_Layers = dict[str, tuple[str, tuple[str, ...]]]
-# Attributes, bounds of the steps, layers.
-_Said = tuple[dict[str, Any], NDArray[np.int64], _Layers]
+LayerTypes = dict[str, tuple[str, tuple[str, ...]]]
+
+
+class Location(Protocol):
+    """The name of a finished cube: a path on a disk, or what stands for one elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+
+    @property
+    def stem(self) -> str:
+        """Its last part without the ending."""
+
+    @property
+    def suffix(self) -> str:
+        """The ending."""
+
+    def with_name(self, name: str, /) -> Self:
+        """Return the place beside it."""
+
+    def exists(self) -> bool:
+        """Tell whether anything is there."""
 
 
 @dataclass(frozen=True)
-class Base:
+class StoredHeader:
+    """What is read of a finished cube before its numbers.
+
+    Attributes
+    ----------
+    attrs : dict
+        Of the whole.
+    bounds : int64 (step, 2)
+        Of its steps, hours since 1970-01-01 00:00 UTC.
+    layers : dict
+        Name -> NumPy type and dimensions, of every variable.
+    """
+
+    attrs: dict[str, Any]
+    bounds: NDArray[np.int64]
+    layers: LayerTypes
+
+
+@dataclass(frozen=True)
+class ExistingCube:
     """A cube that exists and is to grow.
 
     Attributes
     ----------
-    path : Path or Place
-        A ``.nc`` file, or a ``.zarr`` store on a disk or in a bucket; the last one of several files.
+    path : Location
+        The last one of several files.
     bounds : int64 (step, 2)
         Of its steps, hours since 1970-01-01 00:00 UTC.
     run : dict
@@ -50,22 +84,31 @@ class Base:
         Attributes that the grown cube carries on.
     layers : dict
         Name -> NumPy type and dimensions.
-    parts : tuple of Base
+    parts : tuple of ExistingCube
         The files of months or years that it is made of, in their order; none where it is one file or store.
     """
 
-    path: Path | Place
+    path: Location
     bounds: NDArray[np.int64]
     run: dict[str, Any]
     readings: Readings
     weather: Readings | None
     kept: dict[str, str]
-    layers: _Layers
-    parts: tuple[Base, ...] = ()
+    layers: LayerTypes
+    parts: tuple[ExistingCube, ...] = ()
 
     @classmethod
-    def of(cls, path: Path | Place) -> Base:
+    def read(cls, path: Location, there: bool, read_header: Callable[[], StoredHeader]) -> ExistingCube:
         """Return the cube at `path`.
+
+        Parameters
+        ----------
+        path : Location
+            Where.
+        there : bool
+            Whether a cube is there.
+        read_header : callable
+            Reads what it says of itself.
 
         Raises
         ------
@@ -74,13 +117,13 @@ class Base:
         CubeError
             If it cannot be read.
         """
-        if not (path.holds_cube() if isinstance(path, Place) else path.exists()):
+        if not there:
             raise OutputError(f"there is no cube {path} to append to; produce it without --append first")
         try:
-            one_file = isinstance(path, Path) and not path.is_dir()
-            attrs, bounds, layers = _read_netcdf(path) if one_file else _read_zarr(path)
+            header = read_header()
         except (OSError, KeyError, ValueError) as error:
             raise CubeError(f"{path} cannot be read as a cube: {' '.join(str(error).split())}") from None
+        attrs = header.attrs
         if RUN not in attrs or READINGS not in attrs:
             raise OutputError(
                 f"{path} does not say from which readings it was made: an older version or another program wrote it; "
@@ -89,28 +132,18 @@ class Base:
         kept = {key: str(attrs[key]) for key in _KEPT if key in attrs}
         readings = Readings.from_text(attrs[READINGS])
         weather = Readings.from_text(attrs[WEATHER], WEATHER) if WEATHER in attrs else None
-        return cls(path, bounds, json.loads(attrs[RUN]), readings, weather, kept, layers)
+        layers = {name: form for name, form in header.layers.items() if {"lat", "lon"} <= set(form[1])}
+        return cls(path, header.bounds, json.loads(attrs[RUN]), readings, weather, kept, layers)
 
     @classmethod
-    def of_parts(cls, path: Path, split: str) -> Base:
-        """Return the cube whose files of months or years stand beside `path`: ``x_201901.nc`` and so on for ``x.nc``.
-
-        Files from the beginning may have been taken away: the cube then begins with the first one that is left.
+    def joined(cls, parts: tuple[ExistingCube, ...]) -> ExistingCube:
+        """Return the cube whose steps are in several files, one after the other.
 
         Raises
         ------
         OutputError
-            If there is none, or one between them is missing.
-        CubeError
-            If one cannot be read.
+            If one between them is missing.
         """
-        files = part_files(path, split)
-        if not files:
-            raise OutputError(
-                f"there is no cube {path.with_name(f'{path.stem}_*{path.suffix}')} with a file a {split} to append to; "
-                "produce it without --append first"
-            )
-        parts = tuple(cls.of(file) for file in files)
         for one, after in pairwise(parts):
             if one.hours[1] != after.hours[0]:
                 raise OutputError(
@@ -124,7 +157,7 @@ class Base:
         return cls(last.path, bounds, last.run, readings, weather, last.kept, last.layers, parts)
 
     @property
-    def files(self) -> tuple[Base, ...]:
+    def files(self) -> tuple[ExistingCube, ...]:
         """The files that it is made of, itself where it is one."""
         return self.parts or (self,)
 
@@ -169,13 +202,7 @@ class Base:
             )
 
 
-def part_files(path: Path, split: str) -> list[Path]:
-    """Return the files of months or years that stand beside `path`, in their order."""
-    label = re.compile(rf"{re.escape(path.stem)}_\d{{{6 if split == 'month' else 4}}}{re.escape(path.suffix)}")
-    return sorted(file for file in path.parent.glob(f"*{path.suffix}") if label.fullmatch(file.name))
-
-
-def _joined(parts: tuple[Base, ...], record: Callable[[Base], Any]) -> Readings:
+def _joined(parts: tuple[ExistingCube, ...], record: Callable[[ExistingCube], Any]) -> Readings:
     """Return one record of all parts: of each day that of the part that holds it.
 
     A part that did not change when a later one was written has the record of its own making.
@@ -189,27 +216,3 @@ def _joined(parts: tuple[Base, ...], record: Callable[[Base], Any]) -> Readings:
             raise CubeError(f"{owner.path} does not say from which readings its own hours were made; produce it anew")
         days.append(known)
     return Readings(record(parts[0]).first_day, tuple(days))
-
-
-def _read_zarr(path: Path | Place) -> _Said:
-    group: Any = open_zarr(path.url) if isinstance(path, Place) else zarr.open_group(str(path), mode="r")
-    layers = {}
-    for name, array in group.arrays():
-        # Zarr 2 has no place for the names of dimensions but an attribute.
-        dims: Any = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS", ())
-        layers[name] = array.dtype.str, tuple(dims)
-    bounds = np.asarray(group["time_bnds"][:]).round().astype(np.int64)
-    return dict(group.attrs), bounds, _layers(layers)
-
-
-def _read_netcdf(path: Path | Place) -> _Said:
-    with netCDF4.Dataset(str(path)) as file:
-        file.set_auto_maskandscale(False)
-        layers = {name: (variable.dtype.str, variable.dimensions) for name, variable in file.variables.items()}
-        bounds = np.asarray(file["time_bnds"][:]).round().astype(np.int64)
-        return {key: file.getncattr(key) for key in file.ncattrs()}, bounds, _layers(layers)
-
-
-def _layers(found: _Layers) -> _Layers:
-    """Return the layers among the variables: those over both latitude and longitude."""
-    return {name: form for name, form in found.items() if {"lat", "lon"} <= set(form[1])}

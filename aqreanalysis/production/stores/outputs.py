@@ -1,156 +1,196 @@
-"""Where a run writes: its outputs, and beside them the folder of what is unfinished."""
+"""Which kind of store an output is of, chosen here and nowhere else, and the names of what a run leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.production.cube import SUFFIXES
-from aqreanalysis.production.plan.timeline import HOURLY, outputs_of
-from aqreanalysis.production.stores.bucket import Place, is_url
-from aqreanalysis.production.stores.chunks import SUFFIX as CHUNKS
+from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.stores.existing import Location
+from aqreanalysis.production.stores.store import Output, Store, StoreSpec
 
 
 @dataclass(frozen=True)
-class Output:
-    """One cube that a run leaves.
+class StoreKind:
+    """A kind of store, known before its module is loaded.
 
     Attributes
     ----------
-    path : Path or Place
-        Its final name, on a disk or in a bucket.
-    frequency : str
-        Of its steps, and the staging store that it comes from.
-    steps : tuple of int or None
-        Which of them it holds; None holds all.
+    title : str
+        For people.
+    ending : str
+        Of the names that it takes, for people; empty where another kind has the same.
+    takes : callable
+        ``takes(out)`` -> whether an output of this name is of this kind.
+    holds : callable
+        ``holds(where)`` -> whether the finished cube at a place, whatever its name, is of this kind.
+    load : callable
+        Returns the class, imported when it is asked for.
     """
 
-    path: Path | Place
-    frequency: str
-    steps: tuple[int, int] | None = None
+    title: str
+    ending: str
+    takes: Callable[[str], bool]
+    holds: Callable[[str], bool]
+    load: Callable[[], type[Store]]
+
+
+_KINDS: list[StoreKind] = []
+
+
+def register_store(kind: StoreKind) -> None:
+    """Add a kind of store; it is asked before those that are there."""
+    _KINDS.insert(0, kind)
+
+
+def kind_of(out: str) -> StoreKind:
+    """Return the kind of store of an output, by its name.
+
+    Raises
+    ------
+    OutputError
+        If no kind takes it.
+    """
+    for kind in _KINDS:
+        if kind.takes(out):
+            return kind
+    endings = " or ".join(kind.ending for kind in reversed(_KINDS) if kind.ending)
+    raise OutputError(f"output {out!r} must end in {endings}; the ending chooses the format")
+
+
+def kind_at(where: str) -> StoreKind:
+    """Return the kind of store that a finished cube is in, by what is there."""
+    return next(kind for kind in _KINDS if kind.holds(where))
+
+
+def is_url(text: object) -> bool:
+    """Tell whether an output is in object storage and not on a disk."""
+    return "://" in str(text)
+
+
+def _built_in(module: str, name: str) -> Callable[[], type[Store]]:
+    def load() -> type[Store]:
+        found: type[Store] = getattr(import_module(f"aqreanalysis.production.stores.{module}"), name)
+        return found
+
+    return load
+
+
+def _ends(out: str, ending: str) -> bool:
+    return Path(out).suffix == ending and bool(Path(out).stem)
+
+
+# The last one is asked first; what nobody recognises is read as NetCDF, which says best what is wrong with it.
+register_store(
+    StoreKind("NetCDF", ".nc", lambda out: _ends(out, ".nc"), lambda _: True, _built_in("netcdf", "NetcdfStore"))
+)
+register_store(
+    StoreKind(
+        "Zarr",
+        ".zarr",
+        lambda out: _ends(out, ".zarr"),
+        lambda where: Path(where).is_dir(),
+        _built_in("zarr", "ZarrStore"),
+    )
+)
+register_store(StoreKind("Zarr", "", is_url, is_url, _built_in("bucket", "BucketStore")))
+
+
+def frequency_names(out: Location, frequencies: Iterable[str]) -> dict[str, Location]:
+    """Return frequency -> name of its cube: `out` itself for a single one, siblings named by frequency for several.
+
+    A cube holds one frequency, because a file with several time axes opens in few clients.
+    """
+    names = tuple(frequencies)
+    if len(names) == 1:
+        return {names[0]: out}
+    return {name: out.with_name(f"{out.stem}_{name}{out.suffix}") for name in names}
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where a run writes.
+class Outputs:
+    """What a run leaves, by name, and the folder of what is unfinished.
 
     Attributes
     ----------
-    out : Path or Place
+    out : Location
         As the user gave it.
     part : Path
-        The folder of what is unfinished; for a cube in a bucket it is in the working directory.
-    outputs : dict
-        Name within the run -> output.
+        The folder of what is unfinished.
+    cubes : dict
+        Frequency -> the name of its cube.
+    files : dict
+        Frequency -> its outputs: the cube, or a file a month or year.
+    store : type
+        The class of store.
     """
 
-    out: Path | Place
+    out: Location
     part: Path
-    outputs: dict[str, Output]
+    cubes: dict[str, Location]
+    files: dict[str, tuple[Output, ...]]
+    store: type[Store]
 
     @classmethod
-    def of(cls, out: str | Path, frequencies: tuple[str, ...] = (HOURLY,)) -> Target:
-        """Return the target of an output path, refusing a wrong suffix."""
-        if is_url(out):
-            place = Place.of(str(out))
-            names = outputs_of(Path(place.name), frequencies)
-            outputs = {name: Output(place.with_name(where.name), name) for name, where in names.items()}
-            return cls(place, Path.cwd() / f"{place.name}.part", outputs)
-        path = Path(out)
-        if path.suffix not in SUFFIXES or not path.stem:
-            raise OutputError(f"output {str(out)!r} must end in {' or '.join(SUFFIXES)}; the ending chooses the format")
-        if path.suffix == ".nc" and path.is_dir():
-            raise OutputError(f"output {path} is a folder; choose another name")
-        outputs = {name: Output(where, name) for name, where in outputs_of(path, frequencies).items()}
-        return cls(path, path.with_name(path.name + ".part"), outputs)
-
-    def split(self, parts: Mapping[str, Iterable[tuple[str, tuple[int, int]]]]) -> Target:
-        """Return the target of a file a month or year; `parts` is frequency -> labels and steps.
+    def of(cls, out: str | Path, frequencies: tuple[str, ...]) -> Outputs:
+        """Return those of an output's name.
 
         Raises
         ------
         OutputError
-            As of `check_splits`.
+            If no kind of store takes the name.
         """
-        self.check_splits()
-        outputs = {}
-        for name, output in self.outputs.items():
-            assert isinstance(output.path, Path)
-            for label, steps in parts[output.frequency]:
-                path = output.path.with_name(f"{output.path.stem}_{label}{output.path.suffix}")
-                outputs[f"{name}_{label}"] = replace(output, path=path, steps=steps)
-        return replace(self, outputs=outputs)
+        store = kind_of(str(out)).load()
+        where = store.locate(str(out))
+        cubes = frequency_names(where, frequencies)
+        files: dict[str, tuple[Output, ...]] = {name: (Output(name, path),) for name, path in cubes.items()}
+        return cls(where, store.work_folder(where), cubes, files, store)
 
-    def check_splits(self) -> None:
-        """Refuse an output that cannot be split.
+    def split(self, parts: Mapping[str, Iterable[tuple[str, tuple[int, int]]]]) -> Outputs:
+        """Return those of a file a month or year; `parts` is frequency -> labels and steps.
 
         Raises
         ------
         OutputError
-            If it is no NetCDF.
+            If the kind of store is not cut into files.
         """
-        if not self.is_netcdf:
-            raise OutputError(f"output {self.out}: only NetCDF is split into files; a Zarr store is many files anyway")
+        self.store.check_split(self.out)
+        files = {
+            name: tuple(
+                Output(f"{name}_{label}", path.with_name(f"{path.stem}_{label}{path.suffix}"), steps)
+                for label, steps in parts[name]
+            )
+            for name, path in self.cubes.items()
+        }
+        return replace(self, files=files)
 
-    def store(self, frequency: str) -> Path:
-        """The staging store of a frequency; of a NetCDF file the folder of its chunks."""
-        return self.part / f"{'store' if frequency == HOURLY else frequency}{CHUNKS if self.is_netcdf else '.zarr'}"
-
-    @property
-    def stores(self) -> dict[str, Path]:
-        """The staging store of each frequency."""
-        return {output.frequency: self.store(output.frequency) for output in self.outputs.values()}
-
-    @property
-    def sums(self) -> Path:
-        """The sums of days, which means are joined from."""
-        return self.part / "sums.zarr"
-
-    @property
-    def readings(self) -> Path:
-        """The readings that the workers map."""
-        return self.part / "readings.npy"
-
-    @property
-    def states(self) -> Path:
-        """The station states of the last time blocks, which a run that goes on reads."""
-        return self.part / "states"
-
-    @property
-    def ledger(self) -> Path:
-        """The finished blocks."""
-        return self.part / "ledger.jsonl"
+    def open(self, options: ProduceOptions, level: int) -> dict[str, Store]:
+        """Return frequency -> its store; nothing is written."""
+        return {
+            name: self.store.open(
+                StoreSpec(
+                    whole=path,
+                    outputs=self.files[name],
+                    part=self.part.resolve(),
+                    frequency=name,
+                    level=level,
+                    zarr_format=options.zarr_format,
+                    shards=options.shards,
+                    split=options.split,
+                    grows=options.append,
+                )
+            )
+            for name, path in self.cubes.items()
+        }
 
     @property
-    def trash(self) -> Path:
-        """Where a replaced store waits for its deletion."""
-        return self.part / "replaced"
+    def all(self) -> list[Output]:
+        """Every output."""
+        return [output for some in self.files.values() for output in some]
 
-    def file(self, name: str) -> Path:
-        """The NetCDF file of an output while it is written."""
-        return self.part / ("cube.nc" if name == HOURLY else f"{name}.nc")
-
-    def leftovers(self) -> list[Path]:
-        """What a run that never began its ledger may have left."""
-        found = [path for suffix in (".zarr", CHUNKS) for path in self.part.glob(f"*{suffix}")]
-        return [*found, self.trash, self.states]
-
-    @property
-    def is_netcdf(self) -> bool:
-        """Whether each output is one file."""
-        return isinstance(self.out, Path) and self.out.suffix == ".nc"
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether the outputs are in a bucket."""
-        return isinstance(self.out, Place)
-
-    def ready(self, name: str) -> Path:
-        """What of an output gets its final name at the end."""
-        return self.file(name) if self.is_netcdf else self.store(self.outputs[name].frequency)
-
-    def existing(self) -> list[Path | Place]:
+    def existing(self) -> list[Location]:
         """The outputs that are there."""
-        return [output.path for output in self.outputs.values() if output.path.exists()]
+        return [output.path for output in self.all if output.path.exists()]

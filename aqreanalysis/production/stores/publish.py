@@ -8,16 +8,14 @@ import os
 import shutil
 from pathlib import Path
 
-from aqreanalysis.production.stores.zarr import forget
-
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 # What the kernel or the file system says where it cannot swap two names.
 _UNABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
 
 
-def publish_zarr(store: Path, out: Path, trash: Path, identity: int) -> None:
-    """Give a finished and synced store its name; what was there goes to `trash` and is deleted.
+def publish_folder(store: Path, out: Path, trash: Path, identity: int) -> None:
+    """Give a finished and synced folder its name; what was there goes to `trash` and is deleted.
 
     A folder that is full cannot be replaced by a rename. The two names are swapped instead, which Linux does in one
     step; elsewhere the old store goes first, and a reader that comes in between finds none.
@@ -29,10 +27,9 @@ def publish_zarr(store: Path, out: Path, trash: Path, identity: int) -> None:
     trash : Path
         On the same file system.
     identity : int
-        Of `identify`, noted before: after a crash it tells whether the swap was done.
+        Of `inode_of`, noted before: after a crash it tells whether the swap was done.
     """
-    forget()
-    if not (out.exists() and identify(out) == identity):
+    if not (out.exists() and inode_of(out) == identity):
         shutil.rmtree(trash, ignore_errors=True)
         if not out.exists():
             store.rename(out)
@@ -45,7 +42,7 @@ def publish_zarr(store: Path, out: Path, trash: Path, identity: int) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def identify(path: Path) -> int:
+def inode_of(path: Path) -> int:
     """Return what stays with a file or folder when it is renamed: the number of its inode."""
     return path.stat().st_ino
 
@@ -55,6 +52,26 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Wait until what was written to the file system of `folder` is on the disk.
+
+    Raises
+    ------
+    OSError
+        If the disk failed or is full.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
     finally:
         os.close(handle)
 

@@ -1,254 +1,338 @@
-"""The blocks of a finished cube as they are stored, for the staging store of one that continues it."""
+"""The face of every store: what a run asks of the place that its blocks go to, whatever lies behind it.
+
+A store holds one cube of a run: the blocks of one frequency. They are written beside its final name, or names where it
+is cut into files, and get these at the end. One class a kind; `outputs` chooses it, and nobody else asks which it is.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import zarr
+import xarray as xr
+from isal import isal_zlib
+from numpy.typing import NDArray
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import CubeError, OutputError
-from aqreanalysis.production.layers import CUBE_DIMS, Layer
+from aqreanalysis.production.layers import Layer
 from aqreanalysis.production.plan import Block
-from aqreanalysis.production.stores import chunks
-from aqreanalysis.production.stores.bucket import Place, keys_of, open_bucket, open_zarr, told
-from aqreanalysis.production.stores.existing import Base
+from aqreanalysis.production.stores.existing import ExistingCube, Location
 from aqreanalysis.production.template import Template
 
+Layers = Mapping[str, NDArray[Any]]
 
-class Kept(Protocol):
-    """What stays of a cube that grows."""
+
+@dataclass(frozen=True)
+class Output:
+    """One finished cube that a store leaves.
+
+    Attributes
+    ----------
+    name : str
+        Within the run: the frequency, and the month or year of a file.
+    path : Location
+        Its final name.
+    steps : tuple of int or None
+        Which steps of the cube it holds; None holds all.
+    """
+
+    name: str
+    path: Location
+    steps: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """What a store is opened with.
+
+    Attributes
+    ----------
+    whole : Location
+        The final name of the cube; where it is cut into files, the name that theirs are made from.
+    outputs : tuple of Output
+        What is to come out: one, or a file a month or year.
+    part : Path
+        The folder of what is unfinished; every worker sees it.
+    frequency : str
+        Of the cube.
+    level : int
+        Of compression, 0 to 9.
+    zarr_format : int
+        2 or 3, of a store of Zarr.
+    shards : bool
+        Of Zarr 3: a file holds the chunks of a whole block.
+    split : str
+        ``none``, ``month`` or ``year``.
+    grows : bool
+        The cube continues one that is there under its name.
+    """
+
+    whole: Location
+    outputs: tuple[Output, ...]
+    part: Path
+    frequency: str
+    level: int
+    zarr_format: int = 2
+    shards: bool = False
+    split: str = "none"
+    grows: bool = False
+
+
+@dataclass(frozen=True)
+class StoredChunk:
+    """A chunk as it was stored: how many bytes, and their CRC-32."""
+
+    size: int
+    checksum: int
+
+    @classmethod
+    def of(cls, data: bytes | memoryview) -> StoredChunk:
+        """Return that of what is stored."""
+        return cls(len(data), isal_zlib.crc32(data))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written of a block.
+
+    Attributes
+    ----------
+    raw_bytes : int
+        Before compression.
+    chunks : dict
+        Layer -> its chunk.
+    """
+
+    raw_bytes: int
+    chunks: dict[str, StoredChunk]
+
+    @classmethod
+    def joined(cls, parts: Iterable[Written]) -> Written:
+        """Return one of several."""
+        parts = list(parts)
+        chunks = {name: chunk for part in parts for name, chunk in part.chunks.items()}
+        return cls(sum(part.raw_bytes for part in parts), chunks)
+
+    @property
+    def checksums(self) -> dict[str, int]:
+        """Layer -> CRC-32 of its stored chunk."""
+        return {name: chunk.checksum for name, chunk in self.chunks.items()}
+
+
+class BlockSource(Protocol):
+    """The blocks of a finished cube, for the store of the longer one that continues it."""
 
     def check(self, chunked_alike: bool) -> None:
-        """Refuse a cube of another format, or in other chunks where they are to be copied."""
+        """Refuse a cube of another layout, or in other chunks where they are to be adopted.
 
-    def copy(self, block: Block) -> None:
-        """Bring the chunks of a block to where the grown cube will have them."""
+        Raises
+        ------
+        OutputError
+            With both values.
+        """
+
+    def adopt(self, block: Block) -> None:
+        """Bring the chunks of a block to where the longer cube has them: link, copy, or leave where they are.
+
+        Raises
+        ------
+        CubeError
+            If the finished cube lacks one.
+        """
 
     def close(self) -> None:
         """Close the finished cube."""
 
 
-def open_blocks(base: Base, store: Path, template: Template) -> Kept:
-    """Return the blocks of a finished cube, for a staging store of the grown one.
+class Store(Protocol):
+    """One cube of a run on its way to its name.
+
+    A store can be pickled, and any thread or process may write to it. What has a body here holds for every kind that
+    does not say otherwise.
+
+    Attributes
+    ----------
+    outputs : tuple of Output
+        What it leaves.
+    copies : bool
+        Whether the finished cube is copied from the chunks at the end, which takes its room twice.
+    """
+
+    outputs: tuple[Output, ...]
+    copies: bool = False
+
+    @classmethod
+    def locate(cls, out: str) -> Location:
+        """Return the place that a name says.
+
+        Raises
+        ------
+        OutputError
+            If it can be none of this kind.
+        """
+        return Path(out)
+
+    @classmethod
+    def work_folder(cls, whole: Location) -> Path:
+        """Return the folder, on a disk of this machine, of what is unfinished."""
+        return Path(str(whole.with_name(f"{whole.name}.part")))
+
+    @classmethod
+    def open(cls, spec: StoreSpec) -> Store:
+        """Return the store of a cube; nothing is written yet."""
+        raise NotImplementedError
+
+    @classmethod
+    def check_split(cls, whole: Location) -> None:
+        """Refuse to cut the cube into files, where the kind is no file.
+
+        Raises
+        ------
+        OutputError
+            If so.
+        """
+        raise OutputError(f"output {whole}: only NetCDF is split into files; a Zarr store is many files anyway")
+
+    @classmethod
+    def open_dataset(cls, where: str) -> xr.Dataset:
+        """Return a finished cube as xarray reads it, lazily."""
+        raise NotImplementedError
+
+    @classmethod
+    def stored_bytes(cls, where: str) -> int:
+        """Return the bytes that a finished cube takes."""
+        path = Path(where)
+        files = [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
+        return sum(file.stat().st_size for file in files)
+
+    @property
+    def layout(self) -> str:
+        """Kind and form, for people and for the fingerprint of the run."""
+        raise NotImplementedError
+
+    @property
+    def disk(self) -> Path | None:
+        """The folder of this machine's disks that the finished cube comes to; None where it goes elsewhere."""
+        return Path(str(self.outputs[0].path)).parent if self.outputs else None
+
+    def sample(self, folder: Path) -> Store:
+        """Return a store of the same form in a folder of this machine, for a trial."""
+        raise NotImplementedError
+
+    def limited_to(self, outputs: Sequence[Output]) -> Store:
+        """Return the store that leaves some of its outputs only, and the others as they are."""
+        raise NotImplementedError
+
+    def acquire_ownership(self, resumes: bool, overwrite: bool) -> None:
+        """Take the right to write, where the lock of the work folder is not enough because other machines may write.
+
+        Parameters
+        ----------
+        resumes : bool
+            The work folder holds unfinished work, whose right must not have been lost since.
+        overwrite : bool
+            Take the right from another work folder.
+
+        Raises
+        ------
+        OutputError
+            If another work folder holds it, or has held it since.
+        """
+        return None
+
+    def release_ownership(self) -> None:
+        """Give that right back."""
+        return None
+
+    def create(self, template: Template) -> None:
+        """Make the empty store; what is left of another is replaced."""
+        raise NotImplementedError
+
+    def is_created(self) -> bool:
+        """Tell whether it is there, empty or filled."""
+        raise NotImplementedError
+
+    def write(self, block: Block, layers: Layers) -> Written:
+        """Write layers of one block, whole chunks.
+
+        A chunk appears under its name only when it is complete, so blocks may be written at the same time by threads
+        and processes, and again after a crash.
+        """
+        raise NotImplementedError
+
+    def existing(self) -> ExistingCube:
+        """Return the finished cube that stands under the name, and what it says of the blocks that it holds.
+
+        Raises
+        ------
+        OutputError
+            If there is none, or it does not say how it was made.
+        CubeError
+            If it cannot be read.
+        """
+        raise OutputError(f"{self.outputs[0].path} cannot be continued: {self.layout} cannot grow; produce it anew")
+
+    def open_source(self, older: ExistingCube, template: Template) -> BlockSource:
+        """Return the blocks of a finished cube, of which this store adopts some; it has been created."""
+        raise NotImplementedError
+
+    def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
+        """Make the outputs whole and put them on the disk, so that they lack nothing but their names.
+
+        Parameters
+        ----------
+        templates : mapping
+            Name of each output -> what it says of itself.
+        progress : callable
+            Told of each step; what it raises ends the work, which may be begun again.
+        """
+        raise NotImplementedError
+
+    def is_staged(self, output: Output) -> bool:
+        """Tell whether a complete output has not got its name yet."""
+        raise NotImplementedError
+
+    def is_taken(self, output: Output) -> bool:
+        """Tell whether a cube stands under the name that is not this store's own unfinished one."""
+        return output.path.exists()
+
+    def finalise(self, output: Output) -> None:
+        """Give a complete output its name, replacing what was there; may be repeated after a crash at any moment."""
+        raise NotImplementedError
+
+
+def check_alike(
+    where: Location, name: str, forms: tuple[Mapping[str, str], Mapping[str, str]], all_of_it: bool
+) -> None:
+    """Refuse a layer that is stored otherwise in a finished cube than in the one that continues it.
 
     Parameters
     ----------
-    base : Base
-        The cube.
-    store : Path
-        The staging store.
-    template : Template
-        Of the grown cube.
+    where, name
+        The finished cube and the layer.
+    forms : pair of mappings
+        What of each decides the bytes of its chunks, there and here.
+    all_of_it : bool
+        False compares the format alone: no chunk is adopted.
+
+    Raises
+    ------
+    OutputError
+        With both values.
     """
-    if base.parts:
-        return PartBlocks(base, store, template)
-    if isinstance(base.path, Place):
-        return BucketBlocks(base, store, template)
-    return Blocks(base, store, template)
-
-
-class Blocks:
-    """Those of one file or store on a disk, in the same chunks."""
-
-    def __init__(self, base: Base, store: Path, template: Template) -> None:
-        self._path, self._store, self._template = Path(str(base.path)), store, template
-        self._folder = None if store.suffix != chunks.SUFFIX else chunks.ChunkFolder(store)
-        if self._folder is not None:
-            import h5py
-
-            self._theirs = h5py.File(base.path, "r")
-        else:
-            self._theirs, self._ours = (zarr.open_group(str(path), mode="r") for path in (base.path, store))
-
-    def close(self) -> None:
-        """Close the finished cube."""
-        if self._folder is not None:
-            self._theirs.close()
-
-    def check(self, chunked_alike: bool) -> None:
-        """Refuse a cube of another format, or in other chunks where they are to be copied.
-
-        Raises
-        ------
-        OutputError
-            With both values.
-        """
-        for layer in self._template.layers:
-            theirs = _form(self._theirs[layer.name])
-            ours = _form_of_chunks(self._folder.forms[layer.name]) if self._folder else _form(self._ours[layer.name])
-            _compare(self._path, layer.name, (theirs, ours), chunked_alike)
-
-    def copy(self, block: Block) -> None:
-        """Bring the chunks of a block into the staging store.
-
-        Raises
-        ------
-        CubeError
-            If the cube lacks one.
-        """
-        for layer in self._template.layers:
-            if layer.dims == CUBE_DIMS or block.time[0] == 0:
-                if self._folder is None:
-                    self._link(layer, block)
-                else:
-                    self._copy_chunk(layer, block, self._folder)
-
-    def _link(self, layer: Layer, block: Block) -> None:
-        """Give the chunk a second name where the disk has such, which costs neither time nor room.
-
-        Chunks are never changed in place, only replaced.
-        """
-        key = _chunk_key(self._ours[layer.name], block)
-        source, goal = (folder / layer.name / key for folder in (self._path, self._store))
-        if goal.exists():
-            return
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, goal)
-        except FileNotFoundError:
-            raise _damaged(self._path, layer, block) from None
-        except OSError:  # no second names on this file system
-            temporary = goal.with_name(goal.name + ".partial")
-            shutil.copyfile(source, temporary)
-            temporary.replace(goal)
-
-    def _copy_chunk(self, layer: Layer, block: Block, folder: chunks.ChunkFolder) -> None:
-        offset = tuple(s.start for s in block.region[len(block.region) - len(layer.dims) :])
-        try:
-            skipped, data = self._theirs[layer.name].id.read_direct_chunk(offset)
-        except (OSError, RuntimeError, ValueError):
-            raise _damaged(self._path, layer, block) from None
-        if skipped:
-            raise _damaged(self._path, layer, block)
-        folder.put(layer.name, block, data)
-
-
-class BucketBlocks:
-    """Those of a store in a bucket: they stay where they are, since the grown cube has them under the same names."""
-
-    def __init__(self, base: Base, store: Path, template: Template) -> None:
-        self._base, self._template, place = base, template, str(base.path)
-        self._theirs, self._ours = open_zarr(place), zarr.open_group(str(store), mode="r")
-        with told(place):
-            self._there = set(keys_of(open_bucket(place)))
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def check(self, chunked_alike: bool) -> None:
-        """Refuse a cube of another format, or in other chunks where they are to stay.
-
-        Raises
-        ------
-        OutputError
-            With both values.
-        """
-        for layer in self._template.layers:
-            forms = _form(self._theirs[layer.name]), _form(self._ours[layer.name])
-            # What is added lies in the same chunks as what was there, be it kept or not.
-            _compare(self._base.path, layer.name, forms, chunked_alike=True)
-
-    def copy(self, block: Block) -> None:
-        """Make sure that the chunks of a block are there.
-
-        Raises
-        ------
-        CubeError
-            If one is missing.
-        """
-        for layer in self._template.layers:
-            has_one = layer.dims == CUBE_DIMS or block.time[0] == 0
-            if has_one and f"{layer.name}/{_chunk_key(self._ours[layer.name], block)}" not in self._there:
-                raise _damaged(self._base.path, layer, block)
-
-
-class PartBlocks:
-    """Those of the files of months or years, whose chunks are not those of the whole: each is put together anew."""
-
-    def __init__(self, base: Base, store: Path, template: Template) -> None:
-        import h5py
-
-        self._base, self._template, self._folder = base, template, chunks.ChunkFolder(store)
-        self._files = [h5py.File(str(part.path), "r") for part in base.parts]
-        edges = np.cumsum([0, *(len(part.bounds) for part in base.parts)])
-        self._steps = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-
-    def close(self) -> None:
-        """Close the files."""
-        for file in self._files:
-            file.close()
-
-    def check(self, chunked_alike: bool) -> None:
-        """Nothing is copied as it is, and types were compared with the layers."""
-
-    def copy(self, block: Block) -> None:
-        """Bring the values of a block into the staging folder.
-
-        Raises
-        ------
-        CubeError
-            If a file cannot be read.
-        """
-        start, stop = block.time
-        for layer in self._template.layers:
-            if layer.dims != CUBE_DIMS and start > 0:
-                continue
-            pieces = []
-            for file, (begin, end) in zip(self._files, self._steps, strict=True):
-                if begin < stop and start < end:
-                    steps = slice(max(start - begin, 0), min(stop, end) - begin)
-                    region = (steps, *block.region[1:]) if layer.dims == CUBE_DIMS else block.region[1:]
-                    try:
-                        pieces.append(file[layer.name][region])
-                    except (OSError, RuntimeError, ValueError):
-                        raise _damaged(Path(file.filename), layer, block) from None
-            values = np.concatenate(pieces) if layer.dims == CUBE_DIMS else pieces[0]
-            self._folder.put(layer.name, block, self._folder.forms[layer.name].encode(values))
-
-
-def _chunk_key(array: Any, block: Block) -> str:
-    """Return the name of the chunk of a block within its array."""
-    sizes = array.shards or array.chunks
-    starts = [s.start for s in block.region[len(block.region) - len(sizes) :]]
-    return str(array.metadata.encode_chunk_key(tuple(a // n for a, n in zip(starts, sizes, strict=True))))
-
-
-def _compare(path: Path | Place, name: str, forms: tuple[dict[str, str], dict[str, str]], chunked_alike: bool) -> None:
     theirs, ours = forms
-    for key in ours if chunked_alike else [k for k in ("Zarr format",) if k in ours]:
+    for key in ours if all_of_it else [k for k in ("Zarr format",) if k in ours]:
         if theirs[key] != ours[key]:
             raise OutputError(
-                f"{path} cannot be continued by another run: {key} of {name} is {theirs[key]} there and {ours[key]} "
+                f"{where} cannot be continued by another run: {key} of {name} is {theirs[key]} there and {ours[key]} "
                 "here; give the same options and config, or produce it anew"
             )
 
 
-def _damaged(path: Path | Place, layer: Layer, block: Block) -> CubeError:
-    where = f"{layer.name} at step {block.time[0]}, row {block.rows[0]}, column {block.columns[0]}"
-    return CubeError(f"{path} is damaged: the chunk of {where} cannot be read; produce it anew")
-
-
-def _form(array: Any) -> dict[str, str]:
-    """Return what of an array or of a dataset of HDF5 decides the bytes of its chunks."""
-    if not hasattr(array, "metadata"):
-        codecs = f"zlib {array.compression_opts}" if array.compression == "gzip" and array.shuffle else "none"
-        return {"chunk": str(array.chunks), "compression": codecs, "type": array.dtype.str}
-    return {
-        "Zarr format": str(array.metadata.zarr_format),
-        "shard": str(array.shards),
-        "chunk": str(array.chunks),
-        "compression": str((array.filters, array.compressors)),
-        "type": array.dtype.str,
-    }
-
-
-def _form_of_chunks(form: chunks.Form) -> dict[str, str]:
-    return {
-        "chunk": str(form.chunk),
-        "compression": f"zlib {form.level}" if form.level else "none",
-        "type": np.dtype(form.dtype).str,
-    }
+def damaged(where: Location, layer: Layer, block: Block) -> CubeError:
+    """Return the error of a finished cube that lacks a chunk."""
+    place = f"{layer.name} at step {block.time[0]}, row {block.rows[0]}, column {block.columns[0]}"
+    return CubeError(f"{where} is damaged: the chunk of {place} cannot be read; produce it anew")

@@ -1,25 +1,43 @@
-"""The Zarr store of a cube: created from the template, filled by region writes of whole chunks."""
+"""Zarr stores: created from the template, filled by writes of whole chunks, put under their names by a swap."""
 
 from __future__ import annotations
 
 import base64
+import os
+import shutil
 import struct
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numcodecs  # type: ignore[import-untyped]
 import numpy as np
+import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
+from zarr.storage import LocalStore, WrapperStore
 
-from aqreanalysis.production.layers import CUBE_DIMS, Layer
+from aqreanalysis.common.progress import Progress
+from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
-from aqreanalysis.production.stores.bucket import pointed, split_store
+from aqreanalysis.production.plan.timeline import HOURLY
+from aqreanalysis.production.stores.existing import ExistingCube, Location, StoredHeader
+from aqreanalysis.production.stores.publish import inode_of, publish_folder, sync_file_system
+from aqreanalysis.production.stores.store import (
+    BlockSource,
+    Layers,
+    Output,
+    Store,
+    StoredChunk,
+    StoreSpec,
+    Written,
+    check_alike,
+    damaged,
+)
 from aqreanalysis.production.stores.zarr_direct import ChunkFiles
 from aqreanalysis.production.template import GRID_MAPPING, Template
 
@@ -32,7 +50,7 @@ CRS_URL = "http://www.opengis.net/def/crs/EPSG/0/4326"
 
 
 @dataclass(frozen=True)
-class StoreForm:
+class ZarrLayout:
     """How a store is laid out on the disk.
 
     Attributes
@@ -41,32 +59,167 @@ class StoreForm:
         2 (read by every client) or 3.
     shards : bool
         Of format 3: one file a block holds its chunks, which are smaller than the block.
+    level : int
+        Compression 0..9 of zstd (in Blosc, with byte shuffle).
     """
 
     zarr_format: int = 2
     shards: bool = False
+    level: int = 1
 
 
-def create_store(path: Path, template: Template, level: int, form: StoreForm | int = 2) -> None:
-    """Create the store with its coordinates and empty layers.
+@dataclass(frozen=True)
+class ZarrStore(Store):
+    """A Zarr store on a disk.
 
-    Parameters
+    Attributes
+    ----------
+    outputs : tuple of Output
+        Its final name; none of the names of a cube that is not written.
+    path : Path
+        The folder of the store while it is filled.
+    form : ZarrLayout
+        How it is laid out.
+    """
+
+    outputs: tuple[Output, ...]
+    path: Path
+    form: ZarrLayout = ZarrLayout()
+
+    @classmethod
+    def open(cls, spec: StoreSpec) -> Store:
+        """Return the store of a cube; nothing is written yet."""
+        name = "store" if spec.frequency == HOURLY else spec.frequency
+        return cls(spec.outputs, spec.part / f"{name}.zarr", ZarrLayout(spec.zarr_format, spec.shards, spec.level))
+
+    @classmethod
+    def open_dataset(cls, where: str) -> xr.Dataset:
+        """Return a finished cube as xarray reads it, lazily."""
+        return xr.open_dataset(Path(where), engine="zarr")
+
+    @property
+    def layout(self) -> str:
+        """Kind and form, for people and for the fingerprint of the run."""
+        return f"Zarr {self.form.zarr_format}{', shards' * self.form.shards}"
+
+    def sample(self, folder: Path) -> Store:
+        """Return a store of the same form in a folder of this machine, for a trial."""
+        return ZarrStore((), folder / self.path.name, self.form)
+
+    def zarr_store(self) -> Any:
+        """Return what zarr opens for writing."""
+        return LocalStore(self.path)
+
+    def limited_to(self, outputs: Sequence[Output]) -> Store:
+        """Return the store that leaves some of its outputs only; see `Store.limited_to`."""
+        return replace(self, outputs=tuple(outputs))
+
+    def create(self, template: Template) -> None:
+        """Make the empty store; what is left of another is replaced."""
+        close_cached_arrays()
+        self._identity.unlink(missing_ok=True)
+        create_group(self.path, template, self.form)
+
+    def is_created(self) -> bool:
+        """Tell whether it is there, empty or filled."""
+        return self.path.exists()
+
+    def write(self, block: Block, layers: Layers) -> Written:
+        """Write layers of one block, whole chunks; see `Store.write`."""
+        writer, chunks = _writer(self), {}
+        for name, values in layers.items():
+            chunks[name] = writer.put(name, block.region[len(block.region) - values.ndim :], values)
+        return Written(sum(values.nbytes for values in layers.values()), chunks)
+
+    def existing(self) -> ExistingCube:
+        """Return the finished cube that stands under the name; see `Store.existing`."""
+        path = Path(str(self.outputs[0].path))
+        return ExistingCube.read(path, path.exists(), lambda: read_header(zarr.open_group(str(path), mode="r")))
+
+    def open_source(self, older: ExistingCube, template: Template) -> BlockSource:
+        """Return the blocks of a finished cube, of which this store adopts some."""
+        return LinkedBlocks(Path(str(older.path)), self.path, template)
+
+    def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
+        """Make the store whole and put it on the disk."""
+        discard_partial_files(self.path)  # of this run before it was killed, or of a worker that was
+        # Noted before the names are swapped: after a crash it tells whether that was done.
+        self._identity.write_text(str(inode_of(self.path)), encoding="ascii")
+        sync_file_system(self.path)
+
+    def is_staged(self, output: Output) -> bool:
+        """Tell whether the store has not got its name yet."""
+        return self.path.exists()
+
+    def finalise(self, output: Output) -> None:
+        """Give the store its name; see `Store.finalise`."""
+        close_cached_arrays()
+        trash = self.path.with_suffix(".replaced")
+        publish_folder(self.path, Path(str(output.path)), trash, int(self._identity.read_text(encoding="ascii")))
+
+    @property
+    def _identity(self) -> Path:
+        return self.path.with_suffix(".identity")
+
+
+@dataclass(frozen=True)
+class DaySums:
+    """The sums of days, which means are joined from: an array (day, lat, lon, value) a name, deleted at the end.
+
+    Attributes
     ----------
     path : Path
-        Folder of the store; what is there is replaced.
-    template : Template
-        Coordinates, layers, attributes.
-    level : int
-        Compression level 0..9 of zstd (in Blosc, with byte shuffle).
-    form : StoreForm or int
-        Or its Zarr format alone.
+        Folder of the store.
     """
-    form = StoreForm(form) if isinstance(form, int) else form
+
+    path: Path
+
+    def zarr_store(self) -> Any:
+        """Return what zarr opens for writing."""
+        return LocalStore(self.path)
+
+    def create(self, plan: Plan, widths: Mapping[str, int], level: int) -> None:
+        """Make the empty store; what is there is replaced.
+
+        Parameters
+        ----------
+        plan : Plan
+            Of the sweep, whose blocks become the chunks.
+        widths : mapping
+            Name -> values a day and cell.
+        level : int
+            Compression level.
+        """
+        close_cached_arrays()
+        group = zarr.open_group(str(self.path), mode="w", zarr_format=2)
+        days = -(-plan.hours // HOURS_A_DAY), -(-plan.block[0] // HOURS_A_DAY)
+        for name, width in widths.items():
+            shape, chunks = (days[0], plan.rows, plan.columns, width), (days[1], *plan.block[1:], width)
+            form = (("day", "lat", "lon", "value"), np.dtype(np.float32), chunks)
+            _create(group, name, shape, form, (np.nan, level))
+
+    def is_created(self) -> bool:
+        """Tell whether it is there."""
+        return self.path.exists()
+
+    def write(self, block: Block, sums: Layers) -> Written:
+        """Write the sums of the days of one block, whole chunks; see `Store.write`."""
+        writer = _writer(self)
+        chunks = {name: writer.put(name, (*block.region, slice(0, v.shape[-1])), v) for name, v in sums.items()}
+        return Written(sum(values.nbytes for values in sums.values()), chunks)
+
+    def read(self, name: str, block: Block) -> NDArray[np.float32]:
+        """Return the sums of a block of days, float32 (day, row, column, value)."""
+        return np.asarray(_writer(self).arrays(name)[block.region], dtype=np.float32)
+
+
+def create_group(path: Path, template: Template, form: ZarrLayout) -> None:
+    """Create a store with its coordinates and empty layers; what is at `path` is replaced."""
     group = zarr.open_group(str(path), mode="w", zarr_format=form.zarr_format)  # type: ignore[arg-type]
     group.attrs.update(template.attrs)
     for name, coordinate in template.coordinates.items():
         values = coordinate.values
-        _create(group, name, values.shape, (coordinate.dims, values.dtype, values.shape), (None, level))
+        _create(group, name, values.shape, (coordinate.dims, values.dtype, values.shape), (None, form.level))
         array = _array(group, name)
         _describe(array, coordinate.dims, coordinate.attrs)
         array[...] = coordinate.values
@@ -75,7 +228,8 @@ def create_store(path: Path, template: Template, level: int, form: StoreForm | i
         chunks = template.chunks(layer)
         if form.shards:
             chunks = ShardedChunks.of(template.shape(layer), chunks)
-        _create(group, layer.name, template.shape(layer), (layer.dims, np.dtype(layer.dtype), chunks), (fill, level))
+        spec = (layer.dims, np.dtype(layer.dtype), chunks)
+        _create(group, layer.name, template.shape(layer), spec, (fill, form.level))
         _describe(group[layer.name], layer.dims, {**layer.attrs, **_crs_attribute(template)}, fill)
     with warnings.catch_warnings():
         # Zarr 3 has not specified it yet, but xarray looks for it and readers that do not know it pass over it.
@@ -116,64 +270,6 @@ class ShardedChunks(tuple[int, ...]):
         return chunks
 
 
-def create_sums(path: Path, plan: Plan, widths: Mapping[str, int], level: int) -> None:
-    """Create the store of the sums of days: an array (day, lat, lon, value) a name.
-
-    Parameters
-    ----------
-    path : Path
-        Folder of the store; what is there is replaced.
-    plan : Plan
-        Of the sweep, whose blocks become the chunks.
-    widths : mapping
-        Name -> values a day and cell.
-    level : int
-        Compression level.
-    """
-    group = zarr.open_group(str(path), mode="w", zarr_format=2)
-    days = -(-plan.hours // HOURS_A_DAY), -(-plan.block[0] // HOURS_A_DAY)
-    for name, width in widths.items():
-        shape, chunks = (days[0], plan.rows, plan.columns, width), (days[1], *plan.block[1:], width)
-        form = (("day", "lat", "lon", "value"), np.dtype(np.float32), chunks)
-        _create(group, name, shape, form, (np.nan, level))
-
-
-def write_sums(path: Path, block: Block, sums: Mapping[str, NDArray[Any]]) -> int:
-    """Write the sums of the days of one block, whole chunks, and return the raw bytes written."""
-    for name, values in sums.items():
-        _put(path, name, (*block.region, slice(0, values.shape[-1])), values)
-    return sum(values.nbytes for values in sums.values())
-
-
-def read_sums(path: Path, name: str, block: Block) -> NDArray[np.float32]:
-    """Return the sums of a block of days, float32 (day, row, column, value)."""
-    return np.asarray(_arrays(str(path))(name)[block.region], dtype=np.float32)
-
-
-def write_block(path: Path, block: Block, layers: Mapping[str, NDArray[Any]]) -> int:
-    """Write the layers of one block, whole chunks, and return the raw bytes written.
-
-    Each chunk is a file of its own that appears under its name only when it is complete, so blocks may be written at
-    the same time by threads and processes, and again after a crash.
-    """
-    for name, values in layers.items():
-        _put(path, name, block.region[len(block.region) - values.ndim :], values)
-    return sum(values.nbytes for values in layers.values())
-
-
-def _put(path: Path, name: str, region: tuple[slice, ...], values: NDArray[Any]) -> None:
-    """Write one region of an array, which is a chunk where zarr's own way can be spared."""
-    files = _chunk_files(str(path))(name)
-    if files is None or not files.put(region, values):
-        _arrays(str(path))(name)[region] = values
-
-
-def read_region(path: Path, layer: Layer, block: Block) -> NDArray[Any]:
-    """Return the values of one layer in one block, missing floats as NaN."""
-    region = block.region if layer.dims == CUBE_DIMS else block.region[1:]
-    return np.asarray(_arrays(str(path))(layer.name)[region])
-
-
 def discard_partial_files(path: Path) -> int:
     """Delete what a killed writer left beside the chunks, and return how many files that were."""
     left = list(path.rglob("*.partial"))  # in format 3 chunks lie in folders of their own
@@ -182,7 +278,7 @@ def discard_partial_files(path: Path) -> int:
     return len(left)
 
 
-def quiet_codecs() -> None:
+def single_threaded_blosc() -> None:
     """Make compression independent of the thread it runs in.
 
     Blosc joins the pieces of a chunk in the order in which its own threads finish: the bytes of two equal runs would
@@ -191,35 +287,71 @@ def quiet_codecs() -> None:
     numcodecs.blosc.use_threads = False
 
 
+class _HasZarrStore(Protocol):
+    def zarr_store(self) -> Any: ...
+
+
+class _Recording(WrapperStore[Any]):
+    """A store of zarr that keeps the size and checksum of what goes into it, until they are asked for."""
+
+    def __init__(self, store: Any) -> None:
+        super().__init__(store)
+        self.chunks: dict[str, StoredChunk] = {}
+
+    async def set(self, key: str, value: Any) -> None:
+        """Store and note."""
+        self.chunks[key] = StoredChunk.of(value.to_bytes())
+        await self._store.set(key, value)
+
+
+class _Writer:
+    """An open store: its arrays are opened once a process, since opening one reads its metadata.
+
+    Attributes
+    ----------
+    arrays : callable
+        Name -> array.
+    """
+
+    def __init__(self, store: Any) -> None:
+        single_threaded_blosc()
+        recording = _Recording(store)
+        group = zarr.open_group(recording, mode="r+")
+        self._recorded = recording.chunks
+        self.arrays: Callable[[str], Any] = cache(lambda name: _array(group, name))
+        # Only where chunks go to this disk can zarr's own way be spared.
+        self._files = cache(lambda name: ChunkFiles.of(self.arrays(name), store))
+
+    def put(self, name: str, region: tuple[slice, ...], values: NDArray[Any]) -> StoredChunk:
+        """Write one region of an array, a whole chunk or shard."""
+        files = self._files(name)
+        stored = None if files is None else files.put(region, values)
+        if stored is None:
+            array = self.arrays(name)
+            array[region] = values
+            stored = self._recorded.pop(f"{name}/{chunk_key(array, region)}")
+        return stored
+
+
 @lru_cache(maxsize=8)
-def _arrays(path: str) -> Any:
-    """Return a look-up of the arrays of a store; opening one reads its metadata, so each is opened once a process."""
-    quiet_codecs()
-    url = pointed(path)
-    group = zarr.open_group(path if url is None else split_store(path, url), mode="r+")
-
-    @cache
-    def look_up(name: str) -> Any:
-        return _array(group, name)
-
-    return look_up
+def _writer(store: _HasZarrStore) -> _Writer:
+    return _Writer(store.zarr_store())
 
 
-@lru_cache(maxsize=8)
-def _chunk_files(path: str) -> Any:
-    """Return a look-up of the files of a store's arrays; of one whose chunks go to a bucket there are none."""
-    arrays = _arrays(path)
-    return cache(lambda name: ChunkFiles.of(arrays(name)))
+def close_cached_arrays() -> None:
+    """Close the stores that are open: one is about to be replaced or moved."""
+    _writer.cache_clear()
 
 
 def _array(group: Any, name: str) -> Any:
     return group[name].with_config(_WRITE_ALL)
 
 
-def forget() -> None:
-    """Forget open arrays: a store is about to be replaced or moved."""
-    _arrays.cache_clear()
-    _chunk_files.cache_clear()
+def chunk_key(array: Any, region: tuple[slice, ...]) -> str:
+    """Return the name within its array of the chunk, or shard, that begins where a region over (..., lat, lon) does."""
+    sizes = array.shards or array.chunks
+    starts = [s.start for s in region[len(region) - len(sizes) :]]
+    return str(array.metadata.encode_chunk_key(tuple(a // n for a, n in zip(starts, sizes, strict=True))))
 
 
 def _create(
@@ -263,3 +395,75 @@ def _describe(array: Any, dims: tuple[str, ...], attrs: Mapping[str, Any], fill:
 def _crs_attribute(template: Template) -> dict[str, Any]:
     """Return the attribute in which GDAL before 3.8 looks for the coordinate system of a Zarr array."""
     return {"_CRS": {"url": CRS_URL, "wkt": template.coordinates[GRID_MAPPING].attrs["crs_wkt"]}}
+
+
+class LinkedBlocks:
+    """The blocks of a finished store on a disk, in the same chunks: a `BlockSource` of another on that disk."""
+
+    def __init__(self, finished: Path, path: Path, template: Template) -> None:
+        self._finished, self._path, self._template = finished, path, template
+        self._theirs, self._ours = (zarr.open_group(str(folder), mode="r") for folder in (finished, path))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def check(self, chunked_alike: bool) -> None:
+        """Refuse a cube of another layout; see `BlockSource.check`."""
+        check_groups(self._finished, (self._theirs, self._ours), self._template, chunked_alike)
+
+    def adopt(self, block: Block) -> None:
+        """Give the chunks of a block a second name where the disk has such, which costs neither time nor room.
+
+        Chunks are never changed in place, only replaced.
+        """
+        for layer in self._template.layers:
+            if layer.dims != CUBE_DIMS and block.time[0] != 0:
+                continue
+            key = chunk_key(self._ours[layer.name], block.region)
+            source, goal = (folder / layer.name / key for folder in (self._finished, self._path))
+            if goal.exists():
+                continue
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source, goal)
+            except FileNotFoundError:
+                raise damaged(self._finished, layer, block) from None
+            except OSError:  # no second names on this file system
+                temporary = goal.with_name(goal.name + ".partial")
+                shutil.copyfile(source, temporary)
+                temporary.replace(goal)
+
+
+def check_groups(where: Location, groups: tuple[Any, Any], template: Template, chunked_alike: bool) -> None:
+    """Refuse a finished store whose layers are stored otherwise than those of one that continues it; see `check_alike`.
+
+    Raises
+    ------
+    OutputError
+        With both values.
+    """
+    for layer in template.layers:
+        theirs, ours = (_form(group[layer.name]) for group in groups)
+        check_alike(where, layer.name, (theirs, ours), chunked_alike)
+
+
+def _form(array: Any) -> dict[str, str]:
+    """Return what of an array decides the bytes of its chunks."""
+    return {
+        "Zarr format": str(array.metadata.zarr_format),
+        "shard": str(array.shards),
+        "chunk": str(array.chunks),
+        "compression": str((array.filters, array.compressors)),
+        "type": array.dtype.str,
+    }
+
+
+def read_header(group: Any) -> StoredHeader:
+    """Return what a finished store says of itself."""
+    layers = {}
+    for name, array in group.arrays():
+        # Zarr 2 has no place for the names of dimensions but an attribute.
+        dims: Any = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS", ())
+        layers[name] = array.dtype.str, tuple(dims)
+    bounds = np.asarray(group["time_bnds"][:]).round().astype(np.int64)
+    return StoredHeader(dict(group.attrs), bounds, layers)

@@ -17,9 +17,8 @@ from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import from_frame
 from aqreanalysis.production import ProduceOptions, describe_cube, produce, produce_cubes
 from aqreanalysis.production.plan import Plan
-from aqreanalysis.production.plan.blocks import make_mean_plan
-from aqreanalysis.production.stores.chunks import ChunkFolder, create_chunks
-from aqreanalysis.production.stores.split import ChunkPart, part_plan, parts_of
+from aqreanalysis.production.plan.blocks import make_mean_plan, part_plan, parts_of
+from aqreanalysis.production.stores.netcdf import ChunkFolder, ChunkPart, create_chunks
 from aqreanalysis.validation import ValidateOptions, validate
 
 # A block of two days lies across the end of the month.
@@ -77,7 +76,7 @@ def test_files_that_exist_are_refused_before_anything_is_read_and_replaced_when_
 def test_killed_between_two_files_and_between_two_renames_the_same_command_completes_them(
     model, observations, tmp_path, monkeypatch
 ):
-    from aqreanalysis.production import run as making
+    from aqreanalysis.production.stores import netcdf
 
     class Killed(BaseException):
         pass
@@ -103,7 +102,7 @@ def test_killed_between_two_files_and_between_two_renames_the_same_command_compl
     whole = go(tmp_path / "whole")
     for name in ("write_netcdf", "rename_file"):
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(making, name, dies_after(getattr(making, name), 1))
+            patch.setattr(netcdf, name, dies_after(getattr(netcdf, name), 1))
             go(tmp_path / "killed")
     assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == ["x.nc.part", "x_201901.nc"]
     assert go(tmp_path / "killed") == whole
