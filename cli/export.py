@@ -38,7 +38,7 @@ class ExportTarget:
 def _exports(
     what: str, hours: bool = True, rows: str = "rows"
 ) -> Callable[[Callable[..., Written]], Callable[..., None]]:
-    """Make of ``write(source, target, **told)`` a command: the cube is opened, what was written is told.
+    """Make of ``write(source, target, **chosen)`` a command: the cube is opened, what was written is told.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def _exports(
             as_json: bool,
             start: datetime | None = None,
             end: datetime | None = None,
-            **told: Any,
+            **chosen: Any,
         ) -> None:
             from aqreanalysis.cli.progress import progress_shown
 
             with cubes.open_cube(cube, species, start, end) as source, progress_shown("exporting") as progress:
-                written = write(source, ExportTarget(out, overwrite, progress), **told)
+                written = write(source, ExportTarget(out, overwrite, progress), **chosen)
             _say(written, as_json, rows)
 
         decorators: list[Callable[[Any], Any]] = [options.json_option, options.overwrite_option]
@@ -126,14 +126,14 @@ def _say_outside(outside: Sequence[str], rows: str) -> None:
     help="Of estimates, when reprojecting.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Files written at once.")
-def cog(source: CubeSource, target: ExportTarget, **told: Any) -> Sequence[Path]:
+def cog(source: CubeSource, target: ExportTarget, **chosen: Any) -> Sequence[Path]:
     """Write cloud-optimised GeoTIFFs: north-up, a band a layer with its name and units, nodata -9999.
 
     Reprojected standard errors are resampled as variances, flags by nearest neighbour.
     """
     from aqreanalysis.export import CogOptions, export_cogs
 
-    return export_cogs(source, target.out, CogOptions(overwrite=target.overwrite, **told), target.progress)
+    return export_cogs(source, target.out, CogOptions(overwrite=target.overwrite, **chosen), target.progress)
 
 
 @export.command(short_help="Values at places: a CSV in, a table out.")
@@ -202,7 +202,7 @@ def polygons(
 @click.option(
     "--min-share", type=float, default=0.75, show_default=True, help="Of a period's hours that must be there."
 )
-def aggregate(source: CubeSource, target: ExportTarget, limits: tuple[str, ...], basis: str, **told: Any) -> Path:
+def aggregate(source: CubeSource, target: ExportTarget, limits: tuple[str, ...], basis: str, **chosen: Any) -> Path:
     """Write statistics over days, months or years, each with the uncertainty that it can have.
 
     \b
@@ -212,7 +212,9 @@ def aggregate(source: CubeSource, target: ExportTarget, limits: tuple[str, ...],
     from aqreanalysis.export import aggregate as run
 
     given = tuple(Limit(key, value, basis) for key, value in options.read_limits("--limit", limits))
-    return run(source, target.out, AggregateOptions(limits=given, overwrite=target.overwrite, **told), target.progress)
+    return run(
+        source, target.out, AggregateOptions(limits=given, overwrite=target.overwrite, **chosen), target.progress
+    )
 
 
 @export.command(short_help="Monthly or yearly NetCDF files.")
@@ -231,11 +233,11 @@ def aggregate(source: CubeSource, target: ExportTarget, limits: tuple[str, ...],
     show_default=True,
     help="Chunks for maps or for time series.",
 )
-def netcdf(source: CubeSource, target: ExportTarget, **told: Any) -> Sequence[Path]:
+def netcdf(source: CubeSource, target: ExportTarget, **chosen: Any) -> Sequence[Path]:
     """Write the cube as NetCDF files that every client reads."""
     from aqreanalysis.export import export_netcdf
 
-    return export_netcdf(source, target.out, overwrite=target.overwrite, progress=target.progress, **told)
+    return export_netcdf(source, target.out, overwrite=target.overwrite, progress=target.progress, **chosen)
 
 
 @export.command(short_help="A STAC item for a cube and its GeoTIFFs.")

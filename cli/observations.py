@@ -35,10 +35,10 @@ def _reads(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]
             skip_broken: bool,
             config_source: str | None,
             overrides: tuple[str, ...],
-            **told: Any,
+            **chosen: Any,
         ) -> None:
             config = options.load_part_config(config_source, overrides, ("columns", "quality"))
-            run(list(paths), config, options.read_options(config, format_name, station_lists, skip_broken), **told)
+            run(list(paths), config, options.read_options(config, format_name, station_lists, skip_broken), **chosen)
 
         command = options.config_options("aqnet", example)(options.json_option(command))
         return click.argument("paths", nargs=-1, required=True, type=click.Path())(options.reading_options(command))

@@ -69,7 +69,7 @@ def plot(
     model: Path | None,
     observations: Path | None,
     as_json: bool,
-    **told: Any,
+    **chosen: Any,
 ) -> None:
     """Draw a cube (.nc or .zarr): at a time, as a mean, as a film, or over time at a place.
 
@@ -86,7 +86,7 @@ def plot(
     marks = cubes.markers_of_options(model, observations)
     span = (None, None) if time is not None else (start, end)
     with cubes.open_cube(cube, species, *span) as source:
-        _draw(source, out, marks, {"film": film, "time": time, "place": place, **told})
+        _draw(source, out, marks, {"film": film, "time": time, "place": place, **chosen})
     if as_json:
         print_json({"file": out, "bytes": out.stat().st_size})
         return
@@ -94,29 +94,33 @@ def plot(
 
 
 def _check_kind(film: bool, time: datetime | None, mean: bool, place: tuple[float, float] | None) -> None:
-    told = [name for name, given in (("--time", time), ("--mean", mean), ("--place", place)) if given]
-    if film and told:
-        raise ConfigError(f"{told[0]} is for .png and .svg; a film shows the steps from --start to --end")
-    if not film and len(told) != 1:
-        raise ConfigError(f"{' and '.join(told) or 'nothing'} given: choose one of --time, --mean, --place, or a .gif")
+    choices = [name for name, given in (("--time", time), ("--mean", mean), ("--place", place)) if given]
+    if film and choices:
+        raise ConfigError(f"{choices[0]} is for .png and .svg; a film shows the steps from --start to --end")
+    if not film and len(choices) != 1:
+        raise ConfigError(
+            f"{' and '.join(choices) or 'nothing'} given: choose one of --time, --mean, --place, or a .gif"
+        )
 
 
-def _draw(source: CubeSource, out: Path, marks: StationMarkers | None, told: dict[str, Any]) -> None:
+def _draw(source: CubeSource, out: Path, marks: StationMarkers | None, chosen: dict[str, Any]) -> None:
     from aqreanalysis.pictures import MapOptions, draw_map
 
-    if told["place"] is not None:
+    if chosen["place"] is not None:
         from aqreanalysis.pictures import draw_series
 
-        draw_series(source, out, told["place"], marks, told["overwrite"])
+        draw_series(source, out, chosen["place"], marks, chosen["overwrite"])
         return
-    layers = tuple(part for name in told["layers"] or ("best",) for part in (_PANELS if name == "panels" else (name,)))
+    layers = tuple(
+        part for name in chosen["layers"] or ("best",) for part in (_PANELS if name == "panels" else (name,))
+    )
     keys = ("time", "palette", "high", "borders", "overwrite")
-    wanted = MapOptions(layers=tuple(dict.fromkeys(layers)), **{key: told[key] for key in keys})
-    if not told["film"]:
+    wanted = MapOptions(layers=tuple(dict.fromkeys(layers)), **{key: chosen[key] for key in keys})
+    if not chosen["film"]:
         draw_map(source, out, wanted, marks)
         return
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.pictures import Film, animate
 
     with progress_shown("drawing") as progress:
-        animate(source, out, wanted, Film(told["every"], told["fps"]), marks, progress)
+        animate(source, out, wanted, Film(chosen["every"], chosen["fps"]), marks, progress)

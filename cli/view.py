@@ -33,7 +33,7 @@ def view(
     layers: tuple[str, ...],
     model: Path | None,
     as_json: bool,
-    **told: Any,
+    **chosen: Any,
 ) -> None:
     """Write a cube (.nc or .zarr) as one HTML page: a map with a time slider, time series by click.
 
@@ -43,7 +43,7 @@ def view(
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.pictures import PageOptions, write_page
 
-    wanted = PageOptions(**told)
+    wanted = PageOptions(**chosen)
     if layers:
         wanted = replace(wanted, layers=layers)
     marks = cubes.markers_of_options(model)

@@ -151,15 +151,15 @@ def _coordinate(dataset: xr.Dataset, kind: str, where: str) -> xr.DataArray:
     ]
     flat = [key for key in by_attributes if dataset[key].ndim == 1 and dataset[key].dims == (key,)]
     by_name = [key for key in names if key in dataset.variables]
-    found: list[Hashable] = flat or by_attributes or list(by_name)
-    if not found:
+    candidates: list[Hashable] = flat or by_attributes or list(by_name)
+    if not candidates:
         raise GridError(
             f"grid file {where!r} has no {kind} (no variable with that standard_name or units, none {names})"
         )
-    values = dataset[found[0]]
+    values = dataset[candidates[0]]
     if values.ndim != 1:
         raise GridError(
-            f"grid file {where!r}: {kind} {found[0]!r} has the dimensions {values.dims}; only regular grids with "
+            f"grid file {where!r}: {kind} {candidates[0]!r} has the dimensions {values.dims}; only regular grids with "
             "one-dimensional coordinates are read (cdo remapbil makes one)"
         )
     return values

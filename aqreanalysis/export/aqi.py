@@ -42,9 +42,9 @@ def usable_scales(source: CubeSource, index: Index) -> list[Scale]:
 def aqi_layers(source: CubeSource, index: Index) -> tuple[Layer, ...]:
     """Return the layers of an index: its value, bounds, and leading pollutant."""
     scales = usable_scales(source, index)
-    told = ", ".join(f"{SPECIES[s.key].title} {_AVERAGES[s.average]}" for s in scales)
+    averages = ", ".join(f"{SPECIES[s.key].title} {_AVERAGES[s.average]}" for s in scales)
     lacking = [SPECIES[k].title for k in dict.fromkeys(s.key for s in index.scales) if k not in {s.key for s in scales}]
-    comment = f"from {told}" + (f"; without {', '.join(lacking)}, so it may be higher" if lacking else "")
+    comment = f"from {averages}" + (f"; without {', '.join(lacking)}, so it may be higher" if lacking else "")
     bounded = all(source.species[s.key].lower and source.species[s.key].upper for s in scales)
     layers = [Layer("aqi", "float32", FILL, {"long_name": index.title, "units": "1", "comment": comment})]
     if bounded:

@@ -135,8 +135,8 @@ def _define(file: Any, layer: Layer, chunks: tuple[int, int, int]) -> None:
         fill_value=False if layer.fill is None else np.dtype(layer.dtype).type(layer.fill),
     )
     # What a statistic makes of estimates is an estimate; a layer that is something else says so itself.
-    told = {"coverage_content_type": "modelResult", **_plain(layer.attrs)}
-    variable.setncatts({**told, **_flag_attrs(layer), "grid_mapping": "crs"})
+    attributes = {"coverage_content_type": "modelResult", **_plain(layer.attrs)}
+    variable.setncatts({**attributes, **_flag_attrs(layer), "grid_mapping": "crs"})
     variable.set_auto_maskandscale(False)
 
 

@@ -116,12 +116,12 @@ def area_weights(source: CubeSource, polygons: Any) -> Weights:
     west, north = frame.transform.c, frame.transform.f
     east, south = west + columns * frame.transform.a, north + rows * frame.transform.e
     raster = NumPyRasterSource(np.ones(frame.shape), west, south, east, north, srs_wkt=polygons.crs.to_wkt())
-    found = exact_extract(raster, _in_range(polygons, west, east), ["cell_id", "coverage"], output="pandas")
-    counts = [len(ids) for ids in found["cell_id"]]
+    fractions = exact_extract(raster, _in_range(polygons, west, east), ["cell_id", "coverage"], output="pandas")
+    counts = [len(ids) for ids in fractions["cell_id"]]
     if not sum(counts):
         raise OutputError(f"no polygon touches the cube, which spans {south:g}..{north:g} N, {west:g}..{east:g} E")
-    ids = np.concatenate([np.asarray(x, dtype=np.intp) for x in found["cell_id"]])
-    coverage = np.concatenate([np.asarray(x, dtype=np.float64) for x in found["coverage"]])
+    ids = np.concatenate([np.asarray(x, dtype=np.intp) for x in fractions["cell_id"]])
+    coverage = np.concatenate([np.asarray(x, dtype=np.float64) for x in fractions["coverage"]])
     # exactextract counts cells from the north; the cube's rows go as its latitude does.
     row, column = np.divmod(ids, columns)
     if source.dataset["lat"].values[0] < source.dataset["lat"].values[-1]:

@@ -165,14 +165,14 @@ class CubeSource:
         """
         edges = self.edges(axis)
         tries = (places, places + 360.0, places - 360.0) if axis == "lon" else (places,)
-        found = np.full(places.shape, -1, dtype=np.intp)
+        cells = np.full(places.shape, -1, dtype=np.intp)
         for moved in tries:
             for begin in range(0, places.size, 4096):
                 part = slice(begin, begin + 4096)
                 inside = (moved[part, None] >= edges[None, :, 0]) & (moved[part, None] <= edges[None, :, 1])
                 hit = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
-                found[part] = np.where(found[part] < 0, hit, found[part])
-        return found
+                cells[part] = np.where(cells[part] < 0, hit, cells[part])
+        return cells
 
 
 @dataclass(frozen=True)

@@ -123,10 +123,10 @@ def _dimensions(source: CubeSource) -> dict[str, Any]:
     dimensions = {"time": Dimension.from_dict({"type": "temporal", "extent": times, "step": _step(source)})}
     for name, axis in (("lon", "x"), ("lat", "y")):
         values = np.asarray(source.dataset[name].values, dtype=np.float64)
-        told: dict[str, Any] = {"type": "spatial", "axis": axis, "extent": [float(values.min()), float(values.max())]}
+        extent: dict[str, Any] = {"type": "spatial", "axis": axis, "extent": [float(values.min()), float(values.max())]}
         if values.size > 1:
-            told["step"] = round(float(values[-1] - values[0]) / (values.size - 1), 10)
-        dimensions[name] = Dimension.from_dict({**told, "reference_system": 4326})
+            extent["step"] = round(float(values[-1] - values[0]) / (values.size - 1), 10)
+        dimensions[name] = Dimension.from_dict({**extent, "reference_system": 4326})
     return dimensions
 
 
@@ -144,8 +144,8 @@ def _variables(source: CubeSource) -> dict[str, Any]:
     for name in [*source.layers, *source.maps]:
         held = source.dataset[name]
         dims = CUBE_DIMS if "time" in held.dims else MAP_DIMS
-        told = {"type": "data", "dimensions": list(dims), "description": held.attrs.get("long_name", name)}
-        variables[name] = Variable.from_dict({**told, "unit": held.attrs.get("units", "1")})
+        description = {"type": "data", "dimensions": list(dims), "description": held.attrs.get("long_name", name)}
+        variables[name] = Variable.from_dict({**description, "unit": held.attrs.get("units", "1")})
     return variables
 
 
@@ -168,11 +168,11 @@ def _cog_asset(path: Path, out: Path) -> Any:
             {"name": name, "description": file.tags(i + 1).get("long_name", name), "unit": unit or "1"}
             for i, (name, unit) in enumerate(zip(file.descriptions, file.units, strict=True))
         ]
-        told = {"bands": bands, "nodata": file.nodata, "data_type": file.dtypes[0]}
-        told |= {"proj:shape": list(file.shape), "proj:transform": list(file.transform)[:6]}
-        told["proj:code"] = f"EPSG:{file.crs.to_epsg()}"
-        told["datetime"] = tags.get("time")
-    return pystac.Asset(_href(path, out), media_type=pystac.MediaType.COG, roles=["data"], extra_fields=told)
+        fields = {"bands": bands, "nodata": file.nodata, "data_type": file.dtypes[0]}
+        fields |= {"proj:shape": list(file.shape), "proj:transform": list(file.transform)[:6]}
+        fields["proj:code"] = f"EPSG:{file.crs.to_epsg()}"
+        fields["datetime"] = tags.get("time")
+    return pystac.Asset(_href(path, out), media_type=pystac.MediaType.COG, roles=["data"], extra_fields=fields)
 
 
 def _href(path: Path, out: Path) -> str:

@@ -33,14 +33,14 @@ def read_places(path: str | Path) -> pd.DataFrame:
     except Exception as error:  # readers have many ways to fail
         raise OutputError(f"{where} cannot be read as a table of places: {' '.join(str(error).split())}") from None
     columns = {str(c).strip().lower(): c for c in frame.columns}
-    found = {}
+    coordinates = {}
     for role, names in (("lat", ("lat", "latitude")), ("lon", ("lon", "longitude"))):
         held = [columns[n] for n in names if n in columns]
         if not held:
             raise OutputError(f"{where} has no column {names[0]} (there are: {', '.join(columns)}); name it so")
-        found[role] = pd.to_numeric(frame[held[0]], errors="coerce")
+        coordinates[role] = pd.to_numeric(frame[held[0]], errors="coerce")
     for role, limit in (("lat", 90), ("lon", 540)):
-        bad = ~(found[role].abs() <= limit)
+        bad = ~(coordinates[role].abs() <= limit)
         if bad.any():
             row = int(bad.to_numpy().argmax())
             raise OutputError(f"{where}: {role} of row {row + 1} is no coordinate in degrees; mend or drop the row")
@@ -51,7 +51,11 @@ def read_places(path: str | Path) -> pd.DataFrame:
     if frame.empty:
         raise OutputError(f"{where} holds no place")
     return pd.DataFrame(
-        {"place": place.to_numpy(), "lat": found["lat"].to_numpy("float64"), "lon": found["lon"].to_numpy("float64")}
+        {
+            "place": place.to_numpy(),
+            "lat": coordinates["lat"].to_numpy("float64"),
+            "lon": coordinates["lon"].to_numpy("float64"),
+        }
     )
 
 

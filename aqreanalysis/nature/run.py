@@ -165,7 +165,9 @@ def _simulate(seed: int, days: int, grid: Grid, progress: Progress | None) -> tu
     inflow = Inflow(seed, region)
     transport = Transport(region.lattice, inflow)
     tracers = np.empty((len(TRACERS), 24 * days, *grid.shape), np.float32)
-    kept = {key: np.empty((24 * days, *grid.shape), np.float32) for key in ("u10", "v10", "blh", "t2m", "rain", "sun")}
+    fields = {
+        key: np.empty((24 * days, *grid.shape), np.float32) for key in ("u10", "v10", "blh", "t2m", "rain", "sun")
+    }
     for day in range(days + RUN_IN_DAYS):
         hours = 24 * day + np.arange(24)
         weather = generator.at(hours + 0.5)
@@ -177,11 +179,11 @@ def _simulate(seed: int, days: int, grid: Grid, progress: Progress | None) -> tu
             if day >= RUN_IN_DAYS:
                 tracers[:, hour - 24 * RUN_IN_DAYS] = interior(region.lattice, means.T)
         if day >= RUN_IN_DAYS:
-            for key, values in kept.items():
+            for key, values in fields.items():
                 values[hours - 24 * RUN_IN_DAYS] = interior(region.lattice, getattr(weather, key))
         if progress is not None:
             progress(day + 1, days + RUN_IN_DAYS, "synthetic air")
-    return tracers, kept
+    return tracers, fields
 
 
 def _pollutants(tracers: FloatArray, sun: FloatArray) -> dict[str, FloatArray]:

@@ -175,9 +175,9 @@ def _write_mp4(frames: Iterator[Frame], path: Path, speed: float, encoder: str) 
 
 
 def _ffmpeg() -> str:
-    found = shutil.which("ffmpeg")
-    if found:
-        return found
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg:
+        return ffmpeg
     try:
         import imageio_ffmpeg
 

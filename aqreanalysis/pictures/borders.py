@@ -27,7 +27,7 @@ def outlines(west: float, south: float, east: float, north: float) -> list[Line]
     A box that goes past 180 degrees east, as a grid across the antimeridian does, gets the outlines beyond it moved by
     360 degrees.
     """
-    found = []
+    lines = []
     with shapefile.Reader(str(Path(str(distribution(_PACKAGE).locate_file(_FILE))))) as reader:
         for shift in (-360.0, 0.0, 360.0):
             low, high = max(west - shift, -180.0), min(east - shift, 180.0)
@@ -36,8 +36,8 @@ def outlines(west: float, south: float, east: float, north: float) -> list[Line]
             for shape in reader.iterShapes(bbox=[low, south, high, north]):
                 points = np.asarray(shape.points, np.float64)[:, :2] + np.array([shift, 0.0])
                 for ring in np.split(points, list(shape.parts)[1:]):
-                    found += _near(ring, (west, south, east, north))
-    return found
+                    lines += _near(ring, (west, south, east, north))
+    return lines
 
 
 def _near(ring: Line, box: tuple[float, float, float, float]) -> list[Line]:

@@ -138,7 +138,7 @@ def read_fields(source: CubeSource, one: SpeciesLayers, step: TimeStep, wanted: 
         read: Mapping[str, Array] = period_mean(source, period, 0.0, one.species.key)
     else:
         read = {}
-    found: dict[str, Array] = {}
+    fields: dict[str, Array] = {}
 
     def get(part: str) -> Array:
         name = known[part]
@@ -149,8 +149,8 @@ def read_fields(source: CubeSource, one: SpeciesLayers, step: TimeStep, wanted: 
         return values[0] if values.ndim == 3 else values
 
     for name in wanted:
-        found[name] = get("upper") - get("lower") if name == "width" else get(name)
-    return found
+        fields[name] = get("upper") - get("lower") if name == "width" else get(name)
+    return fields
 
 
 def _names(source: CubeSource, one: SpeciesLayers) -> dict[str, str | None]:

@@ -242,7 +242,7 @@ def _fill(head: dict[str, Any], packed: dict[str, tuple[str, str]]) -> str:
         for name, halves in packed.items()
         for half, code in zip(("low", "high"), halves, strict=True)
     )
-    told = json.dumps(head, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    for mark, part in (("/*STYLE*/", style), ("/*HEAD*/", told), ("<!--DATA-->", data), ("/*SCRIPT*/", script)):
+    head_text = json.dumps(head, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    for mark, part in (("/*STYLE*/", style), ("/*HEAD*/", head_text), ("<!--DATA-->", data), ("/*SCRIPT*/", script)):
         text = text.replace(mark, part, 1)
     return text

@@ -146,8 +146,8 @@ def _raster_parts(layer: QgisLayer) -> list[ET.Element]:
 
 def _mesh_parts(layer: QgisLayer, group: int) -> list[ET.Element]:
     span = {"start-time-extent": _stamp(layer.times[0]), "end-time-extent": _stamp(layer.times[-1])}
-    told = {"temporal-active": "1", "reference-time": "1970-01-01T00:00:00Z", "matching-method": "0"}
-    temporal = ET.Element("temporal", {**told, **span})
+    controller = {"temporal-active": "1", "reference-time": "1970-01-01T00:00:00Z", "matching-method": "0"}
+    temporal = ET.Element("temporal", {**controller, **span})
     settings = ET.Element("mesh-renderer-settings")
     ET.SubElement(settings, "active-dataset-group", scalar=str(group), vector="-1")
     ends = {"min-val": "0", "max-val": f"{layer.colours.high:g}", "opacity": "1", "interpolation-method": "none"}

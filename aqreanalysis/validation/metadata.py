@@ -25,8 +25,8 @@ def conventions(cube: RawCube) -> Iterator[str]:
     said = str(cube.raw.attrs.get("Conventions", ""))
     names = [part.strip() for part in said.split(",")]
     versions = [re.fullmatch(r"CF-1\.(\d+)", name) for name in names]
-    found = [int(match.group(1)) for match in versions if match]
-    if not found or max(found) > 11 or not any(name.startswith("ACDD-") for name in names):
+    minors = [int(match.group(1)) for match in versions if match]
+    if not minors or max(minors) > 11 or not any(name.startswith("ACDD-") for name in names):
         yield f"Conventions is {said!r}; write 'CF-1.11, ACDD-1.3'"
 
 
@@ -192,17 +192,17 @@ def fill(cube: RawCube) -> Iterator[str]:
 
 @rule("actual-range", "error", "clients take their colours from actual_range, and CF wants it to be that of the data")
 def actual_range(cube: RawCube) -> Iterator[str]:
-    told = {n: np.atleast_1d(cube.attrs(n)["actual_range"]) for n in cube.layers if "actual_range" in cube.attrs(n)}
+    declared = {n: np.atleast_1d(cube.attrs(n)["actual_range"]) for n in cube.layers if "actual_range" in cube.attrs(n)}
     # What produce writes has none, so that this pass over the values is a rare one.
-    found: dict[str, tuple[float, float]] = {}
-    for slab in cube.slabs() if told else ():
-        for name in told.keys() & slab.values.keys():
+    ranges: dict[str, tuple[float, float]] = {}
+    for slab in cube.slabs() if declared else ():
+        for name in declared.keys() & slab.values.keys():
             values = slab.values[name]
             if np.isfinite(values).any():
-                low, high = found.get(name, (np.inf, -np.inf))
-                found[name] = (min(low, float(np.nanmin(values))), max(high, float(np.nanmax(values))))
-    for name, said in told.items():
-        true = found.get(name)
+                low, high = ranges.get(name, (np.inf, -np.inf))
+                ranges[name] = (min(low, float(np.nanmin(values))), max(high, float(np.nanmax(values))))
+    for name, said in declared.items():
+        true = ranges.get(name)
         if true is None or tuple(map(float, said)) != true:
             yield f"{name} has actual_range {said.tolist()}; the data's is {true and list(true)}: leave it out"
 

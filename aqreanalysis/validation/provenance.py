@@ -73,12 +73,12 @@ def ledger(cube: RawCube) -> Iterator[str]:
     part = cube.path.with_name(cube.path.name + ".part")
     if not part.exists():
         return
-    told = part / "ledger.jsonl"
-    if not told.exists():
+    ledger_path = part / "ledger.jsonl"
+    if not ledger_path.exists():
         yield f"{part} is left of a run that never began; remove it"
         return
     # Read only: `production.run.ledger.Ledger` mends a cut file, and a running process may be writing it.
-    entries = [_entry(line) for line in told.read_text(encoding="utf-8", errors="replace").splitlines()]
+    entries = [_entry(line) for line in ledger_path.read_text(encoding="utf-8", errors="replace").splitlines()]
     blocks = {entry["block"] for entry in entries if "block" in entry}
     run: dict[str, Any] = next((entry["fingerprint"] for entry in entries if "fingerprint" in entry), {})
     same = run.get("model") == cube.raw.attrs.get("model_digest")

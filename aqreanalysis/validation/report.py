@@ -89,10 +89,10 @@ class Report:
     def lines(self) -> list[str]:
         """Return the report for people: a line a finding, the reason once a rule, the sum at the end."""
         lines: list[str] = []
-        told: set[str] = set()
+        reasons: set[str] = set()
         for finding in self.findings:
-            reason = "" if finding.reason in told or finding.severity == "advice" else f"  [{finding.reason}]"
-            told.add(finding.reason)
+            reason = "" if finding.reason in reasons or finding.severity == "advice" else f"  [{finding.reason}]"
+            reasons.add(finding.reason)
             lines.append(f"{finding.severity:<7} {finding.rule}: {finding.message}{reason}")
         lines += [f"not run: {text}" for text in self.not_run]
         counts = ", ".join(
@@ -134,11 +134,11 @@ def validate(path: str | Path, options: ValidateOptions | None = None, progress:
             if rule.check is not None:
                 findings += [Finding(rule.id, rule.severity, text, rule.reason) for text in rule.check(cube)]
         if options.values:
-            found = survey(cube, rules, progress)
-            looked = found.values
-            findings += value_findings(found, rules)
+            scan = survey(cube, rules, progress)
+            looked = scan.values
+            findings += value_findings(scan, rules)
             if SEAMS.id not in options.skip:
-                findings += seam_findings(cube, found)
+                findings += seam_findings(cube, scan)
         if options.checker:
             said, why = check_conventions(cube)
             findings += said

@@ -58,27 +58,27 @@ class Survey:
 def survey(cube: RawCube, rules: Iterable[Rule], progress: Progress | None = None) -> Survey:
     """Return what the value rules and the search for seams find in all values of the cube."""
     wanted = [rule for rule in rules if rule.values is not None]
-    found = Survey()
+    scan = Survey()
     sums = _Sums(cube)
     total = cube.raw.sizes["time"]
     for slab in cube.slabs():
-        found.values += sum(values.size for values in slab.values.values())
+        scan.values += sum(values.size for values in slab.values.values())
         for rule in wanted:
             assert rule.values is not None
             for name, mask in rule.values(cube, slab):
-                _note(found, cube, slab, (rule.id, name), mask)
+                _note(scan, cube, slab, (rule.id, name), mask)
         sums.add(slab)
         if progress is not None:
             progress(slab.steps.stop, total, "values")
-    found.borders = sums.means()
-    return found
+    scan.borders = sums.means()
+    return scan
 
 
-def _note(found: Survey, cube: RawCube, slab: Slab, key: tuple[str, str], mask: NDArray[np.bool_]) -> None:
+def _note(scan: Survey, cube: RawCube, slab: Slab, key: tuple[str, str], mask: NDArray[np.bool_]) -> None:
     count = int(np.count_nonzero(mask))
     if not count:
         return
-    entry = found.broken.setdefault(key, Broken())
+    entry = scan.broken.setdefault(key, Broken())
     if not entry.count:
         step, row, column = np.unravel_index(int(mask.argmax()), mask.shape)
         value = slab.values[key[1]][step, row, column] if key[1] in slab.values else np.nan
@@ -94,25 +94,25 @@ def _stamp(cube: RawCube, step: int) -> str:
     return f"step {step}"
 
 
-def value_findings(found: Survey, rules: Iterable[Rule]) -> list[Finding]:
+def value_findings(scan: Survey, rules: Iterable[Rule]) -> list[Finding]:
     """Return a finding a rule and layer."""
     by_id = {rule.id: rule for rule in rules}
     return [
         Finding(
             name, by_id[name].severity, f"{layer}: {entry.count} values, the first {entry.first}", by_id[name].reason
         )
-        for (name, layer), entry in found.broken.items()
+        for (name, layer), entry in scan.broken.items()
     ]
 
 
-def seam_findings(cube: RawCube, found: Survey) -> list[Finding]:
+def seam_findings(cube: RawCube, scan: Survey) -> list[Finding]:
     """Return the block borders at which neighbours differ far more than the pairs of neighbours around them do.
 
     In space each border is judged for itself, over all hours. In time all borders are judged together, by the median
     of their ratios: a front may well pass at midnight once.
     """
     findings = []
-    for (name, axis), differences in found.borders.items():
+    for (name, axis), differences in scan.borders.items():
         chunk = cube.chunks(name)[CUBE_DIMS.index(axis)]
         ratios = border_ratios(differences, chunk)
         if axis == "time":
