@@ -18,7 +18,7 @@ import numpy as np
 
 from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.model import AnalysisPredictor, load_predictor
-from aqreanalysis.model.distribution.period_means import MeanPredictive, Sums, sum_hours
+from aqreanalysis.model.distribution.period_means import AccumulatedHours, MeanPredictive, accumulate_hours
 from aqreanalysis.observations import Observations, read_observations, window
 from aqreanalysis.species import SPECIES
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
@@ -58,7 +58,7 @@ class Answer:
 class Period:
     """What has been seen of one period at the hidden stations of one protocol."""
 
-    sums: Sums | None = None
+    sums: AccumulatedHours | None = None
     best: np.ndarray | float = 0.0
     bounds: np.ndarray | float = 0.0
     observed: np.ndarray | float = 0.0
@@ -100,14 +100,14 @@ def answer(
     for day in days:
         values, hours = window(visible, predictor.inputs, day * 24 + 1 - before, before + 24 + after)
         hourly = predictor.predict(predictor.encode(values, hours, visible.lat, visible.lon), places)[key]
-        sums = sum_hours(hourly.mean, hourly.standard_error, calibration.memory)
+        sums = accumulate_hours(hourly.mean, hourly.standard_error, calibration.autocovariance)
         bounds = np.stack([hourly.quantile(p).sum(axis=0) for p in probabilities])
         observed = window(observations, [key], day * 24 + 1, 24)[0][:, hidden, 0]
         for frequency, group in grouping.items():
             if day not in group:
                 continue
             period = found[frequency].setdefault(group[day], Period())
-            period.sums = sums if period.sums is None else period.sums.joined(sums, calibration.memory)
+            period.sums = sums if period.sums is None else period.sums.joined(sums, calibration.autocovariance)
             period.best = period.best + hourly.best.sum(axis=0)
             period.bounds = period.bounds + bounds
             period.observed = period.observed + np.nansum(observed, axis=0, dtype=np.float64)
@@ -161,9 +161,11 @@ def main() -> None:
                         rows.append([label, frequency, name, *one.row()])
     for key in predictor.species:
         calibration = predictor.bundle.calibration_means[key]
-        notes += [f"- {key}: {table.said(f)}" for f, table in calibration.tables.items()]
-        memory = ", ".join(f"{w:.3f} at {h:g} h" for h, w in zip(*vars(calibration.memory).values(), strict=True))
-        notes.append(f"- {key}: covariance of the standardised hourly error: {memory}")
+        notes += [f"- {key}: {table.describe(f)}" for f, table in calibration.tables.items()]
+        fitted = ", ".join(
+            f"{w:.3f} at {h:g} h" for h, w in zip(*vars(calibration.autocovariance).values(), strict=True)
+        )
+        notes.append(f"- {key}: covariance of the standardised hourly error: {fitted}")
     text = [
         "# Means at hidden stations",
         "",

@@ -149,7 +149,7 @@ def theirs(trainer: Trainer, seconds: float) -> float:
 def window_loss(trainer: Trainer, batch: dict[str, Tensor]) -> Tensor:
     """Return the mean loss of a batch: encoded together, and each window interpolated from its own stations."""
     network, before = trainer.network, trainer.timeline.window.history_hours
-    states = network.own_states(batch["readings"], batch["hours"], before, before + 24)
+    states = network.encode_own_history(batch["readings"], batch["hours"], before, before + 24)
     clock = network.clock(batch["hours"][:, before : before + 24])
     readings = around_day(batch["readings"][..., trainer.targets], before)
     lat, lon, k = trainer.places.lat, trainer.places.lon, trainer.config.model.neighbours
@@ -159,7 +159,7 @@ def window_loss(trainer: Trainer, batch: dict[str, Tensor]) -> Tensor:
         own = find_neighbours(lat[near], lon[near], lat[near], lon[near], k, exclude_self=True)
         there = find_neighbours(lat[near], lon[near], lat[[station]], lon[[station]], k)
         among, around = network.station_weights(own, len(near)), network.neighbourhood(there, len(near))
-        heard = network.exchange_stations(states[i], readings[i : i + 1], clock[i], among)
+        heard = network.exchange_between_stations(states[i], readings[i : i + 1], clock[i], among)
         truth = batch["truth"][i][:, None]
         total = total + target_scores(network, heard, around, truth, trainer.scalings)[0]
     return total / len(batch["station"])

@@ -17,25 +17,25 @@ from aqreanalysis.model import NUMERICS, read_bundle, write_bundle
 from aqreanalysis.model.distribution.period_means import (
     MEAN_DAYS,
     PROBABILITIES,
-    ErrorMemory,
+    AccumulatedHours,
+    ErrorAutocovariance,
     MeanPredictive,
     MeansCalibration,
     MeanTable,
-    Sums,
-    sum_hours,
+    accumulate_hours,
 )
 
 NORMAL = np.array([-2.5758, *np.linspace(-2.2, 2.2, 98), 2.5758])
 HOURS = np.array([0.0, 2.0, 30.0, np.inf])
 
 
-def calibration(shape=NORMAL, offset=4.0, memory=None):
+def calibration(shape=NORMAL, offset=4.0, autocovariance=None):
     """Return a calibration whose tables widen with distance."""
-    memory = memory or ErrorMemory(HOURS, np.array([0.3, 0.4, 0.2, 0.1]))
+    autocovariance = autocovariance or ErrorAutocovariance(HOURS, np.array([0.3, 0.4, 0.2, 0.1]))
     table = MeanTable(
         np.array([0.0, 50.0]), np.array([1.0, 5.0]), np.stack([[shape, shape], [2 * shape, 3 * shape]]), 1, 100, 10
     )
-    return MeansCalibration(offset, memory, dict.fromkeys(MEAN_DAYS, table))
+    return MeansCalibration(offset, autocovariance, dict.fromkeys(MEAN_DAYS, table))
 
 
 def drawn(seed, hours, places=3):
@@ -43,28 +43,28 @@ def drawn(seed, hours, places=3):
     return rng.gamma(2, 20, (hours, places)), rng.gamma(4, 3, (hours, places))
 
 
-memories = st.lists(st.floats(0, 2), min_size=4, max_size=4).map(lambda w: ErrorMemory(HOURS, np.array(w)))
+memories = st.lists(st.floats(0, 2), min_size=4, max_size=4).map(lambda w: ErrorAutocovariance(HOURS, np.array(w)))
 
 
-@given(memory=memories, hours=st.integers(1, 60), seed=st.integers(0, 99))
-def test_the_variance_is_the_double_sum_over_the_covariance(memory, hours, seed):
+@given(autocovariance=memories, hours=st.integers(1, 60), seed=st.integers(0, 99))
+def test_the_variance_is_the_double_sum_over_the_covariance(autocovariance, hours, seed):
     mean, error = drawn(seed, hours)
-    sums = sum_hours(mean, error, memory)
+    sums = accumulate_hours(mean, error, autocovariance)
     lag = np.abs(np.subtract.outer(np.arange(hours), np.arange(hours)))
-    wanted = np.einsum("ip,ij,jp->p", error, memory.covariance(lag), error)
+    wanted = np.einsum("ip,ij,jp->p", error, autocovariance.covariance(lag), error)
     np.testing.assert_allclose(sums.variance, wanted, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(sums.total, mean.sum(axis=0))
 
 
-@given(memory=memories, cuts=st.lists(st.integers(1, 30), min_size=1, max_size=5), seed=st.integers(0, 99))
-def test_sums_joined_in_order_are_those_of_the_whole_however_it_is_cut(memory, cuts, seed):
+@given(autocovariance=memories, cuts=st.lists(st.integers(1, 30), min_size=1, max_size=5), seed=st.integers(0, 99))
+def test_sums_joined_in_order_are_those_of_the_whole_however_it_is_cut(autocovariance, cuts, seed):
     mean, error = drawn(seed, sum(cuts))
     edges = np.cumsum([0, *cuts])
-    parts = [sum_hours(mean[a:b], error[a:b], memory) for a, b in pairwise(edges)]
+    parts = [accumulate_hours(mean[a:b], error[a:b], autocovariance) for a, b in pairwise(edges)]
     found = parts[0]
     for part in parts[1:]:
-        found = found.joined(part, memory)
-    whole = sum_hours(mean, error, memory)
+        found = found.joined(part, autocovariance)
+    whole = accumulate_hours(mean, error, autocovariance)
     assert found.hours == whole.hours == sum(cuts)
     for name in ("total", "variance", "left", "right"):
         np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-9, atol=1e-9, err_msg=name)
@@ -73,7 +73,7 @@ def test_sums_joined_in_order_are_those_of_the_whole_however_it_is_cut(memory, c
 def test_a_lasting_bias_is_not_averaged_away_and_noise_is():
     error = np.full((24, 1), 6.0)
     for scale, wanted in ((np.inf, 6.0), (0.0, 6.0 / np.sqrt(24))):
-        sums = sum_hours(error, error, ErrorMemory(np.array([scale]), np.ones(1)))
+        sums = accumulate_hours(error, error, ErrorAutocovariance(np.array([scale]), np.ones(1)))
         assert np.sqrt(sums.variance[0]) / 24 == pytest.approx(wanted)
 
 
@@ -88,7 +88,7 @@ def test_a_lasting_bias_is_not_averaged_away_and_noise_is():
 def test_bounds_enclose_the_estimate_nothing_is_negative_and_all_tell_the_same(total, relative, near, skew, threshold):
     shape = NORMAL + skew * np.maximum(NORMAL, 0)
     variance = np.array([(relative * (total + 1) * 24) ** 2])
-    sums = Sums(24, np.array([24 * total]), variance, np.zeros((3, 1)), np.zeros((3, 1)))
+    sums = AccumulatedHours(24, np.array([24 * total]), variance, np.zeros((3, 1)), np.zeros((3, 1)))
     mean = MeanPredictive(sums, np.array([near]), calibration(shape), "daily")
     levels = (0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995)
     quantiles = [float(mean.quantile(p)[0]) for p in levels]
@@ -109,7 +109,7 @@ def test_bounds_enclose_the_estimate_nothing_is_negative_and_all_tell_the_same(t
 def test_the_best_estimate_is_the_mean_of_the_hourly_expectations():
     mean, error = drawn(1, 48)
     one = calibration(shape=ndtri(PROBABILITIES))
-    found = MeanPredictive(sum_hours(mean, error, one.memory), np.zeros(3), one, "daily")
+    found = MeanPredictive(accumulate_hours(mean, error, one.autocovariance), np.zeros(3), one, "daily")
     np.testing.assert_allclose(found.best, mean.mean(axis=0), rtol=1e-6)
     # And that is the mean of the distribution that the bounds are of.
     spread = np.mean([found.quantile(p) for p in PROBABILITIES], axis=0)
@@ -121,7 +121,9 @@ def test_the_interval_widens_with_distance_and_with_the_spread_of_the_hours():
     one = calibration()
 
     def width(error, km):
-        lower, upper = MeanPredictive(sum_hours(mean, error, one.memory), np.full(3, km), one, "daily").interval(0.9)
+        lower, upper = MeanPredictive(
+            accumulate_hours(mean, error, one.autocovariance), np.full(3, km), one, "daily"
+        ).interval(0.9)
         return upper - lower
 
     assert (width(error, 40.0) > width(error, 5.0)).all()
@@ -132,18 +134,18 @@ def test_a_probability_outside_the_table_is_refused():
     mean, error = drawn(3, 24)
     one = calibration()
     with pytest.raises(ValueError, match=r"0\.999"):
-        MeanPredictive(sum_hours(mean, error, one.memory), np.zeros(3), one, "daily").quantile(0.999)
+        MeanPredictive(accumulate_hours(mean, error, one.autocovariance), np.zeros(3), one, "daily").quantile(0.999)
 
 
 def test_a_calibration_reads_back_from_json_as_it_was_written():
     one = calibration()
     again = MeansCalibration.from_dict(json.loads(json.dumps(one.to_dict(), allow_nan=False)))
     assert again.offset == one.offset and set(again.tables) == set(MEAN_DAYS)
-    np.testing.assert_array_equal(again.memory.hours, one.memory.hours)
-    np.testing.assert_array_equal(again.memory.weights, one.memory.weights)
+    np.testing.assert_array_equal(again.autocovariance.hours, one.autocovariance.hours)
+    np.testing.assert_array_equal(again.autocovariance.weights, one.autocovariance.weights)
     for name in ("distance_km", "level", "quantiles"):
         np.testing.assert_allclose(getattr(again.tables["daily"], name), getattr(one.tables["daily"], name), atol=1e-6)
-    assert again.tables["daily"].said("daily") == one.tables["daily"].said("daily")
+    assert again.tables["daily"].describe("daily") == one.tables["daily"].describe("daily")
     assert len(PROBABILITIES) == 100
 
 

@@ -38,9 +38,9 @@ def test_all_cells_at_once_are_estimated_as_square_by_square(keep, members):
     assert torch.allclose(seated.nearest_km, nearest, rtol=1e-5, atol=1e-4)
     for network, states in zip(predictor.networks, encoded.members, strict=True):
         patches = SharedSystems(network.knn, squares, MIDDLE_KM).patches()
-        around = wide_neighbourhood(network, seated)
+        neighbourhood = wide_neighbourhood(network, seated)
         for target in range(2):
-            found = network.places(states, around, target)
+            found = network.estimate_at(states, neighbourhood, target)
             expected = estimate_patches(PatchSweep(network, states, target), patches, nearest, len(states.clock))
             for one, other in zip(found, expected, strict=True):
                 assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)

@@ -46,7 +46,7 @@ def test_patches_give_what_the_network_gives_for_the_same_weights(readings, targ
     patches = SharedSystems(network.knn, squares, MIDDLE_KM).patches()
     nearest = torch.from_numpy(squares.nearest_km)
     seated = seat_places(lattice, stations, places, 8, torch.device("cpu"))
-    whole = network.places(states, wide_neighbourhood(network, seated), target)
+    whole = network.estimate_at(states, wide_neighbourhood(network, seated), target)
     parts = estimate_patches(PatchSweep(network, states, target), patches, nearest, len(states.clock))
     for part, expected in zip(parts, whole, strict=True):
         assert torch.allclose(part, expected, rtol=1e-4, atol=1e-4)

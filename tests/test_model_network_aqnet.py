@@ -44,14 +44,14 @@ def run(network, values, sparse=False):
     there = find_neighbours(readings.lat, readings.lon, *some_places(), k)
     hours = torch.from_numpy(readings.hours)[None]
     stations = values.shape[2]
-    states = network.own_states(values, hours, HISTORY, HISTORY + 24)[0]
-    heard = network.exchange_stations(
+    states = network.encode_own_history(values, hours, HISTORY, HISTORY + 24)[0]
+    heard = network.exchange_between_stations(
         states,
         around_day(values, HISTORY),
         network.clock(hours)[0, HISTORY : HISTORY + 24],
         network.station_weights(own, stations, sparse),
     )
-    return *network.places(heard, network.neighbourhood(there, stations, sparse), 0), heard
+    return *network.estimate_at(heard, network.neighbourhood(there, stations, sparse), 0), heard
 
 
 def test_places_get_a_finite_location_and_a_positive_scale_each_hour(network, values):

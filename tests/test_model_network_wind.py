@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, unit_vectors
-from aqreanalysis.model.network.wind import KM_PER_HOUR, MOST_SITES, Flow
+from aqreanalysis.model.network.wind import KM_PER_HOUR, MOST_SITES, WindAdvection
 
 
-def flow(lags: list[int], described: int = 2) -> Flow:
+def flow(lags: list[int], described: int = 2) -> WindAdvection:
     torch.manual_seed(0)
-    found = Flow(lags, described)
+    found = WindAdvection(lags, described)
     with torch.no_grad():  # the wind as it is, and trajectories that go nowhere else
         found.speed.bias.zero_()
         found.log_astray.fill_(-20.0)
@@ -34,15 +34,17 @@ def stations_in_a_row() -> tuple[np.ndarray, np.ndarray]:
     return np.full(9, 40.0), np.linspace(114.0, 118.0, 9)
 
 
-def settled(made: Flow, where: torch.Tensor, shift: torch.Tensor, then: torch.Tensor, now: torch.Tensor | None = None):
+def settled(
+    made: WindAdvection, where: torch.Tensor, shift: torch.Tensor, then: torch.Tensor, now: torch.Tensor | None = None
+):
     """Return the airborne of values (hour, station, lag, target), all of them known."""
     known = torch.ones(then.shape[0], then.shape[2], then.shape[3])
-    return made.settle(where, shift, (then[:, :, 0] if now is None else now, then), known)
+    return made.krige_readings(where, shift, (then[:, :, 0] if now is None else now, then), known)
 
 
 def test_the_shift_is_the_way_that_the_air_went() -> None:
     made = flow([3, 0, -2])
-    shift = made.shifts(blowing(5.0, -2.0, 1), torch.zeros(1, 48, 1, 2), 12)
+    shift = made.displacements(blowing(5.0, -2.0, 1), torch.zeros(1, 48, 1, 2), 12)
     assert shift.shape == (24, 1, 3, 2)
     assert torch.allclose(shift[:, 0, 0], torch.tensor([3 * 3.6 * 5.0, 3 * 3.6 * -2.0]), atol=1e-3)
     assert torch.allclose(shift[:, 0, 1], torch.zeros(2), atol=1e-4)
@@ -69,7 +71,7 @@ def test_a_plume_that_the_wind_brings_is_found_upwind_at_the_lag() -> None:
     values = torch.zeros(24, 8, 2, 1)
     values[:, 3, 1] = 2.0  # four hours ago the next station to the west was high
     kilometres = float((where[3] - place[0]).norm()) * EARTH_RADIUS_KM
-    shift = made.shifts(blowing(kilometres / KM_PER_HOUR / 4, 0.0, 8), torch.zeros(1, 48, 8, 2), 12)
+    shift = made.displacements(blowing(kilometres / KM_PER_HOUR / 4, 0.0, 8), torch.zeros(1, 48, 8, 2), 12)
     with torch.no_grad():
         west, _ = made(settled(made, where, shift, values), place)
         calm, _ = made(settled(made, where, torch.zeros_like(shift), values), place)
@@ -91,9 +93,9 @@ def test_in_a_calm_and_without_lags_it_is_ordinary_kriging() -> None:
         system = made._covariance(between, torch.zeros(1)) + (math.exp(float(made.log_nugget)) + 0.01) * torch.eye(12)
         asked = made._covariance(towards, torch.zeros(1)).numpy()
     system = system.numpy()
-    around, there = (torch.softmax(-x / 500.0, dim=-1).numpy() for x in (between, towards))
+    neighbourhood, there = (torch.softmax(-x / 500.0, dim=-1).numpy() for x in (between, towards))
     z = values[5, :, 0, 0].double().numpy()
-    deviation = z - around @ z
+    deviation = z - neighbourhood @ z
     flat = np.linalg.solve(system, np.ones(12))
     mean = flat @ deviation / flat.sum()
     expected = there @ z + mean + asked @ np.linalg.solve(system, deviation - mean)
@@ -122,7 +124,9 @@ def test_hours_without_any_reading_count_for_nothing() -> None:
     other[:, :, 1] = 7 * torch.randn(24, 9, 1)
     shift = torch.zeros(24, 9, 2, 2)
     with torch.no_grad():
-        found, again = (made(made.settle(where, shift, (v[:, :, 0], v), known), places)[0] for v in (values, other))
+        found, again = (
+            made(made.krige_readings(where, shift, (v[:, :, 0], v), known), places)[0] for v in (values, other)
+        )
     assert torch.equal(found, again)
 
 
@@ -131,7 +135,7 @@ def test_the_wind_is_that_of_the_stations_around_that_have_any() -> None:
     made, wind = flow([0]), torch.full((1, 3, 9, 2), torch.nan)
     wind[:, :2, 2], wind[:, :2, 6] = 1.0, 3.0
     with torch.no_grad():
-        smooth = made.smoothed(wind, points(lat, lon))
+        smooth = made.smoothed_wind(wind, points(lat, lon))
     assert torch.isfinite(smooth).all() and not smooth[:, 2].any()
     assert smooth[0, 0, 4, 0] == pytest.approx(2.0, abs=0.05)
     assert 1.0 < smooth[0, 0, 2, 0] < smooth[0, 0, 4, 0] < smooth[0, 0, 6, 0] < 3.0
@@ -169,10 +173,10 @@ def test_many_places_at_once_are_what_each_is_alone() -> None:
 def test_everything_in_it_learns() -> None:
     rng = np.random.default_rng(4)
     lat, lon = rng.uniform(39, 41, 8), rng.uniform(115, 118, 8)
-    made = Flow([0, 3], 2)
+    made = WindAdvection([0, 3], 2)
     torch.manual_seed(1)
-    wind = made.smoothed(3 * torch.randn(1, 48, 8, 2), points(lat, lon))
-    shift = made.shifts(wind, torch.randn(1, 48, 8, 2), 12)
+    wind = made.smoothed_wind(3 * torch.randn(1, 48, 8, 2), points(lat, lon))
+    shift = made.displacements(wind, torch.randn(1, 48, 8, 2), 12)
     airborne = settled(made, points(lat, lon), shift, torch.randn(24, 8, 2, 1))
     found, told = made(airborne, points(lat[:2] + 0.1, lon[:2]))
     (found.square().sum() + told.sum()).backward()

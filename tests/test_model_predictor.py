@@ -202,13 +202,13 @@ def test_weights_that_do_not_fit_the_config_are_refused(tmp_path):
 @pytest.mark.parametrize("lanes", [2, 3])
 def test_threads_that_share_the_stations_give_the_bytes_of_one(predictor, readings, monkeypatch, lanes):
     monkeypatch.setattr("aqreanalysis.model.predictor._STATIONS_AT_ONCE", 4)
-    parts = predictor.share_stations(len(readings.lat), lanes)
+    parts = predictor.split_stations(len(readings.lat), lanes)
     assert len(parts) == lanes
     assert [part.start for part in parts] == [0, *(part.stop for part in parts[:-1])]
     assert parts[-1].stop == len(readings.lat) and all(part.start % 4 == 0 for part in parts)
     block = readings.values, readings.hours, readings.lat, readings.lon
     own = [
-        predictor.encode_own(readings.values[:, part], readings.hours, readings.lat[part], readings.lon[part])
+        predictor.encode_own_history(readings.values[:, part], readings.hours, readings.lat[part], readings.lon[part])
         for part in parts
     ]
     for found, expected in zip(predictor.encode(*block, own).members, predictor.encode(*block).members, strict=True):
@@ -216,4 +216,4 @@ def test_threads_that_share_the_stations_give_the_bytes_of_one(predictor, readin
 
 
 def test_a_single_batch_of_stations_or_a_single_thread_shares_nothing(predictor):
-    assert predictor.share_stations(20, 2) == [] and predictor.share_stations(2000, 1) == []
+    assert predictor.split_stations(20, 2) == [] and predictor.split_stations(2000, 1) == []

@@ -239,7 +239,7 @@ def test_worker_processes_write_the_same_bytes(observations, tmp_path):
 
 def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, observations, whole):
     """Join the sums of a made-up year and compare with one sum over all of its hours."""
-    from aqreanalysis.model.distribution.period_means import MeanPredictive, sum_hours
+    from aqreanalysis.model.distribution.period_means import MeanPredictive, accumulate_hours
     from aqreanalysis.production.period_means import MeanInputs, day_sums, mean_block
     from aqreanalysis.production.plan.blocks import hours_between, make_mean_plan, make_plan
     from aqreanalysis.production.plan.prepare import prepare
@@ -272,7 +272,7 @@ def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, obser
         edges = np.cumsum([0, *lengths]) * 24
         for place, (begin, end) in enumerate(pairwise(edges)):
             hours = slice(begin, end)
-            together = sum_hours(Hours.mean[hours], Hours.standard_error[hours], calibration.memory)
+            together = accumulate_hours(Hours.mean[hours], Hours.standard_error[hours], calibration.memory)
             wanted = MeanPredictive(together, nearest, calibration, frequency)
             np.testing.assert_allclose(layers["pm2p5"][place, 0], wanted.best, rtol=1e-5)
             np.testing.assert_allclose(layers["pm2p5_standard_error"][place, 0], wanted.standard_error, rtol=1e-4)

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 from model_case import STATIONS, make_bundle, make_readings
 
-from aqreanalysis.model.distribution.period_means import MEAN_DAYS, ErrorMemory, MeanPredictive, sum_hours
+from aqreanalysis.model.distribution.period_means import (
+    MEAN_DAYS,
+    ErrorAutocovariance,
+    MeanPredictive,
+    accumulate_hours,
+)
 from aqreanalysis.training.calibrate import StationRecords
 from aqreanalysis.training.calibrate_means import (
     HourlyErrors,
     _hourly_errors,
     calibrate_means,
+    fit_autocovariance,
     fit_means,
-    fit_memory,
     independent_means,
 )
 
@@ -42,7 +47,7 @@ def covered(learned, fresh: HourlyErrors, frequency: str, days: int, coverage: f
     inside = []
     for begin in range(0, len(fresh.mean), 24 * days):
         part = slice(begin, begin + 24 * days)
-        sums = sum_hours(fresh.mean[part], fresh.standard_error[part], learned.memory)
+        sums = accumulate_hours(fresh.mean[part], fresh.standard_error[part], learned.autocovariance)
         lower, upper = MeanPredictive(sums, fresh.nearest_km, learned, frequency).interval(coverage)
         observed = fresh.observed[part].mean(axis=0)
         inside.append((lower <= observed) & (observed <= upper))
@@ -57,8 +62,8 @@ def learned():
 def test_the_memory_of_the_errors_is_found(learned):
     lags = np.array([0, 1, 3, 6, 24, 200])
     wanted = BIAS + DECAYING * np.exp(-lags / HOURS)
-    np.testing.assert_allclose(learned.memory.covariance(lags), wanted, atol=0.12)
-    assert (learned.memory.weights > 0).all()
+    np.testing.assert_allclose(learned.autocovariance.covariance(lags), wanted, atol=0.12)
+    assert (learned.autocovariance.weights > 0).all()
 
 
 @pytest.mark.parametrize(("frequency", "days"), [("daily", 1), ("monthly", 30)])
@@ -71,12 +76,12 @@ def test_means_at_other_stations_are_covered(learned, frequency, days):
 def test_hours_that_are_believed_to_be_independent_or_equal_would_not_cover(learned):
     fresh = simulate(120, 150, seed=1)
     width = {}
-    for name, memory in {
-        "learned": learned.memory,
-        "independent": ErrorMemory(np.array([0.0]), np.ones(1)),
-        "equal": ErrorMemory(np.array([np.inf]), np.ones(1)),
+    for name, autocovariance in {
+        "learned": learned.autocovariance,
+        "independent": ErrorAutocovariance(np.array([0.0]), np.ones(1)),
+        "equal": ErrorAutocovariance(np.array([np.inf]), np.ones(1)),
     }.items():
-        sums = sum_hours(fresh.mean[:24], fresh.standard_error[:24], memory)
+        sums = accumulate_hours(fresh.mean[:24], fresh.standard_error[:24], autocovariance)
         width[name] = float(np.sqrt(sums.variance).mean()) / 24
     error = (fresh.observed - fresh.mean).reshape(120, 24, 150).mean(axis=1).std()
     assert width["learned"] == pytest.approx(error, rel=0.15)
@@ -88,8 +93,8 @@ def test_a_table_says_what_it_rests_on(learned):
     assert (learned.tables["monthly"].means, learned.tables["monthly"].days) == (4 * 150, 30)
     # A third of a year is not enough for an annual mean: the covariance alone must do.
     assert learned.tables["annual"].means == 0
-    assert "no mean that is long" in learned.tables["annual"].said("annual")
-    assert "18000 daily means at 150 stations" in learned.tables["daily"].said("daily")
+    assert "no mean that is long" in learned.tables["annual"].describe("annual")
+    assert "18000 daily means at 150 stations" in learned.tables["daily"].describe("daily")
 
 
 def test_most_of_a_year_stands_in_for_an_annual_mean():
@@ -127,8 +132,8 @@ def test_errors_of_one_station_go_together():
 def test_without_a_reading_errors_are_taken_to_last():
     one = simulate(3, 2)
     silent = HourlyErrors(one.mean, one.standard_error, np.full_like(one.observed, np.nan), one.nearest_km)
-    memory = fit_memory([silent])
-    assert memory.hours.tolist() == [np.inf] and memory.weights.tolist() == [1.0]
+    autocovariance = fit_autocovariance([silent])
+    assert autocovariance.hours.tolist() == [np.inf] and autocovariance.weights.tolist() == [1.0]
     assert fit_means([silent], OFFSET).tables["daily"].means == 0
 
 

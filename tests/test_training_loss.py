@@ -27,28 +27,28 @@ def case():
     network = AQNet(2, [0, 1], small_config().model)
     network.load_state_dict(bundle.members[0])
     states = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon).members[0]
-    around = predictor.geometry(readings.lat, readings.lon, *some_places()).members[0]
+    neighbourhood = predictor.geometry(readings.lat, readings.lon, *some_places()).members[0]
     scalings = [bundle.scaling[k] for k in predictor.species]
     found = predictor.predict(
         predictor.encode(readings.values, readings.hours, readings.lat, readings.lon),
         predictor.geometry(readings.lat, readings.lon, *some_places()),
     )
     truth = np.stack([found[k].best + s.offset for k, s in zip(predictor.species, scalings, strict=True)], axis=-1)
-    return network.eval(), states, around, torch.from_numpy(truth), scalings
+    return network.eval(), states, neighbourhood, torch.from_numpy(truth), scalings
 
 
 @torch.no_grad()
 def score(case, truth, weights=None):
-    network, states, around, _, scalings = case
-    return [float(x) for x in target_scores(network, states, around, truth, scalings, None, weights)]
+    network, states, neighbourhood, _, scalings = case
+    return [float(x) for x in target_scores(network, states, neighbourhood, truth, scalings, None, weights)]
 
 
 def test_the_score_is_the_libraries_mean_over_the_truths(case):
-    network, states, around, truth, scalings = case
+    network, states, neighbourhood, truth, scalings = case
     wanted = 0.0
     for p, scaling in enumerate(scalings):
         with torch.no_grad():
-            location, scale, _ = network.places(states, around, p)
+            location, scale, _ = network.estimate_at(states, neighbourhood, p)
         location, scale = location.T * scaling.std + scaling.mean, scale.T * scaling.std
         crps = scoringrules.crps_lognormal(truth[..., p].double().numpy(), location.numpy(), scale.numpy())
         wanted += crps.mean() / scaling.typical_error
@@ -97,8 +97,8 @@ def test_a_pollutant_without_truths_leaves_the_others_their_score(case):
 
 
 def test_pollutants_of_different_units_count_alike(case):
-    network, states, around, truth, scalings = case
+    network, states, neighbourhood, truth, scalings = case
     mg = [Scaling(s.offset / 1000, s.mean - np.log(1000), s.std, s.typical_error / 1000) for s in scalings]
     with torch.no_grad():
-        found = target_scores(network, states, around, truth / 1000, mg)
+        found = target_scores(network, states, neighbourhood, truth / 1000, mg)
     assert [float(x) for x in found] == pytest.approx(score(case, truth), rel=1e-3)

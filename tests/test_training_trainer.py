@@ -108,8 +108,8 @@ def test_progress_counts_up_to_all_steps(tmp_path):
 @torch.no_grad()
 def heard(trainer, visible, targets):
     read = trainer.read(torch.tensor([2]), visible)
-    states, around = trainer._forward_masked(read, np.arange(len(visible)), targets)
-    return (states.bands, states.channels, *read.network.places(states, around, 0)), read.truth[:, targets]
+    states, neighbourhood = trainer._forward_masked(read, np.arange(len(visible)), targets)
+    return (states.bands, states.channels, *read.network.estimate_at(states, neighbourhood, 0)), read.truth[:, targets]
 
 
 def test_what_targets_measured_never_reaches_the_estimate_at_them():

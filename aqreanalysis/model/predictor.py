@@ -28,7 +28,7 @@ from aqreanalysis.model.inference.lattice import Lattice, Patch, SharedSystems, 
 from aqreanalysis.model.inference.lattice_gpu import seat_places, wide_neighbourhood
 from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.network.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
-from aqreanalysis.model.network.covariate_effects import FieldsAt
+from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.temporal_filters import around_day
 from aqreanalysis.model.protocol import BlockWindow, CubeText, EncodedStations, PlaceGeometry, synthetic_training
 
@@ -120,7 +120,7 @@ class AnalysisPredictor:
         load_linear_algebra(self.device)
         self._targets = [self.inputs.index(s) for s in self.species]
         self.covariates = check_covariates(bundle, covariates)
-        self._among: tuple[tuple[bytes, bytes], list[torch.Tensor]] | None = None
+        self._cached_station_weights: tuple[tuple[bytes, bytes], list[torch.Tensor]] | None = None
         self._lattices: dict[tuple[bytes, bytes, tuple[float, float]], Lattice | None] = {}
         self.networks = [
             load_member(AQNet(len(self.inputs), self._targets, self.config.model, bundle.fields), weights, self.device)
@@ -172,7 +172,7 @@ class AnalysisPredictor:
         station_lat, station_lon : float64 (station,)
             Degrees.
         own : sequence of list, optional
-            What `encode_own` gave for these stations, part by part in their order, if it was asked before.
+            What `encode_own_history` gave for these stations, part by part in their order, if it was asked before.
         """
         before = self.history_hours
         windows, window_hours = self._windows(values, hours, station_lat, station_lon)
@@ -187,11 +187,12 @@ class AnalysisPredictor:
             else:
                 states = torch.cat([part[number] for part in own], dim=2)
             clock = network.clock(window_hours[:, before : before + 24]).flatten(0, 1)
-            members.append(network.exchange_stations(states.flatten(0, 1), readings, clock, among, near))
+            states = states.flatten(0, 1)
+            members.append(network.exchange_between_stations(states, readings, clock, among, near))
         return EncodedAnalysis(members, block)
 
     @torch.inference_mode()
-    def encode_own(
+    def encode_own_history(
         self, values: NDArray[np.float32], hours: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
     ) -> list[torch.Tensor]:
         """Return each member's states of some stations from their own readings (day, 24, station, width).
@@ -204,13 +205,16 @@ class AnalysisPredictor:
         fields, _ = self._fields(station_lat, station_lon, block) or (None, None)
         return [self._own_states(network, windows, window_hours, fields) for network in self.networks]
 
-    def share_stations(self, stations: int, lanes: int) -> list[slice]:
-        """Return which of so many stations each of some threads may ask `encode_own` for, whole batches, so that no
-        number depends on the threads; empty where there is nothing to share: one batch, a GPU, or covariates."""
+    def split_stations(self, stations: int, threads: int) -> list[slice]:
+        """Return which of so many stations each of some threads may ask `encode_own_history` for.
+
+        Whole batches, so that no number depends on the threads; none where there is nothing to share: one batch, a GPU,
+        or covariates.
+        """
         batches = -(-stations // _STATIONS_AT_ONCE)
-        if min(batches, lanes) < 2 or self.bundle.fields is not None or self.device.type != "cpu":
+        if min(batches, threads) < 2 or self.bundle.fields is not None or self.device.type != "cpu":
             return []
-        edges = [min(stations, _STATIONS_AT_ONCE * (batches * lane // lanes)) for lane in range(lanes + 1)]
+        edges = [min(stations, _STATIONS_AT_ONCE * (batches * thread // threads)) for thread in range(threads + 1)]
         return [slice(*pair) for pair in itertools.pairwise(edges) if pair[0] < pair[1]]
 
     def _windows(
@@ -231,12 +235,12 @@ class AnalysisPredictor:
     def _station_weights(self, lat: Degrees, lon: Degrees) -> list[torch.Tensor]:
         """Return each member's weights among stations; those of the last network of stations are kept, since all time
         blocks of a sweep have the same."""
-        key, kept = (lat.tobytes(), lon.tobytes()), self._among
+        key, kept = (lat.tobytes(), lon.tobytes()), self._cached_station_weights
         if kept is not None and kept[0] == key:
             return kept[1]
         found = find_neighbours(lat, lon, lat, lon, self.config.model.neighbours, exclude_self=True).to(self.device)
         weights = [network.station_weights(found, len(lat), sparse=True) for network in self.networks]
-        self._among = (key, weights)
+        self._cached_station_weights = (key, weights)
         return weights
 
     def _own_states(
@@ -247,9 +251,10 @@ class AnalysisPredictor:
         some = _STATIONS_AT_ONCE if self.device.type == "cpu" else windows.shape[2]
         beside = fields.split(some, dim=2) if fields is not None else itertools.repeat(None)
         parts = zip(windows.split(some, dim=2), beside, strict=False)
-        return torch.cat([network.own_states(part, hours, first, first + 24, told) for part, told in parts], dim=2)
+        states = [network.encode_own_history(part, hours, first, first + 24, own_fields) for part, own_fields in parts]
+        return torch.cat(states, dim=2)
 
-    def _fields(self, lat: Degrees, lon: Degrees, block: NDArray[np.int64]) -> tuple[torch.Tensor, FieldsAt] | None:
+    def _fields(self, lat: Degrees, lon: Degrees, block: NDArray[np.int64]) -> tuple[torch.Tensor, CovariatesAt] | None:
         """Return the covariates round each day of a block, standardised, as the encoder's windows (day, hour, place,
         field) and as what describes surroundings; None for a model without."""
         scaling = self.bundle.fields
@@ -261,15 +266,15 @@ class AnalysisPredictor:
         days = torch.stack([scaled[d : d + before + 24 + after] for d in range(0, len(block), 24)])
         windows, near = window_parts(days, self.config.window)
         points = torch.from_numpy(unit_vectors(lat, lon).astype(np.float32)).to(self.device)
-        return windows, FieldsAt(near, points)
+        return windows, CovariatesAt(near, points)
 
-    def _surrounded(self, encoded: EncodedAnalysis, places: AnalysisGeometry) -> list[Neighbourhood]:
+    def _with_covariates(self, encoded: EncodedAnalysis, places: AnalysisGeometry) -> list[Neighbourhood]:
         """Return each member's neighbourhoods with the covariates of the block's hours; as they are without any."""
         fields = self._fields(places.lat, places.lon, encoded.hours)
         if fields is None:
             return places.members
         parts = zip(self.networks, encoded.members, places.members, strict=True)
-        return [network.surround(states, around, fields[1]) for network, states, around in parts]
+        return [network.add_covariates(states, neighbourhood, fields[1]) for network, states, neighbourhood in parts]
 
     @torch.inference_mode()
     def geometry(
@@ -355,9 +360,9 @@ class AnalysisPredictor:
                 estimate_patches(self._patch_sweep(encoded, member, target), patches, nearest, hours)
                 for member, patches in enumerate(groups)
             ]
-        around = self._surrounded(encoded, places)
-        members = list(zip(self.networks, encoded.members, around, strict=True))
-        return lambda target: [network.places(states, near, target) for network, states, near in members]
+        neighbourhoods = self._with_covariates(encoded, places)
+        members = list(zip(self.networks, encoded.members, neighbourhoods, strict=True))
+        return lambda target: [network.estimate_at(states, near, target) for network, states, near in members]
 
     def _patch_sweep(self, encoded: EncodedAnalysis, member: int, target: int) -> PatchSweep:
         found = encoded.sweeps.get((member, target))

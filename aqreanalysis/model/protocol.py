@@ -187,16 +187,16 @@ class Predictor(Protocol):
         station_lat, station_lon : float64 (station,)
             Degrees.
         own : sequence of list, optional
-            What `encode_own` gave for these stations, part by part in their order, if it was asked before.
+            What `encode_own_history` gave for these stations, part by part in their order, if it was asked before.
         """
 
-    def encode_own(
+    def encode_own_history(
         self, values: NDArray[np.float32], hours: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
     ) -> list[torch.Tensor]:
         """Return what some stations' own readings say: the part of `encode` that several threads can share."""
 
-    def share_stations(self, stations: int, lanes: int) -> list[slice]:
-        """Return which of so many stations each of some threads may ask `encode_own` for; empty where none should."""
+    def split_stations(self, stations: int, threads: int) -> list[slice]:
+        """Return which of so many stations each of some threads should ask `encode_own_history` for; empty for none."""
 
     def geometry(
         self,

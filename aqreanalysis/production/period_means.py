@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model.distribution.period_means import ErrorMemory, MeanPredictive, MeansCalibration, Sums, sum_hours
+from aqreanalysis.model.distribution.period_means import (
+    AccumulatedHours,
+    ErrorAutocovariance,
+    MeanPredictive,
+    MeansCalibration,
+    accumulate_hours,
+)
 from aqreanalysis.model.protocol import HourlyDistribution
 from aqreanalysis.production.layers import DISTANCE, MEAN_FLAGS, LayerNames
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
@@ -23,7 +29,7 @@ from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 DAYS_AT_ONCE = 31
 # Share of a period's hours with a reading near the cell, under which its mean is flagged.
 COMPLETE = 0.75
-# What of a day and cell is kept beside its `Sums`: readings used, hours with one, forecast hours, distance.
+# What of a day and cell is kept beside its `AccumulatedHours`: readings used, hours with one, forecast hours, distance.
 _COUNTS = 4
 
 ReadSums = Callable[[str, Block], NDArray[np.float32]]
@@ -50,9 +56,9 @@ def sums_name(key: str) -> str:
     return f"{key}_sums"
 
 
-def sums_width(memory: ErrorMemory) -> int:
+def sums_width(autocovariance: ErrorAutocovariance) -> int:
     """Return how many float32 values a day and cell takes."""
-    return 2 + _COUNTS + 2 * len(memory.lasting().hours)
+    return 2 + _COUNTS + 2 * len(autocovariance.lasting().hours)
 
 
 def day_block(block: Block) -> Block:
@@ -66,7 +72,7 @@ def day_sums(
     steps: slice,
     forecast: NDArray[np.bool_],
     nearest_km: NDArray[np.float32],
-    memory: ErrorMemory,
+    autocovariance: ErrorAutocovariance,
 ) -> NDArray[np.float32]:
     """Return the sums of each whole day of a block, (day, cell, value).
 
@@ -80,14 +86,14 @@ def day_sums(
         Which of them lie after the last reading.
     nearest_km : float32 (cell,)
         Distance to the nearest station.
-    memory : ErrorMemory
+    autocovariance : ErrorAutocovariance
         Of the pollutant.
     """
     mean, error, used = (x[steps] for x in (predictive.mean, predictive.standard_error, predictive.observations_used))
     days = []
     for begin in range(0, len(mean), HOURS_A_DAY):
         day = slice(begin, begin + HOURS_A_DAY)
-        sums = sum_hours(mean[day], error[day], memory)
+        sums = accumulate_hours(mean[day], error[day], autocovariance)
         counts = (
             used[day].sum(axis=0),
             (used[day] > 0).sum(axis=0),
@@ -102,7 +108,7 @@ def day_sums(
 class _Period:
     """What is known of one period at the cells of a tile."""
 
-    sums: Sums
+    sums: AccumulatedHours
     used: NDArray[np.float64]
     observed: NDArray[np.float64]
     forecast: NDArray[np.float64]
@@ -153,8 +159,8 @@ def _read_period(
 ) -> tuple[NDArray[np.bool_], _Period | None]:
     """Return which cells of the block have values, and the period of the days in `where` joined from its days."""
     (first, last), block = where
-    memory = inputs.means.calibrations[key].memory
-    terms = len(memory.lasting().hours)
+    autocovariance = inputs.means.calibrations[key].autocovariance
+    terms = len(autocovariance.lasting().hours)
     found: _Period | None = None
     wanted = np.zeros((block.rows[1] - block.rows[0], block.columns[1] - block.columns[0]), dtype=bool)
     for begin in range(first, last, DAYS_AT_ONCE):
@@ -164,7 +170,7 @@ def _read_period(
             return wanted, None
         for values in slab[:, wanted].astype(np.float64).transpose(0, 2, 1):
             total, variance, used, observed, forecast, nearest, *rest = values
-            sums = Sums(
+            sums = AccumulatedHours(
                 HOURS_A_DAY,
                 total,
                 variance,
@@ -175,7 +181,7 @@ def _read_period(
                 found = _Period(sums, used, observed, forecast, nearest)
             else:
                 found = _Period(
-                    found.sums.joined(sums, memory),
+                    found.sums.joined(sums, autocovariance),
                     found.used + used,
                     found.observed + observed,
                     found.forecast + forecast,

@@ -308,7 +308,7 @@ def _stage(run: _Run, templates: dict[str, Template], header: dict[str, Any]) ->
         run.stores[name].create(template)
     means = prepared.means()
     if sums is not None and means is not None:
-        widths = {sums_name(key): sums_width(c.memory) for key, c in means.calibrations.items()}
+        widths = {sums_name(key): sums_width(c.autocovariance) for key, c in means.calibrations.items()}
         sums.create(prepared.plan, widths, prepared.production.compression_level)
     ledger.begin(header)
     return window

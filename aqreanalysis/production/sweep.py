@@ -172,7 +172,7 @@ def encode_part(inputs: SweepInputs, time: tuple[int, int], stations: slice) -> 
     """Return what some stations' own readings say in a time block: of `encode_time_block` most of the work."""
     values, hours = _readings(inputs, _window(inputs, time).read)
     places = inputs.station_lat[stations], inputs.station_lon[stations]
-    return inputs.predictor.encode_own(values[:, stations], hours, *places)
+    return inputs.predictor.encode_own_history(values[:, stations], hours, *places)
 
 
 def _window(inputs: SweepInputs, time: tuple[int, int]) -> BlockWindow:
@@ -225,9 +225,9 @@ def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: G
         if inputs.hourly:
             _fill_species(inputs, key, predictives[key], layers, (wanted, nearest, steps, flags))
         if inputs.means is not None:
-            memory = inputs.means.calibrations[key].memory
+            autocovariance = inputs.means.calibrations[key].autocovariance
             forecast = flags & FLAGS["forecast_hour"] != 0
-            layers[sums_name(key)][:, wanted] = day_sums(predictives[key], steps, forecast, nearest, memory)
+            layers[sums_name(key)][:, wanted] = day_sums(predictives[key], steps, forecast, nearest, autocovariance)
     return layers
 
 
@@ -249,7 +249,7 @@ def _empty_layers(inputs: SweepInputs, block: Block) -> Layers:
     for key in inputs.species:
         if inputs.means is not None:
             days = day_block(block).time
-            width = sums_width(inputs.means.calibrations[key].memory)
+            width = sums_width(inputs.means.calibrations[key].autocovariance)
             empty = np.full((days[1] - days[0], *shape[1:], width), np.nan, dtype=np.float32)
             layers[sums_name(key)] = empty
         if not inputs.hourly:

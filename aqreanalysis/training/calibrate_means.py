@@ -20,13 +20,13 @@ from aqreanalysis.model import AnalysisPredictor, Bundle
 from aqreanalysis.model.distribution.period_means import (
     MEAN_DAYS,
     PROBABILITIES,
-    ErrorMemory,
+    AccumulatedHours,
+    ErrorAutocovariance,
     MeansCalibration,
     MeanTable,
-    Sums,
+    accumulate_hours,
     hats,
-    locate,
-    sum_hours,
+    lognormal_from_moments,
 )
 from aqreanalysis.training.calibrate import StationRecords
 
@@ -114,18 +114,18 @@ def fit_means(errors: list[HourlyErrors], offset: float) -> MeansCalibration:
     offset : float
         Added before the logarithm, in the pollutant's units.
     """
-    memory = fit_memory(errors)
+    autocovariance = fit_autocovariance(errors)
     tables = {}
     for frequency, days in MEAN_DAYS.items():
         span = max((len(e.mean) // 24 for e in errors), default=0)
         # Less than a year of records still tells more of an annual mean than a month would.
         length = days if span >= days else span if span >= 3 * days // 4 else 0
-        means = _mean_errors(errors, memory, offset, length) if length else None
+        means = _mean_errors(errors, autocovariance, offset, length) if length else None
         tables[frequency] = fit_mean_table(means, length)
-    return MeansCalibration(offset, memory, tables)
+    return MeansCalibration(offset, autocovariance, tables)
 
 
-def fit_memory(errors: list[HourlyErrors]) -> ErrorMemory:
+def fit_autocovariance(errors: list[HourlyErrors]) -> ErrorAutocovariance:
     """Return the covariance of hourly errors in units of their standard error, fitted to all lags up to a month.
 
     Weights of fixed time scales by non-negative least squares: whatever comes out is a covariance.
@@ -141,15 +141,17 @@ def fit_memory(errors: list[HourlyErrors]) -> ErrorMemory:
             values.append(float(together.mean(dtype=np.float64)))
     if not lags:
         # Nothing was observed: the most careful covariance, errors that last for ever.
-        return ErrorMemory(np.array([np.inf]), np.array([1.0]))
-    alone = [ErrorMemory(_SCALES[i : i + 1], np.ones(1)).covariance(np.array(lags)) for i in range(len(_SCALES))]
+        return ErrorAutocovariance(np.array([np.inf]), np.array([1.0]))
+    alone = [
+        ErrorAutocovariance(_SCALES[i : i + 1], np.ones(1)).covariance(np.array(lags)) for i in range(len(_SCALES))
+    ]
     # Long lags are many and close in value: by the root of the step to the next they count as the logarithm of the lag.
     share = np.sqrt(np.gradient(np.log1p(np.array(lags, dtype=np.float64)))) if len(lags) > 1 else np.ones(1)
     weights, _ = nnls(np.stack(alone, axis=1) * share[:, None], np.array(values) * share)
     if weights.sum() <= 0:
-        return ErrorMemory(np.array([np.inf]), np.array([max(values[0], 1e-6)]))
+        return ErrorAutocovariance(np.array([np.inf]), np.array([max(values[0], 1e-6)]))
     kept = weights > 1e-6
-    return ErrorMemory(_SCALES[kept], weights[kept])
+    return ErrorAutocovariance(_SCALES[kept], weights[kept])
 
 
 def fit_mean_table(errors: MeanErrors | None, days: int) -> MeanTable:
@@ -227,7 +229,9 @@ def _nodes(x: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return nodes[np.concatenate(([True], np.diff(nodes) > 0.05))]
 
 
-def _mean_errors(errors: list[HourlyErrors], memory: ErrorMemory, offset: float, days: int) -> MeanErrors:
+def _mean_errors(
+    errors: list[HourlyErrors], autocovariance: ErrorAutocovariance, offset: float, days: int
+) -> MeanErrors:
     """Return the standardised errors of all observed means over `days` days that are complete enough.
 
     The estimate is summed over the very hours that were observed, so that a gap is no error.
@@ -246,9 +250,9 @@ def _mean_errors(errors: list[HourlyErrors], memory: ErrorMemory, offset: float,
             sums = _summed(
                 np.where(seen, one.mean[part][:, complete], 0),
                 np.where(seen, one.standard_error[part][:, complete], 0),
-                memory,
+                autocovariance,
             )
-            location, scale = locate(sums.total, sums.variance, count, offset)
+            location, scale = lognormal_from_moments(sums.total, sums.variance, count, offset)
             observed = np.where(seen, one.observed[part][:, complete], 0).sum(axis=0, dtype=np.float64) / count
             standard = (np.log(np.maximum(observed, 0) + offset) - location) / np.maximum(scale, 1e-9)
             rows.append(np.stack((one.nearest_km[complete], location, standard, complete)).astype(np.float64))
@@ -256,12 +260,14 @@ def _mean_errors(errors: list[HourlyErrors], memory: ErrorMemory, offset: float,
     return MeanErrors(distance, level, standard, station.astype(np.int64))
 
 
-def _summed(mean: NDArray[np.float32], standard_error: NDArray[np.float32], memory: ErrorMemory) -> Sums:
+def _summed(
+    mean: NDArray[np.float32], standard_error: NDArray[np.float32], autocovariance: ErrorAutocovariance
+) -> AccumulatedHours:
     """Return the sums of whole days, day by day as production sums them."""
-    found: Sums | None = None
+    found: AccumulatedHours | None = None
     for begin in range(0, len(mean), 24):
-        day = sum_hours(mean[begin : begin + 24], standard_error[begin : begin + 24], memory)
-        found = day if found is None else found.joined(day, memory)
+        day = accumulate_hours(mean[begin : begin + 24], standard_error[begin : begin + 24], autocovariance)
+        found = day if found is None else found.joined(day, autocovariance)
     assert found is not None
     return found
 

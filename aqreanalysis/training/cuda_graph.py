@@ -132,12 +132,12 @@ class FixedShapeStep:
         there = Geometry(mask.index, mask.position, mask.reach_km)
         with torch.autocast(trainer.device.type, enabled=False):  # the kriging systems need float32
             station_weights = network.station_weights(own, stations)
-            around = network.neighbourhood(there, stations)
+            neighbourhood = network.neighbourhood(there, stations)
         readings = read.readings.masked_fill(mask.hidden[:, None], torch.nan)
-        states = network.exchange_stations(read.states, readings, read.clock, station_weights)
+        states = network.exchange_between_stations(read.states, readings, read.clock, station_weights)
         truth = read.truth[:, mask.targets].masked_fill(~mask.asked[:, None], torch.nan)
         extras = trainer.drift_and_weights(mask.targets)
-        return target_scores(network, states, around, truth, trainer.scalings, *extras)[0]
+        return target_scores(network, states, neighbourhood, truth, trainer.scalings, *extras)[0]
 
 
 class CudaGraphStep(FixedShapeStep):

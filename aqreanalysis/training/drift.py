@@ -117,9 +117,9 @@ def _missed(
         weight = np.where(np.isfinite(estimate), np.exp(np.nan_to_num(estimate) * scaling.std), 0.0)
         total = weight.sum(axis=0)
         mean = (weight * np.nan_to_num(z - estimate)).sum(axis=0) / np.maximum(total, 1e-9)
-        around = leave_out(np.ascontiguousarray(fields.T), km, variogram, groups).estimate.T
-        known = (total > 0) & np.isfinite(around).all(axis=1)
-        parts.append((mean[known], (fields - around)[known], total[known] / total[known].mean(), town[known]))
+        neighbourhood = leave_out(np.ascontiguousarray(fields.T), km, variogram, groups).estimate.T
+        known = (total > 0) & np.isfinite(neighbourhood).all(axis=1)
+        parts.append((mean[known], (fields - neighbourhood)[known], total[known] / total[known].mean(), town[known]))
     return _Missed(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 

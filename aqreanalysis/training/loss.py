@@ -24,7 +24,7 @@ def normal_crps(error: Tensor, scale: Tensor) -> Tensor:
 def target_scores(
     network: AQNet,
     states: StationStates,
-    around: Neighbourhood,
+    neighbourhood: Neighbourhood,
     truth: Tensor,
     scalings: list[Scaling],
     drift: Tensor | None = None,
@@ -46,7 +46,7 @@ def target_scores(
     loss = truth.new_zeros(())
     crps = truth.new_zeros(())
     for p, scaling in enumerate(scalings):
-        location, scale, _ = network.places(states, around, p)
+        location, scale, _ = network.estimate_at(states, neighbourhood, p)
         if drift is not None:
             location = location + drift[:, p, None]
         y = truth[..., p].T

@@ -20,7 +20,7 @@ from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.device import flatten_recurrent, mixed_precision
 from aqreanalysis.model.network.aqnet import Neighbourhood, StationStates
-from aqreanalysis.model.network.covariate_effects import FieldsAt
+from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.temporal_filters import around_day
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from aqreanalysis.training.cuda_graph import CudaGraphStep
@@ -62,7 +62,7 @@ class EncodedBatch:
     readings: Tensor
     clock: Tensor
     truth: Tensor
-    near: FieldsAt | None = None
+    near: CovariatesAt | None = None
 
 
 class Trainer:
@@ -233,15 +233,14 @@ class Trainer:
 
         Without a gradient where no target was observed.
         """
-        training = self.config.training
-        among = self.training_stations
+        training, stations = self.config.training, self.training_stations
         with mixed_precision(self.device, training.mixed_precision):
-            read = self.read(days, among, generator)
+            read = self.read(days, stations, generator)
             loss = torch.zeros((), device=self.device)
             for mask in hidden:  # the encoder's work is done once for all of them
-                states, around = self._forward_masked(read, np.flatnonzero(~mask), among[mask])
-                if bool(torch.isfinite(read.truth[:, torch.from_numpy(among[mask]).to(self.device)]).any()):
-                    loss = loss + self._scores(read, states, around, among[mask])[0]
+                states, neighbourhood = self._forward_masked(read, np.flatnonzero(~mask), stations[mask])
+                if bool(torch.isfinite(read.truth[:, torch.from_numpy(stations[mask]).to(self.device)]).any()):
+                    loss = loss + self._scores(read, states, neighbourhood, stations[mask])[0]
             return loss / len(hidden)
 
     def read(self, days: Tensor, stations: NDArray[np.int64], generator: torch.Generator | None = None) -> EncodedBatch:
@@ -255,14 +254,14 @@ class Trainer:
         if generator is not None:
             windows = mask_readings(windows, self.config.training, before, generator)
         fields, near = self._fields(days, generator) or (None, None)
-        beside = fields[:, :, there] if fields is not None else None
-        states = network.own_states(windows, hours, before, before + 24, beside).flatten(0, 1)
+        covariates = fields[:, :, there] if fields is not None else None
+        states = network.encode_own_history(windows, hours, before, before + 24, covariates).flatten(0, 1)
         clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)
         return EncodedBatch(
             network, stations, states, around_day(windows[..., self.targets], before), clock, truth, near
         )
 
-    def _fields(self, days: Tensor, generator: torch.Generator | None) -> tuple[Tensor, FieldsAt] | None:
+    def _fields(self, days: Tensor, generator: torch.Generator | None) -> tuple[Tensor, CovariatesAt] | None:
         """Return the covariates of `days` at every station, for the encoder and round the days; None without any."""
         if self.timeline.fields is None:
             return None
@@ -271,7 +270,7 @@ class Trainer:
             cut = mask_fields(cut, self.config.training.mask_fields, generator)
         windows, near = self.timeline.fields.parts(cut)
         points = torch.from_numpy(unit_vectors(self.places.lat, self.places.lon).astype(np.float32))
-        return windows, FieldsAt(near, points.to(self.device))
+        return windows, CovariatesAt(near, points.to(self.device))
 
     def _forward_masked(
         self, read: EncodedBatch, visible: NDArray[np.int64], targets: NDArray[np.int64]
@@ -283,22 +282,22 @@ class Trainer:
         there = find_neighbours(lat[seen], lon[seen], lat[targets], lon[targets], k)
         network, chosen = read.network, torch.from_numpy(visible).to(self.device)
         with torch.autocast(self.device.type, enabled=False):  # the kriging systems need float32
-            among = network.station_weights(own.to(self.device), len(seen))
-            around = network.neighbourhood(there.to(self.device), len(seen))
+            station_weights = network.station_weights(own.to(self.device), len(seen))
+            neighbourhood = network.neighbourhood(there.to(self.device), len(seen))
         states, readings = read.states[:, chosen], read.readings[:, :, chosen]
         if read.near is None:
-            return network.exchange_stations(states, readings, read.clock, among), around
+            return network.exchange_between_stations(states, readings, read.clock, station_weights), neighbourhood
         here, asked = (read.near.some(torch.from_numpy(i).to(self.device)) for i in (seen, targets))
-        found = network.exchange_stations(states, readings, read.clock, among, here)
-        return found, network.surround(found, around, asked)
+        found = network.exchange_between_stations(states, readings, read.clock, station_weights, here)
+        return found, network.add_covariates(found, neighbourhood, asked)
 
     def _scores(
-        self, read: EncodedBatch, states: StationStates, around: Neighbourhood, targets: NDArray[np.int64]
+        self, read: EncodedBatch, states: StationStates, neighbourhood: Neighbourhood, targets: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor]:
         """Return the loss and the CRPS at the stations `targets` (indices of all), as `target_scores`."""
         there = torch.from_numpy(targets).to(self.device)
         truth, extras = read.truth[:, there], self.drift_and_weights(there)
-        return target_scores(read.network, states, around, truth, self.scalings, *extras)
+        return target_scores(read.network, states, neighbourhood, truth, self.scalings, *extras)
 
     def drift_and_weights(self, there: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return the drift and the weights of stations (indices of all), where there are any."""
@@ -322,10 +321,10 @@ class Trainer:
         total, counted = 0.0, 0.0
         for some in own.split(1 if self.device.type == "cpu" else _VALIDATION_DAYS):
             read = self.read(some, self.training_stations)
-            states, around = self._forward_masked(read, visible, targets)
+            states, neighbourhood = self._forward_masked(read, visible, targets)
             seen = int(torch.isfinite(read.truth[:, torch.from_numpy(targets).to(self.device)]).sum())
             if seen:
-                total += float(self._scores(read, states, around, targets)[1]) * seen
+                total += float(self._scores(read, states, neighbourhood, targets)[1]) * seen
                 counted += seen
         total, counted = self.processes.total(total, counted)
         return total / max(counted, 1) / len(self.scalings)

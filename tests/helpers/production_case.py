@@ -18,7 +18,7 @@ from aqreanalysis.configs import MetadataConfig, ProductionConfig, load_config
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model.bundle import Bundle, write_bundle
 from aqreanalysis.model.distribution.hourly import Calibration
-from aqreanalysis.model.distribution.period_means import MEAN_DAYS, ErrorMemory, MeansCalibration, MeanTable
+from aqreanalysis.model.distribution.period_means import MEAN_DAYS, ErrorAutocovariance, MeansCalibration, MeanTable
 from aqreanalysis.model.network.aqnet import AQNet
 from aqreanalysis.model.scaling import Scaling
 from aqreanalysis.observations import Observations, from_frame, window
@@ -69,11 +69,11 @@ def make_observations(seed: int = 0) -> Observations:
 
 def make_calibration_means() -> MeansCalibration:
     """Return a calibration of means whose errors last some hours, some days and for ever."""
-    memory = ErrorMemory(np.array([0.0, 3.0, 60.0, np.inf]), np.array([0.2, 0.4, 0.2, 0.2]))
+    autocovariance = ErrorAutocovariance(np.array([0.0, 3.0, 60.0, np.inf]), np.array([0.2, 0.4, 0.2, 0.2]))
     shape = np.linspace(-2.2, 2.2, 100)
     quantiles = np.stack([[shape, 1.3 * shape], [1.5 * shape, 2 * shape]])
     table = MeanTable(np.array([2.0, 40.0]), np.array([2.0, 4.0]), quantiles, 1, 700, 9)
-    return MeansCalibration(2.0, memory, dict.fromkeys(MEAN_DAYS, table))
+    return MeansCalibration(2.0, autocovariance, dict.fromkeys(MEAN_DAYS, table))
 
 
 def make_bundle(path: Path, species: tuple[str, ...] = ("pm25",), seed: int = 0) -> Path:

@@ -25,7 +25,7 @@ MEAN_DAYS = {"daily": 1, "monthly": 30, "annual": 365}
 
 
 @dataclass(frozen=True)
-class ErrorMemory:
+class ErrorAutocovariance:
     """Covariance of the hourly error, in units of its standard error, over the lag: a sum of exponentials.
 
     Attributes
@@ -49,14 +49,14 @@ class ErrorMemory:
         """Return the covariance at each lag."""
         return np.asarray((self.weights * self.decay ** np.asarray(lag_hours, dtype=np.float64)[..., None]).sum(-1))
 
-    def lasting(self) -> ErrorMemory:
+    def lasting(self) -> ErrorAutocovariance:
         """Return the terms that reach from one hour to the next and are there at all."""
         kept = (self.hours > 0) & (self.weights > 0)
-        return ErrorMemory(self.hours[kept], self.weights[kept])
+        return ErrorAutocovariance(self.hours[kept], self.weights[kept])
 
 
 @dataclass(frozen=True)
-class Sums:
+class AccumulatedHours:
     """What of a run of hours decides the mean over it, and over any longer period that it is part of.
 
     Attributes
@@ -68,8 +68,8 @@ class Sums:
     variance : float64 (place,)
         Variance of the error of that sum.
     left, right : float64 (term, place)
-        Standard errors of the hours, summed with what is left of each lasting term of the `ErrorMemory` at the run's
-        first and at its last hour.
+        Standard errors of the hours, summed with what is left of each lasting term of the `ErrorAutocovariance` at the
+        run's first and at its last hour.
     """
 
     hours: int
@@ -78,12 +78,12 @@ class Sums:
     left: Table
     right: Table
 
-    def joined(self, later: Sums, memory: ErrorMemory) -> Sums:
+    def joined(self, later: AccumulatedHours, autocovariance: ErrorAutocovariance) -> AccumulatedHours:
         """Return the sums of this run and the one that follows it."""
-        lasting = memory.lasting()
+        lasting = autocovariance.lasting()
         decay = lasting.decay[:, None]
         crossing = (lasting.weights[:, None] * decay * self.right * later.left).sum(axis=0)
-        return Sums(
+        return AccumulatedHours(
             self.hours + later.hours,
             self.total + later.total,
             self.variance + later.variance + 2 * crossing,
@@ -92,17 +92,19 @@ class Sums:
         )
 
 
-def sum_hours(mean: NDArray[Any], standard_error: NDArray[Any], memory: ErrorMemory) -> Sums:
+def accumulate_hours(
+    mean: NDArray[Any], standard_error: NDArray[Any], autocovariance: ErrorAutocovariance
+) -> AccumulatedHours:
     """Return the sums of a run of hours.
 
     Parameters
     ----------
     mean, standard_error : float (hour, place)
         Of the hourly distributions; an hour that does not count has 0 in both.
-    memory : ErrorMemory
+    autocovariance : ErrorAutocovariance
         Of the pollutant.
     """
-    lasting = memory.lasting()
+    lasting = autocovariance.lasting()
     decay, weights = lasting.decay[:, None], lasting.weights[:, None]
     hours, places = mean.shape
     total, squares, crossing = np.zeros(places), np.zeros(places), np.zeros(places)
@@ -115,7 +117,7 @@ def sum_hours(mean: NDArray[Any], standard_error: NDArray[Any], memory: ErrorMem
         left += decay**hour * error
         squares += error**2
         total += mean[hour]
-    return Sums(hours, total, memory.weights.sum() * squares + 2 * crossing, left, right)
+    return AccumulatedHours(hours, total, autocovariance.weights.sum() * squares + 2 * crossing, left, right)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class MeanTable:
     means: int
     stations: int
 
-    def said(self, frequency: str) -> str:
+    def describe(self, frequency: str) -> str:
         """Return in one ASCII sentence what the interval of `frequency` rests on."""
         if self.means == 0:
             return (
@@ -162,14 +164,14 @@ class MeansCalibration:
     ----------
     offset : float
         Added before the logarithm, in the pollutant's units.
-    memory : ErrorMemory
+    autocovariance : ErrorAutocovariance
         Of the hourly error.
     tables : dict
         By frequency, the keys of `MEAN_DAYS`.
     """
 
     offset: float
-    memory: ErrorMemory
+    autocovariance: ErrorAutocovariance
     tables: dict[str, MeanTable]
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,8 +179,8 @@ class MeansCalibration:
         return {
             "offset": self.offset,
             # JSON has no infinity: the lasting bias of a place has null for its time scale.
-            "memory_hours": [float(h) if np.isfinite(h) else None for h in self.memory.hours],
-            "memory_weights": self.memory.weights.round(6).tolist(),
+            "memory_hours": [float(h) if np.isfinite(h) else None for h in self.autocovariance.hours],
+            "memory_weights": self.autocovariance.weights.round(6).tolist(),
             "tables": {name: _table_to_dict(table) for name, table in self.tables.items()},
         }
 
@@ -186,8 +188,8 @@ class MeansCalibration:
     def from_dict(cls, raw: Mapping[str, Any]) -> MeansCalibration:
         """Return the calibration from what `to_dict` gave."""
         hours = np.array([np.inf if h is None else h for h in raw["memory_hours"]], dtype=np.float64)
-        memory = ErrorMemory(hours, np.asarray(raw["memory_weights"], dtype=np.float64))
-        return cls(raw["offset"], memory, {name: _table_from_dict(t) for name, t in raw["tables"].items()})
+        autocovariance = ErrorAutocovariance(hours, np.asarray(raw["memory_weights"], dtype=np.float64))
+        return cls(raw["offset"], autocovariance, {name: _table_from_dict(t) for name, t in raw["tables"].items()})
 
 
 class MeanPredictive:
@@ -209,8 +211,10 @@ class MeanPredictive:
         Whose table is taken.
     """
 
-    def __init__(self, sums: Sums, nearest_km: NDArray[Any], calibration: MeansCalibration, frequency: str) -> None:
-        location, scale = locate(sums.total, sums.variance, sums.hours, calibration.offset)
+    def __init__(
+        self, sums: AccumulatedHours, nearest_km: NDArray[Any], calibration: MeansCalibration, frequency: str
+    ) -> None:
+        location, scale = lognormal_from_moments(sums.total, sums.variance, sums.hours, calibration.offset)
         standard = _shapes(calibration.tables[frequency], nearest_km, location)
         self._best = np.maximum(sums.total / sums.hours, 0.0).astype(np.float32)
         # At zero concentration the shifted logarithm would go on below: a mean of concentrations does not.
@@ -258,7 +262,9 @@ class MeanPredictive:
         return np.asarray(np.clip(inner + ends, 0, 1), dtype=np.float32)
 
 
-def locate(total: Table, variance: Table, hours: NDArray[Any] | int, offset: float) -> tuple[Table, Table]:
+def lognormal_from_moments(
+    total: Table, variance: Table, hours: NDArray[Any] | int, offset: float
+) -> tuple[Table, Table]:
     """Return location and scale of the normal log(mean + offset) whose mean + offset has the moments of the sums."""
     shifted = total / hours + offset
     squared = np.log1p(variance / (hours * shifted) ** 2)

@@ -3,7 +3,7 @@
 The systems of kriging are those of the nodes of `lattice`, and the weights of a cell are the same. But a square at a
 time is some fifty small steps, each of which a GPU waits for: 0.21 s a tile of 64 x 64 cells on an H100. Here the
 squares are rows of a few large tensors, the four corners of all of them follow each other, and the weights come out
-over all stations, as `AQNet.places` multiplies fastest there.
+over all stations, as `AQNet.estimate_at` multiplies fastest there.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def solve_nodes(knn: NeuralKNN, position: Tensor, reach_km: Tensor) -> tuple[Ten
 
 
 def wide_neighbourhood(network: AQNet, squares: WideSquares) -> Neighbourhood:
-    """Return the kNN of all places over all stations at once, for `AQNet.places`."""
+    """Return the kNN of all places over all stations at once, for `AQNet.estimate_at`."""
     systems = solve_nodes(network.knn, squares.position, squares.reach_km)
     mixture = torch.softmax(network.mixture, dim=-1)  # (target, band, mixture, kernel)
     # What is wanted of the dictionary: each mixture, and the whole kernel for what is learned.

@@ -1,4 +1,4 @@
-"""The estimate on a dense grid, patch by patch: the same head as `AQNet.places`, in compiled loops."""
+"""The estimate on a dense grid, patch by patch: the same head as `AQNet.estimate_at`, in compiled loops."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _array(tensor: Tensor) -> Array:
 def estimate_patches(
     sweep: PatchSweep, patches: list[Patch], nearest_km: Tensor, hours: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return location, scale and how many neighbours reported (place, hour), as `AQNet.places` does."""
+    """Return location, scale and how many neighbours reported (place, hour), as `AQNet.estimate_at` does."""
     out = np.empty((3, len(nearest_km), hours), np.float32)
     room = sweep.make_room(patches)
     for patch in patches:

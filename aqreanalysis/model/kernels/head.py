@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.model.kernels.numba_setup import ONE, TWO, ZERO, Array, compiled, exp, sigmoid
 
-# What keeps the root of the neighbours' disagreement, and the scale, off zero: as in `AQNet.places`.
+# What keeps the root of the neighbours' disagreement, and the scale, off zero: as in `AQNet.estimate_at`.
 _FLOOR, _LEAST_SCALE = np.float32(1e-4), np.float32(0.02)
 _LOWEST_LOG, _HIGHEST_LOG = np.float32(-5.0), np.float32(3.0)
 # Values of one feature at once: all features of them, forth and back, then stay in a processor's own cache.

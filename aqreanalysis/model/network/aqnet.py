@@ -14,7 +14,12 @@ from aqreanalysis.configs import ModelConfig
 from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.geometry import Geometry
-from aqreanalysis.model.network.covariate_effects import Beside, FieldsAt, StationFields, Surroundings
+from aqreanalysis.model.network.covariate_effects import (
+    CovariateContext,
+    CovariateEffects,
+    CovariatesAt,
+    StationCovariates,
+)
 from aqreanalysis.model.network.cyclic_encoding import CyclicEncoding
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 from aqreanalysis.model.network.temporal_encoder import TemporalEncoder
@@ -72,7 +77,7 @@ class StationStates:
     channels: Tensor
     observed: Tensor
     clock: Tensor
-    fields: StationFields | None = None
+    fields: StationCovariates | None = None
 
     @property
     def value(self) -> Tensor:
@@ -89,7 +94,7 @@ class Neighbourhood:
     count: Tensor  # ones at the neighbours (place, station)
     static: list[Tensor]  # per target: (place, band + 4)
     variance: Tensor  # log kriging variance, mean of the dictionary (place,)
-    beside: Beside | None = None  # what covariates say of the places at some hours; see `AQNet.surround`
+    covariates: CovariateContext | None = None  # of the places at some hours; see `AQNet.add_covariates`
 
 
 def mix_weights(weights: Tensor, index: Tensor, stations: int, sparse: bool) -> Tensor:
@@ -126,8 +131,8 @@ class AQNet(nn.Module):
     config : ModelConfig
         Sizes.
     fields : FieldScaling, optional
-        Covariates. Without them nothing of `Surroundings` is built: parameters and numbers are those of a model that
-        knows of none.
+        Covariates. Without them nothing of `CovariateEffects` is built: parameters and numbers are those of a model
+        that knows of none.
     """
 
     def __init__(
@@ -160,12 +165,14 @@ class AQNet(nn.Module):
             nn.init.zeros_(out.weight)
             nn.init.zeros_(out.bias)
         self.head_out = nn.ModuleList(last)
-        self.surroundings: Surroundings | None = None
+        self.surroundings: CovariateEffects | None = None
         if fields is not None:  # last, so that all else starts from the same random numbers
             widths = (width, config.head_width)
-            self.surroundings = Surroundings(fields, config.wind_lags_hours, widths, count)
+            self.surroundings = CovariateEffects(fields, config.wind_lags_hours, widths, count)
 
-    def own_states(self, values: Tensor, hours: Tensor, first: int, last: int, fields: Tensor | None = None) -> Tensor:
+    def encode_own_history(
+        self, values: Tensor, hours: Tensor, first: int, last: int, fields: Tensor | None = None
+    ) -> Tensor:
         """Return states (window, last - first, station, width) from each station's own history alone.
 
         Parameters
@@ -183,50 +190,57 @@ class AQNet(nn.Module):
         flat = values.permute(0, 2, 1, 3).reshape(windows * stations, steps, inputs)
         clock = self.clock(hours).repeat_interleave(stations, dim=0)
         observed = torch.isfinite(flat)
-        beside = self.surroundings.embedded(fields) if self.surroundings is not None and fields is not None else None
-        states = self.temporal(torch.nan_to_num(flat), observed.to(flat.dtype), clock, first, last, beside)
+        covariates = None
+        if self.surroundings is not None and fields is not None:
+            covariates = self.surroundings.embed_steps(fields)
+        states = self.temporal(torch.nan_to_num(flat), observed.to(flat.dtype), clock, first, last, covariates)
         return states.view(windows, stations, last - first, -1).transpose(1, 2)
 
-    def exchange_stations(
-        self, states: Tensor, readings: Tensor, clock: Tensor, among: Tensor, fields: FieldsAt | None = None
+    def exchange_between_stations(
+        self,
+        states: Tensor,
+        readings: Tensor,
+        clock: Tensor,
+        station_weights: Tensor,
+        fields: CovariatesAt | None = None,
     ) -> StationStates:
         """Return corrected, gap-free station values after each station has heard its neighbours.
 
         Parameters
         ----------
         states : Tensor
-            (day * 24, station, width), from `own_states`.
+            (day * 24, station, width), from `encode_own_history`.
         readings : Tensor
             Standardised readings of the targets, NaN where missing, from `REACH_HOURS` before each day to as many
             after it (day, 24 + 2 reach, station, target).
         clock : Tensor
             (day * 24, 6).
-        among : Tensor
+        station_weights : Tensor
             From `station_weights`.
         fields : FieldsAt, optional
             Covariates at the stations.
         """
         observed = torch.isfinite(readings)
-        filled = self._fill(observed, torch.nan_to_num(readings), among)
+        filled = self._fill(observed, torch.nan_to_num(readings), station_weights)
         known = observed.any(dim=2).to(filled.dtype)
         today = slice(REACH_HOURS, REACH_HOURS + 24)
         observed = observed[:, today].flatten(0, 1)
         readings = filled[:, today].flatten(0, 1)  # where there is a reading, it
         own = self.own(states)
-        around = _spread(among, readings)
+        nearby = _spread(station_weights, readings)
         seen = observed.to(states.dtype)
-        hidden = self.exchange(torch.cat((states, around, own - around, (readings - around) * seen, seen), dim=-1))
+        hidden = self.exchange(torch.cat((states, nearby, own - nearby, (readings - nearby) * seen, seen), dim=-1))
         trust, recall = torch.sigmoid(self.trust(hidden)).chunk(2, dim=-1)
-        value = torch.where(observed, around + trust * (readings - around), around + recall * (own - around))
+        value = torch.where(observed, nearby + trust * (readings - nearby), nearby + recall * (own - nearby))
         bands, trends = self.filters(filled, known, value.unflatten(0, (-1, 24)))
-        brought = None
+        covariates = None
         if self.surroundings is not None and fields is not None:
-            brought = self.surroundings.at_stations(fields, filled, known)
-        return StationStates(bands.flatten(0, 1), trends.flatten(0, 1), self.channels(hidden), seen, clock, brought)
+            covariates = self.surroundings.at_stations(fields, filled, known)
+        return StationStates(bands.flatten(0, 1), trends.flatten(0, 1), self.channels(hidden), seen, clock, covariates)
 
     @staticmethod
     @torch.no_grad()
-    def _fill(observed: Tensor, readings: Tensor, among: Tensor) -> Tensor:
+    def _fill(observed: Tensor, readings: Tensor, station_weights: Tensor) -> Tensor:
         """Return readings (day, hour, station, target) whose gaps hold what kriging makes of the other stations.
 
         A gap filled so leaves every later kriging estimate as if the station were left out at that hour.
@@ -235,12 +249,12 @@ class AQNet(nn.Module):
         observed, readings = observed.flatten(0, 1), readings.flatten(0, 1)
         count = observed.sum(dim=1, keepdim=True).clamp(min=1)
         value = torch.where(observed, readings, (readings * observed).sum(dim=1, keepdim=True) / count)
-        if among.layout == torch.sparse_csr and among.device.type == "cpu":
-            return _fill_compiled(observed, value, among).unflatten(0, (days, -1))
+        if station_weights.layout == torch.sparse_csr and station_weights.device.type == "cpu":
+            return _fill_compiled(observed, value, station_weights).unflatten(0, (days, -1))
         # Stations first, as the products want them, through all rounds.
         readings, observed, value = (x.transpose(0, 1).flatten(1) for x in (readings, observed, value))
         for _ in range(_FILL_ROUNDS):
-            value = torch.where(observed, readings, among @ value)
+            value = torch.where(observed, readings, station_weights @ value)
         value = value.unflatten(1, (days * hours, -1)).transpose(0, 1)
         return value.unflatten(0, (days, -1))
 
@@ -275,21 +289,24 @@ class AQNet(nn.Module):
             variance.log().mean(dim=0),
         )
 
-    def surround(self, states: StationStates, around: Neighbourhood, fields: FieldsAt) -> Neighbourhood:
+    def add_covariates(
+        self, states: StationStates, neighbourhood: Neighbourhood, fields: CovariatesAt
+    ) -> Neighbourhood:
         """Return the neighbourhood with what covariates say of its places at the hours of `states`.
 
         Parameters
         ----------
         states : StationStates
             Of a model with covariates.
-        around : Neighbourhood
+        neighbourhood : Neighbourhood
             Of the places.
         fields : FieldsAt
             Covariates at the places.
         """
         if self.surroundings is None or states.fields is None:
             raise ValueError("the network has no covariates")
-        return replace(around, beside=self.surroundings.beside(states.fields, around.nearby, fields))
+        context = self.surroundings.context_at(states.fields, neighbourhood.nearby, fields)
+        return replace(neighbourhood, covariates=context)
 
     def band_weights(self, geometry: Geometry, target: int) -> Tensor:
         """Return the weights of a target's neighbours (band, mixture, place, k); each row sums to one."""
@@ -301,19 +318,21 @@ class AQNet(nn.Module):
         """Return mixtures (band, mixture, kernel) of the dictionary's weights (kernel, place, k)."""
         return torch.einsum("bxm,mpk->bxpk", mixture, weights)
 
-    def places(self, states: StationStates, around: Neighbourhood, target: int) -> tuple[Tensor, Tensor, Tensor]:
+    def estimate_at(
+        self, states: StationStates, neighbourhood: Neighbourhood, target: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return location and scale in standardised log units, and how many neighbours reported, each (place, hour)."""
         hours, stations, _ = states.channels.shape
         bands = states.bands[:, :, target].permute(2, 1, 0)  # (band, station, hour)
         kriged = torch.stack(
-            [(w @ b).view(MIXTURES, -1, hours) for w, b in zip(around.kriging[target], bands, strict=True)]
+            [(w @ b).view(MIXTURES, -1, hours) for w, b in zip(neighbourhood.kriging[target], bands, strict=True)]
         )
         value = bands.sum(dim=0)
         learned = torch.cat((states.trends[:, :, target], states.channels), dim=-1)
         fields = torch.cat(
             (value, value**2, states.observed[..., target].T, learned.permute(1, 2, 0).reshape(stations, -1)), dim=1
         )
-        level, square, seen, *learned = (around.nearby @ fields).split(hours, dim=1)
+        level, square, seen, *learned = (neighbourhood.nearby @ fields).split(hours, dim=1)
         disagreement = torch.sqrt(F.relu(square - level**2) + 1e-4)
         parts = kriged.mean(dim=1)
         differences = kriged[:, 0] - kriged[:, 1]
@@ -321,11 +340,11 @@ class AQNet(nn.Module):
         features = torch.stack((parts.sum(dim=0), *parts[1:], *differences, disagreement, seen, *learned), dim=-1)
         hidden = (
             self.head_dynamic[target](features)
-            + self.head_static[target](around.static[target])[:, None]
+            + self.head_static[target](neighbourhood.static[target])[:, None]
             + self.head_clock[target](states.clock)[None]
         )
-        if self.surroundings is not None and around.beside is not None:
-            hidden = hidden + self.surroundings.hidden(target, around.beside, features[..., 0])
+        if self.surroundings is not None and neighbourhood.covariates is not None:
+            hidden = hidden + self.surroundings.head_input(target, neighbourhood.covariates, features[..., 0])
         # Smooth activations: a kink at a distance would show as a ring.
         hidden = F.silu(self.head_inner[target](F.silu(hidden)))
         shares, gains, out = self.head_out[target](hidden).split((BANDS * MIXTURES, BANDS - 1, 2), dim=-1)
@@ -333,27 +352,29 @@ class AQNet(nn.Module):
         chosen = (shares * kriged.permute(2, 3, 0, 1)).sum(dim=-1)
         # What passes within hours is not carried as far as what lasts: its gain is the network's to lower.
         location = chosen[..., 0] + (2 * torch.sigmoid(gains) * chosen[..., 1:]).sum(dim=-1) + out[..., 0]
-        if self.surroundings is not None and around.beside is not None:
-            location = location + self.surroundings.moved(target, around.beside, features[..., 0], hidden)
+        if self.surroundings is not None and neighbourhood.covariates is not None:
+            context = neighbourhood.covariates
+            location = location + self.surroundings.wind_correction(target, context, features[..., 0], hidden)
         # The scale starts from the kriging standard error of an autumn field and learns the rest.
-        scale = torch.exp((0.5 * around.variance[:, None] + out[..., 1]).clamp(-5.0, 3.0)) + 0.02
-        return location, scale, around.count @ states.observed[..., target].T
+        scale = torch.exp((0.5 * neighbourhood.variance[:, None] + out[..., 1]).clamp(-5.0, 3.0)) + 0.02
+        return location, scale, neighbourhood.count @ states.observed[..., target].T
 
     def extra_repr(self) -> str:
         return f"targets={self.targets}, neighbours={self.config.neighbours}"
 
 
-def _fill_compiled(observed: Tensor, value: Tensor, among: Tensor) -> Tensor:
-    """Return values (hour, station, target) after all rounds of filling; `among` has as many weights in each row.
+def _fill_compiled(observed: Tensor, value: Tensor, station_weights: Tensor) -> Tensor:
+    """Return values (hour, station, target) after all rounds of filling; each row of the weights has as many.
 
     Only gaps are worked on: a sixth of the time of sparse products over all stations.
     """
-    stations = among.shape[0]
-    told = tuple(part.view(stations, -1).numpy() for part in (among.values(), among.col_indices()))
+    stations = station_weights.shape[0]
+    parts = station_weights.values(), station_weights.col_indices()
+    weights = tuple(part.view(stations, -1).numpy() for part in parts)
     filled = []
     for target in range(value.shape[-1]):
         series = value[..., target].contiguous().clone()
-        compiled.fill_gaps(series.numpy(), observed[..., target].contiguous().numpy(), told, _FILL_ROUNDS)
+        compiled.fill_gaps(series.numpy(), observed[..., target].contiguous().numpy(), weights, _FILL_ROUNDS)
         filled.append(series)
     return torch.stack(filled, dim=-1)
 
@@ -367,10 +388,11 @@ def _leaning(kernels: int) -> Tensor:
     return logits
 
 
-def _spread(among: Tensor, value: Tensor) -> Tensor:
+def _spread(station_weights: Tensor, value: Tensor) -> Tensor:
     """Return what the others say of each station (hour, station, target)."""
     hours, stations, targets = value.shape
-    return (among @ value.transpose(0, 1).reshape(stations, -1)).view(stations, hours, targets).transpose(0, 1)
+    found = station_weights @ value.transpose(0, 1).reshape(stations, -1)
+    return found.view(stations, hours, targets).transpose(0, 1)
 
 
 def lognormal_crps(y: Tensor, location: Tensor, scale: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from aqreanalysis.model.fields import FieldScaling
 from aqreanalysis.model.network.temporal_filters import REACH_HOURS
-from aqreanalysis.model.network.wind import TOLD, Airborne, Flow
+from aqreanalysis.model.network.wind import KNOWN_FEATURES, AdvectedReadings, WindAdvection
 
-# What a place's hour is told of each field: its own hours about now, and those that the air remembers, as learned
+# What a place's hour knows of each field: its own hours about now, and those that the air remembers, as learned
 # averages that start from these widths in hours (the second looks back only).
 _NOW_HOURS, _MEMORY_HOURS = 0.5, 5.0
 _AVERAGES = 2
@@ -21,7 +21,7 @@ _CARRIED = 0.7
 
 
 @dataclass(frozen=True)
-class FieldsAt:
+class CovariatesAt:
     """Covariates about some days, and where.
 
     Attributes
@@ -36,13 +36,13 @@ class FieldsAt:
     values: Tensor
     points: Tensor
 
-    def some(self, places: Tensor) -> FieldsAt:
+    def some(self, places: Tensor) -> CovariatesAt:
         """Return those of places by index."""
-        return FieldsAt(self.values[:, :, places], self.points[places])
+        return CovariatesAt(self.values[:, :, places], self.points[places])
 
 
 @dataclass(frozen=True)
-class StationFields:
+class StationCovariates:
     """What the stations bring along where the model has covariates.
 
     Attributes
@@ -56,12 +56,12 @@ class StationFields:
     """
 
     described: Tensor
-    airborne: Airborne | None
+    airborne: AdvectedReadings | None
     known: Tensor
 
 
 @dataclass(frozen=True)
-class Beside:
+class CovariateContext:
     """What covariates say of places at the hours of a block.
 
     Attributes
@@ -79,14 +79,14 @@ class Beside:
     carried: Tensor | None
     known: Tensor
 
-    def brought(self, target: int, kriged: Tensor) -> Tensor | None:
+    def wind_increment(self, target: int, kriged: Tensor) -> Tensor | None:
         """Return by how much what the wind brings differs from what was kriged (place, hour); zero if unknown."""
         if self.carried is None:
             return None
         return (self.carried[..., target] - kriged) * self.known[:, target]
 
 
-class Surroundings(nn.Module):
+class CovariateEffects(nn.Module):
     """Everything of AQ-Net that a model without covariates does not have.
 
     It starts as the network without covariates that follows the wind by a fixed share: all other last layers are zero.
@@ -116,20 +116,20 @@ class Surroundings(nn.Module):
         self.lags = list(lags) if self.wind is not None else []
         described = (_AVERAGES + 1) * self.hourly + 2 * (count - self.hourly)
         state, head = widths
-        self.embed = _nothing(nn.Linear(2 * count, state, bias=False))
+        self.embed = _zeroed(nn.Linear(2 * count, state, bias=False))
         offset = torch.arange(-REACH_HOURS, REACH_HOURS + 1, dtype=torch.float32)
         now = -0.5 * (offset / _NOW_HOURS) ** 2
         memory = torch.where(offset <= 0, offset / _MEMORY_HOURS, -offset)
         self.average = nn.Parameter(torch.stack((now, memory)).repeat(self.hourly, 1, 1))
-        self.flow = Flow(self.lags, described) if self.lags else None
+        self.flow = WindAdvection(self.lags, described) if self.lags else None
         if self.wind is not None:
             scale = [[parts[i] for i in self.wind] for parts in (scaling.mean, scaling.std)]
             self.register_buffer("wind_scale", torch.tensor(scale), persistent=False)
-        told = 2 * described + (TOLD + 1 if self.lags else 0)
-        self.head = nn.ModuleList(_nothing(nn.Linear(told, head, bias=False)) for _ in range(targets))
-        self.carry = nn.ModuleList(_following(nn.Linear(head, 1)) for _ in range(targets if self.lags else 0))
+        features = 2 * described + (KNOWN_FEATURES + 1 if self.lags else 0)
+        self.head = nn.ModuleList(_zeroed(nn.Linear(features, head, bias=False)) for _ in range(targets))
+        self.carry = nn.ModuleList(_wind_following(nn.Linear(head, 1)) for _ in range(targets if self.lags else 0))
 
-    def embedded(self, fields: Tensor) -> Tensor:
+    def embed_steps(self, fields: Tensor) -> Tensor:
         """Return what joins the steps of the temporal encoder (window * station, hour, width).
 
         Parameters
@@ -137,8 +137,8 @@ class Surroundings(nn.Module):
         fields : Tensor
             Standardised, NaN where missing (window, hour, station, field).
         """
-        told = self.embed(torch.cat((torch.nan_to_num(fields), torch.isfinite(fields).to(fields.dtype)), dim=-1))
-        return told.transpose(1, 2).flatten(0, 1)
+        features = self.embed(torch.cat((torch.nan_to_num(fields), torch.isfinite(fields).to(fields.dtype)), dim=-1))
+        return features.transpose(1, 2).flatten(0, 1)
 
     def describe(self, fields: Tensor) -> Tensor:
         """Return features of the surroundings (day, 24, place, feature).
@@ -162,7 +162,7 @@ class Surroundings(nn.Module):
         today = slice(REACH_HOURS, REACH_HOURS + 24)
         return torch.cat((averages, filled[:, today, :, self.hourly :], known[:, today]), dim=-1)
 
-    def at_stations(self, fields: FieldsAt, filled: Tensor, known: Tensor) -> StationFields:
+    def at_stations(self, fields: CovariatesAt, filled: Tensor, known: Tensor) -> StationCovariates:
         """Return what the stations bring along.
 
         Parameters
@@ -178,21 +178,21 @@ class Surroundings(nn.Module):
         today = slice(REACH_HOURS, REACH_HOURS + 24)
         now = known[:, today].flatten(0, 1)
         if self.flow is None or self.wind is None:
-            return StationFields(described, None, now)
+            return StationCovariates(described, None, now)
         with torch.autocast(filled.device.type, enabled=False):  # the kriging systems need float32
             scale = self.get_buffer("wind_scale")
-            wind = self.flow.smoothed(fields.values[..., list(self.wind)] * scale[1] + scale[0], fields.points)
-            shift = self.flow.shifts(wind, self._beyond(described, len(filled)), REACH_HOURS)
+            wind = self.flow.smoothed_wind(fields.values[..., list(self.wind)] * scale[1] + scale[0], fields.points)
+            shift = self.flow.displacements(wind, self._beyond(described, len(filled)), REACH_HOURS)
             values = filled[:, today].flatten(0, 1), self._lagged(filled)
-            airborne = self.flow.settle(fields.points, shift, values, self._lagged(known))
-        return StationFields(described, airborne, now)
+            airborne = self.flow.krige_readings(fields.points, shift, values, self._lagged(known))
+        return StationCovariates(described, airborne, now)
 
     def _lagged(self, series: Tensor) -> Tensor:
         """Return a series (day, 24 + 2 reach, ..., target) at each hour less each lag (day * 24, ..., lag, target)."""
         shifted = [series[:, REACH_HOURS - lag : REACH_HOURS - lag + 24] for lag in self.lags]
         return torch.stack(shifted, dim=-2).flatten(0, 1)
 
-    def beside(self, stations: StationFields, nearby: Tensor, fields: FieldsAt) -> Beside:
+    def context_at(self, stations: StationCovariates, nearby: Tensor, fields: CovariatesAt) -> CovariateContext:
         """Return what the covariates say of places.
 
         Parameters
@@ -210,9 +210,9 @@ class Surroundings(nn.Module):
             around = (nearby @ stations.described.transpose(0, 1).flatten(1)).view(places, hours, width)
             own = described.transpose(0, 1)
             if self.flow is None or stations.airborne is None:
-                return Beside(torch.cat((own, own - around), dim=-1), None, stations.known)
-            carried, told = self.flow(stations.airborne, fields.points)
-            return Beside(torch.cat((own, own - around, told), dim=-1), carried, stations.known)
+                return CovariateContext(torch.cat((own, own - around), dim=-1), None, stations.known)
+            carried, features = self.flow(stations.airborne, fields.points)
+            return CovariateContext(torch.cat((own, own - around, features), dim=-1), carried, stations.known)
 
     @staticmethod
     def _beyond(described: Tensor, days: int) -> Tensor:
@@ -222,29 +222,31 @@ class Surroundings(nn.Module):
         before, after = (daily[:, [i]].expand(-1, REACH_HOURS, -1, -1) for i in (0, 23))
         return torch.cat((before, daily, after), dim=1)
 
-    def hidden(self, target: int, beside: Beside, kriged: Tensor) -> Tensor:
+    def head_input(self, target: int, context: CovariateContext, kriged: Tensor) -> Tensor:
         """Return what joins the head (place, hour, width); `kriged` is what it starts from (place, hour)."""
-        brought = beside.brought(target, kriged)
-        told = beside.features if brought is None else torch.cat((beside.features, brought[..., None]), dim=-1)
-        found: Tensor = self.head[target](told)
+        increment = context.wind_increment(target, kriged)
+        features = (
+            context.features if increment is None else torch.cat((context.features, increment[..., None]), dim=-1)
+        )
+        found: Tensor = self.head[target](features)
         return found
 
-    def moved(self, target: int, beside: Beside, kriged: Tensor, hidden: Tensor) -> Tensor:
+    def wind_correction(self, target: int, context: CovariateContext, kriged: Tensor, hidden: Tensor) -> Tensor:
         """Return by how much the wind moves the location (place, hour)."""
-        brought = beside.brought(target, kriged)
-        if brought is None:
+        increment = context.wind_increment(target, kriged)
+        if increment is None:
             return torch.zeros_like(kriged)
-        moved: Tensor = self.carry[target](hidden).squeeze(-1) * brought
-        return moved
+        correction: Tensor = self.carry[target](hidden).squeeze(-1) * increment
+        return correction
 
 
-def _nothing(layer: nn.Linear) -> nn.Linear:
+def _zeroed(layer: nn.Linear) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
 
 
-def _following(layer: nn.Linear) -> nn.Linear:
-    nn.init.constant_(_nothing(layer).bias, _CARRIED)
+def _wind_following(layer: nn.Linear) -> nn.Linear:
+    nn.init.constant_(_zeroed(layer).bias, _CARRIED)
     return layer

@@ -62,7 +62,7 @@ class TemporalEncoder(nn.Module):
         self.norm_out = nn.LayerNorm(width)
 
     def forward(
-        self, values: Tensor, observed: Tensor, clock: Tensor, first: int, last: int, beside: Tensor | None = None
+        self, values: Tensor, observed: Tensor, clock: Tensor, first: int, last: int, covariates: Tensor | None = None
     ) -> Tensor:
         """Return states (sequence, last - first, width).
 
@@ -76,12 +76,12 @@ class TemporalEncoder(nn.Module):
             Cyclic encoding (sequence, hour, clock).
         first, last : int
             The hours of the window whose states are wanted, as a half-open range.
-        beside : Tensor, optional
+        covariates : Tensor, optional
             What joins each embedded step (sequence, hour, width): covariates.
         """
         steps = self.embed(torch.cat((values, observed, clock), dim=-1))
-        if beside is not None:
-            steps = steps + beside
+        if covariates is not None:
+            steps = steps + covariates
         memory, _ = self.lstm(torch.relu(steps))
         memory = memory + steps
         query = memory[:, first:last]

@@ -14,8 +14,8 @@ from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
 
 #: Kilometres that 1 m s-1 goes in an hour.
 KM_PER_HOUR = 3.6
-#: Of what is told of how much is known at a place.
-TOLD = 2
+#: Features that tell how much is known at a place.
+KNOWN_FEATURES = 2
 # Range in km of the average over stations that a reading is a deviation from. The daily course, which all share, would
 # otherwise be taken for something that the wind brings.
 _BASE_KM = 500.0
@@ -35,7 +35,7 @@ _EXACT = "donot_use_mm_for_euclid_dist"
 
 
 @dataclass(frozen=True)
-class Airborne:
+class AdvectedReadings:
     """Readings of the hours around each hour, where the air that they were made in is at that hour.
 
     Attributes
@@ -59,7 +59,7 @@ class Airborne:
     sites: Tensor
 
 
-class Flow(nn.Module):
+class WindAdvection(nn.Module):
     """Kriging in the frame of the air.
 
     A reading of `lag` hours ago tells of air that the wind has meanwhile taken elsewhere: its place moved along the
@@ -102,7 +102,7 @@ class Flow(nn.Module):
         lag = torch.tensor(self.lags, dtype=torch.float32)
         self.register_buffer("lag", lag, persistent=False)
 
-    def smoothed(self, wind: Tensor, points: Tensor) -> Tensor:
+    def smoothed_wind(self, wind: Tensor, points: Tensor) -> Tensor:
         """Return the wind averaged over the stations around, zero where none has any.
 
         What carries is the wind of a region; a mast tells of its street too.
@@ -114,12 +114,12 @@ class Flow(nn.Module):
         points : Tensor
             Unit vectors (station, 3).
         """
-        weight = torch.exp(-_apart(points * EARTH_RADIUS_KM) / self.log_smooth.exp())
+        weight = torch.exp(-_mutual_km(points * EARTH_RADIUS_KM) / self.log_smooth.exp())
         known = torch.isfinite(wind).to(weight.dtype)
         found: Tensor = (weight @ torch.nan_to_num(wind)) / (weight @ known).clamp(min=1e-6)
         return found
 
-    def shifts(self, wind: Tensor, described: Tensor, reach: int) -> Tensor:
+    def displacements(self, wind: Tensor, described: Tensor, reach: int) -> Tensor:
         """Return how far the air went between each hour less the lag and the hour, km (day * 24, station, lag, 2).
 
         Parameters
@@ -135,7 +135,9 @@ class Flow(nn.Module):
         moved = [today - path[:, reach - lag : reach - lag + 24] for lag in self.lags]
         return torch.stack(moved, dim=-2).flatten(0, 1)
 
-    def settle(self, points: Tensor, shift: Tensor, values: tuple[Tensor, Tensor], known: Tensor) -> Airborne:
+    def krige_readings(
+        self, points: Tensor, shift: Tensor, values: tuple[Tensor, Tensor], known: Tensor
+    ) -> AdvectedReadings:
         """Return the readings of each hour where their air is, and the solution of their kriging system.
 
         Parameters
@@ -143,30 +145,30 @@ class Flow(nn.Module):
         points : Tensor
             Unit vectors of the stations (station, 3).
         shift : Tensor
-            From `shifts` (hour, station, lag, 2).
+            From `displacements` (hour, station, lag, 2).
         values : tuple of Tensor
             What the stations had at the hour itself (hour, station, target), and at each hour less the lag (hour,
             station, lag, target), gap-free.
         known : Tensor
             One where any station reported at the hour less the lag (hour, lag, target).
         """
-        joined, count = _sites(points)
+        joined, count = _join_into_sites(points)
         sites = EARTH_RADIUS_KM * (joined @ points)
         moved = EARTH_RADIUS_KM * points[:, None] + shift @ _tangents(points)
         moved = torch.einsum("gs,hslc->hglc", joined, moved)
         now, then = (torch.einsum("gs,hs...->hg...", joined, x) for x in values)
-        around = torch.softmax(-_apart(sites) / _BASE_KM, dim=-1)
-        deviation = (then - torch.einsum("gs,hslt->hglt", around, then)) * known[:, None]
-        where = torch.cat((moved, self._astray(moved)), dim=-1).flatten(1, 2)
+        base_weights = torch.softmax(-_mutual_km(sites) / _BASE_KM, dim=-1)
+        deviation = (then - torch.einsum("gs,hslt->hglt", base_weights, then)) * known[:, None]
+        where = torch.cat((moved, self._dispersion(moved)), dim=-1).flatten(1, 2)
         noise = _UNKNOWN * (1 - known.amax(dim=-1)).repeat(1, len(sites))
         factor = torch.linalg.cholesky(self._system(where, count) + torch.diag_embed(noise))
         deviation = torch.cat((deviation.flatten(1, 2), torch.ones_like(where[..., :1])), dim=-1)
         solved = torch.cholesky_solve(deviation, factor)
         simple, flat = solved[..., :-1], solved[..., -1:]
         mean = simple.sum(dim=1) / flat.sum(dim=1)
-        return Airborne(where, simple - flat * mean[:, None], mean, now, sites)
+        return AdvectedReadings(where, simple - flat * mean[:, None], mean, now, sites)
 
-    def _astray(self, moved: Tensor) -> Tensor:
+    def _dispersion(self, moved: Tensor) -> Tensor:
         return (self.log_astray.exp() * self.lag)[:, None].expand(*moved.shape[:-1], 1)
 
     def _system(self, where: Tensor, count: Tensor) -> Tensor:
@@ -186,13 +188,13 @@ class Flow(nn.Module):
         share = torch.sigmoid(self.long_share)
         return ((1 - share) * short + share * long) * torch.exp(-apart / self.log_memory.exp())
 
-    def forward(self, airborne: Airborne, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the air brings to places (place, hour, target), and how much is known (place, hour, `TOLD`).
+    def forward(self, airborne: AdvectedReadings, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the air brings to places (place, hour, target), and how much is known (place, hour, feature).
 
         Parameters
         ----------
         airborne : Airborne
-            From `settle`.
+            From `krige_readings`.
         points : Tensor
             Unit vectors of the places (place, 3).
         """
@@ -202,20 +204,20 @@ class Flow(nn.Module):
         parts = [self._carried(airborne, EARTH_RADIUS_KM * some) for some in points.split(step)]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
-    def _carried(self, airborne: Airborne, places: Tensor) -> tuple[Tensor, Tensor]:
+    def _carried(self, airborne: AdvectedReadings, places: Tensor) -> tuple[Tensor, Tensor]:
         hours = len(airborne.where)
-        around = torch.softmax(-torch.cdist(places, airborne.sites, compute_mode=_EXACT) / _BASE_KM, dim=-1)
-        base = torch.einsum("pg,hgt->hpt", around, airborne.base)
+        base_weights = torch.softmax(-torch.cdist(places, airborne.sites, compute_mode=_EXACT) / _BASE_KM, dim=-1)
+        base = torch.einsum("pg,hgt->hpt", base_weights, airborne.base)
         asked = torch.cat((places, torch.zeros_like(places[:, :1])), dim=-1).expand(hours, -1, -1)
         distance = torch.cdist(asked, airborne.where, compute_mode=_EXACT)
         covariance = self._covariance(distance, self.lag.abs().repeat(len(airborne.sites)))
         found = base + airborne.mean[:, None] + covariance @ airborne.weight
         square = covariance.square()
-        told = [x.sum(dim=-1) for x in (square, square**4)]
-        return found.transpose(0, 1), torch.stack([x / (1 + x) for x in told], dim=-1).transpose(0, 1)
+        known_shares = [x.sum(dim=-1) for x in (square, square**4)]
+        return found.transpose(0, 1), torch.stack([x / (1 + x) for x in known_shares], dim=-1).transpose(0, 1)
 
 
-def _apart(places: Tensor) -> Tensor:
+def _mutual_km(places: Tensor) -> Tensor:
     return torch.cdist(places, places, compute_mode=_EXACT)
 
 
@@ -228,7 +230,7 @@ def _tangents(points: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _sites(points: Tensor) -> tuple[Tensor, Tensor]:
+def _join_into_sites(points: Tensor) -> tuple[Tensor, Tensor]:
     """Return weights (site, station) that average the stations of each site, and how many each has.
 
     Every station is a site of its own, up to `MOST_SITES`; more are joined, the nearest first.

@@ -147,7 +147,7 @@ class _Running:
         sums = None
         if (means := prepared.means()) is not None:
             sums = DaySums(self.folder / "sums.zarr")
-            widths = {sums_name(key): sums_width(c.memory) for key, c in means.calibrations.items()}
+            widths = {sums_name(key): sums_width(c.autocovariance) for key, c in means.calibrations.items()}
             sums.create(prepared.plan, widths, prepared.production.compression_level)
         return JobStores(stores, sums)
 

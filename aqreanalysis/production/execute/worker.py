@@ -240,7 +240,7 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
     with threads_restored(), ThreadPoolExecutor(threads) as pool, Watch():
         tasks: list[Any] = []
         early = TILES_AHEAD * (threads - 1)
-        parts = job.inputs.predictor.share_stations(len(job.inputs.station_lat), threads)
+        parts = job.inputs.predictor.split_stations(len(job.inputs.station_lat), threads)
         for time_range, blocks in pending_blocks(job.inputs.plan, done):
             left = () if worker.states.hold(time_range) else parts
             own = [dask.delayed(worker.encode_part, pure=False, traverse=False)(time_range, part) for part in left]

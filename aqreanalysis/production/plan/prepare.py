@@ -134,7 +134,7 @@ class Prepared:
     def sums_bytes(self) -> int:
         """Bytes of the sums of days, which means are joined from; they are deleted at the end."""
         means = self.means()
-        width = sum(sums_width(c.memory) for c in means.calibrations.values()) if means else 0
+        width = sum(sums_width(c.autocovariance) for c in means.calibrations.values()) if means else 0
         return 4 * width * self.plan.rows * self.plan.columns * -(-self.plan.hours // HOURS_A_DAY)
 
     @property
@@ -297,7 +297,9 @@ def _cubes(
     cubes: dict[str, Cube] = {}
     for name in check_frequencies(options.frequencies):
         notes = (
-            {} if name == HOURLY else {key: mean_calibration(predictor, key).tables[name].said(name) for key in species}
+            {}
+            if name == HOURLY
+            else {key: mean_calibration(predictor, key).tables[name].describe(name) for key in species}
         )
         layers = cube_layers([SPECIES[key] for key in species], Kind(coverage, name, notes), thresholds)
         size = value_bytes(layers)
