@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from covariates_case import LAT, LON, hour, message, plane, write_grib
 
+from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.configs import CovariatesConfig
-from aqreanalysis.covariates import Covariates
+from aqreanalysis.covariates import Covariates, grib
 from aqreanalysis.errors import CovariatesError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "grib"
@@ -269,3 +270,26 @@ def test_the_grid_of_cells_has_the_shape_of_the_grid(tmp_path: Path) -> None:
     assert found.shape == (1, *grid.shape, 1)
     assert found[0, :, :, 0] == pytest.approx(280 + (grid.lat[:, None] - 50) + 0.5 * (grid.lon - 7), abs=1e-3)
     assert LAT[0] > LAT[-1] and LON[0] < LON[-1]
+
+
+def test_tiles_after_the_first_decode_nothing_and_read_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamps = [f"2020-01-01T{h:02d}:00" for h in range(1, 7)]
+    maps = [message("t2m", stamp, plane(280 + i, 1.0, 0.5)) for i, stamp in enumerate(stamps)]
+    path = write_grib(tmp_path / "a.grib", maps)
+    tiles = [(np.array([48.3, 49.1]), np.array([5.2, 5.9])), (np.array([50.6]), np.array([8.4]))]
+    hours = np.array([hour(stamp) for stamp in stamps])
+    monkeypatch.setattr(grib, "_MAPS", BoundedCache(0))
+    plain = [Covariates.open(path).at(*tile, hours) for tile in tiles]
+    monkeypatch.setattr(grib, "_MAPS", BoundedCache(1 << 20, stale=4))
+    decoded = []
+    real = grib._decode
+    monkeypatch.setattr(grib, "_decode", lambda *of: decoded.append(of[2]) or real(*of))
+    covariates = Covariates.open(path)
+    for tile, expected in zip(tiles, plain, strict=True):
+        np.testing.assert_array_equal(covariates.at(*tile, hours), expected)
+    assert decoded == [1, 2, 3, 4, 5, 6]
+    # Another file under the same name is another file.
+    write_grib(path, [message("t2m", stamp, plane(290 + i, 1.0, 0.5)) for i, stamp in enumerate(stamps)])
+    np.testing.assert_allclose(Covariates.open(path).at(*tiles[1], hours), plain[1] + 10, atol=1e-3)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +134,34 @@ def test_damaged_netcdf_gives_one_line_or_is_skipped(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     kept = Covariates.open(tmp_path, CovariatesConfig(skip_broken=True))
     assert list(kept.report.skipped) == [str(tmp_path / "bad.nc")] and kept.fields == ("t2m",)
+
+
+def test_two_blocks_that_read_at_once_open_one_file_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The HDF5 library is not safe for threads: read side by side, files looked damaged or the process ended.
+    times = pd.date_range("2020-01-01T00:00", periods=48, freq="h")
+    variable = (("time", *DIMS), maps(280 + np.arange(48.0)), {"units": "K"})
+    covariates = Covariates.open(write(tmp_path / "a.nc", {"t2m": variable}, {"time": times}))
+    opened, most, real = [0], [0], xr.open_dataset
+
+    class Counted:
+        def __init__(self, *args: object, **how: object) -> None:
+            opened[0] += 1
+            most[0] = max(most[0], opened[0])
+            time.sleep(0.02)
+            self.dataset = real(*args, **how)
+
+        def __enter__(self) -> xr.Dataset:
+            return self.dataset
+
+        def __exit__(self, *why: object) -> None:
+            self.dataset.close()
+            opened[0] -= 1
+
+    monkeypatch.setattr(xr, "open_dataset", Counted)
+    hours = [hour(f"2020-01-0{1 + h // 24}T{h % 24:02d}:00") for h in range(48)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda h: covariates.at(*PLACE, np.array([h]))[0, 0, 0], hours))
+    assert most[0] == 1
+    assert np.diff(found) == pytest.approx(np.ones(47), abs=1e-3)

@@ -16,7 +16,7 @@ from aqreanalysis.production import ProduceOptions
 from aqreanalysis.production.dry_run.estimate import Crew, Rates, crew_of, estimate, geometry_cells, wanted_cells
 from aqreanalysis.production.plan import Plan
 from aqreanalysis.production.plan.prepare import prepare
-from aqreanalysis.production.sweep import GeometryCache
+from aqreanalysis.production.sweep import GEOMETRY_BYTES
 
 RATES = Rates(
     seconds=1.0,
@@ -46,7 +46,7 @@ def simulated_geometry(plan: Plan, tile_cells: int, bytes_a_cell: float, process
     """Return the cells whose geometry is made when tiles come to processes by chance, each with its cache."""
     rng = np.random.default_rng(seed)
     kept: list[set[int]] = [set() for _ in range(processes)]
-    room = GeometryCache().limit_bytes
+    room = GEOMETRY_BYTES
     made = 0
     for _ in range(plan.counts[0]):
         for tile, process in enumerate(rng.integers(processes, size=plan.tiles)):
@@ -68,7 +68,7 @@ def simulated_geometry(plan: Plan, tile_cells: int, bytes_a_cell: float, process
 )
 def test_geometry_is_counted_as_simulations_count_it(days, tiles, processes, kept_tiles):
     plan = Plan(1, 24 * days, 100, 10 * tiles, (24, 100, 10), 1)
-    bytes_a_cell = GeometryCache().limit_bytes / (1000 * (kept_tiles + 0.5))
+    bytes_a_cell = GEOMETRY_BYTES / (1000 * (kept_tiles + 0.5))
     # Which process a tile comes to is chance, so the mean of several.
     wanted = np.mean([simulated_geometry(plan, 1000, bytes_a_cell, processes, seed) for seed in range(8)])
     found = geometry_cells(plan, 1000 * tiles, bytes_a_cell, processes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import production_case
 import pytest
+import torch
 
-from aqreanalysis.production.execute.gpu_sweep import cut_strips, sweep_strip
+from aqreanalysis.production.execute.gpu_sweep import cut_strips, strip_cache, sweep_strip
 from aqreanalysis.production.sweep import GeometryCache, encode_time_block, sweep_block
 
 
@@ -25,7 +26,7 @@ def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, maske
     inputs = production_case.sweep_inputs(*two_pollutants, masked)
     states = encode_time_block(inputs, inputs.plan.time_block(time))
     blocks = list(inputs.plan.blocks_of(time))
-    found = list(sweep_strip(inputs, states, blocks, GeometryCache()))
+    found = list(sweep_strip(inputs, states, blocks, strip_cache(torch.device("cpu"))))
     assert [one.block for one in found] == blocks
     for one in found:
         expected = sweep_block(inputs, states, one.block, GeometryCache())
@@ -39,7 +40,7 @@ def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, maske
 def test_a_strip_without_a_wanted_cell_is_empty(two_pollutants):
     inputs = production_case.sweep_inputs(*two_pollutants, True)
     states = encode_time_block(inputs, inputs.plan.time_block(0))
-    (one,) = sweep_strip(inputs, states, [inputs.plan.get_block(0)], GeometryCache())
+    (one,) = sweep_strip(inputs, states, [inputs.plan.get_block(0)], strip_cache(torch.device("cpu")))
     layers = {layer.name: layer.view(one.packed.numpy()) for layer in one.form}
     for name, values in sweep_block(inputs, states, one.block, GeometryCache()).items():
         np.testing.assert_array_equal({**layers, **one.beside}[name], values)

@@ -84,14 +84,3 @@ def test_the_cache_keeps_what_fits_and_makes_the_rest_again():
         for key in range(4):
             assert cache.get(key, lambda key=key: make(key)).shape == (100,)
     assert made.count(0) == made.count(1) == 1 and made.count(2) == made.count(3) == 3
-
-
-def test_the_cache_counts_arrays_inside_objects():
-    class Held:
-        def __init__(self) -> None:
-            self.parts = [np.zeros(10), {"a": np.zeros(10)}]
-
-    cache = GeometryCache(limit_bytes=100)
-    cache.get(1, Held)
-    again = cache.get(1, Held)
-    assert again is not cache.get(1, Held), "160 bytes were kept in 100"

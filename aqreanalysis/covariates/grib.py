@@ -12,20 +12,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.gribindex import Entry, Headers, decoding, read_headers
 from aqreanalysis.covariates.gridded import Layer, Quantity, with_hours
 from aqreanalysis.covariates.interpolation import Axes, Stencil
-from aqreanalysis.covariates.map_cache import KeptMaps
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.temporal_recipes import COLUMNS, make_recipes
 from aqreanalysis.errors import CovariatesError
 
 #: What cfgrib puts where a bitmap says that there is no value; single precision rounds it.
 _MISSING = 1e38
-_KEPT = KeptMaps()
+#: Decoded maps: the tiles of a block ask for the same ones, one tile after another. A block of a week of seven fields
+#: of ERA5 takes some 5 kB a grid point, so those of a continent fit; of a larger grid as many maps are held as fit.
+_MAPS: BoundedCache[NDArray[np.float32]] = BoundedCache(256 << 20, stale=4)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class GribMaps:
             for offset, number in zip(group["where"], group["number"], strict=True):
                 key = str(path), self.states[int(str(file))], int(offset)
                 decode = partial(_decode, path, int(offset), int(number), shape)
-                out[done] = _KEPT.get(key, decode)[flat]
+                out[done] = _MAPS.get(key, decode)[flat]
                 done += 1
         out[out > _MISSING] = np.nan
         return out
@@ -77,6 +79,7 @@ def _decode(path: Path, offset: int, number: int, shape: tuple[int, int]) -> NDA
             f"{where}: holds {values.size} values, and its grid has {shape[0]} x {shape[1]} points; "
             "the file is damaged, get it again"
         )
+    values.flags.writeable = False  # it is shared
     return values
 
 

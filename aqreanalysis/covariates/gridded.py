@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.covariates.fields import Field
 from aqreanalysis.covariates.interpolation import Axes, Floats, Stencil, stencil
 from aqreanalysis.covariates.report import CovariatesReport
@@ -22,7 +22,8 @@ from aqreanalysis.errors import CovariatesError
 CHUNK_HOURS = 168
 #: Bytes of maps that are held at once while a chunk is read; the chunk is shortened where they would take more.
 CHUNK_BYTES = 400e6
-_KEPT_STENCILS = 8
+#: Bytes of stencils that a layer holds; one of a tile of 64 x 64 cells takes some 0.3 MB.
+_STENCIL_BYTES = 128 << 20
 
 
 class Maps(Protocol):
@@ -66,7 +67,7 @@ class Layer:
     product: str
     axes: Axes
     quantities: dict[str, Quantity]
-    _stencils: OrderedDict[str, Stencil] = field(default_factory=OrderedDict, repr=False)
+    _stencils: BoundedCache[Stencil] = field(default_factory=lambda: BoundedCache(_STENCIL_BYTES, stale=4), repr=False)
 
     @property
     def resolution(self) -> float:
@@ -148,9 +149,4 @@ class Layer:
     def _stencil(self, lat: Floats, lon: Floats) -> Stencil:
         """Return the stencil of places, made once for each set of them."""
         key = hashlib.sha256(lat.tobytes() + b"|" + lon.tobytes()).hexdigest()
-        if key not in self._stencils:
-            while len(self._stencils) >= _KEPT_STENCILS:
-                self._stencils.popitem(last=False)
-            self._stencils[key] = stencil(self.axes, lat, lon)
-        self._stencils.move_to_end(key)
-        return self._stencils[key]
+        return self._stencils.get(key, lambda: stencil(self.axes, lat, lon))

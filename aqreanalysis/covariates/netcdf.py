@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,9 @@ _HOUR = np.timedelta64(1, "h")
 _ROUNDING = 0.02
 #: Points along an axis, and days at a time, that are looked at to tell a sum since midnight from an hourly one.
 _LOOK_POINTS, _LOOK_DAYS = 24, 2
+#: The HDF5 library is not safe for threads, and xarray's lock leaves out the attributes that opening a file reads: two
+#: blocks that read at once ended the process, or found a damaged file.
+_ONE_READER = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class NetcdfMaps:
             if not path.is_file() or file_state(path) != self.states[number]:
                 raise CovariatesError(f"{path} was changed or moved while it was in use; begin again")
             index = self.indices[number][group["where"].to_numpy(np.int64)]
-            with _opened(path) as dataset:
+            with _ONE_READER, _opened(path) as dataset:
                 array = dataset[variable.name]
                 for run in _runs(index):
                     values = _slab(array, variable, index[run], stencil, path)
@@ -180,7 +184,7 @@ class _Grid:
 
 
 def _scan(path: Path, number: int, config: CovariatesConfig, report: CovariatesReport, found: dict[str, _Grid]) -> None:
-    with _opened(path) as dataset:
+    with _ONE_READER, _opened(path) as dataset:
         lat, lon = (_first_of(dataset, names, path) for names in (_LAT, _LON))
         axes = Axes.checked(dataset[lat].values, dataset[lon].values, str(path))
         used = False

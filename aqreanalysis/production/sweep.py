@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.model import Predictor
 from aqreanalysis.model.fields import FieldSource
 from aqreanalysis.model.protocol import BlockWindow, EncodedStations, HourlyDistribution, PlaceGeometry
@@ -120,36 +120,15 @@ class BlockStates:
     hour_flags: dict[str, NDArray[np.int8]]
 
 
-@dataclass
-class GeometryCache:
-    """Geometry of tiles, kept over time blocks while it fits.
+#: Bytes of the geometry of tiles that a process holds over time blocks.
+GEOMETRY_BYTES = 512_000_000
 
-    What is in stays in: tiles come round in the same order for every time block, and there a cache that drops the
-    oldest would drop each one just before it is asked for again.
-    """
 
-    limit_bytes: int = 512_000_000
-    _kept: dict[Hashable, Any] = field(default_factory=dict)
-    _bytes: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+class GeometryCache(BoundedCache[PlaceGeometry]):
+    """Geometry of tiles, held over time blocks while it fits: what is in stays in, for tiles come in one order."""
 
-    @property
-    def bytes(self) -> int:
-        """How much is kept."""
-        return self._bytes
-
-    def get(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return the geometry of `key`, made by `make` if it is not kept."""
-        with self._lock:
-            if key in self._kept:
-                return self._kept[key]
-        geometry = make()
-        size = _nbytes(geometry)
-        with self._lock:
-            if key not in self._kept and self._bytes + size <= self.limit_bytes:
-                self._kept[key] = geometry
-                self._bytes += size
-        return geometry
+    def __init__(self, limit_bytes: int = GEOMETRY_BYTES) -> None:
+        super().__init__(limit_bytes)
 
 
 def encode_time_block(
@@ -309,15 +288,3 @@ def _hour_flags(inputs: SweepInputs, key: str, values: NDArray[np.float32], bloc
     silent &= ~forecast
     flags = np.where(forecast, FLAGS["forecast_hour"], 0) | np.where(silent, FLAGS["hour_without_observation"], 0)
     return flags.astype(np.int8)
-
-
-def _nbytes(thing: Any) -> int:
-    """Return the bytes of the arrays and tensors that a geometry holds."""
-    size = getattr(thing, "nbytes", None)
-    if isinstance(size, int):
-        return size
-    if isinstance(thing, dict):
-        return sum(_nbytes(v) for v in thing.values())
-    if isinstance(thing, list | tuple):
-        return sum(_nbytes(v) for v in thing)
-    return sum(_nbytes(v) for v in vars(thing).values()) if hasattr(thing, "__dict__") else 0

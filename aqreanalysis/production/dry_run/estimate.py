@@ -16,7 +16,7 @@ from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import HOURS_A_DAY, Plan
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.resume.ledger import SYNC_SECONDS
-from aqreanalysis.production.sweep import GeometryCache
+from aqreanalysis.production.sweep import GEOMETRY_BYTES
 
 # The sums of days among the frequencies.
 SUMS = "sums"
@@ -222,7 +222,7 @@ def geometry_cells(plan: Plan, cells: int, bytes_a_cell: float, processes: int) 
     A process makes that of a tile at its first visit and keeps it while its cache has room; what finds no room is made
     again at each visit. Which process a tile comes to is chance.
     """
-    room = GeometryCache().limit_bytes / bytes_a_cell if bytes_a_cell else math.inf
+    room = GEOMETRY_BYTES / bytes_a_cell if bytes_a_cell else math.inf
     kept = made = 0.0
     for _ in range(plan.counts[0]):
         missed = cells / processes * (1 - kept / cells)
@@ -252,7 +252,7 @@ def stored_bytes(prepared: Prepared, rates: Rates) -> dict[str, dict[str, int]]:
 def worker_bytes(plan: Plan, cells: int, rates: Rates, crew: Crew) -> int:
     """Return the peak of the memory of one computing process."""
     in_hand = min(math.ceil(crew.lanes / crew.processes), plan.blocks) * rates.block_bytes
-    kept = min(rates.geometry_bytes * cells, GeometryCache().limit_bytes)
+    kept = min(rates.geometry_bytes * cells, GEOMETRY_BYTES)
     own = 0 if crew.workers else rates.observations_bytes
     return int(rates.process_bytes + own + in_hand + kept)
 

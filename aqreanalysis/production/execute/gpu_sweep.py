@@ -17,12 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.model import AnalysisPredictor, Predictive
 from aqreanalysis.model.device import to_device
 from aqreanalysis.model.protocol import PlaceGeometry
 from aqreanalysis.production.layers import DISTANCE, FLAGS
 from aqreanalysis.production.plan import Block, Plan
-from aqreanalysis.production.sweep import BlockStates, GeometryCache, Layers, SweepInputs, wanted_cells
+from aqreanalysis.production.sweep import GEOMETRY_BYTES, BlockStates, Layers, SweepInputs, wanted_cells
 
 # Cells times hours of a strip: seven tiles a week, for which a GPU computes longer than it takes to tell it how.
 STRIP_CELL_HOURS = 5_000_000
@@ -140,9 +141,9 @@ def strip_size(device: torch.device, many: bool) -> int:
     return min(STRIP_CELL_HOURS, int(_memory(device) * MEMORY_SHARE / WORKING_BYTES))
 
 
-def strip_cache(device: torch.device) -> GeometryCache:
+def strip_cache(device: torch.device) -> BoundedCache[StripPlaces]:
     """Return what keeps the geometry of strips, in the memory of their device."""
-    return GeometryCache() if device.type == "cpu" else GeometryCache(int(_memory(device) * GEOMETRY_SHARE))
+    return BoundedCache(GEOMETRY_BYTES if device.type == "cpu" else int(_memory(device) * GEOMETRY_SHARE))
 
 
 def _memory(device: torch.device) -> int:
@@ -151,7 +152,7 @@ def _memory(device: torch.device) -> int:
 
 @torch.inference_mode()
 def sweep_strip(
-    inputs: SweepInputs, states: BlockStates, blocks: Sequence[Block], cache: GeometryCache
+    inputs: SweepInputs, states: BlockStates, blocks: Sequence[Block], cache: BoundedCache[StripPlaces]
 ) -> Iterator[PackedBlock]:
     """Yield each block of a strip with its layers as bytes, as they are asked for; the device may still be at work."""
     strip = cache.get(("strip", blocks[0].tile), lambda: _strip_places(inputs, blocks))
