@@ -19,7 +19,7 @@ from aqreanalysis.common.files import write_json
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.evaluation.baselines import all_baselines
 from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions
-from aqreanalysis.evaluation.protocols import answer_baselines, ask
+from aqreanalysis.evaluation.protocols import build_task, predict_baselines
 from aqreanalysis.evaluation.scores import score
 from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.observations import Observations, StationPlaces, read_observations
@@ -56,11 +56,11 @@ def run(observations: Observations, key: str, seed: int, options: EvaluationOpti
     split = draw_split(observations, SplitConfig(seed=seed))
     records = []
     for protocol in options.hidden():
-        question = ask(observations, split, protocol, options)
+        task = build_task(observations, split, protocol, options)
         begin = time.perf_counter()
-        found = answer_baselines(question, key, 0.9)
+        found = predict_baselines(task, key, 0.9)
         seconds = time.perf_counter() - begin
-        observed = question.targets.observed[key]
+        observed = task.targets.observed[key]
         for baseline in all_baselines():
             record = {"seed": seed, "protocol": protocol.name, "method": baseline.name, "seconds_all_methods": seconds}
             record |= score(found[baseline.name].estimates.sample(observed))

@@ -23,7 +23,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.covariates import Covariates
-from aqreanalysis.evaluation.baselines.base import Network
+from aqreanalysis.evaluation.baselines.base import StationField
 from aqreanalysis.evaluation.baselines.kriging import back, forward, offsets, project
 from aqreanalysis.evaluation.distributions import ShiftedLogNormal
 from aqreanalysis.geostatistics.kriging import leave_out, ordinary_kriging
@@ -93,7 +93,7 @@ class Sample:
 class Field:
     """Readings of a network and how they are kriged."""
 
-    network: Network
+    network: StationField
     hours: NDArray[np.int64]
     variogram: Variogram
     offset: float
@@ -101,7 +101,7 @@ class Field:
     @classmethod
     def of(cls, lat: Floats, lon: Floats, values: Floats, hours: NDArray[np.int64]) -> Field:
         """Fit the variogram on hours spread over the record: the family with the least error at left-out stations."""
-        network = Network(lat, lon, values, np.arange(len(lat)), hours)
+        network = StationField(lat, lon, values, np.arange(len(lat)), hours)
         few = network.tuning_sample()
         x, y = project(network, lat, lon)
         km = np.hypot(x[:, None] - x, y[:, None] - y)

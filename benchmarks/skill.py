@@ -19,8 +19,8 @@ from typing import Any
 from baselines import read
 
 from aqreanalysis.evaluation import EvaluationOptions, evaluate
-from aqreanalysis.evaluation.protocols import MODEL
 from aqreanalysis.evaluation.tables import FEWEST_OF_A_CLASS, KINDS, format_table
+from aqreanalysis.model.bundle import MODEL
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap, and of the draw of folds.")
 @click.option(
     "--further",
+    "optional_baselines",
     multiple=True,
     callback=options.split_commas,
     metavar="NAME[,NAME]",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--further-minutes",
+    "optional_minutes",
     type=click.FloatRange(min=0, min_open=True),
     help="Limit of such a training, one a pollutant and protocol.  [default: 15]",
 )
@@ -138,8 +140,10 @@ def _forecast(
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.forecast.evaluate import ForecastEvaluationOptions, evaluate_forecast, forecast_table
 
-    if told.get("further"):
-        raise ConfigError(f"--further {told['further'][0]} estimates fields: leave it out where a forecast is scored")
+    if told.get("optional_baselines"):
+        raise ConfigError(
+            f"--further {told['optional_baselines'][0]} estimates fields: leave it out where a forecast is scored"
+        )
     known = ("every", "device", "overwrite", "covariates")
     chosen = ForecastEvaluationOptions(**{k: told[k] for k in known if k in told})
     with progress_shown("evaluating") as progress:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from aqreanalysis.common.fingerprint import check_same, json_digest
+from aqreanalysis.common.fingerprint import check_fingerprint, json_digest
 from aqreanalysis.errors import OutputError
 
 MINE = {"config": "a" * 64, "observations": "b" * 64}
 
 
 def check(record: Path) -> None:
-    check_same(record, MINE, "unfinished work", "begin anew with --fresh")
+    check_fingerprint(record, MINE, "unfinished work", "begin anew with --fresh")
 
 
 def test_the_same_run_may_go_on(tmp_path: Path) -> None:

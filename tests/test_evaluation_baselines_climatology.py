@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aqreanalysis.evaluation.baselines import Climatology, Network, Record
+from aqreanalysis.evaluation.baselines import Climatology, StationField, StationHistory
 from aqreanalysis.evaluation.baselines.climatology import climatology
 from aqreanalysis.observations import Observations
 
@@ -18,7 +18,7 @@ def test_the_usual_reading_is_the_median_of_that_season_and_hour() -> None:
     values = values.astype(np.float32)
     values[:24, 0] = 999  # one odd day
     values[24:, 1] = np.nan  # a station with a day of readings has nothing usual
-    table = climatology(Record(FIRST, values))
+    table = climatology(StationHistory(FIRST, values))
     assert table[0:24, 0] == pytest.approx(100 + np.arange(24))
     assert table[25:48, 0] == pytest.approx(np.arange(1, 24))
     assert np.isnan(table[48:]).all() and np.isnan(table[:, 1]).all()
@@ -28,11 +28,11 @@ def test_the_estimate_knows_the_hour_of_day_and_no_reading_of_the_hour(town_netw
     values = town_network.values("pm25")
     hours = town_network.hours
 
-    def network(record: np.ndarray, rows: slice) -> Network:
+    def network(record: np.ndarray, rows: slice) -> StationField:
         groups = np.arange(record.shape[1])
-        whole = Record(town_network.first_hour, record)
+        whole = StationHistory(town_network.first_hour, record)
         at = record[rows].astype(float)
-        return Network(town_network.lat, town_network.lon, at, groups, hours[rows], whole)
+        return StationField(town_network.lat, town_network.lon, at, groups, hours[rows], whole)
 
     seen, point = network(values, slice(0, 96)), (np.array([36.0]), np.array([111.0]))
     baseline = Climatology()
@@ -41,11 +41,11 @@ def test_the_estimate_knows_the_hour_of_day_and_no_reading_of_the_hour(town_netw
     assert answer.best[:24] == pytest.approx(answer.best[24:48])  # the same season and hours of another day
     assert np.ptp(answer.best[:24]) > 5
     changed = seen.values * 3
-    other = Network(seen.lat, seen.lon, changed, seen.groups, seen.hours, seen.record)
+    other = StationField(seen.lat, seen.lon, changed, seen.groups, seen.hours, seen.record)
     assert baseline.predict(other, *point).best == pytest.approx(answer.best)
 
 
 def test_without_a_record_it_says_what_it_lacks(town_network: Observations) -> None:
-    bare = Network(town_network.lat, town_network.lon, town_network.values("pm25").astype(float), np.arange(36))
+    bare = StationField(town_network.lat, town_network.lon, town_network.values("pm25").astype(float), np.arange(36))
     with pytest.raises(ValueError, match="its hours and its record"):
         Climatology().tune(bare)

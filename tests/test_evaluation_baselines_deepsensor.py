@@ -7,12 +7,12 @@ import pytest
 
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.evaluation import EvaluationOptions
-from aqreanalysis.evaluation.baselines import Network, Record, deepsensor, further_baselines
+from aqreanalysis.evaluation.baselines import StationField, StationHistory, build_optional_baselines, deepsensor
 
 HOURS, STATIONS = 120, 40
 
 
-def _network(seed: int = 0) -> tuple[Network, np.ndarray, np.ndarray]:
+def _network(seed: int = 0) -> tuple[StationField, np.ndarray, np.ndarray]:
     """Return stations that read a smooth field which changes from hour to hour, and the truth at three places."""
     rng = np.random.default_rng(seed)
     lat, lon = 36 + rng.uniform(0, 2, STATIONS + 3), 112 + rng.uniform(0, 2, STATIONS + 3)
@@ -23,24 +23,24 @@ def _network(seed: int = 0) -> tuple[Network, np.ndarray, np.ndarray]:
     stamps = np.arange(HOURS) + 430_000
     places = lat[:STATIONS], lon[:STATIONS]
     values = values[:, :STATIONS]
-    record = Record(430_000, values)
-    network = Network(*places, values.astype(float), np.arange(STATIONS) // 2, stamps, record)
+    record = StationHistory(430_000, values)
+    network = StationField(*places, values.astype(float), np.arange(STATIONS) // 2, stamps, record)
     return network, np.stack((lat[STATIONS:], lon[STATIONS:])), truth[:, STATIONS:]
 
 
 def test_a_name_that_is_none_is_refused_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="no further baseline 'deepsensors': there is deepsensor; did you mean"):
-        EvaluationOptions(further=("deepsensors",))
+        EvaluationOptions(optional_baselines=("deepsensors",))
 
 
 def test_without_the_package_it_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"not installed; install it with pip install 'aqreanalysis\[deepsensor\]'"):
-        EvaluationOptions(further=("deepsensor",))
+        EvaluationOptions(optional_baselines=("deepsensor",))
 
 
 def test_no_run_trains_it_unless_asked() -> None:
-    assert further_baselines(EvaluationOptions().further) == []
+    assert build_optional_baselines(EvaluationOptions().optional_baselines) == []
 
 
 def test_stations_of_a_city_are_kept_back_together_and_about_a_tenth_of_all() -> None:
@@ -80,7 +80,7 @@ def test_training_finds_the_field_and_every_hour_that_was_read_is_answered(
     for name, value in small.items():
         monkeypatch.setattr(deepsensor, name, value)
     network, places, truth = _network()
-    (baseline,) = further_baselines(("deepsensor",), minutes=4.0)
+    (baseline,) = build_optional_baselines(("deepsensor",), minutes=4.0)
     tuned = baseline.tune(network)
     assert tuned["steps"] > 20 and tuned["kept_back"] >= 2
     told = baseline.predict(network, *places)
@@ -89,7 +89,7 @@ def test_training_finds_the_field_and_every_hour_that_was_read_is_answered(
     assert np.abs(told.best - truth).mean() < 0.5 * np.abs(np.median(truth) - truth).mean()
     assert told.best.shape == truth.shape and (told.standard_error > 0).all()
     assert 0.01 < baseline.left_out_pit.std() < 0.5
-    silent = Network(
+    silent = StationField(
         network.lat, network.lon, np.full((2, STATIONS), np.nan), network.groups, network.hours, network.record
     )
     assert np.isnan(baseline.predict(silent, *places).best).all()

@@ -7,7 +7,7 @@ import pytest
 
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.evaluation.baselines import Network, OrdinaryKriging
+from aqreanalysis.evaluation.baselines import OrdinaryKriging, StationField
 from aqreanalysis.evaluation.baselines.kriging import project
 from aqreanalysis.geostatistics.kriging import ordinary_kriging
 from aqreanalysis.geostatistics.variogram import Variogram
@@ -18,12 +18,12 @@ pytest_plugins = ("evaluation_case",)
 VARIOGRAM = Variogram("two exponentials", 0.05, (0.3, 0.9), (20.0, 200.0))
 
 
-def _network(observations: Observations) -> Network:
+def _network(observations: Observations) -> StationField:
     groups = np.arange(len(observations.stations))
-    return Network(observations.lat, observations.lon, observations.values("pm25").astype(float), groups)
+    return StationField(observations.lat, observations.lon, observations.values("pm25").astype(float), groups)
 
 
-def _places(network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _places(network: StationField) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, y = project(network, network.lat, network.lon)
     return x, y, np.hypot(x[:, None] - x, y[:, None] - y)
 
@@ -47,13 +47,13 @@ def test_projected_distances_are_those_on_the_sphere(town_network: Observations)
 
 
 def test_a_network_across_the_date_line_stays_together() -> None:
-    network = Network(np.array([0.0, 0.0]), np.array([179.5, -179.5]), np.zeros((1, 2)), np.arange(2))
+    network = StationField(np.array([0.0, 0.0]), np.array([179.5, -179.5]), np.zeros((1, 2)), np.arange(2))
     _, _, km = _places(network)
     assert km[0, 1] == pytest.approx(111.3, rel=0.01)
 
 
 def test_instruments_at_one_place_do_not_break_the_kriging() -> None:
-    network = Network(
+    network = StationField(
         np.array([35.0, 35.0, 35.0, 35.3, 35.1, 35.2]),
         np.array([110.0, 110.0, 110.0, 110.1, 110.4, 110.2]),
         np.array([[10.0, 12.0, 14.0, 20.0, 30.0, 22.0]] * 20),
@@ -72,7 +72,7 @@ def test_kriging_estimates_hidden_stations_better_than_the_mean(
     network = _network(town_network)
     hidden = np.arange(0, 36, 4)
     visible = np.setdiff1d(np.arange(36), hidden)
-    seen = Network(network.lat[visible], network.lon[visible], network.values[:60, visible], visible)
+    seen = StationField(network.lat[visible], network.lon[visible], network.values[:60, visible], visible)
     baseline = OrdinaryKriging(space)
     tuned = baseline.tune(seen)
     answer = baseline.predict(seen, network.lat[hidden], network.lon[hidden])
@@ -91,7 +91,7 @@ def test_an_hour_with_few_readings_is_left_unanswered(town_network: Observations
     network = _network(town_network)
     values = network.values[:30].copy()
     values[3, 2:] = np.nan
-    seen = Network(network.lat, network.lon, values, network.groups)
+    seen = StationField(network.lat, network.lon, values, network.groups)
     baseline = OrdinaryKriging("linear")
     baseline.tune(seen)
     answer = baseline.predict(seen, np.array([36.0]), np.array([111.0]))
@@ -101,14 +101,14 @@ def test_an_hour_with_few_readings_is_left_unanswered(town_network: Observations
 
 def test_one_group_alone_cannot_be_left_out(town_network: Observations) -> None:
     network = _network(town_network)
-    alone = Network(network.lat, network.lon, network.values, np.zeros(36, int))
+    alone = StationField(network.lat, network.lon, network.values, np.zeros(36, int))
     with pytest.raises(ObservationsError, match="no visible station can be left out"):
         OrdinaryKriging("linear").tune(alone)
 
 
 def test_progress_counts_the_hours(town_network: Observations) -> None:
     network = _network(town_network)
-    seen = Network(network.lat, network.lon, network.values[:12], network.groups)
+    seen = StationField(network.lat, network.lon, network.values[:12], network.groups)
     baseline = OrdinaryKriging("linear")
     baseline.tune(seen)
     calls: list[tuple[int, int]] = []

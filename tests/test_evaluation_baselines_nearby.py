@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.evaluation.baselines import InverseDistance, Network
+from aqreanalysis.evaluation.baselines import InverseDistance, StationField
 from aqreanalysis.evaluation.baselines.base import fit_spread
 from aqreanalysis.evaluation.baselines.nearby import interpolate
 from aqreanalysis.evaluation.distributions import CensoredNormal
@@ -15,15 +15,15 @@ pytest_plugins = ("evaluation_case",)
 NAN = np.nan
 
 
-def _on_a_meridian(values: list[list[float]]) -> Network:
+def _on_a_meridian(values: list[list[float]]) -> StationField:
     """Stations at 35.0, 35.1, 35.2 and 35.4 N on one meridian."""
     lat = np.array([35.0, 35.1, 35.2, 35.4])
-    return Network(lat, np.full(4, 110.0), np.array(values), np.arange(4))
+    return StationField(lat, np.full(4, 110.0), np.array(values), np.arange(4))
 
 
-def network_of(observations: Observations, key: str = "pm25") -> Network:
+def network_of(observations: Observations, key: str = "pm25") -> StationField:
     count = len(observations.stations)
-    return Network(observations.lat, observations.lon, observations.values(key).astype(float), np.arange(count))
+    return StationField(observations.lat, observations.lon, observations.values(key).astype(float), np.arange(count))
 
 
 def test_the_nearest_station_that_reports_answers() -> None:
@@ -39,7 +39,7 @@ def test_inverse_distance_weighs_by_the_power_of_the_distance() -> None:
     half, _ = interpolate(network, np.array([35.05]), np.array([110.0]), power=2, count=2)
     assert half[0, 0] == pytest.approx(25.0)
     third, variance = interpolate(
-        Network(network.lat[[1, 3]], network.lon[[1, 3]], np.array([[40.0, 400.0]]), np.arange(2)),
+        StationField(network.lat[[1, 3]], network.lon[[1, 3]], np.array([[40.0, 400.0]]), np.arange(2)),
         np.array([35.2]),
         np.array([110.0]),
         power=2,
@@ -53,7 +53,7 @@ def test_inverse_distance_weighs_by_the_power_of_the_distance() -> None:
 def test_a_station_leaves_out_its_whole_group() -> None:
     network = _on_a_meridian([[10, 20, 30, 40]])
     groups = np.array([0, 0, 0, 1])
-    grouped = Network(network.lat, network.lon, network.values, groups)
+    grouped = StationField(network.lat, network.lon, network.values, groups)
     mean, _ = interpolate(grouped, grouped.lat, grouped.lon, power=1, count=1, own=groups)
     assert mean[0].tolist() == [40, 40, 40, 30]
 
@@ -80,7 +80,7 @@ def test_the_tuned_interval_covers_left_out_stations(town_network: Observations)
     network = network_of(town_network)
     hidden = np.arange(0, 36, 9)
     visible = np.setdiff1d(np.arange(36), hidden)
-    seen = Network(network.lat[visible], network.lon[visible], network.values[:, visible], visible)
+    seen = StationField(network.lat[visible], network.lon[visible], network.values[:, visible], visible)
     baseline = InverseDistance()
     baseline.tune(seen)
     answer = baseline.predict(seen, network.lat[hidden], network.lon[hidden])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aqreanalysis.evaluation.baselines import Network, OrdinaryKriging, Record, SpaceTimeKriging
+from aqreanalysis.evaluation.baselines import OrdinaryKriging, SpaceTimeKriging, StationField, StationHistory
 from aqreanalysis.evaluation.baselines.spacetime import _Around, krige_local
 from aqreanalysis.geostatistics.kriging import ordinary_kriging
 from aqreanalysis.geostatistics.space_time import SpaceTimeCovariance, fit_space_time_covariance, space_time_variogram
@@ -11,15 +11,15 @@ from aqreanalysis.geostatistics.space_time import SpaceTimeCovariance, fit_space
 COVARIANCE = SpaceTimeCovariance((0.2, 0.8), (20.0, 200.0), (4.0, 30.0), 0.05, 12.0, 0.1)
 
 
-def _network(hours: int = 12, stations: int = 15, seed: int = 0) -> Network:
+def _network(hours: int = 12, stations: int = 15, seed: int = 0) -> StationField:
     rng = np.random.default_rng(seed)
     lat, lon = 36 + rng.uniform(0, 2, stations), 112 + rng.uniform(0, 2, stations)
     values = rng.lognormal(3, 0.5, (hours, stations)).astype(np.float32)
     stamps = np.arange(hours) + 430_000
-    return Network(lat, lon, values.astype(float), np.arange(stations), stamps, Record(430_000, values))
+    return StationField(lat, lon, values.astype(float), np.arange(stations), stamps, StationHistory(430_000, values))
 
 
-def _simulated(hours: int, noise: float, reach: float, seed: int = 3) -> tuple[Network, np.ndarray]:
+def _simulated(hours: int, noise: float, reach: float, seed: int = 3) -> tuple[StationField, np.ndarray]:
     """Return a field that drifts slowly, read with noise, and what it is without the noise."""
     rng, stations = np.random.default_rng(seed), 40
     lat, lon = 36 + rng.uniform(0, 2, stations), 112 + rng.uniform(0, 2, stations)
@@ -34,7 +34,7 @@ def _simulated(hours: int, noise: float, reach: float, seed: int = 3) -> tuple[N
     readings = np.exp(3.5 + z + noise * rng.normal(size=z.shape)).astype(np.float32)
     stamps = np.arange(hours) + 430_000
     groups = np.arange(stations)
-    return Network(lat, lon, readings.astype(float), groups, stamps, Record(430_000, readings)), truth
+    return StationField(lat, lon, readings.astype(float), groups, stamps, StationHistory(430_000, readings)), truth
 
 
 def test_without_lags_it_is_ordinary_kriging_of_the_neighbours() -> None:
@@ -93,13 +93,13 @@ def test_noise_is_averaged_over_hours_where_kriging_of_the_hour_keeps_it() -> No
     visible = np.setdiff1d(np.arange(40), hidden)
     assert network.record is not None and network.hours is not None
     rows = np.arange(0, 400, 7)
-    seen = Network(
+    seen = StationField(
         network.lat[visible],
         network.lon[visible],
         network.values[rows][:, visible],
         visible,
         network.hours[rows],
-        Record(network.record.first_hour, network.record.values[:, visible]),
+        StationHistory(network.record.first_hour, network.record.values[:, visible]),
     )
     errors = {}
     for baseline in (SpaceTimeKriging(), OrdinaryKriging("log")):

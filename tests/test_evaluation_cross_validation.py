@@ -114,15 +114,15 @@ def test_pooled_answers_stand_at_their_own_stations(
     run: tuple[Path, dict[str, Any], _Trainer], particles: Observations, config: Config
 ) -> None:
     out, _, trainer = run
-    outcome = next(iter(run_folds(particles, config, out / "folds", _options(trainer))))
-    at = [particles.stations.index(s) for s in outcome.stations]
-    rows = outcome.hours - particles.first_hour
-    assert np.array_equal(outcome.observed, particles.values("pm25")[rows][:, at], equal_nan=True)
-    assert outcome.lat.tolist() == particles.lat[at].tolist()
+    result = next(iter(run_folds(particles, config, out / "folds", _options(trainer))))
+    at = [particles.stations.index(s) for s in result.stations]
+    rows = result.hours - particles.first_hour
+    assert np.array_equal(result.observed, particles.values("pm25")[rows][:, at], equal_nan=True)
+    assert result.lat.tolist() == particles.lat[at].tolist()
     first = json.loads((out / "folds" / "fold-1" / "answers.json").read_text())
     visible = [particles.stations.index(s) for s in first["visible"]]
-    km = distance_matrix_km(outcome.lat[:1], outcome.lon[:1], particles.lat[visible], particles.lon[visible])
-    assert outcome.nearest_km[0] == pytest.approx(km.min())
+    km = distance_matrix_km(result.lat[:1], result.lon[:1], particles.lat[visible], particles.lon[visible])
+    assert result.nearest_km[0] == pytest.approx(km.min())
 
 
 def test_folds_of_another_draw_are_refused_and_begun_anew_only_if_told(

@@ -1,4 +1,4 @@
-"""What the pictures of an evaluation show, checked in numbers on an outcome whose errors are known."""
+"""What the pictures of an evaluation show, checked in numbers on an result whose errors are known."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from aqreanalysis.evaluation.pictures.series import picture_series, ranked_stati
 from aqreanalysis.evaluation.pictures.skill import picture_density, picture_distance, picture_errors, station_rmse
 from aqreanalysis.evaluation.pictures.style import figures_of, method_styles
 from aqreanalysis.evaluation.predict_at_stations import Estimates
-from aqreanalysis.evaluation.protocols import MODEL, Outcome
+from aqreanalysis.evaluation.protocols import TaskResult
 from aqreanalysis.evaluation.strata import hour_of_day
+from aqreanalysis.model.bundle import MODEL
 
 FIRST = 429_529  # 2019-01-01 01:00 UTC
 DAYS, POINTS = 40, 5
@@ -34,7 +35,7 @@ def _estimates(hours: np.ndarray, best: np.ndarray, pit: np.ndarray) -> Estimate
 
 
 @pytest.fixture(scope="module")
-def outcome() -> Outcome:
+def result() -> TaskResult:
     """Station i is wrong by i + 1 up and down in turn, and by 6 more in the solar hours 6 to 11 of each day."""
     hours = np.arange(FIRST, FIRST + 24 * DAYS)
     rng = np.random.default_rng(1)
@@ -47,7 +48,7 @@ def outcome() -> Outcome:
     observed[:, 4] = np.nan
     observed[5:9, 4] = 50.0  # too few readings to be called the worst
     pit = np.where(np.isfinite(observed), rng.random(observed.shape), np.nan)
-    return Outcome(
+    return TaskResult(
         protocol=PROTOCOLS["hidden-tenth"],
         species="pm25",
         stations=[f"s{i}" for i in range(POINTS)],
@@ -67,28 +68,28 @@ def outcome() -> Outcome:
     )
 
 
-def test_the_map_shows_each_stations_root_mean_squared_error(outcome, tmp_path):
-    error, count = station_rmse(outcome, MODEL)
-    e = outcome.estimates[MODEL].best[:, 2] - outcome.observed[:, 2]
+def test_the_map_shows_each_stations_root_mean_squared_error(result, tmp_path):
+    error, count = station_rmse(result, MODEL)
+    e = result.estimates[MODEL].best[:, 2] - result.observed[:, 2]
     assert error[2] == pytest.approx(np.sqrt(np.nanmean(e**2)))
-    shown = picture_errors(outcome, tmp_path / "a.png").numbers
+    shown = picture_errors(result, tmp_path / "a.png").numbers
     assert shown["rmse"] == sorted(shown["rmse"]) and sum(shown["n"]) == count.sum()
     assert shown["rmse"][shown["station"].index("s2")] == pytest.approx(error[2], abs=1e-4)
 
 
-def test_best_median_and_worst_are_told_apart_and_a_station_of_few_readings_is_none(outcome, tmp_path):
-    picked = {name: i for name, (i, _) in ranked_stations(outcome).items()}
+def test_best_median_and_worst_are_told_apart_and_a_station_of_few_readings_is_none(result, tmp_path):
+    picked = {name: i for name, (i, _) in ranked_stations(result).items()}
     assert picked == {"best": 0, "median": 2, "worst": 3}
-    drawn = picture_series(outcome, tmp_path / "a.png")
+    drawn = picture_series(result, tmp_path / "a.png")
     assert drawn is not None and drawn.numbers["worst"]["station"] == "s3"
     assert len(drawn.numbers["best"]["best"]) == 240
 
 
-def test_a_line_is_broken_where_hours_are_missing(outcome, tmp_path):
+def test_a_line_is_broken_where_hours_are_missing(result, tmp_path):
     kept = np.r_[0:30, 60:90]
-    fewer = {m: _cut(e, kept) for m, e in outcome.estimates.items()}
+    fewer = {m: _cut(e, kept) for m, e in result.estimates.items()}
     drawn = picture_series(
-        replace(outcome, hours=outcome.hours[kept], observed=outcome.observed[kept], estimates=fewer),
+        replace(result, hours=result.hours[kept], observed=result.observed[kept], estimates=fewer),
         tmp_path / "a.png",
     )
     assert drawn is not None
@@ -100,13 +101,13 @@ def _cut(estimates: Estimates, rows: np.ndarray) -> Estimates:
     return Estimates(**{k: getattr(estimates, k)[rows] for k in Estimates.__dataclass_fields__})
 
 
-def test_a_bias_that_comes_back_each_morning_is_seen_at_its_solar_hours(outcome, tmp_path):
-    shown = picture_cycles(outcome, tmp_path / "a.png").numbers
+def test_a_bias_that_comes_back_each_morning_is_seen_at_its_solar_hours(result, tmp_path):
+    shown = picture_cycles(result, tmp_path / "a.png").numbers
     bias = np.array(shown["bias_by_solar_hour"][MODEL])
     assert bias[6:12].min() > 4.5 and np.abs(np.delete(bias, range(6, 12))).max() < 1.5
     months = np.array(shown["bias_by_month"]["kriging"])
     assert np.isfinite(months).tolist() == [True, True] + [False] * 10
-    whole = np.nanmean(outcome.estimates["kriging"].best - outcome.observed)
+    whole = np.nanmean(result.estimates["kriging"].best - result.observed)
     assert min(months[:2]) <= whole <= max(months[:2])
 
 
@@ -115,46 +116,46 @@ def test_the_mean_of_an_empty_class_is_unknown():
     np.testing.assert_array_equal(found, [2.0, np.nan, np.nan])
 
 
-def test_reliability_and_pit_tell_a_true_distribution_from_a_wrong_one(outcome, tmp_path):
-    shown = picture_reliability(outcome, tmp_path / "a.png").numbers
+def test_reliability_and_pit_tell_a_true_distribution_from_a_wrong_one(result, tmp_path):
+    shown = picture_reliability(result, tmp_path / "a.png").numbers
     nominal = np.array(shown["nominal"])
     assert np.abs(np.array(shown["measured"][MODEL]) - nominal).max() < 0.03
     assert np.abs(np.array(shown["measured"]["kriging"]) - nominal).max() > 0.05
-    pit = picture_pit(outcome, tmp_path / "b.png").numbers
-    assert sum(pit["counts"]) == int(np.isfinite(outcome.observed).sum())
+    pit = picture_pit(result, tmp_path / "b.png").numbers
+    assert sum(pit["counts"]) == int(np.isfinite(result.observed).sum())
 
 
-def test_an_interval_that_fails_in_one_class_is_seen_there(outcome, tmp_path):
-    pit = outcome.estimates[MODEL].pit.copy()
+def test_an_interval_that_fails_in_one_class_is_seen_there(result, tmp_path):
+    pit = result.estimates[MODEL].pit.copy()
     pit[:, 0] = np.where(np.isfinite(pit[:, 0]), 0.999, np.nan)  # the one station within 5 km
-    wrong = replace(outcome, estimates=outcome.estimates | {MODEL: replace(outcome.estimates[MODEL], pit=pit)})
+    wrong = replace(result, estimates=result.estimates | {MODEL: replace(result.estimates[MODEL], pit=pit)})
     near, far = (
         coverage_by_class(wrong, MODEL)["distance to the nearest visible station"][n] for n in ("0-5 km", "5-10 km")
     )
     assert near == 0 and far == pytest.approx(0.9, abs=0.04)
-    drawn = picture_classes(outcome, tmp_path / "a.png")
+    drawn = picture_classes(result, tmp_path / "a.png")
     assert drawn is not None
     assert len(drawn.numbers["measured"][MODEL]["hour of the day (mean solar time)"]) == 24
     assert list(drawn.numbers["measured"][MODEL]["season"]) == ["DJF"]
 
 
-def test_classes_of_distance_with_too_few_readings_are_not_drawn(outcome, tmp_path):
-    shown = picture_distance(outcome, tmp_path / "a.png").numbers
+def test_classes_of_distance_with_too_few_readings_are_not_drawn(result, tmp_path):
+    shown = picture_distance(result, tmp_path / "a.png").numbers
     assert shown["classes"] == ["0-5 km", "5-10 km", "25-50 km"] and shown["stations"] == [1, 2, 1]
     assert shown["mae"][MODEL] == sorted(shown["mae"][MODEL])
 
 
-def test_the_density_counts_every_pair_once_for_the_model_and_the_best_baseline(outcome, tmp_path):
-    drawn = picture_density(outcome, tmp_path / "a.png")
+def test_the_density_counts_every_pair_once_for_the_model_and_the_best_baseline(result, tmp_path):
+    drawn = picture_density(result, tmp_path / "a.png")
     assert drawn.numbers["methods"] == [MODEL, "kriging"]
     for counts in drawn.numbers["station_hours"].values():
-        assert np.sum(counts) == np.isfinite(outcome.observed).sum()
+        assert np.sum(counts) == np.isfinite(result.observed).sum()
 
 
-def test_an_outcome_without_a_reading_is_drawn_as_far_as_there_is_anything(outcome, tmp_path):
-    nothing = np.full_like(outcome.observed, np.nan)
-    empty = {m: replace(e, pit=nothing, crps=nothing) for m, e in outcome.estimates.items()}
-    drawn = draw_pictures([replace(outcome, observed=nothing, estimates=empty)], tmp_path)["pm25 hidden-tenth"]
+def test_an_outcome_without_a_reading_is_drawn_as_far_as_there_is_anything(result, tmp_path):
+    nothing = np.full_like(result.observed, np.nan)
+    empty = {m: replace(e, pit=nothing, crps=nothing) for m, e in result.estimates.items()}
+    drawn = draw_pictures([replace(result, observed=nothing, estimates=empty)], tmp_path)["pm25 hidden-tenth"]
     assert not {"series", "classes"} & {p.name for p in drawn}
     assert all(p.path.is_file() and p.alt for p in drawn)
 
@@ -174,6 +175,6 @@ def test_a_figure_for_a_sentence_has_three_digits():
     ]
 
 
-def test_a_picture_that_cannot_be_written_is_told(outcome, tmp_path: Path):
+def test_a_picture_that_cannot_be_written_is_told(result, tmp_path: Path):
     with pytest.raises(OutputError, match="cannot write"):
-        picture_pit(outcome, tmp_path / "no" / "x.png")
+        picture_pit(result, tmp_path / "no" / "x.png")

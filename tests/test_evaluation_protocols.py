@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from aqreanalysis.errors import ModelError, ObservationsError
-from aqreanalysis.evaluation.baselines import all_baselines
+from aqreanalysis.evaluation import baselines
+from aqreanalysis.evaluation.baselines import NearestStation, all_baselines, register_baseline
 from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions
-from aqreanalysis.evaluation.protocols import MODEL, Outcome, ask, hours_of, run_protocol
+from aqreanalysis.evaluation.protocols import TaskResult, build_task, hours_of, run_protocol
+from aqreanalysis.model.bundle import MODEL
 from aqreanalysis.model.predictor import AnalysisPredictor
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import Observations, StationPlaces
@@ -43,48 +45,48 @@ def _with(observations: Observations, values: dict[str, np.ndarray]) -> Observat
 
 
 @pytest.fixture(scope="module")
-def tenth(model: AnalysisPredictor, split: Split, particles: Observations) -> Outcome:
-    return run_protocol(model, ask(particles, split, TENTH, OPTIONS))[0]
+def tenth(model: AnalysisPredictor, split: Split, particles: Observations) -> TaskResult:
+    return run_protocol(model, build_task(particles, split, TENTH, OPTIONS))[0]
 
 
 @pytest.fixture(scope="module")
-def outcomes(model: AnalysisPredictor, split: Split, town_network: Observations) -> list[Outcome]:
-    return run_protocol(model, ask(town_network, split, CITIES, OPTIONS))
+def results(model: AnalysisPredictor, split: Split, town_network: Observations) -> list[TaskResult]:
+    return run_protocol(model, build_task(town_network, split, CITIES, OPTIONS))
 
 
-def test_every_method_answers_for_the_same_hours_and_stations(outcomes: list[Outcome], split: Split) -> None:
-    assert [o.species for o in outcomes] == ["pm25", "o3"]
-    for outcome in outcomes:
-        assert list(outcome.estimates) == [MODEL, *(b.name for b in all_baselines())]
-        assert outcome.stations == [s for s, r in zip(split.stations, split.role, strict=True) if r == HIDDEN_CITY]
-        shapes = {e.best.shape for e in outcome.estimates.values()}
-        assert shapes == {(len(outcome.hours), len(outcome.stations))} == {outcome.observed.shape}
-        scored = {int(outcome.sample(m).known.sum()) for m in outcome.estimates}
+def test_every_method_answers_for_the_same_hours_and_stations(results: list[TaskResult], split: Split) -> None:
+    assert [o.species for o in results] == ["pm25", "o3"]
+    for result in results:
+        assert list(result.estimates) == [MODEL, *(b.name for b in all_baselines())]
+        assert result.stations == [s for s, r in zip(split.stations, split.role, strict=True) if r == HIDDEN_CITY]
+        shapes = {e.best.shape for e in result.estimates.values()}
+        assert shapes == {(len(result.hours), len(result.stations))} == {result.observed.shape}
+        scored = {int(result.sample(m).known.sum()) for m in result.estimates}
         assert len(scored) == 1 and scored.pop() > 50
 
 
-def test_only_unseen_hours_count_and_every_second_of_them(outcomes: list[Outcome], split: Split) -> None:
-    hours = outcomes[0].hours
+def test_only_unseen_hours_count_and_every_second_of_them(results: list[TaskResult], split: Split) -> None:
+    hours = results[0].hours
     assert hours.min() >= split.unseen_from.astype("datetime64[h]").astype(int)
     assert (np.diff(hours) == 2).all() and (hours % 2 == 0).all()
 
 
 def test_hidden_stations_are_far_when_their_city_is_hidden(
-    outcomes: list[Outcome], tenth: Outcome, town_network: Observations
+    results: list[TaskResult], tenth: TaskResult, town_network: Observations
 ) -> None:
-    assert outcomes[0].nearest_km.min() > 10
+    assert results[0].nearest_km.min() > 10
     assert np.median(tenth.nearest_km) < 10
     assert len(tenth.visible_lat) == len(town_network.stations) - len(tenth.stations)
 
 
 def test_replacing_hidden_readings_by_noise_changes_no_estimate_and_no_tuning(
-    model: AnalysisPredictor, split: Split, particles: Observations, tenth: Outcome
+    model: AnalysisPredictor, split: Split, particles: Observations, tenth: TaskResult
 ) -> None:
     rng = np.random.default_rng(0)
     hidden = split.where(HIDDEN_TENTH)
     values = particles.values("pm25").copy()
     values[:, hidden] = rng.uniform(1, 200, values[:, hidden].shape).astype(np.float32)
-    noisy = run_protocol(model, ask(_with(particles, {"pm25": values}), split, TENTH, OPTIONS))[0]
+    noisy = run_protocol(model, build_task(_with(particles, {"pm25": values}), split, TENTH, OPTIONS))[0]
     assert not np.array_equal(tenth.observed, noisy.observed, equal_nan=True)
     assert tenth.tuned == noisy.tuned
     for name in tenth.estimates:
@@ -94,10 +96,10 @@ def test_replacing_hidden_readings_by_noise_changes_no_estimate_and_no_tuning(
 
 
 def test_visible_readings_do_reach_every_method(
-    model: AnalysisPredictor, split: Split, particles: Observations, tenth: Outcome
+    model: AnalysisPredictor, split: Split, particles: Observations, tenth: TaskResult
 ) -> None:
     larger = _with(particles, {"pm25": particles.values("pm25") * np.float32(1.5)})
-    other = run_protocol(model, ask(larger, split, TENTH, OPTIONS))[0]
+    other = run_protocol(model, build_task(larger, split, TENTH, OPTIONS))[0]
     for name in tenth.estimates:
         assert np.nanmean(other.estimates[name].best) > 1.2 * np.nanmean(tenth.estimates[name].best), name
 
@@ -110,20 +112,20 @@ def test_a_station_that_the_split_does_not_know_is_visible(split: Split, particl
     grown = Observations.from_arrays(
         particles.times, places, {"pm25": np.column_stack([values, values[:, 0] + np.float32(1)])}
     )
-    question = ask(grown, split, TENTH, OPTIONS)
-    assert "new" in question.visible.stations and not set(question.stations) & set(question.visible.stations)
+    task = build_task(grown, split, TENTH, OPTIONS)
+    assert "new" in task.visible.stations and not set(task.stations) & set(task.visible.stations)
 
 
 def test_the_model_is_told_its_level_at_calibration_stations_that_are_visible(
-    split: Split, particles: Observations, tenth: Outcome, outcomes: list[Outcome]
+    split: Split, particles: Observations, tenth: TaskResult, results: list[TaskResult]
 ) -> None:
     for protocol in (TENTH, CITIES):
-        question = ask(particles, split, protocol, OPTIONS)
-        told = np.array(question.visible.stations)[question.calibration]
+        task = build_task(particles, split, protocol, OPTIONS)
+        told = np.array(task.visible.stations)[task.calibration]
         assert set(split.roles_of(told.tolist())) == {CALIBRATION}
-    for outcome in (tenth, *outcomes):
-        assert all(level is not None and 0.5 < level <= 0.99 for level in outcome.levels.values())
-        for found in outcome.estimates.values():
+    for result in (tenth, *results):
+        assert all(level is not None and 0.5 < level <= 0.99 for level in result.levels.values())
+        for found in result.estimates.values():
             answered = np.isfinite(found.best)
             assert (found.calibrated_lower <= found.best)[answered].all()
             assert (found.calibrated_upper >= found.best)[answered].all()
@@ -149,4 +151,20 @@ def test_a_network_without_the_hidden_stations_is_refused(
 ) -> None:
     kept = [s for s, r in zip(split.stations, split.role, strict=True) if r != HIDDEN_TENTH]
     with pytest.raises(ModelError, match="none of the stations that the model's split hides"):
-        run_protocol(model, ask(town_network.select(stations=kept), split, TENTH, OPTIONS))
+        run_protocol(model, build_task(town_network.select(stations=kept), split, TENTH, OPTIONS))
+
+
+class Halved(NearestStation):
+    """A baseline of somebody else's, in one class."""
+
+    name, title = "halved", "half of the nearest station's spread"
+
+
+def test_a_baseline_that_is_registered_stands_beside_the_others(
+    model: AnalysisPredictor, split: Split, particles: Observations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "STANDARD", [NearestStation])
+    register_baseline(Halved)
+    (result,) = run_protocol(model, build_task(particles, split, TENTH, OPTIONS))
+    assert list(result.estimates) == [MODEL, "nearest", "halved"]
+    assert result.titles["halved"] == Halved.title and set(result.tuned) == {"nearest", "halved"}

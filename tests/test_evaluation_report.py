@@ -16,9 +16,9 @@ from matplotlib.image import imread
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import EvaluationOptions, evaluate, protocols
 from aqreanalysis.evaluation.baselines.nearby import InverseDistance, NearestStation
-from aqreanalysis.evaluation.html import figures, table
 from aqreanalysis.evaluation.pictures import Picture
-from aqreanalysis.evaluation.report import write_report
+from aqreanalysis.evaluation.report import figures, table, write_report
+from aqreanalysis.forecast.report import forecast_section
 from aqreanalysis.observations import Observations
 
 pytest_plugins = ("evaluation_case",)
@@ -156,11 +156,12 @@ def test_a_forecast_that_was_scored_into_the_same_folder_is_shown(metrics: dict,
             "pm25": {"hidden": {"methods": {"aq-net": {"title": "AQ-Net", "horizons": {"24 h": scores}}}}, "notes": []}
         }
     }
-    (tmp_path / "forecast.json").write_text(json.dumps(forecast), encoding="utf-8")
+    beside = tmp_path / "forecast.html"
+    beside.write_text(forecast_section(forecast, tmp_path, whole_page=True), encoding="utf-8")
     page = Page(write_report(metrics, {}, tmp_path / "report.html").read_text(encoding="utf-8"))
     assert any("24 h" in r and "12.34" in r for r in page.rows)
-    (tmp_path / "forecast.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(OutputError, match=r"forecast\.json is no evaluation of a forecast"):
+    beside.write_text("<p>notes</p>", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"forecast\.html is no evaluation of a forecast"):
         write_report(metrics, {}, tmp_path / "report.html")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.evaluation.strata import SEASONS, hour_of_day, season_of
+from aqreanalysis.evaluation.strata import SEASONS, distance_classes, hour_of_day, level_terciles, season_of
 
 
 def _hours(*stamps: str) -> np.ndarray:
@@ -24,3 +24,18 @@ def test_the_hour_of_day_is_that_of_the_sun() -> None:
 def test_every_hour_of_a_day_is_a_class_of_its_own() -> None:
     found = hour_of_day(np.arange(24), np.array([116.4]))
     assert sorted(found[:, 0]) == list(range(24))
+
+
+def test_distance_classes_begin_at_their_edge() -> None:
+    labels, names = distance_classes(np.array([0.0, 4.99, 5.0, 99.0, 100.0, 4000.0, np.nan]))
+    assert [names[i] if i >= 0 else "-" for i in labels] == [
+        "0-5 km", "0-5 km", "5-10 km", "50-100 km", ">100 km", ">100 km", "-",
+    ]  # fmt: skip
+
+
+def test_terciles_hold_a_third_each() -> None:
+    best = np.random.default_rng(0).permutation(np.arange(300.0))
+    best[7] = np.nan
+    labels, _ = level_terciles(best)
+    assert labels[7] == -1
+    assert [int((labels == i).sum()) for i in range(3)] in ([100, 99, 100], [99, 100, 100], [100, 100, 99])

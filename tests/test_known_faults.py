@@ -187,7 +187,7 @@ def _answers(
 ) -> dict[tuple[str, str], dict[str, np.ndarray]]:
     """Return what `evaluate` had each method answer, by pollutant and method, as it stood before it was scored."""
     heard: dict[tuple[str, str], dict[str, np.ndarray]] = {}
-    scored: Callable[..., object] = run.outcome_metrics
+    scored: Callable[..., object] = run.score_task
 
     def listen(outcome, *rest, **more):
         heard[(outcome.species, "observed")] = {"best": outcome.observed.copy()}
@@ -197,7 +197,7 @@ def _answers(
         return scored(outcome, *rest, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "outcome_metrics", listen)
+        patch.setattr(run, "score_task", listen)
         patch.setattr(run, "draw_pictures", lambda *_, **__: {})
         options = EvaluationOptions(protocols=("hidden-tenth",), hours="unseen", every=2, device="cpu")
         evaluate(bundle, observations, out, options)

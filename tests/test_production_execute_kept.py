@@ -35,7 +35,7 @@ def refuse() -> BlockStates:
     raise AssertionError("made again")
 
 
-def check_same(found: BlockStates, wanted: BlockStates) -> None:
+def check_fingerprint(found: BlockStates, wanted: BlockStates) -> None:
     assert found.steps == wanted.steps and found.states.members[0].fields is None
     np.testing.assert_array_equal(found.states.hours, wanted.states.hours)
     np.testing.assert_array_equal(found.hour_flags["pm25"], wanted.hour_flags["pm25"])
@@ -49,9 +49,9 @@ def test_what_was_kept_comes_back_bit_by_bit_and_lies_in_memory_as_it_did(tmp_pa
     assert not kept.hold((0, 24))
     made = kept.get((0, 24), states)
     assert kept.hold((0, 24))
-    check_same(made, states())
+    check_fingerprint(made, states())
     read = kept.get((0, 24), refuse)
-    check_same(read, states())
+    check_fingerprint(read, states())
     for ours, theirs in zip(read.states.members, made.states.members, strict=True):
         assert ours.bands.stride() == theirs.bands.stride() and ours.bands.is_contiguous()
 
@@ -72,14 +72,14 @@ def test_a_damaged_file_is_made_again(damage: str, tmp_path: Path) -> None:
     }[damage]
     assert broken != whole
     path.write_bytes(broken)
-    check_same(kept.get((0, 24), lambda: states(1)), states(1))
-    check_same(kept.get((0, 24), refuse), states(1))
+    check_fingerprint(kept.get((0, 24), lambda: states(1)), states(1))
+    check_fingerprint(kept.get((0, 24), refuse), states(1))
 
 
 def test_states_of_another_run_or_other_hours_are_not_taken(tmp_path: Path) -> None:
     KeptStates(tmp_path / "states", "run").get((0, 24), states)
-    check_same(KeptStates(tmp_path / "states", "other").get((0, 24), lambda: states(1)), states(1))
-    check_same(KeptStates(tmp_path / "states", "other").get((0, 48), lambda: states(2)), states(2))
+    check_fingerprint(KeptStates(tmp_path / "states", "other").get((0, 24), lambda: states(1)), states(1))
+    check_fingerprint(KeptStates(tmp_path / "states", "other").get((0, 48), lambda: states(2)), states(2))
 
 
 def test_only_the_last_time_blocks_are_kept(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_is_not_known_here_is_not_kept(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
     (tmp_path / "states").write_text("in the way")
-    check_same(KeptStates(tmp_path / "states", "run").get((0, 24), states), states())
+    check_fingerprint(KeptStates(tmp_path / "states", "run").get((0, 24), states), states())
 
 
 @pytest.mark.usefixtures("fixed_clock")

@@ -16,7 +16,7 @@ def json_digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def check_same(record: Path, mine: Mapping[str, Any], what: str, anew: str) -> None:
+def check_fingerprint(record: Path, mine: Mapping[str, Any], what: str, anew: str) -> None:
     """Make sure that the file `record` says what `mine` says.
 
     Parameters

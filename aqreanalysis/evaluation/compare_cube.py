@@ -14,8 +14,8 @@ import xarray as xr
 
 from aqreanalysis.common.files import plain
 from aqreanalysis.errors import CubeError
-from aqreanalysis.evaluation.period_scores import ENOUGH
-from aqreanalysis.evaluation.scores import Sample, distance_classes, score
+from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
+from aqreanalysis.evaluation.strata import distance_classes
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.observations import Observations, hours_since_epoch
 from aqreanalysis.species import SPECIES, Species

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from aqreanalysis.common.files import write_json
-from aqreanalysis.common.fingerprint import check_same
+from aqreanalysis.common.fingerprint import check_fingerprint
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions
 from aqreanalysis.evaluation.predict_at_stations import Estimates
-from aqreanalysis.evaluation.protocols import Outcome, hide, hours_of, method_titles, run_protocol
+from aqreanalysis.evaluation.protocols import TaskResult, hours_of, mask_stations, method_titles, run_protocol
 from aqreanalysis.model import training_fingerprint
 from aqreanalysis.model.predictor import load_analysis
 from aqreanalysis.observations import Observations
@@ -70,7 +70,7 @@ def fold_config(config: Config, options: FoldOptions) -> Config:
 
 def run_folds(
     observations: Observations, config: Config, work: Path, options: EvaluationOptions, progress: Progress | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[TaskResult]:
     """Yield, pollutant by pollutant, the answers at all stations, each from the model that did not know it.
 
     Parameters
@@ -127,25 +127,25 @@ def _run_fold(
     model = load_analysis(bundle, options.device, options.covariates)
     split = Split.of_bundle(model.bundle)
     hours = hours_of(observations, split, FOLD_PROTOCOL.hours, options.every)
-    question = hide(observations, hidden, split, FOLD_PROTOCOL, hours)
-    outcomes = run_protocol(model, question, _half(progress, 1))
-    for outcome in outcomes:
-        arrays = {"observed": outcome.observed, "hours": outcome.hours}
-        for method, estimates in outcome.estimates.items():
+    task = mask_stations(observations, hidden, split, FOLD_PROTOCOL, hours)
+    results = run_protocol(model, task, _half(progress, 1))
+    for result in results:
+        arrays = {"observed": result.observed, "hours": result.hours}
+        for method, estimates in result.estimates.items():
             arrays |= {f"{method}/{name}": getattr(estimates, name) for name in _FIELDS}
-        np.savez(folder / f"{outcome.species}.npz", **arrays)  # type: ignore[arg-type]
-    told = {
-        "stations": question.stations,
-        "visible": question.visible.stations,
-        "tuned": {o.species: o.tuned for o in outcomes},
-        "levels": {o.species: o.levels for o in outcomes},
-        "notes": question.notes,
+        np.savez(folder / f"{result.species}.npz", **arrays)  # type: ignore[arg-type]
+    answers = {
+        "stations": task.stations,
+        "visible": task.visible.stations,
+        "tuned": {o.species: o.tuned for o in results},
+        "levels": {o.species: o.levels for o in results},
+        "notes": task.notes,
     }
-    write_json(told, folder / _ANSWERS)
+    write_json(answers, folder / _ANSWERS)
 
 
-def _pooled(observations: Observations, key: str, work: Path, count: int) -> Outcome:
-    """Return the answers of all folds as one outcome; every station stands in it once."""
+def _pooled(observations: Observations, key: str, work: Path, count: int) -> TaskResult:
+    """Return the answers of all folds as one result; every station stands in it once."""
     place = {s: i for i, s in enumerate(observations.stations)}
     titles = method_titles()
     stations: list[str] = []
@@ -155,24 +155,24 @@ def _pooled(observations: Observations, key: str, work: Path, count: int) -> Out
     levels: dict[str, list[float]] = {}
     for number in range(count):
         folder = _folder(work, number)
-        told = json.loads((folder / _ANSWERS).read_text(encoding="utf-8"))
-        here, others = ([place[s] for s in told[k]] for k in ("stations", "visible"))
+        answers = json.loads((folder / _ANSWERS).read_text(encoding="utf-8"))
+        here, others = ([place[s] for s in answers[k]] for k in ("stations", "visible"))
         km = distance_matrix_km(
             observations.lat[here], observations.lon[here], observations.lat[others], observations.lon[others]
         )
-        stations += told["stations"]
+        stations += answers["stations"]
         nearest.append(km.min(axis=1))
         with np.load(folder / f"{key}.npz") as arrays:
             hours = arrays["hours"]
             observed.append(arrays["observed"])
             for method in titles:
                 parts.setdefault(method, []).append({name: arrays[f"{method}/{name}"] for name in _FIELDS})
-        for method, chosen in told["tuned"][key].items():
+        for method, chosen in answers["tuned"][key].items():
             tuned.setdefault(method, {})[f"fold {number + 1}"] = chosen
-        for method, level in told["levels"][key].items():
+        for method, level in answers["levels"][key].items():
             levels.setdefault(method, []).extend([] if level is None else [level])
     at = [place[s] for s in stations]
-    return Outcome(
+    return TaskResult(
         protocol=FOLD_PROTOCOL,
         species=key,
         stations=stations,
@@ -210,7 +210,7 @@ def _claim(work: Path, mine: dict[str, Any], overwrite: bool) -> None:
     record = work / _FINGERPRINT
     if record.is_file():
         try:
-            check_same(record, mine, "folds", "choose another --out, or begin anew with --overwrite")
+            check_fingerprint(record, mine, "folds", "choose another --out, or begin anew with --overwrite")
             return
         except OutputError:
             if not overwrite:

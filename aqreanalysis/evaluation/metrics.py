@@ -1,4 +1,4 @@
-"""From outcomes to ``metrics.json``."""
+"""From results to ``metrics.json``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from aqreanalysis.evaluation.bootstrap import BLOCK_DAYS, CONFIDENCE, DRAWS, SCORES, Sums, ratios
-from aqreanalysis.evaluation.period_scores import score_means
-from aqreanalysis.evaluation.protocols import MODEL, Outcome
-from aqreanalysis.evaluation.scores import (
-    coverage,
+from aqreanalysis.evaluation.protocols import TaskResult
+from aqreanalysis.evaluation.scores import coverage, mean_width, score, score_by, score_means
+from aqreanalysis.evaluation.strata import (
+    HOURS_OF_DAY,
+    SEASONS,
     distance_classes,
+    hour_of_day,
     level_terciles,
-    mean_width,
-    score,
-    score_by,
+    season_of,
 )
-from aqreanalysis.evaluation.strata import HOURS_OF_DAY, SEASONS, hour_of_day, season_of
+from aqreanalysis.model.bundle import MODEL
 
 #: Raised when a key of ``metrics.json`` changes its meaning.
 SCHEMA = 2
@@ -28,49 +28,49 @@ SCHEMA = 2
 KRIGING = ("kriging", "log-kriging")
 
 
-def outcome_metrics(outcome: Outcome, every: int = 1, seed: int = 0) -> dict[str, Any]:
+def score_task(result: TaskResult, every: int = 1, seed: int = 0) -> dict[str, Any]:
     """Return the scores of every method overall and by class, the ratios to the best baseline, and what they rest on.
 
     Parameters
     ----------
-    outcome : Outcome
+    result : TaskResult
         What was asked and answered.
     every : int
         Every n-th hour was asked for; daily and monthly means are scored where it is every hour.
     seed : int
         Of the bootstrap.
     """
-    labels = _labels(outcome)
+    labels = _labels(result)
     methods: dict[str, Any] = {}
     sums: dict[str, Sums] = {}
-    for name in outcome.estimates:
-        sample = outcome.sample(name)
-        sums[name] = Sums.of(sample, outcome.hours)
+    for name in result.estimates:
+        sample = result.sample(name)
+        sums[name] = Sums.of(sample, result.hours)
         methods[name] = {
-            "title": outcome.titles[name],
-            "overall": score(sample) | _calibrated(outcome, name),
+            "title": result.titles[name],
+            "overall": score(sample) | _calibrated(result, name),
             **{kind: score_by(sample, of, classes) for kind, (of, classes) in labels.items()},
             "by_level": score_by(sample, *level_terciles(sample.best)),
-            "calibrated_level": outcome.levels.get(name),
-            "unanswered": outcome.unanswered()[name],
-            "tuned": outcome.tuned.get(name, {}),
+            "calibrated_level": result.levels.get(name),
+            "unanswered": result.unanswered()[name],
+            "tuned": result.tuned.get(name, {}),
         }
         if every == 1:
-            methods[name]["means"] = score_means(sample.best, sample.observed, outcome.hours)
+            methods[name]["means"] = score_means(sample.best, sample.observed, result.hours)
     found = ratios(sums, best_baselines(methods), seed)
     for name, against in found.items():
         methods[name]["against_best"] = against
     return {
-        "title": outcome.protocol.title,
-        "hours_choice": outcome.protocol.hours,
-        "stations": len(outcome.stations),
-        "hours": len(outcome.hours),
-        "station_hours_observed": int(np.isfinite(outcome.observed).sum()),
-        "station_hours_scored": int(outcome.answered.sum()),
-        "median_nearest_km": float(np.median(outcome.nearest_km)),
-        "first": _stamp(outcome.hours[0]),
-        "last": _stamp(outcome.hours[-1]),
-        "notes": outcome.notes,
+        "title": result.protocol.title,
+        "hours_choice": result.protocol.hours,
+        "stations": len(result.stations),
+        "hours": len(result.hours),
+        "station_hours_observed": int(np.isfinite(result.observed).sum()),
+        "station_hours_scored": int(result.answered.sum()),
+        "median_nearest_km": float(np.median(result.nearest_km)),
+        "first": _stamp(result.hours[0]),
+        "last": _stamp(result.hours[-1]),
+        "notes": result.notes,
         "methods": methods,
         "against_best_baseline": found[MODEL],
         "against_best_kriging": _against_kriging(methods, sums, seed),
@@ -78,19 +78,19 @@ def outcome_metrics(outcome: Outcome, every: int = 1, seed: int = 0) -> dict[str
     }
 
 
-def _labels(outcome: Outcome) -> dict[str, tuple[npt.NDArray[np.int64], Sequence[str]]]:
+def _labels(result: TaskResult) -> dict[str, tuple[npt.NDArray[np.int64], Sequence[str]]]:
     """Return, by kind of class, the class of each station-hour (of a shape that broadcasts) and the classes' names."""
-    distance, classes = distance_classes(outcome.nearest_km)
+    distance, classes = distance_classes(result.nearest_km)
     return {
         "by_distance": (distance[None, :], classes),
-        "by_season": (season_of(outcome.hours)[:, None], SEASONS),
-        "by_hour": (hour_of_day(outcome.hours, outcome.lon), HOURS_OF_DAY),
+        "by_season": (season_of(result.hours)[:, None], SEASONS),
+        "by_hour": (hour_of_day(result.hours, result.lon), HOURS_OF_DAY),
     }
 
 
-def _calibrated(outcome: Outcome, name: str) -> dict[str, float]:
+def _calibrated(result: TaskResult, name: str) -> dict[str, float]:
     """Return coverage and width of the interval that covered what it should at left-out visible stations."""
-    estimates, observed = outcome.estimates[name], np.where(outcome.answered, outcome.observed, np.nan)
+    estimates, observed = result.estimates[name], np.where(result.answered, result.observed, np.nan)
     lower, upper = estimates.calibrated_lower, estimates.calibrated_upper
     return {
         "calibrated_coverage": coverage(lower, upper, observed),

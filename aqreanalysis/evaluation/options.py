@@ -1,7 +1,7 @@
 """The protocols by name, and how an evaluation is run.
 
 A protocol says who is hidden and which hours count. ``hidden-tenth`` and ``leave-city-out`` score the hours of
-training at stations that training did not see; ``unseen-time`` asks both questions of the last hours, which training
+training at stations that training did not see; ``unseen-time`` asks both tasks of the last hours, which training
 did not see either. ``station-folds`` trains a model a fold. ``forecast`` asks a model of another kind, one that was
 trained to look ahead: `evaluate_forecast` answers it.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, nearest_hint
-from aqreanalysis.evaluation.baselines import MINUTES, further_baselines
+from aqreanalysis.evaluation.baselines import MINUTES, build_optional_baselines
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH
 
@@ -136,9 +136,9 @@ class EvaluationOptions:
     covariates : Covariates, optional
         Of a model that was trained with covariates.
     further : tuple of str
-        Baselines of `baselines.FURTHER` that stand beside the others where a trained model is asked; station-folds
+        Baselines of `baselines.OPTIONAL` that stand beside the others where a trained model is asked; station-folds
         runs without them.
-    further_minutes : float
+    optional_minutes : float
         Limit of one training of such a baseline (a pollutant in a protocol), in minutes.
     """
 
@@ -150,12 +150,12 @@ class EvaluationOptions:
     overwrite: bool = False
     folds: FoldOptions = field(default_factory=FoldOptions)
     covariates: FieldSource | None = None
-    further: tuple[str, ...] = ()
-    further_minutes: float = MINUTES
+    optional_baselines: tuple[str, ...] = ()
+    optional_minutes: float = MINUTES
 
     def __post_init__(self) -> None:
         # Now and not after an hour of evaluation: what is asked for must be known and installed.
-        further_baselines(self.further, self.further_minutes)
+        build_optional_baselines(self.optional_baselines, self.optional_minutes)
         known = (*NAMES, *PROTOCOLS, "all")
         for name in self.protocols:
             if name not in known:

@@ -1,4 +1,4 @@
-"""The protocols: what is hidden, which hours count, and every method asked the same question."""
+"""The protocols: what is hidden, which hours count, and every method given the same task."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from threadpoolctl import threadpool_limits
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError
-from aqreanalysis.evaluation.baselines import MINUTES, Network, Record, all_baselines, further_baselines
-from aqreanalysis.evaluation.interval_level import covering_level
+from aqreanalysis.evaluation.baselines import (
+    MINUTES,
+    StationField,
+    StationHistory,
+    all_baselines,
+    build_optional_baselines,
+)
+from aqreanalysis.evaluation.distributions import calibrated_level
 from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
 from aqreanalysis.evaluation.scores import Sample
 from aqreanalysis.model import Predictor
-from aqreanalysis.model.bundle import MODEL as MODEL
-from aqreanalysis.model.bundle import MODEL_TITLE as MODEL_TITLE
+from aqreanalysis.model.bundle import MODEL, MODEL_TITLE
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import CALIBRATION, Split
 
@@ -29,7 +34,7 @@ _LEVEL_DAYS = 16
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskResult:
     """Every method's estimates of one pollutant at the hidden stations of one protocol.
 
     Attributes
@@ -136,7 +141,7 @@ def hours_of(observations: Observations, split: Split, choice: Hours, every: int
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationTask:
     """What every method is asked in one protocol, and all that it may see.
 
     Attributes
@@ -158,7 +163,7 @@ class Question:
         What a reader must know to judge the answers.
     further : tuple of str
         Baselines that are asked beside those of every run.
-    further_minutes : float
+    optional_minutes : float
         Limit of one training of such a baseline, in minutes.
     """
 
@@ -169,19 +174,21 @@ class Question:
     groups: npt.NDArray[np.int64]
     calibration: npt.NDArray[np.bool_]
     notes: list[str]
-    further: tuple[str, ...] = ()
-    further_minutes: float = MINUTES
+    optional_baselines: tuple[str, ...] = ()
+    optional_minutes: float = MINUTES
 
-    def network(self, key: str) -> Network:
+    def station_field(self, key: str) -> StationField:
         """Return the visible stations' readings of one pollutant at the hours that count, and all they ever read."""
-        record = Record(self.visible.first_hour, self.visible.values(key))
+        record = StationHistory(self.visible.first_hour, self.visible.values(key))
         hours = self.targets.hours
         values = record.values[hours - record.first_hour].astype(np.float64)
-        return Network(self.visible.lat, self.visible.lon, values, self.groups, hours, record)
+        return StationField(self.visible.lat, self.visible.lon, values, self.groups, hours, record)
 
 
-def ask(observations: Observations, split: Split, protocol: Protocol, options: EvaluationOptions) -> Question:
-    """Return the protocol's question: hidden are the stations of its role, visible all others of the observations.
+def build_task(
+    observations: Observations, split: Split, protocol: Protocol, options: EvaluationOptions
+) -> EvaluationTask:
+    """Return the protocol's task: hidden are the stations of its role, visible all others of the observations.
 
     Stations that the split does not know are visible; the hours are the protocol's.
 
@@ -199,18 +206,18 @@ def ask(observations: Observations, split: Split, protocol: Protocol, options: E
             f"the {len(hidden)} stations of the observations; evaluate on the network that it was trained on"
         )
     hours = hours_of(observations, split, protocol.hours, options.every)
-    question = hide(observations, hidden, split, protocol, hours)
-    return replace(question, further=options.further, further_minutes=options.further_minutes)
+    task = mask_stations(observations, hidden, split, protocol, hours)
+    return replace(task, optional_baselines=options.optional_baselines, optional_minutes=options.optional_minutes)
 
 
-def hide(
+def mask_stations(
     observations: Observations,
     hidden: npt.NDArray[np.bool_],
     split: Split,
     protocol: Protocol,
     hours: npt.NDArray[np.int64],
-) -> Question:
-    """Return the question at the stations where `hidden` (station,) is True; `split` names cities and roles."""
+) -> EvaluationTask:
+    """Return the task at the stations where `hidden` (station,) is True; `split` names cities and roles."""
     stations = np.array(observations.stations)
     visible = observations.select(stations=stations[~hidden].tolist())
     rows = hours - observations.first_hour
@@ -218,11 +225,11 @@ def hide(
     groups, notes = _tuning_groups(visible, split, protocol)
     targets = Targets(observations.lat[hidden], observations.lon[hidden], hours, observed)
     calibration = _calibration(visible, split, protocol)
-    return Question(protocol, visible, stations[hidden].tolist(), targets, groups, calibration, notes)
+    return EvaluationTask(protocol, visible, stations[hidden].tolist(), targets, groups, calibration, notes)
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What one method says at the hidden stations, and what it chose on the visible ones.
 
     Attributes
@@ -241,37 +248,37 @@ class Answer:
     level: float | None
 
 
-def answer_baselines(
-    question: Question, key: str, coverage: float, progress: Progress | None = None
-) -> dict[str, Answer]:
+def predict_baselines(
+    task: EvaluationTask, key: str, coverage: float, progress: Progress | None = None
+) -> dict[str, Prediction]:
     """Return what each baseline says of a pollutant, by its name."""
-    network, targets = question.network(key), question.targets
-    baselines = [*all_baselines(), *further_baselines(question.further, question.further_minutes)]
+    stations, targets = task.station_field(key), task.targets
+    baselines = [*all_baselines(), *build_optional_baselines(task.optional_baselines, task.optional_minutes)]
     stage = _stages(progress, len(baselines))
-    found: dict[str, Answer] = {}
+    found: dict[str, Prediction] = {}
     # Kriging matrices of some hundred rows gain nothing from BLAS threads, which on a busy machine wait for each other:
     # 541 s with them and 57 to 129 s without were seen for one draw of china_north_2019 on two busy cores.
     with threadpool_limits(1, user_api="blas"):
         for i, baseline in enumerate(baselines):
-            tuned = baseline.tune(network)
-            level = covering_level(baseline.left_out_pit, coverage)
-            answer = baseline.predict(network, targets.lat, targets.lon, stage(i))
+            tuned = baseline.tune(stations)
+            level = calibrated_level(baseline.left_out_pit, coverage)
+            answer = baseline.predict(stations, targets.lat, targets.lon, stage(i))
             observed = targets.observed[key].astype(np.float64)
             estimates = Estimates.of(answer, targets.hours, observed, coverage, level)
-            found[baseline.name] = Answer(estimates, tuned, level)
+            found[baseline.name] = Prediction(estimates, tuned, level)
             stage(i)(1, 1, baseline.title)
     return found
 
 
-def _model_levels(model: Predictor, question: Question, coverage: float) -> dict[str, float]:
+def _model_levels(model: Predictor, task: EvaluationTask, coverage: float) -> dict[str, float]:
     """Return, by pollutant, the level at which the model covers `coverage` of the calibration stations' readings.
 
-    They are left out all at once and seen from the other visible stations, on some whole days of the question.
+    They are left out all at once and seen from the other visible stations, on some whole days of the task.
     """
-    among = question.calibration
+    among = task.calibration
     if not among.any() or among.all():
         return {}
-    visible, hours = question.visible, question.targets.hours
+    visible, hours = task.visible, task.targets.hours
     stations = np.array(visible.stations)
     days = np.unique((hours - 1) // 24)
     days = days[np.unique(np.linspace(0, len(days) - 1, min(len(days), _LEVEL_DAYS)).round().astype(int))]
@@ -279,38 +286,38 @@ def _model_levels(model: Predictor, question: Question, coverage: float) -> dict
     observed = {k: visible.values(k)[hours - visible.first_hour][:, among] for k in visible.species}
     targets = Targets(visible.lat[among], visible.lon[among], hours, observed)
     answers = estimate(model, visible.select(stations=stations[~among].tolist()), targets, coverage=coverage)
-    levels = {key: covering_level(found.pit, coverage) for key, found in answers.items()}
+    levels = {key: calibrated_level(found.pit, coverage) for key, found in answers.items()}
     return {key: level for key, level in levels.items() if level is not None}
 
 
-def run_protocol(model: Predictor, question: Question, progress: Progress | None = None) -> list[Outcome]:
-    """Return the answers of model and baselines to one question, for each pollutant that both sides have.
+def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | None = None) -> list[TaskResult]:
+    """Return the answers of model and baselines to one task, for each pollutant that both sides have.
 
     Raises
     ------
     ModelError
         If model and observations share no pollutant.
     """
-    visible, targets = question.visible, question.targets
+    visible, targets = task.visible, task.targets
     keys = [k for k in model.species if k in visible.species]
     if not keys:
         raise ModelError(
             f"the model estimates {', '.join(model.species)} and the observations hold "
             f"{', '.join(visible.species)}: none is common; train on these observations or give others"
         )
-    stage = _stages(progress, 1 + len(keys), question.protocol.title)
+    stage = _stages(progress, 1 + len(keys), task.protocol.title)
     coverage = model.config.uncertainty.coverage
-    levels = _model_levels(model, question, coverage)
+    levels = _model_levels(model, task, coverage)
     answers = estimate(model, visible, targets, coverage=coverage, levels=levels, progress=stage(0))
-    outcomes = []
+    results = []
     for number, key in enumerate(keys, start=1):
-        found = {MODEL: Answer(answers[key], {}, levels.get(key))}
-        found |= answer_baselines(question, key, coverage, stage(number))
-        outcomes.append(
-            Outcome(
-                protocol=question.protocol,
+        found = {MODEL: Prediction(answers[key], {}, levels.get(key))}
+        found |= predict_baselines(task, key, coverage, stage(number))
+        results.append(
+            TaskResult(
+                protocol=task.protocol,
                 species=key,
-                stations=question.stations,
+                stations=task.stations,
                 lat=targets.lat,
                 lon=targets.lon,
                 nearest_km=distance_matrix_km(targets.lat, targets.lon, visible.lat, visible.lon).min(axis=1),
@@ -319,18 +326,18 @@ def run_protocol(model: Predictor, question: Question, progress: Progress | None
                 hours=targets.hours,
                 observed=targets.observed[key],
                 estimates={name: answer.estimates for name, answer in found.items()},
-                titles=method_titles(question.further),
+                titles=method_titles(task.optional_baselines),
                 tuned={name: answer.tuned for name, answer in found.items() if name != MODEL},
                 levels={name: answer.level for name, answer in found.items()},
-                notes=question.notes,
+                notes=task.notes,
             )
         )
-    return outcomes
+    return results
 
 
-def method_titles(further: Sequence[str] = ()) -> dict[str, str]:
+def method_titles(optional: Sequence[str] = ()) -> dict[str, str]:
     """Return the methods' names for people, by their key, the model first, `further` baselines last."""
-    return {MODEL: MODEL_TITLE} | {b.name: b.title for b in (*all_baselines(), *further_baselines(further))}
+    return {MODEL: MODEL_TITLE} | {b.name: b.title for b in (*all_baselines(), *build_optional_baselines(optional))}
 
 
 def _calibration(visible: Observations, split: Split, protocol: Protocol) -> npt.NDArray[np.bool_]:

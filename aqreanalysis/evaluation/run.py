@@ -13,14 +13,14 @@ from aqreanalysis.common.files import plain, write_json
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
-from aqreanalysis.evaluation.bundle_scores import record_in_bundle
 from aqreanalysis.evaluation.cross_validation import run_folds
-from aqreanalysis.evaluation.metrics import SCHEMA, outcome_metrics
+from aqreanalysis.evaluation.metrics import SCHEMA, score_task
 from aqreanalysis.evaluation.options import STATION_FOLDS, EvaluationOptions
-from aqreanalysis.evaluation.pictures import draw_pictures, look_inside
+from aqreanalysis.evaluation.pictures import draw_pictures, inspect_model
 from aqreanalysis.evaluation.pictures.style import Picture
-from aqreanalysis.evaluation.protocols import Outcome, ask, run_protocol
+from aqreanalysis.evaluation.protocols import TaskResult, build_task, run_protocol
 from aqreanalysis.evaluation.report import write_report
+from aqreanalysis.evaluation.tables import record_in_bundle
 from aqreanalysis.model import Predictor
 from aqreanalysis.model.predictor import AnalysisPredictor, load_analysis
 from aqreanalysis.observations import Observations
@@ -76,12 +76,12 @@ def evaluate(
     if config is None:
         raise ConfigError("station-folds trains a model a fold: give a model, whose config is used, or a config")
     folder = _folder(Path(out), options.overwrite)
-    outcomes = _outcomes(predictor, observations, config, folder, options, progress)
-    species, drawn, hours = _scored(outcomes, options, folder)
+    results = _results(predictor, observations, config, folder, options, progress)
+    species, drawn, hours = _scored(results, options, folder)
     metrics = plain(_metrics(species, observations, predictor, config, options))
     notes: list[str] = []
     if predictor is not None:
-        inside = look_inside(predictor, observations, hours)
+        inside = inspect_model(predictor, observations, hours)
         drawn |= draw_pictures([], folder, inside)
         notes = list(inside.notes)
     write_report(metrics, drawn, folder / REPORT, notes)
@@ -93,19 +93,19 @@ def evaluate(
 
 
 def _scored(
-    outcomes: Iterator[Outcome], options: EvaluationOptions, folder: Path
+    results: Iterator[TaskResult], options: EvaluationOptions, folder: Path
 ) -> tuple[dict[str, dict[str, Any]], dict[str, list[Picture]], npt.NDArray[np.int64]]:
-    """Return the scores and the pictures of all outcomes by pollutant and protocol, and the hours of the last.
+    """Return the scores and the pictures of all results by pollutant and protocol, and the hours of the last.
 
     One after the other, and let go: the answers of all methods for all protocols would fill the memory.
     """
     species: dict[str, dict[str, Any]] = {}
     drawn: dict[str, list[Picture]] = {}
-    for outcome in outcomes:
-        found = outcome_metrics(outcome, options.every, options.seed)
-        species.setdefault(outcome.species, {})[outcome.protocol.name] = found
-        drawn |= draw_pictures([outcome], folder)
-        hours = outcome.hours
+    for result in results:
+        found = score_task(result, options.every, options.seed)
+        species.setdefault(result.species, {})[result.protocol.name] = found
+        drawn |= draw_pictures([result], folder)
+        hours = result.hours
     return species, drawn, hours
 
 
@@ -124,22 +124,22 @@ def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions)
     return model
 
 
-def _outcomes(
+def _results(
     predictor: AnalysisPredictor | None,
     observations: Observations,
     config: Config,
     folder: Path,
     options: EvaluationOptions,
     progress: Progress | None,
-) -> Iterator[Outcome]:
-    """Yield the answers to every question that the options name, one pollutant and protocol after the other."""
+) -> Iterator[TaskResult]:
+    """Yield the answers to every task that the options name, one pollutant and protocol after the other."""
     hidden, folds = options.hidden(), STATION_FOLDS in options.names
     parts = len(hidden) + folds
     if predictor is not None:
         split = Split.of_bundle(predictor.bundle)
         for number, protocol in enumerate(hidden):
-            question = ask(observations, split, protocol, options)
-            yield from run_protocol(predictor, question, _part(progress, number, parts))
+            task = build_task(observations, split, protocol, options)
+            yield from run_protocol(predictor, task, _part(progress, number, parts))
     if folds:
         yield from run_folds(observations, config, folder / FOLDS, options, _part(progress, parts - 1, parts))
 

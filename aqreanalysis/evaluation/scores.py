@@ -1,4 +1,4 @@
-"""What is measured at hidden stations: errors of the best estimate, and the truth of the distribution around it.
+"""What is measured at hidden stations: errors of the best estimate, of hours and of means, and how true its spread is.
 
 Every function takes arrays of one shape and skips the entries where one of them is NaN. Formulas as in Wilks,
 *Statistical Methods in the Atmospheric Sciences* (4th ed., chapter 9), and Gneiting and Raftery (2007) for the CRPS.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
-#: Edges of the classes of distance to the nearest visible station, in kilometres.
-DISTANCE_EDGES_KM = (0.0, 5.0, 10.0, 25.0, 50.0, 100.0, np.inf)
+#: Share of the hours of a day or month that must be scored, as agencies ask of a daily or monthly mean.
+ENOUGH = 0.75
+FREQUENCIES = ("daily", "monthly")
 
 
 def _pairs(estimate: Floats, observed: Floats) -> tuple[Floats, Floats]:
@@ -153,22 +153,49 @@ def score_by(sample: Sample, labels: npt.NDArray[np.integer[Any]], names: Sequen
     return found
 
 
-def distance_classes(km: Floats, edges: Sequence[float] = DISTANCE_EDGES_KM) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Return the class of each distance (the last edge not included), and the names of the classes."""
-    labels = np.searchsorted(np.asarray(edges), km, side="right").astype(np.int64) - 1
-    names = [f"{a:g}-{b:g} km" if np.isfinite(b) else f">{a:g} km" for a, b in pairwise(edges)]
-    return np.where(np.isfinite(km), labels, -1), names
+def periods(hours: npt.NDArray[np.int64], frequency: str) -> npt.NDArray[np.int64]:
+    """Return the UTC day or calendar month of stamps in hours since 1970, as a number; a stamp ends its hour."""
+    begins = (np.asarray(hours, np.int64) - 1).astype("datetime64[h]")
+    unit = {"daily": "D", "monthly": "M"}[frequency]
+    return begins.astype(f"datetime64[{unit}]").astype(np.int64)
 
 
-def level_terciles(best: Floats) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Return the tercile of each estimate (-1 where there is none), and the terciles' names with their edges.
+def hours_in(number: int, frequency: str) -> int:
+    """Return how many hours a period of `periods` has."""
+    if frequency == "daily":
+        return 24
+    first = np.datetime64(number, "M")
+    return int(((first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")).astype(int)) * 24
 
-    Terciles of the estimate, not of the observed: what is known when the interval is given. No distribution, however
-    true, covers evenly across classes of the observed value itself.
+
+def period_means(values: Floats, hours: npt.NDArray[np.int64], frequency: str) -> Floats:
+    """Return means over days or months, shape (period, point), NaN where fewer than `ENOUGH` of the hours are known."""
+    label = periods(hours, frequency)
+    rows = []
+    for number in np.unique(label):
+        part = np.asarray(values[label == number], np.float64)
+        known = np.isfinite(part).sum(axis=0)
+        total = np.nansum(part, axis=0)
+        enough = known >= ENOUGH * hours_in(int(number), frequency)
+        rows.append(np.where(enough, total / np.maximum(known, 1), np.nan))
+    return np.array(rows)
+
+
+def score_means(best: Floats, observed: Floats, hours: npt.NDArray[np.int64]) -> dict[str, dict[str, Any]]:
+    """Return n, MAE, RMSE, R2 and bias of daily and of monthly means, each over the hours that both sides have.
+
+    Parameters
+    ----------
+    best, observed : ndarray, shape (T, point)
+        Estimates and readings of every hour, NaN where missing.
+    hours : ndarray of int64, shape (T,)
+        Stamps, hours since 1970-01-01 00:00 UTC.
     """
-    names = ["low", "middle", "high"]
-    known = np.isfinite(best)
-    if not known.any():
-        return np.full(best.shape, -1, np.int64), names
-    edges = np.quantile(best[known], [1 / 3, 2 / 3])
-    return np.where(known, np.searchsorted(edges, best, side="right"), -1).astype(np.int64), names
+    both = np.isfinite(best) & np.isfinite(observed)
+    best, observed = np.where(both, best, np.nan), np.where(both, observed, np.nan)
+    found = {}
+    for frequency in FREQUENCIES:
+        e, o = (period_means(values, hours, frequency) for values in (best, observed))
+        n = int(np.isfinite(e).sum())
+        found[frequency] = {"n": n, "mae": mae(e, o), "rmse": rmse(e, o), "r2": r2(e, o), "bias": bias(e, o)}
+    return found

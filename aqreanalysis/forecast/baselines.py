@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.evaluation.baselines.base import Network
+from aqreanalysis.evaluation.baselines.base import StationField
 from aqreanalysis.evaluation.baselines.nearby import InverseDistance
 
 Array = npt.NDArray[np.float32]
@@ -330,7 +330,7 @@ def idw_weights(records: Records, places: list[Doubles], hidden: list[Doubles]) 
     """
     method = InverseDistance()
     readings = records.target[: records.seen].astype(np.float64)
-    tuned = method.tune(Network(places[0], places[1], readings, np.arange(len(places[0]))))
+    tuned = method.tune(StationField(places[0], places[1], readings, np.arange(len(places[0]))))
     km = np.maximum(distance_matrix_km(hidden[0], hidden[1], places[0], places[1]), _CLOSEST_KM)
     near = np.argsort(np.argsort(km, axis=1), axis=1) < method.count
     weights = np.where(near, km**-method.power, 0.0)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis.evaluation.html import figure
 from aqreanalysis.evaluation.pictures.style import Picture
+from aqreanalysis.evaluation.report import figure
 from aqreanalysis.species import SPECIES
 
 _SCORES = (("mae", "MAE", 2), ("rmse", "RMSE", 2), ("r2", "R2", 3), ("crps", "CRPS", 2), ("coverage", "coverage", 3))

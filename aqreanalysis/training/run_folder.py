@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from aqreanalysis.common.files import write_json
-from aqreanalysis.common.fingerprint import check_same
+from aqreanalysis.common.fingerprint import check_fingerprint
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.model import Bundle, Calibration, Scaling, training_fingerprint, write_bundle
@@ -145,7 +145,7 @@ def open_run_folder(
         if part.exists() and not options.resume:
             shutil.rmtree(part)
         if record.is_file():
-            check_same(record, mine, "an interrupted training", "begin anew with --fresh")
+            check_fingerprint(record, mine, "an interrupted training", "begin anew with --fresh")
             return part
         part.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,49 +1,63 @@
 """What people would use instead of the model, tuned on the visible stations as a fair person would."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from aqreanalysis.errors import ConfigError, nearest_hint
-from aqreanalysis.evaluation.baselines.base import Baseline, Network, Record
+from aqreanalysis.evaluation.baselines.base import Baseline, StationField, StationHistory
 from aqreanalysis.evaluation.baselines.climatology import Climatology
 from aqreanalysis.evaluation.baselines.deepsensor import MINUTES, DeepSensorConvNP
 from aqreanalysis.evaluation.baselines.kriging import OrdinaryKriging
 from aqreanalysis.evaluation.baselines.nearby import InverseDistance, NearestStation
 from aqreanalysis.evaluation.baselines.spacetime import SpaceTimeKriging
 
+#: Makers of the baselines of every run, from the plainest to the best; `register_baseline` adds one.
+STANDARD: list[Callable[[], Baseline]] = [
+    Climatology,
+    NearestStation,
+    InverseDistance,
+    partial(OrdinaryKriging, "linear"),
+    partial(OrdinaryKriging, "log"),
+    SpaceTimeKriging,
+]
 #: Baselines that run only where they are asked for, because they train a network and need a package of their own.
-FURTHER: dict[str, Callable[[float], Baseline]] = {DeepSensorConvNP.name: DeepSensorConvNP}
+OPTIONAL: dict[str, Callable[[float], Baseline]] = {DeepSensorConvNP.name: DeepSensorConvNP}
 
 __all__ = [
-    "FURTHER",
     "MINUTES",
+    "OPTIONAL",
+    "STANDARD",
     "Baseline",
     "Climatology",
     "DeepSensorConvNP",
     "InverseDistance",
     "NearestStation",
-    "Network",
     "OrdinaryKriging",
-    "Record",
     "SpaceTimeKriging",
+    "StationField",
+    "StationHistory",
     "all_baselines",
-    "further_baselines",
+    "build_optional_baselines",
+    "register_baseline",
 ]
 
 
+def register_baseline(make: Callable[[], Baseline]) -> Callable[[], Baseline]:
+    """Add a baseline that stands beside the model in every run from now on; return `make`, a class or another maker.
+
+    All that asks for baselines takes it from here: tuning, scores, tables, pictures, the report.
+    """
+    STANDARD.append(make)
+    return make
+
+
 def all_baselines() -> list[Baseline]:
-    """Return fresh, untuned baselines, from the plainest to the best."""
-    return [
-        Climatology(),
-        NearestStation(),
-        InverseDistance(),
-        OrdinaryKriging("linear"),
-        OrdinaryKriging("log"),
-        SpaceTimeKriging(),
-    ]
+    """Return fresh, untuned baselines: those of every run, from the plainest to the best, and the registered ones."""
+    return [make() for make in STANDARD]
 
 
-def further_baselines(names: Sequence[str], minutes: float = MINUTES) -> list[Baseline]:
-    """Return those of `FURTHER` that are asked for, fresh and untuned, each with `minutes` for one training.
+def build_optional_baselines(names: Sequence[str], minutes: float = MINUTES) -> list[Baseline]:
+    """Return those of `OPTIONAL` that are asked for, fresh and untuned, each with `minutes` for one training.
 
     Raises
     ------
@@ -51,9 +65,9 @@ def further_baselines(names: Sequence[str], minutes: float = MINUTES) -> list[Ba
         If a name is not known, or what it needs is not installed.
     """
     for name in names:
-        if name not in FURTHER:
+        if name not in OPTIONAL:
             raise ConfigError(
-                f"no further baseline {name!r}: there is {', '.join(FURTHER)}{nearest_hint(name, FURTHER)}; those that "
-                "need no training stand beside the model in every run"
+                f"no further baseline {name!r}: there is {', '.join(OPTIONAL)}{nearest_hint(name, OPTIONAL)}; those "
+                "that need no training stand beside the model in every run"
             )
-    return [FURTHER[name](minutes) for name in names]
+    return [OPTIONAL[name](minutes) for name in names]

@@ -25,7 +25,7 @@ _SPREAD_READINGS = 6000
 
 
 @dataclass(frozen=True)
-class Record:
+class StationHistory:
     """All that the visible stations ever read of one pollutant, for the baselines that look beyond the hour.
 
     Attributes
@@ -41,7 +41,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Network:
+class StationField:
     """The visible stations and their readings of one pollutant.
 
     Attributes
@@ -55,7 +55,7 @@ class Network:
         stations, a number a city for the one that hides cities. A baseline is so tuned for the question it is asked.
     hours : ndarray of int64, shape (T,), optional
         Stamps of the rows of `values`, hours since 1970-01-01 00:00 UTC.
-    record : Record, optional
+    history : StationHistory, optional
         Readings of the same stations at all hours. It and `hours` are wanted by climatology and space-time kriging.
     """
 
@@ -64,10 +64,10 @@ class Network:
     values: npt.NDArray[np.float64]
     groups: npt.NDArray[np.int64]
     hours: npt.NDArray[np.int64] | None = None
-    record: Record | None = None
+    history: StationHistory | None = None
 
-    def tuning_sample(self, hours: int = TUNING_HOURS) -> Network:
-        """Return the network at `hours` hours spread evenly over those where enough stations report.
+    def tuning_sample(self, hours: int = TUNING_HOURS) -> StationField:
+        """Return the field at `hours` hours spread evenly over those where enough stations report.
 
         Raises
         ------
@@ -82,13 +82,13 @@ class Network:
             )
         picked = usable[np.unique(np.linspace(0, usable.size - 1, min(hours, usable.size)).round().astype(int))]
         stamps = None if self.hours is None else self.hours[picked]
-        return Network(self.lat, self.lon, self.values[picked], self.groups, stamps, self.record)
+        return StationField(self.lat, self.lon, self.values[picked], self.groups, stamps, self.history)
 
-    def timeline(self) -> tuple[npt.NDArray[np.int64], Record]:
-        """Return `hours` and `record`, for a baseline that cannot do without them."""
-        if self.hours is None or self.record is None:
-            raise ValueError("this baseline looks beyond the hour: give the network its hours and its record")
-        return self.hours, self.record
+    def timeline(self) -> tuple[npt.NDArray[np.int64], StationHistory]:
+        """Return `hours` and `history`, for a baseline that cannot do without them."""
+        if self.hours is None or self.history is None:
+            raise ValueError("this baseline looks beyond the hour: give the field its hours and its history")
+        return self.hours, self.history
 
 
 class Baseline(ABC):
@@ -102,7 +102,7 @@ class Baseline(ABC):
         Name for people.
     left_out_pit : ndarray
         After tuning: distribution function at the readings of visible stations that were left out as the protocol
-        hides them. It tells how wide an interval must be named to cover what it should (`sharpness`).
+        hides them. It tells how wide an interval must be named to cover what it should (`calibrated_level`).
     """
 
     name: str
@@ -112,11 +112,11 @@ class Baseline(ABC):
         self.left_out_pit: Floats = np.empty(0)
 
     @abstractmethod
-    def tune(self, network: Network) -> dict[str, Any]:
+    def tune(self, field: StationField) -> dict[str, Any]:
         """Return the tuned settings (plain numbers and strings, for the report), chosen on the visible stations."""
 
     @abstractmethod
-    def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> Distribution:
+    def predict(self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None) -> Distribution:
         """Return the predictive distribution at the points, arrays of shape (T, point), NaN where none can be given."""
 
     def _keep_left_out(self, answer: Distribution, observed: Floats) -> None:
@@ -125,7 +125,7 @@ class Baseline(ABC):
 
 
 @dataclass(frozen=True)
-class Spread:
+class SpreadModel:
     """Standard deviation of an interpolation's error as the root of a sum of squares.
 
     ``scale^2 = floor^2 + (relative * estimate)^2 + (disagreement^2) * variance of the neighbours``, fitted to the
@@ -142,7 +142,7 @@ class Spread:
         return np.asarray(np.sqrt(square))
 
 
-def thinned(known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def subsample(known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return `known` with at most some thousand entries left, spread evenly: what a spread is fitted to."""
     at = np.flatnonzero(known)
     few = at[np.unique(np.linspace(0, len(at) - 1, min(len(at), _SPREAD_READINGS)).astype(np.int64))] if len(at) else at
@@ -151,7 +151,7 @@ def thinned(known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return kept.reshape(known.shape)
 
 
-def fit_spread(estimate: Floats, variance: Floats, observed: Floats) -> Spread:
+def fit_spread(estimate: Floats, variance: Floats, observed: Floats) -> SpreadModel:
     """Return the spread with the least mean CRPS of a censored normal at left-out stations.
 
     Parameters
@@ -159,16 +159,16 @@ def fit_spread(estimate: Floats, variance: Floats, observed: Floats) -> Spread:
     estimate, variance, observed : ndarray of one shape
         Estimate from the other stations, weighted variance of the neighbours it came from, and the reading.
     """
-    known = thinned(np.isfinite(estimate) & np.isfinite(variance) & np.isfinite(observed))
+    known = subsample(np.isfinite(estimate) & np.isfinite(variance) & np.isfinite(observed))
     e, v, o = estimate[known], variance[known], observed[known]
     typical = float(np.abs(e - o).mean()) + 1e-6
     relative = typical / (float(np.abs(o).mean()) + 1e-6)
 
     def cost(p: Floats) -> float:
         floor, share, disagreement = np.exp(p)
-        return float(CensoredNormal(e, Spread(floor, share, disagreement).scale(e, v)).crps(o).mean())
+        return float(CensoredNormal(e, SpreadModel(floor, share, disagreement).scale(e, v)).crps(o).mean())
 
     start = np.log([typical / 2, relative / 2, 0.5])
     fitted = scipy.optimize.minimize(cost, start, method="Nelder-Mead", options={"maxiter": 120, "xatol": 0.02})
     floor, share, disagreement = (float(x) for x in np.exp(fitted.x))
-    return Spread(floor, share, disagreement)
+    return SpreadModel(floor, share, disagreement)

@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Record, Spread, fit_spread
+from aqreanalysis.evaluation.baselines.base import (
+    Baseline,
+    Floats,
+    SpreadModel,
+    StationField,
+    StationHistory,
+    fit_spread,
+)
 from aqreanalysis.evaluation.baselines.nearby import interpolate, tune_weights
 from aqreanalysis.evaluation.distributions import CensoredNormal
 from aqreanalysis.evaluation.strata import season_of
@@ -23,16 +30,16 @@ def _class_of(hours: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return season_of(hours) * 24 + hours % 24
 
 
-def climatology(record: Record) -> Floats:
+def climatology(history: StationHistory) -> Floats:
     """Return each station's median reading by season and hour of day, shape (4 * 24, station), NaN where too few.
 
     The whole record of the visible stations counts, also the hours that a model was not trained on: these readings
     are at hand where the map is wanted.
     """
-    label = _class_of(record.first_hour + np.arange(len(record.values)))
-    table = np.full((_CLASSES, record.values.shape[1]), np.nan)
+    label = _class_of(history.first_hour + np.arange(len(history.values)))
+    table = np.full((_CLASSES, history.values.shape[1]), np.nan)
     for number in np.unique(label):
-        rows = record.values[label == number]
+        rows = history.values[label == number]
         enough = np.isfinite(rows).sum(axis=0) >= _FEWEST
         table[number, enough] = np.nanmedian(rows[:, enough], axis=0)
     return table
@@ -50,10 +57,10 @@ class Climatology(Baseline):
     def __init__(self) -> None:
         super().__init__()
         self.power, self.count = 1.0, 16
-        self._spread: Spread | None = None
+        self._spread: SpreadModel | None = None
 
-    def tune(self, network: Network) -> dict[str, Any]:
-        sample = network.tuning_sample()
+    def tune(self, field: StationField) -> dict[str, Any]:
+        sample = field.tuning_sample()
         tuned = tune_weights(_usual(sample), sample.values)
         self.power, self.count = tuned.power, tuned.count
         self._spread = fit_spread(tuned.estimate, tuned.variance, sample.values)
@@ -62,14 +69,16 @@ class Climatology(Baseline):
         chosen = {"power": self.power, "count": self.count, "left_out_mae": tuned.left_out_mae}
         return chosen | vars(self._spread)
 
-    def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> CensoredNormal:
+    def predict(
+        self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None
+    ) -> CensoredNormal:
         assert self._spread is not None, "tune() comes first"
-        mean, variance = interpolate(_usual(network), lat, lon, power=self.power, count=self.count)
+        mean, variance = interpolate(_usual(field), lat, lon, power=self.power, count=self.count)
         return CensoredNormal(mean, self._spread.scale(mean, variance))
 
 
-def _usual(network: Network) -> Network:
-    """Return the network with each station's usual value in the place of its readings."""
-    hours, record = network.timeline()
-    values = climatology(record)[_class_of(hours)].astype(np.float64)
-    return Network(network.lat, network.lon, values, network.groups, hours, record)
+def _usual(field: StationField) -> StationField:
+    """Return the field with each station's usual value in the place of its readings."""
+    hours, history = field.timeline()
+    values = climatology(history)[_class_of(hours)].astype(np.float64)
+    return StationField(field.lat, field.lon, values, field.groups, hours, history)

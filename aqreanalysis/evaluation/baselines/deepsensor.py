@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, thinned
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, StationField, subsample
 from aqreanalysis.evaluation.baselines.kriging import forward, offsets, project
 from aqreanalysis.evaluation.distributions import ShiftedLogNormal
 
@@ -44,28 +44,28 @@ def installed() -> bool:
 
 
 @dataclass(frozen=True)
-class _Field:
+class _Frame:
     """Where the stations stand in the network's unit square, and how readings become what it reads and says."""
 
-    network: Network
+    stations: StationField
     scale_km: float
     offset: float
     mean: float
     std: float
 
     @classmethod
-    def of(cls, network: Network) -> _Field:
-        values = network.timeline()[1].values
-        offset = offsets(network)[0]
-        x, y = project(network, network.lat, network.lon)
+    def of(cls, field: StationField) -> _Frame:
+        values = field.timeline()[1].values
+        offset = offsets(field)[0]
+        x, y = project(field, field.lat, field.lon)
         logs = forward(values[np.isfinite(values)].astype(np.float64), offset)
-        return cls(network, max(float(np.ptp(x)), float(np.ptp(y)), 1.0), offset, float(logs.mean()), float(logs.std()))
+        return cls(field, max(float(np.ptp(x)), float(np.ptp(y)), 1.0), offset, float(logs.mean()), float(logs.std()))
 
-    def square(self, lat: Floats, lon: Floats) -> npt.NDArray[np.float32]:
+    def unit_square(self, lat: Floats, lon: Floats) -> npt.NDArray[np.float32]:
         """Return coordinates (2, point), about zero; the longer side of the network is one long."""
-        return np.stack(project(self.network, lat, lon)).astype(np.float32) / np.float32(self.scale_km)
+        return np.stack(project(self.stations, lat, lon)).astype(np.float32) / np.float32(self.scale_km)
 
-    def raised(self, values: Floats) -> npt.NDArray[np.float32]:
+    def standardised(self, values: Floats) -> npt.NDArray[np.float32]:
         """Return standardised logarithms of readings."""
         return ((forward(values, self.offset) - self.mean) / self.std).astype(np.float32)
 
@@ -98,44 +98,46 @@ class DeepSensorConvNP(Baseline):
             )
         self.minutes, self.seed = minutes, seed
         self._model: Any = None
-        self._field: _Field | None = None
+        self._frame: _Frame | None = None
         self._factor = 1.0
 
-    def tune(self, network: Network) -> dict[str, Any]:
+    def tune(self, field: StationField) -> dict[str, Any]:
         # Here, because torch takes seconds to import; the second makes it the package's backend.
         import torch
 
         importlib.import_module("deepsensor.torch")
-        self._field = _Field.of(network)
+        self._frame = _Frame.of(field)
         rng = np.random.default_rng(self.seed)
-        apart = _kept_back(network.groups, rng)
+        apart = _held_back(field.groups, rng)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self._model = _build(self._field.scale_km)
-            found = self._train(network, apart, rng)
-        sample = network.tuning_sample()
-        seen = Network(network.lat[~apart], network.lon[~apart], sample.values[:, ~apart], network.groups[~apart])
-        mean, scale = self._ask(seen, network.lat[apart], network.lon[apart])
-        self._factor = _fit_factor(mean, scale, sample.values[:, apart], self._field.offset)
-        told = ShiftedLogNormal(mean, self._factor * scale, self._field.offset)
+            self._model = _build(self._frame.scale_km)
+            found = self._train(field, apart, rng)
+        sample = field.tuning_sample()
+        seen = StationField(field.lat[~apart], field.lon[~apart], sample.values[:, ~apart], field.groups[~apart])
+        mean, scale = self._ask(seen, field.lat[apart], field.lon[apart])
+        self._factor = _fit_factor(mean, scale, sample.values[:, apart], self._frame.offset)
+        told = ShiftedLogNormal(mean, self._factor * scale, self._frame.offset)
         self._keep_left_out(told, sample.values[:, apart])
-        return found | {"offset": self._field.offset, "factor": self._factor, "kept_back": int(apart.sum())}
+        return found | {"offset": self._frame.offset, "factor": self._factor, "kept_back": int(apart.sum())}
 
-    def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> ShiftedLogNormal:
-        assert self._field is not None, "tune() comes first"
-        mean, scale = self._ask(network, lat, lon, progress)
-        return ShiftedLogNormal(mean, self._factor * scale, self._field.offset)
+    def predict(
+        self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None
+    ) -> ShiftedLogNormal:
+        assert self._frame is not None, "tune() comes first"
+        mean, scale = self._ask(field, lat, lon, progress)
+        return ShiftedLogNormal(mean, self._factor * scale, self._frame.offset)
 
-    def _train(self, network: Network, apart: npt.NDArray[np.bool_], rng: np.random.Generator) -> dict[str, Any]:
+    def _train(self, field: StationField, apart: npt.NDArray[np.bool_], rng: np.random.Generator) -> dict[str, Any]:
         """Train until the time is up or the stations kept back gain nothing; keep the best weights."""
         from deepsensor.train import Trainer
 
-        assert self._field is not None
+        assert self._frame is not None
         began = time.monotonic()
-        values = self._field.raised(network.timeline()[1].values[:, ~apart].astype(np.float64))
-        where = self._field.square(network.lat[~apart], network.lon[~apart])
-        tasks = _tasks(values, where, network.groups[~apart], rng)
-        look = self._looks(network, apart)
+        values = self._frame.standardised(field.timeline()[1].values[:, ~apart].astype(np.float64))
+        where = self._frame.unit_square(field.lat[~apart], field.lon[~apart])
+        tasks = _tasks(values, where, field.groups[~apart], rng)
+        look = self._looks(field, apart)
         trainer = Trainer(self._model, lr=_LEARNING_RATE)
         best, best_step, step = self._score(look), 0, 0
         weights = {k: v.detach().clone() for k, v in self._model.model.state_dict().items()}
@@ -151,11 +153,11 @@ class DeepSensorConvNP(Baseline):
         self._model.model.load_state_dict(weights)
         return {"steps": step, "best_step": best_step, "best_loss": best, "minutes": (time.monotonic() - began) / 60}
 
-    def _looks(self, network: Network, apart: npt.NDArray[np.bool_]) -> list[Any]:
+    def _looks(self, field: StationField, apart: npt.NDArray[np.bool_]) -> list[Any]:
         """Return tasks that show all stations but those kept back, which are asked for."""
-        assert self._field is not None
-        values = self._field.raised(network.tuning_sample(_LOOK_HOURS).values)
-        where = self._field.square(network.lat, network.lon)
+        assert self._frame is not None
+        values = self._frame.standardised(field.tuning_sample(_LOOK_HOURS).values)
+        where = self._frame.unit_square(field.lat, field.lon)
         known = np.isfinite(values)
         pairs = [(np.flatnonzero(k & ~apart), np.flatnonzero(k & apart)) for k in known]
         return [_task(where, row, *pair) for row, pair in zip(values, pairs, strict=True) if all(map(len, pair))]
@@ -168,13 +170,13 @@ class DeepSensorConvNP(Baseline):
             return float(np.mean([float(self._model.loss_fn(task, normalise=True)) for task in tasks]))
 
     def _ask(
-        self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None
+        self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return location and scale of the shifted logarithm (T, point), NaN at hours without a reading."""
-        field = self._field
-        assert field is not None
-        at, where = field.square(lat, lon), field.square(network.lat, network.lon)
-        values = field.raised(network.values)
+        frame = self._frame
+        assert frame is not None
+        at, where = frame.unit_square(lat, lon), frame.unit_square(field.lat, field.lon)
+        values = frame.standardised(field.values)
         mean, scale = np.full((2, len(values), len(lat)), np.nan)
         for hour, row in enumerate(values):
             known = np.isfinite(row)
@@ -187,7 +189,7 @@ class DeepSensorConvNP(Baseline):
                 mean[hour], scale[hour] = self._model.mean(told).reshape(-1), self._model.std(told).reshape(-1)
             if progress is not None:
                 progress(hour + 1, len(values), self.title)
-        return mean * field.std + field.mean, scale * field.std
+        return mean * frame.std + frame.mean, scale * frame.std
 
 
 def _build(scale_km: float) -> Any:
@@ -248,7 +250,7 @@ def _tasks(
             yield _task(where, values[hour], context, rng.permutation(targets)[:wanted])
 
 
-def _kept_back(groups: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _held_back(groups: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Return the stations that training never sees (station,): whole groups, about a tenth of all, at least one."""
     apart = np.zeros(len(groups), dtype=bool)
     for name in rng.permutation(np.unique(groups)):
@@ -264,6 +266,6 @@ def _kept_back(groups: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.N
 
 def _fit_factor(mean: Floats, scale: Floats, observed: Floats, offset: float) -> float:
     """Return the factor of the spread with the least mean CRPS at the stations kept back."""
-    few = thinned(np.isfinite(mean) & np.isfinite(observed))
+    few = subsample(np.isfinite(mean) & np.isfinite(observed))
     costs = [float(ShiftedLogNormal(mean[few], f * scale[few], offset).crps(observed[few]).mean()) for f in _FACTORS]
     return float(_FACTORS[int(np.argmin(costs))])

@@ -17,7 +17,7 @@ from pyproj import Proj
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, StationField
 from aqreanalysis.evaluation.baselines.spread import KrigingSpread, distribution, fit_kriging_spread, hour_scale
 from aqreanalysis.evaluation.distributions import CensoredNormal, ShiftedLogNormal
 from aqreanalysis.geostatistics.kriging import FEWEST_READINGS, leave_out, ordinary_kriging
@@ -44,8 +44,8 @@ class OrdinaryKriging(Baseline):
         self._spread: KrigingSpread | None = None
         self._offset: float | None = None
 
-    def tune(self, network: Network) -> dict[str, Any]:
-        sample = network.tuning_sample()
+    def tune(self, field: StationField) -> dict[str, Any]:
+        sample = field.tuning_sample()
         few = sample.tuning_sample(_CHOICE_HOURS)
         x, y = project(sample, sample.lat, sample.lon)
         km = np.hypot(x[:, None] - x[None, :], y[:, None] - y[None, :])
@@ -75,15 +75,15 @@ class OrdinaryKriging(Baseline):
         }
 
     def predict(
-        self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None
+        self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None
     ) -> CensoredNormal | ShiftedLogNormal:
         assert self._variogram is not None and self._spread is not None, "tune() comes first"
-        x, y = project(network, network.lat, network.lon)
-        px, py = project(network, lat, lon)
+        x, y = project(field, field.lat, field.lon)
+        px, py = project(field, lat, lon)
         km = np.hypot(x[:, None] - x[None, :], y[:, None] - y[None, :])
         covariance = self._variogram.covariance(km)
         towards = self._variogram.covariance(np.hypot(x[:, None] - px[None, :], y[:, None] - py[None, :]))
-        z = forward(network.values, self._offset)
+        z = forward(field.values, self._offset)
         estimate, variance = np.full((2, len(z), len(lat)), np.nan)
         for t, hour in enumerate(z):
             at = np.flatnonzero(np.isfinite(hour))
@@ -96,14 +96,14 @@ class OrdinaryKriging(Baseline):
         scale = self._spread.scale(variance, hour_scale(z, km, self._variogram), estimate)
         return distribution(estimate, scale, self._offset)
 
-    def _choices(self, sample: Network) -> list[tuple[float | None, tuple[str, ...]]]:
+    def _choices(self, sample: StationField) -> list[tuple[float | None, tuple[str, ...]]]:
         """Return the offsets to try, each with the families to try, from a middling offset on."""
         if self.space == "linear":
             return [(None, FAMILIES)]
         return [(offset, FAMILIES) for offset in offsets(sample)]
 
 
-def offsets(sample: Network) -> list[float]:
+def offsets(sample: StationField) -> list[float]:
     """Return the offsets to try before the logarithm is taken, in units, the middling one first."""
     median = max(float(np.nanmedian(sample.values)), 1e-3)
     return [share * median for share in OFFSETS]
@@ -119,10 +119,10 @@ def back(z: Floats, offset: float | None) -> Floats:
     return np.maximum(z if offset is None else np.exp(z) - offset, 0.0)
 
 
-def project(network: Network, lat: Floats, lon: Floats) -> tuple[Floats, Floats]:
-    """Return kilometres east and north in the equal-area projection centred on the network."""
+def project(field: StationField, lat: Floats, lon: Floats) -> tuple[Floats, Floats]:
+    """Return kilometres east and north in the equal-area projection centred on the stations."""
     # The mean of unit vectors, and not of degrees: a network may stand across the date line.
-    phi, lam = np.radians(network.lat), np.radians(network.lon)
+    phi, lam = np.radians(field.lat), np.radians(field.lon)
     vectors = np.column_stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)])
     east, north, up = vectors.mean(axis=0)
     centre_lat, centre_lon = np.degrees(np.arctan2(up, np.hypot(east, north))), np.degrees(np.arctan2(north, east))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Spread, fit_spread
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, SpreadModel, StationField, fit_spread
 from aqreanalysis.evaluation.distributions import CensoredNormal
 
 POWERS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
@@ -32,11 +32,11 @@ class Neighbours:
     km: npt.NDArray[np.float64]
 
     @classmethod
-    def around(cls, network: Network, lat: Floats, lon: Floats, own: npt.NDArray[np.int64] | None) -> Neighbours:
+    def around(cls, field: StationField, lat: Floats, lon: Floats, own: npt.NDArray[np.int64] | None) -> Neighbours:
         """Return the neighbours of each target, without those of its own group where `own` gives one."""
-        km = distance_matrix_km(lat, lon, network.lat, network.lon)
+        km = distance_matrix_km(lat, lon, field.lat, field.lon)
         if own is not None:
-            km = np.where(own[:, None] == network.groups[None, :], np.inf, km)
+            km = np.where(own[:, None] == field.groups[None, :], np.inf, km)
         index = np.argsort(km, axis=1, kind="stable")[:, :_CANDIDATES]
         return cls(index, np.take_along_axis(km, index, axis=1))
 
@@ -74,13 +74,13 @@ def _weigh(slabs: Iterable[_Slab], km: Floats, power: float, count: int) -> Iter
 
 
 def interpolate(
-    network: Network, lat: Floats, lon: Floats, *, power: float, count: int, own: npt.NDArray[np.int64] | None = None
+    field: StationField, lat: Floats, lon: Floats, *, power: float, count: int, own: npt.NDArray[np.int64] | None = None
 ) -> tuple[Floats, Floats]:
     """Return inverse-distance estimates and the weighted variance of their neighbours, each of shape (T, point).
 
     Parameters
     ----------
-    network : Network
+    field : StationField
         Visible stations; at each hour only those that report count.
     lat, lon : ndarray, shape (point,)
         Degrees.
@@ -89,8 +89,8 @@ def interpolate(
     own : ndarray of int, shape (point,), optional
         Group of each point; stations of that group are not used (leaving out).
     """
-    neighbours = Neighbours.around(network, lat, lon, own)
-    return _gathered(_slabs(network.values, neighbours), neighbours, (power, count), (len(network.values), len(lat)))
+    neighbours = Neighbours.around(field, lat, lon, own)
+    return _gathered(_slabs(field.values, neighbours), neighbours, (power, count), (len(field.values), len(lat)))
 
 
 def _gathered(
@@ -113,20 +113,20 @@ class Tuned:
     variance: Floats
 
 
-def tune_weights(network: Network, observed: Floats, start: tuple[float, int] = (2.0, 16)) -> Tuned:
+def tune_weights(field: StationField, observed: Floats, start: tuple[float, int] = (2.0, 16)) -> Tuned:
     """Return the settings of inverse distance with the least absolute error against `observed` where left out.
 
     Parameters
     ----------
-    network : Network
+    field : StationField
         What is interpolated, at the hours of tuning.
     observed : ndarray, shape (T, station)
         What the estimate at each station is compared with: the network's own values, or others.
     start : tuple of float and int
         Power and count that the search begins with.
     """
-    neighbours = Neighbours.around(network, network.lat, network.lon, network.groups)
-    slabs = list(_slabs(network.values, neighbours))
+    neighbours = Neighbours.around(field, field.lat, field.lon, field.groups)
+    slabs = list(_slabs(field.values, neighbours))
     found: dict[tuple[float, int], tuple[float, Floats, Floats]] = {}
 
     def error(choice: tuple[float, int]) -> float:
@@ -152,18 +152,20 @@ class NearestStation(Baseline):
 
     def __init__(self) -> None:
         super().__init__()
-        self._spread: Spread | None = None
+        self._spread: SpreadModel | None = None
 
-    def tune(self, network: Network) -> dict[str, Any]:
-        sample = network.tuning_sample()
+    def tune(self, field: StationField) -> dict[str, Any]:
+        sample = field.tuning_sample()
         mean, variance = interpolate(sample, sample.lat, sample.lon, power=1.0, count=1, own=sample.groups)
         self._spread = fit_spread(mean, variance, sample.values)
         self._keep_left_out(CensoredNormal(mean, self._spread.scale(mean, variance)), sample.values)
         return {"floor": self._spread.floor, "relative": self._spread.relative}
 
-    def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> CensoredNormal:
+    def predict(
+        self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None
+    ) -> CensoredNormal:
         assert self._spread is not None, "tune() comes first"
-        mean, variance = interpolate(network, lat, lon, power=1.0, count=1)
+        mean, variance = interpolate(field, lat, lon, power=1.0, count=1)
         return CensoredNormal(mean, self._spread.scale(mean, variance))
 
 
@@ -176,10 +178,10 @@ class InverseDistance(Baseline):
     def __init__(self) -> None:
         super().__init__()
         self.power, self.count = 2.0, 16
-        self._spread: Spread | None = None
+        self._spread: SpreadModel | None = None
 
-    def tune(self, network: Network) -> dict[str, Any]:
-        sample = network.tuning_sample()
+    def tune(self, field: StationField) -> dict[str, Any]:
+        sample = field.tuning_sample()
         tuned = tune_weights(sample, sample.values)
         self.power, self.count = tuned.power, tuned.count
         self._spread = fit_spread(tuned.estimate, tuned.variance, sample.values)
@@ -188,7 +190,9 @@ class InverseDistance(Baseline):
         chosen = {"power": self.power, "count": self.count, "left_out_mae": tuned.left_out_mae}
         return chosen | vars(self._spread)
 
-    def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> CensoredNormal:
+    def predict(
+        self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None
+    ) -> CensoredNormal:
         assert self._spread is not None, "tune() comes first"
-        mean, variance = interpolate(network, lat, lon, power=self.power, count=self.count)
+        mean, variance = interpolate(field, lat, lon, power=self.power, count=self.count)
         return CensoredNormal(mean, self._spread.scale(mean, variance))

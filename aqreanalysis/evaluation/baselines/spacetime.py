@@ -17,7 +17,7 @@ import numpy.typing as npt
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.evaluation.baselines.base import Baseline, Floats, Network, Record
+from aqreanalysis.evaluation.baselines.base import Baseline, Floats, StationField, StationHistory
 from aqreanalysis.evaluation.baselines.kriging import back, forward, offsets
 from aqreanalysis.evaluation.baselines.spread import KrigingSpread, fit_kriging_spread, hour_scale
 from aqreanalysis.evaluation.distributions import ShiftedLogNormal
@@ -50,16 +50,16 @@ class _Around:
     mutual: Floats
 
     @classmethod
-    def nearest(cls, network: Network, towards: Floats, count: int) -> _Around:
+    def nearest(cls, field: StationField, towards: Floats, count: int) -> _Around:
         """Return the `count` nearest by `towards` (point, station), infinite where a station must not be used."""
         index = np.argsort(towards, axis=1, kind="stable")[:, :count]
-        mutual = _station_km(network)
+        mutual = _station_km(field)
         return cls(index, np.take_along_axis(towards, index, axis=1), mutual[index[:, :, None], index[:, None, :]])
 
 
-def _station_km(network: Network) -> Floats:
+def _station_km(field: StationField) -> Floats:
     """Return the stations' mutual distances; two instruments at one place stand a metre apart, each is itself."""
-    km = np.maximum(distance_matrix_km(network.lat, network.lon, network.lat, network.lon), 0.001)
+    km = np.maximum(distance_matrix_km(field.lat, field.lon, field.lat, field.lon), 0.001)
     np.fill_diagonal(km, 0.0)
     return km
 
@@ -72,7 +72,7 @@ def krige_local(
     Parameters
     ----------
     z : ndarray, shape (hour, station)
-        Logarithms of the whole record, NaN where missing.
+        Logarithms of the whole history, NaN where missing.
     rows : ndarray of int, shape (T,)
         Rows of `z` that are wanted.
     around : _Around
@@ -114,14 +114,14 @@ class SpaceTimeKriging(Baseline):
         self._offset = 0.0
         self._count, self._lags = CHOICES[0]
 
-    def tune(self, network: Network) -> dict[str, Any]:
-        sample = network.tuning_sample()
-        hours, record = sample.timeline()
-        pooled = sample.tuning_sample(_VARIOGRAM_HOURS).timeline()[0] - record.first_hour
-        km = _station_km(network)
+    def tune(self, field: StationField) -> dict[str, Any]:
+        sample = field.tuning_sample()
+        hours, history = sample.timeline()
+        pooled = sample.tuning_sample(_VARIOGRAM_HOURS).timeline()[0] - history.first_hour
+        km = _station_km(field)
         best = np.inf
         for offset in offsets(sample):
-            z = _logarithms(record, offset)
+            z = _logarithms(history, offset)
             covariance = fit_space_time_covariance(space_time_variogram(z, km, pooled))
             # After the first offset only the neighbourhood that won there is tried.
             for count, lags in CHOICES if self._covariance is None else ((self._count, self._lags),):
@@ -134,20 +134,22 @@ class SpaceTimeKriging(Baseline):
             raise ObservationsError(
                 "space-time kriging: no visible station can be left out; hide fewer stations or bring more"
             )
-        z = _logarithms(record, self._offset)
+        z = _logarithms(history, self._offset)
         left_out = self._left_out(sample, z, self._covariance, (self._count, self._lags))
-        size = hour_scale(z[hours - record.first_hour], km, self._covariance.semivariance)
+        size = hour_scale(z[hours - history.first_hour], km, self._covariance.semivariance)
         self._spread, answer = fit_kriging_spread(left_out, size, sample.values, self._offset)
         self._keep_left_out(answer, sample.values)
         chosen = {"left_out_mae": best, "offset": self._offset, "count": self._count, "lags_hours": list(self._lags)}
         return chosen | {**vars(self._covariance), "spread": vars(self._spread)}
 
-    def predict(self, network: Network, lat: Floats, lon: Floats, progress: Progress | None = None) -> ShiftedLogNormal:
+    def predict(
+        self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None
+    ) -> ShiftedLogNormal:
         assert self._covariance is not None and self._spread is not None, "tune() comes first"
-        hours, record = network.timeline()
-        rows = hours - record.first_hour
-        z = _logarithms(record, self._offset)
-        around = _Around.nearest(network, distance_matrix_km(lat, lon, network.lat, network.lon), self._count)
+        hours, history = field.timeline()
+        rows = hours - history.first_hour
+        z = _logarithms(history, self._offset)
+        around = _Around.nearest(field, distance_matrix_km(lat, lon, field.lat, field.lon), self._count)
         estimate, variance = np.full((2, len(hours), len(lat)), np.nan)
         for p in range(len(lat)):
             one = _Around(around.index[p : p + 1], around.km[p : p + 1], around.mutual[p : p + 1])
@@ -155,12 +157,12 @@ class SpaceTimeKriging(Baseline):
             estimate[:, p], variance[:, p] = found[0][:, 0], found[1][:, 0]
             if progress is not None:
                 progress(p + 1, len(lat), self.title)
-        size = hour_scale(z[rows], _station_km(network), self._covariance.semivariance)
+        size = hour_scale(z[rows], _station_km(field), self._covariance.semivariance)
         return ShiftedLogNormal(estimate, self._spread.scale(variance, size, estimate), self._offset)
 
     def _error(
         self,
-        sample: Network,
+        sample: StationField,
         z: Floats,
         covariance: SpaceTimeCovariance,
         offset: float,
@@ -175,22 +177,22 @@ class SpaceTimeKriging(Baseline):
 
     @staticmethod
     def _left_out(
-        sample: Network,
+        sample: StationField,
         z: Floats,
         covariance: SpaceTimeCovariance,
         choice: tuple[int, tuple[int, ...]],
         stations: npt.NDArray[np.int64] | None = None,
     ) -> LeftOut:
         """Return what the other groups say at the hours of `sample`, at `stations` or at all, NaN elsewhere."""
-        hours, record = sample.timeline()
+        hours, history = sample.timeline()
         at = np.arange(len(sample.lat)) if stations is None else stations
         towards = np.where(sample.groups[at][:, None] == sample.groups[None, :], np.inf, _station_km(sample)[at])
         around = _Around.nearest(sample, towards, choice[0])
         estimate, variance = np.full((2, *sample.values.shape), np.nan)
-        found = krige_local(z, hours - record.first_hour, around, covariance, choice[1])
+        found = krige_local(z, hours - history.first_hour, around, covariance, choice[1])
         estimate[:, at], variance[:, at] = found
         return LeftOut(estimate, variance)
 
 
-def _logarithms(record: Record, offset: float) -> Floats:
-    return forward(record.values.astype(np.float64), offset)
+def _logarithms(history: StationHistory, offset: float) -> Floats:
+    return forward(history.values.astype(np.float64), offset)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 
-from aqreanalysis.evaluation.baselines.base import Floats, thinned
+from aqreanalysis.evaluation.baselines.base import Floats, subsample
 from aqreanalysis.evaluation.distributions import CensoredNormal, ShiftedLogNormal
 from aqreanalysis.geostatistics.kriging import LeftOut
 
@@ -52,7 +52,7 @@ def fit_kriging_spread(
         What was added before the logarithm was taken; None where concentrations themselves are kriged.
     """
     known = np.isfinite(left_out.estimate) & np.isfinite(observed)
-    few = thinned(known)
+    few = subsample(known)
     e, v, o = left_out.estimate[few], left_out.variance[few], observed[few]
     h = np.broadcast_to(hours, few.shape)[few]
     typical, mean_level = float(np.median(h)), float(np.mean(np.abs(e))) + 1e-9

@@ -8,28 +8,36 @@ from typing import Any
 import numpy as np
 
 from aqreanalysis.evaluation.pictures.style import Picture, figures_of, method_styles, new_figure, save
-from aqreanalysis.evaluation.protocols import MODEL, Outcome
-from aqreanalysis.evaluation.scores import central_coverage, distance_classes, level_terciles
-from aqreanalysis.evaluation.strata import HOURS_OF_DAY, SEASONS, hour_of_day, season_of
+from aqreanalysis.evaluation.protocols import TaskResult
+from aqreanalysis.evaluation.scores import central_coverage
+from aqreanalysis.evaluation.strata import (
+    HOURS_OF_DAY,
+    SEASONS,
+    distance_classes,
+    hour_of_day,
+    level_terciles,
+    season_of,
+)
+from aqreanalysis.model.bundle import MODEL
 
 _NOMINAL, _BAND = 0.9, 0.05
 #: Station-hours that a class must have: a share of fewer says little.
 _FEWEST = 100
 
 
-def coverage_by_class(outcome: Outcome, method: str) -> dict[str, dict[str, float]]:
+def coverage_by_class(result: TaskResult, method: str) -> dict[str, dict[str, float]]:
     """Return the share of readings inside the central 90 % interval, by kind of class and by class.
 
     Classes with fewer than a hundred station-hours are left out.
     """
-    sample = outcome.sample(method)
-    distance, names = distance_classes(outcome.nearest_km)
+    sample = result.sample(method)
+    distance, names = distance_classes(result.nearest_km)
     level, terciles = level_terciles(sample.best)
     kinds: dict[str, tuple[Any, Any]] = {
         "distance to the nearest visible station": (distance[None, :], names),
         "level of the estimate (tercile)": (level, terciles),
-        "season": (season_of(outcome.hours)[:, None], SEASONS),
-        "hour of the day (mean solar time)": (hour_of_day(outcome.hours, outcome.lon), HOURS_OF_DAY),
+        "season": (season_of(result.hours)[:, None], SEASONS),
+        "hour of the day (mean solar time)": (hour_of_day(result.hours, result.lon), HOURS_OF_DAY),
     }
     found: dict[str, dict[str, float]] = {}
     for kind, (labels, classes) in kinds.items():
@@ -39,13 +47,13 @@ def coverage_by_class(outcome: Outcome, method: str) -> dict[str, dict[str, floa
     return found
 
 
-def picture_classes(outcome: Outcome, path: Path) -> Picture | None:
+def picture_classes(result: TaskResult, path: Path) -> Picture | None:
     """Draw the coverage of the 90 % interval by class, of the model and the krigings; None with too few readings."""
-    own = coverage_by_class(outcome, MODEL)
+    own = coverage_by_class(result, MODEL)
     if not any(own.values()):
         return None
-    methods = [MODEL, *(m for m in outcome.estimates if "kriging" in m)]
-    measured = {m: coverage_by_class(outcome, m) for m in methods}
+    methods = [MODEL, *(m for m in result.estimates if "kriging" in m)]
+    measured = {m: coverage_by_class(result, m) for m in methods}
     shown = {kind: classes for kind, classes in own.items() if classes}
     figure = new_figure(0.7 + 1.5 * len(shown))
     panels = np.atleast_1d(figure.subplots(len(shown), 1, sharey=True))
@@ -54,7 +62,7 @@ def picture_classes(outcome: Outcome, path: Path) -> Picture | None:
         axes.axhline(_NOMINAL, color="black", linewidth=0.8)
         for method, style in method_styles(methods).items():
             values = [measured[method][kind].get(name, np.nan) for name in classes]
-            axes.plot(range(len(classes)), values, label=outcome.titles[method], markersize=4, **style)
+            axes.plot(range(len(classes)), values, label=result.titles[method], markersize=4, **style)
         short = [name.removesuffix(" h") for name in classes]
         axes.set_xticks(range(len(classes)), short, fontsize=9)
         axes.set_xlabel(kind, fontsize=9)

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aqreanalysis.evaluation.pictures.style import Picture, figures_of, method_styles, new_figure, save
-from aqreanalysis.evaluation.protocols import MODEL, Outcome
+from aqreanalysis.evaluation.protocols import TaskResult
 from aqreanalysis.evaluation.strata import hour_of_day
+from aqreanalysis.model.bundle import MODEL
 from aqreanalysis.species import SPECIES
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -23,20 +24,20 @@ def mean_by(values: npt.NDArray[np.float64], classes: npt.NDArray[np.int64], cou
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def picture_cycles(outcome: Outcome, path: Path) -> Picture:
+def picture_cycles(result: TaskResult, path: Path) -> Picture:
     """Draw every method's mean error by hour of the day and by month."""
-    species = SPECIES[outcome.species]
-    hour = hour_of_day(outcome.hours, outcome.lon)
-    month = (outcome.hours - 1).astype("datetime64[h]").astype("datetime64[M]").astype(np.int64) % 12
+    species = SPECIES[result.species]
+    hour = hour_of_day(result.hours, result.lon)
+    month = (result.hours - 1).astype("datetime64[h]").astype("datetime64[M]").astype(np.int64) % 12
     month = np.broadcast_to(month[:, None], hour.shape)
     figure = new_figure(5.6)
     upper, lower = figure.subplots(2, 1)
     by_hour, by_month = {}, {}
-    for method, style in method_styles(outcome.estimates).items():
-        sample = outcome.sample(method)
+    for method, style in method_styles(result.estimates).items():
+        sample = result.sample(method)
         error = (sample.best - sample.observed).astype(np.float64)
         by_hour[method], by_month[method] = mean_by(error, hour, 24), mean_by(error, month, 12)
-        upper.plot(by_hour[method], label=outcome.titles[method], markersize=4, **style)
+        upper.plot(by_hour[method], label=result.titles[method], markersize=4, **style)
         lower.plot(by_month[method], markersize=4, **style)
     for axes in (upper, lower):
         axes.axhline(0, color="black", linewidth=0.8)

@@ -8,15 +8,15 @@ from pathlib import Path
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.evaluation.pictures.classes import picture_classes
 from aqreanalysis.evaluation.pictures.cycles import picture_cycles
-from aqreanalysis.evaluation.pictures.network import Inside, picture_attention, picture_neighbours
+from aqreanalysis.evaluation.pictures.network import ModelInternals, picture_attention, picture_neighbours
 from aqreanalysis.evaluation.pictures.reliability import picture_pit, picture_reliability
 from aqreanalysis.evaluation.pictures.series import picture_series
 from aqreanalysis.evaluation.pictures.skill import picture_density, picture_distance, picture_errors
 from aqreanalysis.evaluation.pictures.style import Picture
-from aqreanalysis.evaluation.protocols import Outcome
+from aqreanalysis.evaluation.protocols import TaskResult
 
 #: In the order of the report.
-_KINDS: dict[str, Callable[[Outcome, Path], Picture | None]] = {
+_KINDS: dict[str, Callable[[TaskResult, Path], Picture | None]] = {
     "reliability": picture_reliability,
     "pit": picture_pit,
     "classes": picture_classes,
@@ -30,17 +30,17 @@ NETWORK = "network"
 
 
 def draw_pictures(
-    outcomes: Sequence[Outcome], folder: Path, inside: Inside | None = None, progress: Progress | None = None
+    results: Sequence[TaskResult], folder: Path, inside: ModelInternals | None = None, progress: Progress | None = None
 ) -> dict[str, list[Picture]]:
     """Return the pictures drawn into `folder`, by ``<pollutant> <protocol>``; those of the network under `NETWORK`.
 
     Parameters
     ----------
-    outcomes : sequence of Outcome
+    results : sequence of TaskResult
         What was asked and answered.
     folder : Path
         Where the PNG files go.
-    inside : Inside, optional
+    inside : ModelInternals, optional
         What the network has learned.
     progress : callable, optional
         Called as ``progress(done, total, "pictures")``.
@@ -50,13 +50,13 @@ def draw_pictures(
     OutputError
         If a file cannot be written.
     """
-    total = len(outcomes) * len(_KINDS) + 1
+    total = len(results) * len(_KINDS) + 1
     drawn: dict[str, list[Picture]] = {}
-    for number, outcome in enumerate(outcomes):
-        stem = f"{outcome.species}_{outcome.protocol.name}"
-        pictures = drawn.setdefault(f"{outcome.species} {outcome.protocol.name}", [])
+    for number, result in enumerate(results):
+        stem = f"{result.species}_{result.protocol.name}"
+        pictures = drawn.setdefault(f"{result.species} {result.protocol.name}", [])
         for place, (name, draw) in enumerate(_KINDS.items()):
-            picture = draw(outcome, folder / f"{stem}_{name}.png")
+            picture = draw(result, folder / f"{stem}_{name}.png")
             if picture is not None:
                 pictures.append(picture)
             if progress is not None:
@@ -68,7 +68,7 @@ def draw_pictures(
     return drawn
 
 
-def _network(inside: Inside, folder: Path) -> list[Picture]:
+def _network(inside: ModelInternals, folder: Path) -> list[Picture]:
     pictures = [
         picture_neighbours(species, learned, folder / f"network_neighbours_{species}.png")
         for species, learned in inside.neighbours.items()

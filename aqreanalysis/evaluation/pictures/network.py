@@ -31,7 +31,7 @@ _SHADES = ("#b2182b", "#0072b2", "#009e73", "#e69f00")
 
 
 @dataclass(frozen=True)
-class Inside:
+class ModelInternals:
     """What was read off the network at work.
 
     Attributes
@@ -49,7 +49,9 @@ class Inside:
     notes: list[str] = field(default_factory=list)
 
 
-def look_inside(predictor: AnalysisPredictor, observations: Observations, hours: npt.NDArray[np.int64]) -> Inside:
+def inspect_model(
+    predictor: AnalysisPredictor, observations: Observations, hours: npt.NDArray[np.int64]
+) -> ModelInternals:
     """Return what the network attends to and how it weighs neighbours; the draws have a seed of their own.
 
     Parameters
@@ -73,7 +75,7 @@ def look_inside(predictor: AnalysisPredictor, observations: Observations, hours:
         neighbours = read_neighbour_weights(predictor, observations.lat, observations.lon, lat, lon)
     except ModelError as error:
         notes.append(str(error))
-    return Inside(attention, neighbours, notes)
+    return ModelInternals(attention, neighbours, notes)
 
 
 def _attention(

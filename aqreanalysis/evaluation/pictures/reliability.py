@@ -7,24 +7,25 @@ from pathlib import Path
 import numpy as np
 
 from aqreanalysis.evaluation.pictures.style import MODEL_COLOUR, Picture, figures_of, method_styles, new_figure, save
-from aqreanalysis.evaluation.protocols import MODEL, Outcome
+from aqreanalysis.evaluation.protocols import TaskResult
 from aqreanalysis.evaluation.scores import central_coverage
+from aqreanalysis.model.bundle import MODEL
 
 _PROBABILITIES = np.round(np.arange(0.05, 1.0, 0.05), 2)
 _PIT_BINS = 20
 
 
-def picture_reliability(outcome: Outcome, path: Path) -> Picture:
+def picture_reliability(result: TaskResult, path: Path) -> Picture:
     """Draw measured against nominal coverage of the central intervals of every method."""
     figure = new_figure(5.2, 5.6)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8)
     axes.fill_between([0, 1], [-0.03, 0.97], [0.03, 1.03], color="#e8e8e8", linewidth=0)
     measured: dict[str, list[float]] = {}
-    for method, style in method_styles(outcome.estimates).items():
-        pit = outcome.sample(method).pit
+    for method, style in method_styles(result.estimates).items():
+        pit = result.sample(method).pit
         measured[method] = [central_coverage(pit, float(p)) for p in _PROBABILITIES]
-        axes.plot(_PROBABILITIES, measured[method], label=outcome.titles[method], markersize=4, **style)
+        axes.plot(_PROBABILITIES, measured[method], label=result.titles[method], markersize=4, **style)
     axes.set(xlabel="nominal coverage", ylabel="share of readings inside", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     own = dict(zip(_PROBABILITIES.tolist(), measured[MODEL], strict=True))
@@ -40,9 +41,9 @@ def picture_reliability(outcome: Outcome, path: Path) -> Picture:
     )
 
 
-def picture_pit(outcome: Outcome, path: Path) -> Picture:
+def picture_pit(result: TaskResult, path: Path) -> Picture:
     """Draw the histogram of the model's probability integral transform."""
-    pit = outcome.sample(MODEL).pit
+    pit = result.sample(MODEL).pit
     counts, edges = np.histogram(pit[np.isfinite(pit)], bins=_PIT_BINS, range=(0, 1))
     density = counts * _PIT_BINS / max(int(counts.sum()), 1)
     figure = new_figure(4.0)

@@ -10,18 +10,19 @@ import numpy.typing as npt
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from aqreanalysis.evaluation.pictures.style import INTERVAL_COLOUR, MODEL_COLOUR, Picture, figures_of, new_figure, save
-from aqreanalysis.evaluation.protocols import MODEL, Outcome
+from aqreanalysis.evaluation.protocols import TaskResult
+from aqreanalysis.model.bundle import MODEL
 from aqreanalysis.species import SPECIES
 
 _SHOWN = 240
 
 
-def ranked_stations(outcome: Outcome) -> dict[str, tuple[int, float]]:
+def ranked_stations(result: TaskResult) -> dict[str, tuple[int, float]]:
     """Return index and mean absolute error of the model's best, median and worst hidden station.
 
     Ranked are those with at least half as many readings as the fullest; empty where nothing was observed.
     """
-    sample = outcome.sample(MODEL)
+    sample = result.sample(MODEL)
     count = sample.known.sum(axis=0)
     usable = np.flatnonzero(count >= max(1, int(count.max(initial=0)) // 2))
     if not usable.size:
@@ -34,38 +35,38 @@ def ranked_stations(outcome: Outcome) -> dict[str, tuple[int, float]]:
     return {name: (int(usable[i]), float(error[i])) for name, i in picked.items()}
 
 
-def picture_series(outcome: Outcome, path: Path) -> Picture | None:
+def picture_series(result: TaskResult, path: Path) -> Picture | None:
     """Draw the model's estimate and interval beside the readings at three stations; None where nothing was observed."""
-    picked = ranked_stations(outcome)
+    picked = ranked_stations(result)
     if not picked:
         return None
-    species = SPECIES[outcome.species]
-    rows = _busiest(np.isfinite(outcome.observed)[:, [i for i, _ in picked.values()]].sum(axis=1))
+    species = SPECIES[result.species]
+    rows = _busiest(np.isfinite(result.observed)[:, [i for i, _ in picked.values()]].sum(axis=1))
     numbers: dict[str, Any] = {}
     figure = new_figure(7.4)
     panels = figure.subplots(3, 1, sharex=True)
     for axes, (name, (i, mae)) in zip(panels, picked.items(), strict=True):
-        drawn = _station(outcome, rows, i)
+        drawn = _station(result, rows, i)
         time = drawn["time"].astype("datetime64[h]")
         band = axes.fill_between(time, drawn["lower"], drawn["upper"], color=INTERVAL_COLOUR, linewidth=0)
         (line,) = axes.plot(time, drawn["best"], color=MODEL_COLOUR, linewidth=1.2)
         (dots,) = axes.plot(time, drawn["observed"], ".", color="black", markersize=3.5)
         axes.set_title(
-            f"{name}: station {outcome.stations[i]}, {outcome.nearest_km[i]:.0f} km from the nearest visible one, "
+            f"{name}: station {result.stations[i]}, {result.nearest_km[i]:.0f} km from the nearest visible one, "
             f"MAE {figures_of(mae)} {species.units}",
             fontsize=9,
         )
         axes.set_ylabel(species.units)
         axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
-        numbers[name] = {"station": outcome.stations[i], "mae": mae} | {k: v.tolist() for k, v in drawn.items()}
+        numbers[name] = {"station": result.stations[i], "mae": mae} | {k: v.tolist() for k, v in drawn.items()}
     ticks = AutoDateLocator(minticks=4, maxticks=9)
     panels[-1].xaxis.set_major_locator(ticks)
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(ticks))
     figure.legend(
         [dots, line, band], ["reading", "AQ-Net", "interval"], loc="outside upper center", ncols=3, frameon=False
     )
-    step = outcome.hours[rows]
+    step = result.hours[rows]
     return Picture(
         "series",
         f"{species.title} at the hidden stations with the least, the median and the largest mean absolute error: "
@@ -85,11 +86,11 @@ def _busiest(readings: npt.NDArray[np.int64]) -> slice:
     return slice(start, start + length)
 
 
-def _station(outcome: Outcome, rows: slice, station: int) -> dict[str, npt.NDArray[Any]]:
+def _station(result: TaskResult, rows: slice, station: int) -> dict[str, npt.NDArray[Any]]:
     """Return what is drawn of one station, with a NaN in each hole of the hours, so that no line runs across it."""
-    estimates, hours = outcome.estimates[MODEL], outcome.hours[rows]
+    estimates, hours = result.estimates[MODEL], result.hours[rows]
     columns = {k: getattr(estimates, k)[rows, station].astype(np.float64) for k in ("best", "lower", "upper")}
-    columns["observed"] = outcome.observed[rows, station].astype(np.float64)
+    columns["observed"] = result.observed[rows, station].astype(np.float64)
     holes = np.flatnonzero(np.diff(hours) > np.diff(hours).min(initial=24)) + 1
     drawn: dict[str, npt.NDArray[Any]] = {k: np.insert(v, holes, np.nan).round(4) for k, v in columns.items()}
     drawn["time"] = np.insert(hours, holes, hours[holes - 1] + 1)

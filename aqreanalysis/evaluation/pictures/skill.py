@@ -18,8 +18,10 @@ from aqreanalysis.evaluation.pictures.style import (
     new_figure,
     save,
 )
-from aqreanalysis.evaluation.protocols import MODEL, Outcome
-from aqreanalysis.evaluation.scores import distance_classes, score, score_by
+from aqreanalysis.evaluation.protocols import TaskResult
+from aqreanalysis.evaluation.scores import score, score_by
+from aqreanalysis.evaluation.strata import distance_classes
+from aqreanalysis.model.bundle import MODEL
 from aqreanalysis.species import SPECIES
 
 #: Station-hours that a class of distance must have to be drawn.
@@ -27,30 +29,30 @@ _FEWEST = 30
 _MOST_BINS = 80
 
 
-def station_rmse(outcome: Outcome, method: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def station_rmse(result: TaskResult, method: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Return each hidden station's root mean squared error (NaN without a reading) and its number of readings."""
-    sample = outcome.sample(method)
+    sample = result.sample(method)
     count = sample.known.sum(axis=0)
     squares = np.nansum((sample.best - sample.observed) ** 2, axis=0, dtype=np.float64)
     return np.where(count > 0, np.sqrt(squares / np.maximum(count, 1)), np.nan), count
 
 
-def picture_errors(outcome: Outcome, path: Path) -> Picture:
+def picture_errors(result: TaskResult, path: Path) -> Picture:
     """Draw the model's root mean squared error at each hidden station, with the visible stations beside."""
-    error, count = station_rmse(outcome, MODEL)
+    error, count = station_rmse(result, MODEL)
     known = count > 0
-    species = SPECIES[outcome.species]
+    species = SPECIES[result.species]
     order = np.flatnonzero(known)[np.argsort(error[known], kind="stable")]  # the largest errors on top
-    lon, lat = (np.concatenate([getattr(outcome, f"visible_{n}"), getattr(outcome, n)]) for n in ("lon", "lat"))
+    lon, lat = (np.concatenate([getattr(result, f"visible_{n}"), getattr(result, n)]) for n in ("lon", "lat"))
     tall = np.ptp(lat) / max(np.ptp(lon) * np.cos(np.radians(lat.mean())), 0.1)
     figure = new_figure(float(np.clip(1.2 + 4.3 * tall, 3.6, 7.5)))
     axes = figure.subplots()
     axes.grid(color="#dddddd", linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.scatter(outcome.visible_lon, outcome.visible_lat, s=7, c="#9a9a9a", linewidths=0, label="visible station")
+    axes.scatter(result.visible_lon, result.visible_lat, s=7, c="#9a9a9a", linewidths=0, label="visible station")
     dots = axes.scatter(
-        outcome.lon[order],
-        outcome.lat[order],
+        result.lon[order],
+        result.lat[order],
         c=error[order],
         s=52,
         cmap=cmocean.cm.amp,
@@ -69,32 +71,32 @@ def picture_errors(outcome: Outcome, path: Path) -> Picture:
         f"Map of {int(known.sum())} hidden stations coloured by their RMSE, which is "
         f"{figures_of(middle)} {species.units} in the median and "
         f"{figures_of(float(error[known].max()) if known.any() else None)} at the worst; "
-        f"{len(outcome.visible_lat)} visible stations are grey.",
+        f"{len(result.visible_lat)} visible stations are grey.",
         save(figure, path),
         {
-            "station": [outcome.stations[i] for i in order],
-            "lat": outcome.lat[order].round(5).tolist(),
-            "lon": outcome.lon[order].round(5).tolist(),
+            "station": [result.stations[i] for i in order],
+            "lat": result.lat[order].round(5).tolist(),
+            "lon": result.lon[order].round(5).tolist(),
             "rmse": error[order].round(4).tolist(),
             "n": count[order].tolist(),
         },
     )
 
 
-def picture_distance(outcome: Outcome, path: Path) -> Picture:
+def picture_distance(result: TaskResult, path: Path) -> Picture:
     """Draw every method's mean absolute error by distance to the nearest visible station."""
-    labels, names = distance_classes(outcome.nearest_km)
-    species = SPECIES[outcome.species]
-    hours = outcome.sample(MODEL).known.sum(axis=0)
+    labels, names = distance_classes(result.nearest_km)
+    species = SPECIES[result.species]
+    hours = result.sample(MODEL).known.sum(axis=0)
     shown = [n for i, n in enumerate(names) if hours[labels == i].sum() >= _FEWEST]
     stations = [int(((labels == names.index(n)) & (hours > 0)).sum()) for n in shown]
     figure = new_figure(4.4)
     axes = figure.subplots()
     errors: dict[str, list[float]] = {}
-    for method, style in method_styles(outcome.estimates).items():
-        found = score_by(outcome.sample(method), labels[None, :], names)
+    for method, style in method_styles(result.estimates).items():
+        found = score_by(result.sample(method), labels[None, :], names)
         errors[method] = [found[n]["mae"] for n in shown]
-        axes.plot(range(len(shown)), errors[method], label=outcome.titles[method], **style)
+        axes.plot(range(len(shown)), errors[method], label=result.titles[method], **style)
     ticks = [f"{n}\n{c} station{'s' * (c != 1)}" for n, c in zip(shown, stations, strict=True)]
     axes.set_xticks(range(len(shown)), ticks, fontsize=9)
     axes.margins(x=0.12)
@@ -113,15 +115,15 @@ def picture_distance(outcome: Outcome, path: Path) -> Picture:
     )
 
 
-def picture_density(outcome: Outcome, path: Path) -> Picture:
+def picture_density(result: TaskResult, path: Path) -> Picture:
     """Draw estimate against reading as a density, for the model and for the baseline with the least RMSE."""
-    species = SPECIES[outcome.species]
-    scores = {m: score(outcome.sample(m)) for m in outcome.estimates}
+    species = SPECIES[result.species]
+    scores = {m: score(result.sample(m)) for m in result.estimates}
     others = {m: s["rmse"] for m, s in scores.items() if m != MODEL and np.isfinite(s["rmse"])}
     shown = [MODEL, *([min(others, key=lambda m: others[m])] if others else [])]
-    known = outcome.sample(MODEL).known
-    observed = outcome.observed[known]
-    values = np.concatenate([observed, outcome.estimates[MODEL].best[known]]) if observed.size else np.array([1.0])
+    known = result.sample(MODEL).known
+    observed = result.observed[known]
+    values = np.concatenate([observed, result.estimates[MODEL].best[known]]) if observed.size else np.array([1.0])
     top = float(np.quantile(values, 0.998)) or 1.0
     # Some four station-hours a bin along the line, or the density is a scatter of single ones.
     edges = np.linspace(0, top, int(np.clip(np.sqrt(observed.size), 24, _MOST_BINS)) + 1)
@@ -129,7 +131,7 @@ def picture_density(outcome: Outcome, path: Path) -> Picture:
     panels = np.atleast_1d(figure.subplots(1, len(shown), sharex=True, sharey=True))
     densities = []
     for method in shown:
-        best = outcome.sample(method).best[known]
+        best = result.sample(method).best[known]
         densities.append(np.histogram2d(np.clip(observed, 0, top), np.clip(best, 0, top), bins=(edges, edges))[0].T)
     scale = LogNorm(1, max(2.0, max(float(d.max()) for d in densities)))
     for axes, method, density in zip(panels, shown, densities, strict=True):
@@ -143,7 +145,7 @@ def picture_density(outcome: Outcome, path: Path) -> Picture:
         axes.plot([0, top], [0, top], color=MODEL_COLOUR, linewidth=1.0)
         axes.set_aspect("equal")
         axes.set_title(
-            f"{outcome.titles[method]}\nR2 {scores[method]['r2']:.3f}, RMSE {figures_of(scores[method]['rmse'])}",
+            f"{result.titles[method]}\nR2 {scores[method]['r2']:.3f}, RMSE {figures_of(scores[method]['rmse'])}",
             fontsize=10,
         )
         axes.set_xlabel(f"reading ({species.units})")
@@ -156,7 +158,7 @@ def picture_density(outcome: Outcome, path: Path) -> Picture:
         f"{species.units} (0.2 % of the values) they are drawn at the rim.",
         "Density of estimate against reading. "
         + " ".join(
-            f"{outcome.titles[m]}: R2 {figures_of(scores[m]['r2'])}, RMSE {figures_of(scores[m]['rmse'])} "
+            f"{result.titles[m]}: R2 {figures_of(scores[m]['r2'])}, RMSE {figures_of(scores[m]['rmse'])} "
             f"{species.units}, bias {figures_of(scores[m]['bias'])}."
             for m in shown
         ),

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.evaluation.protocols import MODEL
+from aqreanalysis.model.bundle import MODEL
 
 #: Pixels an inch: a picture of `WIDTH` inches fills a phone's screen twice over and half a page of paper sharply.
 DPI = 120

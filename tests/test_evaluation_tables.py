@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aqreanalysis.evaluation import EvaluationOptions, evaluate
-from aqreanalysis.evaluation.bundle_scores import record_in_bundle
+from aqreanalysis.evaluation.tables import record_in_bundle
 from aqreanalysis.model import read_bundle
 from aqreanalysis.model.bundle import measured_coverage, write_bundle
 from aqreanalysis.observations import Observations
