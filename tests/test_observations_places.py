@@ -9,7 +9,7 @@ import pytest
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.places import (
     StationPlaces,
-    check_colocated,
+    TwinCount,
     colocated_pairs,
     exact_degrees,
     places_of_rows,
@@ -82,15 +82,21 @@ def _pair(lon: float) -> StationPlaces:
     return StationPlaces(ids=["a", "b"], lat=np.array([40.0, 40.0]), lon=np.array([116.0, lon]))
 
 
+def _check(places: StationPlaces, values: dict[str, np.ndarray], report: QualityReport) -> None:
+    twins = TwinCount(places)
+    twins.add(values)
+    twins.judge(report)
+
+
 def test_pairs_within_a_hundred_metres_are_counted_and_kept() -> None:
     readings = np.random.default_rng(0).gamma(3, 10, (100, 2)).astype(np.float32)
     for lon, pairs in ((116.0, 1), (116.001, 1), (116.01, 0)):
         report = QualityReport()
-        check_colocated(_pair(lon), {"pm25": readings}, report)
+        _check(_pair(lon), {"pm25": readings}, report)
         assert report.counts.get("colocated_pairs", 0) == pairs == len(colocated_pairs(_pair(lon)))
 
 
 def test_one_station_under_two_names_is_refused() -> None:
     one = np.random.default_rng(0).gamma(3, 10, (100, 1)).astype(np.float32)
     with pytest.raises(ObservationsError, match=r"'a' and 'b' stand at one place.*100 of their 100"):
-        check_colocated(_pair(116.0), {"pm25": np.hstack([one, one])}, QualityReport())
+        _check(_pair(116.0), {"pm25": np.hstack([one, one])}, QualityReport())

@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as hnp
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import read_observations
-from aqreanalysis.observations.flags import FLAG_MEANINGS, Flag
-from aqreanalysis.observations.quality import LIMITS, check_units, count_flags, flag_readings
+from aqreanalysis.observations.digest import count_flags
+from aqreanalysis.observations.flags import FLAG_MEANINGS, LIMITS, Flag
+from aqreanalysis.observations.quality import check_units, flag_readings
 from aqreanalysis.observations.quality_tests import _has_run, run_lengths
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.species import SPECIES

@@ -7,8 +7,8 @@ import pytest
 
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ConfigError
-from aqreanalysis.observations.flags import Flag
-from aqreanalysis.observations.quality import flag_readings, limits_of, reach_hours
+from aqreanalysis.observations.flags import Flag, limits_of
+from aqreanalysis.observations.quality import flag_readings, reach_hours
 
 LAT, LON = 40.0 + 0.1 * np.arange(6), np.full(6, 116.0)
 

@@ -5,9 +5,8 @@ from aqreanalysis.observations.flags import FLAG_MEANINGS, USABLE, Flag
 from aqreanalysis.observations.formats.registry import list_formats
 from aqreanalysis.observations.inspect import check_observations
 from aqreanalysis.observations.places import StationPlaces
-from aqreanalysis.observations.readers import ReadOptions, read_observations
+from aqreanalysis.observations.readers import ReadOptions, import_observations, read_observations
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.stream_to_netcdf import import_observations
 from aqreanalysis.observations.tables import from_frame
 from aqreanalysis.observations.times import hours_since_epoch, times_from_hours
 from aqreanalysis.observations.windows import window

@@ -1,26 +1,39 @@
-"""`RawRecords` of any format -> `Observations`: stations resolved, hours merged, units, clock and twins checked."""
+"""`TimePartitions` -> `Observations`: stations resolved, hours merged, flags set, units, twins and clock checked.
+
+The one way from raw records to readings, in blocks of hours. A record that memory holds is one block; of a longer one
+each block is merged once and screened with the blocks before and after in sight (no test of quality control looks
+farther, see `reach_hours`), so that the result is the same, to the digest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.clock_check import check_clock
-from aqreanalysis.observations.dataset import Observations
-from aqreanalysis.observations.merging import MergeRules, assign_stations, is_all_missing, merge, timeline
-from aqreanalysis.observations.places import StationPlaces, check_colocated
-from aqreanalysis.observations.quality import Screening, check_units
+from aqreanalysis.observations.dataset import HourlyBlock, Observations
+from aqreanalysis.observations.digest import count_flags, flag_totals, mask_unusable
+from aqreanalysis.observations.flags import Flag
+from aqreanalysis.observations.merging import Hourly, Merger, MergeRules
+from aqreanalysis.observations.places import TwinCount
+from aqreanalysis.observations.quality import check_units, flag_readings
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_identity import StationRules, resolve_stations
 from aqreanalysis.observations.station_metadata import StationList
-from aqreanalysis.observations.times import times_from_hours
+from aqreanalysis.observations.time_partitions import TimePartitions
+from aqreanalysis.observations.times import STRAY_SHARE, times_from_hours
+from aqreanalysis.species import in_order
+
+# A timeline this much longer than the hours that have rows comes from one wrong year, and would fill the memory.
+LONGEST_EMPTY_HOURS = 10 * 366 * 24
+# Readings that the check of units looks at: of the whole record, and of each block at least.
+SAMPLE, SAMPLE_OF_BLOCK = 200_000, 20_000
 
 
 @dataclass
@@ -44,7 +57,7 @@ class Assembly:
     columns: ColumnsConfig
     quality: QualityConfig | None = None
     stations: StationList = field(default_factory=StationList)
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, object] = field(default_factory=dict)
     repeats: str = "refuse"
     moved: str = "refuse"
 
@@ -59,80 +72,188 @@ class Assembly:
         return StationRules(dict(self.columns.rename), self.columns.moved_stations or self.moved)
 
 
-def assemble(batches: Sequence[RawRecords], assembly: Assembly, report: QualityReport) -> Observations:
-    """Return the observations of all `batches`.
+class Assembler:
+    """A record on its way from raw records to readings; its stations and its timeline are settled where it is built.
+
+    Attributes
+    ----------
+    places : StationPlaces
+        The stations that have rows, sorted by id.
+    first, last : int
+        First and last stamp, hours since 1970-01-01 UTC.
+    keys : list of str
+        The pollutants, in the order of `SPECIES`.
 
     Raises
     ------
     ObservationsError
-        No row is left, a station moves or has a twin, station-hours contradict each other, the clock is not UTC, or a
-        unit is wrong.
+        Where it is built: no row is left, a station moves, no two stamps are an hour apart, or next to none of a long
+        timeline's hours has a row.
     """
-    if report.rows == 0 or not batches:
-        raise ObservationsError(f"{report.source}: holds no rows: give a file with readings")
-    split = assembly.station_rules.moved == "split"
-    resolved = resolve_stations(
-        [placed(records, split) for records in batches], assembly.stations, assembly.station_rules, report
-    )
-    here = []
-    for records, index in zip(batches, resolved.index, strict=True):
-        part = assign_stations(records, index)
-        report.count("rows_without_place", len(records.end) - len(part.end))
-        here.append(part)
-    here = [records for records in here if len(records.end)]
-    if not here:
-        raise ObservationsError(
-            f"{report.source}: no row has a station, a place and a time: {'; '.join(report.lines())}"
-        )
-    places, here = _seen(resolved.places, here, report)
-    span = timeline(here, report)
-    hourly = merge(here, places.ids, span, assembly.rules, report)
-    if is_all_missing(hourly.values):
-        raise ObservationsError(
-            f"{report.source}: not one reading of {', '.join(hourly.values)}: the columns are empty"
-        )
-    check_units(hourly.values, report)
-    times = times_from_hours(np.arange(span[0], span[0] + span[1], dtype=np.int64))
-    screening = Screening(assembly.quality, hourly.flags)
-    observations = Observations.from_arrays(times, places, hourly.values, assembly.attributes, report, screening)
-    _check_whole(observations, places, assembly.columns, report)
+
+    def __init__(self, partitions: TimePartitions, assembly: Assembly, report: QualityReport) -> None:
+        if report.rows == 0 or not partitions.keys:
+            raise ObservationsError(f"{report.source}: holds no rows: give a file with readings")
+        self._partitions, self._assembly, self._report = partitions, assembly, report
+        table = partitions.station_table()
+        resolved = resolve_stations(table, assembly.stations, assembly.station_rules, report)
+        self.places, self._index = resolved.places, resolved.index
+        hours, unplaced = partitions.hours(self._index)
+        report.count("rows_without_place", unplaced)
+        if len(hours) == 0:
+            raise ObservationsError(
+                f"{report.source}: no row has a station, a place and a time: {'; '.join(report.lines())}"
+            )
+        check_timeline(hours, report)
+        self.first, self.last = int(hours[0]), int(hours[-1])
+        report.count("hours_without_rows", self.last - self.first + 1 - len(hours))
+        self.keys = in_order({key for keys in partitions.keys for key in keys})
+        self._merger = Merger(self.keys, self.places.ids, assembly.rules, report, partitions.hourly)
+
+    def blocks(self) -> Iterator[HourlyBlock]:
+        """Yield the blocks of the record, once, and after the last check what only the whole tells.
+
+        Raises
+        ------
+        ObservationsError
+            Station-hours contradict each other, not one reading is there, a unit is wrong, one station stands under
+            two names, or the clock is not UTC.
+        """
+        spans = self._partitions.blocks(self.first, self.last)
+        whole = _WholeChecks(self, self._assembly.columns, self._report, max(SAMPLE // len(spans), SAMPLE_OF_BLOCK))
+        merged: dict[int, Hourly] = {}
+        for at, (number, _, _) in enumerate(spans):
+            for near, first, last in spans[max(at - 1, 0) : at + 2]:
+                if near not in merged:
+                    merged[near] = self._merge(near, first, last)
+            merged.pop(number - 2, None)
+            block = self._screen(number, merged)
+            whole.add(block)
+            yield block
+        self._merger.count(wide=all(keys == set(self.keys) for keys in self._partitions.keys))
+        whole.judge()
+
+    def observations(self, block: HourlyBlock, report: QualityReport) -> Observations:
+        """Return a block as observations, with the attributes of the source."""
+        return Observations.from_block(block, self.places, self._assembly.attributes, report)
+
+    def _merge(self, number: int, first: int, last: int) -> Hourly:
+        batches = list(self._partitions.read_block(number, self._index))
+        return self._merger.merge([records for records in batches if len(records.end)], first, last - first + 1)
+
+    def _screen(self, number: int, merged: dict[int, Hourly]) -> HourlyBlock:
+        """Return a block with its flags, which quality control sets with the neighbours of the block in sight."""
+        around = [merged[near] for near in (number - 1, number, number + 1) if near in merged]
+        own = merged[number]
+        values, said = own.values, own.flags
+        if len(around) > 1:
+            values = {key: np.concatenate([part.values[key] for part in around]) for key in self.keys}
+            said = {
+                key: np.concatenate([part.flags.get(key, np.zeros(part.values[key].shape, np.int8)) for part in around])
+                for key in {key for part in around for key in part.flags}
+            }
+        flags = flag_readings(values, self.places.lat, self.places.lon, self._assembly.quality, said)
+        if len(around) > 1:
+            begin = own.first_hour - around[0].first_hour
+            flags = {key: flags[key][begin : begin + len(own.values[key])] for key in self.keys}
+        usable = {key: mask_unusable(own.values[key], flags[key]) for key in self.keys}
+        return HourlyBlock(own.first_hour, own.values, usable, flags)
+
+
+def assemble(partitions: TimePartitions, assembly: Assembly, report: QualityReport) -> Observations:
+    """Return the observations of all records, which are one block.
+
+    Raises
+    ------
+    ObservationsError
+        As `Assembler` and its blocks.
+    """
+    assembler = Assembler(partitions, assembly, report)
+    (block,) = assembler.blocks()
+    # Counted by the checks of the whole already.
+    observations = assembler.observations(block, QualityReport())
+    observations.report = report
     return observations
 
 
-def placed(records: RawRecords, with_since: bool) -> pd.DataFrame:
-    """Return the places of the stations of `records`, and where stations may move the first minute at each of them."""
-    if not with_since:
-        return records.places
-    since = np.full(len(records.places), np.iinfo(np.int32).max, np.int32)
-    np.minimum.at(since, records.station, records.end)
-    return records.places.assign(since=since)
-
-
-def _seen(
-    places: StationPlaces, batches: list[RawRecords], report: QualityReport
-) -> tuple[StationPlaces, list[RawRecords]]:
-    """Return the places that have rows, and the records numbered by them."""
-    seen = np.zeros(len(places.ids), dtype=bool)
+def assemble_records(batches: Sequence[RawRecords], assembly: Assembly, report: QualityReport) -> Observations:
+    """Return the observations of records in memory; see `assemble`."""
+    partitions = TimePartitions()
     for records in batches:
-        seen[records.station] = True
-    if seen.all():
-        return places, batches
-    from aqreanalysis.observations.station_identity import subset_stations
-
-    report.count("listed_without_rows", int((~seen).sum()))
-    index = np.where(seen, np.cumsum(seen) - 1, -1).astype(np.int32)
-    return subset_stations(places, np.flatnonzero(seen)), [assign_stations(records, index) for records in batches]
+        partitions.append(0, records)
+    partitions.commit_file(0)
+    return assemble(partitions, assembly, report)
 
 
-def _check_whole(
-    observations: Observations, places: StationPlaces, columns: ColumnsConfig, report: QualityReport
-) -> None:
-    """Run the checks that need the whole record, on usable readings."""
-    usable = {key: observations.values(key) for key in observations.species}
-    check_colocated(places, usable, report)
-    if columns.check_clock:
-        check_clock(usable, observations.hours, observations.lon, report)
-    else:
-        report.notes.append("clock: not checked (columns.check_clock=false)")
-    silent = ~np.any([np.isfinite(values).any(axis=0) for values in usable.values()], axis=0)
-    report.count("stations_without_readings", int(silent.sum()))
+def check_timeline(distinct: NDArray[np.integer], report: QualityReport) -> None:
+    """Refuse hours that are never one apart, or that one wrong year stretches.
+
+    Raises
+    ------
+    ObservationsError
+        One of the two.
+    """
+    steps = np.diff(distinct)
+    if len(steps) >= 2 and steps.min() > 1:
+        raise ObservationsError(
+            f"{report.source}: the stamps are {int(np.median(steps))} h apart, never one: hourly means are needed"
+        )
+    length = int(distinct[-1] - distinct[0]) + 1
+    if length > LONGEST_EMPTY_HOURS and len(distinct) < STRAY_SHARE * length:
+        span = times_from_hours([int(distinct[0]), int(distinct[-1])])
+        raise ObservationsError(
+            f"{report.source}: the stamps run from {span[0]} to {span[1]}, and only {len(distinct)} of these {length} "
+            "hours have rows: correct the stamp with the wrong year"
+        )
+
+
+class _WholeChecks:
+    """What can only be said of the whole record, gathered block by block."""
+
+    def __init__(self, record: Assembler, columns: ColumnsConfig, report: QualityReport, sample: int) -> None:
+        self._places, self._keys, self._columns, self._report = record.places, record.keys, columns, report
+        self._sample_size = sample
+        self._sample: dict[str, list[NDArray[np.float32]]] = {key: [] for key in record.keys}
+        self._counts = {key: np.zeros(len(Flag), dtype=np.int64) for key in record.keys}
+        self._seen = np.zeros(len(record.places.ids), dtype=bool)
+        self._twins = TwinCount(record.places)
+        self._clock = QualityReport(source=report.source)
+
+    def add(self, block: HourlyBlock) -> None:
+        """Take a block in; a clock that is wrong in any block is refused at once."""
+        for key in self._keys:
+            self._counts[key] += flag_totals(block.flags[key])
+            values = block.values[key]
+            self._sample[key].append(values.ravel()[:: max(values.size // self._sample_size, 1)].copy())
+            self._seen |= np.isfinite(block.usable[key]).any(axis=0)
+        self._twins.add(block.usable)
+        if self._columns.check_clock:
+            try:
+                check_clock(block.usable, block.hours, self._places.lon, self._clock)
+            except ObservationsError:
+                self._judge_readings()  # what makes no sense at all is told first
+                raise
+
+    def judge(self) -> None:
+        """Run the checks of the whole and write into the report what they say.
+
+        Raises
+        ------
+        ObservationsError
+            Not one reading is there, a unit is wrong, or one station stands under two names.
+        """
+        self._judge_readings()
+        report = self._report
+        report.notes += self._clock.notes[:1]
+        report.warnings += list(dict.fromkeys(self._clock.warnings))
+        if not self._columns.check_clock:
+            report.notes.append("clock: not checked (columns.check_clock=false)")
+        report.count("stations_without_readings", int((~self._seen).sum()))
+
+    def _judge_readings(self) -> None:
+        if not any(int(counts.sum() - counts[Flag.MISSING]) for counts in self._counts.values()):
+            keys = ", ".join(self._keys)
+            raise ObservationsError(f"{self._report.source}: not one reading of {keys}: the columns are empty")
+        check_units({key: np.concatenate(parts) for key, parts in self._sample.items()}, self._report)
+        count_flags(self._counts, self._report)
+        self._twins.judge(self._report)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,56 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.large_arrays import zeros_mapped
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.digest import IncrementalDigest, RunningStats, mask_unusable
+from aqreanalysis.observations.backing import BLOCK_HOURS, Backing, FileBacking, MemoryBacking
+from aqreanalysis.observations.digest import IncrementalDigest, RunningStats, count_flags, flag_totals, mask_unusable
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.places import StationPlaces, check_range
-from aqreanalysis.observations.quality import Screening, count_flags, flag_readings
+from aqreanalysis.observations.quality import Screening, flag_readings
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.schema import validated
-from aqreanalysis.observations.times import hours_since_epoch
+from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_readings, validated
+from aqreanalysis.observations.times import hours_since_epoch, times_from_hours
 from aqreanalysis.species import SPECIES, in_order
 
-# Attributes of the source that every file made from it keeps; `synthetic` marks the nature run.
-KEPT_ATTRIBUTES = ("title", "source", "synthetic", "comment", "institution", "references", "license")
-# Hours that are looked at together: some 60 MB of 2000 stations.
-PART_HOURS = 8 * 744
+
+@dataclass(frozen=True)
+class HourlyBlock:
+    """Some hours of a record, screened.
+
+    Attributes
+    ----------
+    first_hour : int
+        Stamp of the first, hours since 1970-01-01 UTC.
+    values, usable : dict of str to ndarray
+        Pollutant key -> float32 (time, station), NaN where missing; in `usable` where flagged as not usable too.
+    flags : dict of str to ndarray
+        Pollutant key -> int8 (time, station), see `Flag`.
+    """
+
+    first_hour: int
+    values: dict[str, NDArray[np.float32]]
+    usable: dict[str, NDArray[np.float32]]
+    flags: dict[str, NDArray[np.int8]]
+
+    @property
+    def hours(self) -> NDArray[np.int64]:
+        """Stamps, int64 (time,), hours since 1970-01-01 UTC."""
+        length = len(next(iter(self.values.values())))
+        return np.arange(self.first_hour, self.first_hour + length, dtype=np.int64)
 
 
 class Observations:
     """Hourly station records: readings as they were reported, a quality flag beside each, and where the stations are.
+
+    The readings lie in memory or, of a long record, in their file (see `backing`): there `hours_slice`, `iter_blocks`
+    and what is made of them (`digest`, `summary`, `window`) read what they need; `values`, `flags`, `to_array` and
+    `dataset` give all hours at once, in files that the system maps where they are large.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        See `dataset`.
+    report : QualityReport, optional
+        See `report`.
 
     Attributes
     ----------
@@ -52,18 +86,60 @@ class Observations:
     """
 
     def __init__(self, dataset: xr.Dataset, report: QualityReport | None = None) -> None:
-        self.dataset = validated(dataset)
-        self._begin(self.dataset, report)
-        counts = {key: np.bincount(self.flags(key).ravel(), minlength=len(Flag)) for key in self.species}
-        count_flags(counts, self.report)
+        checked = validated(dataset)
+        self._begin(MemoryBacking(checked), checked, report)
 
-    def _begin(self, axes: xr.Dataset, report: QualityReport | None) -> None:
-        self._axes = axes
+    @classmethod
+    def from_file(cls, file: FileBacking, axes: xr.Dataset, report: QualityReport) -> Observations:
+        """Return observations whose readings stay in `file`; they are looked through once, here.
+
+        Parameters
+        ----------
+        file : FileBacking
+            The readings.
+        axes : Dataset
+            Coordinates and attributes as `dataset` has them, for the rows that count.
+        report : QualityReport
+            Of the reading.
+
+        Raises
+        ------
+        ObservationsError
+            The file is damaged, a flag is none, or a reading that is not there is flagged good.
+        """
+        out = cls.__new__(cls)
+        out._begin(file, axes, report)
+        return out
+
+    def _begin(self, backing: Backing, axes: xr.Dataset, report: QualityReport | None) -> None:
+        self._backing, self._axes = backing, axes
         self.report = report if report is not None else QualityReport()
         self.full_span: dict[str, tuple[int, int]] | None = None
         self._usable: dict[str, NDArray[np.float32]] = {}
         self._arrays: dict[tuple[str, ...], NDArray[np.float32]] = {}
         self._digest: str | None = None
+        self._span: dict[str, tuple[int, int]] | None = None
+        self._look_through()
+
+    def _look_through(self) -> None:
+        """Check and count all readings; of those in a file take digest and span along, in the one pass."""
+        digest = IncrementalDigest(self.stations, self.lat, self.lon, self.hours)
+        spans: dict[str, tuple[int, int]] = {}
+        counts = {}
+        for key in self.species:
+            digest.begin(key)
+            counts[key] = np.zeros(len(Flag), np.int64)
+            for begin in range(0, len(self.times), BLOCK_HOURS):
+                readings, flags = self._backing.read(key, begin, begin + BLOCK_HOURS)
+                check_readings(key, readings, flags)
+                counts[key] += flag_totals(flags)
+                if not self._backing.in_memory:
+                    usable = mask_unusable(readings, flags)
+                    digest.add(usable)
+                    _extend_span(spans, key, usable, self.first_hour + begin)
+        if not self._backing.in_memory:
+            self._digest, self._span = digest.hexdigest(), spans
+        count_flags(counts, self.report)
 
     @classmethod
     def from_arrays(
@@ -100,14 +176,37 @@ class Observations:
                     f"{key} has shape {readings.shape}, expected (time, station) = {(len(times), len(places.ids))}"
                 )
         order = np.argsort(np.array(places.ids, dtype=object), kind="stable")
+        said = dict(screening.source_flags or {})
         if not np.array_equal(order, np.arange(len(order))):
+            places = places.subset(order)
             known = {key: np.ascontiguousarray(readings[:, order]) for key, readings in known.items()}
-            said = {key: flags[:, order] for key, flags in (screening.source_flags or {}).items()}
-            screening = replace(screening, source_flags=said)
-        lat, lon = places.lat[order].astype(np.float64), places.lon[order].astype(np.float64)
-        check_range(pd.DataFrame({"station": np.array(places.ids)[order], "lat": lat, "lon": lon}), "observations")
-        flags = flag_readings(known, lat, lon, screening.quality, screening.source_flags)
-        return cls(_assemble(times, places, order, known, flags, attributes or {}), report)
+            said = {key: flags[:, order] for key, flags in said.items()}
+        frame = pd.DataFrame({"station": np.array(places.ids, dtype=object), "lat": places.lat, "lon": places.lon})
+        check_range(frame, "observations")
+        flags = flag_readings(known, places.lat, places.lon, screening.quality, said)
+        return cls(_dataset(times, places, known, flags, attributes or {}), report)
+
+    @classmethod
+    def from_block(
+        cls, block: HourlyBlock, places: StationPlaces, attributes: Mapping[str, object], report: QualityReport
+    ) -> Observations:
+        """Return the observations of a screened block, at stations sorted by id; its arrays become theirs."""
+        times = times_from_hours(block.hours)
+        out = cls(_dataset(times, places, block.values, block.flags, attributes), report)
+        for key, usable in block.usable.items():
+            usable.flags.writeable = False
+            out._usable[key] = usable
+        return out
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the readings are in memory; else they stay in their file."""
+        return self._backing.in_memory
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """All readings and flags; see the class."""
+        return self._backing.whole(self._axes)
 
     @property
     def times(self) -> pd.DatetimeIndex:
@@ -152,7 +251,7 @@ class Observations:
     @property
     def species(self) -> tuple[str, ...]:
         """Keys of the pollutants, in the order of `SPECIES`."""
-        return tuple(key for key in SPECIES if key in self.dataset.data_vars)
+        return self._backing.species
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -169,7 +268,12 @@ class Observations:
         """
         self._require(key)
         if key not in self._usable:
-            usable = mask_unusable(np.asarray(self.dataset[key].values), self.flags(key))
+            if self._backing.in_memory:
+                usable = mask_unusable(*self._backing.read(key, 0, len(self.times)))
+            else:
+                usable = zeros_mapped((len(self.times), len(self.stations)), np.float32)
+                for at, (part, _) in enumerate(self.iter_blocks(key)):
+                    usable[at * BLOCK_HOURS : (at + 1) * BLOCK_HOURS] = part
             usable.flags.writeable = False
             self._usable[key] = usable
         return self._usable[key]
@@ -196,14 +300,12 @@ class Observations:
         return out
 
     def _part(self, key: str, begin: int, end: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-        """Return usable readings and flags of the rows ``begin`` to ``end - 1``, kept by nobody."""
-        flags = self.flags(key)[begin:end]
-        if key in self._usable:
-            return self._usable[key][begin:end], flags
-        return mask_unusable(np.asarray(self.dataset[key].values[begin:end]), flags), flags
+        """Return usable readings and flags of the rows ``begin`` to ``end - 1``, cached by nobody."""
+        readings, flags = self._backing.read(key, begin, end)
+        return self._usable[key][begin:end] if key in self._usable else mask_unusable(readings, flags), flags
 
     def iter_blocks(self, key: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8]]]:
-        """Yield usable readings and flags of a pollutant, `PART_HOURS` at a time, (time, station) each.
+        """Yield usable readings and flags of a pollutant, `BLOCK_HOURS` at a time, (time, station) each.
 
         Raises
         ------
@@ -211,11 +313,13 @@ class Observations:
             If the pollutant is not among `species`.
         """
         self._require(key)
-        for begin in range(0, len(self.times), PART_HOURS):
-            yield self._part(key, begin, begin + PART_HOURS)
+        for begin in range(0, len(self.times), BLOCK_HOURS):
+            yield self._part(key, begin, begin + BLOCK_HOURS)
 
     def held_bytes(self) -> int:
-        """Return the memory that the readings take, with what was laid out of them."""
+        """Return the memory that the readings take, with what was laid out of them; 0 where they stay in their file."""
+        if not self._backing.in_memory:
+            return 0
         return int(self.dataset.nbytes + sum(a.nbytes for a in (*self._usable.values(), *self._arrays.values())))
 
     def flag_counts(self, key: str) -> NDArray[np.int64]:
@@ -233,13 +337,12 @@ class Observations:
         """
         if self.full_span is not None:
             return dict(self.full_span)
-        found = {}
-        for key in self.species:
-            seen = np.concatenate([np.isfinite(usable).any(axis=1) for usable, _ in self.iter_blocks(key)])
-            at = np.flatnonzero(seen)
-            if at.size:
-                found[key] = (self.first_hour + int(at[0]), self.first_hour + int(at[-1]))
-        return found
+        if self._span is None:
+            self._span = {}
+            for key in self.species:
+                for at, (usable, _) in enumerate(self.iter_blocks(key)):
+                    _extend_span(self._span, key, usable, self.first_hour + at * BLOCK_HOURS)
+        return dict(self._span)
 
     def to_array(self, inputs: Sequence[str]) -> NDArray[np.float32]:
         """Return usable readings float32 (time, station, input), NaN for a pollutant that is not there; read-only."""
@@ -351,7 +454,7 @@ class Observations:
         OutputError
             If the file exists and `overwrite` is not set, or cannot be written.
         """
-        from aqreanalysis.observations.netcdf import write_netcdf  # here, because netcdf builds Observations
+        from aqreanalysis.observations.netcdf_writer import write_netcdf  # here, because it takes netCDF4 along
 
         return write_netcdf(self, Path(path), overwrite)
 
@@ -375,23 +478,29 @@ def _utc(time: str | pd.Timestamp) -> pd.Timestamp:
     return stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo is not None else stamp
 
 
-def _assemble(
+def _extend_span(spans: dict[str, tuple[int, int]], key: str, usable: NDArray[np.float32], first_hour: int) -> None:
+    """Let the first and last stamp with a usable reading reach over the hours of `usable`, which come in order."""
+    at = first_hour + np.flatnonzero(np.isfinite(usable).any(axis=1))
+    if at.size:
+        spans[key] = (spans.get(key, (int(at[0]), 0))[0], int(at[-1]))
+
+
+def _dataset(
     times: pd.DatetimeIndex,
     places: StationPlaces,
-    order: NDArray[np.intp],
     values: Mapping[str, NDArray[np.float32]],
     flags: Mapping[str, NDArray[np.int8]],
-    attributes: Mapping[str, Any],
+    attributes: Mapping[str, object],
 ) -> xr.Dataset:
     coords: dict[str, Any] = {
         "time": pd.DatetimeIndex(times).as_unit("ns"),
-        "station": ("station", np.array([places.ids[i] for i in order], dtype=object)),
-        "lat": ("station", places.lat[order].astype(np.float64)),
-        "lon": ("station", places.lon[order].astype(np.float64)),
+        "station": ("station", np.array(places.ids, dtype=object)),
+        "lat": ("station", places.lat.astype(np.float64)),
+        "lon": ("station", places.lon.astype(np.float64)),
     }
     for label, texts in (("city", places.city), ("name", places.name)):
         if texts is not None:
-            coords[label] = ("station", np.array([texts[i] for i in order], dtype=object))
+            coords[label] = ("station", np.array(texts, dtype=object))
     variables: dict[str, Any] = {}
     for key in values:
         variables[key] = (("time", "station"), values[key])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,6 @@ from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import USABLE, Flag
 from aqreanalysis.observations.raw_records import RawRecords, Repeats
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.times import STRAY_SHARE, times_from_hours
-from aqreanalysis.species import in_order
-
-# A timeline this much longer than the hours that have rows comes from one wrong year, and would fill the memory.
-LONGEST_EMPTY_HOURS = 10 * 366 * 24
 
 
 @dataclass(frozen=True)
@@ -47,156 +42,190 @@ class Hourly:
     flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
 
 
-def timeline(batches: Sequence[RawRecords], report: QualityReport) -> tuple[int, int]:
-    """Return the first stamp (hours since 1970) and the number of hours that the rows of `batches` span.
-
-    Raises
-    ------
-    ObservationsError
-        No two stamps are an hour apart, or next to none of a long timeline's hours has a row.
-    """
-    distinct = np.unique(np.concatenate([pd.unique(hours_of(records)) for records in batches]))
-    check_timeline(distinct, report)
-    first, length = int(distinct[0]), int(distinct[-1] - distinct[0]) + 1
-    report.count("hours_without_rows", length - len(distinct))
-    return first, length
-
-
-def check_timeline(distinct: NDArray[np.integer], report: QualityReport) -> None:
-    """Refuse hours that are not hourly, or that one wrong year stretches: see `timeline`."""
-    steps = np.diff(distinct)
-    if len(steps) >= 2 and steps.min() > 1:
-        raise ObservationsError(
-            f"{report.source}: the stamps are {int(np.median(steps))} h apart, never one: hourly means are needed"
-        )
-    length = int(distinct[-1] - distinct[0]) + 1
-    if length > LONGEST_EMPTY_HOURS and len(distinct) < STRAY_SHARE * length:
-        span = times_from_hours([int(distinct[0]), int(distinct[-1])])
-        raise ObservationsError(
-            f"{report.source}: the stamps run from {span[0]} to {span[1]}, and only {len(distinct)} of these {length} "
-            "hours have rows: correct the stamp with the wrong year"
-        )
-
-
-def hours_of(records: RawRecords) -> NDArray[np.int32]:
-    """Return the hour that each row belongs to, hours since 1970-01-01 UTC at its end."""
-    return -(-records.end // np.int32(60))
-
-
-def merge(
-    batches: Sequence[RawRecords], ids: Sequence[str], span: tuple[int, int], rules: MergeRules, report: QualityReport
-) -> Hourly:
-    """Return the readings of `batches`, whose station codes are indices into `ids`, on one grid.
+class Merger:
+    """Makes hourly grids of raw records, a block of hours after another, and counts over all of them what it merged.
 
     Parameters
     ----------
-    batches : sequence of RawRecords
-        In the order of issue: where rows differ and ``rules.repeats`` is ``"last"``, the later wins.
+    keys : sequence of str
+        Pollutants of the whole record, in the order of `SPECIES`.
     ids : sequence of str
         Stations, (station,).
-    span : tuple of int
-        First stamp in hours since 1970, number of hours; all rows lie in it.
-    rules : Rules
+    rules : MergeRules
         What is done with rows of one station-hour.
     report : QualityReport
-        Where what was merged is counted.
-
-    Raises
-    ------
-    ObservationsError
-        Two rows of one station-hour hold different readings and ``rules.repeats`` is ``"refuse"``, naming the first.
+        Where `count` writes.
+    hourly : bool
+        Whether all records are hourly means of one instrument a site without flags, which need no sorting.
     """
-    keys = in_order({key for records in batches for key in records.values})
-    if all(records.minutes == 60 and records.instrument is None and not records.flags for records in batches):
-        return _merge_simple(batches, keys, ids, span, rules, report)
-    counts: dict[str, list[int]] = {}
-    hourly = Hourly(span[0], {})
-    for key in keys:
-        rows = _rows_of(batches, key)
-        rows = _resolve_repeats(rows, key, ids, rules, report, counts)
-        rows = _make_hours(rows, rules, counts)
-        rows = _one_instrument(rows, counts)
-        cell = (rows.hour - span[0]) * len(ids) + rows.station
-        grid = np.full(span[1] * len(ids), np.nan, dtype=np.float32)
-        grid[cell] = rows.value
-        hourly.values[key] = grid.reshape(span[1], len(ids))
-        if rows.flag.any():
-            flags = np.zeros(span[1] * len(ids), dtype=np.int8)
-            flags[cell] = rows.flag
-            hourly.flags[key] = flags.reshape(span[1], len(ids))
-    # A row of a wide table holds several pollutants and is one row all the same.
-    wide = all(len(records.values) == len(keys) for records in batches)
-    for case, numbers in counts.items():
-        report.count(case, max(numbers) if wide else sum(numbers))
-    return hourly
 
+    def __init__(
+        self, keys: Sequence[str], ids: Sequence[str], rules: MergeRules, report: QualityReport, hourly: bool
+    ) -> None:
+        self._keys, self._ids, self._rules, self._report, self._hourly = keys, ids, rules, report, hourly
+        self._counts: dict[str, dict[str, int]] = {}
+        self._repeated = 0
 
-def _merge_simple(
-    batches: Sequence[RawRecords],
-    keys: Sequence[str],
-    ids: Sequence[str],
-    span: tuple[int, int],
-    rules: MergeRules,
-    report: QualityReport,
-) -> Hourly:
-    """Merge hourly rows of one instrument a site, which needs no sorting but where rows repeat a station-hour."""
-    first, length = span
-    width = len(ids)
-    hour = np.concatenate([hours_of(records) - np.int32(first) for records in batches]).astype(np.int64)
-    station = np.concatenate([records.station for records in batches])
-    # Rows of a file go station by station or hour by hour: written in their own order they cost a third.
-    by_station = bool(np.count_nonzero(station[1:] == station[:-1]) > len(station) // 2)
-    cell = station * np.int64(length) + hour if by_station else hour * width + station
-    repeated = _repeated(cell, length * width)
-    hourly = Hourly(first, {})
-    for key in keys:
-        grid = np.full(length * width, np.nan, dtype=np.float32)
-        begin = 0
+    def merge(self, batches: Sequence[RawRecords], first_hour: int, hours: int) -> Hourly:
+        """Return the readings of `batches`, whose station codes are indices into the ids, on one grid.
+
+        Parameters
+        ----------
+        batches : sequence of RawRecords
+            In the order of issue: where rows differ and the rule is ``"last"``, the later wins.
+        first_hour, hours : int
+            First stamp in hours since 1970, and how many; all rows lie in them.
+
+        Raises
+        ------
+        ObservationsError
+            Two rows of one station-hour hold different readings and the rule is ``"refuse"``, naming the first.
+        """
+        if self._hourly and batches:
+            return self._merge_simple(batches, first_hour, hours)
+        hourly = Hourly(first_hour, {})
+        shape = hours, len(self._ids)
+        for key in self._keys:
+            hourly.values[key] = np.full(shape, np.nan, dtype=np.float32)
+            rows = _rows_of(batches, key)
+            if rows is None:
+                continue
+            rows = self._resolve_repeats(rows, key)
+            rows = self._make_hours(rows, key)
+            rows = self._one_instrument(rows, key)
+            at = rows.hour - first_hour, rows.station
+            hourly.values[key][at] = rows.value
+            if rows.flag.any():
+                hourly.flags[key] = np.zeros(shape, dtype=np.int8)
+                hourly.flags[key][at] = rows.flag
+        return hourly
+
+    def count(self, wide: bool) -> None:
+        """Write into the report what was merged; in a `wide` table a row holds several pollutants and is one row."""
+        if self._hourly:
+            self._report.count("repeated_rows", self._repeated)
+            self._report.count("rows_reissued", max(self._counts.get("rows_reissued", {}).values(), default=0))
+            return
+        for case, numbers in self._counts.items():
+            self._report.count(case, max(numbers.values()) if wide else sum(numbers.values()))
+
+    def _add(self, case: str, key: str, n: int) -> None:
+        numbers = self._counts.setdefault(case, {})
+        numbers[key] = numbers.get(key, 0) + n
+
+    def _merge_simple(self, batches: Sequence[RawRecords], first_hour: int, hours: int) -> Hourly:
+        """Merge hourly rows of one instrument a site, which needs no sorting but where rows repeat a station-hour."""
+        width = len(self._ids)
+        hour = np.concatenate([records.hours - np.int32(first_hour) for records in batches]).astype(np.int64)
+        station = np.concatenate([records.station for records in batches])
+        # Rows of a file go station by station or hour by hour: written in their own order they cost a third.
+        by_station = bool(np.count_nonzero(station[1:] == station[:-1]) > len(station) // 2)
+        cell = station * np.int64(hours) + hour if by_station else hour * width + station
+        repeated = _repeated(cell, hours * width)
+        hourly = Hourly(first_hour, {})
+        for key in self._keys:
+            grid = np.full(hours * width, np.nan, dtype=np.float32)
+            begin = 0
+            for records in batches:
+                end = begin + len(records.end)
+                if key in records.values:
+                    grid[cell[begin:end]] = records.values[key]
+                begin = end
+            shaped = grid.reshape(width, hours).T if by_station else grid.reshape(hours, width)
+            hourly.values[key] = np.ascontiguousarray(shaped)
+        if repeated is not None:
+            self._merge_repeated(batches, hourly, repeated)
+        return hourly
+
+    def _merge_repeated(self, batches: Sequence[RawRecords], hourly: Hourly, repeated: NDArray[np.bool_]) -> None:
+        """Resolve the rows that repeat a station-hour, in the grids of `hourly`."""
+        begin, chosen, cells = 0, [], []
         for records in batches:
             end = begin + len(records.end)
-            if key in records.values:
-                grid[cell[begin:end]] = records.values[key]
+            part = records.where(repeated[begin:end])
+            chosen.append(part)
+            cells.append((part.hours - hourly.first_hour).astype(np.int64) * len(self._ids) + part.station)
             begin = end
-        shaped = grid.reshape(width, length).T if by_station else grid.reshape(length, width)
-        hourly.values[key] = np.ascontiguousarray(shaped)
-    if repeated is not None:
-        _merge_repeated(batches, hourly, repeated, ids, rules, report)
-    return hourly
+        distinct = pd.unique(np.concatenate(cells))
+        self._repeated += int(repeated.sum()) - len(distinct)
+        for key, grid in hourly.values.items():
+            grid.ravel()[distinct] = np.nan
+            rows = _rows_of(chosen, key)
+            if rows is not None:
+                rows = self._resolve_repeats(rows, key)
+                grid[rows.hour - hourly.first_hour, rows.station] = rows.value
 
+    def _resolve_repeats(self, rows: _Rows, key: str) -> _Rows:
+        """Return one row an instrument and period; equal ones are one, of different ones the rule says which counts."""
+        # Stable: the order of issue stays within.
+        rows = rows.take(np.lexsort((rows.end, rows.instrument, rows.station)))
+        same = (
+            (rows.station[1:] == rows.station[:-1])
+            & (rows.instrument[1:] == rows.instrument[:-1])
+            & (rows.end[1:] == rows.end[:-1])
+        )
+        if not same.any():
+            return rows
+        begin = np.flatnonzero(np.append(True, ~same))
+        low, high = np.minimum.reduceat(rows.value, begin), np.maximum.reduceat(rows.value, begin)
+        differ = high > low
+        if differ.any() and self._rules.repeats == "refuse":
+            at = begin[differ][np.argmin(rows.end[begin[differ]])]
+            group = int(np.searchsorted(begin, at, side="right")) - 1
+            stamp = pd.Timestamp(int(rows.end[at]) * 60, unit="s")
+            raise ObservationsError(
+                f"{self._report.source}: station {self._ids[int(rows.station[at])]!r} has {key} {low[group]:g} and "
+                f"{high[group]:g} at {stamp} UTC ({int(differ.sum())} such station-hours): keep one row for a station "
+                "and hour, or say which counts with columns.repeats (last, first, mean)"
+            )
+        size = np.diff(np.append(begin, len(rows.value)))
+        self._add("repeated_rows", key, int((size - 1)[~differ].sum()))
+        self._add("rows_reissued", key, int((size - 1)[differ].sum()))
+        last = begin + size - 1
+        chosen = rows.take(begin if self._rules.repeats == "first" else last)
+        if self._rules.repeats == "mean":
+            chosen.value = (np.add.reduceat(rows.value.astype(np.float64), begin) / size).astype(np.float32)
+        return chosen
 
-def _repeated(cell: NDArray[np.int64], size: int) -> NDArray[np.bool_] | None:
-    """Return which rows share their cell with another, None if no row does."""
-    seen = np.zeros(size, dtype=bool)
-    seen[cell] = True
-    if int(np.count_nonzero(seen)) == len(cell):
-        return None
-    return np.asarray(np.bincount(cell, minlength=size)[cell] > 1)
+    def _make_hours(self, rows: _Rows, key: str) -> _Rows:
+        """Return hourly rows: shorter averages become hours, flagged where they cover too little of one."""
+        if not (rows.minutes < 60).any():
+            return rows
+        hour = rows.hour
+        # Sorted by station, instrument and end already, so that the rows of an hour stand together.
+        new = (np.diff(rows.station) != 0) | (np.diff(rows.instrument) != 0) | (np.diff(hour) != 0)
+        begin = np.flatnonzero(np.append(True, new))
+        fine = rows.flag != Flag.INVALID_AT_SOURCE
+        covered = np.add.reduceat(np.where(fine, rows.minutes, 0).astype(np.float64), begin)
+        everything = np.add.reduceat(rows.minutes.astype(np.float64), begin)
+        none_fine = covered == 0
+        group = np.repeat(np.arange(len(begin)), np.diff(np.append(begin, len(hour))))
+        # Where the network calls every part invalid the mean of these is kept, with the network's flag.
+        weight = np.where(fine | none_fine[group], rows.minutes, 0).astype(np.float64)
+        mean = np.add.reduceat(weight * rows.value, begin) / np.where(none_fine, everything, covered)
+        below = np.add.reduceat(((rows.flag == Flag.BELOW_DETECTION_LIMIT) * weight), begin) >= covered
+        flag = np.where(below, np.int8(Flag.BELOW_DETECTION_LIMIT), np.int8(Flag.GOOD))
+        flag[covered < 60 * self._rules.completeness - 1e-9] = Flag.TOO_LITTLE_DATA
+        flag[none_fine] = Flag.INVALID_AT_SOURCE
+        out = rows.take(begin)
+        out.end, out.minutes = hour[begin] * 60, np.full(len(begin), 60, np.int16)
+        out.value, out.flag = mean.astype(np.float32), flag
+        self._add("hours_averaged", key, int((rows.minutes[begin] < 60).sum()))
+        return out
 
-
-def _merge_repeated(
-    batches: Sequence[RawRecords],
-    hourly: Hourly,
-    repeated: NDArray[np.bool_],
-    ids: Sequence[str],
-    rules: MergeRules,
-    report: QualityReport,
-) -> None:
-    """Resolve the rows that repeat a station-hour, in the grids of `hourly`."""
-    begin, chosen, cells = 0, [], []
-    for records in batches:
-        end = begin + len(records.end)
-        part = records.where(repeated[begin:end])
-        chosen.append(part)
-        cells.append((hours_of(part) - hourly.first_hour).astype(np.int64) * len(ids) + part.station)
-        begin = end
-    distinct = pd.unique(np.concatenate(cells))
-    report.count("repeated_rows", int(repeated.sum()) - len(distinct))
-    counts: dict[str, list[int]] = {}
-    for key, grid in hourly.values.items():
-        rows = _resolve_repeats(_rows_of(chosen, key), key, ids, rules, report, counts)
-        grid.ravel()[distinct] = np.nan
-        grid[rows.hour - hourly.first_hour, rows.station] = rows.value
-    report.count("rows_reissued", max(counts.get("rows_reissued", [0])))
+    def _one_instrument(self, rows: _Rows, key: str) -> _Rows:
+        """Return one row a station and hour: the first instrument's, or the next one's where that has none usable."""
+        if not (rows.instrument != rows.instrument[:1]).any():
+            return rows
+        unusable = ~np.isin(rows.flag, list(USABLE))
+        rows = rows.take(np.lexsort((rows.instrument, unusable, rows.end, rows.station)))
+        begin = np.append(True, (np.diff(rows.station) != 0) | (np.diff(rows.end) != 0))
+        chosen = rows.take(np.flatnonzero(begin))
+        main = np.full(int(rows.station.max()) + 1, np.iinfo(np.int64).max, np.int64)
+        np.minimum.at(main, rows.station, rows.instrument)
+        self._add("instruments_beside", key, int((~begin).sum()))
+        self._add("gaps_filled_by_second", key, int((chosen.instrument > main[chosen.station]).sum()))
+        return chosen
 
 
 @dataclass
@@ -220,7 +249,8 @@ class _Rows:
         return _Rows(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-def _rows_of(batches: Sequence[RawRecords], key: str) -> _Rows:
+def _rows_of(batches: Sequence[RawRecords], key: str) -> _Rows | None:
+    """Return the readings of a pollutant that are there; None if no records come with it."""
     parts: dict[str, list[NDArray]] = {name: [] for name in _Rows.__dataclass_fields__}
     for records in batches:
         if key not in records.values:
@@ -234,90 +264,13 @@ def _rows_of(batches: Sequence[RawRecords], key: str) -> _Rows:
         parts["instrument"].append(rank)
         parts["value"].append(records.values[key][there])
         parts["flag"].append(records.flags[key][there] if key in records.flags else np.zeros(n, np.int8))
-    return _Rows(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
+    return _Rows(**{name: np.concatenate(arrays) for name, arrays in parts.items()}) if parts["end"] else None
 
 
-def _resolve_repeats(
-    rows: _Rows, key: str, ids: Sequence[str], rules: MergeRules, report: QualityReport, counts: dict[str, list[int]]
-) -> _Rows:
-    """Return one row an instrument and period; equal ones are one, of different ones the rule says which counts."""
-    rows = rows.take(np.lexsort((rows.end, rows.instrument, rows.station)))  # stable: the order of issue stays within
-    same = (
-        (rows.station[1:] == rows.station[:-1])
-        & (rows.instrument[1:] == rows.instrument[:-1])
-        & (rows.end[1:] == rows.end[:-1])
-    )
-    if not same.any():
-        return rows
-    begin = np.flatnonzero(np.append(True, ~same))
-    low, high = np.minimum.reduceat(rows.value, begin), np.maximum.reduceat(rows.value, begin)
-    differ = high > low
-    if differ.any() and rules.repeats == "refuse":
-        at = begin[differ][np.argmin(rows.end[begin[differ]])]
-        group = int(np.searchsorted(begin, at, side="right")) - 1
-        raise ObservationsError(
-            f"{report.source}: station {ids[int(rows.station[at])]!r} has {key} {low[group]:g} and {high[group]:g} at "
-            f"{pd.Timestamp(int(rows.end[at]) * 60, unit='s')} UTC ({int(differ.sum())} such station-hours): keep one "
-            "row for a station and hour, or say which counts with columns.repeats (last, first, mean)"
-        )
-    size = np.diff(np.append(begin, len(rows.value)))
-    counts.setdefault("repeated_rows", []).append(int((size - 1)[~differ].sum()))
-    counts.setdefault("rows_reissued", []).append(int((size - 1)[differ].sum()))
-    last = begin + size - 1
-    chosen = rows.take(begin if rules.repeats == "first" else last)
-    if rules.repeats == "mean":
-        chosen.value = (np.add.reduceat(rows.value.astype(np.float64), begin) / size).astype(np.float32)
-    return chosen
-
-
-def _make_hours(rows: _Rows, rules: MergeRules, counts: dict[str, list[int]]) -> _Rows:
-    """Return hourly rows: averages of less than an hour become hours, flagged where they cover too little of one."""
-    if not (rows.minutes < 60).any():
-        return rows
-    hour = rows.hour
-    # Sorted by station, instrument and end already, so that the rows of an hour stand together.
-    new = (np.diff(rows.station) != 0) | (np.diff(rows.instrument) != 0) | (np.diff(hour) != 0)
-    begin = np.flatnonzero(np.append(True, new))
-    fine = rows.flag != Flag.INVALID_AT_SOURCE
-    covered = np.add.reduceat(np.where(fine, rows.minutes, 0).astype(np.float64), begin)
-    everything = np.add.reduceat(rows.minutes.astype(np.float64), begin)
-    none_fine = covered == 0
-    group = np.repeat(np.arange(len(begin)), np.diff(np.append(begin, len(hour))))
-    # Where the network calls every part invalid the mean of these is kept, with the network's flag.
-    weight = np.where(fine | none_fine[group], rows.minutes, 0).astype(np.float64)
-    mean = np.add.reduceat(weight * rows.value, begin) / np.where(none_fine, everything, covered)
-    below = np.add.reduceat(((rows.flag == Flag.BELOW_DETECTION_LIMIT) * weight), begin) >= covered
-    flag = np.where(below, np.int8(Flag.BELOW_DETECTION_LIMIT), np.int8(Flag.GOOD))
-    flag[covered < 60 * rules.completeness - 1e-9] = Flag.TOO_LITTLE_DATA
-    flag[none_fine] = Flag.INVALID_AT_SOURCE
-    out = rows.take(begin)
-    out.end, out.minutes = hour[begin] * 60, np.full(len(begin), 60, np.int16)
-    out.value, out.flag = mean.astype(np.float32), flag
-    counts.setdefault("hours_averaged", []).append(int((rows.minutes[begin] < 60).sum()))
-    return out
-
-
-def _one_instrument(rows: _Rows, counts: dict[str, list[int]]) -> _Rows:
-    """Return one row a station and hour: the first instrument's, or the next one's where that has nothing usable."""
-    if not (rows.instrument != rows.instrument[:1]).any():
-        return rows
-    unusable = ~np.isin(rows.flag, list(USABLE))
-    rows = rows.take(np.lexsort((rows.instrument, unusable, rows.end, rows.station)))
-    begin = np.append(True, (np.diff(rows.station) != 0) | (np.diff(rows.end) != 0))
-    chosen = rows.take(np.flatnonzero(begin))
-    main = np.full(int(rows.station.max()) + 1, np.iinfo(np.int64).max, np.int64)
-    np.minimum.at(main, rows.station, rows.instrument)
-    counts.setdefault("instruments_beside", []).append(int((~begin).sum()))
-    counts.setdefault("gaps_filled_by_second", []).append(int((chosen.instrument > main[chosen.station]).sum()))
-    return chosen
-
-
-def assign_stations(records: RawRecords, index: NDArray[np.int32]) -> RawRecords:
-    """Return `records` with its codes put through `index`; rows whose code comes out as -1 are left out."""
-    station = index[records.station].astype(np.int32)
-    return replace(records, station=station).where(station >= 0)
-
-
-def is_all_missing(values: Mapping[str, NDArray[np.float32]]) -> bool:
-    """Return whether not one reading is there."""
-    return not any(np.isfinite(grid).any() for grid in values.values())
+def _repeated(cell: NDArray[np.int64], size: int) -> NDArray[np.bool_] | None:
+    """Return which rows share their cell with another, None if no row does."""
+    seen = np.zeros(size, dtype=bool)
+    seen[cell] = True
+    if int(np.count_nonzero(seen)) == len(cell):
+        return None
+    return np.asarray(np.bincount(cell, minlength=size)[cell] > 1)

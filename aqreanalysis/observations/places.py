@@ -22,13 +22,23 @@ SAME_MIN_READINGS = 48
 
 @dataclass(frozen=True)
 class StationPlaces:
-    """Stations sorted by id: `ids` (station,), `lat`, `lon` float64 degrees, `city` and `name` where known."""
+    """Stations: `ids` (station,), `lat`, `lon` float64 degrees, `city` and `name` where known."""
 
     ids: list[str]
     lat: NDArray[np.float64]
     lon: NDArray[np.float64]
     city: list[str] | None = None
     name: list[str] | None = None
+
+    def subset(self, keep: NDArray[np.integer]) -> StationPlaces:
+        """Return the stations at the indices `keep`, in that order."""
+        return StationPlaces(
+            ids=[self.ids[i] for i in keep],
+            lat=self.lat[keep],
+            lon=self.lon[keep],
+            city=[self.city[i] for i in keep] if self.city is not None else None,
+            name=[self.name[i] for i in keep] if self.name is not None else None,
+        )
 
 
 def exact_degrees(values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -171,10 +181,3 @@ class TwinCount:
                     f"{self._places.lat[i]:g}, lon {self._places.lon[i]:g}) and {equal} of their {common} common "
                     "readings are equal: one station under two names; keep one of them"
                 )
-
-
-def check_colocated(places: StationPlaces, values: dict[str, NDArray[np.float32]], report: QualityReport) -> None:
-    """Count stations at one place, and refuse one station under two names: see `TwinCount`."""
-    twins = TwinCount(places)
-    twins.add(values)
-    twins.judge(report)

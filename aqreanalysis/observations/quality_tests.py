@@ -7,8 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.observations.flags import Flag
-from aqreanalysis.observations.quality import SPIKE_HOURS, Series
+from aqreanalysis.observations.flags import SPIKE_HOURS, Flag, Series
 from aqreanalysis.observations.step_test import step_change
 from aqreanalysis.species import SPECIES
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.times import NO_TIME
 
+# First minute of a place at which no row stands.
+NEVER = np.iinfo(np.int32).max
 Repeats = Literal["refuse", "last", "first", "mean"]
 
 
@@ -51,6 +53,11 @@ class RawRecords:
     flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     instrument: NDArray[np.int64] | None = None
 
+    @property
+    def hours(self) -> NDArray[np.int32]:
+        """Hour at whose end each row counts, int32 (row,), hours since 1970-01-01 UTC."""
+        return -(-self.end // np.int32(60))
+
     def where(self, mask: NDArray[np.bool_]) -> RawRecords:
         """Return the rows where `mask` is true."""
         if mask.all():
@@ -77,6 +84,12 @@ def drop_incomplete(records: RawRecords, report: QualityReport) -> RawRecords:
     named = records.station >= 0
     report.count("rows_without_station", int(np.count_nonzero(~named)))
     return records.where(named & (records.end != NO_TIME))
+
+
+def assign_stations(records: RawRecords, index: NDArray[np.int32]) -> RawRecords:
+    """Return `records` with its codes put through `index`; rows whose code comes out as -1 are left out."""
+    station = index[records.station].astype(np.int32, copy=False)
+    return replace(records, station=station).where(station >= 0)
 
 
 def as_float32(values: NDArray[np.floating], factor: float = 1.0) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,21 @@ from typing import Any
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations import file_backed
-from aqreanalysis.observations.assemble import Assembly, assemble
+from aqreanalysis.observations import backing
+from aqreanalysis.observations.assemble import Assembler, Assembly, assemble
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.files import NETCDF, PathLike, Source, expected_readings, list_sources
 from aqreanalysis.observations.formats.registry import ReadContext, StationFormat, find_format, guess_format, read_head
-from aqreanalysis.observations.netcdf import read_netcdf
-from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.netcdf_reader import read_netcdf
+from aqreanalysis.observations.netcdf_writer import BlockFile
+from aqreanalysis.observations.quality import reach_hours
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList, looks_like_list, read_station_lists
+from aqreanalysis.observations.time_partitions import TimePartitions
 from aqreanalysis.observations.windows import part_of
+
+# Hours of a block of an import.
+BLOCK_HOURS = 90 * 24
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def read_observations(
 ) -> Observations:
     """Return the validated observations in a file, in several, in a folder or in a zip archive of them.
 
-    Those of a long record (`file_backed.READINGS_IN_MEMORY`) stay in their NetCDF; tables that hold one are first
+    Those of a long record (`backing.READINGS_IN_MEMORY`) stay in their NetCDF; tables that hold one are first
     imported into a temporary NetCDF, which is removed with the observations.
 
     Parameters
@@ -86,7 +91,7 @@ def read_observations(
         return read_netcdf(found.netcdf.path, how.quality, how.span)
     if not _fits_memory(found):
         return _through_a_file(found, chosen, how, progress)
-    return _read_at_once(found, chosen, how, progress)
+    return _to_memory(found, chosen, how, progress)
 
 
 def read_to_hand_on(
@@ -109,21 +114,101 @@ def read_to_hand_on(
     found = discover(path, columns, options)
     if found.netcdf is not None or not _fits_memory(found) or options.span is None:
         return None
-    return part_of(_read_at_once(found, columns, options, progress), options.span)
+    return part_of(_to_memory(found, columns, options, progress), options.span)
 
 
-def _fits_memory(found: DiscoveredFiles) -> bool:
-    return sum(expected_readings(source) for source, _, _ in found.files) <= file_backed.READINGS_IN_MEMORY
+def import_observations(
+    path: PathLike | Sequence[PathLike],
+    out: PathLike,
+    columns: ColumnsConfig | None = None,
+    options: ReadOptions | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> QualityReport:
+    """Write the observations in the files at `path` to the NetCDF `out`, in bounded memory, and return the report.
+
+    Parameters
+    ----------
+    path, columns, options
+        As `read_observations` takes them.
+    out : path
+        The file to write; the rows are partitioned by time in a folder beside it, which is removed.
+    overwrite : bool
+        Replace `out` if it exists.
+    progress : callable, optional
+        Called with steps done, all steps (files and blocks), and what is being done.
+
+    Raises
+    ------
+    ObservationsError
+        As `read_observations`.
+    OutputError
+        `out` exists, or cannot be written.
+    """
+    target = Path(out)
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists: choose another name, or allow overwriting")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target}: no folder {target.parent}: make it first")
+    chosen, how = columns or ColumnsConfig(), options or ReadOptions()
+    found = discover(path, chosen, how)
+    if found.netcdf is not None:
+        raise ObservationsError(f"{found.netcdf.name} is a NetCDF file already: use it as it is")
+    _to_file(found, target, chosen, how, progress)
+    return found.report
 
 
-def _read_at_once(
+def _to_memory(
     found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
 ) -> Observations:
-    batches = [records for batches in read_files(found, columns, progress) for records in batches]
-    return assemble(batches, assembly_of(found, columns, options), found.report)
+    with TimePartitions() as partitions:
+        _gather(found, columns, partitions, progress, len(found.files))
+        return assemble(partitions, _assembly(found, columns, options), found.report)
 
 
-def assembly_of(found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions) -> Assembly:
+def _to_file(
+    found: DiscoveredFiles, target: Path, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
+) -> None:
+    """Write the NetCDF `target` block by block, through partitions beside it."""
+    hours = max(BLOCK_HOURS, reach_hours(options.quality))
+    try:
+        with TimePartitions(target.parent, hours) as partitions, BlockFile(target) as file:
+            _gather(found, columns, partitions, progress, len(found.files) + 1)
+            assembler = Assembler(partitions, _assembly(found, columns, options), found.report)
+            total = len(partitions.blocks(assembler.first, assembler.last))
+            for done, block in enumerate(assembler.blocks()):
+                if progress is not None:
+                    progress(done, total, "quality control and writing")
+                if done == 0:
+                    file.begin(assembler.observations(block, QualityReport(source=found.report.source)))
+                else:
+                    file.append(block)
+            file.finish(assembler.places, assembler.keys, found.report)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from None
+
+
+def _through_a_file(
+    found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
+) -> Observations:
+    """Return the observations of tables too large for memory: imported into a temporary NetCDF, which they stay in."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="aqreanalysis-"))
+    except OSError as error:
+        raise OutputError(f"no temporary folder ({error.strerror or error}): set TMPDIR") from None
+    try:
+        _to_file(found, folder / "observations.nc", columns, options, progress)
+        observations = read_netcdf(folder / "observations.nc", options.quality, options.span)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    observations.report.source = found.report.source
+    weakref.finalize(observations, shutil.rmtree, folder, ignore_errors=True)
+    return observations
+
+
+def _assembly(found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions) -> Assembly:
     """Return what assembling the records of `found` needs beside them."""
     return Assembly(
         columns=columns,
@@ -135,27 +220,32 @@ def assembly_of(found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOpt
     )
 
 
-def _through_a_file(
-    found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
-) -> Observations:
-    """Return the observations of tables too large for memory: imported into a temporary NetCDF, which they stay in."""
-    from aqreanalysis.observations.stream_to_netcdf import (
-        write_found,  # here, because importing reads by means of this module
-    )
+def _gather(
+    found: DiscoveredFiles,
+    columns: ColumnsConfig,
+    partitions: TimePartitions,
+    progress: Progress | None,
+    steps: int,
+) -> None:
+    """Read every file into the partitions, a part of it at a time; of a broken one that is skipped nothing stays."""
+    for number, (source, chosen, _) in enumerate(found.files):
+        if progress is not None:
+            progress(number, steps, source.filename)
+        before = found.report.copy()
+        try:
+            context = ReadContext(source, columns, found.stations, found.report)
+            for records in chosen.read(context):
+                partitions.append(number, records)
+            found.attributes.update(context.attributes)
+            partitions.commit_file(number)
+        except ObservationsError as error:
+            found.report.restore(before)
+            skip_or_raise(error, source, found.skip_broken, found.report)
+            partitions.discard_file(number)
 
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="aqreanalysis-"))
-    except OSError as error:
-        raise OutputError(f"no temporary folder ({error.strerror or error}): set TMPDIR") from None
-    try:
-        write_found(found, folder / "observations.nc", columns, options, progress)
-        observations = read_netcdf(folder / "observations.nc", options.quality, options.span)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    observations.report.source = found.report.source
-    weakref.finalize(observations, shutil.rmtree, folder, ignore_errors=True)
-    return observations
+
+def _fits_memory(found: DiscoveredFiles) -> bool:
+    return sum(expected_readings(source) for source, _, _ in found.files) <= backing.READINGS_IN_MEMORY
 
 
 @dataclass
@@ -250,41 +340,6 @@ def _sort_out(
         except ObservationsError as error:
             skip_or_raise(error, source, options.skip_broken, report)
     return files, lists
-
-
-def read_files(
-    found: DiscoveredFiles, columns: ColumnsConfig, progress: Progress | None = None
-) -> Iterator[list[RawRecords]]:
-    """Yield the records of one file after another, all of one file at once; see `read_file` for less memory.
-
-    Raises
-    ------
-    ObservationsError
-        A file cannot be read, unless broken files are skipped.
-    """
-    for done, (source, _, _) in enumerate(found.files):
-        if progress is not None:
-            progress(done, len(found.files), source.filename)
-        before = found.report.copy()
-        try:
-            yield list(read_file(found, done, columns))
-        except ObservationsError as error:
-            found.report.restore(before)
-            skip_or_raise(error, source, found.skip_broken, found.report)
-
-
-def read_file(found: DiscoveredFiles, number: int, columns: ColumnsConfig) -> Iterator[RawRecords]:
-    """Yield the records of file `number` as they are read; memory holds one at a time.
-
-    Raises
-    ------
-    ObservationsError
-        The file cannot be read.
-    """
-    source, chosen, _ = found.files[number]
-    context = ReadContext(source, columns, found.stations, found.report)
-    yield from chosen.read(context)
-    found.attributes.update(context.attributes)
 
 
 def skip_or_raise(error: ObservationsError, source: Source, skip: bool, report: QualityReport) -> None:

@@ -1,8 +1,7 @@
-"""Places of the stations of many records: ids renamed, placed by rows or list, and those that move split or refused."""
+"""Which station each place of the raw records is: ids renamed, placed by rows or list, moving ones split or refused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.places import JITTER_DEGREES, StationPlaces, places_of_rows
+from aqreanalysis.observations.raw_records import NEVER
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList
 
@@ -20,10 +20,10 @@ MOST_PLACES = 20
 
 @dataclass(frozen=True)
 class ResolvedStations:
-    """Places, and for each table of places that came in the station of each of its rows (-1 where it has no place)."""
+    """Stations that have rows, sorted by id, and which of them each code is: -1 for none, and last for code -1."""
 
     places: StationPlaces
-    index: list[NDArray[np.int32]]
+    index: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -35,39 +35,44 @@ class StationRules:
 
 
 def resolve_stations(
-    tables: Sequence[pd.DataFrame], stations: StationList, rules: StationRules, report: QualityReport
+    table: pd.DataFrame, stations: StationList, rules: StationRules, report: QualityReport
 ) -> ResolvedStations:
-    """Return the stations of all `tables` (see `RawRecords.places`; perhaps with ``since``, the first minute of a row).
+    """Return the stations of a table of places.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a station code, as `TimePartitions.station_table` returns it: ``station``, ``lat``, ``lon``, ``since``
+        and perhaps ``city`` and ``name``.
+    stations : StationList
+        Places that the table does not give.
+    rules : StationRules
+        What is done with ids.
+    report : QualityReport
+        Where stations are counted.
 
     Raises
     ------
     ObservationsError
         No station has coordinates, one is out of range, or one stands at several places and that is refused.
     """
-    frame = pd.concat(tables, ignore_index=True)
-    frame["station"] = _renamed(frame["station"], stations, rules, report)
+    frame = table.assign(station=_renamed(table["station"], stations, rules, report))
     listed = stations.places()
     if rules.moved == "split":
         frame["station"] = _split(frame, report)
+        placed = frame["lat"].notna() & frame["lon"].notna()
+        listed = listed[~listed["station"].isin(set(frame.loc[placed, "station"]))]
     # The list places what the rows do not; where both do they must agree, or one of them is of another network.
-    unplaced = frame["lat"].isna() | frame["lon"].isna()
-    by_rows = set(frame.loc[~unplaced, "station"])
-    if rules.moved == "split":
-        listed = listed[~listed["station"].isin(by_rows)]
-    together = frame.drop(columns="since", errors="ignore")
+    together = frame.drop(columns="since")
     if len(listed):
         together = pd.concat([together, listed], ignore_index=True)
     places = places_of_rows(together, report)
-    found = pd.Index(places.ids).get_indexer(pd.Index(frame["station"])).astype(np.int32)
-    used = np.unique(found[found >= 0])
+    index = pd.Index(places.ids).get_indexer(pd.Index(frame["station"]))
+    used = np.unique(index[(index >= 0) & (frame["since"] < NEVER).to_numpy()])
     report.count("listed_without_rows", len(places.ids) - len(used))
-    if len(used) < len(places.ids):
-        places = subset_stations(places, used)
-        renumber = np.full(int(used.max(initial=-1)) + 2, -1, np.int32)  # the last is what -1 finds
-        renumber[used] = np.arange(len(used), dtype=np.int32)
-        found = renumber[found]
-    cuts = np.cumsum([len(table) for table in tables])[:-1]
-    return ResolvedStations(places, [np.asarray(part) for part in np.split(found, cuts)])
+    renumber = np.full(len(places.ids) + 1, -1, np.int32)
+    renumber[used] = np.arange(len(used), dtype=np.int32)
+    return ResolvedStations(places.subset(used), renumber[np.append(index, -1)])
 
 
 def _renamed(ids: pd.Series, stations: StationList, rules: StationRules, report: QualityReport) -> pd.Series:
@@ -92,7 +97,7 @@ def _split(frame: pd.DataFrame, report: QualityReport) -> pd.Series:
     moving = spread.index[(spread > JITTER_DEGREES).any(axis=1)]
     for station in moving:
         own = placed[placed["station"] == station]
-        own = own.sort_values(["since", "lat", "lon"] if "since" in own else ["lat", "lon"])
+        own = own.sort_values(["since", "lat", "lon"])
         centres: list[tuple[float, float]] = []
         for row, lat, lon in zip(own.index, own["lat"], own["lon"], strict=True):
             near = [i for i, (a, b) in enumerate(centres) if max(abs(a - lat), abs(b - lon)) <= JITTER_DEGREES]
@@ -107,13 +112,3 @@ def _split(frame: pd.DataFrame, report: QualityReport) -> pd.Series:
             )
     report.count("stations_split", len(moving))
     return ids
-
-
-def subset_stations(places: StationPlaces, keep: NDArray[np.integer]) -> StationPlaces:
-    return StationPlaces(
-        ids=[places.ids[i] for i in keep],
-        lat=places.lat[keep],
-        lon=places.lon[keep],
-        city=[places.city[i] for i in keep] if places.city is not None else None,
-        name=[places.name[i] for i in keep] if places.name is not None else None,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.observations.quality import Series
+from aqreanalysis.observations.flags import Series
 
 # Days whose mean stands for the level before and after; readings that a day needs; neighbours that must be there.
 LEVEL_DAYS = 3

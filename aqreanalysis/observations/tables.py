@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.assemble import Assembly, assemble
+from aqreanalysis.observations.assemble import Assembly, assemble_records
 from aqreanalysis.observations.columns import TableColumns, find_columns
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
@@ -60,7 +60,7 @@ def from_frame(
     report.rows += rows.num_rows
     records = records_of_rows(rows, found, chosen, report, Where(source))
     attributes = {str(name): value for name, value in frame.attrs.items()}
-    return assemble([records], Assembly(columns=chosen, quality=quality, attributes=attributes), report)
+    return assemble_records([records], Assembly(columns=chosen, quality=quality, attributes=attributes), report)
 
 
 def records_of_rows(

@@ -1,10 +1,11 @@
-"""Rows on their way into a file, kept on disk by blocks of time: memory never holds more than one of these."""
+"""`TimePartitions`: raw records of many files between reading and merging, in memory or on disk by blocks of time."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -14,145 +15,225 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aqreanalysis.observations.merging import hours_of
-from aqreanalysis.observations.raw_records import RawRecords
-from aqreanalysis.species import SPECIES
+from aqreanalysis.observations.raw_records import NEVER, RawRecords, assign_stations
+from aqreanalysis.species import in_order
 
 # Rows that are gathered before they are written: some 200 MB.
 GATHERED_ROWS = 2_000_000
-_ROW = {"place": np.int32, "end": np.int32, "minutes": np.int16, "instrument": np.int64, "file": np.int32}
+_PLACE = ("station", "lat", "lon", "city", "name")
+_NOWHERE = pd.DataFrame(columns=list(_PLACE))
 
 
 @dataclass
+class _OpenFile:
+    """What is known of a file before it is read to its end: nothing of it counts if it turns out broken."""
+
+    keys: set[frozenset[str]] = field(default_factory=set)
+    hourly: bool = True
+    named: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+    since: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+
+
 class TimePartitions:
-    """`RawRecords` of many files by blocks of time.
+    """Raw records of many files, whose station codes are rows of one `station_table`.
+
+    Used as a context, at whose end the folder on disk is removed.
+
+    Parameters
+    ----------
+    beside : Path, optional
+        Folder to make the temporary folder in: that of the output, where there must be room anyway. None to hold all
+        rows in memory; else no more than `GATHERED_ROWS` are held.
+    block_hours : int, optional
+        Hours of a block; block b holds the stamps from ``b * block_hours`` on, in hours since 1970. None for one block
+        of everything, number 0.
 
     Attributes
     ----------
-    beside : Path
-        Folder to make the temporary folder in: that of the output, where there must be room anyway.
-    block_hours : int
-        Hours of a block; block b holds the stamps from ``b * block_hours`` on, in hours since 1970.
+    keys : set of frozenset of str
+        The pollutants that records come with: one set of a table with a column for each.
+    hourly : bool
+        Whether all records are hourly means of one instrument a site, with nothing said of them by the network.
     """
 
-    beside: Path
-    block_hours: int
-    keys: set[str] = field(default_factory=set)
-    flagged: set[str] = field(default_factory=set)
-    hours: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-
-    def __post_init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix=".observations-", suffix=".partitions", dir=self.beside))
-        self._waiting: list[pd.DataFrame] = []
+    def __init__(self, beside: Path | None = None, block_hours: int | None = None) -> None:
+        self.keys: set[frozenset[str]] = set()
+        self.hourly = True
+        self._block_hours = block_hours
+        self._may_spill = beside is not None
+        self._folder = (
+            None
+            if beside is None
+            else Path(tempfile.mkdtemp(prefix=".observations-", suffix=".partitions", dir=beside))
+        )
+        self._gathered: list[tuple[int, RawRecords]] = []
         self._rows = 0
+        self._spilled: list[tuple[int, RawRecords]] = []  # file and form of each batch on disk, without its rows
         self._parts = 0
         self._places: dict[tuple[object, ...], int] = {}
-        self._since: dict[int, int] = {}
-        self._of_file: dict[int, set[int]] = {}
-        self._hours_of_file: dict[int, NDArray[np.int32]] = {}
+        self._named, self._since = np.empty(0, bool), np.empty(0, np.int32)
+        self._last: tuple[pd.DataFrame, NDArray[np.int32]] | None = None
+        self._open: dict[int, _OpenFile] = {}
+        self._discarded: set[int] = set()
 
     def __enter__(self) -> TimePartitions:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
-    def append(self, number: int, records: RawRecords) -> None:
-        """Take records of file `number`."""
+    def append(self, file: int, records: RawRecords) -> None:
+        """Take records of file number `file`, in the order of issue."""
         codes = self._codes(records.places)
-        rows: dict[str, NDArray] = {
-            "place": codes[records.station],
-            "end": records.end,
-            "minutes": np.full(len(records.end), records.minutes, np.int16),
-            "instrument": np.zeros(len(records.end), np.int64) if records.instrument is None else records.instrument,
-            "file": np.full(len(records.end), number, np.int32),
-        }
-        for key in SPECIES:
-            rows[key] = records.values.get(key, np.full(len(records.end), np.nan, np.float32))
-            rows[f"{key}_flag"] = records.flags.get(key, np.zeros(len(records.end), np.int8))
-        frame = pd.DataFrame(rows)
-        frame["block"] = hours_of(records) // np.int32(self.block_hours)
-        self.keys |= set(records.values)
-        self.flagged |= set(records.flags)
-        used, first = np.unique(rows["place"], return_index=True)
-        since = np.full(int(used.max(initial=0)) + 1, np.iinfo(np.int32).max, np.int32)
-        np.minimum.at(since, rows["place"], records.end)
-        for code in used[np.argsort(first)]:
-            self._since[int(code)] = min(self._since.get(int(code), int(since[code])), int(since[code]))
-        self._of_file.setdefault(number, set()).update(int(code) for code in used)
-        before = self._hours_of_file.get(number, np.empty(0, np.int32))
-        self._hours_of_file[number] = np.union1d(before, hours_of(records))
-        self._waiting.append(frame)
-        self._rows += len(frame)
-        if self._rows >= GATHERED_ROWS:
-            self._write()
+        station = codes[records.station]
+        here = self._open.setdefault(file, _OpenFile())
+        here.keys.add(frozenset(records.values))
+        here.hourly &= records.minutes == 60 and records.instrument is None and not records.flags
+        here.named = _grown(here.named, len(self._places), False)
+        here.named[codes[:-1]] = True
+        here.since = _grown(here.since, len(self._places), NEVER)
+        np.minimum.at(here.since, station, records.end)
+        self._gathered.append((file, replace(records, station=station, places=_NOWHERE)))
+        self._rows += len(records.end)
+        if self._folder is not None and self._rows >= GATHERED_ROWS:
+            self._spill(self._folder)
 
-    def commit_file(self, number: int) -> None:
-        """Say that file `number` was read to its end: only then its hours and places count."""
-        self.hours = np.union1d(self.hours, self._hours_of_file.pop(number, np.empty(0, np.int32)))
+    def commit_file(self, file: int) -> None:
+        """Say that a file was read to its end: only then its hours, places and pollutants count."""
+        done = self._open.pop(file, _OpenFile())
+        self.keys |= done.keys
+        self.hourly &= done.hourly
+        total = len(self._places)
+        self._named = _grown(self._named, total, False) | _grown(done.named, total, False)
+        self._since = np.minimum(_grown(self._since, total, NEVER), _grown(done.since, total, NEVER))
 
-    def discard_file(self, number: int) -> None:
-        """Forget the places and hours of a file that turned out broken; its rows are left out by `read_block`."""
-        self._of_file.pop(number, None)
-        self._hours_of_file.pop(number, None)
+    def discard_file(self, file: int) -> None:
+        """Leave out the rows of a file that turned out broken."""
+        self._open.pop(file, None)
+        self._discarded.add(file)
+        self._gathered = [(number, records) for number, records in self._gathered if number != file]
 
-    def place_table(self) -> pd.DataFrame:
-        """Return the places of all files that count, ``station`` None for those of no file, one row a code."""
-        columns = ("station", "lat", "lon", "city", "name")
-        frame = pd.DataFrame(list(self._places), columns=list(columns)).replace({np.nan: None})
+    def station_table(self) -> pd.DataFrame:
+        """Return the places of the files that count, one row a station code, as `resolve_stations` takes them.
+
+        ``since`` is the first minute (since 1970-01-01 UTC) of a row there, `NEVER` where there is none; a place of
+        a discarded file alone has no ``station``.
+        """
+        frame = pd.DataFrame(list(self._places), columns=list(_PLACE)).replace({np.nan: None})
         for role in ("lat", "lon"):
             frame[role] = frame[role].astype(np.float64)
-        frame["since"] = [self._since.get(code, np.iinfo(np.int32).max) for code in range(len(frame))]
-        counted = set().union(*self._of_file.values()) if self._of_file else set()
-        gone = [code for code in range(len(frame)) if code in self._since and code not in counted]
-        frame.loc[gone, ["station", "lat", "lon"]] = [None, np.nan, np.nan]
+        frame["since"] = _grown(self._since, len(frame), NEVER)
+        frame.loc[~_grown(self._named, len(frame), False), ["station", "lat", "lon"]] = [None, np.nan, np.nan]
         return frame.drop(columns=[role for role in ("city", "name") if frame[role].isna().all()])
 
-    def read_block(self, block: int, broken: set[int]) -> list[RawRecords]:
-        """Return the rows of a block as records in the order of issue, without those of `broken` files."""
-        self._write()
-        folder = self._folder / str(block)
-        files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
-        frames = [pq.read_table(file, use_threads=False).to_pandas() for file in files]
-        if not frames:
-            return []
-        frame = pd.concat(frames, ignore_index=True)
-        frame = frame[~frame["file"].isin(broken)] if broken else frame
-        batches = []
-        # By file, as issued; within a file by period, which an hour's rows share.
-        for (_, minutes), part in frame.groupby(["file", "minutes"], sort=True):
-            several = bool((part["instrument"] != 0).any())
-            values = {key: part[key].to_numpy() for key in SPECIES if key in self.keys}
-            batches.append(
-                RawRecords(
-                    source="",
-                    places=pd.DataFrame(),
-                    station=part["place"].to_numpy(),
-                    end=part["end"].to_numpy(),
-                    minutes=int(minutes),
-                    values=values,
-                    flags={key: part[f"{key}_flag"].to_numpy() for key in values if key in self.flagged},
-                    instrument=part["instrument"].to_numpy() if several else None,
-                )
-            )
-        return batches
+    def hours(self, index: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+        """Return the distinct hours, sorted, of the rows whose code has a station in `index` (not -1), and how many
+        rows have none.
+        """
+        hours, unplaced = [np.empty(0, np.int32)], 0
+        for station, end in self._stamps():
+            placed = index[station] >= 0
+            unplaced += len(end) - int(np.count_nonzero(placed))
+            hours.append(pd.unique(-(-(end if placed.all() else end[placed]) // np.int32(60))))
+        return np.unique(np.concatenate(hours)), unplaced
+
+    def _stamps(self) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """Yield station code and end of all rows that count."""
+        broken = [batch for batch, (file, _) in enumerate(self._spilled) if file in self._discarded]
+        for part in self._files():
+            table = pq.read_table(part, columns=["batch", "station", "end"], use_threads=False)
+            counts = ~np.isin(table["batch"].to_numpy(), broken)
+            yield table["station"].to_numpy()[counts], table["end"].to_numpy()[counts]
+        for _, records in self._gathered:
+            yield records.station, records.end
+
+    def blocks(self, first: int, last: int) -> list[tuple[int, int, int]]:
+        """Return the blocks between two stamps: number, first and last stamp of each."""
+        if self._block_hours is None:
+            return [(0, first, last)]
+        size = self._block_hours
+        numbers = range(first // size, last // size + 1)
+        return [(number, max(number * size, first), min((number + 1) * size - 1, last)) for number in numbers]
+
+    def read_block(self, number: int, index: NDArray[np.int32]) -> Iterator[RawRecords]:
+        """Yield the records of a block in the order of issue, their codes put through `index` by `assign_stations`."""
+        for part in self._files(number):
+            yield from self._read_part(part, index)
+        if self._block_hours is None:
+            yield from (assign_stations(records, index) for _, records in self._gathered)
+            return
+        for _, records in self._gathered:
+            here = records.where(records.hours // np.int32(self._block_hours) == number)
+            if len(here.end):
+                yield assign_stations(here, index)
 
     def _codes(self, places: pd.DataFrame) -> NDArray[np.int32]:
         """Return the code of each place of a table; one for -1, a row without a place, stands last."""
-        full = places.reindex(columns=["station", "lat", "lon", "city", "name"])
-        texts = full[["station", "city", "name"]].astype(object).where(full[["station", "city", "name"]].notna(), None)
-        numbers = full[["lat", "lon"]].astype(object).where(full[["lat", "lon"]].notna(), None)
-        rows = zip(texts["station"], numbers["lat"], numbers["lon"], texts["city"], texts["name"], strict=True)
-        return np.array([self._places.setdefault(row, len(self._places)) for row in rows] + [-1], dtype=np.int32)
+        if self._last is not None and self._last[0] is places:  # records of a table, a pollutant after another
+            return self._last[1]
+        full = places.reindex(columns=list(_PLACE)).astype(object)
+        rows = full.where(full.notna(), None).itertuples(index=False, name=None)
+        codes = np.array([self._places.setdefault(row, len(self._places)) for row in rows] + [-1], dtype=np.int32)
+        self._last = (places, codes)
+        return codes
 
-    def _write(self) -> None:
-        if not self._waiting:
-            return
-        frame = pd.concat(self._waiting, ignore_index=True)
-        self._waiting, self._rows = [], 0
-        self._parts += 1
-        for block, part in frame.groupby("block", sort=False):
-            folder = self._folder / str(block)
-            folder.mkdir(exist_ok=True)
-            table = pa.Table.from_pandas(part.drop(columns="block"), preserve_index=False)
-            pq.write_table(table, folder / f"{self._parts:06d}.parquet", compression="zstd", use_dictionary=False)
+    def _files(self, number: int | None = None) -> list[Path]:
+        if self._folder is None:
+            return []
+        pattern = "*/*.parquet" if number is None else f"{number}/*.parquet"
+        return sorted(self._folder.glob(pattern), key=lambda path: (path.name, path.parent.name))
+
+    def _spill(self, folder: Path) -> None:
+        """Write what was gathered to disk, a file a block."""
+        batches = [records for _, records in self._gathered]
+        number = np.arange(len(self._spilled), len(self._spilled) + len(batches), dtype=np.int32)
+        rows = {"batch": np.repeat(number, [len(records.end) for records in batches])}
+        rows["station"] = np.concatenate([records.station for records in batches])
+        rows["end"] = np.concatenate([records.end for records in batches])
+        rows["instrument"] = _joined([records.instrument for records in batches], batches, np.int64(0))
+        for key in in_order({key for records in batches for key in records.values}):
+            rows[key] = _joined([records.values.get(key) for records in batches], batches, np.float32(np.nan))
+        for key in in_order({key for records in batches for key in records.flags}):
+            rows[f"{key}_flag"] = _joined([records.flags.get(key) for records in batches], batches, np.int8(0))
+        blocks = -(-rows["end"] // np.int32(60)) // np.int32(self._block_hours or NEVER)
+        for block, part in pd.DataFrame(rows).groupby(blocks, sort=False):
+            (folder / str(block)).mkdir(exist_ok=True)
+            table = pa.Table.from_pandas(part, preserve_index=False)
+            path = folder / str(block) / f"{self._parts:06d}.parquet"
+            pq.write_table(table, path, compression="zstd", use_dictionary=False)
+        self._spilled += [(file, records.where(np.zeros(len(records.end), bool))) for file, records in self._gathered]
+        self._gathered, self._rows, self._parts = [], 0, self._parts + 1
+
+    def _read_part(self, path: Path, index: NDArray[np.int32]) -> Iterator[RawRecords]:
+        table = pq.read_table(path, use_threads=False)
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        batch = columns["batch"]
+        begins = np.flatnonzero(np.append(True, batch[1:] != batch[:-1]))
+        for begin, end in zip(begins, [*begins[1:], len(batch)], strict=True):
+            file, form = self._spilled[int(batch[begin])]
+            if file in self._discarded:
+                continue
+            here = slice(begin, end)
+            records = replace(
+                form,
+                station=columns["station"][here],
+                end=columns["end"][here],
+                values={key: columns[key][here] for key in form.values},
+                flags={key: columns[f"{key}_flag"][here] for key in form.flags},
+                instrument=None if form.instrument is None else columns["instrument"][here],
+            )
+            yield assign_stations(records, index)
+
+
+def _grown(array: NDArray, length: int, fill: int | bool) -> NDArray:
+    """Return a new array of `length` that begins as `array` and goes on with `fill`."""
+    return np.append(array, np.full(length - len(array), fill, array.dtype))
+
+
+def _joined(parts: list[NDArray | None], batches: list[RawRecords], fill: np.generic) -> NDArray:
+    """Return a column of all batches, filled where a batch has none."""
+    full = [
+        np.full(len(records.end), fill) if part is None else part for part, records in zip(parts, batches, strict=True)
+    ]
+    return np.concatenate(full)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.large_arrays import zeros_mapped
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.dataset import PART_HOURS, Observations
+from aqreanalysis.observations.backing import BLOCK_HOURS
+from aqreanalysis.observations.dataset import Observations
 
 
 def window(
@@ -51,8 +52,8 @@ def window(
     else:
         out[: lo - begin] = np.nan
         out[hi - begin :] = np.nan
-        for row in range(lo, hi, PART_HOURS):
-            end = min(row + PART_HOURS, hi)
+        for row in range(lo, hi, BLOCK_HOURS):
+            end = min(row + BLOCK_HOURS, hi)
             out[row - begin : end - begin] = observations.hours_slice(inputs, row, end)
     return out, np.arange(first_hour, first_hour + hours, dtype=np.int64)
 

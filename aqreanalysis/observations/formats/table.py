@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from aqreanalysis.observations.columns import find_columns
 from aqreanalysis.observations.csv_blocks import read_blocks
-from aqreanalysis.observations.dataset import KEPT_ATTRIBUTES
 from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import ReadContext, parquet_schema, station_format
 from aqreanalysis.observations.parquet_blocks import read_row_blocks
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.schema import KEPT_ATTRIBUTES
 from aqreanalysis.observations.tables import records_of_rows
 
 

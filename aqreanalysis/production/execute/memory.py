@@ -6,12 +6,11 @@ import ctypes
 import sys
 
 from aqreanalysis.observations import Observations
-from aqreanalysis.observations.file_backed import FileBackedObservations
 
 
 def outline(observations: Observations) -> Observations:
     """Return a copy of the first hour alone: stations, pollutants and attributes, without what fills memory."""
-    if isinstance(observations, FileBackedObservations):
+    if not observations.in_memory:
         return observations  # its readings stay in their file
     first = observations.select(end=observations.times[0])
     return Observations(first.dataset.copy(deep=True), first.report)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
-from aqreanalysis.observations import ReadOptions, import_observations, read_observations
-from aqreanalysis.observations import stream_to_netcdf as importing
+from aqreanalysis.observations import ReadOptions, import_observations, read_observations, readers, time_partitions
 
 COLUMNS = ColumnsConfig(check_clock=False)
 # Every test, with reaches short enough for small blocks.
@@ -57,7 +56,7 @@ def test_blocks_change_neither_readings_nor_flags_nor_the_report(
     options = ReadOptions(quality=QUALITY)
     whole = read_observations(folder, COLUMNS, options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importing, "BLOCK_HOURS", block)
+        patch.setattr(readers, "BLOCK_HOURS", block)
         report = import_observations(folder, tmp_path / "obs.nc", COLUMNS, options)
     again = read_observations(tmp_path / "obs.nc")
     assert again.digest() == whole.digest() and not again.report.warnings
@@ -65,7 +64,31 @@ def test_blocks_change_neither_readings_nor_flags_nor_the_report(
         np.testing.assert_array_equal(again.flags(key), whole.flags(key))
     assert report.flagged == whole.report.flagged and report.readings == whole.report.readings
     assert report.counts == whole.report.counts
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["files", "obs.nc"]  # no spool, nothing half-written
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["files", "obs.nc"]  # no partitions, nothing half-written
+
+
+@pytest.mark.parametrize("minutes", [60, 30])
+def test_rows_without_a_place_and_rows_that_repeat_count_alike_in_one_block_and_in_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    frame = _network()
+    if minutes == 30:
+        frame = pd.concat([frame, frame.assign(time=frame["time"] - pd.Timedelta(minutes=30))])
+    early = frame[(frame["station_id"] == "s0") & (frame["time"] < "2020-01-03")]
+    late = frame[(frame["station_id"] == "s1") & (frame["time"] > "2020-01-12")]
+    lost = frame[frame["station_id"] == "s2"].assign(station_id="nowhere", lat=np.nan, lon=np.nan)
+    lost["time"] += pd.Timedelta(days=40)  # hours at which no station has a row
+    repeats = [early.assign(co=np.nan), late.assign(pm25=late["pm25"] + 1.0)]
+    folder = _write(tmp_path / "files", pd.concat([frame, lost]), 2)
+    pd.concat(repeats).to_csv(folder / "z.csv", index=False)
+    columns = ColumnsConfig(check_clock=False, repeats="last")
+    whole = read_observations(folder, columns)
+    assert whole.report.counts["rows_without_place"] == len(lost) and whole.report.counts["rows_reissued"] == len(late)
+    assert ("hours_averaged" in whole.report.counts) == (minutes == 30)
+    monkeypatch.setattr(time_partitions, "GATHERED_ROWS", 300)  # on disk, but for the last rows
+    report = import_observations(folder, tmp_path / "obs.nc", columns)
+    assert read_observations(tmp_path / "obs.nc").digest() == whole.digest()
+    assert report.lines() == whole.report.lines()
 
 
 def test_a_broken_file_stops_the_import_by_name_or_is_skipped_and_told(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from aqreanalysis.observations import (
     Observations,
     ReadOptions,
     StationPlaces,
+    backing,
     check_observations,
     dataset,
-    file_backed,
     read_observations,
     window,
 )
@@ -50,12 +50,12 @@ def whole(path: Path) -> Observations:
 @pytest.fixture
 def kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> Observations:
     """The same record, read as if it were long, in parts shorter than it is and into mapped files."""
-    monkeypatch.setattr(file_backed, "READINGS_IN_MEMORY", 100)
-    monkeypatch.setattr(file_backed, "PART_HOURS", 300)
-    monkeypatch.setattr(dataset, "PART_HOURS", 170)
+    monkeypatch.setattr(backing, "READINGS_IN_MEMORY", 100)
+    monkeypatch.setattr(backing, "BLOCK_HOURS", 300)
+    monkeypatch.setattr(dataset, "BLOCK_HOURS", 170)
     monkeypatch.setattr(large_arrays, "MAPPED_BYTES", 1000)
     observations = read_observations(path)
-    assert isinstance(observations, file_backed.FileBackedObservations)
+    assert not observations.in_memory
     return observations
 
 
@@ -82,9 +82,9 @@ def test_windows_are_the_same_and_read_no_more_than_they_need(
 ) -> None:
     expected = window(whole, ("o3", "so2", "pm25"), whole.first_hour + first, hours)
     read = []
-    real = file_backed.StationFile.read
+    real = backing.FileBacking.read
     monkeypatch.setattr(
-        file_backed.StationFile, "read", lambda self, key, a, b: read.append(b - a) or real(self, key, a, b)
+        backing.FileBacking, "read", lambda self, key, a, b: read.append(b - a) or real(self, key, a, b)
     )
     found = window(kept, ("o3", "so2", "pm25"), whole.first_hour + first, hours)
     np.testing.assert_array_equal(found[0], expected[0])
@@ -104,7 +104,7 @@ def test_a_selection_and_a_second_file_are_the_same(
 def test_some_hours_of_it_know_how_far_the_whole_reaches(whole: Observations, kept: Observations, path: Path) -> None:
     span = whole.first_hour + 400, whole.first_hour + 1500
     part = read_observations(path, None, ReadOptions(span=span))
-    assert isinstance(part, file_backed.FileBackedObservations) and (part.first_hour, len(part.times)) == (
+    assert not part.in_memory and (part.first_hour, len(part.times)) == (
         span[0],
         1101,
     )
@@ -136,10 +136,10 @@ def test_a_large_table_goes_through_a_temporary_file_that_is_removed(
     table = tmp_path / "obs.parquet"
     frame.to_parquet(table, row_group_size=1000)
     at_once, checked = read_observations(table), check_observations(table)
-    monkeypatch.setattr(file_backed, "READINGS_IN_MEMORY", 100)
+    monkeypatch.setattr(backing, "READINGS_IN_MEMORY", 100)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     through = read_observations(table)
-    assert isinstance(through, file_backed.FileBackedObservations)
+    assert not through.in_memory
     assert through.digest() == at_once.digest() and through.report.lines() == at_once.report.lines()
     assert len(list(tmp_path.glob("aqreanalysis-*"))) == 1
     again = check_observations(table)
