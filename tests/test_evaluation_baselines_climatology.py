@@ -41,11 +41,11 @@ def test_the_estimate_knows_the_hour_of_day_and_no_reading_of_the_hour(town_netw
     assert answer.best[:24] == pytest.approx(answer.best[24:48])  # the same season and hours of another day
     assert np.ptp(answer.best[:24]) > 5
     changed = seen.values * 3
-    other = StationField(seen.lat, seen.lon, changed, seen.groups, seen.hours, seen.record)
+    other = StationField(seen.lat, seen.lon, changed, seen.groups, seen.hours, seen.history)
     assert baseline.predict(other, *point).best == pytest.approx(answer.best)
 
 
 def test_without_a_record_it_says_what_it_lacks(town_network: Observations) -> None:
     bare = StationField(town_network.lat, town_network.lon, town_network.values("pm25").astype(float), np.arange(36))
-    with pytest.raises(ValueError, match="its hours and its record"):
+    with pytest.raises(ValueError, match="its hours and its history"):
         Climatology().tune(bare)

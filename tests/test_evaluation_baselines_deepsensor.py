@@ -46,14 +46,14 @@ def test_no_run_trains_it_unless_asked() -> None:
 def test_stations_of_a_city_are_kept_back_together_and_about_a_tenth_of_all() -> None:
     groups = np.repeat(np.arange(30), np.arange(30) % 4 + 1)
     for seed in range(10):
-        apart = deepsensor._kept_back(groups, np.random.default_rng(seed))
+        apart = deepsensor._held_back(groups, np.random.default_rng(seed))
         assert not set(groups[apart]) & set(groups[~apart])
         assert 0.05 < apart.mean() < 0.16
 
 
 def test_a_network_of_one_city_keeps_nobody_back() -> None:
     with pytest.raises(ConfigError, match="too many of the stations"):
-        deepsensor._kept_back(np.zeros(12, dtype=np.int64), np.random.default_rng(0))
+        deepsensor._held_back(np.zeros(12, dtype=np.int64), np.random.default_rng(0))
 
 
 def test_tasks_ask_for_whole_groups_and_show_none_of_them() -> None:
@@ -90,6 +90,6 @@ def test_training_finds_the_field_and_every_hour_that_was_read_is_answered(
     assert told.best.shape == truth.shape and (told.standard_error > 0).all()
     assert 0.01 < baseline.left_out_pit.std() < 0.5
     silent = StationField(
-        network.lat, network.lon, np.full((2, STATIONS), np.nan), network.groups, network.hours, network.record
+        network.lat, network.lon, np.full((2, STATIONS), np.nan), network.groups, network.hours, network.history
     )
     assert np.isnan(baseline.predict(silent, *places).best).all()

@@ -91,7 +91,7 @@ def test_noise_is_averaged_over_hours_where_kriging_of_the_hour_keeps_it() -> No
     network, truth = _simulated(hours=400, noise=0.5, reach=300.0)
     hidden = np.arange(0, 40, 5)
     visible = np.setdiff1d(np.arange(40), hidden)
-    assert network.record is not None and network.hours is not None
+    assert network.history is not None and network.hours is not None
     rows = np.arange(0, 400, 7)
     seen = StationField(
         network.lat[visible],
@@ -99,7 +99,7 @@ def test_noise_is_averaged_over_hours_where_kriging_of_the_hour_keeps_it() -> No
         network.values[rows][:, visible],
         visible,
         network.hours[rows],
-        StationHistory(network.record.first_hour, network.record.values[:, visible]),
+        StationHistory(network.history.first_hour, network.history.values[:, visible]),
     )
     errors = {}
     for baseline in (SpaceTimeKriging(), OrdinaryKriging("log")):
