@@ -258,7 +258,7 @@ def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, obser
         observations_used = rng.integers(0, 5, (8760, 2)).astype(np.int16)
 
     nearest = np.array([5.0, 60.0], dtype=np.float32)
-    sums = day_sums(Hours, slice(0, 8760), np.zeros(8760, dtype=bool), nearest, calibration.memory)
+    sums = day_sums(Hours, slice(0, 8760), np.zeros(8760, dtype=bool), nearest, calibration.autocovariance)
 
     def read(key, block):
         asked.append(block.time[1] - block.time[0])
@@ -272,7 +272,7 @@ def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, obser
         edges = np.cumsum([0, *lengths]) * 24
         for place, (begin, end) in enumerate(pairwise(edges)):
             hours = slice(begin, end)
-            together = accumulate_hours(Hours.mean[hours], Hours.standard_error[hours], calibration.memory)
+            together = accumulate_hours(Hours.mean[hours], Hours.standard_error[hours], calibration.autocovariance)
             wanted = MeanPredictive(together, nearest, calibration, frequency)
             np.testing.assert_allclose(layers["pm2p5"][place, 0], wanted.best, rtol=1e-5)
             np.testing.assert_allclose(layers["pm2p5_standard_error"][place, 0], wanted.standard_error, rtol=1e-4)
@@ -314,7 +314,7 @@ def test_what_cannot_be_made_is_one_clear_line_and_leaves_nothing_behind(
 
 def test_a_model_without_a_calibration_of_means_is_refused_for_means_only(model, observations, tmp_path):
     predictor = load_predictor(model, "cpu")
-    predictor.bundle.calibration_means = {}
+    predictor.calibration_means = {}
     with pytest.raises(ModelError, match="no calibration of daily, monthly and annual means for pm25"):
         produce(predictor, observations, GRID, START, END, tmp_path / "x.nc", told(frequencies=["daily"]))
     produce(predictor, observations, GRID, START, "2019-01-04", tmp_path / "x.nc", told(frequencies=["hourly"])).close()
