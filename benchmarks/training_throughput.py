@@ -34,7 +34,8 @@ from aqreanalysis.model.network.temporal_filters import around_day
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.loss import target_scores
-from aqreanalysis.training.trainer import StationRoles, Trainer
+from aqreanalysis.training.station_masking import StationRoles
+from aqreanalysis.training.trainer import Trainer
 from aqreanalysis.training.windows import Timeline
 
 RESULTS = Path(__file__).parent / "results" / "training_throughput.md"
@@ -98,10 +99,10 @@ class Windows(Dataset[dict[str, Any]]):
     """One window an item, copied out of NumPy arrays as it is asked for."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self.timeline, self.places = trainer.timeline, trainer.places
+        self.timeline, self.roles = trainer.timeline, trainer.roles
         self.scaled, self.shifted = self.timeline.scaled.numpy(), self.timeline.shifted.numpy()
         self.hours = self.timeline.hours.numpy()
-        lat, lon = self.places.lat, self.places.lon
+        lat, lon = self.roles.lat, self.roles.lon
         self.near = find_neighbours(
             lat, lon, lat, lon, trainer.config.model.neighbours, exclude_self=True
         ).index.numpy()
@@ -152,7 +153,7 @@ def window_loss(trainer: Trainer, batch: dict[str, Tensor]) -> Tensor:
     states = network.encode_own_history(batch["readings"], batch["hours"], before, before + 24)
     clock = network.clock(batch["hours"][:, before : before + 24])
     readings = around_day(batch["readings"][..., trainer.targets], before)
-    lat, lon, k = trainer.places.lat, trainer.places.lon, trainer.config.model.neighbours
+    lat, lon, k = trainer.roles.lat, trainer.roles.lon, trainer.config.model.neighbours
     total = torch.zeros(())
     for i, station in enumerate(batch["station"].tolist()):
         near = batch["near"][i].numpy()

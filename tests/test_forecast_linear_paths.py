@@ -14,7 +14,7 @@ from aqreanalysis.forecast import linear_paths as forecast_straight
 from aqreanalysis.forecast.linear_paths import Network, Rows, fit_straight
 from aqreanalysis.forecast.network import POWERS, Forecaster, logarithm, powered
 from aqreanalysis.model import Scaling
-from aqreanalysis.model.geometry import find_neighbours
+from aqreanalysis.model.network.neighbours import find_neighbours
 
 ROWS, LEADS, LEVELS = 400, 50, 4
 

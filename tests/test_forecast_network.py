@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aqreanalysis.forecast.network import Forecaster, History
 from aqreanalysis.model import find_neighbours
-from aqreanalysis.model.geometry import Geometry
+from aqreanalysis.model.network.neighbours import Geometry
 
 HISTORY, LEADS = 72, 50
 

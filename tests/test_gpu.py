@@ -159,7 +159,7 @@ def test_a_recorded_step_has_the_loss_and_the_gradients_of_the_cpu():
     graph_step = CudaGraphStep(there)
     masks = [np.isin(np.arange(15), some) for some in ([3], [0, 1, 5, 6, 7])]
     for days in ([1, 4], [2, 3]):  # the second time it is played with other questions than it was recorded with
-        loss = graph_step.replay(np.array(days), [MaskedStations.of(there.places, mask, 4) for mask in masks])
+        loss = graph_step.replay(np.array(days), [MaskedStations.of(there.roles, mask, 4) for mask in masks])
         here.network.zero_grad(set_to_none=True)
         wanted = here.loss_of(torch.tensor(days), masks, torch.Generator())
         wanted.backward()

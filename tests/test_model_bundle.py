@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from model_case import make_bundle, small_config
+from torch import nn
 
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model import NUMERICS, read_bundle, training_fingerprint, write_bundle
+from aqreanalysis.model.bundle import load_member
 
 KINDS = {".yaml", ".json", ".safetensors", ".parquet", ".md"}
 
@@ -129,3 +131,15 @@ def test_only_what_decides_the_weights_is_in_the_fingerprint_of_a_training():
     assert mine == training_fingerprint("one", small_config("production.tile_rows=8", "metadata.title=A field"))
     assert mine["config"] != training_fingerprint("one", small_config("training.seed=1"))["config"]
     assert mine["observations"] != training_fingerprint("other", small_config())["observations"]
+
+
+def test_weights_of_another_network_are_refused_by_name():
+    with pytest.raises(ModelError, match="do not fit the config"):
+        load_member(nn.Linear(3, 2), nn.Linear(2, 2).state_dict(), torch.device("cpu"))
+
+
+def test_a_loaded_member_computes_with_its_own_weights_and_without_dropout():
+    first = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5))
+    second = load_member(nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)), first.state_dict(), torch.device("cpu"))
+    asked = torch.arange(3.0)
+    assert torch.equal(second(asked), first.eval()(asked))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.model import PROBABILITIES, Calibration, Predictive, Scaling
-from aqreanalysis.model.distribution.hourly import hat_weights
+from aqreanalysis.model.distribution.hourly import hat_weights, mix_members
 from aqreanalysis.model.distribution.period_means import hats
 
 SCALING = Scaling(offset=3.0, mean=3.5, std=0.7, typical_error=12.0)
@@ -227,3 +227,21 @@ def test_the_summary_is_what_the_parts_are(hours):
     ):
         assert found.shape == (hours, 5) and np.allclose(found, expected, rtol=2e-4, atol=1e-4)
     assert (summary.lower <= summary.best).all() and (summary.best <= summary.upper).all()
+
+
+locations = st.lists(st.floats(-5, 5), min_size=1, max_size=6)
+
+
+@given(locations, st.floats(0.1, 2))
+def test_the_mixture_has_the_mean_and_the_variance_of_draws_from_every_member(at, scale):
+    location, mixed = mix_members([torch.tensor([a]) for a in at], [torch.full((1,), scale * (1 + a * a)) for a in at])
+    own = np.array([scale * (1 + a * a) for a in at])
+    second_moment = np.mean(own**2 + np.array(at) ** 2)
+    assert float(location) == pytest.approx(np.mean(at), abs=1e-5)
+    assert float(mixed) ** 2 == pytest.approx(second_moment - np.mean(at) ** 2, rel=1e-3, abs=1e-4)
+
+
+def test_one_member_speaks_as_it_is():
+    location, scale = torch.randn(4, 3), torch.rand(4, 3)
+    mixed = mix_members([location], [scale])
+    assert mixed[0] is location and mixed[1] is scale

@@ -8,9 +8,9 @@ import torch
 from model_case import make_bundle, make_readings
 
 from aqreanalysis.model import AnalysisPredictor
-from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.inference import exact as module
 from aqreanalysis.model.inference.exact import group_cells
+from aqreanalysis.model.network.neighbours import find_neighbours
 
 STEPS = (0.2, 0.25)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.inference.lattice import Lattice, SharedSystems, choose_lattice, sort_into_squares
+from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
 NEIGHBOURS = 12

@@ -8,11 +8,11 @@ import torch
 from model_case import make_bundle, make_readings
 
 from aqreanalysis.model import AnalysisPredictor
-from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.inference.lattice import SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.inference.lattice_gpu import _neighbours, _unit_vectors, seat_places, wide_neighbourhood
 from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.network.aqnet import MIDDLE_KM
+from aqreanalysis.model.network.neighbours import find_neighbours
 
 STEPS = (0.02, 0.03)
 

@@ -18,7 +18,7 @@ from aqreanalysis.model.inference.lattice_gpu import seat_places, solve_nodes, w
 from aqreanalysis.model.kernels import numba_setup as arithmetic
 from aqreanalysis.model.network.aqnet import MIDDLE_KM
 from aqreanalysis.model.network.neural_knn import NeuralKNN
-from aqreanalysis.model.scaling import Scaling
+from aqreanalysis.model.network.scaling import Scaling
 
 
 @arithmetic.compiled

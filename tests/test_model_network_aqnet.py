@@ -12,8 +12,8 @@ import torch
 from model_case import HISTORY, make_bundle, make_readings, small_config, some_places
 
 from aqreanalysis.model import AQNet, lognormal_crps
-from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.network.aqnet import mix_weights
+from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.temporal_filters import around_day
 
 

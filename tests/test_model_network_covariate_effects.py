@@ -10,7 +10,7 @@ from fields_case import DAYS, FIRST, MadeUp, network, small_config, trained
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model import AQNet
 from aqreanalysis.model.bundle import read_bundle
-from aqreanalysis.model.fields import FieldScaling
+from aqreanalysis.model.network.scaling import FieldScaling
 from aqreanalysis.model.predictor import AnalysisPredictor
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import window

@@ -7,7 +7,7 @@ import pytest
 import torch
 from model_case import make_readings, some_places
 
-from aqreanalysis.model.geometry import find_neighbours
+from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
 KERNELS = 3

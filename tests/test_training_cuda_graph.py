@@ -37,7 +37,7 @@ def both(hidden: list[np.ndarray], *overrides: str) -> tuple[torch.Tensor, torch
     step = FixedShapeStep(trainer)
     step.days.copy_(days)
     for mine, mask in zip(step.masks, hidden, strict=True):
-        mine.take(MaskedStations.of(trainer.places, mask, trainer.config.model.neighbours))
+        mine.take(MaskedStations.of(trainer.roles, mask, trainer.config.model.neighbours))
     step.compute()
     return plain.detach(), step.loss, wanted, gradients(trainer)
 
@@ -66,7 +66,7 @@ def test_a_question_has_the_same_shapes_whatever_it_hides():
     trainer = make_trainer(*PLAIN)
     rng = np.random.default_rng(0)
     shapes = [
-        {k: tuple(v.shape) for k, v in vars(MaskedStations.of(trainer.places, trainer.mask.draw(rng), 4)).items()}
+        {k: tuple(v.shape) for k, v in vars(MaskedStations.of(trainer.roles, trainer.mask.draw(rng), 4)).items()}
         for _ in range(20)
     ]
     assert all(s == shapes[0] for s in shapes)

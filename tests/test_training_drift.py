@@ -11,7 +11,8 @@ from aqreanalysis.geography import describe
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.training.drift import fit_drift, hour_stride
-from aqreanalysis.training.trainer import StationRoles, Trainer
+from aqreanalysis.training.station_masking import StationRoles
+from aqreanalysis.training.trainer import Trainer
 from aqreanalysis.training.windows import Timeline
 
 TOWNS, A_TOWN, HOURS = 45, 3, 120

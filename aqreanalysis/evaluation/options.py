@@ -21,7 +21,7 @@ from aqreanalysis.observations import Observations
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH
 
 if TYPE_CHECKING:
-    from aqreanalysis.model.fields import FieldSource
+    from aqreanalysis.model.network.scaling import FieldSource
 
 Hours = Literal["seen", "unseen", "all"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model.fields import FieldScaling
+from aqreanalysis.model.network.scaling import FieldScaling
 
 # Mean and standard deviation of the length of a pair of standard normal numbers (Rayleigh), about.
 _LENGTH_MEAN, _LENGTH_STD = 1.25, 0.66

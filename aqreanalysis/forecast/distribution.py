@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from aqreanalysis.model.distribution.hourly import Array, Calibration, Predictive
-from aqreanalysis.model.scaling import Scaling
+from aqreanalysis.model.network.scaling import Scaling
 
 # Hours whose residuals have one shape.
 _EDGES = (0, 3, 6, 12, 24, 48)

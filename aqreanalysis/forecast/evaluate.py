@@ -34,7 +34,7 @@ from aqreanalysis.forecast.pictures import influence_of_history, picture_attenti
 from aqreanalysis.forecast.predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.forecast.protocol import Question, Spread, answer_once, ask_forecast, ask_model, coverage_of, made
 from aqreanalysis.forecast.report import forecast_rows, forecast_section
-from aqreanalysis.model.fields import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import Split
 

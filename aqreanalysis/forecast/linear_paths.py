@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aqreanalysis.forecast.network import ABSOLUTE, POWERS, Forecaster, logarithm, powered
 from aqreanalysis.model import Scaling, lognormal_crps
-from aqreanalysis.model.geometry import Geometry
+from aqreanalysis.model.network.neighbours import Geometry
 from aqreanalysis.training.loss import normal_crps
 
 _LOG_SHARE = 0.1

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aqreanalysis.configs import ForecastConfig
-from aqreanalysis.model.geometry import Geometry
-from aqreanalysis.model.network.cyclic_encoding import CyclicEncoding
+from aqreanalysis.model.network.neighbours import Geometry
 from aqreanalysis.model.network.neural_knn import NeuralKNN
-from aqreanalysis.model.network.temporal_encoder import TemporalEncoder
+from aqreanalysis.model.network.temporal_encoder import CyclicEncoding, TemporalEncoder
 
 # Steps of the straight path, from the origin backwards (how many, hours each): of what is forecast, of the other
 # pollutants, of covariates. Single days from the third on are worth no coefficient of their own: some four hundred

@@ -14,12 +14,11 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.forecast.covariates import history_fields, history_width
 from aqreanalysis.forecast.distribution import LeadPredictive, lead_ranges, range_key
 from aqreanalysis.forecast.network import Forecaster
-from aqreanalysis.model.bundle import Bundle, read_bundle
+from aqreanalysis.model.bundle import Bundle, load_member, read_bundle
 from aqreanalysis.model.device import choose_device
-from aqreanalysis.model.distribution.hourly import Calibration
-from aqreanalysis.model.fields import FieldSource
-from aqreanalysis.model.geometry import Geometry, find_neighbours
-from aqreanalysis.model.inference.ensemble import load_member, mix_members, scale_inputs
+from aqreanalysis.model.distribution.hourly import Calibration, mix_members
+from aqreanalysis.model.network.neighbours import Geometry, find_neighbours
+from aqreanalysis.model.network.scaling import FieldSource, scale_inputs
 from aqreanalysis.model.predictor import check_covariates
 
 _WINDOWS_AT_ONCE = 16

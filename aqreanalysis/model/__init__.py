@@ -10,11 +10,11 @@ os.environ.setdefault("MKL_CBWR", "AUTO")
 from aqreanalysis.model.bundle import NUMERICS, Bundle, read_bundle, training_fingerprint, write_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.hourly import PROBABILITIES, Calibration, Predictive
-from aqreanalysis.model.geometry import find_neighbours
 from aqreanalysis.model.network.aqnet import AQNet, lognormal_crps
+from aqreanalysis.model.network.neighbours import find_neighbours
+from aqreanalysis.model.network.scaling import Scaling
 from aqreanalysis.model.predictor import AnalysisPredictor
 from aqreanalysis.model.protocol import Predictor, load_predictor
-from aqreanalysis.model.scaling import Scaling
 
 __all__ = [
     "NUMERICS",

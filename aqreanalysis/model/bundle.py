@@ -7,13 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
+import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from aqreanalysis.common.fingerprint import json_digest
 from aqreanalysis.configs import Config, load_config
@@ -21,8 +22,7 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.distribution.period_means import MeansCalibration
-from aqreanalysis.model.fields import FieldScaling
-from aqreanalysis.model.scaling import Scaling
+from aqreanalysis.model.network.scaling import FieldScaling, Scaling
 from aqreanalysis.species import SPECIES
 
 #: What the model is called among the methods of an evaluation: in ``metrics.json``, and for people.
@@ -40,6 +40,7 @@ _FIELDS = "covariates.json"
 # There where height or population were found to tell something.
 _DRIFT = "drift.json"
 _NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS, _DRIFT)
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass
@@ -229,3 +230,18 @@ def measured_coverage(bundle_metrics: Mapping[str, Any]) -> str:
         f"share of readings inside the {metrics['coverage']:.0%} interval at stations hidden from the model, "
         f"{hours['choice']} hours from {hours['first']} to {hours['last']}: {', '.join(parts)}"
     )
+
+
+def load_member(network: N, weights: Mapping[str, Tensor], device: torch.device) -> N:
+    """Return `network` with `weights` in it, on `device` and ready to compute.
+
+    Raises
+    ------
+    ModelError
+        If the weights are those of another network.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(f"the weights do not fit the config of the model: {str(error).splitlines()[0]}") from None
+    return network.to(device).eval()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from aqreanalysis.common.geodesy import Degrees
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model.geometry import find_neighbours
+from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.predictor import AnalysisPredictor
 
 #: The parts of `model.filters`, in their order.

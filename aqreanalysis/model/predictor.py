@@ -16,19 +16,18 @@ from aqreanalysis.common.geodesy import Degrees, unit_vectors
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model import kernels as compiled
-from aqreanalysis.model.bundle import Bundle, measured_coverage, read_bundle
+from aqreanalysis.model.bundle import Bundle, load_member, measured_coverage, read_bundle
 from aqreanalysis.model.device import choose_device, load_linear_algebra, to_device
-from aqreanalysis.model.distribution.hourly import Predictive
+from aqreanalysis.model.distribution.hourly import Predictive, mix_members
 from aqreanalysis.model.distribution.period_means import MeansCalibration
-from aqreanalysis.model.fields import FieldSource, field_reach, window_parts
-from aqreanalysis.model.geometry import find_neighbours
-from aqreanalysis.model.inference.ensemble import load_member, mix_members, scale_inputs
 from aqreanalysis.model.inference.exact import group_cells, patch_cells
 from aqreanalysis.model.inference.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.inference.lattice_gpu import seat_places, wide_neighbourhood
 from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.network.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
+from aqreanalysis.model.network.neighbours import find_neighbours
+from aqreanalysis.model.network.scaling import FieldSource, field_reach, scale_inputs, window_parts
 from aqreanalysis.model.network.temporal_filters import around_day
 from aqreanalysis.model.protocol import BlockWindow, CubeText, EncodedStations, PlaceGeometry, synthetic_training
 

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import Degrees
 from aqreanalysis.configs import Config
 from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.distribution.hourly import Array, Summary
 from aqreanalysis.model.distribution.period_means import MeansCalibration
-from aqreanalysis.model.fields import FieldSource
-from aqreanalysis.model.geometry import Degrees
+from aqreanalysis.model.network.scaling import FieldSource
 
 # The class that answers for a bundle. By name: what is not asked for is not loaded.
 _ANALYSIS = "aqreanalysis.model.predictor", "AnalysisPredictor"

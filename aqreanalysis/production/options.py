@@ -13,7 +13,7 @@ from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
 from aqreanalysis.species import get_species
 
 if TYPE_CHECKING:
-    from aqreanalysis.model.fields import FieldSource
+    from aqreanalysis.model.network.scaling import FieldSource
 
 # How NetCDF cubes are cut into files.
 SPLITS = ("none", "month", "year")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.model import Predictor
-from aqreanalysis.model.fields import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.model.protocol import BlockWindow, EncodedStations, HourlyDistribution, PlaceGeometry
 from aqreanalysis.production.layers import DISTANCE, FLAGS, LayerNames, layer_names
 from aqreanalysis.production.period_means import MeanInputs, day_block, day_sums, sums_name, sums_width

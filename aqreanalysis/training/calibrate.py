@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.geodesy import relative_position
 from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, Bundle, Calibration
 from aqreanalysis.model.distribution.period_means import hats
-from aqreanalysis.model.fields import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource
 
 _DISTANCE_NODES, _LEVEL_NODES = 5, 3
 # Fewer residuals than this round a node would make a table of noise; then there are fewer nodes.

@@ -8,21 +8,20 @@ to as many as a step can hide. Loss and gradients are those of `Trainer.loss_of`
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aqreanalysis.model import find_neighbours
+from aqreanalysis.configs import Config
+from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.device import mixed_precision
-from aqreanalysis.model.geometry import Geometry
-from aqreanalysis.training.loss import target_scores
-from aqreanalysis.training.station_masking import most_hidden
-
-if TYPE_CHECKING:
-    from aqreanalysis.training.trainer import EncodedBatch, StationRoles, Trainer
+from aqreanalysis.model.network.neighbours import Geometry
+from aqreanalysis.training.loss import EncodedBatch, target_scores
+from aqreanalysis.training.station_masking import StationMask, StationRoles, most_hidden
+from aqreanalysis.training.windows import Timeline
 
 # Steps run before the recording, on a stream of their own: libraries set themselves up in the first ones.
 _WARM_UP = 3
@@ -57,12 +56,12 @@ class MaskedStations:
     reach_km: Tensor
 
     @classmethod
-    def of(cls, places: StationRoles, hidden: NDArray[np.bool_], neighbours: int) -> MaskedStations:
+    def of(cls, roles: StationRoles, hidden: NDArray[np.bool_], neighbours: int) -> MaskedStations:
         """Return the question after the stations `hidden`, a mask over those of training, by the others."""
-        among = np.flatnonzero(places.training)
+        among = np.flatnonzero(roles.training)
         visible = np.flatnonzero(~hidden)
         seen, asked = among[visible], among[hidden]
-        lat, lon = places.lat, places.lon
+        lat, lon = roles.lat, roles.lon
         own = find_neighbours(lat[seen], lon[seen], lat[seen], lon[seen], neighbours, exclude_self=True)
         there = find_neighbours(lat[seen], lon[seen], lat[asked], lon[asked], neighbours)
         rows = np.zeros(len(among), dtype=np.int64)
@@ -79,7 +78,7 @@ class MaskedStations:
         )
 
     def to(self, device: torch.device) -> MaskedStations:
-        """Return the same question on `device`."""
+        """Return the same on `device`."""
         return MaskedStations(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     def take(self, other: MaskedStations) -> None:
@@ -88,16 +87,35 @@ class MaskedStations:
             _send(getattr(other, f.name), getattr(self, f.name))
 
 
+class Learner(Protocol):
+    """What a step asks of the trainer whose network learns."""
+
+    config: Config
+    device: torch.device
+    network: AQNet
+    timeline: Timeline
+    roles: StationRoles
+    mask: StationMask
+    scalings: list[Scaling]
+    training_stations: NDArray[np.int64]
+
+    def read(self, days: Tensor, stations: NDArray[np.int64], generator: torch.Generator | None = None) -> EncodedBatch:
+        """Return what `stations` say alone on `days`, masked where a generator is given."""
+
+    def drift_and_weights(self, there: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return the drift and the weights of stations, where there are any."""
+
+
 class FixedShapeStep:
     """Forward and backward of one step.
 
     Parameters
     ----------
-    trainer : Trainer
+    trainer : Learner
         Whose network is to learn; of a model without covariates.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Learner) -> None:
         training, self.trainer, device = trainer.config.training, trainer, trainer.device
         rng = np.random.default_rng(0)
         self.days = torch.zeros(training.days_per_batch, dtype=torch.int64, device=device)
@@ -106,15 +124,15 @@ class FixedShapeStep:
         self.loss = torch.zeros((), device=device)
 
     @staticmethod
-    def serves(trainer: Trainer) -> bool:
+    def serves(trainer: Learner) -> bool:
         """Return whether a step can be recorded: on CUDA, without covariates, with stations enough for any mask."""
-        stations = int(trainer.places.training.sum())
+        stations = int(trainer.roles.training.sum())
         enough = stations - most_hidden(stations) > trainer.config.model.neighbours + 1
         return trainer.device.type == "cuda" and trainer.timeline.fields is None and enough
 
     def draw(self, rng: np.random.Generator) -> MaskedStations:
         """Return a question drawn at random, in the processor's memory."""
-        return MaskedStations.of(self.trainer.places, self.trainer.mask.draw(rng), self.trainer.config.model.neighbours)
+        return MaskedStations.of(self.trainer.roles, self.trainer.mask.draw(rng), self.trainer.config.model.neighbours)
 
     def compute(self) -> None:
         """Set the loss of `days` and `masks` and the gradients of the network, which must have none yet."""
@@ -143,7 +161,7 @@ class FixedShapeStep:
 class CudaGraphStep(FixedShapeStep):
     """The same on CUDA, recorded at its first use."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Learner) -> None:
         super().__init__(trainer)
         network = trainer.network
         aside = torch.cuda.Stream(trainer.device)

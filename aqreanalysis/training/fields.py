@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import WindowConfig
-from aqreanalysis.model.fields import FieldScaling, field_reach, window_parts
+from aqreanalysis.model.network.scaling import FieldScaling, field_reach, window_parts
 
 if TYPE_CHECKING:
     from aqreanalysis.covariates import Covariates

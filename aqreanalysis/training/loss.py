@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.model import AQNet, Scaling, lognormal_crps
 from aqreanalysis.model.network.aqnet import Neighbourhood, StationStates
+from aqreanalysis.model.network.covariate_effects import CovariatesAt
 
 # Weight of the score in logarithms, which keeps clean hours from counting for nothing beside polluted ones.
 _LOG_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """What stations (indices of all) say alone on some days, by which network, and the truth at every station.
+
+    `near` are the covariates round the days at every station, None for a model without.
+    """
+
+    network: AQNet
+    stations: NDArray[np.int64]
+    states: Tensor
+    readings: Tensor
+    clock: Tensor
+    truth: Tensor
+    near: CovariatesAt | None = None
 
 
 def normal_crps(error: Tensor, scale: Tensor) -> Tensor:

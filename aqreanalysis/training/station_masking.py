@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +16,16 @@ from aqreanalysis.configs import TrainingConfig
 _HIDDEN_SHARE = 0.2
 # A step hides at most this share, so that enough stations are left to look at.
 _MOST_HIDDEN = 0.6
+
+
+@dataclass(frozen=True)
+class StationRoles:
+    """Stations as the loop needs them: degrees, and the role of each as a mask."""
+
+    lat: NDArray[np.float64]
+    lon: NDArray[np.float64]
+    training: NDArray[np.bool_]
+    calibration: NDArray[np.bool_]
 
 
 def most_hidden(stations: int) -> int:

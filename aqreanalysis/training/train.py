@@ -15,7 +15,7 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.model import Bundle, Scaling, choose_device
 from aqreanalysis.model.distribution.external_drift import Drift
-from aqreanalysis.model.fields import field_reach
+from aqreanalysis.model.network.scaling import field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species
 from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
@@ -38,7 +38,8 @@ from aqreanalysis.training.run_folder import (
     subsample_stride,
     working_folder,
 )
-from aqreanalysis.training.trainer import StationRoles, Trainer
+from aqreanalysis.training.station_masking import StationRoles
+from aqreanalysis.training.trainer import Trainer
 from aqreanalysis.training.windows import Timeline
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, sa
 from aqreanalysis.training.cuda_graph import CudaGraphStep
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
-from aqreanalysis.training.loss import target_scores
-from aqreanalysis.training.station_masking import StationMask, mask_readings, place_weights
+from aqreanalysis.training.loss import EncodedBatch, target_scores
+from aqreanalysis.training.station_masking import StationMask, StationRoles, mask_readings, place_weights
 from aqreanalysis.training.weight_average import WeightAverage
 from aqreanalysis.training.windows import Timeline
 
@@ -39,32 +38,6 @@ _AVERAGE_DECAY = 0.995
 _VALIDATION_DAYS = 16
 
 
-@dataclass(frozen=True)
-class StationRoles:
-    """Stations as the loop needs them: degrees, and the role of each as a mask."""
-
-    lat: NDArray[np.float64]
-    lon: NDArray[np.float64]
-    training: NDArray[np.bool_]
-    calibration: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class EncodedBatch:
-    """What stations (indices of all) say alone on some days, by which network, and the truth at every station.
-
-    `near` are the covariates round the days at every station, None for a model without.
-    """
-
-    network: AQNet
-    stations: NDArray[np.int64]
-    states: Tensor
-    readings: Tensor
-    clock: Tensor
-    truth: Tensor
-    near: CovariatesAt | None = None
-
-
 class Trainer:
     """One network, its data and its optimiser.
 
@@ -74,7 +47,7 @@ class Trainer:
         Resolved: `species` and `inputs` are lists.
     timeline : Timeline
         Of the hours that training may see, all stations.
-    places : Places
+    roles : StationRoles
         The stations.
     scalings : list of Scaling
         Of the targets.
@@ -83,12 +56,12 @@ class Trainer:
     """
 
     def __init__(
-        self, config: Config, timeline: Timeline, places: StationRoles, scalings: list[Scaling], processes: Processes
+        self, config: Config, timeline: Timeline, roles: StationRoles, scalings: list[Scaling], processes: Processes
     ) -> None:
-        self.config, self.places, self.scalings = config, places, scalings
+        self.config, self.roles, self.scalings = config, roles, scalings
         self.processes, self.device = processes, processes.device
         self.timeline = timeline.to(self.device)
-        self.training_stations = np.flatnonzero(places.training)
+        self.training_stations = np.flatnonzero(roles.training)
         self._training_index = torch.from_numpy(self.training_stations).to(self.device)
         torch.manual_seed(config.training.seed)
         inputs = config.inputs or config.species
@@ -100,9 +73,9 @@ class Trainer:
         )
         self.average = WeightAverage(self.network, _AVERAGE_DECAY)
         flatten_recurrent(self.average)
-        weights = place_weights(places.lat, places.lon, config.split.cluster_km, config.training.place_weights)
+        weights = place_weights(roles.lat, roles.lon, config.split.cluster_km, config.training.place_weights)
         self.weights = torch.from_numpy(weights).to(self.device) if config.training.place_weights else None
-        self.mask = StationMask(places.lat[places.training], places.lon[places.training], config.training)
+        self.mask = StationMask(roles.lat[roles.training], roles.lon[roles.training], config.training)
         batch = config.training.days_per_batch * processes.count
         self.steps_per_epoch = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
         self.best = self._weights()
@@ -269,14 +242,14 @@ class Trainer:
         if generator is not None:
             cut = mask_fields(cut, self.config.training.mask_fields, generator)
         windows, near = self.timeline.fields.parts(cut)
-        points = torch.from_numpy(unit_vectors(self.places.lat, self.places.lon).astype(np.float32))
+        points = torch.from_numpy(unit_vectors(self.roles.lat, self.roles.lon).astype(np.float32))
         return windows, CovariatesAt(near, points.to(self.device))
 
     def _forward_masked(
         self, read: EncodedBatch, visible: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> tuple[StationStates, Neighbourhood]:
         """Return states of the visible stations (indices into those read) and the neighbourhood of the targets."""
-        lat, lon, k = self.places.lat, self.places.lon, self.config.model.neighbours
+        lat, lon, k = self.roles.lat, self.roles.lon, self.config.model.neighbours
         seen = read.stations[visible]
         own = find_neighbours(lat[seen], lon[seen], lat[seen], lon[seen], k, exclude_self=True)
         there = find_neighbours(lat[seen], lon[seen], lat[targets], lon[targets], k)
@@ -315,7 +288,7 @@ class Trainer:
         """Return the mean scaled CRPS at the calibration stations, seen from the training stations."""
         self.average.eval()
         visible = np.arange(len(self.training_stations))
-        targets = np.flatnonzero(self.places.calibration)
+        targets = np.flatnonzero(self.roles.calibration)
         days = np.unique(np.linspace(0, self.timeline.days - 1, _VALIDATION_DAYS).astype(np.int64))
         own = torch.from_numpy(days[self.processes.rank :: self.processes.count]).to(self.device)
         total, counted = 0.0, 0.0

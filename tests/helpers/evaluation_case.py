@@ -17,7 +17,7 @@ from aqreanalysis.configs import Config, load_config
 from aqreanalysis.model.bundle import Bundle, write_bundle
 from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.network.aqnet import AQNet
-from aqreanalysis.model.scaling import Scaling
+from aqreanalysis.model.network.scaling import Scaling
 from aqreanalysis.observations import Observations, StationPlaces
 from aqreanalysis.splits import draw_split
 

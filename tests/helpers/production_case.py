@@ -20,7 +20,7 @@ from aqreanalysis.model.bundle import Bundle, write_bundle
 from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.distribution.period_means import MEAN_DAYS, ErrorAutocovariance, MeansCalibration, MeanTable
 from aqreanalysis.model.network.aqnet import AQNet
-from aqreanalysis.model.scaling import Scaling
+from aqreanalysis.model.network.scaling import Scaling
 from aqreanalysis.observations import Observations, from_frame, window
 from aqreanalysis.production import ProduceOptions
 from aqreanalysis.production.layers import DISTANCE, cube_layers

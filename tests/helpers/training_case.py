@@ -18,7 +18,8 @@ from torch import nn
 
 from aqreanalysis.model import Scaling
 from aqreanalysis.training.distributed import Processes, joined
-from aqreanalysis.training.trainer import StationRoles, Trainer
+from aqreanalysis.training.station_masking import StationRoles
+from aqreanalysis.training.trainer import Trainer
 from aqreanalysis.training.windows import Timeline
 
 TRAINING = np.arange(STATIONS) < 15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.device import to_device
-from aqreanalysis.model.scaling import Scaling
+from aqreanalysis.model.network.scaling import Scaling
 
 Array = NDArray[np.float32]
 
@@ -295,6 +296,18 @@ class Predictive:
             error = y - self._at(self._standard(float(p)))
             total += torch.maximum(float(p) * error, (float(p) - 1) * error)
         return _numpy(2 * total / len(PROBABILITIES))
+
+
+def mix_members(locations: Sequence[Tensor], scales: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return location and scale of the equal mixture of normal distributions, one a member, of any one shape.
+
+    The variance is the mean of the members' own and the variance among their locations, which is its epistemic part.
+    """
+    if len(locations) == 1:
+        return locations[0], scales[0]
+    location = torch.stack(list(locations))
+    variance = torch.stack(list(scales)).square().mean(dim=0) + location.var(dim=0, unbiased=False)
+    return location.mean(dim=0), torch.sqrt(variance)
 
 
 def _numpy(place_hour: Tensor) -> Array:

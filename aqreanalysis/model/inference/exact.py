@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.common.geodesy import Degrees
-from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.model.inference.lattice import Patch
+from aqreanalysis.model.network.neighbours import Geometry
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
 # Cells along a side of a patch, if its cells have no more neighbours than this together; else its quarters are tried.

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, nearest_point, tangent_frames, unit_vectors
 from aqreanalysis.model import kernels as compiled
-from aqreanalysis.model.geometry import find_neighbours
+from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
 # Nodes stand at most this share of the stations' shortest reach apart: in the north China network half a degree, where

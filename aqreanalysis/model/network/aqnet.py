@@ -12,17 +12,16 @@ from torch.nn import functional as F
 
 from aqreanalysis.configs import ModelConfig
 from aqreanalysis.model import kernels as compiled
-from aqreanalysis.model.fields import FieldScaling
-from aqreanalysis.model.geometry import Geometry
 from aqreanalysis.model.network.covariate_effects import (
     CovariateContext,
     CovariateEffects,
     CovariatesAt,
     StationCovariates,
 )
-from aqreanalysis.model.network.cyclic_encoding import CyclicEncoding
+from aqreanalysis.model.network.neighbours import Geometry
 from aqreanalysis.model.network.neural_knn import NeuralKNN
-from aqreanalysis.model.network.temporal_encoder import TemporalEncoder
+from aqreanalysis.model.network.scaling import FieldScaling
+from aqreanalysis.model.network.temporal_encoder import CyclicEncoding, TemporalEncoder
 from aqreanalysis.model.network.temporal_filters import BANDS, REACH_HOURS, TRENDS, TemporalFilters
 
 # Rounds in which gaps are filled from the neighbours. A station that is silent for weeks has silent neighbours too:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aqreanalysis.model.fields import FieldScaling
+from aqreanalysis.model.network.scaling import FieldScaling
 from aqreanalysis.model.network.temporal_filters import REACH_HOURS
 from aqreanalysis.model.network.wind import KNOWN_FEATURES, AdvectedReadings, WindAdvection
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.errors import OutputError
-from aqreanalysis.model.fields import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.production.dry_run.estimate import SUMS, Rates
 from aqreanalysis.production.execute import dask_workers as workers
 from aqreanalysis.production.execute import worker as engine

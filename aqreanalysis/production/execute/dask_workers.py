@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model import load_predictor
-from aqreanalysis.model.fields import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.production.execute.done import BlockDone
 from aqreanalysis.production.execute.worker import Job, OnDone, Worker, pending_blocks, pending_joins
 from aqreanalysis.production.plan import Block

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import OutputError
 from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
-from aqreanalysis.model.fields import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.plan import HOURS_A_DAY, Plan, stamp_text
 from aqreanalysis.production.resume.record import CHECKSUM_BYTES, Readings

@@ -1,8 +1,8 @@
-"""Covariates as the network reads them: which fields, in which order and units, and standardised how."""
+"""Readings and covariates as the network reads them: standardised, and the covariates in one order and units."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -21,10 +21,57 @@ WIND = ("u10", "v10")
 # boundary layers, and most hours have no rain. Concentrations of a model get a tenth of their mean.
 _LOGARITHMIC = {"blh": 50.0, "tp": 0.1}
 _BACKGROUND = "_background"
-_OFFSET_SHARE = 0.1
+_BACKGROUND_OFFSET_SHARE = 0.1
 # A field that hardly varies in training may not blow up elsewhere.
 _SMALLEST_STD = 1e-3
 _LARGEST = 8.0
+# Share of the median that is added before the logarithm: near zero, instruments count noise, and a plain logarithm
+# would make of it the largest signal there is.
+_OFFSET_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """``(log(x + offset) - mean) / std`` for one pollutant; `offset` in its units.
+
+    Attributes
+    ----------
+    offset, mean, std : float
+        Of the training readings.
+    typical_error : float
+        Mean absolute deviation from the median, in the pollutant's units: what makes scores of several comparable.
+    """
+
+    offset: float
+    mean: float
+    std: float
+    typical_error: float
+
+    @classmethod
+    def fit(cls, values: NDArray[np.float32]) -> Scaling:
+        """Return the scaling of the finite `values`, which must hold at least two different readings."""
+        finite = values[np.isfinite(values)].astype(np.float64)
+        median = float(np.median(finite)) if finite.size else 0.0
+        if finite.size < 2 or np.ptp(finite) == 0:
+            raise ValueError("a scaling needs at least two different readings")
+        offset = _OFFSET_SHARE * (median if median > 0 else float(finite.mean()))
+        logs = np.log(np.maximum(finite, 0.0) + offset)
+        return cls(offset, float(logs.mean()), float(logs.std()), float(np.abs(finite - median).mean()))
+
+    def forward(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return standardised logs of concentrations; NaN stays NaN, small negative readings count as zero."""
+        return ((np.log(np.maximum(values, 0.0) + self.offset) - self.mean) / self.std).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the four numbers by name."""
+        return asdict(self)
+
+
+def scale_inputs(
+    values: NDArray[np.float32], inputs: Sequence[str], scaling: Mapping[str, Scaling]
+) -> NDArray[np.float32]:
+    """Return concentrations (..., input) in their units as the standardised logarithms that every member reads."""
+    return np.stack([scaling[key].forward(values[..., i]) for i, key in enumerate(inputs)], axis=-1)
 
 
 class FieldSource(Protocol):
@@ -150,7 +197,7 @@ class FieldScaling:
 
 def _offset(name: str, seen: NDArray[np.float64]) -> float | None:
     if name.endswith(_BACKGROUND):
-        return _OFFSET_SHARE * max(float(seen.mean()), 1e-6)
+        return _BACKGROUND_OFFSET_SHARE * max(float(seen.mean()), 1e-6)
     return _LOGARITHMIC.get(name)
 
 

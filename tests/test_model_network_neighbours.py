@@ -7,7 +7,7 @@ from model_case import make_readings, some_places
 from pyproj import Geod
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
-from aqreanalysis.model.geometry import find_neighbours
+from aqreanalysis.model.network.neighbours import find_neighbours
 
 sphere = Geod(a=EARTH_RADIUS_KM * 1000, b=EARTH_RADIUS_KM * 1000)
 
