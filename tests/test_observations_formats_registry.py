@@ -12,7 +12,8 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import list_formats
 from aqreanalysis.observations.files import list_sources
-from aqreanalysis.observations.formats.registry import find_format, guess_format, read_head
+from aqreanalysis.observations.formats.registry import find_format, guess_format
+from aqreanalysis.observations.read_context import read_head
 
 HERE = Path(__file__).parent
 

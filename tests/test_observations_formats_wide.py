@@ -54,7 +54,7 @@ def test_blocks_of_parquet_change_nothing_and_name_the_row(
     stations, path = write_list(tmp_path, ["a", "b"]), tmp_path / "net.parquet"
     _frame(["a:pm25", "b:pm25"]).to_parquet(path)
     whole = read(path, stations)
-    monkeypatch.setattr("aqreanalysis.observations.parquet_blocks.BLOCK_ROWS", rows)
+    monkeypatch.setattr("aqreanalysis.observations.table_blocks.BLOCK_ROWS", rows)
     assert read(path, stations).digest() == whole.digest()
     frame = _frame(["a:pm25", "b:pm25"]).astype({"a:pm25": str})
     frame.loc[3, "a:pm25"] = "much"

@@ -79,9 +79,9 @@ def daily_peak(values: NDArray[np.float32], hours: NDArray[np.int64], lon: NDArr
     return DailyPeak(hour, float(np.median(station_days[usable][clear])), int(clear.sum()))
 
 
-def hours_off(found: float, expected: float) -> float:
-    """Return by how many hours `found` is later than `expected` on the 24 h circle, -12..12."""
-    return (found - expected + 12.0) % 24.0 - 12.0
+def hours_off(measured: float, expected: float) -> float:
+    """Return by how many hours `measured` is later than `expected` on the 24 h circle, -12..12."""
+    return (measured - expected + 12.0) % 24.0 - 12.0
 
 
 def check_clock(

@@ -81,16 +81,16 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _find_species(names: Sequence[str], columns: ColumnsConfig, source: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    species: dict[str, str] = {}
     for written, column in columns.species.items():
         key = get_species(written).key
         if column not in names:
             raise ObservationsError(
                 f"{source}: no column {column!r} for {key}{nearest_hint(column, names)}; set columns.species.{key}"
             )
-        found[key] = column
-    configured = set(found)
-    taken = set(found.values())
+        species[key] = column
+    configured = set(species)
+    taken = set(species.values())
     for name in names:
         try:
             key = get_species(name).key
@@ -98,14 +98,14 @@ def _find_species(names: Sequence[str], columns: ColumnsConfig, source: str) -> 
             continue
         if key in configured or name in taken:
             continue
-        if key in found:
+        if key in species:
             raise ObservationsError(
-                f"{source}: columns {found[key]!r} and {name!r} are both {key}; say which with columns.species.{key}"
+                f"{source}: columns {species[key]!r} and {name!r} are both {key}; say which with columns.species.{key}"
             )
-        found[key] = name
-    if not found:
+        species[key] = name
+    if not species:
         raise ObservationsError(
             f"{source}: none of the columns {_listed(names)} is a known pollutant ({', '.join(SPECIES)}); "
             "name one with columns.species, for example columns.species.pm25=PM2.5_ugm3"
         )
-    return {key: found[key] for key in SPECIES if key in found}
+    return {key: species[key] for key in SPECIES if key in species}

@@ -505,5 +505,5 @@ def _dataset(
     for key in values:
         variables[key] = (("time", "station"), values[key])
         variables[f"{key}_flag"] = (("time", "station"), flags[key])
-    kept = {name: attributes[name] for name in KEPT_ATTRIBUTES if name in attributes}
-    return xr.Dataset(variables, coords, attrs=kept)
+    attrs = {name: attributes[name] for name in KEPT_ATTRIBUTES if name in attributes}
+    return xr.Dataset(variables, coords, attrs=attrs)

@@ -42,12 +42,12 @@ def check_observations(
         As `read_observations`.
     """
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()
-    found = discover(path, chosen, how)
+    discovered = discover(path, chosen, how)
     observations = read_observations(path, chosen, how, progress=progress)
     summary = observations.summary()
-    files = [(source.name, form.name, reason) for source, form, reason in found.files]
-    if found.netcdf is not None:
-        files = [(found.netcdf.name, "netcdf", "it is the CF NetCDF of this program")]
+    files = [(source.name, form.name, reason) for source, form, reason in discovered.files]
+    if discovered.netcdf is not None:
+        files = [(discovered.netcdf.name, "netcdf", "it is the CF NetCDF of this program")]
     averaged = observations.report.counts.get("hours_averaged", 0)
     return {
         "files": len(files),

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.observations.formats.registry import ReadContext
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete
+from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.units import conversion, note_conversion
 

@@ -104,8 +104,8 @@ def _left_in_file(path: Path, rows: slice, record: dict[str, tuple[int, int]] | 
 
 def _attributes(dataset: xr.Dataset) -> dict[str, Any]:
     """Return the attributes of the source that the file keeps."""
-    found = {name: dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in dataset.attrs}
-    return {name: value for name, value in found.items() if (name, value) != ("title", TITLE)}
+    kept = {name: dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in dataset.attrs}
+    return {name: value for name, value in kept.items() if (name, value) != ("title", TITLE)}
 
 
 def _compare_digest(
@@ -180,7 +180,7 @@ def _rows(opened: xr.Dataset, path: Path, span: tuple[int, int] | None) -> slice
 def _record(opened: xr.Dataset, path: Path) -> dict[str, tuple[int, int]]:
     """Return pollutant -> first and last stamp at which any station has a usable reading, read from both ends."""
     hours = _hours(opened, path)
-    found: dict[str, tuple[int, int]] = {}
+    spans: dict[str, tuple[int, int]] = {}
     blocks = [slice(b, b + CHUNK_HOURS) for b in range(0, len(hours), CHUNK_HOURS)]
     for key in keys_in(opened):
 
@@ -192,8 +192,8 @@ def _record(opened: xr.Dataset, path: Path) -> dict[str, tuple[int, int]]:
         first = next((rows[0] for rows in map(usable_rows, blocks) if rows.size), None)
         if first is not None:
             last = next(rows[-1] for rows in map(usable_rows, blocks[::-1]) if rows.size)
-            found[key] = (int(hours[first]), int(hours[last]))
-    return found
+            spans[key] = (int(hours[first]), int(hours[last]))
+    return spans
 
 
 def _floats(dataset: xr.Dataset, key: str) -> np.ndarray:

@@ -83,8 +83,8 @@ def flag_readings(
         if flag.name.lower() not in chosen.tests:
             continue
         # All pollutants before any is marked: a test that compares two of them must see both.
-        found = {key: test(Series(key, remaining[key], neighbours, limits[key], remaining)) for key in values}
-        for key, failed in found.items():
+        failures = {key: test(Series(key, remaining[key], neighbours, limits[key], remaining)) for key in values}
+        for key, failed in failures.items():
             if failed.any():
                 flags[key][failed] = flag
                 if flag not in USABLE:

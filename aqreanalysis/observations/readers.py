@@ -17,10 +17,11 @@ from aqreanalysis.observations import backing
 from aqreanalysis.observations.assemble import Assembler, Assembly, assemble
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.files import NETCDF, PathLike, Source, expected_readings, list_sources
-from aqreanalysis.observations.formats.registry import ReadContext, StationFormat, find_format, guess_format, read_head
+from aqreanalysis.observations.formats.registry import StationFormat, find_format, guess_format
 from aqreanalysis.observations.netcdf_reader import read_netcdf
 from aqreanalysis.observations.netcdf_writer import BlockFile
 from aqreanalysis.observations.quality import reach_hours
+from aqreanalysis.observations.read_context import ReadContext, read_head
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList, looks_like_list, read_station_lists
 from aqreanalysis.observations.time_partitions import TimePartitions
@@ -86,12 +87,12 @@ def read_observations(
         A file is missing, unreadable or truncated, of no known format, or breaks a rule of `from_frame`.
     """
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()
-    found = discover(path, chosen, how)
-    if found.netcdf is not None:
-        return read_netcdf(found.netcdf.path, how.quality, how.span)
-    if not _fits_memory(found):
-        return _through_a_file(found, chosen, how, progress)
-    return _to_memory(found, chosen, how, progress)
+    discovered = discover(path, chosen, how)
+    if discovered.netcdf is not None:
+        return read_netcdf(discovered.netcdf.path, how.quality, how.span)
+    if not _fits_memory(discovered):
+        return _through_a_file(discovered, chosen, how, progress)
+    return _to_memory(discovered, chosen, how, progress)
 
 
 def read_to_hand_on(
@@ -111,10 +112,10 @@ def read_to_hand_on(
     ObservationsError
         As `read_observations`.
     """
-    found = discover(path, columns, options)
-    if found.netcdf is not None or not _fits_memory(found) or options.span is None:
+    discovered = discover(path, columns, options)
+    if discovered.netcdf is not None or not _fits_memory(discovered) or options.span is None:
         return None
-    return part_of(_to_memory(found, columns, options, progress), options.span)
+    return part_of(_to_memory(discovered, columns, options, progress), options.span)
 
 
 def import_observations(
@@ -152,45 +153,45 @@ def import_observations(
     if not target.parent.is_dir():
         raise OutputError(f"{target}: no folder {target.parent}: make it first")
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()
-    found = discover(path, chosen, how)
-    if found.netcdf is not None:
-        raise ObservationsError(f"{found.netcdf.name} is a NetCDF file already: use it as it is")
-    _to_file(found, target, chosen, how, progress)
-    return found.report
+    discovered = discover(path, chosen, how)
+    if discovered.netcdf is not None:
+        raise ObservationsError(f"{discovered.netcdf.name} is a NetCDF file already: use it as it is")
+    _to_file(discovered, target, chosen, how, progress)
+    return discovered.report
 
 
 def _to_memory(
-    found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
+    discovered: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
 ) -> Observations:
     with TimePartitions() as partitions:
-        _gather(found, columns, partitions, progress, len(found.files))
-        return assemble(partitions, _assembly(found, columns, options), found.report)
+        _gather(discovered, columns, partitions, progress, len(discovered.files))
+        return assemble(partitions, _assembly(discovered, columns, options), discovered.report)
 
 
 def _to_file(
-    found: DiscoveredFiles, target: Path, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
+    discovered: DiscoveredFiles, target: Path, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
 ) -> None:
     """Write the NetCDF `target` block by block, through partitions beside it."""
     hours = max(BLOCK_HOURS, reach_hours(options.quality))
     try:
         with TimePartitions(target.parent, hours) as partitions, BlockFile(target) as file:
-            _gather(found, columns, partitions, progress, len(found.files) + 1)
-            assembler = Assembler(partitions, _assembly(found, columns, options), found.report)
+            _gather(discovered, columns, partitions, progress, len(discovered.files) + 1)
+            assembler = Assembler(partitions, _assembly(discovered, columns, options), discovered.report)
             total = len(partitions.blocks(assembler.first, assembler.last))
             for done, block in enumerate(assembler.blocks()):
                 if progress is not None:
                     progress(done, total, "quality control and writing")
                 if done == 0:
-                    file.begin(assembler.observations(block, QualityReport(source=found.report.source)))
+                    file.begin(assembler.observations(block, QualityReport(source=discovered.report.source)))
                 else:
                     file.append(block)
-            file.finish(assembler.places, assembler.keys, found.report)
+            file.finish(assembler.places, assembler.keys, discovered.report)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from None
 
 
 def _through_a_file(
-    found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
+    discovered: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions, progress: Progress | None
 ) -> Observations:
     """Return the observations of tables too large for memory: imported into a temporary NetCDF, which they stay in."""
     try:
@@ -198,54 +199,54 @@ def _through_a_file(
     except OSError as error:
         raise OutputError(f"no temporary folder ({error.strerror or error}): set TMPDIR") from None
     try:
-        _to_file(found, folder / "observations.nc", columns, options, progress)
+        _to_file(discovered, folder / "observations.nc", columns, options, progress)
         observations = read_netcdf(folder / "observations.nc", options.quality, options.span)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    observations.report.source = found.report.source
+    observations.report.source = discovered.report.source
     weakref.finalize(observations, shutil.rmtree, folder, ignore_errors=True)
     return observations
 
 
-def _assembly(found: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions) -> Assembly:
-    """Return what assembling the records of `found` needs beside them."""
+def _assembly(discovered: DiscoveredFiles, columns: ColumnsConfig, options: ReadOptions) -> Assembly:
+    """Return what assembling the records of `discovered` needs beside them."""
     return Assembly(
         columns=columns,
         quality=options.quality,
-        stations=found.stations,
-        attributes=found.attributes,
-        repeats=found.format.repeats,
-        moved=found.format.moved,
+        stations=discovered.stations,
+        attributes=discovered.attributes,
+        repeats=discovered.format.repeats,
+        moved=discovered.format.moved,
     )
 
 
 def _gather(
-    found: DiscoveredFiles,
+    discovered: DiscoveredFiles,
     columns: ColumnsConfig,
     partitions: TimePartitions,
     progress: Progress | None,
     steps: int,
 ) -> None:
     """Read every file into the partitions, a part of it at a time; of a broken one that is skipped nothing stays."""
-    for number, (source, chosen, _) in enumerate(found.files):
+    for number, (source, chosen, _) in enumerate(discovered.files):
         if progress is not None:
             progress(number, steps, source.filename)
-        before = found.report.copy()
+        before = discovered.report.copy()
         try:
-            context = ReadContext(source, columns, found.stations, found.report)
+            context = ReadContext(source, columns, discovered.stations, discovered.report)
             for records in chosen.read(context):
                 partitions.append(number, records)
-            found.attributes.update(context.attributes)
+            discovered.attributes.update(context.attributes)
             partitions.commit_file(number)
         except ObservationsError as error:
-            found.report.restore(before)
-            skip_or_raise(error, source, found.skip_broken, found.report)
+            discovered.report.restore(before)
+            skip_or_raise(error, source, discovered.skip_broken, discovered.report)
             partitions.discard_file(number)
 
 
-def _fits_memory(found: DiscoveredFiles) -> bool:
-    return sum(expected_readings(source) for source, _, _ in found.files) <= backing.READINGS_IN_MEMORY
+def _fits_memory(discovered: DiscoveredFiles) -> bool:
+    return sum(expected_readings(source) for source, _, _ in discovered.files) <= backing.READINGS_IN_MEMORY
 
 
 @dataclass
@@ -325,7 +326,7 @@ def _sort_out(
     sources: Sequence[Source], columns: ColumnsConfig, options: ReadOptions, report: QualityReport
 ) -> tuple[list[tuple[Source, StationFormat, str]], list[Source]]:
     """Return the files of readings, each with its format and the reason, and the station lists among them."""
-    told = None if options.format is None else find_format(options.format)
+    given = None if options.format is None else find_format(options.format)
     files: list[tuple[Source, StationFormat, str]] = []
     lists: list[Source] = []
     for source in sources:
@@ -333,8 +334,8 @@ def _sort_out(
             head = read_head(source, columns.encoding)
             if len(sources) > 1 and looks_like_list(head.names, head.text, columns):
                 lists.append(source)
-            elif told is not None:
-                files.append((source, told, "it was told"))
+            elif given is not None:
+                files.append((source, given, "it was told"))
             else:
                 files.append((source, *guess_format(head, columns)))
         except ObservationsError as error:

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.csv_blocks import Block, TextTable, inspect_csv, read_blocks
 from aqreanalysis.observations.files import PathLike, Source, list_sources, read_json
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.table_blocks import Block, TextTable, inspect_csv, read_blocks
 
 # Names that a role goes by, the surest first: the project's own, then EEA's metadata, the list of the Chinese archive,
 # OpenAQ's and London's site lists. Compared without regard to case, blanks, dots, underscores and hyphens.
@@ -99,8 +99,8 @@ def looks_like_list(names: Sequence[str], text: str, columns: ColumnsConfig) -> 
     plain = {_plain(name) for name in names}
     if columns.time in names or plain & set(_TIMES):
         return False
-    found = _roles(names, columns)
-    return {"key", "lat", "lon"} <= set(found)
+    roles = _roles(names, columns)
+    return {"key", "lat", "lon"} <= set(roles)
 
 
 def _airnow_list(text: str) -> bool:
@@ -117,14 +117,14 @@ def _roles(names: Sequence[str], columns: ColumnsConfig) -> dict[str, str]:
     by_plain: dict[str, str] = {}
     for name in names:
         by_plain.setdefault(_plain(name), name)
-    found: dict[str, str] = {}
+    roles: dict[str, str] = {}
     for role, aliases in ROLES.items():
-        told = {"key": columns.station, "lat": columns.lat, "lon": columns.lon, "city": columns.city}.get(role)
-        for alias in ([told] if told else []) + list(aliases):
+        configured = {"key": columns.station, "lat": columns.lat, "lon": columns.lon, "city": columns.city}.get(role)
+        for alias in ([configured] if configured else []) + list(aliases):
             if _plain(alias) in by_plain:
-                found[role] = by_plain[_plain(alias)]
+                roles[role] = by_plain[_plain(alias)]
                 break
-    return found
+    return roles
 
 
 def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.DataFrame:
@@ -136,18 +136,18 @@ def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.D
     if _airnow_list(start):
         fields = start.splitlines()[0].count("|") + 1
         table = TextTable(source, [f"field {i}" for i in range(fields)], "|", "latin-1", 0)
-        found = {role: f"field {i}" for role, i in _AIRNOW.items()}
+        roles = {role: f"field {i}" for role, i in _AIRNOW.items()}
     else:
         table = inspect_csv(source, columns.encoding)
-        found = _roles(table.names, columns)
-    missing = next((role for role in ("key", "lat", "lon") if role not in found), None)
+        roles = _roles(table.names, columns)
+    missing = next((role for role in ("key", "lat", "lon") if role not in roles), None)
     if missing is not None:
         raise ObservationsError(
             f"{source.name}: no column for the {missing} of stations (there are: {', '.join(table.names):.200}): "
             f"name one {' or '.join(ROLES[missing][:3])}"
         )
     frames = [
-        _frame(block, found, table, report) for block in read_blocks(table, list(dict.fromkeys(found.values())), report)
+        _frame(block, roles, table, report) for block in read_blocks(table, list(dict.fromkeys(roles.values())), report)
     ]
     if not frames:
         raise ObservationsError(f"{source.name}: a station list without stations")
@@ -180,17 +180,17 @@ def _locations(source: Source) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _frame(block: Block, found: dict[str, str], table: TextTable, report: QualityReport) -> pd.DataFrame:
-    out = pd.DataFrame({"key": _texts(block.rows[found["key"]])})
-    out["station"] = _texts(block.rows[found["station"]]) if "station" in found else out["key"]
+def _frame(block: Block, roles: dict[str, str], table: TextTable, report: QualityReport) -> pd.DataFrame:
+    out = pd.DataFrame({"key": _texts(block.rows[roles["key"]])})
+    out["station"] = _texts(block.rows[roles["station"]]) if "station" in roles else out["key"]
     for role in ("lat", "lon"):
         numbers = to_numbers(
-            block.rows[found[role]], f"column {found[role]!r}", block.where, report, table.decimal_comma
+            block.rows[roles[role]], f"column {roles[role]!r}", block.where, report, table.decimal_comma
         )
         out[role] = exact_degrees(numbers)
     for role in ("city", "name"):
-        if role in found:
-            out[role] = _texts(block.rows[found[role]])
+        if role in roles:
+            out[role] = _texts(block.rows[roles[role]])
     return out[out["key"].notna()]
 
 

@@ -52,20 +52,20 @@ def from_frame(
     """
     chosen = columns or ColumnsConfig()
     report = QualityReport(source=source)
-    found = find_columns([str(c) for c in frame.columns], chosen, source)
+    roles = find_columns([str(c) for c in frame.columns], chosen, source)
     try:
-        rows = pa.Table.from_pandas(frame[found.needed()], preserve_index=False)
+        rows = pa.Table.from_pandas(frame[roles.needed()], preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ObservationsError(f"{source}: a column mixes kinds of values: {' '.join(str(error).split())}") from None
     report.rows += rows.num_rows
-    records = records_of_rows(rows, found, chosen, report, Where(source))
+    records = records_of_rows(rows, roles, chosen, report, Where(source))
     attributes = {str(name): value for name, value in frame.attrs.items()}
     return assemble_records([records], Assembly(columns=chosen, quality=quality, attributes=attributes), report)
 
 
 def records_of_rows(
     rows: pa.Table,
-    found: TableColumns,
+    roles: TableColumns,
     columns: ColumnsConfig,
     report: QualityReport,
     where: Where,
@@ -76,7 +76,7 @@ def records_of_rows(
     Parameters
     ----------
     rows : Table
-        The columns of ``found.needed()``.
+        The columns of ``roles.needed()``.
     found : TableColumns
         Which column is what.
     columns : ColumnsConfig
@@ -88,12 +88,12 @@ def records_of_rows(
     decimal_comma : bool
         Whether ``12,5`` is a number.
     """
-    codes, ids = to_texts(rows[found.station])
-    end, minutes = stamps_to_minutes(rows[found.time], Clock.of(columns), report, where)
-    table = _Rows(rows, found, report, where, decimal_comma)
+    codes, ids = to_texts(rows[roles.station])
+    end, minutes = stamps_to_minutes(rows[roles.time], Clock.of(columns), report, where)
+    table = _Rows(rows, roles, report, where, decimal_comma)
     places, station = _places(table, codes, ids, columns.moved_stations == "split")
     values = {}
-    for key, column in found.species.items():
+    for key, column in roles.species.items():
         numbers = table.numbers(column, f"column of {key}")
         unit = {get_species(name).key: unit for name, unit in columns.units.items()}.get(key, SPECIES[key].units)
         note_conversion(key, unit, columns, report)
@@ -106,7 +106,7 @@ class _Rows:
     """A long table with what is known of it; see `records_of_rows`."""
 
     rows: pa.Table
-    found: TableColumns
+    roles: TableColumns
     report: QualityReport
     where: Where
     decimal_comma: bool
@@ -126,11 +126,11 @@ def _places(
     """
     parts: dict[str, Any] = {"station": pa.array(codes)}
     for role in ("lat", "lon"):
-        column = getattr(table.found, role)
+        column = getattr(table.roles, role)
         if column is not None:
             parts[role] = pa.array(table.numbers(column, f"column {column!r}"))
     for role in ("city", "name"):
-        column = getattr(table.found, role)
+        column = getattr(table.roles, role)
         if column is not None:
             parts[role] = pc.cast(table.rows[column], pa.string())
     # `group_by` of Arrow takes a tenth of the time of pandas' drop_duplicates, and keeps strings out of Python.
@@ -140,7 +140,7 @@ def _places(
         distinct[role] = exact_degrees(distinct[role].to_numpy()) if role in distinct else np.nan
     code = distinct["station"].to_numpy()
     distinct["station"] = np.array([*ids, None], dtype=object)[code]
-    if split and table.found.lat is not None and _moves(distinct):
+    if split and table.roles.lat is not None and _moves(distinct):
         return _places_by_row(parts, distinct, code)
     first = np.searchsorted(code, np.arange(len(ids)))
     return distinct, np.append(first, -1).astype(np.int32)[codes]

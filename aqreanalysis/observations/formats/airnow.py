@@ -16,11 +16,12 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aqreanalysis.observations.csv_blocks import TextTable, read_blocks
-from aqreanalysis.observations.formats.registry import FileHead, ReadContext, station_format
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import FileHead, ReadContext
+from aqreanalysis.observations.table_blocks import TextTable, read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 FIELDS = ("date", "time", "AQSID", "site", "offset", "parameter", "units", "value", "source")

@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aqreanalysis.observations.csv_blocks import Block, read_blocks
 from aqreanalysis.observations.flags import Flag
-from aqreanalysis.observations.formats.registry import ReadContext, station_format
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import ReadContext
+from aqreanalysis.observations.table_blocks import Block, read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 SITE = ("State Code", "County Code", "Site Num")

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.files import read_lines, text_encoding
 from aqreanalysis.observations.flags import Flag
-from aqreanalysis.observations.formats.registry import FileHead, ReadContext, station_format
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.units import read_unit
 
@@ -161,7 +162,7 @@ def _columns(names: list[str], factors: list[float], missing: list[float], sourc
     ObservationsError
         A component has no column in a unit that is known, naming the line of the header.
     """
-    found: list[_Column] = []
+    variables: list[_Column] = []
     unknown: dict[str, str] = {}
     for i, text in enumerate(names):
         parts = [part.strip() for part in text.split(",")]
@@ -171,7 +172,7 @@ def _columns(names: list[str], factors: list[float], missing: list[float], sourc
         )
         if key is None or len(parts) < 2 or "mean" not in statistics.lower():
             continue
-        if any(column.key == key for column in found):
+        if any(column.key == key for column in variables):
             continue
         if read_unit(parts[1]) is None:
             unknown.setdefault(
@@ -180,11 +181,11 @@ def _columns(names: list[str], factors: list[float], missing: list[float], sourc
             )
             continue
         flag = next((j + 1 for j in range(i + 1, len(names)) if names[j].lower().startswith("numflag")), None)
-        found.append(_Column(i + 1, key, parts[1], missing[i], factors[i], flag))
+        variables.append(_Column(i + 1, key, parts[1], missing[i], factors[i], flag))
     for key, complaint in unknown.items():
-        if not any(column.key == key for column in found):
+        if not any(column.key == key for column in variables):
             raise ObservationsError(complaint)
-    return found
+    return variables
 
 
 def _numbers(lines: list[str], width: int, where: Where) -> NDArray[np.float64]:

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import Flag
-from aqreanalysis.observations.formats.registry import ReadContext, parquet_schema, station_format
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
-from aqreanalysis.observations.parquet_blocks import read_row_blocks
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.report import Where
+from aqreanalysis.observations.table_blocks import parquet_schema, read_row_blocks
 from aqreanalysis.observations.times import NO_TIME, Clock, stamps_to_minutes
 
 COLUMNS = ("Samplingpoint", "Pollutant", "Start", "End", "Value", "Unit", "AggType", "Validity")

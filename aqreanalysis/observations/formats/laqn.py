@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aqreanalysis.observations.csv_blocks import read_blocks
-from aqreanalysis.observations.formats.registry import ReadContext, station_format
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import ReadContext
+from aqreanalysis.observations.table_blocks import read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 COLUMNS = ("Site", "Species", "ReadingDateTime", "Value", "Units")

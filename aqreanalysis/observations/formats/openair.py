@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aqreanalysis.observations.columns import find_columns
-from aqreanalysis.observations.csv_blocks import read_blocks
-from aqreanalysis.observations.formats.registry import ReadContext, station_format
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import ReadContext
+from aqreanalysis.observations.table_blocks import read_blocks
 from aqreanalysis.observations.tables import records_of_rows
 
 
@@ -30,7 +31,7 @@ def read_openair(context: ReadContext) -> Iterator[RawRecords]:
     own = {"station": "code", "time": "date", "lat": "latitude", "lon": "longitude", "city": None}
     own["stamp"] = context.columns.stamp or "start"
     columns = context.columns.model_copy(update=own)
-    found = find_columns(table.names, columns, context.source.name, places_given=bool(context.stations))
-    for block in read_blocks(table, found.needed(), context.report):
+    roles = find_columns(table.names, columns, context.source.name, places_given=bool(context.stations))
+    for block in read_blocks(table, roles.needed(), context.report):
         context.report.rows += block.rows.num_rows
-        yield records_of_rows(block.rows, found, columns, context.report, block.where, table.decimal_comma)
+        yield records_of_rows(block.rows, roles, columns, context.report, block.where, table.decimal_comma)

@@ -20,9 +20,10 @@ from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.files import read_json
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.openaq_archive import PERIODS, POLLUTANTS, aware_minutes, on_periods
-from aqreanalysis.observations.formats.registry import FileHead, ReadContext, station_format
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.times import NO_TIME
 
@@ -84,8 +85,8 @@ def _results(page: object, where: Where) -> list[Any]:
 
 
 def _degrees(place: dict[str, Any], name: str) -> float:
-    found = place.get(name)
-    return np.nan if found is None else float(found)
+    degrees = place.get(name)
+    return np.nan if degrees is None else float(degrees)
 
 
 def _row(result: Any, where: Where, index: int) -> dict[str, Any]:

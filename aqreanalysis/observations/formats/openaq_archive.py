@@ -16,12 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.csv_blocks import Block, read_blocks
-from aqreanalysis.observations.formats.registry import ReadContext, station_format
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.report import QualityReport, Where
+from aqreanalysis.observations.table_blocks import Block, read_blocks
 from aqreanalysis.observations.times import FIRST_YEAR, LAST_YEAR, NO_TIME, STRAY_SHARE
 from aqreanalysis.species import SPECIES
 

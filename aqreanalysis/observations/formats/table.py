@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from aqreanalysis.observations.columns import find_columns
-from aqreanalysis.observations.csv_blocks import read_blocks
 from aqreanalysis.observations.files import PARQUET
-from aqreanalysis.observations.formats.registry import ReadContext, parquet_schema, station_format
-from aqreanalysis.observations.parquet_blocks import read_row_blocks
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.schema import KEPT_ATTRIBUTES
+from aqreanalysis.observations.table_blocks import parquet_schema, read_blocks, read_row_blocks
 from aqreanalysis.observations.tables import records_of_rows
 
 
@@ -34,26 +34,28 @@ def read_table(context: ReadContext) -> Iterator[RawRecords]:
     placed = bool(context.stations)
     if context.source.has_suffix(PARQUET):
         schema = parquet_schema(context.source)
-        found = find_columns(schema.names, context.columns, context.source.name, placed)
+        roles = find_columns(schema.names, context.columns, context.source.name, placed)
         context.attributes.update(_attributes(schema))
-        for rows, where in read_row_blocks(context.source, found.needed(), [found.station]):
+        for rows, where in read_row_blocks(context.source, roles.needed(), [roles.station]):
             context.report.rows += rows.num_rows
-            yield records_of_rows(rows, found, context.columns, context.report, where)
+            yield records_of_rows(rows, roles, context.columns, context.report, where)
         return
     table = context.table()
-    found = find_columns(table.names, context.columns, context.source.name, placed)
-    for block in read_blocks(table, found.needed(), context.report):
+    roles = find_columns(table.names, context.columns, context.source.name, placed)
+    for block in read_blocks(table, roles.needed(), context.report):
         context.report.rows += block.rows.num_rows
-        yield records_of_rows(block.rows, found, context.columns, context.report, block.where, table.decimal_comma)
+        yield records_of_rows(block.rows, roles, context.columns, context.report, block.where, table.decimal_comma)
 
 
 def _attributes(schema: pa.Schema) -> dict[str, Any]:
     """Return the attributes that a Parquet file carries: ``DataFrame.attrs`` as pandas writes them, or plain keys."""
     metadata = schema.metadata or {}
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     try:
-        found.update(json.loads(metadata.get(b"pandas", b"{}")).get("attributes") or {})
-        found.update({name: metadata[name.encode()].decode() for name in KEPT_ATTRIBUTES if name.encode() in metadata})
+        attributes.update(json.loads(metadata.get(b"pandas", b"{}")).get("attributes") or {})
+        attributes.update(
+            {name: metadata[name.encode()].decode() for name in KEPT_ATTRIBUTES if name.encode() in metadata}
+        )
     except (ValueError, AttributeError):
         return {}
-    return {name: value for name, value in found.items() if name in KEPT_ATTRIBUTES}
+    return {name: value for name, value in attributes.items() if name in KEPT_ATTRIBUTES}

@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aqreanalysis.observations.csv_blocks import read_blocks
-from aqreanalysis.observations.formats.registry import ReadContext, station_format
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
+from aqreanalysis.observations.read_context import ReadContext
+from aqreanalysis.observations.table_blocks import read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import conversion
 

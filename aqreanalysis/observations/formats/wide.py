@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.csv_blocks import read_blocks
 from aqreanalysis.observations.files import PARQUET
-from aqreanalysis.observations.formats.registry import FileHead, ReadContext, parquet_schema, station_format
-from aqreanalysis.observations.parquet_blocks import read_row_blocks
+from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.parse_numbers import to_numbers
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
+from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
+from aqreanalysis.observations.table_blocks import parquet_schema, read_blocks, read_row_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import conversion
 from aqreanalysis.species import SPECIES, get_species
@@ -79,10 +79,10 @@ def _columns(names: list[str], context: ReadContext) -> dict[str, tuple[str, str
         No column is a station of the list, or the pollutant is not told.
     """
     known = context.stations.keys()
-    told = [get_species(key).key for key, column in context.columns.species.items() if column == "*"]
+    configured = [get_species(key).key for key, column in context.columns.species.items() if column == "*"]
     words = re.split(r"[^A-Za-z0-9.]+", context.source.filename.rsplit(".", 1)[0].lower())
     named = [key for key in SPECIES if key in words]
-    found: dict[str, tuple[str, str]] = {}
+    meanings: dict[str, tuple[str, str]] = {}
     lost = 0
     for name in names:
         station, key = _split(name)
@@ -92,17 +92,17 @@ def _columns(names: list[str], context: ReadContext) -> dict[str, tuple[str, str
             lost += 1
             continue
         if key is None:
-            if len(told or named) != 1:
+            if len(configured or named) != 1:
                 raise ObservationsError(
                     f"{context.source.name}: column {name!r} names no pollutant: call it {name}:pm25, name the file "
                     "pm25_....csv, or set columns.species.pm25='*'"
                 )
-            key = (told or named)[0]
-        found[name] = (station, key)
+            key = (configured or named)[0]
+        meanings[name] = (station, key)
     context.report.count("stations_not_listed", lost)
-    if not found:
+    if not meanings:
         raise ObservationsError(f"{context.source.name}: none of its columns is a station of the station list")
-    return found
+    return meanings
 
 
 def _records(

@@ -1,4 +1,4 @@
-"""Text tables, streamed: the header, then blocks of rows as texts, each with the line that it begins at."""
+"""Tables, streamed: blocks of rows, of a text with the line and of a Parquet file with the row that each begins at."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.files import DAMAGE, Source, Utf8Stream, read_lines, text_encoding, unreadable
@@ -17,8 +18,10 @@ from aqreanalysis.observations.parse_numbers import MISSING_TEXTS
 from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.times import STRAY_SHARE
 
-# Some hundred thousand rows a block: little memory, and few calls.
+# Bytes of a block of a text, some hundred thousand rows: little memory, and few calls.
 BLOCK_BYTES = 16 << 20
+# Rows of a block of a Parquet file: what most writers put into a group. Some write one group of all rows.
+BLOCK_ROWS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -165,3 +168,52 @@ def _refuse_open_quotes(rows: pa.Table, name: str) -> None:
             raise ObservationsError(
                 f"{name}: a cell of column {column!r} runs over several lines: a quotation mark is not closed"
             )
+
+
+def parquet_schema(source: Source) -> pa.Schema:
+    """Return the schema of a Parquet file.
+
+    Raises
+    ------
+    ObservationsError
+        The file is empty or damaged.
+    """
+    if source.member is None and source.path.is_file() and source.path.stat().st_size == 0:
+        source.head()  # says that it is empty
+    try:
+        with source.open() as stream:
+            return pq.read_schema(stream if source.member is not None else source.path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise unreadable(source.name, "Parquet", error) from None
+
+
+def read_row_blocks(
+    source: Source, columns: Sequence[str], texts: Sequence[str] = ()
+) -> Iterator[tuple[pa.Table, Where]]:
+    """Yield the rows of some columns, and where the first of them stands; memory holds one block at a time.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    columns : sequence of str
+        Columns to read; they are there.
+    texts : sequence of str
+        Those of them to read as dictionaries: four million strings would cost more than all the readings.
+
+    Raises
+    ------
+    ObservationsError
+        The file is damaged.
+    """
+    first = 1
+    try:
+        with source.open() as stream:
+            file = pq.ParquetFile(stream, read_dictionary=list(texts), page_checksum_verification=True)
+            for batch in file.iter_batches(BLOCK_ROWS, columns=list(columns), use_threads=False):
+                yield pa.Table.from_batches([batch]), Where(source.name, first)
+                first += batch.num_rows
+    except ObservationsError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise unreadable(source.name, "Parquet", error) from None
