@@ -148,7 +148,7 @@ def produce(
     grid, asked = load_grid(grid_spec), (start, end)
     timeline = resolve_timeline(out, asked, chosen)
     # In a list, from which it is handed on for good: nothing here keeps it in memory during the sweep.
-    read = [options.load_observations(observations_path, config, stamps_needed(timeline, config.window))]
+    read = [options.load_observations(observations_path, config, stamps_needed(timeline, config.reach))]
     if dry_run:
         show_plan(prepare(model_path, read.pop(), grid, timeline, chosen), chosen, out, not no_calibration, as_json)
         return

@@ -280,3 +280,14 @@ class Config(StrictModel):
     uncertainty: UncertaintyConfig = Field(default_factory=UncertaintyConfig)
     production: ProductionConfig = Field(default_factory=ProductionConfig)
     metadata: MetadataConfig = Field(default_factory=MetadataConfig)
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Hours before and after the UTC days of a timeline whose readings its estimates may be made from.
+
+        A forecast reads what lies before the last reading, which may be as far before the timeline's end as it looks
+        ahead.
+        """
+        if self.forecast is None:
+            return self.window.history_hours, self.window.lookahead_hours
+        return self.forecast.history_hours + self.forecast.lead_hours, 0

@@ -22,7 +22,8 @@ from aqreanalysis.forecast.linear_paths import carried
 from aqreanalysis.forecast.predictor import ForecastPredictor, load_forecaster
 from aqreanalysis.forecast.train import train_forecast
 from aqreanalysis.forecast.windows import Windows
-from aqreanalysis.model import load_predictor, read_bundle
+from aqreanalysis.model import read_bundle
+from aqreanalysis.model.predictor import load_analysis
 from aqreanalysis.observations import Observations
 from aqreanalysis.training import TrainOptions
 
@@ -206,9 +207,9 @@ def test_a_bundle_that_is_there_is_kept(bundle: Path, observations: Observations
         train_forecast(observations, small_forecast_config(), bundle)
 
 
-def test_a_forecast_bundle_makes_no_field_and_says_what_it_is_for(bundle: Path) -> None:
+def test_a_forecast_bundle_analyses_nothing_and_says_what_it_is_for(bundle: Path) -> None:
     with pytest.raises(ModelError, match=r"long forecast.*--protocol forecast") as caught:
-        load_predictor(bundle, "cpu")
+        load_analysis(bundle, "cpu")
     assert "\n" not in str(caught.value)
 
 

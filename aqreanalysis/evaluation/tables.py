@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,9 +166,20 @@ def record_in_bundle(bundle: Bundle, folder: Path, metrics: Mapping[str, Any]) -
     OutputError
         If the bundle cannot be written.
     """
+    write_scores(bundle, folder, "evaluation", metrics, card_section(metrics))
+
+
+def write_scores(bundle: Bundle, folder: Path, name: str, metrics: Mapping[str, Any], lines: Iterable[str]) -> None:
+    """Write `metrics` under `name` into the bundle in `folder`, and `lines` as the card's section of what was measured.
+
+    Raises
+    ------
+    OutputError
+        If the bundle cannot be written.
+    """
     before = bundle.card.split(MEASURED_HEADING)[0].rstrip("\n")
-    bundle.metrics["evaluation"] = dict(metrics)
-    bundle.card = "\n".join((before, "", MEASURED_HEADING, *card_section(metrics), ""))
+    bundle.metrics[name] = dict(metrics)
+    bundle.card = "\n".join((before, "", MEASURED_HEADING, *lines, ""))
     try:
         (folder / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
         write_json(bundle.metrics, folder / "metrics.json")

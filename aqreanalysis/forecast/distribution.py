@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from aqreanalysis.model.distribution.hourly import Array, Calibration, Predictive
+from aqreanalysis.model.distribution.hourly import Array, Calibration, Predictive, Summary
 from aqreanalysis.model.network.scaling import Scaling
 
 # Hours whose residuals have one shape.
@@ -56,10 +58,21 @@ class LeadPredictive:
         tables: Mapping[str, tuple[slice, Calibration]],
     ) -> None:
         self.ranges = {label: leads for label, (leads, _) in tables.items()}
+        told = heard[:, None].expand_as(location)
         self._parts = [
-            Predictive(location[:, leads], scale[:, leads], heard, nearest_km, scaling, table)
+            Predictive(location[:, leads], scale[:, leads], told[:, leads], nearest_km, scaling, table)
             for leads, table in tables.values()
         ]
+
+    @property
+    def observations_used(self) -> NDArray[np.int16]:
+        """How many of the nearest stations told of the pollutant before the origin."""
+        return np.concatenate([part.observations_used for part in self._parts])
+
+    def summary(self, coverage: float = 0.9) -> Summary:
+        """Return best, mean, standard error and the bounds of the central interval at once."""
+        parts = [part.summary(coverage) for part in self._parts]
+        return Summary(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Summary)))
 
     def _joined(self, ask: Callable[[Predictive], Array]) -> Array:
         return np.concatenate([ask(part) for part in self._parts])

@@ -19,7 +19,7 @@ from aqreanalysis.common.files import plain, write_json
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.evaluation.scores import mae, r2, rmse
-from aqreanalysis.evaluation.tables import Table
+from aqreanalysis.evaluation.tables import Table, write_scores
 from aqreanalysis.forecast.baselines import (
     Array,
     Climatology,
@@ -31,14 +31,14 @@ from aqreanalysis.forecast.baselines import (
     idw_weights,
 )
 from aqreanalysis.forecast.pictures import influence_of_history, picture_attention, picture_history
-from aqreanalysis.forecast.predictor import ForecastPredictor, load_forecaster
+from aqreanalysis.forecast.predictor import SCORES, ForecastPredictor, load_forecaster
 from aqreanalysis.forecast.protocol import Question, Spread, answer_once, ask_forecast, ask_model, coverage_of, made
-from aqreanalysis.forecast.report import forecast_rows, forecast_section
+from aqreanalysis.forecast.report import card_section, forecast_rows, forecast_section
+from aqreanalysis.model.bundle import MODEL, MODEL_TITLE
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import Split
 
-MODEL, MODEL_TITLE = "aq-net", "AQ-Net"
 METRICS, SECTION = "forecast.json", "forecast.html"
 #: Forecasts, spread evenly, that are asked what of their history they live on.
 _LOOKED_BACK = 12
@@ -93,6 +93,9 @@ def evaluate_forecast(
     horizon n, mae (of medians), rmse and r2 (of means); for the model the CRPS too, and the coverage of the interval
     that its config asks for (``uncertainty.coverage``); and the model's share of the best baseline's error.
 
+    A bundle given as a directory gets the scores too, into its ``metrics.json`` and its model card: the cubes that it
+    makes say them.
+
     Parameters
     ----------
     model_path : str, Path or ForecastPredictor
@@ -109,7 +112,8 @@ def evaluate_forecast(
     Raises
     ------
     OutputError
-        If `out` holds such an evaluation already and ``options.overwrite`` is not set, or cannot be written.
+        If `out` holds such an evaluation already and ``options.overwrite`` is not set, or it or the bundle cannot be
+        written.
     ModelError, ObservationsError
         If model and observations do not fit, or no origin is left.
     """
@@ -141,7 +145,18 @@ def evaluate_forecast(
         }
     )
     _write(metrics, out)
+    if isinstance(model_path, str | Path):
+        write_scores(model.bundle, Path(model_path), SCORES, _scores_alone(metrics), card_section(metrics))
     return metrics
+
+
+def _scores_alone(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics without what the pictures show."""
+    species = {
+        key: {name: part for name, part in found.items() if name in ("origins", "visible", "hidden")}
+        for key, found in metrics["species"].items()
+    }
+    return {**metrics, "species": species}
 
 
 def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path) -> dict[str, Any]:
@@ -163,7 +178,7 @@ def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path
     pictures = (
         picture_history(key, influence, folder / f"forecast_history_{key}.png"),
         picture_attention(
-            key, attention, model.config.patch_hours, folder / f"forecast_attention_{key}.png", untrained
+            key, attention, model.settings.patch_hours, folder / f"forecast_attention_{key}.png", untrained
         ),
     )
     return {p.name: {"file": p.path.name, "caption": p.caption, "alt": p.alt, **p.numbers} for p in pictures}

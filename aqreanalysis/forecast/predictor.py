@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,27 +17,84 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.forecast.covariates import history_fields, history_width
 from aqreanalysis.forecast.distribution import LeadPredictive, lead_ranges, range_key
 from aqreanalysis.forecast.network import Forecaster
-from aqreanalysis.model.bundle import Bundle, load_member, read_bundle
+from aqreanalysis.model.bundle import MODEL, Bundle, load_member, read_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.hourly import Calibration, mix_members
+from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.network.neighbours import Geometry, find_neighbours
 from aqreanalysis.model.network.scaling import FieldSource, scale_inputs
 from aqreanalysis.model.predictor import check_covariates
+from aqreanalysis.model.protocol import (
+    BlockWindow,
+    CubeText,
+    EncodedStations,
+    PlaceGeometry,
+    Predictor,
+    synthetic_training,
+)
+from aqreanalysis.species import SPECIES
+
+#: Where the scores of `evaluate --protocol forecast` stand among a bundle's metrics.
+SCORES = "forecast"
 
 _WINDOWS_AT_ONCE = 16
+# Places of a window: the histories of a whole tile would fill the memory.
+_PLACES_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class EncodedHistory(EncodedStations):
+    """What the stations read up to the origin.
+
+    Attributes
+    ----------
+    scaled : float32 (1, hour, station, input)
+        Standardised logs, NaN where missing.
+    origin : int64 (1,)
+        Stamp of the last hour, in hours since 1970-01-01.
+    """
+
+    scaled: NDArray[np.float32]
+    origin: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ForecastGeometry(PlaceGeometry):
+    """Places without a station, and the stations that they may hear.
+
+    Attributes
+    ----------
+    around : Geometry
+        Each place's neighbours.
+    nearest_km : float32 (place,)
+        Distance to the nearest station.
+    lat, lon : float64 (place,)
+        Degrees.
+    """
+
+    around: Geometry
+    nearest_km: NDArray[np.float32]
+    lat: Degrees
+    lon: Degrees
 
 
 class ForecastPredictor:
-    """A forecast bundle loaded onto a device.
+    """A long forecast, a `Predictor`: a bundle loaded onto a device.
+
+    What it estimates is anchored to the origin, the record's last reading: the hours after it, up to `lead_hours`,
+    all from the same histories. A cell of a grid is to it what a hidden station was in training and evaluation, a place
+    that tells nothing itself.
 
     Attributes
     ----------
     species, inputs : tuple of str
         Pollutants that it forecasts, and that it reads.
-    history_hours, lead_hours : int
-        Hours read up to the origin, hours forecast after it.
+    history_hours, lookahead_hours, lead_hours : int
+        Hours read up to the origin and after it (none), hours forecast after it.
     leads : int
         Leads of a distribution: `lead_hours` hourly means, then the means of each 24 of them.
+    config : Config
+        As trained.
     digest : str
         Of the model.
     bundle : Bundle
@@ -52,20 +112,110 @@ class ForecastPredictor:
                 "forecast'"
             )
         self.bundle = bundle
-        self.config: ForecastConfig = bundle.config.forecast
+        self.config = bundle.config
+        self.settings: ForecastConfig = bundle.config.forecast
         self.species = tuple(bundle.config.species)
         self.inputs = tuple(bundle.config.inputs or bundle.config.species)
-        self.history_hours, self.lead_hours = self.config.history_hours, self.config.lead_hours
+        self.history_hours, self.lookahead_hours = self.settings.history_hours, 0
+        self.lead_hours = self.settings.lead_hours
         self.leads = self.lead_hours + self.lead_hours // 24
         self.digest = bundle.digest
+        self.calibration_means: Mapping[str, MeansCalibration] = {}
+        self.trained_on_synthetic = synthetic_training(bundle)
         self.device = choose_device(device) if isinstance(device, str) else device
         targets = [self.inputs.index(s) for s in self.species]
         self.covariates = check_covariates(bundle, covariates)
         width = history_width(bundle.fields)
         self._networks = [
-            load_member(Forecaster(len(self.inputs), targets, self.config, width), weights, self.device)
+            load_member(Forecaster(len(self.inputs), targets, self.settings, width), weights, self.device)
             for weights in bundle.members
         ]
+
+    def timeline(self, observed: tuple[int, int]) -> tuple[int, int]:
+        """Return the stamps of the first and the last hour after the last reading."""
+        return observed[1] + 1, observed[1] + self.lead_hours
+
+    def window(self, hours: range, last_reading: int) -> BlockWindow:
+        """Return the histories up to the last reading, and all hours that are forecast from it, whichever are asked."""
+        first = last_reading + 1
+        return BlockWindow(range(first - self.history_hours, first), range(first, first + self.lead_hours))
+
+    def covariate_reach(self) -> tuple[int, int]:
+        """Return of how many hours before an hour covariates may be read for it; none after it are."""
+        return self.history_hours + self.lead_hours, 0
+
+    def cube_text(self) -> CubeText:
+        """Return what a cube says of the kind of its estimates."""
+        return CubeText(
+            "forecast",
+            f"observed in the {self.history_hours} h up to the last reading",
+            f"All hours are forecast from the {self.history_hours} h up to the last reading, with no weather forecast; "
+            "forecast_lead_time says how far ahead.",
+        )
+
+    def measured(self) -> dict[str, str]:
+        """Return the skill by lead time that was measured at hidden stations, or that none was."""
+        return {"forecast_skill_measured": measured_skill(self.bundle.metrics)}
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        values: NDArray[np.float32],
+        hours: NDArray[np.int64],
+        station_lat: Degrees,
+        station_lon: Degrees,
+        own: Sequence[list[torch.Tensor]] | None = None,
+    ) -> EncodedHistory:
+        """Return the stations' histories; arguments as of `Predictor.encode`, the last of `hours` the origin."""
+        self._check(values[None])
+        return EncodedHistory(scale_inputs(values, self.inputs, self.bundle.scaling)[None], hours[-1:])
+
+    def encode_own_history(
+        self, values: NDArray[np.float32], hours: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
+    ) -> list[torch.Tensor]:
+        """Return nothing: histories are no work that threads could share."""
+        return []
+
+    def split_stations(self, stations: int, threads: int) -> list[slice]:
+        """Return nothing: see `encode_own_history`."""
+        return []
+
+    def geometry(
+        self,
+        station_lat: Degrees,
+        station_lon: Degrees,
+        lat: Degrees,
+        lon: Degrees,
+        steps: tuple[float, float] | None = None,
+    ) -> ForecastGeometry:
+        """Return places without a station, and which stations they may hear; arguments as of `Predictor.geometry`."""
+        around = find_neighbours(station_lat, station_lon, lat, lon, self.settings.neighbours)
+        return ForecastGeometry(around, around.nearest_km, lat, lon)
+
+    @torch.inference_mode()
+    def predict(
+        self, encoded: EncodedStations, places: PlaceGeometry, species: Sequence[str] | None = None
+    ) -> dict[str, LeadPredictive]:
+        """Return each pollutant's distribution at each hour after the origin and place (hour, place)."""
+        assert isinstance(encoded, EncodedHistory) and isinstance(places, ForecastGeometry)
+        parts = []
+        for begin in range(0, len(places.lat), _PLACES_AT_ONCE):
+            some = slice(begin, begin + _PLACES_AT_ONCE)
+            fields = self._fields(encoded.origin, places.lat[some], places.lon[some])
+            parts.append(self._members(encoded.scaled, encoded.origin, places.around.of(some), False, fields))
+        location, scale = (torch.cat(part)[..., : self.lead_hours] for part in zip(*parts, strict=True))
+        nearest = torch.from_numpy(places.nearest_km).to(self.device)
+        neighbours = places.around.index.to(self.device)
+        found = {}
+        for i, key in enumerate(self.species):
+            if species is None or key in species:
+                told = np.isfinite(encoded.scaled[0, ..., self.inputs.index(key)]).any(axis=0)
+                heard = torch.from_numpy(told).to(self.device)[neighbours].sum(dim=1)
+                tables = {name: table for name, table in self._tables(key).items() if table[0].stop <= self.lead_hours}
+                found[key] = LeadPredictive(
+                    location[:, i], scale[:, i], nearest, heard.to(location), self.bundle.scaling[key], tables
+                )
+        return found
 
     @torch.inference_mode()
     def forecast(
@@ -89,12 +239,8 @@ class ForecastPredictor:
         places : pair of float64 (place,), optional
             Latitude and longitude of places without a station; the stations themselves where it is not given.
         """
-        if values.shape[1] != self.history_hours or values.shape[3] != len(self.inputs):
-            raise ValueError(
-                f"histories of {values.shape[1]} hours and {values.shape[3]} inputs, the model reads "
-                f"{self.history_hours} and {len(self.inputs)}"
-            )
-        neighbours = self.config.neighbours
+        self._check(values)
+        neighbours = self.settings.neighbours
         if places is None:
             around = find_neighbours(station_lat, station_lon, station_lat, station_lon, neighbours, exclude_self=True)
         else:
@@ -108,7 +254,7 @@ class ForecastPredictor:
             found.append(self._members(scaled[some], origins[some], around, places is None, beside))
         location, scale = torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
         nearest = torch.from_numpy(around.nearest_km).to(self.device).repeat(len(origins))
-        heard = torch.full_like(location[:, 0], around.index.shape[1])
+        heard = location.new_full((len(location),), around.index.shape[1])
         return {
             key: LeadPredictive(
                 location[:, i], scale[:, i], nearest, heard, self.bundle.scaling[key], self._tables(key)
@@ -122,11 +268,11 @@ class ForecastPredictor:
     ) -> NDArray[np.float32]:
         """Return how each lead day attends to the steps of the history, float32 (lead day, step), each day's sum one.
 
-        The mean over windows, stations and members; arguments as of `forecast`. Steps are `config.patch_hours` long, in
-        the order of time.
+        The mean over windows, stations and members; arguments as of `forecast`. Steps are `settings.patch_hours` long,
+        in the order of time.
         """
         around = find_neighbours(
-            station_lat, station_lon, station_lat, station_lon, self.config.neighbours, exclude_self=True
+            station_lat, station_lon, station_lat, station_lon, self.settings.neighbours, exclude_self=True
         ).to(self.device)
         scaled = torch.from_numpy(scale_inputs(values, self.inputs, self.bundle.scaling)).to(self.device)
         total = []
@@ -138,6 +284,14 @@ class ForecastPredictor:
                 history = network.history(scaled[some], scaled[some], around, beside)
                 total.append(network.attention(history, hours).mean(dim=0))
         return torch.stack(total).mean(dim=0).cpu().numpy()
+
+    def _check(self, values: NDArray[np.float32]) -> None:
+        """Refuse histories (window, hour, station, input) that the model cannot read."""
+        if values.shape[1] != self.history_hours or values.shape[3] != len(self.inputs):
+            raise ValueError(
+                f"histories of {values.shape[1]} hours and {values.shape[3]} inputs, the model reads "
+                f"{self.history_hours} and {len(self.inputs)}"
+            )
 
     def _tables(self, key: str) -> dict[str, tuple[slice, Calibration]]:
         ranges = lead_ranges(self.lead_hours)
@@ -172,6 +326,10 @@ class ForecastPredictor:
         return mix_members([p[0] for p in parts], [p[1] for p in parts])
 
 
+# Told to the type checker, since `load_predictor` finds the class by its name.
+_ANSWERS: type[Predictor] = ForecastPredictor
+
+
 def load_forecaster(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> ForecastPredictor:
     """Return the long forecast in directory `path`, ready on `device`, reading `covariates` if it was trained with any.
 
@@ -181,3 +339,25 @@ def load_forecaster(path: str | Path, device: str = "auto", covariates: FieldSou
         If the bundle is missing, unfinished or altered, holds an analysis model, or lacks its covariates.
     """
     return ForecastPredictor(read_bundle(path), device, covariates)
+
+
+def measured_skill(bundle_metrics: Mapping[str, Any]) -> str:
+    """Return in one ASCII sentence the errors by lead time at hidden stations, or that they were not measured."""
+    metrics = bundle_metrics.get(SCORES)
+    if not metrics:
+        return "not measured: the model was not evaluated with --protocol forecast"
+    parts = []
+    for key, found in metrics["species"].items():
+        if "hidden" not in found:
+            return "not measured at places without a station: no station was hidden from the model"
+        title, units = SPECIES[key].title, SPECIES[key].units
+        scores = (
+            f"{label}: MAE {s['mae']:.3g}, RMSE {s['rmse']:.3g}, R2 {s['r2']:.2f}, coverage {s['coverage']:.2f}"
+            for label, s in found["hidden"]["methods"][MODEL]["horizons"].items()
+        )
+        parts.append(f"{title} ({units}, {found['hidden']['stations']} stations): {'; '.join(scores)}")
+    return (
+        f"errors and coverage of the {metrics['coverage']:.0%} interval at stations hidden from the model, forecasts "
+        f"from {metrics['unseen_from']} on, over the first hours (h) and over the means of the first days (d): "
+        f"{'. '.join(parts)}"
+    )

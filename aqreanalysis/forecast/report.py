@@ -29,6 +29,20 @@ def forecast_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]
     return header, rows
 
 
+def card_section(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the model card that were measured: the hours, and the table."""
+    header, rows = forecast_rows(metrics)
+    return [
+        f"Forecasts of {metrics['lead_hours']} h from hours unseen in training, {metrics['unseen_from']} on, one every "
+        f"{metrics['every']} h, at visible stations and at hidden ones; MAE is that of medians, RMSE and R2 those of "
+        f"means, coverage that of the {metrics['coverage']:.0%} interval.",
+        "",
+        f"| {' | '.join(header)} |",
+        "|" + "---|" * len(header),
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
+
+
 def _histories(metrics: Mapping[str, Any], folder: Path) -> list[str]:
     """Return two figures a pollutant: what of its history a forecast lives on, and what it attends to."""
     names = ("history", "attention")

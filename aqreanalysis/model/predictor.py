@@ -101,8 +101,8 @@ class AnalysisPredictor:
     ) -> None:
         if bundle.config.forecast is not None:
             raise ModelError(
-                "the model is a long forecast and estimates no field: score it with 'aqreanalysis evaluate --protocol "
-                "forecast', and for cubes train one with 'aqreanalysis train --config aqnet'"
+                "the model is a long forecast and analyses nothing: score it with 'aqreanalysis evaluate --protocol "
+                "forecast', and for hours with readings train one with 'aqreanalysis train --config aqnet'"
             )
         self.bundle = bundle
         self.config: Config = bundle.config

@@ -1,6 +1,6 @@
 """What a trained model answers, whatever is inside it: the seam between the models and the rooms that ask them.
 
-AQ-Net's analysis (`aqreanalysis.model.predictor`) does.
+AQ-Net's analysis (`aqreanalysis.model.predictor`) and the long forecast (`aqreanalysis.forecast.predictor`) both do.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from aqreanalysis.model.distribution.hourly import Array, Summary
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.network.scaling import FieldSource
 
-# The class that answers for a bundle. By name: what is not asked for is not loaded.
+# The class that answers for a bundle, by whether its config has the section `forecast`. By name: this room knows no
+# room above it, and what is not asked for is not loaded.
 _ANALYSIS = "aqreanalysis.model.predictor", "AnalysisPredictor"
+_FORECAST = "aqreanalysis.forecast.predictor", "ForecastPredictor"
 
 
 class EncodedStations:
@@ -64,17 +66,17 @@ class CubeText:
 
     Attributes
     ----------
-    title : str
+    product : str
         What its hours are, where they are no analysis: ``forecast``; empty otherwise.
     counted : str
         Which neighbours the number of observations counts: those ``observed at the hour``.
-    comment : str
+    remark : str
         A sentence or two for the cube's comment; empty where there is nothing to say.
     """
 
-    title: str = ""
+    product: str = ""
     counted: str = "observed at the hour"
-    comment: str = ""
+    remark: str = ""
 
 
 class HourlyDistribution(Protocol):
@@ -215,7 +217,7 @@ class Predictor(Protocol):
 
 
 def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> Predictor:
-    """Return the model in directory `path`, ready on `device`.
+    """Return the model in directory `path`, ready on `device`: an analysis or a long forecast.
 
     Parameters
     ----------
@@ -229,11 +231,11 @@ def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSour
     Raises
     ------
     ModelError
-        If the bundle is missing, unfinished or altered, or holds a long forecast; if covariates are missing, or given
-        to a model without.
+        If the bundle is missing, unfinished or altered; if covariates are missing, or given to a model without.
     """
     bundle = read_bundle(path)
-    predictor: Predictor = getattr(import_module(_ANALYSIS[0]), _ANALYSIS[1])(bundle, device, covariates)
+    module, name = _ANALYSIS if bundle.config.forecast is None else _FORECAST
+    predictor: Predictor = getattr(import_module(module), name)(bundle, device, covariates)
     return predictor
 
 

@@ -113,11 +113,14 @@ class Kind:
         Of the steps.
     notes : mapping
         Species key -> what the interval of a mean rests on.
+    counted : str
+        Which neighbouring stations an hour's number of observations counts.
     """
 
     coverage: float
     frequency: str = HOURLY
     notes: Mapping[str, str] = field(default_factory=dict)
+    counted: str = "observed at the hour"
 
     @property
     def mean(self) -> str:
@@ -240,7 +243,7 @@ def _used_layer(name: str, of: str, kind: Kind) -> Layer:
     said = (
         f"number of hourly readings of neighbouring stations{of} used"
         if kind.mean
-        else f"number of neighbouring stations{of} observed at the hour and used"
+        else f"number of neighbouring stations{of} {kind.counted} and used"
     )
     attrs = {
         "standard_name": "number_of_observations",

@@ -75,6 +75,10 @@ class Provenance:
         Versions of the libraries that make the numbers.
     synthetic : str
         What to say of a synthetic origin; empty for real observations.
+    product : str
+        ``forecast``, where the estimates are no analysis; empty where they are.
+    remark : str
+        What else is to be said of them, for the comment.
     extra : dict
         Further global attributes, such as the coverage measured at hidden stations.
     last_reading : int, optional
@@ -92,6 +96,8 @@ class Provenance:
     version: str
     libraries: Mapping[str, str] = field(default_factory=dict)
     synthetic: str = ""
+    product: str = ""
+    remark: str = ""
     extra: Mapping[str, str | float] = field(default_factory=dict)
     last_reading: int | None = None
     modified: str = ""
@@ -217,18 +223,22 @@ def _description(
     label = "SYNTHETIC: " if provenance.synthetic else ""
     first, last = stamp_text(plan.first_hour - 1), stamp_text(plan.first_hour + plan.hours - 1)
     given = {key: value for key, value in metadata.model_dump().items() if value is not None}
-    title = given.pop("title", f"{plan.frequency.capitalize()} {names} on the grid {grid.name}, {first} to {last} UTC")
+    what = f"{plan.frequency.capitalize()} {names} {provenance.product}".rstrip()
+    title = given.pop("title", f"{what} on the grid {grid.name}, {first} to {last} UTC")
     summary = given.pop(
         "summary",
         f"{plan.frequency.capitalize()} mean concentration of {names} at the cell centres of a regular "
-        f"latitude/longitude grid, estimated from the readings of {provenance.stations} stations by the neural network "
-        f"AQ-Net, with standard error, bounds of the coverage interval{_calibrated(plan)} and quality flag.",
+        f"latitude/longitude grid, {provenance.product or 'estimated'} from the readings of {provenance.stations} "
+        "stations by the neural network AQ-Net, with standard error, bounds of the coverage interval"
+        f"{_calibrated(plan)} and quality flag.",
     )
-    comment = " ".join(t for t in (provenance.synthetic, given.pop("comment", "")) if t)
+    comment = " ".join(t for t in (provenance.synthetic, provenance.remark, given.pop("comment", "")) if t)
     return {
         "title": label + title,
         "summary": label + summary,
-        "keywords": ", ".join(["air quality", "reanalysis", "surface concentration", *(s.title for s in species)]),
+        "keywords": ", ".join(
+            ["air quality", provenance.product or "reanalysis", "surface concentration", *(s.title for s in species)]
+        ),
         **given,
         **({"comment": comment} if comment else {}),
     }
@@ -253,7 +263,7 @@ def _origin(provenance: Provenance) -> dict[str, str]:
         "date_modified": modified,
         "date_metadata_modified": modified,
         "product_version": provenance.version,
-        "processing_level": "gridded estimate with uncertainty from station readings",
+        "processing_level": f"gridded {provenance.product or 'estimate'} with uncertainty from station readings",
     }
 
 

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production.cube import SUFFIXES
 from aqreanalysis.production.layers import CUBE_DIMS, MAP_DIMS
+from aqreanalysis.production.template import LEAD_TIME
 from aqreanalysis.species import SPECIES, Species
 
 #: Values of one layer held at once.
 SLAB_VALUES = 4_000_000
 #: Variables that are no layers.
-NOT_LAYERS = ("time", "lat", "lon", "time_bnds", "lat_bnds", "lon_bnds", "crs")
+NOT_LAYERS = ("time", "lat", "lon", "time_bnds", "lat_bnds", "lon_bnds", "crs", LEAD_TIME)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class RawCube:
 
     @cached_property
     def layers(self) -> list[str]:
-        """Every variable that is neither coordinate, bounds nor grid mapping."""
+        """Every variable that is neither coordinate (nor the lead time of the hours), bounds nor grid mapping."""
         return [str(name) for name in self.raw.variables if name not in NOT_LAYERS]
 
     def attrs(self, name: str) -> dict[str, Any]:

@@ -41,6 +41,10 @@ class Geometry:
         """Distances in km, float32 (place, k)."""
         return torch.linalg.vector_norm(self.position, dim=-1)
 
+    def of(self, places: slice) -> Geometry:
+        """Return the geometry of some of the places."""
+        return Geometry(self.index[places], self.position[places], self.reach_km[places])
+
     def to(self, device: torch.device | str) -> Geometry:
         """Return the same geometry on `device`."""
         return Geometry(self.index.to(device), self.position.to(device), self.reach_km.to(device))

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.configs import WindowConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations, window
@@ -58,11 +57,14 @@ def span_of(plan: Plan, predictor: Predictor, last_reading: int, time: tuple[int
     return Span(read.start, len(read))
 
 
-def stamps_needed(timeline: tuple[Moment, Moment], window: WindowConfig) -> tuple[int, int]:
-    """Return the first and last stamp (hours since 1970) that a run over a timeline reads; see `span_of`."""
+def stamps_needed(timeline: tuple[Moment, Moment], reach: tuple[int, int]) -> tuple[int, int]:
+    """Return the first and last stamp (hours since 1970) that a run over a timeline may read; see `span_of`.
+
+    `reach` are the hours before and after the timeline's UTC days, of `Config.reach`.
+    """
     first, count = hours_between(*timeline)
     first_day, end_day = (first - 1) // HOURS_A_DAY, (first + count - 2) // HOURS_A_DAY + 1
-    return first_day * HOURS_A_DAY + 1 - window.history_hours, end_day * HOURS_A_DAY + window.lookahead_hours
+    return first_day * HOURS_A_DAY + 1 - reach[0], end_day * HOURS_A_DAY + reach[1]
 
 
 def digest_readings(observations: Observations, inputs: tuple[str, ...], span: Span) -> str:

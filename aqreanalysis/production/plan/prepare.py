@@ -160,6 +160,7 @@ class Prepared:
         cube = self.cubes[frequency]
         plan = cube.plan if part is None else part_plan(cube.plan, part[1])
         before = facts.get("before", {}).get(frequency if part is None else part[0], {})
+        text = self.predictor.cube_text()
         # What was measured at hidden stations is the coverage of hourly intervals.
         measured = facts["measured"] if frequency == HOURLY else {}
         provenance = Provenance(
@@ -170,6 +171,8 @@ class Prepared:
             version=package_version(),
             libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
             synthetic=synthetic_label(self.observations, self.predictor),
+            product=text.product,
+            remark=text.remark,
             extra={
                 **measured,
                 **covariates_text(self.predictor, self.span),
@@ -296,12 +299,10 @@ def _cubes(
     coverage = float(predictor.config.uncertainty.coverage)
     cubes: dict[str, Cube] = {}
     for name in check_frequencies(options.frequencies):
-        notes = (
-            {}
-            if name == HOURLY
-            else {key: mean_calibration(predictor, key).tables[name].describe(name) for key in species}
-        )
-        layers = cube_layers([SPECIES[key] for key in species], Kind(coverage, name, notes), thresholds)
+        means = [] if name == HOURLY else species
+        notes = {key: mean_calibration(predictor, key).tables[name].describe(name) for key in means}
+        kind = Kind(coverage, name, notes, predictor.cube_text().counted)
+        layers = cube_layers([SPECIES[key] for key in species], kind, thresholds)
         size = value_bytes(layers)
         if name == HOURLY:
             plan = replace(plan, value_bytes=size)
@@ -321,8 +322,8 @@ def mean_calibration(predictor: Predictor, key: str) -> MeansCalibration:
     """
     if key not in predictor.calibration_means:
         raise ModelError(
-            f"the model has no calibration of daily, monthly and annual means for {key}, because an older version "
-            "trained it: train it again, or ask for frequency hourly only"
+            f"the model has no calibration of daily, monthly and annual means for {key}, because it forecasts or an "
+            "older version trained it: ask for frequency hourly only, or take an analysis trained anew"
         )
     return predictor.calibration_means[key]
 
