@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.model import PROBABILITIES, Calibration, Predictive, Scaling
-from aqreanalysis.model.distribution.hourly import hat_weights, mix_members
-from aqreanalysis.model.distribution.period_means import hats
+from aqreanalysis.model.distribution.hourly import mix_members
 
-SCALING = Scaling(offset=3.0, mean=3.5, std=0.7, typical_error=12.0)
 PLACES, HOURS = 7, 24
+SCALING = Scaling(offset=3.0, mean=3.5, std=0.7, typical_error=12.0)
 
 
 def make(location, scale, calibration=None, nearest=20.0, scaling=SCALING):
@@ -134,37 +133,6 @@ def test_the_number_of_reporting_neighbours_is_a_whole_number():
 def test_float32_serves_as_well_as_float64():
     np.testing.assert_allclose(some(dtype=np.float32).best, some().best, rtol=1e-4)
     np.testing.assert_allclose(some(dtype=np.float32).standard_error, some().standard_error, rtol=1e-2)
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.floats(-50, 50), min_size=1, max_size=6, unique=True).filter(
-        lambda x: np.diff(sorted(x)).min(initial=1) > 1e-3
-    ),
-    st.lists(st.floats(-100, 100), min_size=1, max_size=9),
-)
-def test_hat_weights_are_a_partition_of_unity_and_interpolate(nodes, x):
-    nodes = torch.tensor(sorted(nodes), dtype=torch.float64)
-    x = torch.tensor(x, dtype=torch.float64)
-    weights = hat_weights(x, nodes)
-    assert (weights >= -1e-9).all()
-    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(len(x), dtype=torch.float64))
-    torch.testing.assert_close(hat_weights(nodes, nodes), torch.eye(len(nodes), dtype=torch.float64))
-    ordered = torch.sort(x).values
-    assert (torch.diff(hat_weights(ordered, nodes) @ nodes) >= -1e-9).all()  # from node to node without going back
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.floats(0, 300), min_size=1, max_size=5, unique=True).filter(
-        lambda x: np.diff(sorted(x)).min(initial=1) > 1e-2
-    ),
-    st.lists(st.floats(-10, 400), min_size=1, max_size=9),
-)
-def test_weights_that_a_table_is_fitted_and_read_by_are_the_same(nodes, x):
-    nodes, x = np.array(sorted(nodes)), np.array(x)
-    read = hat_weights(torch.from_numpy(x), torch.from_numpy(nodes)).numpy()
-    np.testing.assert_allclose(read, hats(x, nodes), atol=1e-9)
 
 
 def test_the_standard_error_has_no_edge_where_the_table_has_a_node():

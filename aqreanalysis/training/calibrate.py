@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.geodesy import relative_position
 from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, Bundle, Calibration
-from aqreanalysis.model.distribution.period_means import hats
+from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 from aqreanalysis.model.network.scaling import FieldSource
 
 _DISTANCE_NODES, _LEVEL_NODES = 5, 3
@@ -191,7 +191,10 @@ def fit_table(residuals: Residuals) -> Calibration:
     most = min(max(1, residuals.places // _PLACES_A_NODE), max(1, count // _FEWEST_A_NODE))
     distance = _distance_nodes(residuals, min(most, _DISTANCE_NODES))
     level = _level_nodes(residuals.level, min(most, _LEVEL_NODES))
-    near, high = hats(residuals.distance_km, distance)[order], hats(residuals.level, level)[order]
+    near, high = (
+        smoothstep_weights_f64(residuals.distance_km, distance)[order],
+        smoothstep_weights_f64(residuals.level, level)[order],
+    )
     place = residuals.place[order]
     near *= residuals.weight[order][:, None]
     table = np.empty((len(distance), len(level), len(PROBABILITIES)))
@@ -265,7 +268,7 @@ def _distance_nodes(residuals: Residuals, most: int) -> NDArray[np.float64]:
     nodes = np.expm1(np.unique(np.linspace(low, high, most).round(3)) if most > 1 else np.array([(low + high) / 2]))
     nodes = nodes[np.concatenate(([True], np.diff(np.log1p(nodes)) > 0.05))]
     while len(nodes) > 1:
-        near = hats(residuals.distance_km, nodes)
+        near = smoothstep_weights_f64(residuals.distance_km, nodes)
         mass = np.stack([np.bincount(residuals.place, residuals.weight * share) for share in near.T])
         places = mass.sum(axis=1) ** 2 / np.maximum((mass**2).sum(axis=1), 1e-12)  # as many of equal weight
         if places.min() >= _PLACES_A_NODE:

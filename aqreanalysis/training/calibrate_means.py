@@ -25,9 +25,9 @@ from aqreanalysis.model.distribution.period_means import (
     MeansCalibration,
     MeanTable,
     accumulate_hours,
-    hats,
     lognormal_from_moments,
 )
+from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 from aqreanalysis.training.calibrate import StationRecords
 
 # Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
@@ -169,7 +169,7 @@ def fit_mean_table(errors: MeanErrors | None, days: int) -> MeanTable:
     near_nodes = _nodes(near_x, min(max(1, independent // _MEANS_A_DISTANCE), _DISTANCE_NODES))
     level_nodes = _nodes(errors.level, min(max(1, independent // _MEANS_A_LEVEL), _LEVEL_NODES))
     all_together = shrunk_quantiles(errors, everything, _NORMAL)
-    near, high = hats(near_x, near_nodes), hats(errors.level, level_nodes)
+    near, high = smoothstep_weights_f64(near_x, near_nodes), smoothstep_weights_f64(errors.level, level_nodes)
     table = np.empty((len(near_nodes), len(level_nodes), len(PROBABILITIES)))
     for i in range(len(near_nodes)):
         at_distance = shrunk_quantiles(errors, near[:, i], all_together)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.device import to_device
+from aqreanalysis.model.distribution.smoothstep import smoothstep_passed, smoothstep_weights
 from aqreanalysis.model.network.scaling import Scaling
 
 Array = NDArray[np.float32]
@@ -31,7 +32,7 @@ _NORMAL = torch.special.ndtri(torch.from_numpy(PROBABILITIES)).numpy()
 class Calibration:
     """Quantiles of the standardised residual ``(log(x + offset) - location) / scale``, by distance and by level.
 
-    Between its nodes the table goes smoothly from one to the next (`hat_weights`), so that an interval has neither a
+    Between its nodes the table goes smoothly from one to the next (`smoothstep_weights`), so an interval has neither a
     step nor an edge on a map.
 
     Attributes
@@ -61,30 +62,6 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """Return the nodes and the table as lists."""
         return {k: getattr(self, k).round(6).tolist() for k in ("distance_km", "level", "quantiles")}
-
-
-def hat_weights(x: Tensor, nodes: Tensor) -> Tensor:
-    """Return weights (..., node), summing to one, of smooth interpolation between increasing `nodes`.
-
-    Of the share ``s`` of the way from one node to the next, the next has ``s^2 (3 - 2 s)``: level at the nodes, where
-    a straight line would have an edge, which stands on a map as a ring round a lone city. `hats` of
-    `aqreanalysis.model.distribution.period_means` gives the same on arrays.
-    """
-    steps = hat_steps(x, nodes, -1)
-    ends = steps.new_ones((*x.shape, 1)), steps.new_zeros((*x.shape, 1))
-    return torch.cat((ends[0], steps), dim=-1) - torch.cat((steps, ends[1]), dim=-1)
-
-
-def hat_steps(x: Tensor, nodes: Tensor, dim: int) -> Tensor:
-    """Return how far `x` has passed from each of the increasing `nodes` to the next, smoothed, along a new axis `dim`.
-
-    With values ``v`` at the nodes, ``v_0 + sum(steps * diff(v))`` is what `hat_weights` gives.
-    """
-    way = x.unsqueeze(dim)
-    along = [1] * way.dim()
-    along[dim] = -1
-    linear = ((way - nodes[:-1].view(along)) / nodes.diff().view(along)).clamp_(0.0, 1.0)
-    return linear * linear * (3 - 2 * linear)
 
 
 @dataclass(frozen=True)
@@ -134,13 +111,13 @@ class Predictive:
             for part in (calibration.quantiles, calibration.distance_km, calibration.level)
         )
         self._table, self._nodes = table, level
-        self._near = hat_weights(nearest_km.to(location), distance)
+        self._near = smoothstep_weights(nearest_km.to(location), distance)
         self._reporting = reporting
 
     @cached_property
     def _level(self) -> Tensor:
         """Weights of the table's levels (place, hour, level)."""
-        return hat_weights(self._standardised, self._nodes)
+        return smoothstep_weights(self._standardised, self._nodes)
 
     def _tabled(self, p: float) -> Tensor:
         """Return the table at probability `p` (distance, level)."""
@@ -245,7 +222,7 @@ class Predictive:
     def _summarise(self, table: Tensor, shares: Tensor, found: Tensor) -> None:
         """Write best, standard error, lower and upper bound and mean into `found` (5, place, hour)."""
         offset = self.scaling.offset
-        steps = hat_steps(self._standardised, self._nodes, 1)
+        steps = smoothstep_passed(self._standardised, self._nodes, 1)
         standard = torch.baddbmm(table[..., :1], table.diff(dim=-1), steps)  # (place, probability, hour)
         value = torch.addcmul(self._location[:, None], self._scale[:, None], standard).exp_()
         value.sub_(offset).clamp_(min=0.0)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
+
 Array = NDArray[np.float32]
 Table = NDArray[np.float64]
 
@@ -271,18 +273,12 @@ def lognormal_from_moments(
     return np.log(shifted) - squared / 2, np.sqrt(squared)
 
 
-def hats(x: NDArray[Any], nodes: Table) -> Table:
-    """Return weights (..., node) of smooth interpolation between increasing `nodes`, constant beyond the ends.
-
-    Those of `aqreanalysis.model.distribution.hourly.hat_weights`, which says why.
-    """
-    linear = np.stack([np.interp(x, nodes, row) for row in np.eye(len(nodes))], axis=-1)
-    return np.asarray(linear * linear * (3 - 2 * linear))
-
-
 def _shapes(table: MeanTable, nearest_km: NDArray[Any], level: Table) -> Table:
     """Return the tabled quantiles of each place, (place, probability)."""
-    near, high = hats(np.log1p(nearest_km), np.log1p(table.distance_km)), hats(level, table.level)
+    near, high = (
+        smoothstep_weights_f64(np.log1p(nearest_km), np.log1p(table.distance_km)),
+        smoothstep_weights_f64(level, table.level),
+    )
     both = near[:, :, None] * high[:, None, :]
     return np.asarray(both.reshape(len(level), -1) @ table.quantiles.reshape(-1, len(PROBABILITIES)))
 

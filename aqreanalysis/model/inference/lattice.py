@@ -18,6 +18,7 @@ from torch import Tensor
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, nearest_point, tangent_frames, unit_vectors
 from aqreanalysis.model import kernels as compiled
+from aqreanalysis.model.distribution.smoothstep import smoothstep
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
@@ -151,7 +152,7 @@ def _place_on(degrees: Degrees, step: float) -> tuple[NDArray[np.int64], NDArray
     steps = degrees / step
     node = np.floor(steps + ON_LINE)
     share = np.clip(steps - node, 0.0, 1.0)
-    return node.astype(np.int64), share * share * (3 - 2 * share)
+    return node.astype(np.int64), smoothstep(share)
 
 
 class SharedSystems:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees
 from aqreanalysis.model.device import to_device
+from aqreanalysis.model.distribution.smoothstep import smoothstep
 from aqreanalysis.model.inference.lattice import ON_LINE, Lattice
 from aqreanalysis.model.network.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, Neighbourhood
 from aqreanalysis.model.network.neural_knn import NeuralKNN
@@ -108,7 +109,7 @@ def _place_on(degrees: Tensor, step: float) -> tuple[Tensor, Tensor]:
     steps = degrees / step
     node = torch.floor(steps + ON_LINE)
     share = (steps - node).clamp(0.0, 1.0)
-    return node.long(), share * share * (3 - 2 * share)
+    return node.long(), smoothstep(share)
 
 
 def _unit_vectors(lat: Tensor, lon: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def _table_at(near: Array, table: Array, own: Array) -> None:
 
 @compiled
 def _pass_nodes(standardised: Array, nodes: Array, steps: Array) -> None:
-    """Fill how far each hour has passed from each node to the next, smoothed (level, hour), as `hat_steps`."""
+    """Fill how far each hour has passed from each node to the next, smoothed (level, hour), as `smoothstep_passed`."""
     for level in range(len(steps)):
         row, low, width = steps[level], nodes[level], nodes[level + 1] - nodes[level]
         for h in range(len(standardised)):
