@@ -7,7 +7,7 @@ farther, see `reach_hours`), so that the result is the same, to the digest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,6 @@ from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.merging import Hourly, Merger, MergeRules
 from aqreanalysis.observations.places import TwinCount
 from aqreanalysis.observations.quality import check_units, flag_readings
-from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_identity import StationRules, resolve_stations
 from aqreanalysis.observations.station_metadata import StationList
@@ -92,7 +91,8 @@ class Assembler:
     """
 
     def __init__(self, partitions: TimePartitions, assembly: Assembly, report: QualityReport) -> None:
-        if report.rows == 0 or not partitions.keys:
+        forms = list(partitions.forms())
+        if report.rows == 0 or not forms:
             raise ObservationsError(f"{report.source}: holds no rows: give a file with readings")
         self._partitions, self._assembly, self._report = partitions, assembly, report
         table = partitions.station_table()
@@ -107,8 +107,11 @@ class Assembler:
         check_timeline(hours, report)
         self.first, self.last = int(hours[0]), int(hours[-1])
         report.count("hours_without_rows", self.last - self.first + 1 - len(hours))
-        self.keys = in_order({key for keys in partitions.keys for key in keys})
-        self._merger = Merger(self.keys, self.places.ids, assembly.rules, report, partitions.hourly)
+        self.keys = in_order({key for records in forms for key in records.values})
+        # A row of a wide table holds several pollutants.
+        self._wide = all(len(records.values) == len(self.keys) for records in forms)
+        hourly = all(records.minutes == 60 and records.instrument is None and not records.flags for records in forms)
+        self._merger = Merger(self.keys, self.places.ids, assembly.rules, report, hourly)
 
     def blocks(self) -> Iterator[HourlyBlock]:
         """Yield the blocks of the record, once, and after the last check what only the whole tells.
@@ -130,7 +133,7 @@ class Assembler:
             block = self._screen(number, merged)
             whole.add(block)
             yield block
-        self._merger.count(wide=all(keys == set(self.keys) for keys in self._partitions.keys))
+        self._merger.count(self._wide)
         whole.judge()
 
     def observations(self, block: HourlyBlock, report: QualityReport) -> Observations:
@@ -174,15 +177,6 @@ def assemble(partitions: TimePartitions, assembly: Assembly, report: QualityRepo
     observations = assembler.observations(block, QualityReport())
     observations.report = report
     return observations
-
-
-def assemble_records(batches: Sequence[RawRecords], assembly: Assembly, report: QualityReport) -> Observations:
-    """Return the observations of records in memory; see `assemble`."""
-    partitions = TimePartitions()
-    for records in batches:
-        partitions.append(0, records)
-    partitions.commit_file(0)
-    return assemble(partitions, assembly, report)
 
 
 def check_timeline(distinct: NDArray[np.integer], report: QualityReport) -> None:

@@ -238,7 +238,6 @@ def _gather(
             for records in chosen.read(context):
                 partitions.append(number, records)
             discovered.attributes.update(context.attributes)
-            partitions.commit_file(number)
         except ObservationsError as error:
             discovered.report.restore(before)
             skip_or_raise(error, source, discovered.skip_broken, discovered.report)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.assemble import Assembly, assemble_records
+from aqreanalysis.observations.assemble import Assembly, assemble
 from aqreanalysis.observations.columns import TableColumns, find_columns
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.places import JITTER_DEGREES, exact_degrees
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete
 from aqreanalysis.observations.report import QualityReport, Where
+from aqreanalysis.observations.time_partitions import TimePartitions
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import conversion, note_conversion
 from aqreanalysis.species import SPECIES, get_species
@@ -60,7 +61,9 @@ def from_frame(
     report.rows += rows.num_rows
     records = records_of_rows(rows, roles, chosen, report, Where(source))
     attributes = {str(name): value for name, value in frame.attrs.items()}
-    return assemble_records([records], Assembly(columns=chosen, quality=quality, attributes=attributes), report)
+    partitions = TimePartitions()
+    partitions.append(0, records)
+    return assemble(partitions, Assembly(columns=chosen, quality=quality, attributes=attributes), report)
 
 
 def records_of_rows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -24,16 +24,6 @@ _PLACE = ("station", "lat", "lon", "city", "name")
 _NOWHERE = pd.DataFrame(columns=list(_PLACE))
 
 
-@dataclass
-class _OpenFile:
-    """What is known of a file before it is read to its end: nothing of it counts if it turns out broken."""
-
-    keys: set[frozenset[str]] = field(default_factory=set)
-    hourly: bool = True
-    named: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
-    since: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-
-
 class TimePartitions:
     """Raw records of many files, whose station codes are rows of one `station_table`.
 
@@ -47,20 +37,10 @@ class TimePartitions:
     block_hours : int, optional
         Hours of a block; block b holds the stamps from ``b * block_hours`` on, in hours since 1970. None for one block
         of everything, number 0.
-
-    Attributes
-    ----------
-    keys : set of frozenset of str
-        The pollutants that records come with: one set of a table with a column for each.
-    hourly : bool
-        Whether all records are hourly means of one instrument a site, with nothing said of them by the network.
     """
 
     def __init__(self, beside: Path | None = None, block_hours: int | None = None) -> None:
-        self.keys: set[frozenset[str]] = set()
-        self.hourly = True
         self._block_hours = block_hours
-        self._may_spill = beside is not None
         self._folder = (
             None
             if beside is None
@@ -71,10 +51,9 @@ class TimePartitions:
         self._spilled: list[tuple[int, RawRecords]] = []  # file and form of each batch on disk, without its rows
         self._parts = 0
         self._places: dict[tuple[object, ...], int] = {}
-        self._named, self._since = np.empty(0, bool), np.empty(0, np.int32)
+        self._namer = np.empty(0, np.int32)  # the file that names each place
         self._last: tuple[pd.DataFrame, NDArray[np.int32]] | None = None
-        self._open: dict[int, _OpenFile] = {}
-        self._discarded: set[int] = set()
+        self._discarded: list[int] = []
 
     def __enter__(self) -> TimePartitions:
         return self
@@ -84,35 +63,25 @@ class TimePartitions:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def append(self, file: int, records: RawRecords) -> None:
-        """Take records of file number `file`, in the order of issue."""
+        """Take records of file number `file`, which come in the order of issue, a file after another."""
         codes = self._codes(records.places)
-        station = codes[records.station]
-        here = self._open.setdefault(file, _OpenFile())
-        here.keys.add(frozenset(records.values))
-        here.hourly &= records.minutes == 60 and records.instrument is None and not records.flags
-        here.named = _grown(here.named, len(self._places), False)
-        here.named[codes[:-1]] = True
-        here.since = _grown(here.since, len(self._places), NEVER)
-        np.minimum.at(here.since, station, records.end)
-        self._gathered.append((file, replace(records, station=station, places=_NOWHERE)))
+        self._namer = np.append(self._namer, np.full(len(self._places) - len(self._namer), file, np.int32))
+        named = codes[:-1]
+        self._namer[named] = np.where(np.isin(self._namer[named], self._discarded), file, self._namer[named])
+        self._gathered.append((file, replace(records, station=codes[records.station], places=_NOWHERE)))
         self._rows += len(records.end)
         if self._folder is not None and self._rows >= GATHERED_ROWS:
             self._spill(self._folder)
 
-    def commit_file(self, file: int) -> None:
-        """Say that a file was read to its end: only then its hours, places and pollutants count."""
-        done = self._open.pop(file, _OpenFile())
-        self.keys |= done.keys
-        self.hourly &= done.hourly
-        total = len(self._places)
-        self._named = _grown(self._named, total, False) | _grown(done.named, total, False)
-        self._since = np.minimum(_grown(self._since, total, NEVER), _grown(done.since, total, NEVER))
-
     def discard_file(self, file: int) -> None:
-        """Leave out the rows of a file that turned out broken."""
-        self._open.pop(file, None)
-        self._discarded.add(file)
+        """Leave out the rows, places and pollutants of the last file, which turned out broken."""
+        self._discarded.append(file)
         self._gathered = [(number, records) for number, records in self._gathered if number != file]
+
+    def forms(self) -> Iterator[RawRecords]:
+        """Yield the records that count, those on disk without their rows: what their pollutants and periods are."""
+        yield from (records for file, records in self._spilled if file not in self._discarded)
+        yield from (records for _, records in self._gathered)
 
     def station_table(self) -> pd.DataFrame:
         """Return the places of the files that count, one row a station code, as `resolve_stations` takes them.
@@ -123,8 +92,11 @@ class TimePartitions:
         frame = pd.DataFrame(list(self._places), columns=list(_PLACE)).replace({np.nan: None})
         for role in ("lat", "lon"):
             frame[role] = frame[role].astype(np.float64)
-        frame["since"] = _grown(self._since, len(frame), NEVER)
-        frame.loc[~_grown(self._named, len(frame), False), ["station", "lat", "lon"]] = [None, np.nan, np.nan]
+        since = np.full(len(frame), NEVER, np.int32)
+        for station, end in self._stamps():
+            np.minimum.at(since, station, end)
+        frame["since"] = since
+        frame.loc[np.isin(self._namer, self._discarded), ["station", "lat", "lon"]] = [None, np.nan, np.nan]
         return frame.drop(columns=[role for role in ("city", "name") if frame[role].isna().all()])
 
     def hours(self, index: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
@@ -224,11 +196,6 @@ class TimePartitions:
                 instrument=None if form.instrument is None else columns["instrument"][here],
             )
             yield assign_stations(records, index)
-
-
-def _grown(array: NDArray, length: int, fill: int | bool) -> NDArray:
-    """Return a new array of `length` that begins as `array` and goes on with `fill`."""
-    return np.append(array, np.full(length - len(array), fill, array.dtype))
 
 
 def _joined(parts: list[NDArray | None], batches: list[RawRecords], fill: np.generic) -> NDArray:
