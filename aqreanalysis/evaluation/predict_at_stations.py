@@ -14,8 +14,7 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.evaluation.distributions import Distribution
 from aqreanalysis.evaluation.scores import Sample
 from aqreanalysis.model import Predictor
-from aqreanalysis.observations import Observations
-from aqreanalysis.observations.windows import window
+from aqreanalysis.observations import Observations, window
 
 Array = npt.NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """Station files in, one validated xarray Dataset (time, station) out."""
 
-from aqreanalysis.observations.dataset import Observations
+from aqreanalysis.observations.dataset import Observations, window
 from aqreanalysis.observations.flags import FLAG_MEANINGS, USABLE, Flag
 from aqreanalysis.observations.formats.registry import list_formats
 from aqreanalysis.observations.inspect import check_observations
@@ -9,7 +9,6 @@ from aqreanalysis.observations.readers import ReadOptions, import_observations, 
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.tables import from_frame
 from aqreanalysis.observations.times import hours_since_epoch, times_from_hours
-from aqreanalysis.observations.windows import window
 
 __all__ = [
     "FLAG_MEANINGS",

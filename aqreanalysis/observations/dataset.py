@@ -1,4 +1,4 @@
-"""`Observations`: hourly station records as one validated xarray Dataset (time, station)."""
+"""`Observations`: hourly station records as one xarray Dataset (time, station), and windows of their hours."""
 
 from __future__ import annotations
 
@@ -468,6 +468,51 @@ class Observations:
     def _require(self, key: str) -> None:
         if key not in self.species:
             raise ObservationsError(f"these observations hold no {key!r}: they hold {', '.join(self.species)}")
+
+
+def window(
+    observations: Observations, inputs: Sequence[str], first_hour: int, hours: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the usable readings of some hours, and their stamps.
+
+    Parameters
+    ----------
+    observations : Observations
+        Where the readings come from.
+    inputs : sequence of str
+        Pollutant keys; one that the observations lack is NaN throughout.
+    first_hour : int
+        Stamp of the first hour, in hours since 1970-01-01 00:00 UTC.
+    hours : int
+        How many hours.
+
+    Returns
+    -------
+    values : ndarray
+        float32 (hours, station, input), in the units of `SPECIES`; NaN where missing, flagged, or outside the span of
+        the observations. A copy, free to change; a very long one is a mapped file (see `zeros_mapped`).
+    stamps : ndarray
+        int64 (hours,), hours since 1970-01-01 00:00 UTC.
+
+    Raises
+    ------
+    ObservationsError
+        If `hours` is not positive.
+    """
+    if hours < 1:
+        raise ObservationsError(f"a window of {hours} hours: it needs at least one")
+    begin = int(first_hour) - observations.first_hour
+    out = zeros_mapped((hours, len(observations.stations), len(inputs)), np.float32)
+    lo, hi = max(begin, 0), min(begin + hours, len(observations.times))
+    if lo >= hi:
+        out[:] = np.nan
+    else:
+        out[: lo - begin] = np.nan
+        out[hi - begin :] = np.nan
+        for row in range(lo, hi, BLOCK_HOURS):
+            end = min(row + BLOCK_HOURS, hi)
+            out[row - begin : end - begin] = observations.hours_slice(inputs, row, end)
+    return out, np.arange(first_hour, first_hour + hours, dtype=np.int64)
 
 
 def _utc(time: str | pd.Timestamp) -> pd.Timestamp:

@@ -25,7 +25,6 @@ from aqreanalysis.observations.read_context import ReadContext, read_head
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList, looks_like_list, read_station_lists
 from aqreanalysis.observations.time_partitions import TimePartitions
-from aqreanalysis.observations.windows import part_of
 
 # Hours of a block of an import.
 BLOCK_HOURS = 90 * 24
@@ -93,29 +92,6 @@ def read_observations(
     if not _fits_memory(discovered):
         return _through_a_file(discovered, chosen, how, progress)
     return _to_memory(discovered, chosen, how, progress)
-
-
-def read_to_hand_on(
-    path: PathLike | Sequence[PathLike],
-    columns: ColumnsConfig,
-    options: ReadOptions,
-    *,
-    progress: Progress | None = None,
-) -> Observations | None:
-    """Return the hours of ``options.span`` of tables, for another process to use; None where that is not worth while.
-
-    The tables are read and checked whole, as `read_observations` does it. Of a NetCDF its reader takes those hours
-    alone anyway, and what memory does not hold stays in a file that ends with the process which has read it.
-
-    Raises
-    ------
-    ObservationsError
-        As `read_observations`.
-    """
-    discovered = discover(path, columns, options)
-    if discovered.netcdf is not None or not _fits_memory(discovered) or options.span is None:
-        return None
-    return part_of(_to_memory(discovered, columns, options, progress), options.span)
 
 
 def import_observations(

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import Observations, from_frame, hours_since_epoch, window
-from aqreanalysis.observations.windows import part_of
 
 HOURS = 60
 
@@ -61,20 +60,3 @@ def test_changing_a_window_leaves_the_observations_alone() -> None:
 def test_a_window_without_hours_is_refused() -> None:
     with pytest.raises(ObservationsError, match="at least one"):
         window(OBSERVATIONS, ["pm25"], 0, 0)
-
-
-def test_a_part_has_its_hours_and_knows_of_what_it_is_a_part():
-    first = OBSERVATIONS.first_hour
-    part = part_of(OBSERVATIONS, (first + 5, first + 9))
-    assert part.first_hour == first + 5 and len(part.times) == 5
-    assert part.stations == OBSERVATIONS.stations and part.observed_span() == OBSERVATIONS.observed_span()
-    assert part.report.lines() == OBSERVATIONS.report.lines()
-    np.testing.assert_array_equal(part.values("pm25"), OBSERVATIONS.values("pm25")[5:10])
-    np.testing.assert_array_equal(part.flags("pm25"), OBSERVATIONS.flags("pm25")[5:10])
-
-
-def test_a_part_reaches_as_far_as_the_whole_and_no_further():
-    first = OBSERVATIONS.first_hour
-    assert len(part_of(OBSERVATIONS, (first - 100, first + 1)).times) == 2
-    assert part_of(OBSERVATIONS, (first - 100, first - 1)) is OBSERVATIONS
-    assert len(part_of(OBSERVATIONS, (first + HOURS - 1, first + HOURS + 50)).times) == 1
