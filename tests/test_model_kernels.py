@@ -109,23 +109,6 @@ def test_attention_to_what_is_missing_is_missing_in_its_window_alone():
     assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
 
 
-def test_gaps_are_filled_in_rounds_from_the_values_of_the_round_before():
-    draw = np.random.default_rng(1)
-    hours, stations, k = 5, 11, 3
-    observed = draw.random((hours, stations)) < 0.6
-    observed[2] = False
-    start = draw.normal(size=(hours, stations)).astype(np.float32)
-    told = np.argsort(draw.random((stations, stations)) + 9 * np.eye(stations), axis=1)[:, :k]
-    weights = draw.random((stations, k)).astype(np.float32)
-    weights /= weights.sum(axis=1, keepdims=True)
-    expected = start.copy()
-    for _ in range(7):
-        expected = np.where(observed, start, np.einsum("sk,hsk->hs", weights, expected[:, told]))
-    found = start.copy()
-    compiled.fill_gaps(found, observed, (weights, told), 7)
-    assert np.allclose(found, expected, rtol=1e-5)
-
-
 def predictive(places=37, hours=5, levels=3, seed=0):
     """A distribution of tables that rise with probability, over more places than are turned at once."""
     draw = torch.Generator().manual_seed(seed)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from itertools import islice, permutations
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.kernels import Array
 
 DRAW = np.random.default_rng(0)
-ANY_ORDER = 7  # every so many of the permutations of the arguments
 
 # In a process of its own: how MKL multiplies is settled at its first product. Torch is imported first, as users may.
 _PRODUCTS = """
@@ -61,59 +58,6 @@ def test_a_mode_of_mkl_that_the_user_has_chosen_stays():
 
 def _some(*shape: int) -> Array:
     return DRAW.standard_normal(shape, np.float32)
-
-
-def _lay(arrays: list[Array], gap: int, order: Iterable[int]) -> list[Array]:
-    """Return copies of the arrays, one after the other in memory with a gap of so many bytes."""
-    room = np.zeros(sum(a.nbytes + gap for a in arrays) + 64, np.uint8)
-    at, laid = -room.ctypes.data % 64, list(arrays)
-    for which in order:
-        array = arrays[which]
-        laid[which] = room[at : at + array.nbytes].view(array.dtype).reshape(array.shape)
-        laid[which][:] = array
-        at += array.nbytes + gap
-    return laid
-
-
-def _summary(places: int, hours: int) -> tuple[list[Array], Callable[..., None]]:
-    table, nodes = np.sort(_some(2, 12, 7)), np.sort(_some(7))
-    arrays = [_some(places, hours), _some(places, hours), abs(_some(places, hours))]
-    arrays += [abs(_some(places, 2)), table, abs(_some(9)), nodes, np.zeros((5, hours, places), np.float32)]
-    return arrays, lambda a, b, c, near, table, shares, nodes, found: compiled.summarise(
-        (a, b, c), (near, table, shares), nodes, 2.0, found
-    )
-
-
-def _estimate(places: int, hours: int) -> tuple[list[Array], Callable[..., None]]:
-    arrays = [_some(6, places, 11), abs(_some(places, 11)), _some(8, 11, hours), _some(8, places), _some(places)]
-    arrays += [abs(_some(places, 11)), _some(8, hours), _some(8, 10), _some(8, 9), _some(7, 9)]
-    arrays += [np.zeros((places, hours), np.float32) for _ in range(3)]
-    return arrays, lambda *a: compiled.estimate_patch(a[:3], a[3:6], a[6], a[7:10], a[10:])
-
-
-def _systems(places: int, k: int) -> tuple[list[Array], Callable[..., None]]:
-    metrics, shapes = abs(_some(2, 3)) + np.float32([1, 0, 1]), abs(_some(2, 3)) * np.float32([0.01, 0.01, 0.3])
-    arrays = [50 * _some(places, k, 2), abs(_some(2, places, k)), metrics, shapes]
-    arrays += [np.zeros(shape, np.float32) for shape in ((2, places, k), (2, places))]
-    return arrays, lambda *a: compiled.krige_places(*a[:4], a[4:])
-
-
-def _attention(windows: int, steps: int) -> tuple[list[Array], Callable[..., None]]:
-    arrays = [_some(windows, 2, 8), _some(windows, steps, 16), np.zeros((windows, 2, 8), np.float32)]
-    return arrays, lambda query, told, found: compiled.attend(query, told, 2, found)
-
-
-@pytest.mark.parametrize("make", [_summary, _estimate, _systems, _attention])
-@pytest.mark.parametrize("shape", [(1, 24), (9, 24), (3, 8)])
-def test_compiled_loops_do_not_depend_on_how_near_to_each_other_their_arrays_lie(make, shape):
-    arrays, loop = make(*shape)
-    apart = _lay(arrays, 8192, range(len(arrays)))
-    loop(*apart)
-    for gap in (0, 16, 48):
-        for order in islice(permutations(range(len(arrays))), 0, 60 * ANY_ORDER, ANY_ORDER):
-            near = _lay(arrays, gap, order)
-            loop(*near)
-            assert all(np.array_equal(a, b) for a, b in zip(near, apart, strict=True)), (gap, order)
 
 
 @pytest.mark.parametrize(("places", "neighbours"), [(1, 24), (2, 13)])

@@ -1,0 +1,338 @@
+"""The plain form of every compiled loop, in NumPy and double precision, and the table that holds each loop to its own.
+
+A loop and its plain form take the same inputs and give the same outputs, to rounding. `KERNELS` lists the pairs with a
+draw of inputs such as a sweep has; one test compares them all, and another repeats each loop with its arrays elsewhere
+in memory. What is here is to be read first: the loops do the same in the order that a processor likes. Loops that fill
+arrays in place are wrapped into functions that return them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.model.kernels.attention import attend
+from aqreanalysis.model.kernels.gap_filling import fill_gaps
+from aqreanalysis.model.kernels.head import estimate_patch, mix_patch
+from aqreanalysis.model.kernels.kriging_batched import krige_places
+from aqreanalysis.model.kernels.kriging_shared import LEAST_VARIANCE, SAME_PLACE, covary, invert_systems, weigh_patch
+from aqreanalysis.model.kernels.summary import summarise
+
+Values = NDArray[Any]
+Outputs = tuple[Values, ...]
+Generator = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled loop beside the plain form that it must equal.
+
+    Attributes
+    ----------
+    name : str
+        Of the compiled function.
+    loop, plain : callable
+        Both take the arrays of `draw` and return the same outputs.
+    draw : callable
+        ``draw(rng, places, hours)`` returns inputs of so many places (stations, windows) and hours (steps, neighbours).
+    tolerance : float
+        By how much of the largest value of an output the two may differ.
+    """
+
+    name: str
+    loop: Callable[..., Outputs]
+    plain: Callable[..., Outputs]
+    draw: Callable[[Generator, int, int], Outputs]
+    tolerance: float = 1e-5
+
+
+def _f32(values: Values) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values, np.float32)
+
+
+def _empty(*shape: int) -> NDArray[np.float32]:
+    """Return room for what a loop fills."""
+    return np.empty(shape, np.float32)
+
+
+def _sigmoid(x: Values) -> Values:
+    return 1 / (1 + np.exp(-x))
+
+
+# Attention: the softmax of the products with the keys weighs the values.
+
+_HEADS = 2
+
+
+def attention(query: Values, told: Values) -> Outputs:
+    """Return what each query takes from its window (window, query, width); see `attend`."""
+    keys, values = (_by_head(x) for x in np.split(told, 2, axis=-1))
+    product = np.einsum("whqd,whsd->whqs", _by_head(query), keys) / np.sqrt(keys.shape[-1])
+    share = np.exp(product - product.max(axis=-1, keepdims=True))
+    found = np.einsum("whqs,whsd->whqd", share / share.sum(axis=-1, keepdims=True), values)
+    return (found.transpose(0, 2, 1, 3).reshape(query.shape),)
+
+
+def _by_head(x: Values) -> Values:
+    """Return (window, head, step, part) of (window, step, width)."""
+    return x.astype(np.float64).reshape(*x.shape[:2], _HEADS, -1).transpose(0, 2, 1, 3)
+
+
+def _attend(query: Values, told: Values) -> Outputs:
+    found = _empty(*query.shape)
+    attend(query, told, _HEADS, found)
+    return (found,)
+
+
+def _draw_attention(rng: Generator, windows: int, steps: int) -> Outputs:
+    return _f32(rng.normal(size=(windows, 3, 8))), _f32(3 * rng.normal(size=(windows, steps, 16)))
+
+
+# Gaps: what the others say of a station, in rounds, each from the values of the one before.
+
+_ROUNDS = 7
+
+
+def filled_gaps(values: Values, observed: Values, weights: Values, stations: Values) -> Outputs:
+    """Return (hour, station) with the gaps filled; see `fill_gaps`."""
+    found = values.astype(np.float64)
+    for _ in range(_ROUNDS):
+        found = np.where(observed, values, np.einsum("sk,hsk->hs", weights, found[:, stations]))
+    return (found,)
+
+
+def _fill(values: Values, observed: Values, weights: Values, stations: Values) -> Outputs:
+    found = values.copy()
+    fill_gaps(found, observed, (weights, stations), _ROUNDS)
+    return (found,)
+
+
+def _draw_gaps(rng: Generator, stations: int, hours: int) -> Outputs:
+    stations += 4
+    others = np.argsort(rng.random((stations, stations)) + 9 * np.eye(stations), axis=1)[:, :3]
+    weights = rng.dirichlet(np.ones(3), stations)
+    observed = rng.random((hours, stations)) < 0.6
+    return _f32(rng.normal(size=(hours, stations))), observed, _f32(weights), others
+
+
+# Kriging. A covariance model is a stretch of the plane and a shape: the inverse ranges of two exponentials and their
+# shares. Weights are those of ordinary kriging.
+
+
+def covariances(position: Values, metrics: Values, shapes: Values) -> Values:
+    """Return the covariance over distances in the plane (model, ...) of east and north in km (2, ...)."""
+    found = []
+    for (a, b, c), (short, long, share) in zip(metrics.astype(np.float64), shapes.astype(np.float64), strict=True):
+        x, y = position.astype(np.float64)
+        distance = np.sqrt((a * x + b * y) ** 2 + (b * x + c * y) ** 2 + SAME_PLACE)
+        found.append((1 - share) * np.exp(-distance * short) + share * np.exp(-distance * long))
+    return np.stack(found)
+
+
+def _systems(position: Values, noise: Values, metrics: Values, shapes: Values) -> Values:
+    """Return the kriging systems (model, place, k, k) of neighbours (place, k, 2) and their noise (model, place, k)."""
+    apart = np.moveaxis(position[:, :, None] - position[:, None, :], -1, 0)
+    return covariances(apart, metrics, shapes) + noise[..., None] * np.eye(noise.shape[-1])
+
+
+def kriging_weights(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
+    """Return weights (model, place, k) and variances (model, place) of each place's own system; see `krige_places`."""
+    systems = _systems(position, noise, metrics, shapes)
+    towards = covariances(np.moveaxis(position, -1, 0), metrics, shapes)
+    simple, flat = np.moveaxis(np.linalg.solve(systems, np.stack((towards, np.ones_like(towards)), axis=-1)), -1, 0)
+    missing, total = 1 - simple.sum(axis=-1), flat.sum(axis=-1)
+    variance = 1 - (simple * towards).sum(axis=-1) + missing**2 / total
+    return simple + flat * (missing / total)[..., None], np.maximum(variance, 0) + LEAST_VARIANCE
+
+
+def inverted_systems(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
+    """Return products, offsets and ends of the systems; see `invert_systems`."""
+    inverse = np.linalg.inv(_systems(position, noise, metrics, shapes))
+    flat = inverse.sum(axis=-1)
+    total = flat.sum(axis=-1)
+    offsets = flat / total[..., None]
+    return inverse - flat[..., :, None] * offsets[..., None, :], offsets, 1 / total
+
+
+def blended_weights(towards: Values, shares: Values, nodes: Values, local: Values, *systems: Values) -> Outputs:
+    """Return weights (model, place, station) and variances (model, place) blended over corners; see `weigh_patch`."""
+    products, offsets, ends = (part.astype(np.float64) for part in systems)
+    models, stations, places = towards.shape
+    weights, variance = np.zeros((models, places, stations)), np.ones((models, places))
+    for node, own, share in zip(nodes, local, shares, strict=True):
+        toward = towards[:, own].transpose(0, 2, 1)
+        corner = toward @ products[:, node] + offsets[:, node, None]
+        weights[..., own] += share[:, None] * corner
+        variance += share * (ends[:, node, None] - (toward * (corner + offsets[:, node, None])).sum(axis=-1))
+    return weights, np.maximum(variance, 0) + LEAST_VARIANCE
+
+
+def _krige(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
+    found = _empty(*noise.shape), _empty(*noise.shape[:2])
+    krige_places(position, noise, metrics, shapes, found)
+    return found
+
+
+def _invert(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
+    models, nodes, k = noise.shape
+    found = _empty(models, nodes, k, k), _empty(models, nodes, k), _empty(models, nodes)
+    invert_systems(position, noise, metrics, shapes, found)
+    return found
+
+
+def _blend(towards: Values, shares: Values, nodes: Values, local: Values, *systems: Values) -> Outputs:
+    weights, variance = weigh_patch(towards, shares, (nodes, local), systems)
+    return weights, variance
+
+
+def _draw_models(rng: Generator, models: int) -> Outputs:
+    metrics = np.stack((rng.uniform(0.8, 1.2, models), rng.uniform(-0.1, 0.1, models), rng.uniform(0.8, 1.2, models)))
+    shapes = np.stack((1 / rng.uniform(20, 90, models), 1 / rng.uniform(300, 900, models), rng.uniform(0, 1, models)))
+    return _f32(metrics.T), _f32(shapes.T)
+
+
+def _draw_systems(rng: Generator, places: int, k: int) -> Outputs:
+    noise = rng.uniform(0.05, 0.5, (2, places, k))
+    return _f32(rng.normal(0, 40, (places, k, 2))), _f32(noise), *_draw_models(rng, 2)
+
+
+def _draw_positions(rng: Generator, places: int, stations: int) -> Outputs:
+    return _f32(rng.normal(0, 40, (2, stations, places))), *_draw_models(rng, 3)
+
+
+def _draw_square(rng: Generator, places: int, k: int) -> Outputs:
+    stations = k + 3
+    local = np.stack([rng.permutation(stations)[:k] for _ in range(4)])
+    systems = inverted_systems(*_draw_systems(rng, 6, k))
+    towards = rng.uniform(0, 1, (2, stations, places))
+    shares = rng.dirichlet(np.ones(4), places).T
+    return _f32(towards), _f32(shares), rng.permutation(6)[:4], local, *(_f32(part) for part in systems)
+
+
+# The head: fields of the stations, mixed for each place, through three layers.
+
+
+def mixed_kernels(kernels: Values, mixture: Values, fields: Values, stations: Values) -> Outputs:
+    """Return mixtures of weights, the non-negative weights of model one, fields of some stations; see `mix_patch`."""
+    nearby = np.maximum(kernels[1].astype(np.float64), 0)
+    return np.tensordot(mixture, kernels, 1), nearby / nearby.sum(axis=-1, keepdims=True), fields[:, stations]
+
+
+def estimates(
+    weights: Values,
+    nearby: Values,
+    fields: Values,
+    static: Values,
+    log_scale: Values,
+    count: Values,
+    clock: Values,
+    first: Values,
+    inner: Values,
+    last: Values,
+) -> Outputs:
+    """Return location, scale and number of reporting neighbours (place, hour); see `estimate_patch`."""
+    bands = len(weights) // 2
+    fields = fields.astype(np.float64)
+    kriged = np.einsum("bxpn,bnh->bxph", weights.reshape(bands, 2, *weights.shape[1:]), fields[:bands])
+    near = np.einsum("pn,fnh->fph", nearby, fields[bands:])
+    disagreement = np.sqrt(np.maximum(near[1] - near[0] ** 2, 0) + 1e-4)
+    features = np.concatenate((kriged.reshape(-1, *kriged.shape[2:]), disagreement[None], near[2:]))
+    hidden = np.einsum("wf,fph->wph", first, features) + static[:, :, None] + clock[:, None]
+    for layer in (inner, last):
+        hidden = hidden * _sigmoid(hidden)
+        hidden = np.einsum("ow,wph->oph", layer[:, :-1], hidden) + layer[:, -1, None, None]
+        if layer is inner:
+            continue
+        leans, gains, (correction, spread) = hidden[:bands], hidden[bands:-2], hidden[-2:]
+    chosen = kriged[:, 1] + _sigmoid(leans) * (kriged[:, 0] - kriged[:, 1])
+    location = correction + chosen[0] + (2 * _sigmoid(gains) * chosen[1:]).sum(axis=0)
+    return location, np.exp(np.clip(spread + log_scale[:, None], -5, 3)) + 0.02, count @ fields[bands + 2]
+
+
+def _mix(kernels: Values, mixture: Values, fields: Values, stations: Values) -> Outputs:
+    weights, nearby, own = mix_patch(kernels, mixture, 1, stations, fields, _empty(fields.size))
+    return weights, nearby, own.copy()
+
+
+def _estimate(*given: Values) -> Outputs:
+    found = tuple(_empty(given[1].shape[0], given[2].shape[2]) for _ in range(3))
+    estimate_patch(given[:3], given[3:6], given[6], given[7:], found)
+    return found
+
+
+def _draw_kernels(rng: Generator, places: int, neighbours: int) -> Outputs:
+    kernels, fields = rng.normal(0.3, 1, (3, places, neighbours)), rng.normal(size=(5, neighbours + 6, 4))
+    return _f32(kernels), _f32(rng.dirichlet(np.ones(3), 6)), _f32(fields), rng.permutation(neighbours + 6)[:neighbours]
+
+
+def _draw_head(rng: Generator, places: int, hours: int) -> Outputs:
+    def some(*shape: int) -> Values:
+        return _f32(0.5 * rng.normal(size=shape))
+
+    weights, nearby = some(6, places, 11), _f32(rng.dirichlet(np.ones(11), places))
+    fields = some(8, 11, hours)
+    fields[4] = fields[3] ** 2
+    layers = some(8, 10), some(7, 9), some(7, 8)
+    return weights, nearby, fields, some(8, places), some(places), abs(some(places, 11)), some(8, hours), *layers
+
+
+# What a cube tells: quantiles and moments of shifted log-normal distributions of a tabled shape.
+
+_OFFSET = 2.0
+
+
+def summaries(
+    standardised: Values,
+    location: Values,
+    scale: Values,
+    near: Values,
+    table: Values,
+    shares: Values,
+    nodes: Values,
+) -> Outputs:
+    """Return median, mean, standard error, lower and upper bound (5, hour, place); see `summarise`."""
+    way = (standardised[..., None].astype(np.float64) - nodes[:-1]) / np.diff(nodes)
+    way = np.clip(way, 0, 1)
+    passed = way * way * (3 - 2 * way)
+    own = np.einsum("pd,drl->prl", near, table)
+    shape = own[:, None, :, 0] + np.einsum("phl,prl->phr", passed, np.diff(own, axis=-1))
+    value = np.maximum(np.exp(location[..., None] + scale[..., None] * shape) - _OFFSET, 0)
+    median, lower, upper = np.moveaxis(value[..., :3], -1, 0)
+    mean = value[..., 3:] @ shares
+    error = np.sqrt(np.maximum((value[..., 3:] - mean[..., None]) ** 2 @ shares, 0))
+    return (np.stack((median, mean, error, lower, upper)).transpose(0, 2, 1),)
+
+
+def _summarise(*given: Values) -> Outputs:
+    found = _empty(5, *reversed(given[0].shape))
+    summarise(given[:3], given[3:6], given[6], _OFFSET, found)
+    return (found,)
+
+
+def _draw_distributions(rng: Generator, places: int, hours: int) -> Outputs:
+    table = np.sort(rng.normal(size=(2, 12, 5)), axis=1)
+    near, shares = rng.dirichlet(np.ones(2), places), rng.dirichlet(np.ones(9))
+    nodes = np.linspace(-1.5, 1.5, 5)
+    values = (
+        rng.normal(size=(places, hours)),
+        rng.normal(2, 0.5, (places, hours)),
+        rng.uniform(0.1, 0.8, (places, hours)),
+    )
+    return tuple(_f32(part) for part in (*values, near, table, shares, nodes))
+
+
+KERNELS = (
+    Kernel("attend", _attend, attention, _draw_attention),
+    Kernel("fill_gaps", _fill, filled_gaps, _draw_gaps),
+    Kernel("covary", lambda *x: (covary(*x),), lambda *x: (covariances(*x),), _draw_positions),
+    Kernel("krige_places", _krige, kriging_weights, _draw_systems, 1e-4),
+    Kernel("invert_systems", _invert, inverted_systems, _draw_systems, 1e-4),
+    Kernel("weigh_patch", _blend, blended_weights, _draw_square, 1e-4),
+    Kernel("mix_patch", _mix, mixed_kernels, _draw_kernels),
+    Kernel("estimate_patch", _estimate, estimates, _draw_head, 2e-5),
+    Kernel("summarise", _summarise, summaries, _draw_distributions, 2e-5),
+)
