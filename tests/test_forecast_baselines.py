@@ -7,13 +7,13 @@ import pytest
 
 from aqreanalysis.forecast.baselines import (
     Array,
-    Climatology,
     DailyPersistence,
     ForecastBaseline,
     Persistence,
-    Point,
+    PointForecast,
     Records,
     Ridge,
+    SeasonalClimatology,
     idw_weights,
     last_known,
     with_daily,
@@ -29,7 +29,7 @@ def records_of(series: Array, seen: int | None = None) -> Records:
     return Records(values, FIRST, seen or len(values), HISTORY, LEAD)
 
 
-def answer(method: ForecastBaseline, records: Records, origins: list[int]) -> Point:
+def answer(method: ForecastBaseline, records: Records, origins: list[int]) -> PointForecast:
     method.fit(records)
     at = np.array(origins)
     return method.predict(records.histories(at), records.stamps(at))
@@ -61,7 +61,7 @@ def test_climatology_is_exact_for_a_series_of_the_hour_of_day() -> None:
     hours = FIRST + np.arange(24 * 400)
     series = (10.0 + hours % 24)[:, None].astype(np.float32)
     records = records_of(series)
-    found = answer(Climatology(), records, [3000, 5011])
+    found = answer(SeasonalClimatology(), records, [3000, 5011])
     np.testing.assert_allclose(found.mean, records.truth(np.array([3000, 5011])), rtol=1e-5)
     np.testing.assert_allclose(found.median[..., :LEAD], found.mean[..., :LEAD])
 
@@ -69,7 +69,7 @@ def test_climatology_is_exact_for_a_series_of_the_hour_of_day() -> None:
 def test_climatology_answers_errors_of_either_kind() -> None:
     rng = np.random.default_rng(0)
     series = rng.lognormal(3, 1, (24 * 730, 1)).astype(np.float32)
-    found = answer(Climatology(), records_of(series), [5000])
+    found = answer(SeasonalClimatology(), records_of(series), [5000])
     assert found.median[0, 0, :LEAD].mean() == pytest.approx(np.exp(3), rel=0.1)
     assert found.mean[0, 0, :LEAD].mean() == pytest.approx(np.exp(3.5), rel=0.1)
 
@@ -110,7 +110,7 @@ def test_daily_means_follow_the_hours() -> None:
 def test_moved_forecasts_leave_out_stations_without_one() -> None:
     answers = np.array([[[1.0], [np.nan], [3.0]]], np.float32)
     weights = np.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]], np.float32)
-    moved = Point(answers, answers).moved(weights)
+    moved = PointForecast(answers, answers).interpolated(weights)
     assert moved.median[0, 0, 0] == pytest.approx((0.5 * 1 + 0.25 * 3) / 0.75)
     assert np.isnan(moved.mean[0, 1, 0])
 

@@ -14,11 +14,11 @@ from aqreanalysis.cli import main
 from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
 from aqreanalysis.forecast import evaluate as protocol
 from aqreanalysis.forecast.baselines import (
-    Climatology,
     DailyPersistence,
     Persistence,
-    Point,
+    PointForecast,
     Ridge,
+    SeasonalClimatology,
     idw_weights,
 )
 from aqreanalysis.forecast.evaluate import (
@@ -28,12 +28,18 @@ from aqreanalysis.forecast.evaluate import (
     forecast_table,
 )
 from aqreanalysis.forecast.predictor import ForecastPredictor, load_forecaster
-from aqreanalysis.forecast.protocol import Spread, answer_once, ask_baseline, ask_forecast, ask_model
+from aqreanalysis.forecast.protocol import (
+    IntervalScores,
+    build_task,
+    predict_baseline,
+    predict_baseline_once,
+    predict_model,
+)
 from aqreanalysis.forecast.train import train_forecast
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import HIDDEN_TENTH, Split
 
-QUICK = (Persistence, DailyPersistence, Climatology, Ridge)
+QUICK = (Persistence, DailyPersistence, SeasonalClimatology, Ridge)
 
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
@@ -75,18 +81,18 @@ def altered(model: ForecastPredictor, what: str) -> tuple[Observations, int]:
 
 def test_a_hidden_stations_readings_reach_no_method(model: ForecastPredictor, observations: Observations) -> None:
     split = Split.of_bundle(model.bundle)
-    asked = [ask_forecast(model, o, split, "pm25", 48) for o in (observations, altered(model, "hidden")[0])]
+    asked = [build_task(model, o, split, "pm25", 48) for o in (observations, altered(model, "hidden")[0])]
     assert np.nanmax(np.abs(asked[0].truth["hidden"] - asked[1].truth["hidden"])) > 10
     for where in ("visible", "hidden"):
-        first, second = (ask_model(model, q, "pm25", where)[0] for q in asked)
+        first, second = (predict_model(model, q, "pm25", where)[0] for q in asked)
         np.testing.assert_array_equal(first.median, second.median)
     for kind in QUICK:
         answers = []
-        for question in asked:
+        for task in asked:
             method = kind()
-            method.fit(question.records)
-            weights, _ = idw_weights(question.records, question.visible, question.hidden)
-            answers.append(ask_baseline(method, question, weights)["hidden"].median)
+            method.fit(task.records)
+            weights, _ = idw_weights(task.records, task.visible, task.hidden)
+            answers.append(predict_baseline(method, task, weights)["hidden"].median)
         np.testing.assert_array_equal(*answers)
 
 
@@ -95,14 +101,14 @@ def test_nothing_after_the_origin_reaches_a_method(model: ForecastPredictor, obs
     later, origin = altered(model, "later")
     answers = []
     for o in (observations, later):
-        question = ask_forecast(model, o, split, "pm25", 1)
-        assert question.origins[0] == origin
-        first = question.records.histories(question.origins[:1])
-        stamps = question.records.stamps(question.origins[:1])
-        found = [model.forecast(first[..., question.order], stamps, *question.visible)["pm25"].best]
+        task = build_task(model, o, split, "pm25", 1)
+        assert task.origins[0] == origin
+        first = task.records.histories(task.origins[:1])
+        stamps = task.records.stamps(task.origins[:1])
+        found = [model.forecast(first[..., task.order], stamps, *task.visible)["pm25"].best]
         for kind in QUICK:
             method = kind()
-            method.fit(question.records)
+            method.fit(task.records)
             found.append(method.predict(first, stamps).mean)
         answers.append(found)
     for one, other in zip(*answers, strict=True):
@@ -134,8 +140,8 @@ def test_scores_are_those_of_the_constructed_errors() -> None:
     truth = np.zeros((4, 2, 50), np.float32)
     truth[::2] = 10.0
     truth[0, 0, 3] = np.nan
-    right, off = Point(truth, truth), Point(truth + 2, truth - 4)
-    spread = Spread(np.ones_like(truth), np.ones_like(truth))
+    right, off = PointForecast(truth, truth), PointForecast(truth + 2, truth - 4)
+    spread = IntervalScores(np.ones_like(truth), np.ones_like(truth))
     found = protocol._scored(truth, {MODEL: off, "right": right}, spread, {MODEL: "m", "right": "r"})
     scores = found["methods"][MODEL]["horizons"]["6 h"]
     assert scores["n"] == 4 * 2 * 6 - 1 and found["unanswered"] == 0
@@ -154,7 +160,7 @@ def test_an_earlier_evaluation_is_not_replaced_unasked(
 def test_hours_too_few_after_training_are_said(model: ForecastPredictor, observations: Observations) -> None:
     split = Split.of_bundle(model.bundle)
     with pytest.raises(ObservationsError, match="48 h after 72 h"):
-        ask_forecast(model, observations.select(end=str(split.unseen_from)), split, "pm25", 6)
+        build_task(model, observations.select(end=str(split.unseen_from)), split, "pm25", 6)
 
 
 def test_origins_every_no_hour_are_refused() -> None:
@@ -194,16 +200,16 @@ def test_the_command_refuses_an_unknown_key_of_the_forecast(tmp_path: Path) -> N
 def test_a_baseline_is_asked_once_and_its_answer_kept_for_the_same_question_alone(
     model: ForecastPredictor, observations: Observations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    question = ask_forecast(model, observations, Split.of_bundle(model.bundle), "pm25", 24)
-    weights, _ = idw_weights(question.records, question.visible, question.hidden)
-    first = answer_once(Ridge(), question, weights, lambda *told: None, tmp_path)
+    task = build_task(model, observations, Split.of_bundle(model.bundle), "pm25", 24)
+    weights, _ = idw_weights(task.records, task.visible, task.hidden)
+    first = predict_baseline_once(Ridge(), task, weights, lambda *told: None, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Ridge, "fit", lambda *args: pytest.fail("asked again"))
-        kept = answer_once(Ridge(), question, weights, lambda *told: None, tmp_path)
+        kept = predict_baseline_once(Ridge(), task, weights, lambda *told: None, tmp_path)
     assert kept[0] == json.loads(json.dumps(first[0]))
     for where in ("visible", "hidden"):
         np.testing.assert_array_equal(kept[1][where].median, first[1][where].median)
         np.testing.assert_array_equal(kept[1][where].mean, first[1][where].mean)
-    other = ask_forecast(model, altered(model, "later")[0], Split.of_bundle(model.bundle), "pm25", 24)
-    answer_once(Ridge(), other, weights, lambda *told: None, tmp_path)
+    other = build_task(model, altered(model, "later")[0], Split.of_bundle(model.bundle), "pm25", 24)
+    predict_baseline_once(Ridge(), other, weights, lambda *told: None, tmp_path)
     assert len(list(tmp_path.glob("ridge-*.npz"))) == 2

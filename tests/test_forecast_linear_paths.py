@@ -1,4 +1,4 @@
-"""The straight paths: fitted without what they are judged by, and mixed by what they are worth."""
+"""The linear paths: fitted without what they are judged by, and mixed by what they are worth."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from aqreanalysis.forecast import linear_paths as forecast_straight
-from aqreanalysis.forecast.linear_paths import Network, Rows, fit_straight
-from aqreanalysis.forecast.network import POWERS, Forecaster, logarithm, powered
+from aqreanalysis.forecast.linear_paths import RegressionRows, TrainingStations, fit_linear_paths
+from aqreanalysis.forecast.network import BOX_COX_LAMBDAS, Forecaster, box_cox, from_box_cox
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.network.neighbours import find_neighbours
 
@@ -28,33 +28,35 @@ def model() -> Forecaster:
 
 
 @pytest.fixture
-def network() -> Network:
+def network() -> TrainingStations:
     lat = torch.linspace(39, 40, 4).double().numpy()
     scaling = Scaling(offset=1.0, mean=3.0, std=1.0, typical_error=10.0)
-    return Network(find_neighbours(lat, lat + 77, lat, lat + 77, 3, exclude_self=True), [scaling], [scaling] * 2)
+    return TrainingStations(
+        find_neighbours(lat, lat + 77, lat, lat + 77, 3, exclude_self=True), [scaling], [scaling] * 2
+    )
 
 
-def rows_of(model: Forecaster, logs: Tensor, features: Tensor) -> Rows:
+def rows_of(model: Forecaster, logs: Tensor, features: Tensor) -> RegressionRows:
     """Return rows whose every lead is `logs` (row,), read off `features` (row, feature) by each path."""
-    width = model.straight_width()
+    width = model.linear_width()
     padded = torch.cat((features, torch.zeros(len(features), width - features.shape[1]), torch.ones(len(logs), 1)), 1)
     noise = torch.randn(len(logs), 1, LEVELS, generator=torch.Generator().manual_seed(5))
     truth = torch.exp(3.0 + logs)[:, None, None].expand(-1, 1, LEADS).clone()
     part = torch.arange(len(logs)) * 4 // len(logs)
-    return Rows([padded] * len(POWERS), noise, truth, part, torch.zeros(len(logs), dtype=torch.long))
+    return RegressionRows([padded] * len(BOX_COX_LAMBDAS), noise, truth, part, torch.zeros(len(logs), dtype=torch.long))
 
 
 @settings(deadline=None)
-@given(st.floats(-3, 3), st.floats(0.3, 1.5), st.sampled_from(POWERS))
-def test_a_power_is_taken_back_by_its_logarithm(value: float, deviation: float, power: float) -> None:
+@given(st.floats(-3, 3), st.floats(0.3, 1.5), st.sampled_from(BOX_COX_LAMBDAS))
+def test_a_power_is_taken_back_by_its_logarithm(value: float, deviation: float, exponent: float) -> None:
     least = -3.0 / deviation  # below a twentieth of a typical concentration the way back stops
     values, by = torch.tensor([max(value, 0.95 * least)]).double(), torch.tensor([deviation]).double()
-    torch.testing.assert_close(logarithm(powered(values, by, power), by, power), values)
+    torch.testing.assert_close(from_box_cox(box_cox(values, by, exponent), by, exponent), values)
 
 
 def test_a_concentration_below_nothing_becomes_a_small_one() -> None:
-    for power in POWERS[1:]:
-        assert torch.isfinite(logarithm(torch.tensor([-5.0]), torch.tensor([1.0]), power)).all()
+    for exponent in BOX_COX_LAMBDAS[1:]:
+        assert torch.isfinite(from_box_cox(torch.tensor([-5.0]), torch.tensor([1.0]), exponent)).all()
 
 
 def test_each_part_is_forecast_without_its_own_rows_and_the_weights_without_the_part_held() -> None:
@@ -102,24 +104,29 @@ def test_the_absolute_error_of_concentrations_is_lower_than_where_the_squares_le
         assert absolute(found) < 1.01 * absolute(found - step[:, None])
 
 
-@pytest.mark.parametrize("power", sorted(set(POWERS)))
+@pytest.mark.parametrize("exponent", sorted(set(BOX_COX_LAMBDAS)))
 def test_the_mix_believes_the_path_that_is_straight_in_its_own_scale(
-    model: Forecaster, network: Network, power: float
+    model: Forecaster, network: TrainingStations, exponent: float
 ) -> None:
     generator = torch.Generator().manual_seed(2)
     features = 0.7 * torch.randn(ROWS, 2, generator=generator)
     one = torch.ones(1)
     with torch.no_grad():
-        logs = logarithm(features @ torch.tensor([1.0, 0.6]), one, power)
-        fit_straight(model, rows_of(model, logs + 0.02 * torch.randn(ROWS, generator=generator), features), 3, network)
+        logs = from_box_cox(features @ torch.tensor([1.0, 0.6]), one, exponent)
+        fit_linear_paths(
+            model, rows_of(model, logs + 0.02 * torch.randn(ROWS, generator=generator), features), 3, network
+        )
         weights = torch.softmax(model.mix, dim=-1).mean(dim=(1, 2))
-    of_power = [float(sum(w for w, p in zip(weights[0], POWERS, strict=False) if p == q)) for q in sorted(set(POWERS))]
-    assert int(np.argmax(of_power)) == sorted(set(POWERS)).index(power)
-    assert weights[:, len(POWERS) :].sum(dim=-1).max() < 0.1  # the levels are noise
+    of_exponent = [
+        float(sum(w for w, p in zip(weights[0], BOX_COX_LAMBDAS, strict=False) if p == q))
+        for q in sorted(set(BOX_COX_LAMBDAS))
+    ]
+    assert int(np.argmax(of_exponent)) == sorted(set(BOX_COX_LAMBDAS)).index(exponent)
+    assert weights[:, len(BOX_COX_LAMBDAS) :].sum(dim=-1).max() < 0.1  # the levels are noise
     assert float(model.spread.max()) < 0.2
 
 
-def test_a_lead_that_is_missing_does_not_shrink_the_path(model: Forecaster, network: Network) -> None:
+def test_a_lead_that_is_missing_does_not_shrink_the_path(model: Forecaster, network: TrainingStations) -> None:
     generator = torch.Generator().manual_seed(3)
     features = 0.4 * torch.randn(ROWS, 1, generator=generator)
     rows = rows_of(model, features[:, 0], features)
@@ -128,7 +135,7 @@ def test_a_lead_that_is_missing_does_not_shrink_the_path(model: Forecaster, netw
     rows.truth[gaps] = torch.nan
     rows.truth[:100, :, 0] = torch.nan  # nothing before it to carry: such rows tell nothing and are left out
     with torch.no_grad():
-        fit_straight(model, rows, 3, network)
+        fit_linear_paths(model, rows, 3, network)
     path = model.straight[0]
     assert isinstance(path, torch.nn.Linear)
     torch.testing.assert_close(path.weight[5:20, 0], torch.ones(15), atol=0.02, rtol=0)

@@ -95,13 +95,13 @@ def with_daily(hourly: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Point:
+class PointForecast:
     """A baseline's two answers, float32 (origin, place, lead)."""
 
     median: Array
     mean: Array
 
-    def moved(self, weights: Array) -> Point:
+    def interpolated(self, weights: Array) -> PointForecast:
         """Return the forecasts at other places: `weights` (place, station) over the stations that have one."""
 
         def move(x: Array) -> Array:
@@ -110,7 +110,7 @@ class Point:
             total = np.einsum("ps,osl->opl", weights, np.where(known, x, 0), optimize=True)
             return np.divide(total, share, out=np.full_like(total, np.nan), where=share > 1e-6)
 
-        return Point(move(self.median), move(self.mean))
+        return PointForecast(move(self.median), move(self.mean))
 
 
 class ForecastBaseline(ABC):
@@ -130,7 +130,7 @@ class ForecastBaseline(ABC):
         """Return what was tuned (plain numbers, for the report), on the hours seen."""
 
     @abstractmethod
-    def predict(self, histories: Array, stamps: Hours) -> Point:
+    def predict(self, histories: Array, stamps: Hours) -> PointForecast:
         """Return forecasts at the stations of `histories` (origin, hour, station, input), `stamps` the origins."""
 
 
@@ -143,10 +143,10 @@ class Persistence(ForecastBaseline):
         self._leads = records.lead + records.lead // 24
         return {}
 
-    def predict(self, histories: Array, stamps: Hours) -> Point:
+    def predict(self, histories: Array, stamps: Hours) -> PointForecast:
         last = last_known(histories[..., 0])[:, -1]
         answer = np.repeat(last[..., None], self._leads, axis=-1)
-        return Point(answer, answer)
+        return PointForecast(answer, answer)
 
 
 class DailyPersistence(ForecastBaseline):
@@ -158,13 +158,13 @@ class DailyPersistence(ForecastBaseline):
         self._lead = records.lead
         return {}
 
-    def predict(self, histories: Array, stamps: Hours) -> Point:
+    def predict(self, histories: Array, stamps: Hours) -> PointForecast:
         day = np.moveaxis(last_known(histories[..., 0])[:, -24:], 1, -1)
         answer = with_daily(np.tile(day, self._lead // 24))
-        return Point(answer, answer)
+        return PointForecast(answer, answer)
 
 
-class Climatology(ForecastBaseline):
+class SeasonalClimatology(ForecastBaseline):
     """Median and mean of the station's readings at the hour of day in the days of years around the month's middle."""
 
     name, title = "climatology", "climatology by hour and season"
@@ -186,13 +186,13 @@ class Climatology(ForecastBaseline):
                         self._table[1, month, hour, known] = np.nanmean(chosen[:, known], axis=0)
         return {"days": 2 * _SEASON_DAYS}
 
-    def predict(self, histories: Array, stamps: Hours) -> Point:
+    def predict(self, histories: Array, stamps: Hours) -> PointForecast:
         ahead = stamps[:, None] + np.concatenate([np.arange(1, self._lead + 1), 12 + 24 * np.arange(self._lead // 24)])
         month = np.minimum((ahead % _HOURS_OF_YEAR / _HOURS_OF_YEAR * 12).astype(int), 11)
         hour = ahead % 24
         hour[:, self._lead :] = 24
         found = np.moveaxis(self._table[:, month, hour], -1, 2)
-        return Point(found[0], found[1])
+        return PointForecast(found[0], found[1])
 
 
 def with_days(readings: Array, stamps: Hours) -> Array:
@@ -235,23 +235,23 @@ class Ridge(ForecastBaseline):
                 squared.append(np.nanmean(error**2, axis=(0, 1)))
         everything = {log: self._moments(records, records.training_origins(_RIDGE_EVERY), log) for log in (False, True)}
         solved = {choice: _solve(everything[choice[0]], choice[1]) for choice in choices}
-        told: dict[str, Any] = {}
+        tuned_by_role: dict[str, Any] = {}
         self._chosen: dict[str, list[tuple[bool, npt.NDArray[np.bool_], Doubles]]] = {}
         for role, errors in (("median", np.stack(absolute)), ("mean", np.stack(squared))):
-            told[role] = {}
+            tuned_by_role[role] = {}
             best = np.zeros(errors.shape[1], dtype=int)
             for label, leads in _ranges(records.lead).items():
                 best[leads] = int(np.argmin(errors[:, leads].mean(axis=1)))
                 log, penalty = choices[best[leads][0]]
-                told[role][label] = {"logs": log, "penalty": penalty}
+                tuned_by_role[role][label] = {"logs": log, "penalty": penalty}
             self._chosen[role] = []
             for log in (False, True):
                 here = np.array([choices[k][0] == log for k in best])
                 columns = np.stack([solved[choices[k]][:, lead] for lead, k in enumerate(best)], axis=1)
                 self._chosen[role].append((log, here, columns[:, here]))
-        return told
+        return tuned_by_role
 
-    def predict(self, histories: Array, stamps: Hours) -> Point:
+    def predict(self, histories: Array, stamps: Hours) -> PointForecast:
         answers = []
         for role in ("median", "mean"):
             total = sum(len(leads[leads]) for _, leads, _ in self._chosen[role])
@@ -260,7 +260,7 @@ class Ridge(ForecastBaseline):
                 if leads.any():
                     answer[..., leads] = self._answer(histories, stamps, solved, log)
             answers.append(answer)
-        return Point(*answers)
+        return PointForecast(*answers)
 
     def _moments(self, records: Records, origins: Hours, log: bool) -> tuple[Doubles, Doubles]:
         gram, right = np.zeros(()), np.zeros(())

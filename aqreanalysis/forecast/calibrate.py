@@ -15,12 +15,14 @@ from aqreanalysis.model import Calibration, Scaling
 from aqreanalysis.training.calibrate import Residuals, fit_table
 
 _HOURS_OF_WEEK = 168
-Rows = NDArray[np.float64]
+HeldOutRows = NDArray[np.float64]
 
 
-def held_out_rows(trainer: ForecastTrainer, weights: dict[str, Tensor], scalings: Sequence[Scaling]) -> list[Rows]:
+def held_out_rows(
+    trainer: ForecastTrainer, weights: dict[str, Tensor], scalings: Sequence[Scaling]
+) -> list[HeldOutRows]:
     """Return, for each target, level, standardised residual and week of forecasts of weeks held out (3, row, lead)."""
-    parts: list[list[Rows]] = [[] for _ in scalings]
+    parts: list[list[HeldOutRows]] = [[] for _ in scalings]
     for found in trainer.held_out(weights, torch.arange(trainer.model.leads, device=trainer.device)):
         week = (found.hours // _HOURS_OF_WEEK)[:, None, None].expand(found.truth[:, :, 0].shape)
         for p, scaling in enumerate(scalings):
@@ -31,7 +33,7 @@ def held_out_rows(trainer: ForecastTrainer, weights: dict[str, Tensor], scalings
     return [np.concatenate(part, axis=1) for part in parts]
 
 
-def calibrate_leads(rows: Mapping[str, Sequence[Rows]], lead_hours: int) -> dict[str, Calibration]:
+def calibrate_leads(rows: Mapping[str, Sequence[HeldOutRows]], lead_hours: int) -> dict[str, Calibration]:
     """Return a calibration for each pollutant and range of leads, from the rows of all members.
 
     Weeks take the part that places have in the analysis: residuals of one week err together, and the median moves as

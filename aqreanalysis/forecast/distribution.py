@@ -1,4 +1,4 @@
-"""The distribution of a long forecast: one `Predictive` for each range of leads, told as one."""
+"""The distribution of a long forecast: one `Predictive` for each range of leads, joined to one."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class LeadPredictive:
         In standardised logs (window * place, lead).
     nearest_km : Tensor
         Distance to the nearest station (window * place,).
-    heard : Tensor
-        How many stations a place may hear (window * place,).
+    available : Tensor
+        How many of a place's neighbours it rests on (window * place,).
     scaling : Scaling
         Of the pollutant.
     tables : dict
@@ -53,20 +53,20 @@ class LeadPredictive:
         location: Tensor,
         scale: Tensor,
         nearest_km: Tensor,
-        heard: Tensor,
+        available: Tensor,
         scaling: Scaling,
         tables: Mapping[str, tuple[slice, Calibration]],
     ) -> None:
         self.ranges = {label: leads for label, (leads, _) in tables.items()}
-        told = heard[:, None].expand_as(location)
+        counted = available[:, None].expand_as(location)
         self._parts = [
-            Predictive(location[:, leads], scale[:, leads], told[:, leads], nearest_km, scaling, table)
+            Predictive(location[:, leads], scale[:, leads], counted[:, leads], nearest_km, scaling, table)
             for leads, table in tables.values()
         ]
 
     @property
     def observations_used(self) -> NDArray[np.int16]:
-        """How many of the nearest stations told of the pollutant before the origin."""
+        """How many of the nearest stations read the pollutant before the origin."""
         return np.concatenate([part.observations_used for part in self._parts])
 
     def summary(self, coverage: float = 0.9) -> Summary:

@@ -22,17 +22,25 @@ from aqreanalysis.evaluation.scores import mae, r2, rmse
 from aqreanalysis.evaluation.tables import Table, write_scores
 from aqreanalysis.forecast.baselines import (
     Array,
-    Climatology,
     DailyPersistence,
     ForecastBaseline,
     Persistence,
-    Point,
+    PointForecast,
     Ridge,
+    SeasonalClimatology,
     idw_weights,
 )
 from aqreanalysis.forecast.pictures import influence_of_history, picture_attention, picture_history
 from aqreanalysis.forecast.predictor import SCORES, ForecastPredictor, load_forecaster
-from aqreanalysis.forecast.protocol import Question, Spread, answer_once, ask_forecast, ask_model, coverage_of, made
+from aqreanalysis.forecast.protocol import (
+    ForecastTask,
+    IntervalScores,
+    build_task,
+    coverage_of,
+    make_folder,
+    predict_baseline_once,
+    predict_model,
+)
 from aqreanalysis.forecast.report import card_section, forecast_rows, forecast_section
 from aqreanalysis.model.bundle import MODEL, MODEL_TITLE
 from aqreanalysis.model.network.scaling import FieldSource
@@ -127,9 +135,9 @@ def evaluate_forecast(
     split = Split.of_bundle(model.bundle)
     species: dict[str, Any] = {}
     for key in model.species:
-        question = ask_forecast(model, observations, split, key, options.every)
-        species[key] = _answer(model, question, key, options, progress)
-        species[key] |= _look_back(model, question, key, out)
+        task = build_task(model, observations, split, key, options.every)
+        species[key] = _score_species(model, task, key, options, progress)
+        species[key] |= _draw_history(model, task, key, out)
     metrics: dict[str, Any] = plain(
         {
             "schema": SCHEMA,
@@ -159,12 +167,12 @@ def _scores_alone(metrics: dict[str, Any]) -> dict[str, Any]:
     return {**metrics, "species": species}
 
 
-def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path) -> dict[str, Any]:
+def _draw_history(model: ForecastPredictor, task: ForecastTask, key: str, out: Path) -> dict[str, Any]:
     """Draw what of their history forecasts at visible stations live on; return the pictures' words and figures."""
-    some = np.unique(np.linspace(0, len(question.origins) - 1, _LOOKED_BACK).astype(int))
-    origins = question.origins[some]
-    histories, stamps = question.records.histories(origins)[..., question.order], question.records.stamps(origins)
-    lat, lon = question.visible
+    some = np.unique(np.linspace(0, len(task.origins) - 1, _LOOKED_BACK).astype(int))
+    origins = task.origins[some]
+    histories, stamps = task.records.histories(origins)[..., task.order], task.records.stamps(origins)
+    lat, lon = task.visible
 
     def daily_means(values: Array) -> Array:
         found = model.forecast(values, stamps, lat, lon)[key].best[model.lead_hours :]
@@ -172,7 +180,7 @@ def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path
 
     influence = influence_of_history(daily_means, histories, model.inputs.index(key))
     attention = model.attention(histories, stamps, lat, lon)
-    folder = made(out)
+    folder = make_folder(out)
     members = model.bundle.metrics.get("training", {}).get("members", [])
     untrained = bool(members) and not any(m["best_step"] for m in members)
     pictures = (
@@ -186,7 +194,7 @@ def _look_back(model: ForecastPredictor, question: Question, key: str, out: Path
 
 def _write(metrics: dict[str, Any], out: Path) -> None:
     try:
-        (made(out) / SECTION).write_text(forecast_section(metrics, out, whole_page=True), encoding="utf-8")
+        (make_folder(out) / SECTION).write_text(forecast_section(metrics, out, whole_page=True), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror}; choose another --out") from None
     write_json(metrics, out / METRICS)
@@ -196,14 +204,14 @@ def all_forecast_baselines() -> tuple[list[ForecastBaseline], list[str]]:
     """Return the baselines that can run here, and a note for each that cannot."""
     from aqreanalysis.forecast.network_baselines import Lstm, PatchTst
 
-    found: list[ForecastBaseline] = [Persistence(), DailyPersistence(), Climatology(), Ridge(), Lstm()]
+    found: list[ForecastBaseline] = [Persistence(), DailyPersistence(), SeasonalClimatology(), Ridge(), Lstm()]
     why = PatchTst.missing()
     return (found, [why]) if why else ([*found, PatchTst()], [])
 
 
-def _answer(
+def _score_species(
     model: ForecastPredictor,
-    question: Question,
+    task: ForecastTask,
     key: str,
     options: ForecastEvaluationOptions,
     progress: Progress | None,
@@ -211,25 +219,25 @@ def _answer(
     methods, notes = all_forecast_baselines() if options.baselines else ([], ["the baselines were not asked for"])
     tell = progress or (lambda done, total, note: None)
     total = 1000 * (len(methods) + 1)
-    points: dict[str, dict[str, Point]] = {MODEL: {}}
-    spreads: dict[str, Spread] = {}
-    for where in question.truth:
-        points[MODEL][where], spreads[where] = ask_model(model, question, key, where)
+    points: dict[str, dict[str, PointForecast]] = {MODEL: {}}
+    intervals: dict[str, IntervalScores] = {}
+    for where in task.truth:
+        points[MODEL][where], intervals[where] = predict_model(model, task, key, where)
     tuned: dict[str, Any] = {}
     weights: Array | None = None
-    if "hidden" in question.truth and methods:
-        weights, tuned["inverse-distance"] = idw_weights(question.records, question.visible, question.hidden)
+    if "hidden" in task.truth and methods:
+        weights, tuned["inverse-distance"] = idw_weights(task.records, task.visible, task.hidden)
     for number, method in enumerate(methods, 1):
         tell(1000 * number, total, method.title)
 
         def step(done: int, of: int, note: str, number: int = number) -> None:
             tell(1000 * number + 1000 * done // of, total, note)
 
-        tuned[method.name], points[method.name] = answer_once(method, question, weights, step, options.answers)
+        tuned[method.name], points[method.name] = predict_baseline_once(method, task, weights, step, options.answers)
     titles = {MODEL: MODEL_TITLE, **{m.name: m.title for m in methods}}
-    result: dict[str, Any] = {"origins": len(question.origins), "notes": notes, "tuned": tuned}
-    for where, truth in question.truth.items():
-        result[where] = _scored(truth, {n: p[where] for n, p in points.items()}, spreads[where], titles)
+    result: dict[str, Any] = {"origins": len(task.origins), "notes": notes, "tuned": tuned}
+    for where, truth in task.truth.items():
+        result[where] = _scored(truth, {n: p[where] for n, p in points.items()}, intervals[where], titles)
     return result
 
 
@@ -239,7 +247,9 @@ def horizons(lead: int) -> dict[str, npt.NDArray[np.int64]]:
     return hourly | {f"{n} d": lead + np.arange(n) for n in HORIZON_DAYS if 24 * n <= lead}
 
 
-def _scored(truth: Array, points: dict[str, Point], spread: Spread, titles: dict[str, str]) -> dict[str, Any]:
+def _scored(
+    truth: Array, points: dict[str, PointForecast], spread: IntervalScores, titles: dict[str, str]
+) -> dict[str, Any]:
     """Return the scores of all methods where all have answered."""
     answered = np.isfinite(truth)
     for point in points.values():

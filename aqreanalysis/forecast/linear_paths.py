@@ -1,4 +1,4 @@
-"""The straight paths of the long forecast in closed form, and how they are mixed, judged where they were not fitted."""
+"""The linear (Box-Cox) autoregressions of the long forecast, and their mix, judged where they were not fitted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aqreanalysis.forecast.network import ABSOLUTE, POWERS, Forecaster, logarithm, powered
+from aqreanalysis.forecast.network import BOX_COX_LAMBDAS, FITTED_TO_ABSOLUTE_ERROR, Forecaster, box_cox, from_box_cox
 from aqreanalysis.model import Scaling, lognormal_crps
 from aqreanalysis.model.network.neighbours import Geometry
 from aqreanalysis.training.loss import normal_crps
@@ -37,7 +37,7 @@ def units_loss(y: Tensor, location: Tensor, scale: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Network:
+class TrainingStations:
     """The training stations as the loop needs them.
 
     Attributes
@@ -91,8 +91,8 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Windows and places drawn for the straight paths.
+class RegressionRows:
+    """Windows and places drawn for the linear paths.
 
     Attributes
     ----------
@@ -104,24 +104,24 @@ class Rows:
         Raised concentrations, NaN where missing (row, target, lead).
     part : Tensor
         Which stretches of the timeline the row lies in (row,).
-    site : Tensor
-        Whether the place has told enough itself, see `Forecaster.sites` (row,).
+    kind : Tensor
+        Whether the place reads enough itself, see `Forecaster.place_kinds` (row,).
     """
 
     features: list[Tensor]
     levels: Tensor
     truth: Tensor
     part: Tensor
-    site: Tensor
+    kind: Tensor
 
-    def of(self, site: int) -> Rows:
+    def of(self, kind: int) -> RegressionRows:
         """Return the rows of one kind of place; all rows where there are too few of it."""
-        return self.where(self.site == site) if (self.site == site).sum() >= _FEWEST_ROWS else self
+        return self.where(self.kind == kind) if (self.kind == kind).sum() >= _FEWEST_ROWS else self
 
-    def where(self, rows: Tensor) -> Rows:
+    def where(self, rows: Tensor) -> RegressionRows:
         """Return some of the rows, `rows` a mask (row,)."""
-        chosen = self.levels[rows], self.truth[rows], self.part[rows], self.site[rows]
-        return Rows([f[rows] for f in self.features], *chosen)
+        chosen = self.levels[rows], self.truth[rows], self.part[rows], self.kind[rows]
+        return RegressionRows([f[rows] for f in self.features], *chosen)
 
 
 def carried(series: Tensor) -> Tensor:
@@ -131,14 +131,14 @@ def carried(series: Tensor) -> Tensor:
     return series.gather(-1, last)
 
 
-def fit_straight(model: Forecaster, rows: Rows, held: int, network: Network) -> None:
-    """Fit straight paths, mix and spread for both kinds of places, on all parts but `held`."""
-    for site in range(len(model.mix)):
-        _fit_site(model, rows.of(site), site, held, network)
+def fit_linear_paths(model: Forecaster, rows: RegressionRows, held: int, network: TrainingStations) -> None:
+    """Fit linear paths, mix and spread for both kinds of places, on all parts but `held`."""
+    for kind in range(len(model.mix)):
+        _fit_kind(model, rows.of(kind), kind, held, network)
 
 
-def _fit_site(model: Forecaster, rows: Rows, site: int, held: int, network: Network) -> None:
-    """Fit the straight paths of one kind of place on all parts but `held`, and then mix and spread.
+def _fit_kind(model: Forecaster, rows: RegressionRows, kind: int, held: int, network: TrainingStations) -> None:
+    """Fit the linear paths of one kind of place on all parts but `held`, and then mix and spread.
 
     Each part of the timeline is forecast by paths that were fitted without it. That chooses the penalty of each lead
     and path, and by it the mix is fitted: a path is not believed for having been fitted to what it is judged by.
@@ -147,30 +147,31 @@ def _fit_site(model: Forecaster, rows: Rows, site: int, held: int, network: Netw
     # it tells nothing; any number in its place would draw every coefficient towards it.
     hourly, daily = network.standardised(rows.truth).split(model.config.lead_hours, dim=-1)
     filled = torch.cat((carried(hourly), carried(daily)), dim=-1)
-    told = torch.isfinite(filled).flatten(1).all(dim=1)
-    rows, filled = rows.where(told), filled[told]
+    complete = torch.isfinite(filled).flatten(1).all(dim=1)
+    rows, filled = rows.where(complete), filled[complete]
     deviation = model.deviation[model.targets, None]
-    shrink = torch.cat((model.straight_penalty(), torch.zeros(1))).to(rows.truth.device).double()
+    shrink = torch.cat((model.linear_penalty(), torch.zeros(1))).to(rows.truth.device).double()
     paths = []
-    for power, absolute, x, path in zip(POWERS, ABSOLUTE, rows.features, model.straight, strict=True):
+    each = BOX_COX_LAMBDAS, FITTED_TO_ABSOLUTE_ERROR, rows.features, model.straight
+    for exponent, absolute, x, path in zip(*each, strict=True):
         assert isinstance(path, torch.nn.Linear)
-        aim = powered(filled, deviation, power).flatten(1).double()
-        error = _AbsoluteError.of(model, power, torch.isfinite(rows.truth).flatten(1)) if absolute else None
+        aim = box_cox(filled, deviation, exponent).flatten(1).double()
+        error = _AbsoluteError.of(model, exponent, torch.isfinite(rows.truth).flatten(1)) if absolute else None
         weights, elsewhere = _left_out(x.double(), aim, rows.part, held, shrink, error)
-        path.weight.unflatten(0, (len(model.mix), -1))[site] = weights[:-1].T.to(path.weight.dtype)
-        path.bias.unflatten(0, (len(model.mix), -1))[site] = weights[-1].to(path.bias.dtype)
-        paths.append(logarithm(elsewhere.to(filled.dtype).unflatten(1, (-1, model.leads)), deviation, power))
+        path.weight.unflatten(0, (len(model.mix), -1))[kind] = weights[:-1].T.to(path.weight.dtype)
+        path.bias.unflatten(0, (len(model.mix), -1))[kind] = weights[-1].to(path.bias.dtype)
+        paths.append(from_box_cox(elsewhere.to(filled.dtype).unflatten(1, (-1, model.leads)), deviation, exponent))
     levels = rows.levels[:, :, None].expand(-1, -1, model.leads, -1)
-    _fit_mix(model, torch.cat((torch.stack(paths, dim=-1), levels), dim=-1), rows.truth, network, site)
+    _fit_mix(model, torch.cat((torch.stack(paths, dim=-1), levels), dim=-1), rows.truth, network, kind)
 
 
 @dataclass(frozen=True)
 class _AbsoluteError:
-    """The absolute error of concentrations, for a path in one power.
+    """The absolute error of concentrations, for a path in one exponent.
 
     Attributes
     ----------
-    power : float
+    exponent : float
         Of the path.
     deviation : Tensor
         Of each column's logarithms (column,).
@@ -180,23 +181,23 @@ class _AbsoluteError:
         Which outcomes were read and not carried (row, column).
     """
 
-    power: float
+    exponent: float
     deviation: Tensor
     columns: Tensor
     known: Tensor
 
     @classmethod
-    def of(cls, model: Forecaster, power: float, known: Tensor) -> _AbsoluteError:
+    def of(cls, model: Forecaster, exponent: float, known: Tensor) -> _AbsoluteError:
         deviation = model.deviation[model.targets].repeat_interleave(model.leads).double()
         lead = torch.arange(len(deviation), device=deviation.device) % model.leads
         chosen = (lead < _ABSOLUTE_HOURS) | (lead >= model.config.lead_hours)
-        return cls(power, deviation, chosen.nonzero()[:, 0], known)
+        return cls(exponent, deviation, chosen.nonzero()[:, 0], known)
 
     def refine(self, x: Tensor, y: Tensor, rows: Tensor, weights: Tensor, shrinks: Tensor) -> Tensor:
         """Return `weights` (feature, column) brought to the least absolute error, by iterated weighted squares.
 
         Only `rows`, a mask, are fitted to. `shrinks` (feature, column) are the penalties in units of each feature's
-        size. An error in the power's scale counts by how much concentration it is.
+        size. An error in the exponent's scale counts by how much concentration it is.
         """
         weights, x, y, known = weights.clone(), x[rows], y[rows], self.known[rows]
         single = x.float()
@@ -212,9 +213,9 @@ class _AbsoluteError:
     def _slope(self, fitted: Tensor, column: int) -> Tensor:
         """Return how fast the concentration changes with what the path forecasts, up to a factor."""
         deviation = self.deviation[column]
-        if not self.power:
+        if not self.exponent:
             return torch.exp(deviation * fitted)
-        return (1 + self.power * deviation * fitted).clamp(min=_SMALLEST) ** (1 / self.power - 1)
+        return (1 + self.exponent * deviation * fitted).clamp(min=_SMALLEST) ** (1 / self.exponent - 1)
 
 
 def _left_out(
@@ -252,29 +253,29 @@ def _solve(gram: Tensor, right: Tensor, shrink: Tensor) -> Tensor:
     return torch.linalg.solve(gram + torch.diag(shrink * size), right)
 
 
-def _fit_mix(model: Forecaster, anchors: Tensor, truth: Tensor, network: Network, site: int) -> None:
-    """Fit mix, shift and spread of each lead, at one kind of place, to the loss of `anchors`.
+def _fit_mix(model: Forecaster, components: Tensor, truth: Tensor, network: TrainingStations, kind: int) -> None:
+    """Fit mix, shift and spread of each lead, at one kind of place, to the loss of `components`.
 
-    They are (row, target, lead, anchor), in standardised logs.
+    They are (row, target, lead, component), in standardised logs.
     """
     shape = truth.shape[1:]
     generator = torch.Generator().manual_seed(0)
-    error = network.standardised(truth) - anchors.mean(dim=-1)
+    error = network.standardised(truth) - components.mean(dim=-1)
     spread = error.square().nanmean(dim=0).sqrt().nan_to_num(nan=1.0).clamp(min=_NARROWEST)
-    free = [torch.zeros(*shape, anchors.shape[-1]), torch.zeros(shape), spread.log().cpu()]
+    free = [torch.zeros(*shape, components.shape[-1]), torch.zeros(shape), spread.log().cpu()]
     mix, shift, log_spread = (t.to(truth.device).requires_grad_() for t in free)
     optimiser = torch.optim.Adam([mix, shift, log_spread], lr=_MIX_RATE)
     even = torch.ones(shape[-1], device=truth.device)
     with torch.enable_grad():
         for step in range(_MIX_STEPS):
             drawn = torch.randperm(len(truth), generator=generator)[:_MIX_ROWS].to(truth.device)
-            location = model.mixed(anchors[drawn], mix) + shift
+            location = model.mixed(components[drawn], mix) + shift
             rough = mix[:, : model.config.lead_hours].diff(dim=1).square().mean()
             loss = network.loss(location, log_spread.exp().expand_as(location), truth[drawn], even)
             optimiser.param_groups[0]["lr"] = _MIX_RATE * (1 - step / _MIX_STEPS)
             optimiser.zero_grad(set_to_none=True)
             (loss + _MIX_ROUGHNESS * rough).backward()
             optimiser.step()
-    model.mix[site].copy_(mix.detach())
-    model.shift[site].copy_(shift.detach())
-    model.spread[site].copy_(log_spread.detach().exp().clamp(min=_NARROWEST))
+    model.mix[kind].copy_(mix.detach())
+    model.shift[kind].copy_(shift.detach())
+    model.spread[kind].copy_(log_spread.detach().exp().clamp(min=_NARROWEST))

@@ -1,4 +1,4 @@
-"""The long forecast: AQ-Net's parts over two weeks of history, a straight path, and a distribution for every lead."""
+"""The long forecast: AQ-Net's parts over two weeks of history, a linear path, and a distribution for every lead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aqreanalysis.model.network.neighbours import Geometry
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 from aqreanalysis.model.network.temporal_encoder import CyclicEncoding, TemporalEncoder
 
-# Steps of the straight path, from the origin backwards (how many, hours each): of what is forecast, of the other
+# Steps of the linear path, from the origin backwards (how many, hours each): of what is forecast, of the other
 # pollutants, of covariates. Single days from the third on are worth no coefficient of their own: some four hundred
 # independent episodes are all that a record of three years holds.
 _OWN_STEPS = ((6, 1), (1, 6), (1, 12), (2, 24), (1, 48), (1, 72), (1, 144))
@@ -29,20 +29,20 @@ _FEWEST_SHARE = 0.02
 # How long a station that falls silent is taken to stand as far from its neighbours as it did.
 _MEMORY_HOURS = 24.0
 _CLOCK = 6
-# The straight paths, in logarithms, roots or concentrations (Box and Cox 1964): a polluted hour decays too fast in
-# logarithms and too slowly in concentrations, and which is nearer changes with the lead.
-POWERS = (0.0, 0.5, 0.0, 1.0)
+# The linear paths: autoregressions in logarithms, roots or concentrations (Box and Cox 1964). A polluted hour decays
+# too fast in logarithms and too slowly in concentrations, and which is nearer changes with the lead.
+BOX_COX_LAMBDAS = (0.0, 0.5, 0.0, 1.0)
 # Whether the path is fitted to the absolute error of concentrations (its forecast is a median) or to the squared error
 # of its own scale. Clean air comes suddenly, so that the logarithms' mean lies well below their median.
-ABSOLUTE = (True, True, False, False)
+FITTED_TO_ABSOLUTE_ERROR = (True, True, False, False)
 # A concentration forecast below this share of a typical one is taken for it, since its logarithm is wanted.
 _LEAST_SHARE = 0.05
-# What a lead's location is mixed from: the straight paths, and the means of the last hours read, so many each.
+# What a lead's location is mixed from: the linear paths, and the means of the last hours read, so many each.
 _RECENT_HOURS = (1, 3, 24, 336)
-_ANCHORS = len(POWERS) + len(_RECENT_HOURS)
-# Straight paths and mix are of two kinds: of places that read what is forecast in at least this share of the last
+_COMPONENTS = len(BOX_COX_LAMBDAS) + len(_RECENT_HOURS)
+# Linear paths and mix are of two kinds: of places that read what is forecast in at least this share of the last
 # hours, and of places that did not. An own reading that may be a neighbour's would be believed too little.
-_SITES = ("read", "not read")
+_PLACE_KINDS = ("read", "not read")
 _RECENT, _ENOUGH = 24, 0.5
 
 
@@ -114,23 +114,24 @@ class Forecaster(nn.Module):
         self.temporal = TemporalEncoder(patch + fields, self.clock.width, width, config.attention_heads, config.dropout)
         self.by_lead_day = LeadAttention(self.days, width, config.attention_heads)
         self.drop = nn.Dropout(config.dropout)
-        shape = (len(_SITES), len(targets), self.leads)
-        self.straight = nn.ModuleList(nn.Linear(self.straight_width(), math.prod(shape)) for _ in POWERS)
+        shape = (len(_PLACE_KINDS), len(targets), self.leads)
+        # The linear paths, by the name that bundles have for them.
+        self.straight = nn.ModuleList(nn.Linear(self.linear_width(), math.prod(shape)) for _ in BOX_COX_LAMBDAS)
         self.from_state = nn.Linear(width + 1, head)
         self.from_clock = nn.Linear(self.clock.width, head)
-        self.from_level = nn.Linear(_ANCHORS, head)
+        self.from_level = nn.Linear(_COMPONENTS, head)
         self.of_lead = nn.Parameter(0.1 * torch.randn(len(targets), self.leads, head))
         self.inner = nn.Linear(head, head)
-        self.out = nn.Linear(head, 2 + _ANCHORS)
+        self.out = nn.Linear(head, 2 + _COMPONENTS)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         # Standard deviation of the inputs' logarithms: what takes a standardised logarithm to concentrations and back.
         self.deviation: Tensor
         self.register_buffer("deviation", torch.ones(inputs))
-        # How each lead mixes its anchors, by how much it moves the outcome, and the spread, as stretches left out of
-        # the straight path's fit tell; then how far the network is believed against that.
+        # How each lead mixes its components, by how much it moves the outcome, and the spread, as stretches left out of
+        # the linear path's fit tell; then how far the network is believed against that.
         self.mix: Tensor
-        self.register_buffer("mix", torch.zeros(*shape, _ANCHORS))
+        self.register_buffer("mix", torch.zeros(*shape, _COMPONENTS))
         self.shift: Tensor
         self.spread: Tensor
         self.trust: Tensor
@@ -139,16 +140,16 @@ class Forecaster(nn.Module):
         self.register_buffer("trust", torch.ones(shape[1:]))
 
     def _steps(self, steps: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
-        """Return those of the straight path's steps (how many, hours each) that the history holds."""
-        kept, left = [], self.config.history_hours
+        """Return those of the linear path's steps (how many, hours each) that the history holds."""
+        fitting, left = [], self.config.history_hours
         for count, hours in steps:
             left -= count * hours
             if left >= 0:
-                kept.append((count, hours))
-        return kept
+                fitting.append((count, hours))
+        return fitting
 
     def _read_steps(self) -> list[tuple[int, list[int], list[tuple[int, int]]]]:
-        """Return which inputs the straight path reads: the input, whose readings, in which steps.
+        """Return which inputs the linear path reads: the input, whose readings, in which steps.
 
         Of what is forecast the place's own and those of its neighbourhoods, of the others the widest neighbourhood's.
         """
@@ -156,12 +157,12 @@ class Forecaster(nn.Module):
         other = [self.config.kernels], self._steps(_OTHER_STEPS)
         return [(i, *(own if i in self.targets else other)) for i in range(self.inputs)]
 
-    def straight_width(self) -> int:
-        """Return the number of features of the straight path."""
-        return len(self.straight_penalty())
+    def linear_width(self) -> int:
+        """Return the number of features of the linear path."""
+        return len(self.linear_penalty())
 
-    def straight_penalty(self) -> Tensor:
-        """Return by how much each feature of the straight path is shrunk, in units of the penalty (feature,)."""
+    def linear_penalty(self) -> Tensor:
+        """Return by how much each feature of the linear path is shrunk, in units of the penalty (feature,)."""
         parts = []
         for i, whose, steps in self._read_steps():
             width = len(whose) * sum(count for count, _ in steps)
@@ -188,14 +189,14 @@ class Forecaster(nn.Module):
         fields = own.new_empty((*own.shape[:3], 0)) if fields is None else fields
         weights = self._weights(around, stations.shape[2])
         seen = torch.isfinite(stations)
-        heard = torch.einsum("kps,whsi->kwhpi", weights, seen.to(own.dtype))
-        said = torch.einsum("kps,whsi->kwhpi", weights, torch.nan_to_num(stations))
-        near = said / heard.clamp(min=_FEWEST_SHARE)
-        around_it = near.mean(dim=0)
+        available = torch.einsum("kps,whsi->kwhpi", weights, seen.to(own.dtype))
+        total = torch.einsum("kps,whsi->kwhpi", weights, torch.nan_to_num(stations))
+        near = total / available.clamp(min=_FEWEST_SHARE)
+        nearby_mean = near.mean(dim=0)
         here = torch.isfinite(own)
-        filled = torch.where(here, torch.nan_to_num(own), around_it + _remembered(own - around_it))
+        filled = torch.where(here, torch.nan_to_num(own), nearby_mean + _remembered(own - nearby_mean))
         values = torch.cat((filled[None], near)).permute(1, 3, 2, 4, 0)
-        observed = torch.cat((here[None].to(own.dtype), heard)).permute(1, 3, 2, 4, 0)
+        observed = torch.cat((here[None].to(own.dtype), available)).permute(1, 3, 2, 4, 0)
         shape = (windows * places, hours, inputs * (1 + self.config.kernels))
         beside = fields.transpose(1, 2).flatten(0, 1)
         return History(values.reshape(shape), observed.reshape(shape), beside)
@@ -208,10 +209,10 @@ class Forecaster(nn.Module):
         index = around.index.expand_as(positive)
         return torch.zeros(*positive.shape[:2], stations, device=positive.device).scatter_add(2, index, positive)
 
-    def straight_features(self, history: History, origin: Tensor, power: float) -> Tensor:
-        """Return what the straight path of `power` reads (sequence, feature): recent hours, then days, the clock."""
+    def linear_features(self, history: History, origin: Tensor, exponent: float) -> Tensor:
+        """Return what the linear path of `exponent` reads (sequence, feature): recent hours, then days, the clock."""
         values = history.values.unflatten(2, (self.inputs, 1 + self.config.kernels))
-        values = powered(values, self.deviation[:, None], power)
+        values = box_cox(values, self.deviation[:, None], exponent)
         parts = [_step_means(values[:, :, i, whose], steps) for i, whose, steps in self._read_steps()]
         parts.append(_step_means(torch.nan_to_num(history.fields), self._steps(_FIELD_STEPS)))
         once, twice = self.clock(origin), self.clock(2 * origin)
@@ -219,23 +220,23 @@ class Forecaster(nn.Module):
         hour, season = torch.cat((once[:, [0, 3]], twice[:, [0, 3]]), dim=-1), once[:, [2, 5]]
         # How a level goes on depends on the hour: in the morning a clean one ends, in the afternoon a polluted one.
         own = values[:, :, self.targets, 0]
-        told = [own[:, -hours:].mean(dim=1) for hours in _HOURLY_LEVELS]
-        turning = torch.cat((*told, season), dim=-1)
+        levels = [own[:, -hours:].mean(dim=1) for hours in _HOURLY_LEVELS]
+        turning = torch.cat((*levels, season), dim=-1)
         turned = (hour[:, :, None] * turning[:, None]).flatten(1)
         return torch.cat((*parts, once, twice, turned), dim=-1)
 
-    def straight_paths(self, history: History, origin: Tensor) -> Tensor:
-        """Return what each straight path forecasts, in standardised logs (sequence, target, lead, power)."""
-        found, site = [], self.sites(history)
-        each = torch.arange(len(site), device=site.device)
-        for power, path in zip(POWERS, self.straight, strict=True):
-            answer = path(self.straight_features(history, origin, power))
-            answer = answer.unflatten(-1, (len(_SITES), -1, self.leads))[each, site]
-            found.append(logarithm(answer, self.deviation[self.targets, None], power))
-        return torch.stack(found, dim=-1)
+    def linear_forecasts(self, history: History, origin: Tensor) -> Tensor:
+        """Return what each linear path forecasts, in standardised logs (sequence, target, lead, exponent)."""
+        paths, kind = [], self.place_kinds(history)
+        each = torch.arange(len(kind), device=kind.device)
+        for exponent, path in zip(BOX_COX_LAMBDAS, self.straight, strict=True):
+            answer = path(self.linear_features(history, origin, exponent))
+            answer = answer.unflatten(-1, (len(_PLACE_KINDS), -1, self.leads))[each, kind]
+            paths.append(from_box_cox(answer, self.deviation[self.targets, None], exponent))
+        return torch.stack(paths, dim=-1)
 
-    def sites(self, history: History) -> Tensor:
-        """Return, as the position in `_SITES`, whether the place has told enough of what is forecast (sequence,)."""
+    def place_kinds(self, history: History) -> Tensor:
+        """Return, as the position in `_PLACE_KINDS`, whether the place read enough of what is forecast (sequence,)."""
         own = history.observed.unflatten(2, (self.inputs, -1))[:, -_RECENT:, self.targets, 0]
         return (own.mean(dim=(1, 2)) < _ENOUGH).long()
 
@@ -244,18 +245,18 @@ class Forecaster(nn.Module):
         own = history.values.unflatten(2, (self.inputs, -1))[:, :, self.targets, 0]
         return torch.stack([own[:, -hours:].mean(dim=1) for hours in _RECENT_HOURS], dim=-1)
 
-    def mixed(self, anchors: Tensor, mix: Tensor) -> Tensor:
-        """Return the mean of `anchors` (sequence, target, lead, anchor) as concentrations, again in standardised logs.
+    def mixed(self, components: Tensor, mix: Tensor) -> Tensor:
+        """Return the mean as concentrations of `components` (sequence, target, lead, component), in standardised logs.
 
         Parameters
         ----------
-        anchors : Tensor
+        components : Tensor
             In standardised logs.
         mix : Tensor
-            Logarithms of the weights, not yet summing to one, of a shape that goes with the anchors'.
+            Logarithms of the weights, not yet summing to one, of a shape that goes with the components'.
         """
         deviation = self.deviation[self.targets, None]
-        weighted = torch.log_softmax(mix, dim=-1) + deviation[..., None] * anchors
+        weighted = torch.log_softmax(mix, dim=-1) + deviation[..., None] * components
         return torch.logsumexp(weighted, dim=-1) / deviation
 
     def forward(self, history: History, origin: Tensor, leads: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -274,20 +275,20 @@ class Forecaster(nn.Module):
         state, _ = self.by_lead_day(self._encoded(history, origin))
         share = history.observed[..., 0].mean(dim=1, keepdim=True)
         # Nothing here knows one place from another but by what it reads.
-        straight = self.straight_paths(history, origin)[:, :, leads]
+        straight = self.linear_forecasts(history, origin)[:, :, leads]
         levels = self.levels(history)[:, :, None].expand(-1, -1, len(leads), -1)
-        anchors = torch.cat((straight, levels), dim=-1)
+        components = torch.cat((straight, levels), dim=-1)
         share = share[:, None].expand(-1, self.days, -1)
-        told = self.from_state(torch.cat((self.drop(state), share), dim=-1))[:, None, self._day_of(leads)]
+        read = self.from_state(torch.cat((self.drop(state), share), dim=-1))[:, None, self._day_of(leads)]
         clock = self.from_clock(self.clock(self._valid(origin)[:, leads]))[:, None]
-        hidden = F.silu(told + clock + self.of_lead[:, leads] + self.from_level(anchors))
+        hidden = F.silu(read + clock + self.of_lead[:, leads] + self.from_level(components))
         out = self.out(self.drop(F.silu(self.inner(hidden))))
-        site = self.sites(history)
-        mix = self.mix[:, :, leads][site]
-        start = self.mixed(anchors, mix)
-        corrected = self.mixed(anchors, mix + out[..., 2:]) + out[..., 0]
-        location = start + self.shift[:, :, leads][site] + self.trust[:, leads] * (corrected - start)
-        return location, self.spread[:, :, leads][site] * torch.exp(out[..., 1].clamp(-2.0, 2.0))
+        kind = self.place_kinds(history)
+        mix = self.mix[:, :, leads][kind]
+        start = self.mixed(components, mix)
+        corrected = self.mixed(components, mix + out[..., 2:]) + out[..., 0]
+        location = start + self.shift[:, :, leads][kind] + self.trust[:, leads] * (corrected - start)
+        return location, self.spread[:, :, leads][kind] * torch.exp(out[..., 1].clamp(-2.0, 2.0))
 
     def attention(self, history: History, origin: Tensor) -> Tensor:
         """Return how each lead day attends to the steps of the history, in the order of time (sequence, day, step)."""
@@ -327,8 +328,8 @@ def _remembered(apart: Tensor) -> Tensor:
     """
     hours = torch.arange(apart.shape[1], device=apart.device).view(1, -1, *[1] * (apart.dim() - 2))
     last = torch.where(torch.isfinite(apart), hours, -1).cummax(dim=1).values
-    kept = torch.nan_to_num(apart).gather(1, last.clamp(min=0))
-    return torch.where(last < 0, 0.0, kept * torch.exp((last - hours) / _MEMORY_HOURS))
+    before = torch.nan_to_num(apart).gather(1, last.clamp(min=0))
+    return torch.where(last < 0, 0.0, before * torch.exp((last - hours) / _MEMORY_HOURS))
 
 
 def _step_means(values: Tensor, steps: list[tuple[int, int]]) -> Tensor:
@@ -341,13 +342,13 @@ def _step_means(values: Tensor, steps: list[tuple[int, int]]) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def powered(values: Tensor, deviation: Tensor, power: float) -> Tensor:
+def box_cox(values: Tensor, deviation: Tensor, exponent: float) -> Tensor:
     """Return standardised logs as the Box-Cox transform of their concentrations, of the same size near zero."""
-    return torch.expm1(power * deviation * values) / (power * deviation) if power else values
+    return torch.expm1(exponent * deviation * values) / (exponent * deviation) if exponent else values
 
 
-def logarithm(values: Tensor, deviation: Tensor, power: float) -> Tensor:
-    """Return standardised logs from what `powered` returns; what is below a small concentration becomes it."""
-    if not power:
+def from_box_cox(values: Tensor, deviation: Tensor, exponent: float) -> Tensor:
+    """Return standardised logs from what `box_cox` returns; what is below a small concentration becomes it."""
+    if not exponent:
         return values
-    return torch.log((1 + power * deviation * values).clamp(min=_LEAST_SHARE**power)) / (power * deviation)
+    return torch.log((1 + exponent * deviation * values).clamp(min=_LEAST_SHARE**exponent)) / (exponent * deviation)

@@ -19,7 +19,7 @@ from aqreanalysis.forecast.baselines import (
     Array,
     ForecastBaseline,
     Hours,
-    Point,
+    PointForecast,
     Records,
     cyclic,
     last_known,
@@ -87,7 +87,7 @@ class NetworkBaseline(ForecastBaseline):
     def point(self, answer: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return median and mean in units (window, lead with days)."""
 
-    def predict(self, histories: Array, stamps: Hours) -> Point:
+    def predict(self, histories: Array, stamps: Hours) -> PointForecast:
         origins, hours, stations, inputs = histories.shape
         flat = histories.transpose(0, 2, 1, 3).reshape(origins * stations, hours, inputs)
         repeated = np.repeat(stamps, stations)
@@ -100,7 +100,7 @@ class NetworkBaseline(ForecastBaseline):
         silent = ~np.asarray(np.isfinite(flat[..., 0]).any(axis=1))[:, None]
         median, mean = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
         shape = (origins, stations, -1)
-        return Point(
+        return PointForecast(
             np.where(silent, np.nan, median).astype(np.float32).reshape(shape),
             np.where(silent, np.nan, mean).astype(np.float32).reshape(shape),
         )

@@ -120,7 +120,7 @@ def picture_attention(
         "attention",
         f"Attention over the history by lead day, forecast of {title}: how much weight each lead day (down) gives to "
         f"each {step_hours} hours of the history (across), as a multiple of an even share; mean over forecasts, "
-        "stations, heads and members. It is one path of several: the straight paths go round it, and how far the "
+        "stations, heads and members. It is one path of several: the linear paths go round it, and how far the "
         "network is believed against them is chosen lead by lead."
         + (" No member was better with its network than without: this attention is not a learned one." * untrained),
         f"Heat map, {leads} lead days by {steps} steps. On the last day before the forecast lies "

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from aqreanalysis.common.geodesy import Degrees
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import ModelError
-from aqreanalysis.forecast.covariates import history_fields, history_width
 from aqreanalysis.forecast.distribution import LeadPredictive, lead_ranges, range_key
 from aqreanalysis.forecast.network import Forecaster
+from aqreanalysis.forecast.windows import history_fields, history_width
 from aqreanalysis.model.bundle import MODEL, Bundle, load_member, read_bundle
 from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.hourly import Calibration, mix_members
@@ -60,7 +60,7 @@ class EncodedHistory(EncodedStations):
 
 @dataclass(frozen=True)
 class ForecastGeometry(PlaceGeometry):
-    """Places without a station, and the stations that they may hear.
+    """Places without a station, and the stations around them.
 
     Attributes
     ----------
@@ -188,7 +188,7 @@ class ForecastPredictor:
         lon: Degrees,
         steps: tuple[float, float] | None = None,
     ) -> ForecastGeometry:
-        """Return places without a station, and which stations they may hear; arguments as of `Predictor.geometry`."""
+        """Return places without a station, and the stations around them; arguments as of `Predictor.geometry`."""
         around = find_neighbours(station_lat, station_lon, lat, lon, self.settings.neighbours)
         return ForecastGeometry(around, around.nearest_km, lat, lon)
 
@@ -209,11 +209,11 @@ class ForecastPredictor:
         found = {}
         for i, key in enumerate(self.species):
             if species is None or key in species:
-                told = np.isfinite(encoded.scaled[0, ..., self.inputs.index(key)]).any(axis=0)
-                heard = torch.from_numpy(told).to(self.device)[neighbours].sum(dim=1)
+                reporting = np.isfinite(encoded.scaled[0, ..., self.inputs.index(key)]).any(axis=0)
+                available = torch.from_numpy(reporting).to(self.device)[neighbours].sum(dim=1)
                 tables = {name: table for name, table in self._tables(key).items() if table[0].stop <= self.lead_hours}
                 found[key] = LeadPredictive(
-                    location[:, i], scale[:, i], nearest, heard.to(location), self.bundle.scaling[key], tables
+                    location[:, i], scale[:, i], nearest, available.to(location), self.bundle.scaling[key], tables
                 )
         return found
 
@@ -254,10 +254,10 @@ class ForecastPredictor:
             found.append(self._members(scaled[some], origins[some], around, places is None, beside))
         location, scale = torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
         nearest = torch.from_numpy(around.nearest_km).to(self.device).repeat(len(origins))
-        heard = location.new_full((len(location),), around.index.shape[1])
+        available = location.new_full((len(location),), around.index.shape[1])
         return {
             key: LeadPredictive(
-                location[:, i], scale[:, i], nearest, heard, self.bundle.scaling[key], self._tables(key)
+                location[:, i], scale[:, i], nearest, available, self.bundle.scaling[key], self._tables(key)
             )
             for i, key in enumerate(self.species)
         }

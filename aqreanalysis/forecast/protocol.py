@@ -14,7 +14,7 @@ import numpy.typing as npt
 from aqreanalysis.common.files import plain
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError, OutputError
-from aqreanalysis.forecast.baselines import Array, ForecastBaseline, Hours, Point, Records
+from aqreanalysis.forecast.baselines import Array, ForecastBaseline, Hours, PointForecast, Records
 from aqreanalysis.forecast.predictor import ForecastPredictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import in_order
@@ -25,13 +25,13 @@ _CHUNK = 64
 
 
 @dataclass(frozen=True)
-class Question:
+class ForecastTask:
     """What every method is asked: the visible stations, the hidden ones, and when forecasts begin.
 
     Attributes
     ----------
     records : Records
-        The visible stations alone, the pollutant in question first.
+        The visible stations alone, the pollutant in task first.
     order : list of int
         Where the model's inputs stand among those of `records`.
     visible, hidden : pair of float64 arrays
@@ -50,8 +50,10 @@ class Question:
     truth: dict[str, Array]
 
 
-def ask_forecast(model: ForecastPredictor, observations: Observations, split: Split, key: str, every: int) -> Question:
-    """Return the question about pollutant `key`; a reading of a hidden station is in its truth and nowhere else.
+def build_task(
+    model: ForecastPredictor, observations: Observations, split: Split, key: str, every: int
+) -> ForecastTask:
+    """Return the task about pollutant `key`; a reading of a hidden station is in its truth and nowhere else.
 
     Raises
     ------
@@ -92,27 +94,29 @@ def ask_forecast(model: ForecastPredictor, observations: Observations, split: Sp
     if hidden.any():
         truth["hidden"] = records[1].truth(origins)
     order = [names.index(k) for k in model.inputs]
-    return Question(records[0], order, places[0], places[1], origins, truth)
+    return ForecastTask(records[0], order, places[0], places[1], origins, truth)
 
 
 @dataclass(frozen=True)
-class Spread:
+class IntervalScores:
     """What the model says beside its two points: CRPS and whether the interval held, float32 (origin, place, lead)."""
 
     crps: Array
     inside: Array
 
 
-def ask_model(model: ForecastPredictor, question: Question, key: str, where: str) -> tuple[Point, Spread]:
+def predict_model(
+    model: ForecastPredictor, task: ForecastTask, key: str, where: str
+) -> tuple[PointForecast, IntervalScores]:
     """Return the model's median and mean, its CRPS and coverage at the ``visible`` or the ``hidden`` stations."""
-    records = question.records
-    places = None if where == "visible" else (question.hidden[0], question.hidden[1])
+    records = task.records
+    places = None if where == "visible" else (task.hidden[0], task.hidden[1])
     parts: list[list[Array]] = []
-    for start in range(0, len(question.origins), _CHUNK):
+    for start in range(0, len(task.origins), _CHUNK):
         chosen = slice(start, start + _CHUNK)
-        origins, truth = question.origins[chosen], question.truth[where][chosen]
-        histories, stamps = records.histories(origins)[..., question.order], records.stamps(origins)
-        found = model.forecast(histories, stamps, question.visible[0], question.visible[1], places)[key]
+        origins, truth = task.origins[chosen], task.truth[where][chosen]
+        histories, stamps = records.histories(origins)[..., task.order], records.stamps(origins)
+        found = model.forecast(histories, stamps, task.visible[0], task.visible[1], places)[key]
 
         def shaped(leads_first: Array, like: Array = truth) -> Array:
             return leads_first.T.reshape(like.shape)
@@ -122,35 +126,35 @@ def ask_model(model: ForecastPredictor, question: Question, key: str, where: str
         inside = np.where(np.isfinite(observed), (observed >= lower) & (observed <= upper), np.nan)
         parts.append([shaped(x) for x in (found.best, found.mean, found.crps(observed), inside.astype(np.float32))])
     median, mean, crps, inside = (np.concatenate([p[i] for p in parts]) for i in range(4))
-    return Point(median, mean), Spread(crps, inside)
+    return PointForecast(median, mean), IntervalScores(crps, inside)
 
 
-def ask_baseline(method: ForecastBaseline, question: Question, weights: Array | None) -> dict[str, Point]:
+def predict_baseline(method: ForecastBaseline, task: ForecastTask, weights: Array | None) -> dict[str, PointForecast]:
     """Return a fitted baseline's forecasts: at the visible stations, and what inverse distance makes of them."""
     parts = [
-        method.predict(question.records.histories(origins), question.records.stamps(origins))
-        for origins in np.array_split(question.origins, max(1, len(question.origins) // _CHUNK))
+        method.predict(task.records.histories(origins), task.records.stamps(origins))
+        for origins in np.array_split(task.origins, max(1, len(task.origins) // _CHUNK))
     ]
-    here = Point(np.concatenate([p.median for p in parts]), np.concatenate([p.mean for p in parts]))
-    return {"visible": here} if weights is None else {"visible": here, "hidden": here.moved(weights)}
+    here = PointForecast(np.concatenate([p.median for p in parts]), np.concatenate([p.mean for p in parts]))
+    return {"visible": here} if weights is None else {"visible": here, "hidden": here.interpolated(weights)}
 
 
-def answer_once(
-    method: ForecastBaseline, question: Question, weights: Array | None, progress: Progress, folder: Path | None
-) -> tuple[dict[str, Any], dict[str, Point]]:
+def predict_baseline_once(
+    method: ForecastBaseline, task: ForecastTask, weights: Array | None, progress: Progress, folder: Path | None
+) -> tuple[dict[str, Any], dict[str, PointForecast]]:
     """Return what was tuned of a baseline, and its forecasts; those that lie in `folder` are taken from there.
 
     They are known by everything that they are made from: the readings, the hours, the origins, the method.
     """
-    kept = None if folder is None else folder / f"{method.name}-{_digest(question, weights)}.npz"
+    kept = None if folder is None else folder / f"{method.name}-{_digest(task, weights)}.npz"
     if kept is not None and kept.is_file():
         with np.load(kept, allow_pickle=False) as found:
-            points = {where: Point(*found[where]) for where in question.truth}
+            points = {where: PointForecast(*found[where]) for where in task.truth}
             return json.loads(str(found["tuned"])), points
-    tuned = method.fit(question.records, progress)
-    points = ask_baseline(method, question, weights)
+    tuned = method.fit(task.records, progress)
+    points = predict_baseline(method, task, weights)
     if kept is not None:
-        made(kept.parent)
+        make_folder(kept.parent)
         arrays: dict[str, Any] = {where: np.stack((p.median, p.mean)) for where, p in points.items()}
         unfinished = kept.with_suffix(".part.npz")
         np.savez(unfinished, tuned=json.dumps(plain(tuned)), **arrays)
@@ -158,14 +162,14 @@ def answer_once(
     return tuned, points
 
 
-def _digest(question: Question, weights: Array | None) -> str:
-    """Return a digest of everything that a baseline's answer to `question` is made from."""
+def _digest(task: ForecastTask, weights: Array | None) -> str:
+    """Return a digest of everything that a baseline's answer to `task` is made from."""
     from aqreanalysis import __version__
 
-    records = question.records
-    told = (__version__, records.first_hour, records.seen, records.history, records.lead, records.values.shape)
-    digest = hashlib.sha256(repr(told).encode())
-    for array in (records.values, question.origins, weights):
+    records = task.records
+    sizes = (__version__, records.first_hour, records.seen, records.history, records.lead, records.values.shape)
+    digest = hashlib.sha256(repr(sizes).encode())
+    for array in (records.values, task.origins, weights):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
@@ -174,7 +178,7 @@ def coverage_of(model: ForecastPredictor) -> float:
     return model.bundle.config.uncertainty.coverage
 
 
-def made(out: Path) -> Path:
+def make_folder(out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -46,10 +46,10 @@ def card_section(metrics: Mapping[str, Any]) -> list[str]:
 def _histories(metrics: Mapping[str, Any], folder: Path) -> list[str]:
     """Return two figures a pollutant: what of its history a forecast lives on, and what it attends to."""
     names = ("history", "attention")
-    told = [(n, found[n]) for found in metrics["species"].values() for n in names if n in found]
+    drawn = [(n, found[n]) for found in metrics["species"].values() for n in names if n in found]
     return [
         figure(Picture(name, one["caption"], one["alt"], folder / one["file"]))
-        for name, one in told
+        for name, one in drawn
         if (folder / one["file"]).is_file()
     ]
 

@@ -12,17 +12,16 @@ import torch
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config, ForecastConfig
 from aqreanalysis.errors import ConfigError, CovariatesError, ObservationsError
-from aqreanalysis.forecast.calibrate import Rows, calibrate_leads, held_out_rows
-from aqreanalysis.forecast.covariates import history_fields
-from aqreanalysis.forecast.linear_paths import Network
+from aqreanalysis.forecast.calibrate import HeldOutRows, calibrate_leads, held_out_rows
+from aqreanalysis.forecast.linear_paths import TrainingStations
 from aqreanalysis.forecast.trainer import ForecastTrainer
-from aqreanalysis.forecast.windows import Windows
-from aqreanalysis.model import Calibration, Scaling, choose_device, find_neighbours
+from aqreanalysis.forecast.windows import Windows, history_fields
+from aqreanalysis.model import Bundle, Calibration, Scaling, choose_device, find_neighbours
 from aqreanalysis.observations import Observations
+from aqreanalysis.species import get_species
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
 from aqreanalysis.training.distributed import is_launched
 from aqreanalysis.training.fields import ReadFields, read_fields
-from aqreanalysis.training.model_card import forecast_card
 from aqreanalysis.training.run_folder import (
     Trained,
     TrainOptions,
@@ -101,13 +100,15 @@ def train_forecast(
     return publish_bundle(bundle, part, out)
 
 
-def _network(config: Config, split: Split, scaling: dict[str, Scaling], device: torch.device) -> Network:
+def _network(config: Config, split: Split, scaling: dict[str, Scaling], device: torch.device) -> TrainingStations:
     """Return the stations that are not hidden, each with its neighbours, and the scalings."""
     assert config.forecast is not None
     seen = ~split.where(HIDDEN_TENTH, HIDDEN_CITY)
     lat, lon = split.lat[seen], split.lon[seen]
     around = find_neighbours(lat, lon, lat, lon, config.forecast.neighbours, exclude_self=True).to(device)
-    return Network(around, [scaling[s] for s in config.species], [scaling[s] for s in config.inputs or config.species])
+    return TrainingStations(
+        around, [scaling[s] for s in config.species], [scaling[s] for s in config.inputs or config.species]
+    )
 
 
 def _windows(observations: Observations, config: Config, split: Split) -> tuple[Windows, dict[str, Scaling]]:
@@ -147,7 +148,7 @@ def _covariates(
 
 
 def _train_members(
-    config: Config, windows: Windows, network: Network, part: Path, progress: Progress | None
+    config: Config, windows: Windows, network: TrainingStations, part: Path, progress: Progress | None
 ) -> tuple[list[dict[str, torch.Tensor]], dict[str, Any], dict[str, Calibration]]:
     """Return the weights of all members, how their training went, and the calibration by what each held out.
 
@@ -158,12 +159,12 @@ def _train_members(
     inputs = list(config.inputs or config.species)
     targets = [inputs.index(s) for s in config.species]
     members, states, spent = [], [], 0.0
-    rows: dict[str, list[Rows]] = {s: [] for s in config.species}
+    rows: dict[str, list[HeldOutRows]] = {s: [] for s in config.species}
     for member in range(settings.members):
         trainer = ForecastTrainer(settings, windows, network, targets, config.training.seed, member)
         left = _seconds_up_to(settings, member)
-        told = _part_of(progress, settings, member)
-        weights, state = trainer.run(part / f"member-{member}", told, None if left is None else left - spent)
+        member_progress = _part_of(progress, settings, member)
+        weights, state = trainer.run(part / f"member-{member}", member_progress, None if left is None else left - spent)
         spent += state["seconds"]
         members.append(weights)
         states.append(state)
@@ -188,3 +189,33 @@ def _part_of(progress: Progress | None, settings: ForecastConfig, member: int) -
         progress(member * total + done, settings.members * total, f"member {member + 1}, {note}")
 
     return report
+
+
+def forecast_card(bundle: Bundle, observations: Observations) -> str:
+    """Return the card of a long forecast as Markdown. Scores are added by the evaluation, never typed in."""
+    provenance, settings = bundle.provenance, bundle.config.forecast
+    assert settings is not None
+    roles = ", ".join(f"{count} {role}" for role, count in provenance["stations_by_role"].items())
+    species = ", ".join(f"{get_species(s).title} ({get_species(s).units})" for s in bundle.config.species)
+    inputs = ", ".join(get_species(s).title for s in bundle.config.inputs or [])
+    label = observations.attributes.get("source") or observations.attributes.get("title") or "not stated"
+    stops = ", ".join(str(m["best_step"]) for m in bundle.metrics["training"]["members"])
+    lines = [
+        "# Model card: long forecast",
+        "",
+        f"AQ-Net's forecaster trained by {provenance['program']} with torch {provenance['torch']} on "
+        f"{provenance['device']}.",
+        "",
+        f"- Forecasts: hourly means of {species} for {settings.lead_hours} h and their daily means, from "
+        f"{settings.history_hours} h of {inputs}.",
+        f"- Data: {label}; {provenance['time_coverage_start']} to {provenance['time_coverage_end']} UTC; "
+        f"{len(observations.lat)} stations.",
+        f"- Roles of the stations: {roles}. Hours from {provenance['unseen_from']} on were not seen in training.",
+        f"- Training: {settings.members} members, best at step {stops}, "
+        f"{bundle.metrics['training']['seconds'] / 60:.1f} minutes.",
+        "",
+        "Not for: alarms, or places outside the network. It reads no weather forecast: beyond two days it says little "
+        "more than the season and the level of the last two weeks.",
+        "",
+    ]
+    return "\n".join(lines)

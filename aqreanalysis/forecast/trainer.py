@@ -1,4 +1,4 @@
-"""The loop of the long forecast: the straight paths in closed form, then the network, stopped by weeks held out."""
+"""The loop of the long forecast: the linear paths in closed form, then the network, stopped by weeks held out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import TrainingError
-from aqreanalysis.forecast.linear_paths import Network, Rows, fit_straight, units_loss
-from aqreanalysis.forecast.network import POWERS, Forecaster, History
+from aqreanalysis.forecast.linear_paths import RegressionRows, TrainingStations, fit_linear_paths, units_loss
+from aqreanalysis.forecast.network import BOX_COX_LAMBDAS, Forecaster, History
 from aqreanalysis.forecast.windows import Windows
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from aqreanalysis.training.weight_average import WeightAverage
@@ -61,7 +61,7 @@ class ForecastTrainer:
         Sizes and the loop.
     windows : Windows
         Of the training stations and the hours that training may see.
-    network : Network
+    stations : TrainingStations
         Their neighbourhoods and scalings.
     targets : list of int
         Which inputs are forecast.
@@ -70,9 +70,15 @@ class ForecastTrainer:
     """
 
     def __init__(
-        self, config: ForecastConfig, windows: Windows, network: Network, targets: list[int], seed: int, member: int
+        self,
+        config: ForecastConfig,
+        windows: Windows,
+        stations: TrainingStations,
+        targets: list[int],
+        seed: int,
+        member: int,
     ) -> None:
-        self.config, self.windows, self.about = config, windows, network
+        self.config, self.windows, self.stations = config, windows, stations
         self.device, self.seeds = windows.scaled.device, (seed, member)
         torch.manual_seed(1000 * seed + member)
         self.rng = np.random.default_rng(self.seeds)
@@ -80,9 +86,9 @@ class ForecastTrainer:
         self.held_part = member % len(windows.parts(config.members))
         width = 0 if windows.fields is None else windows.fields.shape[2]
         self.model = Forecaster(windows.scaled.shape[2], targets, config, width).to(self.device)
-        self.model.deviation.copy_(torch.tensor([s.std for s in network.input_scalings]))
+        self.model.deviation.copy_(torch.tensor([s.std for s in stations.input_scalings]))
         self.model.straight.requires_grad_(False)
-        self.weights = network.lead_weights(config.lead_hours).to(self.device)
+        self.weights = stations.lead_weights(config.lead_hours).to(self.device)
         self.origins = max(1, round(config.sequences_per_batch / windows.scaled.shape[1]))
         hourly = torch.arange(config.lead_hours)
         self.scored = torch.cat((hourly[:24], config.lead_hours + torch.arange(config.lead_hours // 24)))
@@ -96,19 +102,19 @@ class ForecastTrainer:
     def _averaged_weights(self) -> dict[str, Tensor]:
         return {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
 
-    def _kept(self) -> nn.Module:
+    def _state_modules(self) -> nn.Module:
         """Return all weights that an interrupted training goes on with."""
         return nn.ModuleDict({"network": self.model, "average": self.average})
 
     def _hidden(self, windows: int, stations: int) -> Tensor:
         drawn = self.rng.random((windows, stations)) < self.config.hide_share
-        drawn[:, self.rng.integers(stations)] = False  # somebody is always heard
+        drawn[:, self.rng.integers(stations)] = False  # one is always seen
         return torch.from_numpy(drawn).to(self.device)
 
     def _history(self, values: Tensor, origins: NDArray[np.int64], hidden: Tensor) -> History:
         """Return the histories of all stations, those hidden (window, station) as places without one."""
         values = torch.where(hidden[:, None, :, None], torch.nan, values)
-        return self.model.history(values, values, self.about.around, self.windows.fields_before(origins))
+        return self.model.history(values, values, self.stations.around, self.windows.fields_before(origins))
 
     def _forecast(self, history: History, hours: Tensor, leads: Tensor) -> tuple[Tensor, Tensor]:
         """Return location and scale (window, station, target, lead)."""
@@ -117,7 +123,7 @@ class ForecastTrainer:
         return location.unflatten(0, (windows, stations)), scale.unflatten(0, (windows, stations))
 
     @torch.no_grad()
-    def _rows(self) -> Rows:
+    def _regression_rows(self) -> RegressionRows:
         """Return windows of all parts of the timeline, as many as closed form needs.
 
         From each origin come a few stations alone: those of one network tell much the same, and other hours do not.
@@ -135,12 +141,12 @@ class ForecastTrainer:
                 rows = torch.from_numpy(order + stations * np.arange(len(origins))[:, None]).flatten().to(self.device)
                 history = self._history(values, origins, self._hidden(*values.shape[0:3:2])).of(rows)
                 at = hours.repeat_interleave(each)
-                x = [model.straight_features(history, at, power) for power in POWERS]
+                x = [model.linear_features(history, at, exponent) for exponent in BOX_COX_LAMBDAS]
                 x = [torch.cat((f, torch.ones_like(f[:, :1])), dim=-1) for f in x]
                 label = torch.full((len(at),), part, device=self.device)
-                found.append((*x, model.levels(history), truth.flatten(0, 1)[rows], label, model.sites(history)))
-        *features, levels, truth, label, site = (torch.cat(piece) for piece in zip(*found, strict=True))
-        return Rows(features, levels, truth, label, site)
+                found.append((*x, model.levels(history), truth.flatten(0, 1)[rows], label, model.place_kinds(history)))
+        *features, levels, truth, label, kind = (torch.cat(piece) for piece in zip(*found, strict=True))
+        return RegressionRows(features, levels, truth, label, kind)
 
     def _parts(self, origins: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Return `origins` in pieces small enough for memory."""
@@ -155,7 +161,7 @@ class ForecastTrainer:
         history = self._history(values, origins, self._hidden(*values.shape[0:3:2]))
         location, scale = self._forecast(history, hours, leads)
         mu, sigma, known = (t.flatten(0, 1) for t in (location, scale, truth[..., leads]))
-        loss = self.about.loss(mu, sigma, known, weights)
+        loss = self.stations.loss(mu, sigma, known, weights)
         if not torch.isfinite(loss):
             raise TrainingError("the loss is not finite: lower forecast.learning_rate")
         for group in self.optimiser.param_groups:
@@ -188,7 +194,7 @@ class ForecastTrainer:
             return values, truth
         drawn = torch.from_numpy(self.rng.normal(0, self.config.level_shift, len(values)).astype(np.float32))
         shift = drawn.to(self.device)[:, None, None, None]
-        factors = [torch.exp(shift[..., 0] * s.std) for s in self.about.scalings]
+        factors = [torch.exp(shift[..., 0] * s.std) for s in self.stations.scalings]
         return values + shift, torch.stack([truth[:, :, p] * f for p, f in enumerate(factors)], dim=2)
 
     @torch.no_grad()
@@ -211,7 +217,7 @@ class ForecastTrainer:
         """Return the scaled loss of `weights` in concentrations at the weeks held out, by lead."""
         total, count = torch.zeros(len(self.scored)), torch.zeros(len(self.scored))
         for found in self.held_out(weights, self.scored):
-            for p, scaling in enumerate(self.about.scalings):
+            for p, scaling in enumerate(self.stations.scalings):
                 y = found.truth[:, :, p]
                 mu = found.location[:, :, p] * scaling.std + scaling.mean
                 loss = units_loss(torch.nan_to_num(y, nan=1.0), mu, found.scale[:, :, p] * scaling.std)
@@ -224,10 +230,10 @@ class ForecastTrainer:
         weights = self.weights[self.scored].cpu()
         return float((weights * by_lead).sum() / weights.sum())
 
-    def _settle(self, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], float]:
+    def _choose_trust(self, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], float]:
         """Return `weights` with, at each lead, the trust that the weeks held out like, and the score.
 
-        Where the network has learned nothing that holds in other seasons, the straight path speaks alone. Hours that
+        Where the network has learned nothing that holds in other seasons, the linear path speaks alone. Hours that
         are not scored take what the day's mean at the end of their day takes.
         """
         lead = self.config.lead_hours
@@ -260,25 +266,25 @@ class ForecastTrainer:
             No look is worked for after so many of them.
         """
         if has_checkpoint(checkpoints):
-            self.state, best = load_checkpoint(checkpoints, self._kept(), self.optimiser)
+            self.state, best = load_checkpoint(checkpoints, self._state_modules(), self.optimiser)
             self.best = {k: v.to(self.device) for k, v in best.items()}
         else:
             began = time.monotonic()
-            self._begin()
-            self._look(0, None, began, checkpoints)
+            self._fit_linear_paths()
+            self._validate_and_save(0, None, began, checkpoints)
         while not self._finished(seconds):
             began = time.monotonic()
-            number, loss = self._steps()
-            score = self._look(number, loss, began, checkpoints)
+            number, loss = self._train_steps()
+            score = self._validate_and_save(number, loss, began, checkpoints)
             if progress:
                 progress(number, self.config.steps, f"step {number}: at weeks held out {score:.4f}")
-        weights, score = self._settle(self.best)
+        weights, score = self._choose_trust(self.best)
         return weights, self.state | {"settled_score": score}
 
     @torch.no_grad()
-    def _begin(self) -> None:
-        """Fit the straight paths, and let the average begin with them."""
-        fit_straight(self.model, self._rows(), self.held_part, self.about)
+    def _fit_linear_paths(self) -> None:
+        """Fit the linear paths, and let the average begin with them."""
+        fit_linear_paths(self.model, self._regression_rows(), self.held_part, self.stations)
         self.average.module.load_state_dict(self.model.state_dict())
 
     def _finished(self, seconds: float | None) -> bool:
@@ -287,7 +293,7 @@ class ForecastTrainer:
         late = seconds is not None and self.state["seconds"] >= seconds
         return done >= self.config.steps or stale or late
 
-    def _steps(self) -> tuple[int, float]:
+    def _train_steps(self) -> tuple[int, float]:
         """Take the steps up to the next look; return how many were taken in all, and the last loss."""
         every, epoch = self.config.validate_every, self.state["epoch"]
         self.rng = np.random.default_rng((*self.seeds, epoch + 1))
@@ -299,15 +305,15 @@ class ForecastTrainer:
         self.state["epoch"] = epoch + 1
         return last, loss
 
-    def _look(self, number: int, loss: float | None, began: float, checkpoints: Path) -> float:
+    def _validate_and_save(self, number: int, loss: float | None, began: float, checkpoints: Path) -> float:
         """Score the average at the weeks held out after so many steps, keep it if it is the best; write it all down."""
         weights = self._averaged_weights()
         score = self._overall(self.validate(weights))
-        told = {"step": number, "loss": loss, "validation": score}
-        self.state["history"].append({k: v for k, v in told.items() if v is not None})
+        entry = {"step": number, "loss": loss, "validation": score}
+        self.state["history"].append({k: v for k, v in entry.items() if v is not None})
         if score < self.state["best_score"]:
             self.state |= {"best_score": score, "best_step": number}
             self.best = weights
         self.state["seconds"] += time.monotonic() - began
-        save_checkpoint(checkpoints, self._kept(), self.best, self.optimiser, self.state)
+        save_checkpoint(checkpoints, self._state_modules(), self.best, self.optimiser, self.state)
         return score

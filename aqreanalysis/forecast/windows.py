@@ -1,4 +1,7 @@
-"""Windows of the long forecast: two weeks before an origin, a week after it, and which origins each member may see."""
+"""Windows of the long forecast: two weeks before an origin, a week after it, and which origins each member may see.
+
+Covariates are read up to the origin, and nothing after it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.model import Scaling
+from aqreanalysis.model.network.scaling import FieldScaling
 
 # A day's mean needs so many of its hours.
 FEWEST_HOURS = 18
@@ -17,6 +21,8 @@ FEWEST_HOURS = 18
 # are dealt to are many: what is fitted without one of them should know nearly all winters.
 _STRETCH_HOURS = 60 * 24
 _FEWEST_PARTS = 8
+# Mean and standard deviation of the length of a pair of standard normal numbers (Rayleigh), about.
+_LENGTH_MEAN, _LENGTH_STD = 1.25, 0.66
 
 
 @dataclass(frozen=True)
@@ -69,16 +75,16 @@ class Windows:
         The timeline is cut into stretches, dealt out in turn; no lead hour of a training window lies in
         a stretch held out, and the other way round.
         """
-        first, last, parts = self._dealt(members)
+        first, last, parts = self._parts_of_origins(members)
         mine = member % parts
         return self.origins[(first != mine) & (last != mine)], self.origins[(first == mine) & (last == mine)]
 
     def parts(self, members: int) -> list[NDArray[np.int64]]:
         """Return the origins whose lead hours lie all in one part of the timeline, part by part."""
-        first, last, parts = self._dealt(members)
+        first, last, parts = self._parts_of_origins(members)
         return [self.origins[(first == p) & (last == p)] for p in range(parts)]
 
-    def _dealt(self, members: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    def _parts_of_origins(self, members: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         """Return the part that each origin's first and last lead hour lies in, and how many parts there are."""
         parts = max(members, _FEWEST_PARTS)
         stretch = min(_STRETCH_HOURS, len(self.scaled) // (2 * parts))
@@ -108,3 +114,21 @@ def daily_means(hourly: Tensor) -> Tensor:
     count = torch.isfinite(days).sum(dim=-1)
     mean = torch.nan_to_num(days).sum(dim=-1) / count.clamp(min=1)
     return torch.where(count >= FEWEST_HOURS, mean, torch.nan)
+
+
+def history_fields(values: NDArray[np.float32], scaling: FieldScaling) -> NDArray[np.float32]:
+    """Return covariates (..., field) in their units standardised, the speed of the wind behind them; NaN stays NaN.
+
+    Means of hours are what is read of them, and from the mean of a wind that turns its speed is not to be had.
+    """
+    scaled = scaling.forward(values)
+    if scaling.wind is None:
+        return scaled
+    east, north = scaling.wind
+    speed = (np.hypot(scaled[..., east], scaled[..., north]) - _LENGTH_MEAN) / _LENGTH_STD
+    return np.concatenate((scaled, speed[..., None]), axis=-1)
+
+
+def history_width(scaling: FieldScaling | None) -> int:
+    """Return how many numbers an hour `history_fields` returns."""
+    return 0 if scaling is None else len(scaling.names) + (scaling.wind is not None)

@@ -118,33 +118,3 @@ def _limits(bundle: Bundle, observations: Observations) -> list[str]:
     if bundle.provenance.get("synthetic"):
         lines.insert(0, "- Real air: nothing here was measured.")
     return lines
-
-
-def forecast_card(bundle: Bundle, observations: Observations) -> str:
-    """Return the card of a long forecast as Markdown. Scores are added by the evaluation, never typed in."""
-    provenance, settings = bundle.provenance, bundle.config.forecast
-    assert settings is not None
-    roles = ", ".join(f"{count} {role}" for role, count in provenance["stations_by_role"].items())
-    species = ", ".join(f"{get_species(s).title} ({get_species(s).units})" for s in bundle.config.species)
-    inputs = ", ".join(get_species(s).title for s in bundle.config.inputs or [])
-    label = observations.attributes.get("source") or observations.attributes.get("title") or "not stated"
-    stops = ", ".join(str(m["best_step"]) for m in bundle.metrics["training"]["members"])
-    lines = [
-        "# Model card: long forecast",
-        "",
-        f"AQ-Net's forecaster trained by {provenance['program']} with torch {provenance['torch']} on "
-        f"{provenance['device']}.",
-        "",
-        f"- Forecasts: hourly means of {species} for {settings.lead_hours} h and their daily means, from "
-        f"{settings.history_hours} h of {inputs}.",
-        f"- Data: {label}; {provenance['time_coverage_start']} to {provenance['time_coverage_end']} UTC; "
-        f"{len(observations.lat)} stations.",
-        f"- Roles of the stations: {roles}. Hours from {provenance['unseen_from']} on were not seen in training.",
-        f"- Training: {settings.members} members, best at step {stops}, "
-        f"{bundle.metrics['training']['seconds'] / 60:.1f} minutes.",
-        "",
-        "Not for: alarms, or places outside the network. It reads no weather forecast: beyond two days it says little "
-        "more than the season and the level of the last two weeks.",
-        "",
-    ]
-    return "\n".join(lines)
