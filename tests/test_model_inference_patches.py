@@ -12,7 +12,7 @@ from model_case import make_bundle, make_readings
 
 from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.inference.lattice import SharedSystems, choose_lattice, sort_into_squares
-from aqreanalysis.model.inference.lattice_gpu import seat_places, wide_neighbourhood
+from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
 from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.network.aqnet import MIDDLE_KM
 
@@ -45,8 +45,8 @@ def test_patches_give_what_the_network_gives_for_the_same_weights(readings, targ
     network, states = predictor.networks[0], encode(predictor, readings).members[0]
     patches = SharedSystems(network.knn, squares, MIDDLE_KM).patches()
     nearest = torch.from_numpy(squares.nearest_km)
-    seated = seat_places(lattice, stations, places, 8, torch.device("cpu"))
-    whole = network.estimate_at(states, wide_neighbourhood(network, seated), target)
+    seated = assign_to_lattice_cells(lattice, stations, places, 8, torch.device("cpu"))
+    whole = network.estimate_at(states, lattice_neighbourhood(network, seated), target)
     parts = estimate_patches(PatchSweep(network, states, target), patches, nearest, len(states.clock))
     for part, expected in zip(parts, whole, strict=True):
         assert torch.allclose(part, expected, rtol=1e-4, atol=1e-4)

@@ -14,7 +14,11 @@ from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.distribution.hourly import Calibration, Predictive
 from aqreanalysis.model.inference.lattice import SharedSystems, choose_lattice, sort_into_squares
-from aqreanalysis.model.inference.lattice_gpu import seat_places, solve_nodes, wide_neighbourhood
+from aqreanalysis.model.inference.lattice_gpu import (
+    assign_to_lattice_cells,
+    lattice_neighbourhood,
+    solve_lattice_systems,
+)
 from aqreanalysis.model.kernels import numba_setup as arithmetic
 from aqreanalysis.model.network.aqnet import MIDDLE_KM
 from aqreanalysis.model.network.neural_knn import NeuralKNN
@@ -51,10 +55,10 @@ def test_weights_of_a_square_are_those_that_torch_gives():
     network = predictor.networks[0]
     shared = SharedSystems(network.knn, squares, MIDDLE_KM)
     nodes = squares.position, squares.reach_km
-    for found, expected in zip(shared._solve(*nodes), solve_nodes(network.knn, *nodes), strict=True):
+    for found, expected in zip(shared._solve(*nodes), solve_lattice_systems(network.knn, *nodes), strict=True):
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
-    seated = seat_places(lattice, stations, (lat.ravel(), lon.ravel()), 8, torch.device("cpu"))
-    around = wide_neighbourhood(network, seated)
+    seated = assign_to_lattice_cells(lattice, stations, (lat.ravel(), lon.ravel()), 8, torch.device("cpu"))
+    around = lattice_neighbourhood(network, seated)
     for patch in shared.patches():
         whole = torch.relu(patch.kernels[network.whole][0])
         expected = around.nearby[patch.places][:, patch.stations]

@@ -22,7 +22,7 @@ from aqreanalysis.model.distribution.hourly import Predictive, mix_members
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.inference.exact import group_cells, patch_cells
 from aqreanalysis.model.inference.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
-from aqreanalysis.model.inference.lattice_gpu import seat_places, wide_neighbourhood
+from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
 from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.network.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
@@ -304,8 +304,8 @@ class AnalysisPredictor:
                 patches = [SharedSystems(network.knn, squares, MIDDLE_KM).patches() for network in self.networks]
                 return AnalysisGeometry([], squares.nearest_km, lat, lon, patches)
             # The small steps of patches would starve a GPU, which takes all places at once instead.
-            seated = seat_places(lattice, stations, (lat, lon), count, self.device)
-            members = [wide_neighbourhood(network, seated) for network in self.networks]
+            seated = assign_to_lattice_cells(lattice, stations, (lat, lon), count, self.device)
+            members = [lattice_neighbourhood(network, seated) for network in self.networks]
             return AnalysisGeometry(members, seated.nearest_km.cpu().numpy(), lat, lon)
         found = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.bundle.fields is None and self.device.type == "cpu":

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, nearest_point, tangent_frames, unit_vectors
 from aqreanalysis.model import kernels as compiled
-from aqreanalysis.model.distribution.smoothstep import smoothstep
+from aqreanalysis.model.distribution.smoothstep import T, smoothstep
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
@@ -123,9 +123,8 @@ def sort_into_squares(
 ) -> Squares:
     """Return places sorted into the squares of `lattice`; stations and places are latitudes and longitudes."""
     lat, lon = places[0], (places[1] + 180.0) % 360.0 - 180.0
-    row, up = _place_on(lat, lattice.lat_step)
-    column, right = _place_on(lon, lattice.lon_step)
-    squares, which = np.unique(np.column_stack((row, column)), axis=0, return_inverse=True)
+    (row, up), (column, right) = between_lines(lat, lattice.lat_step), between_lines(lon, lattice.lon_step)
+    squares, which = np.unique(np.column_stack((row, column)).astype(np.int64), axis=0, return_inverse=True)
     which = which.reshape(-1)
     order = np.argsort(which, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
@@ -133,11 +132,11 @@ def sort_into_squares(
     nodes, corners = np.unique((squares[:, None] + around).reshape(-1, 2), axis=0, return_inverse=True)
     node_lat = np.clip(nodes[:, 0] * lattice.lat_step, -90.0, 90.0)
     found = find_neighbours(*stations, node_lat, nodes[:, 1] * lattice.lon_step, neighbours)
-    shares = np.stack(((1 - up) * (1 - right), (1 - up) * right, up * (1 - right), up * right), axis=-1)
+    fractions = np.stack(corner_fractions(up, right), axis=-1)
     return Squares(
         [torch.from_numpy(some) for some in members],
         torch.from_numpy(corners.reshape(-1, 4)),
-        torch.from_numpy(shares.astype(np.float32)),
+        torch.from_numpy(fractions.astype(np.float32)),
         found.index,
         found.position,
         found.reach_km,
@@ -147,12 +146,16 @@ def sort_into_squares(
     )
 
 
-def _place_on(degrees: Degrees, step: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the lower node of each coordinate, and the smoothed share of the way to the next."""
+def between_lines(degrees: T, step: float) -> tuple[T, T]:
+    """Return the lattice's line below each coordinate, whole, and the smoothed share of the way to the next."""
     steps = degrees / step
-    node = np.floor(steps + ON_LINE)
-    share = np.clip(steps - node, 0.0, 1.0)
-    return node.astype(np.int64), smoothstep(share)
+    line = (steps + ON_LINE) // 1
+    return line, smoothstep((steps - line).clip(0.0, 1.0))
+
+
+def corner_fractions(up: T, right: T) -> tuple[T, T, T, T]:
+    """Return what the solutions of the four corners of a square count, in their order; they sum to one."""
+    return (1 - up) * (1 - right), (1 - up) * right, up * (1 - right), up * right
 
 
 class SharedSystems:

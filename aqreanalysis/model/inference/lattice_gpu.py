@@ -3,7 +3,8 @@
 The systems of kriging are those of the nodes of `lattice`, and the weights of a cell are the same. But a square at a
 time is some fifty small steps, each of which a GPU waits for: 0.21 s a tile of 64 x 64 cells on an H100. Here the
 squares are rows of a few large tensors, the four corners of all of them follow each other, and the weights come out
-over all stations, as `AQNet.estimate_at` multiplies fastest there.
+over all stations, as `AQNet.estimate_at` multiplies fastest there. What `common.geodesy` says on arrays is said
+again on tensors, since trips to the processor and back would be what is saved here.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from torch.nn import functional as F
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees
 from aqreanalysis.model.device import to_device
-from aqreanalysis.model.distribution.smoothstep import smoothstep
-from aqreanalysis.model.inference.lattice import ON_LINE, Lattice
-from aqreanalysis.model.network.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, Neighbourhood
+from aqreanalysis.model.inference.lattice import Lattice, between_lines, corner_fractions
+from aqreanalysis.model.network.aqnet import MIXTURES, AQNet, Neighbourhood, crowding, geometry_features
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
 # Systems solved together: some hundred MB.
@@ -28,7 +28,7 @@ _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 @dataclass(frozen=True)
-class WideSquares:
+class LatticeBatch:
     """Places in the squares of a lattice, each square a row of as many seats as the fullest one needs.
 
     Attributes
@@ -39,7 +39,7 @@ class WideSquares:
         In which square, int64 (place,).
     frames : Tensor
         Unit vectors up, east and north of whom sits there, float32 (square, seat, 3, 3); zero where nobody does.
-    shares : Tensor
+    fractions : Tensor
         What each corner counts there, float32 (4, square, seat).
     corners : Tensor
         Nodes at the corners of each square, int64 (4, square).
@@ -54,7 +54,7 @@ class WideSquares:
     seat: Tensor
     square: Tensor
     frames: Tensor
-    shares: Tensor
+    fractions: Tensor
     corners: Tensor
     index: Tensor
     position: Tensor
@@ -63,18 +63,19 @@ class WideSquares:
     nearest_km: Tensor
 
 
-def seat_places(
+def assign_to_lattice_cells(
     lattice: Lattice,
     stations: tuple[Degrees, Degrees],
     places: tuple[Degrees, Degrees],
     neighbours: int,
     device: torch.device,
-) -> WideSquares:
+) -> LatticeBatch:
     """Return places in the squares of `lattice`, on `device`; stations and places are latitudes and longitudes."""
     station_lat, station_lon = (to_device(np.ascontiguousarray(degrees), device) for degrees in stations)
     lat, lon = (to_device(np.ascontiguousarray(degrees), device) for degrees in places)
     lon = (lon + 180.0) % 360.0 - 180.0
-    (row, up), (column, right) = _place_on(lat, lattice.lat_step), _place_on(lon, lattice.lon_step)
+    (row, up), (column, right) = between_lines(lat, lattice.lat_step), between_lines(lon, lattice.lon_step)
+    row, column = row.long(), column.long()
     first = torch.stack((row.min(), column.min()))
     row, column = row - first[0], column - first[1]
     wide = column.max() + 2
@@ -89,27 +90,19 @@ def seat_places(
     node_lat = ((nodes // wide + first[0]) * lattice.lat_step).clamp(-90.0, 90.0)
     node_lon = (nodes % wide + first[1]) * lattice.lon_step
     vectors = _unit_vectors(station_lat, station_lon)
-    shares = torch.stack(((1 - up) * (1 - right), (1 - up) * right, up * (1 - right), up * right))
+    fractions = torch.stack(corner_fractions(up, right))
     here = _frames(lat, lon)
     size = len(keys) * seats
-    return WideSquares(
+    return LatticeBatch(
         seat,
         square,
         here.new_zeros(size, 3, 3).index_copy_(0, seat, here).view(-1, seats, 3, 3).float(),
-        shares.new_zeros(4, size).index_copy_(1, seat, shares).view(4, -1, seats).float(),
+        fractions.new_zeros(4, size).index_copy_(1, seat, fractions).view(4, -1, seats).float(),
         corners,
         *_neighbours((node_lat, node_lon), (station_lat, station_lon), vectors, neighbours),
         vectors.float(),
         _nearest(here[:, 0], vectors).float(),
     )
-
-
-def _place_on(degrees: Tensor, step: float) -> tuple[Tensor, Tensor]:
-    """Return the lower node of each coordinate, and the smoothed share of the way to the next: as of `lattice`."""
-    steps = degrees / step
-    node = torch.floor(steps + ON_LINE)
-    share = (steps - node).clamp(0.0, 1.0)
-    return node.long(), smoothstep(share)
 
 
 def _unit_vectors(lat: Tensor, lon: Tensor) -> Tensor:
@@ -163,7 +156,7 @@ def _nearest(places: Tensor, stations: Tensor) -> Tensor:
     return 2 * EARTH_RADIUS_KM * torch.asin((chord / 2).clamp(max=1.0))
 
 
-def solve_nodes(knn: NeuralKNN, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def solve_lattice_systems(knn: NeuralKNN, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return products (kernel, node, k, k), offsets (kernel, node, k) and ends (kernel, node): see `SharedSystems`."""
     found = []
     for some, reach in zip(position.split(_SYSTEMS_AT_ONCE), reach_km.split(_SYSTEMS_AT_ONCE), strict=True):
@@ -180,33 +173,33 @@ def solve_nodes(knn: NeuralKNN, position: Tensor, reach_km: Tensor) -> tuple[Ten
     return products, offsets, ends
 
 
-def wide_neighbourhood(network: AQNet, squares: WideSquares) -> Neighbourhood:
+def lattice_neighbourhood(network: AQNet, batch: LatticeBatch) -> Neighbourhood:
     """Return the kNN of all places over all stations at once, for `AQNet.estimate_at`."""
-    systems = solve_nodes(network.knn, squares.position, squares.reach_km)
+    systems = solve_lattice_systems(network.knn, batch.position, batch.reach_km)
     mixture = torch.softmax(network.mixture, dim=-1)  # (target, band, mixture, kernel)
     # What is wanted of the dictionary: each mixture, and the whole kernel for what is learned.
     whole = torch.zeros_like(mixture[0, 0, :1])
     whole[:, network.whole] = 1.0
     wanted = torch.cat((mixture.flatten(0, 2), whole))
-    places, stations = len(squares.seat), len(squares.towards)
+    places, stations = len(batch.seat), len(batch.towards)
     # Over corners: weights and, last, how much of each station counts as one of the k nearest.
     weights = whole.new_zeros(len(wanted) + 1, places, stations)
-    told = _Told.nothing(whole, len(mixture[0, 0, 0]), squares.shares[0])
+    sums = _FeatureSums.nothing(whole, len(mixture[0, 0, 0]), batch.fractions[0])
     for corner in range(4):
-        nodes = squares.corners[corner]
-        index = squares.index[nodes]  # (square, k)
-        found = _weigh(network.knn, squares, corner, systems, told)
+        nodes = batch.corners[corner]
+        index = batch.index[nodes]  # (square, k)
+        found = _corner_weights(network.knn, batch, corner, systems, sums)
         mixed = torch.tensordot(wanted, found, dims=1)  # (wanted, square, seat, k)
-        share = squares.shares[corner][None, :, :, None].expand(1, *mixed.shape[1:])
-        sitting = torch.cat((mixed, share)).flatten(1, 2).index_select(1, squares.seat)
+        share = batch.fractions[corner][None, :, :, None].expand(1, *mixed.shape[1:])
+        sitting = torch.cat((mixed, share)).flatten(1, 2).index_select(1, batch.seat)
         # No station is twice among the neighbours of a node, so nothing is added in an order of chance.
-        weights.scatter_add_(2, index[squares.square].expand_as(sitting), sitting)
-    return _neighbourhood(mixture, weights, told.of(squares.seat), squares.nearest_km)
+        weights.scatter_add_(2, index[batch.square].expand_as(sitting), sitting)
+    return _neighbourhood(mixture, weights, sums.of(batch.seat), batch.nearest_km)
 
 
 @dataclass
-class _Told:
-    """Sums over the corners of what the head is told, at the seats or at the places.
+class _FeatureSums:
+    """Sums over the corners of the features of the head, at the seats or at the places.
 
     Attributes
     ----------
@@ -221,31 +214,31 @@ class _Told:
     crowd: Tensor
 
     @classmethod
-    def nothing(cls, like: Tensor, kernels: int, seats: Tensor) -> _Told:
+    def nothing(cls, like: Tensor, kernels: int, seats: Tensor) -> _FeatureSums:
         """Return sums of nothing."""
         return cls(like.new_zeros(kernels, *seats.shape), torch.zeros_like(seats), torch.zeros_like(seats))
 
-    def of(self, seat: Tensor) -> _Told:
-        """Return what is told at some seats, in their order."""
+    def of(self, seat: Tensor) -> _FeatureSums:
+        """Return the sums at some seats, in their order."""
         variance = F.relu(self.variance.flatten(1).index_select(1, seat)) + 1e-4
-        return _Told(variance, self.distance.flatten()[seat], self.crowd.flatten()[seat])
+        return _FeatureSums(variance, self.distance.flatten()[seat], self.crowd.flatten()[seat])
 
 
-def _weigh(
-    knn: NeuralKNN, squares: WideSquares, corner: int, systems: tuple[Tensor, Tensor, Tensor], told: _Told
+def _corner_weights(
+    knn: NeuralKNN, batch: LatticeBatch, corner: int, systems: tuple[Tensor, Tensor, Tensor], sums: _FeatureSums
 ) -> Tensor:
-    """Return a corner's part of the weights of its neighbours (kernel, square, seat, k), and add to what is told."""
-    nodes, share = squares.corners[corner], squares.shares[corner]
+    """Return a corner's part of the weights of its neighbours (kernel, square, seat, k), and add to the sums."""
+    nodes, share = batch.corners[corner], batch.fractions[corner]
     products, offsets, ends = (part[:, nodes] for part in systems)
-    position = _position(squares.frames, squares.towards[squares.index[nodes]])  # (square, seat, k, 2)
+    position = _position(batch.frames, batch.towards[batch.index[nodes]])  # (square, seat, k, 2)
     distance = torch.linalg.vector_norm(position, dim=-1)
-    told.distance += share * distance.mean(dim=-1)
-    told.crowd += share * (1 / (1 + (distance / MIDDLE_KM) ** 2)).sum(dim=-1)
+    sums.distance += share * distance.mean(dim=-1)
+    sums.crowd += share * crowding(distance).sum(dim=-1)
     towards = knn.towards(position.flatten(0, 1)).unflatten(1, share.shape)  # (kernel, square, seat, k)
     offset = offsets[:, :, None]
     weights = torch.matmul(towards, products).add_(offset)
     variance = 1 - (towards * (weights + offset)).sum(dim=-1) + ends[..., None]
-    told.variance += share * variance
+    sums.variance += share * variance
     return weights.mul_(share[..., None])
 
 
@@ -258,13 +251,12 @@ def _position(frames: Tensor, towards: Tensor) -> Tensor:
     return torch.stack((east * unit, north * unit), dim=-1)
 
 
-def _neighbourhood(mixture: Tensor, weights: Tensor, told: _Told, nearest: Tensor) -> Neighbourhood:
-    """Return the kNN of places from weights (wanted, place, station) and what is told of them."""
+def _neighbourhood(mixture: Tensor, weights: Tensor, sums: _FeatureSums, nearest: Tensor) -> Neighbourhood:
+    """Return the kNN of places from weights (wanted, place, station) and the features that they have."""
     count = weights[-1]
     positive = F.relu(weights[-2])
-    spread = told.variance.log()
-    near, middle = nearest / (nearest + NEAR_KM), nearest / (nearest + MIDDLE_KM)
-    features = torch.stack((near, middle, told.distance / (told.distance + FAR_KM), torch.log1p(told.crowd)), dim=-1)
+    spread = sums.variance.log()
+    features = geometry_features(nearest, sums.distance, sums.crowd)
     shares = mixture.mean(dim=2)  # (target, band, kernel)
     # (target, band, mixture * place, station)
     kriging = weights[:-2].unflatten(0, (len(mixture), -1, MIXTURES)).flatten(2, 3)

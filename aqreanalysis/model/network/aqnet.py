@@ -268,8 +268,7 @@ class AQNet(nn.Module):
         k = geometry.index.shape[1]
         distance = geometry.distance_km
         nearest, mean = distance[:, 0], distance.mean(dim=1)
-        crowd = torch.log1p((1 / (1 + (distance / MIDDLE_KM) ** 2)).sum(dim=1))
-        described = (nearest / (nearest + NEAR_KM), nearest / (nearest + MIDDLE_KM), mean / (mean + FAR_KM), crowd)
+        features = geometry_features(nearest, mean, crowding(distance).sum(dim=1))
         weights, variance = self.knn(geometry.position, geometry.reach_km)
         index = geometry.index.repeat(MIXTURES, 1)
         kriging, static = [], []
@@ -277,7 +276,7 @@ class AQNet(nn.Module):
             mixed = self._mixed(mixture, weights).reshape(BANDS, -1, k)
             kriging.append([mix_weights(band, index, stations, sparse) for band in mixed])
             spread = torch.einsum("bm,mp->pb", mixture.mean(dim=1), variance.log())
-            static.append(torch.cat((spread, torch.stack(described, dim=-1)), dim=-1))
+            static.append(torch.cat((spread, features), dim=-1))
         positive = F.relu(weights[self.whole][0])
         positive = positive / positive.sum(dim=-1, keepdim=True)
         return Neighbourhood(
@@ -360,6 +359,25 @@ class AQNet(nn.Module):
 
     def extra_repr(self) -> str:
         return f"targets={self.targets}, neighbours={self.config.neighbours}"
+
+
+def crowding(distance_km: Tensor) -> Tensor:
+    """Return what neighbours count to how crowded they stand: one at the place itself, a half at `MIDDLE_KM`."""
+    return 1 / (1 + (distance_km / MIDDLE_KM) ** 2)
+
+
+def geometry_features(nearest_km: Tensor, mean_km: Tensor, crowd: Tensor) -> Tensor:
+    """Return the head's features of where the neighbours stand (place, 4).
+
+    Parameters
+    ----------
+    nearest_km, mean_km : Tensor
+        Distance to the nearest, and mean distance (place,).
+    crowd : Tensor
+        Sum of their `crowding` (place,).
+    """
+    bounded = (x / (x + half) for x, half in ((nearest_km, NEAR_KM), (nearest_km, MIDDLE_KM), (mean_km, FAR_KM)))
+    return torch.stack((*bounded, torch.log1p(crowd)), dim=-1)
 
 
 def _fill_compiled(observed: Tensor, value: Tensor, station_weights: Tensor) -> Tensor:
