@@ -21,7 +21,7 @@ from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.places import StationPlaces, check_range
 from aqreanalysis.observations.quality import Screening, flag_readings
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_readings, validated
+from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_readings, station_dataset, validated
 from aqreanalysis.observations.times import hours_since_epoch, times_from_hours
 from aqreanalysis.species import SPECIES, in_order
 
@@ -184,7 +184,7 @@ class Observations:
         frame = pd.DataFrame({"station": np.array(places.ids, dtype=object), "lat": places.lat, "lon": places.lon})
         check_range(frame, "observations")
         flags = flag_readings(known, places.lat, places.lon, screening.quality, said)
-        return cls(_dataset(times, places, known, flags, attributes or {}), report)
+        return cls(station_dataset(times, places, known, flags, attributes or {}), report)
 
     @classmethod
     def from_block(
@@ -192,7 +192,7 @@ class Observations:
     ) -> Observations:
         """Return the observations of a screened block, at stations sorted by id; its arrays become theirs."""
         times = times_from_hours(block.hours)
-        out = cls(_dataset(times, places, block.values, block.flags, attributes), report)
+        out = cls(station_dataset(times, places, block.values, block.flags, attributes), report)
         for key, usable in block.usable.items():
             usable.flags.writeable = False
             out._usable[key] = usable
@@ -528,27 +528,3 @@ def _extend_span(spans: dict[str, tuple[int, int]], key: str, usable: NDArray[np
     at = first_hour + np.flatnonzero(np.isfinite(usable).any(axis=1))
     if at.size:
         spans[key] = (spans.get(key, (int(at[0]), 0))[0], int(at[-1]))
-
-
-def _dataset(
-    times: pd.DatetimeIndex,
-    places: StationPlaces,
-    values: Mapping[str, NDArray[np.float32]],
-    flags: Mapping[str, NDArray[np.int8]],
-    attributes: Mapping[str, object],
-) -> xr.Dataset:
-    coords: dict[str, Any] = {
-        "time": pd.DatetimeIndex(times).as_unit("ns"),
-        "station": ("station", np.array(places.ids, dtype=object)),
-        "lat": ("station", places.lat.astype(np.float64)),
-        "lon": ("station", places.lon.astype(np.float64)),
-    }
-    for label, texts in (("city", places.city), ("name", places.name)):
-        if texts is not None:
-            coords[label] = ("station", np.array(texts, dtype=object))
-    variables: dict[str, Any] = {}
-    for key in values:
-        variables[key] = (("time", "station"), values[key])
-        variables[f"{key}_flag"] = (("time", "station"), flags[key])
-    attrs = {name: attributes[name] for name in KEPT_ATTRIBUTES if name in attributes}
-    return xr.Dataset(variables, coords, attrs=attrs)

@@ -155,7 +155,7 @@ class Merger:
                 rows = self._resolve_repeats(rows, key)
                 grid[rows.hour - hourly.first_hour, rows.station] = rows.value
 
-    def _resolve_repeats(self, rows: _Rows, key: str) -> _Rows:
+    def _resolve_repeats(self, rows: _Measurements, key: str) -> _Measurements:
         """Return one row an instrument and period; equal ones are one, of different ones the rule says which counts."""
         # Stable: the order of issue stays within.
         rows = rows.take(np.lexsort((rows.end, rows.instrument, rows.station)))
@@ -187,7 +187,7 @@ class Merger:
             chosen.value = (np.add.reduceat(rows.value.astype(np.float64), begin) / size).astype(np.float32)
         return chosen
 
-    def _make_hours(self, rows: _Rows, key: str) -> _Rows:
+    def _make_hours(self, rows: _Measurements, key: str) -> _Measurements:
         """Return hourly rows: shorter averages become hours, flagged where they cover too little of one."""
         if not (rows.minutes < 60).any():
             return rows
@@ -213,7 +213,7 @@ class Merger:
         self._add("hours_averaged", key, int((rows.minutes[begin] < 60).sum()))
         return out
 
-    def _one_instrument(self, rows: _Rows, key: str) -> _Rows:
+    def _one_instrument(self, rows: _Measurements, key: str) -> _Measurements:
         """Return one row a station and hour: the first instrument's, or the next one's where that has none usable."""
         if not (rows.instrument != rows.instrument[:1]).any():
             return rows
@@ -229,7 +229,7 @@ class Merger:
 
 
 @dataclass
-class _Rows:
+class _Measurements:
     """Readings of one pollutant that are there, in the order of issue; arrays (row,)."""
 
     station: NDArray[np.int64]
@@ -244,14 +244,14 @@ class _Rows:
         """Hour at whose end the row counts, hours since 1970."""
         return -(-self.end // 60)
 
-    def take(self, index: NDArray[np.integer]) -> _Rows:
+    def take(self, index: NDArray[np.integer]) -> _Measurements:
         """Return the rows at `index`."""
-        return _Rows(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+        return _Measurements(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-def _rows_of(batches: Sequence[RawRecords], key: str) -> _Rows | None:
+def _rows_of(batches: Sequence[RawRecords], key: str) -> _Measurements | None:
     """Return the readings of a pollutant that are there; None if no records come with it."""
-    parts: dict[str, list[NDArray]] = {name: [] for name in _Rows.__dataclass_fields__}
+    parts: dict[str, list[NDArray]] = {name: [] for name in _Measurements.__dataclass_fields__}
     for records in batches:
         if key not in records.values:
             continue
@@ -264,7 +264,7 @@ def _rows_of(batches: Sequence[RawRecords], key: str) -> _Rows | None:
         parts["instrument"].append(rank)
         parts["value"].append(records.values[key][there])
         parts["flag"].append(records.flags[key][there] if key in records.flags else np.zeros(n, np.int8))
-    return _Rows(**{name: np.concatenate(arrays) for name, arrays in parts.items()}) if parts["end"] else None
+    return _Measurements(**{name: np.concatenate(arrays) for name, arrays in parts.items()}) if parts["end"] else None
 
 
 def _repeated(cell: NDArray[np.int64], size: int) -> NDArray[np.bool_] | None:

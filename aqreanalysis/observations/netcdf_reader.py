@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from aqreanalysis.configs import QualityConfig
@@ -18,7 +19,7 @@ from aqreanalysis.observations.netcdf_writer import CHUNK_HOURS, DIGEST, REPORT,
 from aqreanalysis.observations.places import StationPlaces
 from aqreanalysis.observations.quality import Screening
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_hours, validated
+from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_hours, station_dataset, validated
 from aqreanalysis.observations.times import times_from_hours
 from aqreanalysis.species import SPECIES
 
@@ -50,9 +51,9 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
         with _open(path) as opened:
             _check_shape(opened, path)
             rows = _rows(opened, path, span)
-            record = _record(opened, path) if rows is not None else None
+            full_span = _full_span(opened, path) if rows is not None else None
             if _stays_in_file(opened, rows):
-                return _left_in_file(path, rows or slice(0, opened.sizes["time"]), record)
+                return _left_in_file(path, rows or slice(0, opened.sizes["time"]), full_span)
             dataset = (opened if rows is None else opened.isel(time=rows)).load()
     except (ObservationsError, OutputError):
         raise
@@ -68,8 +69,8 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
     if not _has_flags(dataset):
         values = {key: _floats(dataset, key) for key in keys}
         return Observations.from_arrays(times, places, values, attributes, report, Screening(quality))
-    observations = Observations(_as_kept(dataset, keys, times, places).assign_attrs(attributes), report)
-    _compare_digest(observations, dataset, path, record)
+    observations = Observations(_as_dataset(dataset, keys, times, places), report)
+    _compare_digest(observations, dataset, path, full_span)
     return observations
 
 
@@ -87,7 +88,7 @@ def _stays_in_file(opened: xr.Dataset, rows: slice | None) -> bool:
     return _has_flags(opened) and ids == sorted(ids) and count_values(opened, rows) > backing.READINGS_IN_MEMORY
 
 
-def _left_in_file(path: Path, rows: slice, record: dict[str, tuple[int, int]] | None) -> Observations:
+def _left_in_file(path: Path, rows: slice, full_span: dict[str, tuple[int, int]] | None) -> Observations:
     """Return the rows of a long file as observations that stay in it."""
     opened = _open(path)  # for as long as these observations are there
     keys, places = list(keys_in(opened)), _places(opened)
@@ -95,10 +96,10 @@ def _left_in_file(path: Path, rows: slice, record: dict[str, tuple[int, int]] | 
     check_hours(times)
     sample = opened.isel(time=slice(rows.start, rows.start + 1)).load()
     # Everything but the readings is checked on the first hour.
-    checked = validated(_as_kept(sample, keys, times[:1], places)).assign_attrs(_attributes(opened))
+    checked = validated(_as_dataset(sample, keys, times[:1], places))
     axes = checked.drop_dims("time").assign_coords(time=times.as_unit("ns"))
     observations = Observations.from_file(FileBacking(path, opened, rows.start, rows.stop), axes, _report(opened, path))
-    _compare_digest(observations, opened, path, record)
+    _compare_digest(observations, opened, path, full_span)
     return observations
 
 
@@ -109,11 +110,11 @@ def _attributes(dataset: xr.Dataset) -> dict[str, Any]:
 
 
 def _compare_digest(
-    observations: Observations, dataset: xr.Dataset, path: Path, record: dict[str, tuple[int, int]] | None
+    observations: Observations, dataset: xr.Dataset, path: Path, full_span: dict[str, tuple[int, int]] | None
 ) -> None:
     """Warn if the file was changed since it was written; of a part of it keep how far the whole reaches instead."""
-    if record is not None:
-        observations.full_span = record  # the digest on record is that of the whole, which was not read
+    if full_span is not None:
+        observations.full_span = full_span  # the digest on record is that of the whole, which was not read
         return
     written = dataset.attrs.get(DIGEST)
     if written is not None and written != observations.digest():
@@ -123,19 +124,11 @@ def _compare_digest(
         )
 
 
-def _as_kept(dataset: xr.Dataset, keys: list[str], times: Any, places: StationPlaces) -> xr.Dataset:
-    """Return the readings and flags of a file as `Observations` keeps them."""
-    variables: dict[str, Any] = {}
-    for key in keys:
-        flags = np.ascontiguousarray(dataset[f"{key}_flag"].transpose("time", "station").values)
-        variables[key] = (("time", "station"), _floats(dataset, key))
-        variables[f"{key}_flag"] = (("time", "station"), flags)
-    coords: dict[str, Any] = {"time": times, "station": ("station", np.array(places.ids, dtype=object))}
-    for name in ("lat", "lon", "city", "name"):
-        if getattr(places, name) is not None:
-            dtype = np.float64 if name in ("lat", "lon") else object
-            coords[name] = ("station", np.array(getattr(places, name), dtype=dtype))
-    return xr.Dataset(variables, coords)
+def _as_dataset(dataset: xr.Dataset, keys: list[str], times: pd.DatetimeIndex, places: StationPlaces) -> xr.Dataset:
+    """Return the readings, flags and attributes of a file as `Observations` has them."""
+    values = {key: _floats(dataset, key) for key in keys}
+    flags = {key: np.ascontiguousarray(dataset[f"{key}_flag"].transpose("time", "station").values) for key in keys}
+    return station_dataset(times, places, values, flags, _attributes(dataset))
 
 
 def _check_shape(dataset: xr.Dataset, path: Path) -> None:
@@ -177,7 +170,7 @@ def _rows(opened: xr.Dataset, path: Path, span: tuple[int, int] | None) -> slice
     return None if whole or first == end else slice(int(first), int(end))
 
 
-def _record(opened: xr.Dataset, path: Path) -> dict[str, tuple[int, int]]:
+def _full_span(opened: xr.Dataset, path: Path) -> dict[str, tuple[int, int]]:
     """Return pollutant -> first and last stamp at which any station has a usable reading, read from both ends."""
     hours = _hours(opened, path)
     spans: dict[str, tuple[int, int]] = {}

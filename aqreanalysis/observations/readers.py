@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
@@ -249,7 +248,7 @@ class DiscoveredFiles:
     report: QualityReport
     skip_broken: bool = False
     netcdf: Source | None = None
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, object] = field(default_factory=dict)
 
     @property
     def format(self) -> StationFormat:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import FLAG_MEANINGS, Flag
-from aqreanalysis.observations.places import check_range
+from aqreanalysis.observations.places import StationPlaces, check_range
 from aqreanalysis.observations.times import hours_since_epoch
 from aqreanalysis.species import SPECIES
 
@@ -51,6 +52,31 @@ def validated(dataset: xr.Dataset) -> xr.Dataset:
     out = dataset.assign_coords(station=("station", ids))
     out = out.isel(station=np.argsort(ids, kind="stable")) if unsorted else out
     return described(out[[*keys, *(f"{key}_flag" for key in keys)]], keys)
+
+
+def station_dataset(
+    times: pd.DatetimeIndex,
+    places: StationPlaces,
+    values: Mapping[str, NDArray[np.float32]],
+    flags: Mapping[str, NDArray[np.int8]],
+    attributes: Mapping[str, object],
+) -> xr.Dataset:
+    """Return readings and flags, (time, station) a pollutant, as the dataset of `Observations`, not validated yet."""
+    coords: dict[str, Any] = {
+        "time": pd.DatetimeIndex(times).as_unit("ns"),
+        "station": ("station", np.array(places.ids, dtype=object)),
+        "lat": ("station", places.lat.astype(np.float64)),
+        "lon": ("station", places.lon.astype(np.float64)),
+    }
+    for label, texts in (("city", places.city), ("name", places.name)):
+        if texts is not None:
+            coords[label] = ("station", np.array(texts, dtype=object))
+    variables: dict[str, Any] = {}
+    for key in values:
+        variables[key] = (("time", "station"), values[key])
+        variables[f"{key}_flag"] = (("time", "station"), flags[key])
+    attrs = {name: attributes[name] for name in KEPT_ATTRIBUTES if name in attributes}
+    return xr.Dataset(variables, coords, attrs=attrs)
 
 
 def check_hours(times: pd.DatetimeIndex) -> None:

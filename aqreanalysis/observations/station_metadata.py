@@ -14,7 +14,7 @@ from aqreanalysis.observations.files import PathLike, Source, list_sources, read
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.table_blocks import Block, TextTable, inspect_csv, read_blocks
+from aqreanalysis.observations.table_blocks import TextBlock, TextTable, inspect_csv, read_blocks
 
 # Names that a role goes by, the surest first: the project's own, then EEA's metadata, the list of the Chinese archive,
 # OpenAQ's and London's site lists. Compared without regard to case, blanks, dots, underscores and hyphens.
@@ -180,7 +180,7 @@ def _locations(source: Source) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _frame(block: Block, roles: dict[str, str], table: TextTable, report: QualityReport) -> pd.DataFrame:
+def _frame(block: TextBlock, roles: dict[str, str], table: TextTable, report: QualityReport) -> pd.DataFrame:
     out = pd.DataFrame({"key": _texts(block.rows[roles["key"]])})
     out["station"] = _texts(block.rows[roles["station"]]) if "station" in roles else out["key"]
     for role in ("lat", "lon"):

@@ -55,7 +55,7 @@ class TextTable:
 
 
 @dataclass(frozen=True)
-class Block:
+class TextBlock:
     """Rows of a text table, every column as text, and where the first of them stands."""
 
     rows: pa.Table
@@ -91,7 +91,7 @@ def find_delimiter(header: str) -> str:
     return max(",;\t|", key=header.count)
 
 
-def read_blocks(table: TextTable, wanted: Sequence[str], report: QualityReport) -> Iterator[Block]:
+def read_blocks(table: TextTable, wanted: Sequence[str], report: QualityReport) -> Iterator[TextBlock]:
     """Yield the rows of the `wanted` columns as texts, null where missing; memory holds one block at a time.
 
     Raises
@@ -124,7 +124,7 @@ def read_blocks(table: TextTable, wanted: Sequence[str], report: QualityReport) 
     for batch in _batches(table, report, (read, parse, convert)):
         rows = pa.Table.from_batches([batch])
         _refuse_open_quotes(rows, table.source.name)
-        yield Block(rows, Where(table.source.name, table.header_lines + 1 + seen, "line"))
+        yield TextBlock(rows, Where(table.source.name, table.header_lines + 1 + seen, "line"))
         seen += batch.num_rows
     # Lines that were left out are not numbered in what follows them; there are few, or the file is refused.
     if len(broken) > STRAY_SHARE * (seen + len(broken)):

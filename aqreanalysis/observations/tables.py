@@ -93,7 +93,7 @@ def records_of_rows(
     """
     codes, ids = to_texts(rows[roles.station])
     end, minutes = stamps_to_minutes(rows[roles.time], Clock.of(columns), report, where)
-    table = _Rows(rows, roles, report, where, decimal_comma)
+    table = _TableRows(rows, roles, report, where, decimal_comma)
     places, station = _places(table, codes, ids, columns.moved_stations == "split")
     values = {}
     for key, column in roles.species.items():
@@ -105,7 +105,7 @@ def records_of_rows(
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _TableRows:
     """A long table with what is known of it; see `records_of_rows`."""
 
     rows: pa.Table
@@ -120,7 +120,7 @@ class _Rows:
 
 
 def _places(
-    table: _Rows, codes: NDArray[np.integer], ids: list[str], split: bool
+    table: _TableRows, codes: NDArray[np.integer], ids: list[str], split: bool
 ) -> tuple[pd.DataFrame, NDArray[np.int32]]:
     """Return the places of the rows, and the row of that table that each row stands at.
 

@@ -22,7 +22,7 @@ from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
-from aqreanalysis.observations.table_blocks import Block, read_blocks
+from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 SITE = ("State Code", "County Code", "Site Num")
@@ -49,7 +49,7 @@ def read_aqs(context: ReadContext) -> Iterator[RawRecords]:
         yield from _records(block, context)
 
 
-def _records(block: Block, context: ReadContext) -> Iterator[RawRecords]:
+def _records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
     rows, where, report = block.rows.combine_chunks(), block.where, context.report
     site = pc.binary_join_element_wise(*(rows[name].combine_chunks() for name in SITE), "-")
     stamps = pc.binary_join_element_wise(rows["Date GMT"].combine_chunks(), rows["Time GMT"].combine_chunks(), " ")

@@ -18,7 +18,7 @@ from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
 from aqreanalysis.observations.read_context import ReadContext
-from aqreanalysis.observations.table_blocks import Block, read_blocks
+from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 TYPES = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "O3": "o3", "CO": "co"}
@@ -44,7 +44,7 @@ def read_china_archive(context: ReadContext) -> Iterator[RawRecords]:
         yield from _records(block, stations, context)
 
 
-def _records(block: Block, stations: list[str], context: ReadContext) -> Iterator[RawRecords]:
+def _records(block: TextBlock, stations: list[str], context: ReadContext) -> Iterator[RawRecords]:
     context.report.rows += block.rows.num_rows
     clock = context.clock(Clock("Asia/Shanghai", "end", "%Y%m%d-%H", "date, hour"))
     stamps = pc.binary_join_element_wise(*(block.rows[name].combine_chunks() for name in FIXED[:2]), "-")

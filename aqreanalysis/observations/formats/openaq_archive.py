@@ -22,7 +22,7 @@ from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.report import QualityReport, Where
-from aqreanalysis.observations.table_blocks import Block, read_blocks
+from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
 from aqreanalysis.observations.times import FIRST_YEAR, LAST_YEAR, NO_TIME, STRAY_SHARE
 from aqreanalysis.species import SPECIES
 
@@ -47,7 +47,7 @@ def read_openaq_archive(context: ReadContext) -> Iterator[RawRecords]:
         yield from _records(block, context)
 
 
-def _records(block: Block, context: ReadContext) -> Iterator[RawRecords]:
+def _records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
     rows, where, report = block.rows, block.where, context.report
     end = aware_minutes(pd.Series(rows["datetime"].to_pandas()), where, report)
     sensors, sensor_ids = to_texts(rows["sensors_id"])
