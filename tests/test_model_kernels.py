@@ -162,3 +162,30 @@ def test_without_a_folder_to_keep_them_in_they_are_compiled_all_the_same(tmp_pat
     )
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
     assert float(told.stdout) == pytest.approx(0.999, abs=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 7, 25])
+@pytest.mark.parametrize(("inner", "columns"), [(8, 24), (41, 168), (330, 9), (33, 1100)])
+def test_a_product_has_the_same_bits_in_a_larger_one_and_with_zeros_in_between(rows, inner, columns):
+    draw = np.random.default_rng(rows)
+    left, right = (draw.standard_normal(shape, np.float32) for shape in ((rows, inner), (inner, columns)))
+    found = np.empty((rows, columns), np.float32)
+    compiled.multiply(left, right, found)
+    assert np.allclose(found, left.astype(float) @ right.astype(float), atol=1e-4)
+    places = np.sort(draw.choice(2 * inner, inner, replace=False))
+    wide, long = (
+        np.zeros((rows + 6, 2 * inner), np.float32),
+        draw.standard_normal((2 * inner, columns + 77), np.float32),
+    )
+    wide[3:-3, places], long[places, 40:-37] = left, right
+    larger = np.empty((rows + 6, columns + 77), np.float32)
+    compiled.multiply(wide, long, larger)
+    assert np.array_equal(larger[3:-3, 40:-37], found)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 5])
+def test_the_probability_to_exceed_a_threshold_is_that_of_the_distribution(levels):
+    one = predictive(levels=levels)
+    for threshold in (0.0, 5.0, 16.0, 40.0, 1e4):
+        assert np.allclose(one.exceedance(threshold), 1 - one.cdf(threshold), atol=2e-5), threshold
+    assert (one.exceedance(-1.0) == 1).all()

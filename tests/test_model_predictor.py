@@ -199,21 +199,25 @@ def test_weights_that_do_not_fit_the_config_are_refused(tmp_path):
         AnalysisPredictor(bundle, "cpu")
 
 
-@pytest.mark.parametrize("lanes", [2, 3])
-def test_threads_that_share_the_stations_give_the_bytes_of_one(predictor, readings, monkeypatch, lanes):
-    monkeypatch.setattr("aqreanalysis.model.predictor._STATIONS_AT_ONCE", 4)
-    parts = predictor.split_stations(len(readings.lat), lanes)
-    assert len(parts) == lanes
-    assert [part.start for part in parts] == [0, *(part.stop for part in parts[:-1])]
-    assert parts[-1].stop == len(readings.lat) and all(part.start % 4 == 0 for part in parts)
+@pytest.mark.parametrize("lanes", [2, 3, 9])
+def test_days_that_threads_encode_apart_have_the_bits_of_a_block(predictor, monkeypatch, lanes):
+    readings = make_readings(days=5, padded=True)
     block = readings.values, readings.hours, readings.lat, readings.lon
-    own = [
-        predictor.encode_own_history(readings.values[:, part], readings.hours, readings.lat[part], readings.lon[part])
-        for part in parts
-    ]
-    for found, expected in zip(predictor.encode(*block, own).members, predictor.encode(*block).members, strict=True):
-        assert torch.equal(found.bands, expected.bands) and torch.equal(found.channels, expected.channels)
+    monkeypatch.setattr("aqreanalysis.model.predictor._STATIONS_AT_ONCE", 8)
+    first = int(readings.hours[HISTORY])
+    parts = predictor.split_hours(range(first, first + 5 * 24), lanes)
+    assert len(parts) == min(lanes, 5)
+    assert [hour for part in parts for hour in part] == list(range(first, first + 5 * 24))
+    apart = []
+    for part in parts:
+        hours = slice(part.start - first, part.stop - first + HISTORY + LOOKAHEAD)
+        apart.append(predictor.encode(block[0][hours], block[1][hours], *block[2:]))
+    joined, whole = predictor.join(apart), predictor.encode(*block)
+    assert np.array_equal(joined.hours, whole.hours)
+    for found, expected in zip(joined.members, whole.members, strict=True):
+        for name in ("bands", "trends", "channels", "observed", "clock"):
+            assert torch.equal(getattr(found, name), getattr(expected, name)), name
 
 
-def test_a_single_batch_of_stations_or_a_single_thread_shares_nothing(predictor):
-    assert predictor.split_stations(20, 2) == [] and predictor.split_stations(2000, 1) == []
+def test_a_single_thread_shares_nothing(predictor):
+    assert predictor.split_hours(range(1, 1 + 7 * 24), 1) == [range(1, 1 + 7 * 24)]

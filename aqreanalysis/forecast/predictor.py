@@ -164,21 +164,19 @@ class ForecastPredictor:
         hours: NDArray[np.int64],
         station_lat: Degrees,
         station_lon: Degrees,
-        own: Sequence[list[torch.Tensor]] | None = None,
     ) -> EncodedHistory:
         """Return the stations' histories; arguments as of `Predictor.encode`, the last of `hours` the origin."""
         self._check(values[None])
         return EncodedHistory(scale_inputs(values, self.inputs, self.bundle.scaling)[None], hours[-1:])
 
-    def encode_own_history(
-        self, values: NDArray[np.float32], hours: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
-    ) -> list[torch.Tensor]:
-        """Return nothing: histories are no work that threads could share."""
-        return []
+    def split_hours(self, estimated: range, threads: int) -> list[range]:
+        """Return all hours: histories are no work that threads could share."""
+        return [estimated]
 
-    def split_stations(self, stations: int, threads: int) -> list[slice]:
-        """Return nothing: see `encode_own_history`."""
-        return []
+    def join(self, parts: Sequence[EncodedStations]) -> EncodedStations:
+        """Return the only part that `split_hours` makes."""
+        (part,) = parts
+        return part
 
     def geometry(
         self,

@@ -24,7 +24,7 @@ from aqreanalysis.model.inference.exact import group_cells, patch_cells
 from aqreanalysis.model.inference.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
 from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
-from aqreanalysis.model.network.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates
+from aqreanalysis.model.network.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates, join_hours
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.scaling import FieldSource, field_reach, scale_inputs, window_parts
@@ -33,7 +33,7 @@ from aqreanalysis.model.protocol import BlockWindow, CubeText, EncodedStations, 
 
 # Stations whose windows are read together on the CPU: what the encoder makes of them stays in the processor's cache,
 # which halves the time of two thousand.
-_STATIONS_AT_ONCE = 32
+_STATIONS_AT_ONCE = 224
 
 
 @dataclass(frozen=True)
@@ -153,14 +153,11 @@ class AnalysisPredictor:
 
     @torch.inference_mode()
     def encode(
-        self,
-        values: NDArray[np.float32],
-        hours: NDArray[np.int64],
-        station_lat: Degrees,
-        station_lon: Degrees,
-        own: Sequence[list[torch.Tensor]] | None = None,
+        self, values: NDArray[np.float32], hours: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
     ) -> EncodedAnalysis:
         """Return what the stations say at each hour of a block of whole UTC days.
+
+        On the CPU, and without covariates, each day is encoded by itself and so has the same bits in any block.
 
         Parameters
         ----------
@@ -170,65 +167,68 @@ class AnalysisPredictor:
             Hours since 1970-01-01 of the stamps; the block's first is 01:00 of a UTC day, and T a multiple of 24.
         station_lat, station_lon : float64 (station,)
             Degrees.
-        own : sequence of list, optional
-            What `encode_own_history` gave for these stations, part by part in their order, if it was asked before.
         """
-        before = self.history_hours
+        before, after = self.history_hours, self.lookahead_hours
+        steps = len(hours) - before - after
+        if steps <= 0 or steps % 24 or hours[before] % 24 != 1:
+            raise ValueError(f"a block is whole UTC days from 01:00 on, got {steps} hours from hour {hours[before]}")
         windows, window_hours = self._windows(values, hours, station_lat, station_lon)
-        readings = around_day(windows[..., self._targets], before)
-        block = hours[before : before + 24 * len(windows)]
-        fields, near = self._fields(station_lat, station_lon, block) or (None, None)
-        members = []
+        block = hours[before : before + steps]
+        fields = self._fields(station_lat, station_lon, block)
         weights = self._station_weights(station_lat, station_lon)
-        for number, (network, among) in enumerate(zip(self.networks, weights, strict=True)):
-            if own is None:
-                states = self._own_states(network, windows, window_hours, fields)
-            else:
-                states = torch.cat([part[number] for part in own], dim=2)
-            clock = network.clock(window_hours[:, before : before + 24]).flatten(0, 1)
-            states = states.flatten(0, 1)
-            members.append(network.exchange_between_stations(states, readings, clock, among, near))
+        size = 1 if self._days_stand_alone else len(windows)
+        members = []
+        for network, among in zip(self.networks, weights, strict=True):
+            parts = zip(windows.split(size), window_hours.split(size), strict=True)
+            members.append(join_hours([self._states(network, *part, among, fields) for part in parts]))
         return EncodedAnalysis(members, block)
 
-    @torch.inference_mode()
-    def encode_own_history(
-        self, values: NDArray[np.float32], hours: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
-    ) -> list[torch.Tensor]:
-        """Return each member's states of some stations from their own readings (day, 24, station, width).
+    def split_hours(self, estimated: range, threads: int) -> list[range]:
+        """Return the days of a window that each of so many threads may `encode` by itself: no number depends on it.
 
-        The part of `encode` that knows of no other station, and most of its time: several threads can share it.
-        Arguments are as of `encode`, of these stations alone.
+        All of them are one part on a GPU and with covariates.
         """
-        windows, window_hours = self._windows(values, hours, station_lat, station_lon)
-        block = hours[self.history_hours : self.history_hours + 24 * len(windows)]
-        fields, _ = self._fields(station_lat, station_lon, block) or (None, None)
-        return [self._own_states(network, windows, window_hours, fields) for network in self.networks]
+        days = len(estimated) // 24
+        parts = min(days, threads) if self._days_stand_alone else 1
+        edges = [estimated.start + 24 * (days * part // parts) for part in range(parts + 1)]
+        return [range(*pair) for pair in itertools.pairwise(edges)]
 
-    def split_stations(self, stations: int, threads: int) -> list[slice]:
-        """Return which of so many stations each of some threads may ask `encode_own_history` for.
+    def join(self, parts: Sequence[EncodedStations]) -> EncodedAnalysis:
+        """Return what the stations say of parts that follow each other."""
+        known = [part for part in parts if isinstance(part, EncodedAnalysis)]
+        members = [join_hours(member) for member in zip(*(part.members for part in known), strict=True)]
+        return EncodedAnalysis(members, np.concatenate([part.hours for part in known]))
 
-        Whole batches, so that no number depends on the threads; none where there is nothing to share: one batch, a GPU,
-        or covariates.
-        """
-        batches = -(-stations // _STATIONS_AT_ONCE)
-        if min(batches, threads) < 2 or self.bundle.fields is not None or self.device.type != "cpu":
-            return []
-        edges = [min(stations, _STATIONS_AT_ONCE * (batches * thread // threads)) for thread in range(threads + 1)]
-        return [slice(*pair) for pair in itertools.pairwise(edges) if pair[0] < pair[1]]
+    @property
+    def _days_stand_alone(self) -> bool:
+        return self.bundle.fields is None and self.device.type == "cpu"
+
+    def _states(
+        self,
+        network: AQNet,
+        windows: torch.Tensor,
+        hours: torch.Tensor,
+        among: torch.Tensor,
+        fields: tuple[torch.Tensor, CovariatesAt] | None,
+    ) -> StationStates:
+        """Return a member's states at the hours of some days from their windows (day, hour, station, input)."""
+        before = self.history_hours
+        inside, near = fields or (None, None)
+        states = self._own_states(network, windows, hours, inside).flatten(0, 1)
+        readings = around_day(windows[..., self._targets], before)
+        clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)
+        return network.exchange_between_stations(states, readings, clock, among, near)
 
     def _windows(
         self, values: NDArray[np.float32], hours: NDArray[np.int64], lat: Degrees, lon: Degrees
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return standardised readings (day, hour, station, input) and the hours (day, hour) of each day's window."""
         before, after = self.history_hours, self.lookahead_hours
-        steps = len(hours) - before - after
-        if steps <= 0 or steps % 24 or hours[before] % 24 != 1:
-            raise ValueError(f"a block is whole UTC days from 01:00 on, got {steps} hours from hour {hours[before]}")
         readings = scale_inputs(values, self.inputs, self.bundle.scaling)
         if self.bundle.drift is not None:
             readings = readings - self.bundle.drift.at(lat, lon, self.inputs)
         scaled, clock_hours = to_device(readings, self.device), to_device(hours, self.device)
-        days = [slice(d, d + before + 24 + after) for d in range(0, steps, 24)]
+        days = [slice(d, d + before + 24 + after) for d in range(0, len(hours) - before - after, 24)]
         return torch.stack([scaled[day] for day in days]), torch.stack([clock_hours[day] for day in days])
 
     def _station_weights(self, lat: Degrees, lon: Degrees) -> list[torch.Tensor]:

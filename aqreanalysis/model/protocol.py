@@ -176,7 +176,6 @@ class Predictor(Protocol):
         hours: NDArray[np.int64],
         station_lat: Degrees,
         station_lon: Degrees,
-        own: Sequence[list[torch.Tensor]] | None = None,
     ) -> EncodedStations:
         """Return what the stations say of the hours that a `window` estimates together.
 
@@ -188,17 +187,14 @@ class Predictor(Protocol):
             Their stamps, hours since 1970-01-01.
         station_lat, station_lon : float64 (station,)
             Degrees.
-        own : sequence of list, optional
-            What `encode_own_history` gave for these stations, part by part in their order, if it was asked before.
         """
 
-    def encode_own_history(
-        self, values: NDArray[np.float32], hours: NDArray[np.int64], station_lat: Degrees, station_lon: Degrees
-    ) -> list[torch.Tensor]:
-        """Return what some stations' own readings say: the part of `encode` that several threads can share."""
+    def split_hours(self, estimated: range, threads: int) -> list[range]:
+        """Return parts of the hours of a window that each of so many threads may `encode` by itself, for `join`; one
+        part where they may not be apart."""
 
-    def split_stations(self, stations: int, threads: int) -> list[slice]:
-        """Return which of so many stations each of some threads should ask `encode_own_history` for; empty for none."""
+    def join(self, parts: Sequence[EncodedStations]) -> EncodedStations:
+        """Return what the stations say of parts that follow each other."""
 
     def geometry(
         self,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.model import Predictor
@@ -20,7 +19,7 @@ from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.species import SPECIES
 
 # Changes whenever the numbers of a cube change for the same model, observations and grid; part of the fingerprint.
-NUMERICS = "5"
+NUMERICS = "6"
 
 Layers = dict[str, NDArray[Any]]
 Window = Callable[[int, int], NDArray[np.float32]]
@@ -93,7 +92,8 @@ class SweepInputs:
     @property
     def steps(self) -> tuple[float, float]:
         """Degrees between the rows and between the columns of the whole grid, which has two of each at least."""
-        lat, lon = (abs(float(axis[-1] - axis[0])) / (len(axis) - 1) for axis in (self.lat, self.lon))
+        # Rounded beyond the axes' own ten places, so that a part of a grid has the steps of the whole.
+        lat, lon = (round(abs(float(axis[-1] - axis[0])) / (len(axis) - 1), 9) for axis in (self.lat, self.lon))
         return lat, lon
 
     def names(self, key: str) -> LayerNames:
@@ -132,26 +132,33 @@ class GeometryCache(BoundedCache[PlaceGeometry]):
 
 
 def encode_time_block(
-    inputs: SweepInputs, time: tuple[int, int], own: Sequence[list[Tensor]] | None = None
+    inputs: SweepInputs, time: tuple[int, int], parts: Sequence[EncodedStations] | None = None
 ) -> BlockStates:
-    """Return the station states of the days that the steps `time` touch, and the flags of its hours.
+    """Return the station states of the windows that the steps `time` touch, and the flags of its hours.
 
-    `own` is what `encode_part` gave for all parts of the stations in their order, if it was asked before.
+    `parts` is what `encode_part` gave for all parts of `split_time_block`, if it was asked before.
     """
     block, window = inputs.plan.stamps_of(time), _window(inputs, time)
     values, hours = _readings(inputs, window.read)
-    states = inputs.predictor.encode(values, hours, inputs.station_lat, inputs.station_lon, own)
+    if parts is None:
+        states = inputs.predictor.encode(values, hours, inputs.station_lat, inputs.station_lon)
+    else:
+        states = inputs.predictor.join(parts)
     start = block.start - window.estimated.start
     within = slice(block.start - window.read.start, block.stop - window.read.start)
     flags = {key: _hour_flags(inputs, key, values[within], block) for key in inputs.species}
     return BlockStates(states, (start, start + len(block)), flags)
 
 
-def encode_part(inputs: SweepInputs, time: tuple[int, int], stations: slice) -> list[Tensor]:
-    """Return what some stations' own readings say in a time block: of `encode_time_block` most of the work."""
-    values, hours = _readings(inputs, _window(inputs, time).read)
-    places = inputs.station_lat[stations], inputs.station_lon[stations]
-    return inputs.predictor.encode_own_history(values[:, stations], hours, *places)
+def split_time_block(inputs: SweepInputs, time: tuple[int, int], threads: int) -> list[range]:
+    """Return the hours of a time block's window that each of some threads may encode; one part where they may not."""
+    return inputs.predictor.split_hours(_window(inputs, time).estimated, threads)
+
+
+def encode_part(inputs: SweepInputs, hours: range) -> EncodedStations:
+    """Return what the stations say of a part of `split_time_block`."""
+    window = inputs.predictor.window(hours, inputs.last_reading)
+    return inputs.predictor.encode(*_readings(inputs, window.read), inputs.station_lat, inputs.station_lon)
 
 
 def _window(inputs: SweepInputs, time: tuple[int, int]) -> BlockWindow:

@@ -38,7 +38,8 @@ class Drift:
         """Return the drift of places, float32 (place, key) in standardised log units; arguments in degrees."""
         fields = np.clip(describe(lat, lon), self.low, self.high) - self.middle
         slopes = np.array([self.slopes.get(key, (0.0,) * len(FIELDS)) for key in keys])
-        return np.asarray(fields @ slopes.T, np.float32)
+        # One after the other: of a matrix product the last digit depends on how many places there are.
+        return np.asarray(sum(fields[:, [i]] * slopes[:, i] for i in range(len(FIELDS))), np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain numbers, with the names of the fields."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -215,7 +216,7 @@ class Predictive:
         values = self._standardised, self._location, self._scale
         tables = self._near, table, shares
         found = np.empty((5, *reversed(self._location.shape)), np.float32)
-        arrays = ([np.ascontiguousarray(t.numpy()) for t in some] for some in (values, tables))
+        arrays = ([_array(part) for part in some] for some in (values, tables))
         compiled.summarise(*(tuple(some) for some in arrays), self._nodes.numpy(), self.scaling.offset, found)
         return Summary(*found)
 
@@ -255,7 +256,14 @@ class Predictive:
 
     def exceedance(self, threshold: float) -> Array:
         """Return the probability that the concentration exceeds `threshold` (its units), float32 (hour, place)."""
-        return (1.0 - self.cdf(threshold)).astype(np.float32)
+        if self._location.device.type != "cpu" or self._location.dtype != torch.float32 or threshold < 0:
+            return (1.0 - self.cdf(threshold)).astype(np.float32)
+        values = (_array(part) for part in (self._standardised, self._location, self._scale))
+        tables = _array(self._near), _array(self._table.transpose(1, 2))
+        found = np.empty(tuple(reversed(self._location.shape)), np.float32)
+        limit = math.log(threshold + self.scaling.offset)
+        compiled.exceed(tuple(values), tables, self._nodes.numpy(), limit, found)
+        return found
 
     def exceedance_on_device(self, threshold: float) -> Tensor:
         """Return `exceedance` where the model computes: float32 (place, hour)."""
@@ -285,6 +293,12 @@ def mix_members(locations: Sequence[Tensor], scales: Sequence[Tensor]) -> tuple[
     location = torch.stack(list(locations))
     variance = torch.stack(list(scales)).square().mean(dim=0) + location.var(dim=0, unbiased=False)
     return location.mean(dim=0), torch.sqrt(variance)
+
+
+def _array(tensor: Tensor) -> Array:
+    """Return a tensor of the CPU as an array without gaps."""
+    found: Array = np.ascontiguousarray(tensor.numpy())
+    return found
 
 
 def _numpy(place_hour: Tensor) -> Array:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 
 Array = NDArray[np.float32]
@@ -280,7 +281,9 @@ def _shapes(table: MeanTable, nearest_km: NDArray[Any], level: Table) -> Table:
         smoothstep_weights_f64(level, table.level),
     )
     both = near[:, :, None] * high[:, None, :]
-    return np.asarray(both.reshape(len(level), -1) @ table.quantiles.reshape(-1, len(PROBABILITIES)))
+    found = np.empty((len(level), len(PROBABILITIES)))
+    compiled.multiply(both.reshape(len(level), -1), table.quantiles.reshape(-1, len(PROBABILITIES)), found)
+    return found
 
 
 def _table_to_dict(table: MeanTable) -> dict[str, Any]:

@@ -186,42 +186,15 @@ class SharedSystems:
     def _patch(self, number: int) -> Patch:
         squares = self.squares
         places, nodes = squares.places[number], squares.corners[number]
-        index = squares.index[nodes]  # (4, k)
-        stations, local = torch.unique(index, return_inverse=True)
-        position = self._position(places, stations)  # (place, neighbour, 2)
-        shares = squares.shares[places]  # (place, corner)
-        weights, variance = self._weigh(position, shares, nodes, local)
-        ones = shares @ weights.new_zeros(len(index), len(stations)).scatter_(1, local, 1.0)
-        distance = torch.linalg.vector_norm(position, dim=-1)
-        crowd = 1 / (1 + (distance / self.crowd_km) ** 2)
-        described = torch.stack(((ones * distance).sum(dim=-1) / index.shape[1], (ones * crowd).sum(dim=-1)), dim=-1)
-        return Patch(places, stations, weights, ones, described, variance)
-
-    def _weigh(self, position: Tensor, shares: Tensor, nodes: Tensor, local: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weights (kernel, place, neighbour) and variances (kernel, place).
-
-        Parameters
-        ----------
-        position : Tensor
-            East and north of the stations in km (place, neighbour, 2).
-        shares : Tensor
-            What each corner counts (place, 4).
-        nodes, local : Tensor
-            Node of each corner (4,), and where its neighbours stand among the stations (4, k).
-        """
-        towards = compiled.covary(position.permute(2, 1, 0).contiguous().numpy(), *self._tables)
+        stations, local = torch.unique(squares.index[nodes], return_inverse=True)  # (neighbour,), (4, k)
+        shares = squares.shares[places].T.contiguous().numpy()
+        position, distance = compiled.see_stations(squares.frames[places].numpy(), squares.towards[stations].numpy())
+        count, described = compiled.count_neighbours(distance, shares, local.numpy(), self.crowd_km)
+        towards = compiled.covary(position, *self._tables)
         systems = self._products.numpy(), self._offsets.numpy(), self._ends.numpy()
-        found = compiled.weigh_patch(towards, shares.T.contiguous().numpy(), (nodes.numpy(), local.numpy()), systems)
-        weights, variance = map(torch.from_numpy, found)
-        return weights, variance
+        weights, variance = compiled.weigh_patch(towards, shares, (nodes.numpy(), local.numpy()), systems)
+        return Patch(places, stations, *map(torch.from_numpy, (weights, count, described, variance)))
 
     @cached_property
     def _tables(self) -> tuple[compiled.Array, compiled.Array]:
         return self.knn.tables()
-
-    def _position(self, places: Tensor, stations: Tensor) -> Tensor:
-        """Return east and north in km of stations seen from places (place, station, 2)."""
-        up, east, north = torch.matmul(self.squares.frames[places].transpose(0, 1), self.squares.towards[stations].T)
-        across = torch.sqrt(east**2 + north**2)
-        unit = EARTH_RADIUS_KM * torch.atan2(across, up) / across.clamp(min=1e-9)
-        return torch.stack((east * unit, north * unit), dim=-1)

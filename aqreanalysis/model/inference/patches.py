@@ -21,14 +21,14 @@ class _Head:
 
     Attributes
     ----------
-    first, static, clock, inner, last : Tensor or float32
+    first, static, clock, inner, last : float32
         `first` reads the kriged bands by mixture, the disagreement and what is learned; `clock` is what the hours add
         (width, hour); `inner` and `last` have the bias as a last column; `last` gives the lean of each band to its
         first mixture, the gains, the correction and the log scale.
     """
 
     first: Array
-    static: Tensor
+    static: Array
     clock: Array
     inner: Array
     last: Array
@@ -58,7 +58,7 @@ def _fold(network: AQNet, target: int, clock: Tensor) -> _Head:
     last_bias = torch.cat((lean_bias[:, 0] - lean_bias[:, 1], other_bias))
     return _Head(
         _array(torch.cat((mixtures, rest), dim=1)),
-        static.weight,
+        _array(static.weight),
         _array(timed.T),
         _array(torch.cat((inner.weight, inner.bias[:, None]), dim=1)),
         _array(torch.cat((last, last_bias[:, None]), dim=1)),
@@ -92,7 +92,8 @@ class PatchSweep:
         parts = (bands, value, value**2, observed, states.trends[:, :, target], states.channels)
         self._fields = _array(torch.cat(parts, dim=-1).permute(2, 1, 0))  # (field, station, hour)
         self._head = _fold(network, target, states.clock)
-        self._mixture = _array(torch.softmax(network.mixture[target], dim=-1).flatten(0, 1))
+        mixture = torch.softmax(network.mixture[target], dim=-1)  # (band, mixture, kernel)
+        self._mixture, self._shares = _array(mixture.flatten(0, 1)), _array(mixture.mean(dim=1))
 
     def make_room(self, patches: list[Patch]) -> Array:
         """Return what `estimate` needs as `room` for any of some patches."""
@@ -114,9 +115,12 @@ class PatchSweep:
             Of every place; the patch's own rows are written.
         """
         head = self._head
-        described = _describe(self.network, patch, nearest_km[patch.places], self.target)
-        log_scale = 0.5 * patch.variance.log().mean(dim=0)
-        given = _array(head.static @ described.T), _array(log_scale), _array(patch.count)
+        near = _array(nearest_km[patch.places]), _array(patch.distances)
+        logs = np.log(_array(patch.variance))
+        described = compiled.describe_places(logs, self._shares, near, (NEAR_KM, MIDDLE_KM, FAR_KM))
+        static = np.empty((len(head.static), len(patch.places)), np.float32)
+        compiled.multiply(head.static, described[:-1], static)
+        given = static, described[-1], _array(patch.count)
         kernels, stations = _array(patch.kernels), patch.stations.numpy()
         mixed = compiled.mix_patch(kernels, self._mixture, self.network.whole.start, stations, self._fields, room)
         found = np.empty((3, len(patch.places), out.shape[2]), np.float32)
@@ -140,12 +144,3 @@ def estimate_patches(
         sweep.estimate(patch, nearest_km, room, out)
     location, scale, reporting = torch.from_numpy(out)
     return location, scale, reporting
-
-
-def _describe(network: AQNet, patch: Patch, nearest: Tensor, target: int) -> Tensor:
-    """Return the static features of the head (place, band + 4)."""
-    mean, crowd = patch.distances.unbind(dim=-1)
-    shares = torch.softmax(network.mixture[target], dim=-1).mean(dim=1).to(patch.variance)
-    described = (nearest / (nearest + NEAR_KM), nearest / (nearest + MIDDLE_KM), mean / (mean + FAR_KM))
-    spread = (shares @ patch.variance.log()).T
-    return torch.cat((spread, torch.stack((*described, torch.log1p(crowd)), dim=-1)), dim=-1)

@@ -12,21 +12,32 @@ import numpy as np
 
 from aqreanalysis.model.kernels.attention import attend
 from aqreanalysis.model.kernels.gap_filling import fill_gaps
-from aqreanalysis.model.kernels.head import estimate_patch, mix_patch
+from aqreanalysis.model.kernels.head import describe_places, estimate_patch, mix_patch
 from aqreanalysis.model.kernels.kriging_batched import krige_places
-from aqreanalysis.model.kernels.kriging_shared import covary, invert_systems, weigh_patch
-from aqreanalysis.model.kernels.numba_setup import Array
-from aqreanalysis.model.kernels.summary import summarise
+from aqreanalysis.model.kernels.kriging_shared import (
+    count_neighbours,
+    covary,
+    invert_systems,
+    see_stations,
+    weigh_patch,
+)
+from aqreanalysis.model.kernels.numba_setup import Array, multiply
+from aqreanalysis.model.kernels.summary import exceed, summarise
 
 __all__ = [
     "Array",
     "attend",
+    "count_neighbours",
     "covary",
+    "describe_places",
     "estimate_patch",
+    "exceed",
     "fill_gaps",
     "invert_systems",
     "krige_places",
     "mix_patch",
+    "multiply",
+    "see_stations",
     "summarise",
     "warm_up",
     "weigh_patch",
@@ -40,7 +51,9 @@ def warm_up() -> None:
     Called when a model is loaded, so that neither a trial's clock nor the first block has it.
     """
     places, stations, hours, k = 2, 3, 2, 2
-    towards = covary(_zeros(2, stations, places), _zeros(1, 3), _zeros(1, 3))
+    position, distance = see_stations(_zeros(places, 3, 3), _zeros(stations, 3))
+    count_neighbours(distance, _zeros(4, places), np.zeros((4, k), np.int64), 1.0)
+    towards = covary(position, _zeros(1, 3), _zeros(1, 3))
     corners = np.zeros(4, np.int64), np.zeros((4, k), np.int64)
     systems = _zeros(1, 1, k, k), _zeros(1, 1, k), _zeros(1, 1)
     attend(_zeros(1, 1, 2), _zeros(1, 2, 4), 1, _zeros(1, 1, 2))
@@ -51,11 +64,16 @@ def warm_up() -> None:
     fields = _zeros(6, stations, hours)
     which = np.arange(stations)
     mixed = mix_patch(kernels, _zeros(2, 1), 0, which, fields, np.empty(fields.size, np.float32))
+    described = describe_places(_zeros(1, places), _zeros(1, 1), (_zeros(places), _zeros(places, 2)), (1.0, 1.0, 1.0))
+    multiply(_zeros(1, 5), described[:-1], _zeros(1, places))
+    multiply(np.zeros((1, 2)), np.zeros((2, 1)), np.zeros((1, 1)))
     given = _zeros(1, places), _zeros(places), _zeros(places, stations)
     layers = _zeros(1, 6), _zeros(1, 2), _zeros(3, 2)
     estimate_patch(mixed, given, _zeros(1, hours), layers, tuple(_zeros(3, places, hours)))
     tables = _zeros(places, 1), _zeros(1, 4, 2), _zeros(1)
-    summarise(tuple(_zeros(3, places, hours)), tables, np.arange(2, dtype=np.float32), 0.0, _zeros(5, hours, places))
+    values = tuple(_zeros(3, places, hours))
+    exceed(values, (_zeros(places, 1), _zeros(1, 4, 2)), np.arange(2, dtype=np.float32), 0.0, _zeros(hours, places))
+    summarise(values, tables, np.arange(2, dtype=np.float32), 0.0, _zeros(5, hours, places))
 
 
 def _zeros(*shape: int) -> Array:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model.kernels.numba_setup import ONE, TWO, ZERO, Array, compiled, exp, sigmoid
+from aqreanalysis.model.kernels.numba_setup import (
+    HALF,
+    ONE,
+    TWO,
+    ZERO,
+    Array,
+    compiled_in_order,
+    exp,
+    multiply,
+    sigmoid,
+)
 
 # What keeps the root of the neighbours' disagreement, and the scale, off zero: as in `AQNet.estimate_at`.
 _FLOOR, _LEAST_SCALE = np.float32(1e-4), np.float32(0.02)
@@ -14,7 +24,44 @@ _LOWEST_LOG, _HIGHEST_LOG = np.float32(-5.0), np.float32(3.0)
 _VALUES_AT_ONCE = 4096
 
 
-@compiled
+@compiled_in_order
+def describe_places(
+    logs: Array, mixture: Array, near: tuple[Array, Array], halves: tuple[float, float, float]
+) -> Array:
+    """Return the static features of the head (band + 4, place), below them the logarithm of the scale to start from.
+
+    Parameters
+    ----------
+    logs : float32 (kernel, place)
+        Logarithms of the kriging variances.
+    mixture : float32 (band, kernel)
+        Shares of the models.
+    near : tuple of float32
+        Distance to the nearest station (place,); mean distance and crowd of the neighbours (place, 2).
+    halves : tuple of float
+        Distances at which the first three of the last four features are one half.
+    """
+    (bands, kernels), places = mixture.shape, logs.shape[1]
+    nearest, around = near
+    found = np.empty((bands + 5, places), np.float32)
+    multiply(mixture, logs, found[:bands])
+    first, second, third = np.float32(halves[0]), np.float32(halves[1]), np.float32(halves[2])
+    mean = found[bands + 4]
+    mean[:] = ZERO
+    for kernel in range(kernels):
+        for p in range(places):
+            mean[p] += logs[kernel, p]
+    for p in range(places):
+        found[bands, p] = nearest[p] / (nearest[p] + first)
+        found[bands + 1, p] = nearest[p] / (nearest[p] + second)
+        found[bands + 2, p] = around[p, 0] / (around[p, 0] + third)
+        mean[p] = HALF * (mean[p] / np.float32(kernels))
+    for p in range(places):
+        found[bands + 3, p] = np.log1p(around[p, 1])
+    return found
+
+
+@compiled_in_order
 def mix_patch(
     kernels: Array, mixture: Array, whole: int, stations: NDArray[np.int64], fields: Array, room: Array
 ) -> tuple[Array, Array, Array]:
@@ -37,12 +84,13 @@ def mix_patch(
         Where the neighbours' fields are put, as large as `fields`: fresh memory for each patch cost a third more time.
     """
     models, places, neighbours = kernels.shape
-    weights = np.dot(mixture, kernels.reshape(models, places * neighbours)).reshape(-1, places, neighbours)
+    mixed = np.empty((len(mixture), places * neighbours), np.float32)
+    multiply(mixture, kernels.reshape(models, places * neighbours), mixed)
+    weights = mixed.reshape(-1, places, neighbours)
     nearby = np.empty((places, neighbours), np.float32)
     for p in range(places):
         for n in range(neighbours):
             nearby[p, n] = max(kernels[whole, p, n], ZERO)
-        # Not in the loop above: see `compiled`.
         total = ZERO
         for n in range(neighbours):
             total += nearby[p, n]
@@ -55,7 +103,7 @@ def mix_patch(
     return weights, nearby, own
 
 
-@compiled
+@compiled_in_order
 def _read(mixed: tuple[Array, Array, Array], begin: int, end: int, read: Array) -> None:
     """Fill the head's features (feature, place * hour): bands by mixture, disagreement, and what is learned."""
     weights, fields = mixed[0], mixed[2]
@@ -64,19 +112,20 @@ def _read(mixed: tuple[Array, Array, Array], begin: int, end: int, read: Array) 
     for band in range(bands):
         for mix in range(2):
             kriging = weights[2 * band + mix][begin:end]
-            np.dot(kriging, fields[band], read[2 * band + mix].reshape(places, hours))
+            multiply(kriging, fields[band], read[2 * band + mix].reshape(places, hours))
     disagreement = read[2 * bands].reshape(places, hours)
-    level = np.dot(nearby, fields[bands])
-    np.dot(nearby, fields[bands + 1], disagreement)
+    level = np.empty((places, hours), np.float32)
+    multiply(nearby, fields[bands], level)
+    multiply(nearby, fields[bands + 1], disagreement)
     for p in range(places):
         for h in range(hours):
             spread = disagreement[p, h] - level[p, h] * level[p, h]
             disagreement[p, h] = np.sqrt(max(spread, ZERO) + _FLOOR)
     for field in range(bands + 2, fields.shape[0]):
-        np.dot(nearby, fields[field], read[2 * bands + 1 + field - bands - 2].reshape(places, hours))
+        multiply(nearby, fields[field], read[2 * bands + 1 + field - bands - 2].reshape(places, hours))
 
 
-@compiled
+@compiled_in_order
 def _head(
     read: Array,
     static: Array,
@@ -104,7 +153,7 @@ def _head(
     hidden, further = inside
     width, hours = clock.shape
     places = static.shape[1]
-    np.dot(first, read, hidden[:width])
+    multiply(first, read, hidden[:width])
     for w in range(width):
         for p in range(places):
             row = hidden[w, p * hours : (p + 1) * hours]
@@ -112,16 +161,16 @@ def _head(
                 x = row[h] + static[w, p] + clock[w, h]
                 row[h] = x * sigmoid(x)
     hidden[width] = ONE
-    np.dot(inner, hidden, further[: inner.shape[0]])
+    multiply(inner, hidden, further[: inner.shape[0]])
     for w in range(inner.shape[0]):
         row = further[w]
         for v in range(row.size):
             row[v] = row[v] * sigmoid(row[v])
     further[inner.shape[0]] = ONE
-    np.dot(last, further, out)
+    multiply(last, further, out)
 
 
-@compiled
+@compiled_in_order
 def _settle(read: Array, out: Array, log_scale: Array, location: Array, scale: Array) -> None:
     """Fill location and scale (place, hour) from features and outputs of the head; `log_scale` is (place,)."""
     places, hours = location.shape
@@ -147,7 +196,7 @@ def _settle(read: Array, out: Array, log_scale: Array, location: Array, scale: A
             spread[h] = exp(level) + _LEAST_SCALE
 
 
-@compiled
+@compiled_in_order
 def estimate_patch(
     mixed: tuple[Array, Array, Array],
     given: tuple[Array, Array, Array],
@@ -186,4 +235,4 @@ def estimate_patch(
         _read(mixed, begin, end, read)
         _head(read, static[:, begin:end], clock, layers, inside, out)
         _settle(read, out, log_scale[begin:end], location[begin:end], scale[begin:end])
-        np.dot(count[begin:end], fields[bands + 2], reporting[begin:end])
+        multiply(count[begin:end], fields[bands + 2], reporting[begin:end])

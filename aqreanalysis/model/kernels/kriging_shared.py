@@ -5,14 +5,87 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model.kernels.numba_setup import ONE, ZERO, Array, compiled, exp
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
+from aqreanalysis.model.kernels.numba_setup import ONE, ZERO, Array, arc, compiled, compiled_in_order, exp, multiply
 
 # What keeps the distance to a station at the place itself, in square km, and a kriging variance off zero: as in
 # `NeuralKNN`.
 SAME_PLACE, LEAST_VARIANCE = np.float32(1e-6), np.float32(1e-4)
+_RADIUS_KM, _NOT_ZERO = np.float32(EARTH_RADIUS_KM), np.float32(1e-9)
 
 
-@compiled
+@compiled_in_order
+def see_stations(frames: Array, stations: Array) -> tuple[Array, Array]:
+    """Return east and north of stations seen from places, km (2, station, place), and their distances (station, place).
+
+    Parameters
+    ----------
+    frames : float32 (place, 3, 3)
+        Unit vectors up, east and north at each place.
+    stations : float32 (station, 3)
+        Unit vectors.
+    """
+    places, count = len(frames), len(stations)
+    turned = np.empty((3, 3, places), np.float32)
+    for p in range(places):
+        for axis in range(3):
+            for part in range(3):
+                turned[axis, part, p] = frames[p, axis, part]
+    position, distance = np.empty((2, count, places), np.float32), np.empty((count, places), np.float32)
+    up, sideways, ahead = turned[0], turned[1], turned[2]
+    for n in range(count):
+        x, y, z = stations[n, 0], stations[n, 1], stations[n, 2]
+        for p in range(places):
+            height = x * up[0, p] + y * up[1, p] + z * up[2, p]
+            east = x * sideways[0, p] + y * sideways[1, p] + z * sideways[2, p]
+            north = x * ahead[0, p] + y * ahead[1, p] + z * ahead[2, p]
+            across = np.sqrt(east * east + north * north)
+            away = _RADIUS_KM * arc(across, height)
+            unit = away / max(across, _NOT_ZERO)
+            position[0, n, p], position[1, n, p], distance[n, p] = east * unit, north * unit, away
+    return position, distance
+
+
+@compiled_in_order
+def count_neighbours(distance: Array, shares: Array, local: NDArray[np.int64], crowd_km: float) -> tuple[Array, Array]:
+    """Return what of each station counts as one of a place's k neighbours (place, station), and of those the mean
+    distance in km and how crowded they stand (place, 2).
+
+    Parameters
+    ----------
+    distance : float32 (station, place)
+        km.
+    shares : float32 (4, place)
+        What each corner of the square counts at each place.
+    local : int64 (4, k)
+        Where the neighbours of each corner stand among the stations.
+    crowd_km : float
+        Distance at which a neighbour counts half to how crowded they stand.
+    """
+    stations, places = distance.shape
+    corners, k = local.shape
+    one, half = np.zeros((stations, places), np.float32), np.float32(crowd_km)
+    for corner in range(corners):
+        for n in range(k):
+            row, share = one[local[corner, n]], shares[corner]
+            for p in range(places):
+                row[p] += share[p]
+    mean, crowd = np.zeros(places, np.float32), np.zeros(places, np.float32)
+    count, described = np.empty((places, stations), np.float32), np.empty((places, 2), np.float32)
+    for n in range(stations):
+        counted, away = one[n], distance[n]
+        for p in range(places):
+            near = away[p] / half
+            mean[p] += counted[p] * away[p]
+            crowd[p] += counted[p] / (ONE + near * near)
+        for p in range(places):
+            count[p, n] = counted[p]
+    for p in range(places):
+        described[p, 0], described[p, 1] = mean[p] / np.float32(k), crowd[p]
+    return count, described
+
+
+@compiled_in_order
 def covary(position: Array, metrics: Array, shapes: Array) -> Array:
     """Return the covariance of stations with places by each model, float32 (model, station, place).
 
@@ -40,7 +113,7 @@ def covary(position: Array, metrics: Array, shapes: Array) -> Array:
     return found
 
 
-@compiled
+@compiled_in_order
 def weigh_patch(
     towards: Array,
     shares: Array,
@@ -81,7 +154,7 @@ def weigh_patch(
                 row, toward = apart[n], towards[m, local[c, n]]
                 for p in range(places):
                     row[p] = toward[p] * share[p]
-            np.dot(products[m, node], apart, part)
+            multiply(products[m, node], apart, part)
             for n in range(k):
                 own, beside, row, flat = solved[local[c, n]], offset[local[c, n]], part[n], offsets[m, node, n]
                 for p in range(places):

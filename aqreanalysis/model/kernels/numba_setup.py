@@ -20,6 +20,8 @@ Array = NDArray[np.float32]
 
 # Reordered sums and fused multiply-adds, but neither "no NaN" nor "no infinity".
 _RULES: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
+# Sums in their order and true divisions: what a loop does to a value is then the same in its vectors and in its rest.
+_IN_ORDER: dict[str, Any] = {**_RULES, "fastmath": {"contract", "nsz"}}
 # A plain 1.0 would be float64 in compiled code, and everything that it meets with it.
 ZERO, HALF, ONE, TWO, THREE = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0), np.float32(3.0)
 
@@ -28,6 +30,12 @@ _LOG2_E = np.float32(1.4426950408889634)
 # The logarithm of two in two parts, of which the first has so few digits that its multiples are exact.
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _P5, _P4, _P3 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
+# Of the arc tangent; pi / 4, and the tangent of its half.
+_A3, _A2 = np.float32(8.05374449538e-2), np.float32(-1.38776856032e-1)
+_A1, _A0 = np.float32(1.99777106478e-1), np.float32(-3.33329491539e-1)
+_QUARTER, _TAN_EIGHTH = np.float32(np.pi / 4), np.float32(np.sqrt(2) - 1)
+# Columns of a product that are worked on together: eight rows of them stay in a processor's nearest cache.
+_COLUMNS_AT_ONCE = 512
 _P2, _P1, _P0 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
 
 
@@ -37,10 +45,22 @@ def compiled(function: Callable[..., Any]) -> Any:
     A loop that sums must not store into an array as well: the compiler then makes it twice, in vectors and one by one
     for arrays less than a vector apart, and which of the two runs, and so the last digit of the sum, is chance.
     """
+    return _compile(function, _RULES)
+
+
+def compiled_in_order(function: Callable[..., Any]) -> Any:
+    """Return a compiled function of which no value depends on how many others are computed with it.
+
+    For loops whose length is that of a tile or of a time block.
+    """
+    return _compile(function, _IN_ORDER)
+
+
+def _compile(function: Callable[..., Any], rules: dict[str, Any]) -> Any:
     try:
-        return njit(cache=True, **_RULES)(function)
+        return njit(cache=True, **rules)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written: compiled anew in each process
-        return njit(**_RULES)(function)
+        return njit(**rules)(function)
 
 
 def _spell(context: Any, bits: Any) -> Any:
@@ -56,7 +76,7 @@ def _spell(context: Any, bits: Any) -> Any:
 _as_float: Any = intrinsic(_spell)
 
 
-@compiled
+@compiled_in_order
 def exp(x: np.float32) -> np.float32:
     """Return the exponential to two units of the last place (Cephes' polynomial), in steps that vectorise.
 
@@ -70,6 +90,73 @@ def exp(x: np.float32) -> np.float32:
     return (series * rest * rest + rest + ONE) * _as_float((np.int32(whole) + np.int32(127)) << np.int32(23))
 
 
-@compiled
+@compiled_in_order
 def sigmoid(x: np.float32) -> np.float32:
     return ONE / (ONE + exp(-x))
+
+
+@compiled_in_order
+def arc(across: np.float32, up: np.float32) -> np.float32:
+    """Return the angle from 0 to pi whose sine is `across` and whose cosine is `up`, one length for both (Cephes)."""
+    flat = abs(up)
+    low, high = min(across, flat), max(across, flat)
+    steep = low > _TAN_EIGHTH * high
+    slope = ((low - high) if steep else low) / ((low + high) if steep else high)
+    square = slope * slope
+    series = (((_A3 * square + _A2) * square + _A1) * square + _A0) * square * slope + slope
+    angle = series + _QUARTER if steep else series
+    angle = TWO * _QUARTER - angle if across > flat else angle
+    return TWO * TWO * _QUARTER - angle if up < ZERO else angle
+
+
+@compiled_in_order
+def multiply(left: Array, right: Array, found: Array) -> None:
+    """Fill the product (row, column) of two matrices of one type, each number summed in the order of the inner index.
+
+    The products of a BLAS library depend in their last digit on the shape of the whole and on where in it a number
+    stands. Here it does not, nor do zeros on the way change it; four rows and four steps at once are on small matrices
+    nearly as fast (0.8 to 1.9 times on those of a sweep).
+    """
+    rows, inner = left.shape
+    whole = inner - inner % 4
+    for begin in range(0, right.shape[1], _COLUMNS_AT_ONCE):
+        for first in range(0, rows, 4):
+            # The last four rows may overlap those before: they become what they are already.
+            i = max(min(first, rows - 4), 0)
+            if rows < 4:
+                for row in range(rows):
+                    into, by = found[row, begin : begin + _COLUMNS_AT_ONCE], left[row]
+                    into[:] = ZERO
+                    for n in range(inner):
+                        other, x = right[n, begin : begin + _COLUMNS_AT_ONCE], by[n]
+                        for column in range(into.size):
+                            into[column] += x * other[column]
+                continue
+            a, b, c, d = left[i], left[i + 1], left[i + 2], left[i + 3]
+            one, two = found[i, begin : begin + _COLUMNS_AT_ONCE], found[i + 1, begin : begin + _COLUMNS_AT_ONCE]
+            three, four = found[i + 2, begin : begin + _COLUMNS_AT_ONCE], found[i + 3, begin : begin + _COLUMNS_AT_ONCE]
+            one[:] = ZERO
+            two[:] = ZERO
+            three[:] = ZERO
+            four[:] = ZERO
+            for n in range(0, whole, 4):
+                r0, r1 = right[n, begin : begin + _COLUMNS_AT_ONCE], right[n + 1, begin : begin + _COLUMNS_AT_ONCE]
+                r2, r3 = right[n + 2, begin : begin + _COLUMNS_AT_ONCE], right[n + 3, begin : begin + _COLUMNS_AT_ONCE]
+                a0, a1, a2, a3 = a[n], a[n + 1], a[n + 2], a[n + 3]
+                b0, b1, b2, b3 = b[n], b[n + 1], b[n + 2], b[n + 3]
+                c0, c1, c2, c3 = c[n], c[n + 1], c[n + 2], c[n + 3]
+                d0, d1, d2, d3 = d[n], d[n + 1], d[n + 2], d[n + 3]
+                for column in range(one.size):
+                    w, x, y, z = r0[column], r1[column], r2[column], r3[column]
+                    one[column] = (((one[column] + a0 * w) + a1 * x) + a2 * y) + a3 * z
+                    two[column] = (((two[column] + b0 * w) + b1 * x) + b2 * y) + b3 * z
+                    three[column] = (((three[column] + c0 * w) + c1 * x) + c2 * y) + c3 * z
+                    four[column] = (((four[column] + d0 * w) + d1 * x) + d2 * y) + d3 * z
+            for n in range(whole, inner):
+                last, a0, b0, c0, d0 = right[n, begin : begin + _COLUMNS_AT_ONCE], a[n], b[n], c[n], d[n]
+                for column in range(one.size):
+                    w = last[column]
+                    one[column] += a0 * w
+                    two[column] += b0 * w
+                    three[column] += c0 * w
+                    four[column] += d0 * w

@@ -15,12 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, tangent_frames, unit_vectors
 from aqreanalysis.model.kernels.attention import attend
 from aqreanalysis.model.kernels.gap_filling import fill_gaps
-from aqreanalysis.model.kernels.head import estimate_patch, mix_patch
+from aqreanalysis.model.kernels.head import describe_places, estimate_patch, mix_patch
 from aqreanalysis.model.kernels.kriging_batched import krige_places
-from aqreanalysis.model.kernels.kriging_shared import LEAST_VARIANCE, SAME_PLACE, covary, invert_systems, weigh_patch
-from aqreanalysis.model.kernels.summary import summarise
+from aqreanalysis.model.kernels.kriging_shared import (
+    LEAST_VARIANCE,
+    SAME_PLACE,
+    count_neighbours,
+    covary,
+    invert_systems,
+    see_stations,
+    weigh_patch,
+)
+from aqreanalysis.model.kernels.numba_setup import multiply
+from aqreanalysis.model.kernels.summary import exceed, summarise
 
 Values = NDArray[Any]
 Outputs = tuple[Values, ...]
@@ -171,6 +181,27 @@ def blended_weights(towards: Values, shares: Values, nodes: Values, local: Value
     return weights, np.maximum(variance, 0) + LEAST_VARIANCE
 
 
+def stations_seen(frames: Values, stations: Values) -> Outputs:
+    """Return east and north (2, station, place) and distance (station, place) in km; see `see_stations`."""
+    up, east, north = np.einsum("pac,nc->anp", frames.astype(np.float64), stations)
+    across = np.hypot(east, north)
+    distance = EARTH_RADIUS_KM * np.arctan2(across, up)
+    return np.stack((east, north)) * (distance / np.maximum(across, 1e-9)), distance
+
+
+_CROWD_KM = 40.0
+
+
+def neighbours_counted(distance: Values, shares: Values, local: Values) -> Outputs:
+    """Return what each station counts (place, station), mean distance and crowd (place, 2); see `count_neighbours`."""
+    count = np.zeros(distance.T.shape)
+    for own, share in zip(local, shares, strict=True):
+        count[:, own] += share[:, None]
+    far = distance.T.astype(np.float64)
+    mean = (count * far).sum(axis=1) / local.shape[1]
+    return count, np.stack((mean, (count / (1 + (far / _CROWD_KM) ** 2)).sum(axis=1)), axis=-1)
+
+
 def _krige(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
     found = _empty(*noise.shape), _empty(*noise.shape[:2])
     krige_places(position, noise, metrics, shapes, found)
@@ -202,6 +233,16 @@ def _draw_systems(rng: Generator, places: int, k: int) -> Outputs:
 
 def _draw_positions(rng: Generator, places: int, stations: int) -> Outputs:
     return _f32(rng.normal(0, 40, (2, stations, places))), *_draw_models(rng, 3)
+
+
+def _draw_globe(rng: Generator, places: int, stations: int) -> Outputs:
+    lat, lon = rng.uniform(-90, 90, places + stations), rng.uniform(-180, 180, places + stations)
+    return _f32(tangent_frames(lat[:places], lon[:places])), _f32(unit_vectors(lat[places:], lon[places:]))
+
+
+def _draw_counts(rng: Generator, places: int, k: int) -> Outputs:
+    local = np.stack([rng.permutation(k + 3)[:k] for _ in range(4)])
+    return _f32(rng.uniform(0, 90, (k + 3, places))), _f32(rng.dirichlet(np.ones(4), places).T), local
 
 
 def _draw_square(rng: Generator, places: int, k: int) -> Outputs:
@@ -251,6 +292,32 @@ def estimates(
     chosen = kriged[:, 1] + _sigmoid(leans) * (kriged[:, 0] - kriged[:, 1])
     location = correction + chosen[0] + (2 * _sigmoid(gains) * chosen[1:]).sum(axis=0)
     return location, np.exp(np.clip(spread + log_scale[:, None], -5, 3)) + 0.02, count @ fields[bands + 2]
+
+
+_HALVES = 5.0, 40.0, 150.0
+
+
+def places_described(logs: Values, mixture: Values, nearest: Values, around: Values) -> Outputs:
+    """Return static features and the logarithm of the scale (feature, place); see `describe_places`."""
+    mean, crowd = around.T.astype(np.float64)
+    shares = [x / (x + half) for x, half in zip((nearest.astype(np.float64), nearest, mean), _HALVES, strict=True)]
+    return (np.concatenate((mixture @ logs, shares, np.log1p(crowd)[None], 0.5 * logs.mean(axis=0)[None])),)
+
+
+def _draw_places(rng: Generator, places: int, kernels: int) -> Outputs:
+    mixture = rng.dirichlet(np.ones(kernels), 3)
+    nearest, around = rng.uniform(0, 90, places), rng.uniform(0, 90, (places, 2))
+    return _f32(rng.normal(size=(kernels, places))), _f32(mixture), _f32(nearest), _f32(around)
+
+
+def _multiply(left: Values, right: Values) -> Outputs:
+    found = _empty(len(left), right.shape[1])
+    multiply(left, right, found)
+    return (found,)
+
+
+def _draw_factors(rng: Generator, rows: int, inner: int) -> Outputs:
+    return _f32(rng.normal(size=(rows, inner))), _f32(rng.normal(size=(inner, 53)))
 
 
 def _mix(kernels: Values, mixture: Values, fields: Values, stations: Values) -> Outputs:
@@ -307,6 +374,33 @@ def summaries(
     return (np.stack((median, mean, error, lower, upper)).transpose(0, 2, 1),)
 
 
+_LIMIT = 2.3
+
+
+def exceedances(
+    standardised: Values, location: Values, scale: Values, near: Values, table: Values, nodes: Values
+) -> Outputs:
+    """Return the probability that the logarithm exceeds a limit (hour, place); see `exceed`."""
+    way = np.clip((standardised[..., None].astype(np.float64) - nodes[:-1]) / np.diff(nodes), 0, 1)
+    own = np.einsum("pd,dql->pql", near, table)
+    passed = way * way * (3 - 2 * way)
+    quantiles = own[:, None, :, 0] + np.einsum("phl,pql->phq", passed, np.diff(own, axis=-1))
+    standard = ((_LIMIT - location) / scale)[..., None]
+    below = np.clip((standard - quantiles[..., :-1]) / np.diff(quantiles), 0, 1).sum(axis=-1)
+    return (1 - np.minimum((0.5 + below) / quantiles.shape[-1], 1).T,)
+
+
+def _exceed(*given: Values) -> Outputs:
+    found = _empty(*reversed(given[0].shape))
+    exceed(given[:3], given[3:5], given[5], _LIMIT, found)
+    return (found,)
+
+
+def _draw_exceedances(rng: Generator, places: int, hours: int) -> Outputs:
+    *given, _, nodes = _draw_distributions(rng, places, hours)
+    return *given, nodes
+
+
 def _summarise(*given: Values) -> Outputs:
     found = _empty(5, *reversed(given[0].shape))
     summarise(given[:3], given[3:6], given[6], _OFFSET, found)
@@ -328,11 +422,16 @@ def _draw_distributions(rng: Generator, places: int, hours: int) -> Outputs:
 KERNELS = (
     Kernel("attend", _attend, attention, _draw_attention),
     Kernel("fill_gaps", _fill, filled_gaps, _draw_gaps),
+    Kernel("see_stations", lambda *x: see_stations(*x), stations_seen, _draw_globe),
+    Kernel("count_neighbours", lambda *x: count_neighbours(*x, _CROWD_KM), neighbours_counted, _draw_counts),
     Kernel("covary", lambda *x: (covary(*x),), lambda *x: (covariances(*x),), _draw_positions),
     Kernel("krige_places", _krige, kriging_weights, _draw_systems, 1e-4),
     Kernel("invert_systems", _invert, inverted_systems, _draw_systems, 1e-4),
     Kernel("weigh_patch", _blend, blended_weights, _draw_square, 1e-4),
+    Kernel("multiply", _multiply, lambda *x: (x[0].astype(np.float64) @ x[1],), _draw_factors),
+    Kernel("describe_places", lambda a, b, *x: (describe_places(a, b, x, _HALVES),), places_described, _draw_places),
     Kernel("mix_patch", _mix, mixed_kernels, _draw_kernels),
     Kernel("estimate_patch", _estimate, estimates, _draw_head, 2e-5),
     Kernel("summarise", _summarise, summaries, _draw_distributions, 2e-5),
+    Kernel("exceed", _exceed, exceedances, _draw_exceedances, 2e-5),
 )

@@ -1,16 +1,18 @@
-"""Median, mean, standard error and bounds of many distributions."""
+"""Median, mean, standard error, bounds and probabilities of many distributions."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.model.kernels.numba_setup import ONE, THREE, TWO, ZERO, Array, compiled, exp
+from aqreanalysis.model.kernels.numba_setup import HALF, ONE, THREE, TWO, ZERO, Array, compiled_in_order, exp
 
 # Places turned at once from (place, hour) to (hour, place): as many float32 as a cache line holds.
 _PLACES_AT_ONCE = 16
+# Two quantiles are at least so far apart.
+_NARROWEST = np.float32(1e-9)
 
 
-@compiled
+@compiled_in_order
 def _table_at(near: Array, table: Array, own: Array) -> None:
     """Fill the table (row, level) of a place from its shares of the table's distances."""
     own[:] = ZERO
@@ -20,7 +22,7 @@ def _table_at(near: Array, table: Array, own: Array) -> None:
                 own[row, level] += near[d] * table[d, row, level]
 
 
-@compiled
+@compiled_in_order
 def _pass_nodes(standardised: Array, nodes: Array, steps: Array) -> None:
     """Fill how far each hour has passed from each node to the next, smoothed (level, hour), as `smoothstep_passed`."""
     for level in range(len(steps)):
@@ -31,7 +33,7 @@ def _pass_nodes(standardised: Array, nodes: Array, steps: Array) -> None:
             row[h] = way * way * (THREE - TWO * way)
 
 
-@compiled
+@compiled_in_order
 def summarise(
     values: tuple[Array, Array, Array], tables: tuple[Array, Array, Array], nodes: Array, offset: float, found: Array
 ) -> None:
@@ -90,3 +92,49 @@ def summarise(
             for h in range(hours):
                 for p in range(begin, end):
                     found[layer, h, p] = buffer[layer, p - begin, h]
+
+
+@compiled_in_order
+def exceed(
+    values: tuple[Array, Array, Array], tables: tuple[Array, Array], nodes: Array, limit: float, found: Array
+) -> None:
+    """Fill the probability that the logarithm of the shifted value exceeds `limit`.
+
+    Parameters
+    ----------
+    values : tuple of float32 (place, hour)
+        As of `summarise`.
+    tables : tuple of float32
+        Shares of the table's distances at each place (place, distance); the table (distance, quantile, level), whose
+        quantiles are the midpoints of equal parts of the probability.
+    nodes : float32 (level,)
+        Of the table.
+    limit : float
+    found : float32 (hour, place)
+    """
+    standardised, location, scale = values
+    near, table = tables
+    (places, hours), (_, quantiles, levels) = location.shape, table.shape
+    steps, own = np.empty((levels - 1, hours), np.float32), np.empty((quantiles, levels), np.float32)
+    standard, below = np.empty(hours, np.float32), np.empty(hours, np.float32)
+    last, here = np.empty(hours, np.float32), np.empty(hours, np.float32)
+    bound, part = np.float32(limit), ONE / np.float32(quantiles)
+    for p in range(places):
+        _table_at(near[p], table, own)
+        _pass_nodes(standardised[p], nodes, steps)
+        below[:] = ZERO
+        for h in range(hours):
+            standard[h] = (bound - location[p, h]) / scale[p, h]
+        for q in range(quantiles):
+            here[:] = own[q, 0]
+            for level in range(levels - 1):
+                row, change = steps[level], own[q, level + 1] - own[q, level]
+                for h in range(hours):
+                    here[h] += change * row[h]
+            if q > 0:
+                for h in range(hours):
+                    way = (standard[h] - last[h]) / max(here[h] - last[h], _NARROWEST)
+                    below[h] += ZERO if way < ZERO else (ONE if way > ONE else way)
+            last[:] = here
+        for h in range(hours):
+            found[h, p] = ONE - min(part * (HALF + below[h]), ONE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -82,6 +83,19 @@ class StationStates:
     def value(self) -> Tensor:
         """The values whole (hour, station, target)."""
         return self.bands.sum(dim=-1)
+
+
+def join_hours(parts: Sequence[StationStates]) -> StationStates:
+    """Return the states of hours that follow each other; only a single part may have covariates."""
+    if len(parts) == 1:
+        return parts[0]
+    if any(part.fields is not None for part in parts):
+        raise ValueError("states with covariates are not joined")
+
+    def joined(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
+
+    return StationStates(joined("bands"), joined("trends"), joined("channels"), joined("observed"), joined("clock"))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,6 @@ from torch.nn import functional as F
 
 from aqreanalysis.model import kernels as compiled
 
-# How late a neighbour fades on its way to the reach. At 8 the skill is that of no fading at all, and there is no step
-# far outside the network, where all neighbours stand near the reach.
-_FADE_POWER = 8
 _ALL = slice(None)
 # Places solved together outside training on a GPU, so that the matrices of a whole tile need not fit at once.
 _PLACES_AT_ONCE = 128
@@ -135,7 +132,9 @@ class NeuralKNN(nn.Module):
         # With more stations at one place than neighbours are taken, the reach is zero: nothing fades then.
         share = torch.linalg.vector_norm(position, dim=-1) / reach_km.clamp(min=1e-3)[:, None]
         # A neighbour near the reach is treated as ever noisier: its weight goes to zero continuously.
-        late = share.clamp(max=0.999) ** _FADE_POWER
+        # At the eighth power the skill is that of no fading at all, and there is no step far outside the network, where
+        # all neighbours stand near the reach. By squares: of a power the last digit depends on the place among others.
+        late = share.clamp(max=0.999).square().square().square()
         return self.log_nugget[which].exp().view(-1, 1, 1) + 1e-3 + late / (1 - late)
 
 

@@ -36,6 +36,7 @@ from aqreanalysis.production.sweep import (
     SweepInputs,
     encode_part,
     encode_time_block,
+    split_time_block,
     sweep_block,
     tile_geometry,
     wanted_cells,
@@ -106,20 +107,20 @@ class Worker:
         self.stop = threading.Event()
         self.states = KeptStates(job.states, job.token)
 
-    def encode(self, time_range: tuple[int, int], *own: Any) -> BlockStates | None:
+    def encode(self, time_range: tuple[int, int], *parts: Any) -> BlockStates | None:
         """Return the station states of a time block, from the parts of `encode_part` if there are any; None if the run
         was asked to stop."""
-        if self.stop.is_set() or any(part is None for part in own):
+        if self.stop.is_set() or any(part is None for part in parts):
             return None
         one_thread()
-        return self.states.get(time_range, lambda: encode_time_block(self.inputs, time_range, own or None))
+        return self.states.get(time_range, lambda: encode_time_block(self.inputs, time_range, parts or None))
 
-    def encode_part(self, time_range: tuple[int, int], stations: slice) -> Any:
-        """Return what some stations' own readings say in a time block; None if the run was asked to stop."""
+    def encode_part(self, hours: range) -> Any:
+        """Return what the stations say of a part of `split_time_block`; None if the run was asked to stop."""
         if self.stop.is_set():
             return None
         one_thread()
-        return encode_part(self.inputs, time_range, stations)
+        return encode_part(self.inputs, hours)
 
     def prepare(self, block: Block) -> None:
         """Make the geometry of a block's tile beforehand, if a cell of it is wanted."""
@@ -240,11 +241,12 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
     with threads_restored(), ThreadPoolExecutor(threads) as pool, Watch():
         tasks: list[Any] = []
         early = TILES_AHEAD * (threads - 1)
-        parts = job.inputs.predictor.split_stations(len(job.inputs.station_lat), threads)
         for time_range, blocks in pending_blocks(job.inputs.plan, done):
-            left = () if worker.states.hold(time_range) else parts
-            own = [dask.delayed(worker.encode_part, pure=False, traverse=False)(time_range, part) for part in left]
-            states = dask.delayed(worker.encode, pure=False, traverse=False)(time_range, *own)
+            shared = [] if worker.states.hold(time_range) else split_time_block(worker.inputs, time_range, threads)
+            parts = [
+                dask.delayed(worker.encode_part, pure=False, traverse=False)(hours) for hours in shared[1:] and shared
+            ]
+            states = dask.delayed(worker.encode, pure=False, traverse=False)(time_range, *parts)
             for block in blocks:
                 ready = dask.delayed(worker.prepare, pure=False, traverse=False)(block) if early > 0 else None
                 tasks.append(dask.delayed(worker.run, pure=False, traverse=False)(states, block, ready))
