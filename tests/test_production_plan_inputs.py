@@ -1,4 +1,4 @@
-"""The readings that a run uses: staged once, digested, and the same as the observations give."""
+"""The readings that a run uses: staged once, and the same as the observations give."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from production_case import make_observations
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import window
 from aqreanalysis.production.plan import inputs
-from aqreanalysis.production.plan.inputs import Span, digest_readings, observed_hours, stage_readings
+from aqreanalysis.production.plan.inputs import Span, observed_hours, stage_readings
 
 KEYS = ("pm25", "o3")
 
@@ -44,19 +44,6 @@ def test_a_finished_file_is_kept(observations, span, tmp_path):
     stage_readings(observations, KEYS, span, tmp_path / "r.npy")
     assert (tmp_path / "r.npy").stat().st_mtime_ns == before
     assert [p.name for p in tmp_path.iterdir()] == ["r.npy"]
-
-
-def test_the_digest_changes_with_a_reading_a_place_and_a_span_and_with_nothing_outside(observations, span, monkeypatch):
-    digest = digest_readings(observations, KEYS, span)
-    assert digest == digest_readings(make_observations(), KEYS, span)
-    monkeypatch.setattr(inputs, "SLAB_HOURS", 11)
-    assert digest == digest_readings(observations, KEYS, span)
-    assert digest != digest_readings(observations, KEYS, Span(span.first_hour, span.hours - 1))
-    assert digest != digest_readings(observations, ("o3", "pm25"), span)
-    assert digest != digest_readings(make_observations(seed=1), KEYS, span)
-    early = Span(observations.first_hour, 48)
-    shorter = observations.select(end="2019-01-05")
-    assert digest_readings(shorter, KEYS, early) == digest_readings(observations, KEYS, early)
 
 
 def test_the_first_and_last_hour_with_a_reading_are_found_by_species(observations):

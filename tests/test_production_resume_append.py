@@ -24,8 +24,8 @@ from aqreanalysis.errors import ConfigError, CubeError, Interrupted, OutputError
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import from_frame
 from aqreanalysis.production import ProduceOptions, open_cube, produce, produce_cubes
+from aqreanalysis.production.plan.block_keys import READINGS, RUN
 from aqreanalysis.production.resume.ledger import Lock
-from aqreanalysis.production.resume.record import READINGS, RUN
 
 WIDE = ProductionConfig(block_days=1, tile_rows=4, tile_columns=9)
 OPTIONS = ProduceOptions(production=WIDE)

@@ -8,14 +8,16 @@ import pytest
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.resume import ledger as module
-from aqreanalysis.production.resume.ledger import Ledger, Lock, differences
+from aqreanalysis.production.resume.ledger import Ledger, Lock
+
+KEY = b"12345678"
 
 
 def test_what_was_recorded_is_read_back(tmp_path):
     ledger = Ledger(tmp_path / "l")
     ledger.begin({"fingerprint": {"a": 1}, "created": "now"})
     for number in (3, 1, 2):
-        ledger.record(number)
+        ledger.record(number, KEY)
     ledger.note_ready()
     ledger.close()
     again = Ledger(tmp_path / "l")
@@ -27,17 +29,17 @@ def test_after_a_reboot_only_what_was_synced_counts(tmp_path, monkeypatch):
     path = tmp_path / "l"
     ledger = Ledger(path)
     ledger.begin({"fingerprint": {}})
-    ledger.record(1)
+    ledger.record(1, KEY)
     monkeypatch.setattr(module, "SYNC_SECONDS", -1.0)
-    ledger.record(2)
+    ledger.record(2, KEY)
     monkeypatch.setattr(module, "SYNC_SECONDS", 1e9)
-    ledger.record(3)
+    ledger.record(3, KEY)
     ledger.close()
     assert Ledger(path).done == {1, 2, 3}
     monkeypatch.setattr(module, "boot_number", lambda: "the next boot")
     after = Ledger(path)
     assert after.done == {1, 2}
-    after.record(4)
+    after.record(4, KEY)
     after.close()
     # What was lost in the reboot does not come back with the lines of the new boot.
     assert Ledger(path).done == {1, 2, 4}
@@ -49,7 +51,7 @@ def test_a_process_that_goes_on_in_the_same_boot_trusts_the_lines_before_it(tmp_
         ledger = Ledger(path)
         if ledger.header is None:
             ledger.begin({"fingerprint": {}})
-        ledger.record(number)
+        ledger.record(number, KEY)
         ledger.close()
     assert Ledger(path).done == {1, 2, 3}
 
@@ -59,13 +61,13 @@ def test_a_last_line_cut_by_a_crash_is_dropped_and_the_next_one_is_whole(cut, tm
     path = tmp_path / "l"
     ledger = Ledger(path)
     ledger.begin({"fingerprint": {}})
-    ledger.record(1)
-    ledger.record(2)
+    ledger.record(1, KEY)
+    ledger.record(2, KEY)
     ledger.close()
     path.write_bytes(path.read_bytes()[:-cut])
     cut_short = Ledger(path)
     assert cut_short.done == {1}
-    cut_short.record(5)
+    cut_short.record(5, KEY)
     cut_short.close()
     assert Ledger(path).done == {1, 5}
 
@@ -78,7 +80,7 @@ def test_a_ledger_without_a_whole_first_line_is_none(tmp_path):
 def test_dropping_forgets_everything(tmp_path):
     ledger = Ledger(tmp_path / "l")
     ledger.begin({"fingerprint": {}})
-    ledger.record(1)
+    ledger.record(1, KEY)
     ledger.drop()
     assert ledger.header is None and ledger.done == set() and not (tmp_path / "l").exists()
 
@@ -103,19 +105,10 @@ def test_a_lock_on_a_folder_that_was_removed_meanwhile_is_taken_anew(tmp_path):
     second.release()
 
 
-def test_differences_show_both_values_and_shorten_digests():
-    ours, theirs = {"model": "a" * 64, "species": ["pm25"], "same": 1}, {"model": "b" * 64, "same": 1}
-    assert differences(ours, theirs) == [
-        f"model is {'b' * 16} there and {'a' * 16} here",
-        'species is null there and ["pm25"] here',
-    ]
-    assert differences(ours, dict(ours)) == []
-
-
 def test_what_is_ready_survives_a_reboot_without_waiting_for_the_chunks(tmp_path, monkeypatch):
     ledger = Ledger(tmp_path / "l")
     ledger.begin({"fingerprint": {}})
-    ledger.record(1, {"pm2p5": 7})
+    ledger.record(1, KEY, {"pm2p5": 7})
 
     def refuse(folder):
         raise AssertionError("the whole file system was waited for")
@@ -123,7 +116,23 @@ def test_what_is_ready_survives_a_reboot_without_waiting_for_the_chunks(tmp_path
     monkeypatch.setattr(module, "sync_file_system", refuse)
     ledger.note_ready()
     ledger.close()
-    assert json.loads((tmp_path / "l").read_text().splitlines()[-2]) == {"block": 1, "crc32": {"pm2p5": 7}}
+    assert json.loads((tmp_path / "l").read_text().splitlines()[-2]) == {
+        "block": 1,
+        "key": KEY.hex(),
+        "crc32": {"pm2p5": 7},
+    }
     monkeypatch.setattr(module, "boot_number", lambda: "the next boot")
     after = Ledger(tmp_path / "l")
     assert after.ready and not after.done
+
+
+def test_a_block_that_was_made_from_something_else_is_not_done(tmp_path):
+    ledger = Ledger(tmp_path / "l")
+    ledger.begin({"fingerprint": {}})
+    for number in (0, 1, 2):
+        ledger.record(number, KEY)
+    ledger.close()
+    after = Ledger(tmp_path / "l")
+    assert after.done == {0, 1, 2}
+    after.keep({0: KEY, 1: b"another.", 2: KEY})
+    assert after.done == {0, 2}

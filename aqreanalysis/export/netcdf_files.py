@@ -19,7 +19,7 @@ from aqreanalysis.export.files import whole_file, whole_folder
 from aqreanalysis.export.periods import Period, periods_of
 from aqreanalysis.export.source import SLAB_VALUES, CubeSource, hours_of
 from aqreanalysis.production.layers import CUBE_DIMS, FILL, MAP_DIMS, Layer
-from aqreanalysis.production.plan.facts import now_text
+from aqreanalysis.production.template import now_text
 
 LAYOUTS = ("maps", "series")
 SPLITS = ("month", "year", "none")

@@ -24,13 +24,13 @@ from aqreanalysis.production.execute.warming import make_ready
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.period_means import sums_name, sums_width
 from aqreanalysis.production.plan import Moment
+from aqreanalysis.production.plan.block_keys import Fingerprint, as_stored, differences
 from aqreanalysis.production.plan.blocks import parts_of
 from aqreanalysis.production.plan.inputs import StagedWindow, stage_readings
-from aqreanalysis.production.plan.prepare import Prepared, plain, prepare
+from aqreanalysis.production.plan.prepare import Prepared, prepare
 from aqreanalysis.production.plan.timeline import check_frequencies
-from aqreanalysis.production.resume.append import Append, make_append, resolve_timeline
-from aqreanalysis.production.resume.ledger import LEDGER, Fingerprint, Ledger, Lock, differences
-from aqreanalysis.production.resume.meter import Meter
+from aqreanalysis.production.resume.append import AppendPlan, plan_append, resolve_timeline
+from aqreanalysis.production.resume.ledger import LEDGER, BlockProgress, Ledger, Lock
 from aqreanalysis.production.resume.signals import Stop, output_errors, stop_on_signals
 from aqreanalysis.production.stores.outputs import Outputs
 from aqreanalysis.production.stores.store import Output, Store
@@ -156,7 +156,7 @@ class _Run:
     options: ProduceOptions
     stop: Stop
     ledger: Ledger
-    append: Append | None = None
+    append: AppendPlan | None = None
 
     @property
     def part(self) -> Path:
@@ -199,7 +199,7 @@ def _fill_and_finish(run: _Run) -> None:
     """Bring the outputs from whatever state they are in to the finished ones."""
     fingerprint = _fingerprint(run)
     ledger = run.ledger
-    if run.append is not None and run.append.growth.is_nothing and ledger.header is None:
+    if run.append is not None and run.append.is_nothing and ledger.header is None:
         _say(run)
         return
     same = _is_same_run(ledger, fingerprint, run.part, run.options.overwrite)
@@ -236,10 +236,10 @@ def _fingerprint(run: _Run) -> Fingerprint:
         if run.ledger.ready and run.ledger.header is not None:  # what was continued may have its new name already
             fingerprint["continued"] = run.ledger.header["fingerprint"].get("continued")
         else:
-            run.append = make_append(run.prepared, run.stores)
+            run.append = plan_append(run.prepared, run.stores)
             run.prepared, run.stores = run.append.prepared, run.append.stores
             fingerprint["continued"] = run.append.identities
-    return plain(fingerprint)
+    return as_stored(fingerprint)
 
 
 def _fill(run: _Run, header: dict[str, Any]) -> None:
@@ -301,6 +301,7 @@ def _stage(run: _Run, templates: dict[str, Template], header: dict[str, Any]) ->
     staging = prepared.observations, tuple(prepared.predictor.inputs), prepared.span, readings
     created = all(run.stores[name].is_created() for name in templates) and (sums is None or sums.is_created())
     if ledger.header is not None and created:
+        ledger.keep(prepared.keys)
         return stage_readings(*staging)
     readings.unlink(missing_ok=True)
     window = stage_readings(*staging)
@@ -319,15 +320,15 @@ def _sweep(run: _Run, window: StagedWindow) -> None:
     prepared, options, ledger = run.prepared, run.options, run.ledger
     if len(ledger.done) == prepared.blocks:
         return
-    meter = Meter(prepared.blocks, ledger, options.progress)
+    on_done = BlockProgress(prepared.blocks, prepared.keys, ledger, options.progress)
     stores, states = engine.JobStores(run.stores, run.sums), run.part / "states"
     if options.workers is None and options.scheduler is None:
         job = engine.make_job(prepared, window, stores, states, (None, options.device))
-        engine.run_in_threads(job, ledger.done, options.threads or engine.default_threads(), meter, run.stop.event)
+        engine.run_in_threads(job, ledger.done, options.threads or engine.default_threads(), on_done, run.stop.event)
     else:
         job = engine.make_job(prepared, window, stores, states, (prepared.model_path, options.device))
         with cluster_client(options.workers, options.scheduler, options.say) as client:
-            workers.run_on_cluster(job, ledger.done, client, meter, run.stop.event)
+            workers.run_on_cluster(job, ledger.done, client, on_done, run.stop.event)
     run.stop.check(run.part, run.progress_line)
     if len(ledger.done) != prepared.blocks:
         raise AssertionError(f"{prepared.blocks - len(ledger.done)} blocks were neither computed nor refused")

@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model import load_predictor
 from aqreanalysis.model.network.scaling import FieldSource
-from aqreanalysis.production.execute.done import BlockDone
 from aqreanalysis.production.execute.worker import Job, OnDone, Worker, pending_blocks, pending_joins
 from aqreanalysis.production.plan import Block
+from aqreanalysis.production.stores.store import BlockResult
 from aqreanalysis.production.sweep import BlockStates
 
 # Tasks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
@@ -126,12 +126,12 @@ def _encode(job: Job, time_range: tuple[int, int]) -> BlockStates | None:
     return _worker(job).encode(time_range)
 
 
-def _run(job: Job, states: BlockStates | None, blocks: list[Block]) -> list[BlockDone | None]:
+def _run(job: Job, states: BlockStates | None, blocks: list[Block]) -> list[BlockResult | None]:
     worker = _worker(job)
     return [worker.run(states, block) for block in blocks]
 
 
-def _join(job: Job, frequency: str, block: Block, number: int) -> list[BlockDone | None]:
+def _join(job: Job, frequency: str, block: Block, number: int) -> list[BlockResult | None]:
     return [_worker(job).join(frequency, block, number)]
 
 
@@ -140,7 +140,7 @@ def _tell(future: Any, on_done: OnDone) -> None:
     from distributed import KilledWorker
 
     try:
-        found: list[BlockDone | None] = future.result()
+        found: list[BlockResult | None] = future.result()
     except KilledWorker:
         raise OutputError(
             "a block was tried on several workers and each of them died, most likely for want of memory; lower "

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.model import AnalysisPredictor
-from aqreanalysis.production.execute.done import BlockDone
 from aqreanalysis.production.execute.gpu_sweep import (
     PackedBlock,
     PackedLayer,
@@ -35,7 +34,7 @@ from aqreanalysis.production.execute.gpu_sweep import (
     sweep_strip,
 )
 from aqreanalysis.production.plan import Block
-from aqreanalysis.production.stores.store import Written
+from aqreanalysis.production.stores.store import BlockResult, Written
 from aqreanalysis.production.sweep import Layers, SweepInputs, encode_time_block
 
 # Pieces of pinned memory, each of a block: a strip that is being copied while another is being written, within a limit.
@@ -57,7 +56,7 @@ def serves(inputs: SweepInputs) -> bool:
 
 def run_pipeline(
     inputs: SweepInputs, done: Iterable[int], write: Write, threads: int, stop: threading.Event
-) -> Iterator[BlockDone]:
+) -> Iterator[BlockResult]:
     """Yield each block that is not `done` once it is written.
 
     Parameters
@@ -130,7 +129,7 @@ class _Writers:
         self._lock = threading.Lock()
         self._in_hand = 0
 
-    def take(self, packed: PackedBlock) -> Iterator[BlockDone]:
+    def take(self, packed: PackedBlock) -> Iterator[BlockResult]:
         """Begin to copy and write a block; yield those that are finished meanwhile, waiting for one if need be."""
         while not self._finished.empty() or (not self._free and self._in_hand >= self._pieces):
             yield self._finish()
@@ -142,19 +141,21 @@ class _Writers:
         for first in range(TASKS_A_BLOCK):
             self.pool.submit(self._layers, hand, layers[first::TASKS_A_BLOCK])
 
-    def rest(self) -> Iterator[BlockDone]:
+    def rest(self) -> Iterator[BlockResult]:
         """Yield what is still in hand."""
         while self._in_hand:
             yield self._finish()
 
-    def _finish(self) -> BlockDone:
+    def _finish(self) -> BlockResult:
         hand = self._finished.get()
         if isinstance(hand, BaseException):
             raise hand
         self._in_hand -= 1
         self._free.append(hand.piece)
         block = hand.packed.block
-        return BlockDone(block.number, block.cell_hours, Written.joined(hand.written), time.perf_counter() - hand.begun)
+        return BlockResult(
+            block.number, block.cell_hours, Written.joined(hand.written), time.perf_counter() - hand.begun
+        )
 
     def _layers(self, hand: _InHand, layers: list[tuple[str, PackedLayer | NDArray[Any]]]) -> None:
         """Write some layers of a block, in a thread."""

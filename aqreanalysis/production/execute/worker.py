@@ -20,14 +20,13 @@ from dask.callbacks import Callback
 from aqreanalysis.common.library_threads import one_thread, threads_restored
 from aqreanalysis.model import load_predictor
 from aqreanalysis.production.execute import gpu_pipeline as pipeline
-from aqreanalysis.production.execute.done import BlockDone
 from aqreanalysis.production.execute.kept import KeptStates
 from aqreanalysis.production.period_means import day_block, mean_block, sums_name
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.inputs import StagedWindow
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.plan.timeline import HOURLY
-from aqreanalysis.production.stores.store import Store, Written
+from aqreanalysis.production.stores.store import BlockResult, Store, Written
 from aqreanalysis.production.stores.zarr import DaySums
 from aqreanalysis.production.sweep import (
     BlockStates,
@@ -90,7 +89,7 @@ class Job:
     states: Path | None
 
 
-OnDone = Callable[[BlockDone | None], None]
+OnDone = Callable[[BlockResult | None], None]
 
 
 class Worker:
@@ -128,7 +127,7 @@ class Worker:
             one_thread()
             tile_geometry(self.inputs, block, self.cache)
 
-    def run(self, states: BlockStates | None, block: Block, after: None = None) -> BlockDone | None:
+    def run(self, states: BlockStates | None, block: Block, after: None = None) -> BlockResult | None:
         """Compute and write a block, `after` its geometry was made; None if the run was to stop before it was begun."""
         if states is None or self.stop.is_set():
             return None
@@ -142,9 +141,9 @@ class Worker:
         if self.inputs.hourly:
             written.append(self.write_hours(block, layers))
         seconds = time.perf_counter() - begun
-        return BlockDone(block.number, block.cell_hours, Written.joined(written), seconds)
+        return BlockResult(block.number, block.cell_hours, Written.joined(written), seconds)
 
-    def join(self, frequency: str, block: Block, number: int) -> BlockDone | None:
+    def join(self, frequency: str, block: Block, number: int) -> BlockResult | None:
         """Compute and write a block of means from the sums of days; it is noted under `number`."""
         if self.stop.is_set():
             return None
@@ -153,7 +152,7 @@ class Worker:
         assert sums is not None
         layers = mean_block(self.inputs, frequency, block, lambda key, days: sums.read(sums_name(key), days))
         written = self.job.stores.cubes[frequency].write(block, layers)
-        return BlockDone(number, 0, written, time.perf_counter() - begun)
+        return BlockResult(number, 0, written, time.perf_counter() - begun)
 
     def write_hours(self, block: Block, layers: Layers) -> Written:
         """Write hourly layers of a block."""
@@ -221,7 +220,7 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
     threads : int
         Blocks at a time.
     on_done : callable
-        Called in this thread with each `BlockDone`.
+        Called in this thread with each `BlockResult`.
     stop : threading.Event
         Once set, blocks in hand are finished and no other is begun.
     """
@@ -234,7 +233,7 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
 
     class Watch(Callback):
         def _posttask(self, key: Any, result: Any, *_: Any) -> None:
-            if isinstance(result, BlockDone):
+            if isinstance(result, BlockResult):
                 on_done(result)
 
     # A fresh pool, so that leaving it waits for the blocks in hand even after an error.

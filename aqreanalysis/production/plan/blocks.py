@@ -123,6 +123,12 @@ class Plan:
         edges = np.array(self.edges) if self.edges else np.arange(self.hours + 1) + self.first_hour - 1
         return np.stack((edges[:-1], edges[1:]), axis=1).astype(np.int64)
 
+    def bounds_of(self, steps: tuple[int, int]) -> tuple[int, int]:
+        """Return where some steps begin and end, hours since 1970-01-01 00:00 UTC."""
+        if self.edges:
+            return self.edges[steps[0]], self.edges[steps[1]]
+        return self.first_hour - 1 + steps[0], self.first_hour - 1 + steps[1]
+
     @property
     def raw_bytes(self) -> int:
         """Bytes of all layers, uncompressed."""

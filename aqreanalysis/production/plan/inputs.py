@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,19 +64,6 @@ def stamps_needed(timeline: tuple[Moment, Moment], reach: tuple[int, int]) -> tu
     first, count = hours_between(*timeline)
     first_day, end_day = (first - 1) // HOURS_A_DAY, (first + count - 2) // HOURS_A_DAY + 1
     return first_day * HOURS_A_DAY + 1 - reach[0], end_day * HOURS_A_DAY + reach[1]
-
-
-def digest_readings(observations: Observations, inputs: tuple[str, ...], span: Span) -> str:
-    """Return the sha256 of what a run reads: station names and places, and the readings of the span."""
-    digest = hashlib.sha256()
-    digest.update("\n".join(observations.stations).encode())
-    for part in (observations.lat, observations.lon):
-        digest.update(np.asarray(part, dtype="<f8").tobytes())
-    digest.update(f"{inputs} {span.first_hour} {span.hours}".encode())
-    for begin, count in _slabs(span):
-        values = window(observations, inputs, begin, count)[0]
-        digest.update(np.ascontiguousarray(values, dtype="<f4").tobytes())
-    return digest.hexdigest()
 
 
 def stage_readings(observations: Observations, inputs: tuple[str, ...], span: Span, path: Path) -> StagedWindow:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,18 @@ from aqreanalysis.production.execute.warming import begin_warm_up
 from aqreanalysis.production.layers import Kind, Layer, cube_layers, value_bytes
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.period_means import MeanInputs, sums_width
+from aqreanalysis.production.plan.block_keys import (
+    BlockKeys,
+    DayChecksums,
+    Fingerprint,
+    MadeFrom,
+    Reach,
+    RunKeys,
+    days_of,
+    record_covariates,
+    record_readings,
+    run_of,
+)
 from aqreanalysis.production.plan.blocks import (
     HOURS_A_DAY,
     Moment,
@@ -30,16 +42,24 @@ from aqreanalysis.production.plan.blocks import (
     make_plan,
     part_plan,
 )
-from aqreanalysis.production.plan.checks import check_grid_reach, choose_species
-from aqreanalysis.production.plan.facts import now_text, package_version, synthetic_label
-from aqreanalysis.production.plan.fields import covariates_text, digest_covariates, missing_hours
-from aqreanalysis.production.plan.inputs import Span, digest_readings, observed_hours, span_of
+from aqreanalysis.production.plan.checks import (
+    check_grid_reach,
+    choose_species,
+    covariates_text,
+    digest_covariates,
+    missing_hours,
+)
+from aqreanalysis.production.plan.inputs import Span, observed_hours, span_of
 from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
-from aqreanalysis.production.resume.covariate_changes import WEATHER, record_weather
-from aqreanalysis.production.resume.ledger import Fingerprint
-from aqreanalysis.production.resume.record import READINGS, RUN, Readings, Run, run_of, run_text
 from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
-from aqreanalysis.production.template import Provenance, Template, render_template
+from aqreanalysis.production.template import (
+    Provenance,
+    Template,
+    now_text,
+    package_version,
+    render_template,
+    synthetic_label,
+)
 from aqreanalysis.species import SPECIES, get_species
 
 _LIBRARIES = ("torch", "numpy")
@@ -82,8 +102,8 @@ class Prepared:
         What decides the bytes of the cube.
     model_path : Path or None
         The bundle, where the model was given as one.
-    readings, weather : Readings
-        What was read, by day, of stations and of covariates (None without any); the cube keeps it, so that it can grow.
+    readings, covariates : DayChecksums
+        What was read, by day, of stations and of covariates (None without any).
     utc_offset_hours : int
         Of the clock by which the periods of means begin.
     """
@@ -102,8 +122,8 @@ class Prepared:
     last_reading: int
     fingerprint: Fingerprint
     model_path: Path | None
-    readings: Readings
-    weather: Readings | None
+    readings: DayChecksums
+    covariates: DayChecksums | None
     utc_offset_hours: int
 
     @property
@@ -112,11 +132,25 @@ class Prepared:
         return float(self.predictor.config.uncertainty.coverage)
 
     @property
-    def run(self) -> Run:
-        """What a later run must share to continue the cube."""
+    def made_from(self) -> MadeFrom:
+        """What the cubes say that they were made from, so that they can grow."""
         source = self.predictor.covariates
         fields = () if source is None else source.fields
-        return run_of(self.fingerprint, self.observations, self.utc_offset_hours, fields)
+        run = run_of(self.fingerprint, self.observations, self.utc_offset_hours, fields)
+        return MadeFrom(run, self.readings, self.covariates)
+
+    @property
+    def day_keys(self) -> dict[int, bytes]:
+        """UTC day -> the key of its estimates."""
+        made_from, reach = self.made_from, Reach.of(self.predictor)
+        return {day: made_from.day_key(day, reach) for day in days_of(self.plan, (0, self.plan.hours))}
+
+    @cached_property
+    def keys(self) -> RunKeys:
+        """The keys of all blocks."""
+        days = self.day_keys
+        cubes = {n: BlockKeys(c.plan, days, c.plan.steps) for n, c in self.cubes.items() if n != HOURLY}
+        return RunKeys(BlockKeys(self.plan, days, self.plan.hours), cubes)
 
     def facts(self) -> dict[str, Any]:
         """Return what the cube says that may change while a run waits to go on: the moment, the model's latest scores.
@@ -176,9 +210,7 @@ class Prepared:
             extra={
                 **measured,
                 **covariates_text(self.predictor, self.span),
-                RUN: run_text(self.run),
-                READINGS: self.readings.text,
-                **({WEATHER: self.weather.text} if self.weather is not None else {}),
+                **self.made_from.attributes,
             },
             last_reading=max(self.last_observed.values()),
             modified=facts["created"],
@@ -246,6 +278,7 @@ def prepare(
     check_grid_reach(grid, observations, production.max_distance_km)
     span = span_of(plan, predictor, last_reading)
     missing_hours(predictor, span)
+    digest, readings = record_readings(observations, tuple(predictor.inputs), span)
     prepared = Prepared(
         plan=plan,
         grid=grid,
@@ -261,11 +294,11 @@ def prepare(
         last_reading=last_reading,
         fingerprint={},
         model_path=Path(model) if isinstance(model, str | Path) else None,
-        readings=Readings.of(observations, tuple(predictor.inputs), span),
-        weather=record_weather(predictor, observations, grid, plan),
+        readings=readings,
+        covariates=record_covariates(predictor, observations, grid, plan),
         utc_offset_hours=options.utc_offset_hours,
     )
-    return replace(prepared, fingerprint=fingerprint_of(prepared))
+    return replace(prepared, fingerprint=fingerprint_of(prepared, digest))
 
 
 def _check_reach(
@@ -274,7 +307,7 @@ def _check_reach(
     """Check that the readings reach the timeline; return the last stamp with a reading of each species, and of any."""
     observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
     span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
-    # What a cube that grows was read from before may lie before the newer observations (`growth.changes.check_known`).
+    # What a cube that grows was read from before may lie before the newer observations (`resume.append`).
     seen_from = min(span_seen[0], plan.first_hour) if growing else span_seen[0]
     observations_span = seen_from, span_seen[1]
     check_timeline(plan, observations_span, predictor.timeline(observations_span))
@@ -328,7 +361,7 @@ def mean_calibration(predictor: Predictor, key: str) -> MeansCalibration:
     return predictor.calibration_means[key]
 
 
-def fingerprint_of(run: Prepared) -> Fingerprint:
+def fingerprint_of(run: Prepared, observations_digest: str) -> Fingerprint:
     """Return everything that decides the bytes of a cube, under names for people.
 
     It is in the order in which a difference is told: the readings depend on the model's inputs and on the timeline.
@@ -339,7 +372,7 @@ def fingerprint_of(run: Prepared) -> Fingerprint:
         "timeline and blocks": layout(run.plan),
         "frequencies": list(run.cubes),
         "species": list(run.species),
-        "observations": digest_readings(run.observations, tuple(run.predictor.inputs), run.span),
+        "observations": observations_digest,
         **digest_covariates(run.predictor),
         "last readings": run.last_observed,
         "coverage": run.coverage,
@@ -361,9 +394,3 @@ def _load_model(model: str | Path | Predictor, options: ProduceOptions) -> Predi
 def device_kind(predictor: Predictor) -> str:
     """Return ``cpu`` or ``cuda``: their last digits differ, so one run keeps to one of them."""
     return str(predictor.device).partition(":")[0]
-
-
-def plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a fingerprint as it reads back from the ledger, so that the two compare equal."""
-    result: dict[str, Any] = json.loads(json.dumps(value))
-    return result

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
+from aqreanalysis.production.plan.block_keys import RunKeys
 from aqreanalysis.production.stores.publish import sync_file_system
-
-Fingerprint = dict[str, Any]
+from aqreanalysis.production.stores.store import BlockResult
 
 # Its name in the folder of what is unfinished.
 LEDGER = "ledger.jsonl"
@@ -70,7 +71,7 @@ def _same_file(file: TextIO, path: Path) -> bool:
 
 
 class Ledger:
-    """The finished blocks of a run, in a file of JSON lines; the first line tells which run.
+    """The finished blocks of a run and their keys, in a file of JSON lines; the first line tells which run.
 
     A line is added after the block's chunks are written, and handed to the system at once: it survives whatever happens
     to the process. What a failure of the machine may take are the chunks that the system had not yet put on the disk.
@@ -93,6 +94,7 @@ class Ledger:
         self.header: dict[str, Any] | None = None
         self.done: set[int] = set()
         self.ready = False
+        self._keys: dict[int, str] = {}
         self._file: TextIO | None = None
         self._synced = time.monotonic()
         if path.exists():
@@ -113,6 +115,7 @@ class Ledger:
                     self.header = entry
                 elif isinstance(entry.get("block"), int):
                     unsure.add(entry["block"])
+                    self._keys[entry["block"]] = str(entry.get("key"))
                 elif "boot" in entry:
                     unsure = unsure if entry["boot"] == boot else set()
                     boot = entry["boot"]
@@ -139,14 +142,20 @@ class Ledger:
         self.close()
         self.path.unlink(missing_ok=True)
         self.done.clear()
+        self._keys = {}
         self.header, self.ready = None, False
 
-    def record(self, number: int, checksums: Mapping[str, int] | None = None) -> None:
-        """Note that block `number` is written, and the CRC-32 of each of its stored chunks where they are known."""
-        self._append({"block": number, **({"crc32": dict(checksums)} if checksums else {})})
+    def record(self, number: int, key: bytes, checksums: Mapping[str, int] | None = None) -> None:
+        """Note that a block of this key is written, and the CRC-32 of each of its stored chunks where it is known."""
+        self._append({"block": number, "key": key.hex(), **({"crc32": dict(checksums)} if checksums else {})})
         self.done.add(number)
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self._sync()
+
+    def keep(self, keys: RunKeys) -> None:
+        """Forget as done whatever was made from something else than the run that goes on would make it from."""
+        self.done = {number for number in self.done if self._keys.get(number) == keys[number].hex()}
+        self._keys = {}
 
     def note_ready(self) -> None:
         """Note that the outputs are whole; they are on the disk already."""
@@ -190,15 +199,24 @@ def boot_number() -> str:
         return "unknown"
 
 
-def differences(ours: Fingerprint, theirs: Fingerprint) -> list[str]:
-    """Return ``key: theirs there, ours here`` for each entry in which two fingerprints differ."""
-    return [
-        f"{key} is {_short(theirs.get(key))} there and {_short(ours.get(key))} here"
-        for key in dict.fromkeys([*ours, *theirs])
-        if ours.get(key) != theirs.get(key)
-    ]
+class BlockProgress:
+    """Notes finished blocks, with their keys and checksums, in the ledger, and tells the progress."""
 
+    def __init__(self, blocks: int, keys: RunKeys, ledger: Ledger, progress: Progress | None) -> None:
+        self.blocks, self.keys, self.ledger, self.progress = blocks, keys, ledger, progress
+        self.begun = time.perf_counter()
+        self.cells = self.bytes = self.here = 0
 
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text[:16] if len(text) == 64 and text.isalnum() else text
+    def __call__(self, done: BlockResult | None) -> None:
+        """Note one block; None is a block that was not begun because the run is stopping."""
+        if done is None:
+            return
+        self.ledger.record(done.number, self.keys[done.number], done.written.checksums)
+        self.cells, self.bytes, self.here = self.cells + done.cells, self.bytes + done.written.raw_bytes, self.here + 1
+        if self.progress is not None:
+            seconds = time.perf_counter() - self.begun
+            left = seconds / self.here * (self.blocks - len(self.ledger.done))
+            note = (
+                f"{self.cells / seconds / 1e6:.2f} million cell-hours/s, {self.bytes / 1e6:.0f} MB, {left:.0f} s left"
+            )
+            self.progress(len(self.ledger.done), self.blocks, note)

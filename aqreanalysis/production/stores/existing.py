@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, Self
@@ -13,12 +12,11 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.production.plan import HOURS_A_DAY, stamp_text
-from aqreanalysis.production.resume.covariate_changes import WEATHER
-from aqreanalysis.production.resume.record import READINGS, RUN, Readings
+from aqreanalysis.production.plan.block_keys import READINGS, RUN, DayChecksums, MadeFrom, Reach
 from aqreanalysis.production.template import Template
 
 # What the history keeps of a cube that grows, and the moment it was first made.
-_KEPT = ("history", "date_created")
+_CARRIED = ("history", "date_created")
 # Name -> NumPy type and dimensions.
 LayerTypes = dict[str, tuple[str, tuple[str, ...]]]
 
@@ -74,14 +72,10 @@ class ExistingCube:
         The last one of several files.
     bounds : int64 (step, 2)
         Of its steps, hours since 1970-01-01 00:00 UTC.
-    run : dict
-        Of the run that made it; see `record.run_of`.
-    readings : Readings
-        From which.
-    weather : Readings or None
-        From which covariates, if the model has any.
-    kept : dict
-        Attributes that the grown cube carries on.
+    made_from : MadeFrom
+        What it says that it was made from.
+    carried : dict
+        Attributes that the longer cube carries on.
     layers : dict
         Name -> NumPy type and dimensions.
     parts : tuple of ExistingCube
@@ -90,10 +84,8 @@ class ExistingCube:
 
     path: Location
     bounds: NDArray[np.int64]
-    run: dict[str, Any]
-    readings: Readings
-    weather: Readings | None
-    kept: dict[str, str]
+    made_from: MadeFrom
+    carried: dict[str, str]
     layers: LayerTypes
     parts: tuple[ExistingCube, ...] = ()
 
@@ -129,11 +121,9 @@ class ExistingCube:
                 f"{path} does not say from which readings it was made: an older version or another program wrote it; "
                 "produce it anew, then it can grow"
             )
-        kept = {key: str(attrs[key]) for key in _KEPT if key in attrs}
-        readings = Readings.from_text(attrs[READINGS])
-        weather = Readings.from_text(attrs[WEATHER], WEATHER) if WEATHER in attrs else None
+        carried = {key: str(attrs[key]) for key in _CARRIED if key in attrs}
         layers = {name: form for name, form in header.layers.items() if {"lat", "lon"} <= set(form[1])}
-        return cls(path, header.bounds, json.loads(attrs[RUN]), readings, weather, kept, layers)
+        return cls(path, header.bounds, MadeFrom.from_attributes(attrs), carried, layers)
 
     @classmethod
     def joined(cls, parts: tuple[ExistingCube, ...]) -> ExistingCube:
@@ -151,10 +141,24 @@ class ExistingCube:
                     "a file between them is missing, or one was cut; put it back, or produce the cube anew"
                 )
         last = parts[-1]
-        readings, bounds = _joined(parts, lambda part: part.readings), np.concatenate([part.bounds for part in parts])
-        weathers = [part.weather for part in parts if part.weather is not None]
-        weather = _joined(parts, lambda part: part.weather) if len(weathers) == len(parts) else None
-        return cls(last.path, bounds, last.run, readings, weather, last.kept, last.layers, parts)
+        readings, covariates = [part.made_from.readings for part in parts], [p.made_from.covariates for p in parts]
+        known = [one for one in covariates if one is not None]
+        made_from = MadeFrom(
+            last.made_from.run,
+            _joined(parts, readings),
+            _joined(parts, known) if len(known) == len(parts) else None,
+        )
+        bounds = np.concatenate([part.bounds for part in parts])
+        return cls(last.path, bounds, made_from, last.carried, last.layers, parts)
+
+    def day_keys(self, reach: Reach) -> dict[int, bytes]:
+        """Return UTC day -> the key of its estimates; each file that holds some of its hours says it for itself."""
+        keys: dict[int, bytes] = {}
+        for file in self.files:
+            for day in range(*file.days):
+                key = file.made_from.day_key(day, reach)
+                keys[day] = key if keys.get(day, key) == key else b""
+        return keys
 
     @property
     def files(self) -> tuple[ExistingCube, ...]:
@@ -174,7 +178,7 @@ class ExistingCube:
     @property
     def identity(self) -> str:
         """What tells this state of the cube from the one before and after it has grown."""
-        return "\n".join(f"{one.hours[1]} {one.kept.get('history', '')}" for one in self.files)
+        return "\n".join(f"{one.hours[1]} {one.carried.get('history', '')}" for one in self.files)
 
     def check_fits(self, template: Template) -> None:
         """Refuse a template that does not continue this cube.
@@ -202,17 +206,19 @@ class ExistingCube:
             )
 
 
-def _joined(parts: tuple[ExistingCube, ...], record: Callable[[ExistingCube], Any]) -> Readings:
-    """Return one record of all parts: of each day that of the part that holds it.
+def _joined(parts: Sequence[ExistingCube], records: Sequence[DayChecksums]) -> DayChecksums:
+    """Return one record of all parts, of which each has its own: of each day that of the part that holds it.
 
     A part that did not change when a later one was written has the record of its own making.
     """
-    owners = {day: part for part in parts for day in range(*part.days)}
+    owners = {day: place for place, part in enumerate(parts) for day in range(*part.days)}
     begin, stop = min(owners), max(owners)
     days = []
-    for day in range(record(parts[0]).first_day, record(parts[-1]).end_day):
+    for day in range(records[0].first_day, records[-1].end_day):
         owner = owners[min(max(day, begin), stop)]
-        if (known := record(owner).get(day)) is None:
-            raise CubeError(f"{owner.path} does not say from which readings its own hours were made; produce it anew")
+        if (known := records[owner].get(day)) is None:
+            raise CubeError(
+                f"{parts[owner].path} does not say from which readings its own hours were made; produce it anew"
+            )
         days.append(known)
-    return Readings(record(parts[0]).first_day, tuple(days))
+    return DayChecksums(records[0].first_day, tuple(days))

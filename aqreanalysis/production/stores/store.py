@@ -122,6 +122,16 @@ class Written:
         return {name: chunk.checksum for name, chunk in self.chunks.items()}
 
 
+@dataclass(frozen=True)
+class BlockResult:
+    """A block that is stored: its number, cells times hours, what was written, and seconds."""
+
+    number: int
+    cells: int
+    written: Written
+    seconds: float
+
+
 class BlockSource(Protocol):
     """The blocks of a finished cube, for the store of the longer one that continues it."""
 

@@ -13,8 +13,8 @@ from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import ProduceOptions, produce
-from aqreanalysis.production.resume.covariate_changes import MISSING, WEATHER, check_weather, with_older
-from aqreanalysis.production.resume.record import Readings
+from aqreanalysis.production.plan.block_keys import COVARIATES, MISSING, DayChecksums
+from aqreanalysis.production.resume.append import check_covariates
 
 GRID = "114,38,117,40@0.5"
 DAY = FIRST // 24
@@ -95,20 +95,21 @@ def test_files_need_not_reach_back_to_the_beginning_but_to_what_is_read_anew(bun
     grown, whole = made(bundle, tmp_path / "x.nc", 6, recent, APPEND), made(bundle, tmp_path / "whole.nc", 6)
     for name in whole.data_vars:
         np.testing.assert_array_equal(grown[name], whole[name], err_msg=str(name))
-    assert grown.attrs[WEATHER] == whole.attrs[WEATHER] and before.attrs[WEATHER] != whole.attrs[WEATHER]
+    assert grown.attrs[COVARIATES] == whole.attrs[COVARIATES] and before.attrs[COVARIATES] != whole.attrs[COVARIATES]
 
 
 def test_a_cube_that_does_not_say_its_covariates_is_refused(bundle, tmp_path):
     cube = made(bundle, tmp_path / "x.nc", 4)
-    del cube.attrs[WEATHER]
+    del cube.attrs[COVARIATES]
     cube.to_netcdf(tmp_path / "mute.nc")
     with pytest.raises(OutputError, match=r"mute.nc does not say from which covariates it was made, by day"):
         made(bundle, tmp_path / "mute.nc", 5, options=APPEND)
 
 
 def test_a_day_that_is_missing_is_taken_from_the_older_record_and_missed_only_where_it_is_read():
-    older, newer = Readings(10, (b"aaaa", b"bbbb", MISSING)), Readings(10, (MISSING, b"bbbb", MISSING, b"dddd"))
-    assert with_older(newer, older).checksums == (b"aaaa", b"bbbb", MISSING, b"dddd")
-    check_weather(newer, older, {12, 13}, (1, 1))
+    older = DayChecksums(10, (b"aaaa", b"bbbb", MISSING))
+    newer = DayChecksums(10, (MISSING, b"bbbb", MISSING, b"dddd"))
+    assert newer.with_older_days(older).checksums == (b"aaaa", b"bbbb", MISSING, b"dddd")
+    check_covariates(newer, older, {12, 13}, (1, 1))
     with pytest.raises(OutputError, match=r"no hour of 1970-01-11, .* hours from 1970-01-12T00:00 on"):
-        check_weather(newer, older, {11, 12}, (1, 1))
+        check_covariates(newer, older, {11, 12}, (1, 1))

@@ -1,3 +1,5 @@
+"""Covariates of a run: read block by block, named in the cube, and refused where their hours are missing."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -11,7 +13,7 @@ from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.plan.fields import covariates_text, missing_hours
+from aqreanalysis.production.plan.checks import covariates_text, missing_hours
 from aqreanalysis.production.plan.inputs import Span, stage_readings
 from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.run import produce
