@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aqreanalysis.cli import options
 from aqreanalysis.errors import CubeError
+
+if TYPE_CHECKING:
+    from aqreanalysis.configs import Config
 
 
 @click.command(short_help="What a cube, a model or an observations file holds.")
@@ -100,7 +103,7 @@ def describe_model(path: Path) -> tuple[dict[str, Any], list[str]]:
     return facts, [*lines, f"scores and limits: {path / 'MODEL_CARD.md'}"]
 
 
-def describe_observations(path: Path, config: Any) -> tuple[dict[str, Any], list[str]]:
+def describe_observations(path: Path, config: Config) -> tuple[dict[str, Any], list[str]]:
     """Return what an observations file holds, and the lines that say it."""
     from aqreanalysis.observations import read_observations
 

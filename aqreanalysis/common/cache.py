@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
@@ -85,7 +85,7 @@ class BoundedCache(Generic[Value]):
         BoundedCache.__init__(self, *state)
 
 
-def array_bytes(thing: Any) -> int:
+def array_bytes(thing: object) -> int:
     """Return the bytes of the arrays and tensors that an object holds, in containers and attributes at any depth."""
     size = getattr(thing, "nbytes", None)
     if isinstance(size, int):

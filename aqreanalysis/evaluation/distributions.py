@@ -38,10 +38,10 @@ class Distribution(Protocol):
     def interval(self, coverage: float) -> tuple[Any, Any]:
         """Lower and upper bound of the central interval, each of shape (T, point)."""
 
-    def crps(self, observed: Any) -> Any:
+    def crps(self, observed: npt.NDArray[Any]) -> Any:
         """Continuous ranked probability score against `observed`, shape (T, point)."""
 
-    def cdf(self, observed: Any) -> Any:
+    def cdf(self, observed: npt.NDArray[Any]) -> Any:
         """Probability of a value at most `observed`, shape (T, point)."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from aqreanalysis.model.distribution.period_means import (
 from aqreanalysis.model.protocol import HourlyDistribution
 from aqreanalysis.production.layers import DISTANCE, MEAN_FLAGS, LayerNames
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
+
+if TYPE_CHECKING:
+    from aqreanalysis.production.sweep import SweepInputs
 
 # Days read together when periods are joined.
 DAYS_AT_ONCE = 31
@@ -115,7 +118,7 @@ class _Period:
     nearest_km: NDArray[np.float64]
 
 
-def mean_block(inputs: Any, frequency: str, block: Block, read: ReadSums) -> dict[str, NDArray[Any]]:
+def mean_block(inputs: SweepInputs, frequency: str, block: Block, read: ReadSums) -> dict[str, NDArray[Any]]:
     """Return the layers of one block of means: name -> array (period, row, column).
 
     Parameters
@@ -129,6 +132,7 @@ def mean_block(inputs: Any, frequency: str, block: Block, read: ReadSums) -> dic
     read : callable
         ``read(key, block)`` -> the sums of a block of days, float32 (day, row, column, value), NaN where masked.
     """
+    assert inputs.means is not None, "the run has no means"
     plan: Plan = inputs.means.plans[frequency]
     (t0, t1), (r0, r1), (c0, c1) = block.time, block.rows, block.columns
     shape = (t1 - t0, r1 - r0, c1 - c0)

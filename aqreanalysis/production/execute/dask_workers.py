@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
@@ -17,6 +17,9 @@ from aqreanalysis.production.plan import Block
 from aqreanalysis.production.stores.store import BlockResult
 from aqreanalysis.production.sweep import BlockStates
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 # Tasks submitted to a cluster at once, for each of its threads: enough that none waits for the driver, few enough
 # that neither the scheduler nor the workers' memory grows with the cube.
 IN_FLIGHT = 2
@@ -24,7 +27,7 @@ IN_FLIGHT = 2
 BLOCKS_A_TASK = 4
 
 
-def run_on_cluster(job: Job, done: set[int], client: Any, on_done: OnDone, stop: threading.Event) -> None:
+def run_on_cluster(job: Job, done: set[int], client: Client, on_done: OnDone, stop: threading.Event) -> None:
     """Compute the blocks that are not `done` on the workers of a Dask client.
 
     Blocks go out a few for each worker thread, so that memory stays flat. A worker that dies costs the blocks it had

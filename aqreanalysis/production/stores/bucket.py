@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import xarray as xr
 import zarr
@@ -39,6 +39,9 @@ from aqreanalysis.production.stores.zarr import (
     read_header,
 )
 from aqreanalysis.production.template import Template
+
+if TYPE_CHECKING:
+    import obstore.store
 
 SCHEME = "s3://"
 _OWNER = "owner.json"
@@ -252,7 +255,9 @@ class RemoteBlocks:
         """Make sure that the chunks of a block are there; see `BlockSource.adopt`."""
         for layer in self._template.layers:
             has_one = layer.dims == CUBE_DIMS or block.time[0] == 0
-            if has_one and f"{layer.name}/{chunk_key(self._ours[layer.name], block.region)}" not in self._there:
+            array = self._ours[layer.name]
+            assert isinstance(array, zarr.Array)
+            if has_one and f"{layer.name}/{chunk_key(array, block.region)}" not in self._there:
                 raise damaged(self._url, layer, block)
 
 
@@ -322,7 +327,7 @@ def _reason(error: Exception, exceptions: Any) -> str:
     return text[:200]
 
 
-def keys_of(store: Any) -> Iterator[str]:
+def keys_of(store: obstore.store.ObjectStore) -> Iterator[str]:
     """Yield the names of the objects of a store."""
     import obstore
 

@@ -347,7 +347,7 @@ def _array(group: Any, name: str) -> Any:
     return group[name].with_config(_WRITE_ALL)
 
 
-def chunk_key(array: Any, region: tuple[slice, ...]) -> str:
+def chunk_key(array: zarr.Array, region: tuple[slice, ...]) -> str:
     """Return the name within its array of the chunk, or shard, that begins where a region over (..., lat, lon) does."""
     sizes = array.shards or array.chunks
     starts = [s.start for s in region[len(region) - len(sizes) :]]
@@ -419,7 +419,9 @@ class LinkedBlocks:
         for layer in self._template.layers:
             if layer.dims != CUBE_DIMS and block.time[0] != 0:
                 continue
-            key = chunk_key(self._ours[layer.name], block.region)
+            array = self._ours[layer.name]
+            assert isinstance(array, zarr.Array)
+            key = chunk_key(array, block.region)
             source, goal = (folder / layer.name / key for folder in (self._finished, self._path))
             if goal.exists():
                 continue
@@ -458,12 +460,12 @@ def _form(array: Any) -> dict[str, str]:
     }
 
 
-def read_header(group: Any) -> StoredHeader:
+def read_header(group: zarr.Group) -> StoredHeader:
     """Return what a finished store says of itself."""
-    layers = {}
-    for name, array in group.arrays():
+    layers, arrays = {}, dict(group.arrays())
+    for name, array in arrays.items():
         # Zarr 2 has no place for the names of dimensions but an attribute.
         dims: Any = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS", ())
         layers[name] = array.dtype.str, tuple(dims)
-    bounds = np.asarray(group["time_bnds"][:]).round().astype(np.int64)
+    bounds = np.asarray(arrays["time_bnds"][:]).round().astype(np.int64)
     return StoredHeader(dict(group.attrs), bounds, layers)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
 from aqreanalysis.production.stores.store import StoredChunk
+
+if TYPE_CHECKING:
+    import zarr
+    from zarr.abc.store import Store
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,14 @@ class ChunkFiles:
     separator: str
 
     @classmethod
-    def of(cls, array: Any, store: Any) -> ChunkFiles | None:
+    def of(cls, array: zarr.Array, store: Store) -> ChunkFiles | None:
         """Return the files of an array of a store of zarr; None where only zarr itself can write it."""
         metadata = array.metadata
         if metadata.zarr_format != 2 or not isinstance(store, LocalStore) or metadata.filters or not array.ndim:
             return None
         if metadata.order != "C":
             return None
-        fill = 0 if metadata.fill_value is None else metadata.fill_value
+        fill: Any = 0 if metadata.fill_value is None else metadata.fill_value
         folder = str(Path(store.root) / array.path)
         form = (array.shape, array.chunks, array.dtype, fill)
         return cls(folder, *form, metadata.compressor, metadata.dimension_separator)

@@ -1,0 +1,130 @@
+"""What no import contract can say of the house: no circle of files, and no `Any` where one room hands to another."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "aqreanalysis"
+#: Folders at the top that install inside the package.
+INSTALLED_WITHIN = ("cli", "grids", "configs")
+
+#: Parameters of public functions that are `Any`, and why. One that is no longer there must go from here.
+UNTYPED = {
+    "common.files.plain value": "whatever JSON may be made of",
+    "export.netcdf_files.write_values index": "an index expression, as `__setitem__` takes it",
+    "export.netcdf_files.write_values variable": "a variable of netCDF4 or of h5py, of which neither has types",
+    "export.polygons.area_weights polygons": "a GeoDataFrame of geopandas, an extra that has no types",
+    "cli.options.UtcTime.convert value": "as click declares it",
+    "cli.plot.LatLon.convert value": "as click declares it",
+    "cli.printing.plain value": "whatever JSON may be made of",
+    "cli.printing.print_json value": "whatever JSON may be made of",
+}
+
+
+@cache
+def modules() -> dict[str, tuple[Path, ast.Module]]:
+    """Return the file and the syntax tree of every module of the package, by its name without the package's."""
+    found = {}
+    for folder in (PACKAGE, *INSTALLED_WITHIN):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / PACKAGE if folder == PACKAGE else ROOT).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found[name] = path, ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield all nodes but those under ``if TYPE_CHECKING``."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _at_run_time(node)
+
+
+def _module_of(name: str) -> str | None:
+    """Return the module of this package that a dotted name lies in; None where it is another package's."""
+    if name != PACKAGE and not name.startswith(f"{PACKAGE}."):
+        return None
+    within = name[len(PACKAGE) + 1 :]
+    return within if within in modules() else within.rpartition(".")[0]
+
+
+def imports_of(name: str) -> set[str]:
+    """Return the modules that a module imports when it runs, at its top or within functions."""
+    found: set[str | None] = set()
+    for node in _at_run_time(modules()[name][1]):
+        if isinstance(node, ast.Import):
+            found |= {_module_of(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: imports are absolute here"
+            found |= {_module_of(f"{node.module}.{alias.name}") for alias in node.names}
+    return {module for module in found if module is not None} - {name}
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Return the sets of nodes that reach each other: what is left once all that imports nothing left is taken away."""
+    graph = {name: set(others) for name, others in graph.items()}
+    while ends := [name for name, others in graph.items() if not others & graph.keys()]:
+        for name in ends:
+            del graph[name]
+    # What is left reaches a circle or lies on one; those that nobody left imports only reach it.
+    while begins := graph.keys() - set().union(*graph.values(), set()):
+        for name in begins:
+            del graph[name]
+    return [sorted(graph)] if graph else []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    graph = {name: imports_of(name) for name in modules()}
+    assert len(graph) > 200 and "model.predictor" in graph["training.train"] | graph["evaluation.run"]
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found_and_what_only_leads_to_it_is_not() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == [["b", "c"]]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+def untyped_parameters() -> set[str]:
+    """Return the parameters of public functions and methods whose type is `Any`, alone or beside others."""
+
+    def functions(body: list[ast.stmt], within: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+        for node in body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                yield from functions(node.body, f"{within}.{node.name}")
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                called = node.name in ("__init__", "__call__")
+                if called or not node.name.startswith("_"):
+                    yield f"{within}.{node.name}", node
+
+    found = set()
+    for module, (_, tree) in modules().items():
+        for name, function in functions(tree.body, module):
+            for each in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs):
+                parts = [each.annotation]
+                while isinstance(parts[-1], ast.BinOp):
+                    union = parts.pop()
+                    parts = [*parts, union.right, union.left]
+                if any(isinstance(part, ast.Name) and part.id == "Any" for part in parts):
+                    found.add(f"{name} {each.arg}")
+    return found
+
+
+def test_no_public_function_takes_just_anything() -> None:
+    found = untyped_parameters()
+    assert found - UNTYPED.keys() == set(), "name the type, or the reason in UNTYPED"
+    assert UNTYPED.keys() - found == set(), "these are typed now: take them from UNTYPED"
+
+
+@pytest.mark.parametrize("room", ["cli", "grids", "configs", "common", "model", "production", "forecast", "evaluation"])
+def test_every_room_says_what_it_is(room: str) -> None:
+    for name, (path, tree) in modules().items():
+        if name == room or name.startswith(f"{room}."):
+            assert ast.get_docstring(tree), f"{path} does not say what it is"
