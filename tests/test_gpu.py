@@ -135,12 +135,12 @@ def test_a_step_on_cuda_runs_and_moves_the_weights(mixed):
     assert trainer.timeline.days == DAYS and trainer.timeline.scaled.is_cuda
     dtypes = set()
     trainer.network.own.register_forward_hook(lambda module, given, found: dtypes.add(found.dtype))
-    began = trainer._weights()
+    began = trainer.averaged_weights()
     loss = float(trainer._step(np.random.default_rng(0), torch.Generator("cuda").manual_seed(0)))
     assert np.isfinite(loss) and loss > 0
     assert dtypes == {torch.bfloat16 if mixed == "true" else torch.float32}
-    assert any(not torch.equal(v, began[k]) for k, v in trainer._weights().items())
-    assert all(torch.isfinite(v).all() for v in trainer._weights().values())
+    assert any(not torch.equal(v, began[k]) for k, v in trainer.averaged_weights().items())
+    assert all(torch.isfinite(v).all() for v in trainer.averaged_weights().values())
 
 
 def test_a_recorded_step_has_the_loss_and_the_gradients_of_the_cpu():

@@ -68,7 +68,7 @@ def test_training_moves_every_part_and_lowers_the_score(tmp_path):
     far_off = make_bundle(species=("pm25",)).members[0]
     far_off["head_out.0.bias"][-2] += 3.0  # three standard deviations too high everywhere
     begin_with(trainer, far_off)
-    before, began = trainer.validate(), trainer._weights()
+    before, began = trainer.validate(), trainer.averaged_weights()
     trainer.run(tmp_path)
     assert trainer.state["best_score"] < before
     still = [k for k, v in trainer.best.items() if torch.equal(v, began[k])]
@@ -139,9 +139,9 @@ def test_mixed_precision_has_no_effect_on_the_cpu(uninterrupted, tmp_path):
 def test_days_on_which_no_target_reported_cost_nothing():
     silent = np.full_like(make_readings().values, np.nan)
     trainer = make_trainer(values=silent)
-    began = trainer._weights()
+    began = trainer.averaged_weights()
     assert trainer._step(np.random.default_rng(0), torch.Generator().manual_seed(0)) is None
-    assert same(trainer._weights(), began)
+    assert same(trainer.averaged_weights(), began)
 
 
 def test_an_epoch_has_each_day_once_unless_told_otherwise():

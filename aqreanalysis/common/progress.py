@@ -7,3 +7,17 @@ from collections.abc import Callable
 #: Called now and then as ``progress(done, total, note)``: what is done and how much there is, in whatever the work
 #: counts, and a few words on it. Where `done` falls back, another stage has begun.
 Progress = Callable[[int, int, str], None]
+
+
+def part_of(progress: Progress | None, number: int, parts: int, prefix: str = "") -> Progress | None:
+    """Return what the `number`-th of several equal parts of a work calls with its own counts; None for nobody.
+
+    `prefix` is put before its notes.
+    """
+    if progress is None:
+        return None
+
+    def report(done: int, total: int, note: str) -> None:
+        progress(number * total + done, parts * total, prefix + note)
+
+    return report

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aqreanalysis.common.files import plain, write_json
-from aqreanalysis.common.progress import Progress
+from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.evaluation.cross_validation import run_folds
@@ -139,9 +139,9 @@ def _results(
         split = Split.of_bundle(predictor.bundle)
         for number, protocol in enumerate(hidden):
             task = build_task(observations, split, protocol, options)
-            yield from run_protocol(predictor, task, _part(progress, number, parts))
+            yield from run_protocol(predictor, task, part_of(progress, number, parts))
     if folds:
-        yield from run_folds(observations, config, folder / FOLDS, options, _part(progress, parts - 1, parts))
+        yield from run_folds(observations, config, folder / FOLDS, options, part_of(progress, parts - 1, parts))
 
 
 def _metrics(
@@ -178,13 +178,3 @@ def _folder(out: Path, overwrite: bool) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror}; choose another --out") from None
     return out
-
-
-def _part(progress: Progress | None, number: int, parts: int) -> Progress | None:
-    if progress is None:
-        return None
-
-    def report_part(done: int, total: int, note: str) -> None:
-        progress(number * total + done, parts * total, note)
-
-    return report_part

@@ -23,7 +23,7 @@ def held_out_rows(
 ) -> list[HeldOutRows]:
     """Return, for each target, level, standardised residual and week of forecasts of weeks held out (3, row, lead)."""
     parts: list[list[HeldOutRows]] = [[] for _ in scalings]
-    for found in trainer.held_out(weights, torch.arange(trainer.model.leads, device=trainer.device)):
+    for found in trainer.held_out(weights, torch.arange(trainer.network.leads, device=trainer.device)):
         week = (found.hours // _HOURS_OF_WEEK)[:, None, None].expand(found.truth[:, :, 0].shape)
         for p, scaling in enumerate(scalings):
             level = found.location[:, :, p]

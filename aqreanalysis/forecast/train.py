@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from aqreanalysis.common.progress import Progress
+from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.configs import Config, ForecastConfig
 from aqreanalysis.errors import ConfigError, CovariatesError, ObservationsError
 from aqreanalysis.forecast.calibrate import HeldOutRows, calibrate_leads, held_out_rows
@@ -163,7 +163,7 @@ def _train_members(
     for member in range(settings.members):
         trainer = ForecastTrainer(settings, windows, network, targets, config.training.seed, member)
         left = _seconds_up_to(settings, member)
-        member_progress = _part_of(progress, settings, member)
+        member_progress = part_of(progress, member, settings.members, f"member {member + 1}, ")
         weights, state = trainer.run(part / f"member-{member}", member_progress, None if left is None else left - spent)
         spent += state["seconds"]
         members.append(weights)
@@ -178,17 +178,6 @@ def _seconds_up_to(settings: ForecastConfig, member: int) -> float | None:
     if settings.max_minutes is None:
         return None
     return 60 * settings.max_minutes * (member + 1) / settings.members
-
-
-def _part_of(progress: Progress | None, settings: ForecastConfig, member: int) -> Progress | None:
-    """Return a callable that reports one member's progress as part of all."""
-    if progress is None:
-        return None
-
-    def report(done: int, total: int, note: str) -> None:
-        progress(member * total + done, settings.members * total, f"member {member + 1}, {note}")
-
-    return report
 
 
 def forecast_card(bundle: Bundle, observations: Observations) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ForecastConfig
@@ -19,11 +19,9 @@ from aqreanalysis.errors import TrainingError
 from aqreanalysis.forecast.linear_paths import RegressionRows, TrainingStations, fit_linear_paths, units_loss
 from aqreanalysis.forecast.network import BOX_COX_LAMBDAS, Forecaster, History
 from aqreanalysis.forecast.windows import Windows
-from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
-from aqreanalysis.training.weight_average import WeightAverage
+from aqreanalysis.training.learner import Learner
 
 _WARM_UP_STEPS = 20
-_LARGEST_GRADIENT = 1.0
 # Of the average of the weights: it reaches back some fifty steps, so a noisy one does not decide the stop.
 _AVERAGE_DECAY = 0.98
 _TRUST = (0.0, 0.5, 1.0)
@@ -52,7 +50,7 @@ class HeldOut:
     hours: Tensor
 
 
-class ForecastTrainer:
+class ForecastTrainer(Learner):
     """One member: its weeks, its network, its optimiser.
 
     Parameters
@@ -68,6 +66,8 @@ class ForecastTrainer:
     seed, member : int
         What is drawn, and which weeks are held out.
     """
+
+    network: Forecaster
 
     def __init__(
         self,
@@ -85,26 +85,16 @@ class ForecastTrainer:
         self.train, self.held = windows.held_out(member, config.members)
         self.held_part = member % len(windows.parts(config.members))
         width = 0 if windows.fields is None else windows.fields.shape[2]
-        self.model = Forecaster(windows.scaled.shape[2], targets, config, width).to(self.device)
-        self.model.deviation.copy_(torch.tensor([s.std for s in stations.input_scalings]))
-        self.model.straight.requires_grad_(False)
+        network = Forecaster(windows.scaled.shape[2], targets, config, width).to(self.device)
+        network.deviation.copy_(torch.tensor([s.std for s in stations.input_scalings]))
+        network.straight.requires_grad_(False)
+        free = [p for p in network.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(free, lr=config.learning_rate, weight_decay=config.weight_decay)
+        super().__init__(network, optimiser, _AVERAGE_DECAY, "step")
         self.weights = stations.lead_weights(config.lead_hours).to(self.device)
         self.origins = max(1, round(config.sequences_per_batch / windows.scaled.shape[1]))
         hourly = torch.arange(config.lead_hours)
         self.scored = torch.cat((hourly[:24], config.lead_hours + torch.arange(config.lead_hours // 24)))
-        free = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(free, lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.average = WeightAverage(self.model, _AVERAGE_DECAY)
-        self.best = self._averaged_weights()
-        self.state: dict[str, Any] = {"epoch": 0, "best_step": 0, "best_score": float("inf"), "seconds": 0.0}
-        self.state["history"] = []
-
-    def _averaged_weights(self) -> dict[str, Tensor]:
-        return {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
-
-    def _state_modules(self) -> nn.Module:
-        """Return all weights that an interrupted training goes on with."""
-        return nn.ModuleDict({"network": self.model, "average": self.average})
 
     def _hidden(self, windows: int, stations: int) -> Tensor:
         drawn = self.rng.random((windows, stations)) < self.config.hide_share
@@ -114,12 +104,12 @@ class ForecastTrainer:
     def _history(self, values: Tensor, origins: NDArray[np.int64], hidden: Tensor) -> History:
         """Return the histories of all stations, those hidden (window, station) as places without one."""
         values = torch.where(hidden[:, None, :, None], torch.nan, values)
-        return self.model.history(values, values, self.stations.around, self.windows.fields_before(origins))
+        return self.network.history(values, values, self.stations.around, self.windows.fields_before(origins))
 
     def _forecast(self, history: History, hours: Tensor, leads: Tensor) -> tuple[Tensor, Tensor]:
         """Return location and scale (window, station, target, lead)."""
         windows, stations = len(hours), len(history.values) // len(hours)
-        location, scale = self.model(history, hours.repeat_interleave(stations), leads)
+        location, scale = self.network(history, hours.repeat_interleave(stations), leads)
         return location.unflatten(0, (windows, stations)), scale.unflatten(0, (windows, stations))
 
     @torch.no_grad()
@@ -128,7 +118,7 @@ class ForecastTrainer:
 
         From each origin come a few stations alone: those of one network tell much the same, and other hours do not.
         """
-        model, stations = self.model, self.windows.scaled.shape[1]
+        model, stations = self.network, self.windows.scaled.shape[1]
         each = min(_RIDGE_STATIONS, stations)
         every = max(5, len(self.windows.origins) * each // _RIDGE_SEQUENCES)
         while np.gcd(every, 24) > 1:  # or some hours of the day would never be an origin
@@ -156,7 +146,7 @@ class ForecastTrainer:
         origins = self.rng.choice(self.train, self.origins)
         values, truth, hours = self.windows.batch(origins)
         values, truth = self._shift_level(values, truth)
-        self.model.train()
+        self.network.train()
         leads, weights = self._draw_leads()
         history = self._history(values, origins, self._hidden(*values.shape[0:3:2]))
         location, scale = self._forecast(history, hours, leads)
@@ -170,9 +160,7 @@ class ForecastTrainer:
             group["lr"] = self.config.learning_rate * warm * (0.1 + 0.9 * cool)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_GRADIENT)
-        self.optimiser.step()
-        self.average.follow(self.model, number)
+        self.optimizer_step()
         return float(loss.detach())
 
     def _draw_leads(self) -> tuple[Tensor, Tensor]:
@@ -200,9 +188,9 @@ class ForecastTrainer:
     @torch.no_grad()
     def held_out(self, weights: dict[str, Tensor], leads: Tensor) -> Iterator[HeldOut]:
         """Yield what `weights` forecast at the weeks held out, part by part; each third station hidden in turn."""
-        live = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.model.load_state_dict(weights)
-        self.model.eval()
+        live = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.network.load_state_dict(weights)
+        self.network.eval()
         wanted = max(1, _VALIDATION_SEQUENCES // self.windows.scaled.shape[1])
         picked = self.held[np.unique(np.linspace(0, len(self.held) - 1, wanted).astype(int))]
         for part, origins in enumerate(self._parts(picked)):
@@ -211,7 +199,7 @@ class ForecastTrainer:
             history = self._history(values, origins, hidden.expand(len(values), -1))
             location, scale = self._forecast(history, hours, leads)
             yield HeldOut(location, scale, truth[..., leads], hours)
-        self.model.load_state_dict(live)
+        self.network.load_state_dict(live)
 
     def validate(self, weights: dict[str, Tensor]) -> Tensor:
         """Return the scaled loss of `weights` in concentrations at the weeks held out, by lead."""
@@ -265,10 +253,7 @@ class ForecastTrainer:
         seconds : float, optional
             No look is worked for after so many of them.
         """
-        if has_checkpoint(checkpoints):
-            self.state, best = load_checkpoint(checkpoints, self._state_modules(), self.optimiser)
-            self.best = {k: v.to(self.device) for k, v in best.items()}
-        else:
+        if not self.restore(checkpoints):
             began = time.monotonic()
             self._fit_linear_paths()
             self._validate_and_save(0, None, began, checkpoints)
@@ -284,8 +269,8 @@ class ForecastTrainer:
     @torch.no_grad()
     def _fit_linear_paths(self) -> None:
         """Fit the linear paths, and let the average begin with them."""
-        fit_linear_paths(self.model, self._regression_rows(), self.held_part, self.stations)
-        self.average.module.load_state_dict(self.model.state_dict())
+        fit_linear_paths(self.network, self._regression_rows(), self.held_part, self.stations)
+        self.average.module.load_state_dict(self.network.state_dict())
 
     def _finished(self, seconds: float | None) -> bool:
         done = min(self.state["epoch"] * self.config.validate_every, self.config.steps)
@@ -307,13 +292,11 @@ class ForecastTrainer:
 
     def _validate_and_save(self, number: int, loss: float | None, began: float, checkpoints: Path) -> float:
         """Score the average at the weeks held out after so many steps, keep it if it is the best; write it all down."""
-        weights = self._averaged_weights()
+        weights = self.averaged_weights()
         score = self._overall(self.validate(weights))
         entry = {"step": number, "loss": loss, "validation": score}
         self.state["history"].append({k: v for k, v in entry.items() if v is not None})
-        if score < self.state["best_score"]:
-            self.state |= {"best_score": score, "best_step": number}
-            self.best = weights
+        self.keep_best(score, number, weights)
         self.state["seconds"] += time.monotonic() - began
-        save_checkpoint(checkpoints, self._state_modules(), self.best, self.optimiser, self.state)
+        self.save(checkpoints)
         return score

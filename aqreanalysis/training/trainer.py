@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from aqreanalysis.common.geodesy import unit_vectors
 from aqreanalysis.common.progress import Progress
@@ -21,24 +20,22 @@ from aqreanalysis.model.device import flatten_recurrent, mixed_precision
 from aqreanalysis.model.network.aqnet import Neighbourhood, StationStates
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.temporal_filters import around_day
-from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from aqreanalysis.training.cuda_graph import CudaGraphStep
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
+from aqreanalysis.training.learner import Learner
 from aqreanalysis.training.loss import EncodedBatch, target_scores
 from aqreanalysis.training.station_masking import StationMask, StationRoles, mask_readings, place_weights
-from aqreanalysis.training.weight_average import WeightAverage
 from aqreanalysis.training.windows import Timeline
 
 _WARM_UP_STEPS = 50
-_LARGEST_GRADIENT = 1.0
 # Of the average of the weights: it reaches back some two hundred steps.
 _AVERAGE_DECAY = 0.995
 # Days on which the calibration stations are scored after each epoch.
 _VALIDATION_DAYS = 16
 
 
-class Trainer:
+class Trainer(Learner):
     """One network, its data and its optimiser.
 
     Parameters
@@ -55,6 +52,8 @@ class Trainer:
         This process, with its device, and those that learn with it.
     """
 
+    network: AQNet
+
     def __init__(
         self, config: Config, timeline: Timeline, roles: StationRoles, scalings: list[Scaling], processes: Processes
     ) -> None:
@@ -67,29 +66,18 @@ class Trainer:
         inputs = config.inputs or config.species
         self.targets = torch.tensor([inputs.index(s) for s in config.species], device=self.device)
         scaling = timeline.fields.scaling if timeline.fields is not None else None
-        self.network = AQNet(len(inputs), self.targets.tolist(), config.model, scaling).to(self.device)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
+        network = AQNet(len(inputs), self.targets.tolist(), config.model, scaling).to(self.device)
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
         )
-        self.average = WeightAverage(self.network, _AVERAGE_DECAY)
+        super().__init__(network, optimiser, _AVERAGE_DECAY, "epoch")
         flatten_recurrent(self.average)
         weights = place_weights(roles.lat, roles.lon, config.split.cluster_km, config.training.place_weights)
         self.weights = torch.from_numpy(weights).to(self.device) if config.training.place_weights else None
         self.mask = StationMask(roles.lat[roles.training], roles.lon[roles.training], config.training)
         batch = config.training.days_per_batch * processes.count
         self.steps_per_epoch = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
-        self.best = self._weights()
         self.graph_step: CudaGraphStep | None = None
-        self.updates = 0
-        self.state: dict[str, Any] = {"epoch": 0, "best_score": float("inf"), "best_epoch": 0, "seconds": 0.0}
-        self.state["history"] = []
-
-    def _weights(self) -> dict[str, Tensor]:
-        return {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
-
-    def _state_modules(self) -> nn.Module:
-        """Return all weights that an interrupted training goes on with."""
-        return nn.ModuleDict({"network": self.network, "average": self.average})
 
     def run(self, checkpoints: Path, progress: Progress | None = None, resume: bool = True) -> dict[str, Tensor]:
         """Train to the end or to the early stop and return the best weights; see `steps`."""
@@ -105,10 +93,8 @@ class Trainer:
         writes; the folder must be one that all of them see.
         """
         training = self.config.training
-        if resume and has_checkpoint(checkpoints):
-            self.state, best = load_checkpoint(checkpoints, self._state_modules(), self.optimiser)
-            self.best = {k: v.to(self.device) for k, v in best.items()}
-            self.updates = int(self.average.n_averaged)
+        if resume:
+            self.restore(checkpoints)
         while not self._finished():
             began = time.monotonic()
             epoch = self.state["epoch"]
@@ -117,11 +103,9 @@ class Trainer:
             self.state["epoch"] = epoch + 1
             self.state["seconds"] += self.processes.of_first(time.monotonic() - began)
             self.state["history"].append({"epoch": epoch + 1, "loss": loss, "validation": score})
-            if score < self.state["best_score"]:
-                self.state |= {"best_score": score, "best_epoch": epoch + 1}
-                self.best = self._weights()
+            self.keep_best(score, epoch + 1)
             if self.processes.is_first:
-                save_checkpoint(checkpoints, self._state_modules(), self.best, self.optimiser, self.state)
+                self.save(checkpoints)
             if progress:
                 note = f"epoch {epoch + 1}: loss {loss:.4f}, at calibration stations {score:.4f}"
                 progress((epoch + 1) * self.steps_per_epoch, training.epochs * self.steps_per_epoch, note)
@@ -173,7 +157,7 @@ class Trainer:
         loss = self.processes.average_gradients(self.network, own, own.requires_grad)
         if loss is not None:
             self._checked(float(loss))
-            self._optimizer_step()
+            self.optimizer_step()
         return loss
 
     def _graph_step(self, rng: np.random.Generator) -> Tensor:
@@ -181,17 +165,11 @@ class Trainer:
         days = self._draw_days(rng)
         masks = [self.graph_step.draw(rng) for _ in range(self.config.training.masks_per_batch)]
         loss = self.processes.average_gradients(self.network, self.graph_step.replay(days, masks), known=True)
-        self._optimizer_step()
+        self.optimizer_step()
         return loss if loss is not None else self.graph_step.loss
 
     def _draw_days(self, rng: np.random.Generator) -> NDArray[np.int64]:
         return rng.integers(0, self.timeline.days, self.config.training.days_per_batch)
-
-    def _optimizer_step(self) -> None:
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
-        self.optimiser.step()
-        self.average.follow(self.network, self.updates)
-        self.updates += 1
 
     def _checked(self, loss: float) -> float:
         if not np.isfinite(loss):

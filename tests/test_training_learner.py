@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from aqreanalysis.training.weight_average import WeightAverage
+from aqreanalysis.training.learner import WeightAverage
 
 
 def follow(values: list[float], decay: float) -> float:
