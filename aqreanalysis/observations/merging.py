@@ -65,6 +65,9 @@ class Merger:
         self._keys, self._ids, self._rules, self._report, self._hourly = keys, ids, rules, report, hourly
         self._counts: dict[str, dict[str, int]] = {}
         self._repeated = 0
+        # Which instrument is a station's first only the whole record tells.
+        self._first_instrument: dict[str, NDArray[np.int64]] = {}
+        self._hours_of_instrument: dict[str, list[pd.Series]] = {}
 
     def merge(self, batches: Sequence[RawRecords], first_hour: int, hours: int) -> Hourly:
         """Return the readings of `batches`, whose station codes are indices into the ids, on one grid.
@@ -106,6 +109,10 @@ class Merger:
             self._report.count("repeated_rows", self._repeated)
             self._report.count("rows_reissued", max(self._counts.get("rows_reissued", {}).values(), default=0))
             return
+        for key, parts in self._hours_of_instrument.items():
+            hours = pd.concat(parts).reset_index()
+            second = hours["instrument"].to_numpy() > self._first_instrument[key][hours["station"].to_numpy()]
+            self._add("gaps_filled_by_second", key, int(hours.loc[second, "count"].sum()))
         for case, numbers in self._counts.items():
             self._report.count(case, max(numbers.values()) if wide else sum(numbers.values()))
 
@@ -215,16 +222,18 @@ class Merger:
 
     def _one_instrument(self, rows: _Measurements, key: str) -> _Measurements:
         """Return one row a station and hour: the first instrument's, or the next one's where that has none usable."""
-        if not (rows.instrument != rows.instrument[:1]).any():
-            return rows
-        unusable = ~np.isin(rows.flag, list(USABLE))
-        rows = rows.take(np.lexsort((rows.instrument, unusable, rows.end, rows.station)))
-        begin = np.append(True, (np.diff(rows.station) != 0) | (np.diff(rows.end) != 0))
-        chosen = rows.take(np.flatnonzero(begin))
-        main = np.full(int(rows.station.max()) + 1, np.iinfo(np.int64).max, np.int64)
-        np.minimum.at(main, rows.station, rows.instrument)
-        self._add("instruments_beside", key, int((~begin).sum()))
-        self._add("gaps_filled_by_second", key, int((chosen.instrument > main[chosen.station]).sum()))
+        chosen = rows
+        if (rows.instrument != rows.instrument[:1]).any():
+            unusable = ~np.isin(rows.flag, list(USABLE))
+            rows = rows.take(np.lexsort((rows.instrument, unusable, rows.end, rows.station)))
+            begin = np.append(True, (np.diff(rows.station) != 0) | (np.diff(rows.end) != 0))
+            chosen = rows.take(np.flatnonzero(begin))
+            self._add("instruments_beside", key, int((~begin).sum()))
+        first = self._first_instrument.setdefault(key, np.full(len(self._ids), np.iinfo(np.int64).max))
+        np.minimum.at(first, rows.station, rows.instrument)
+        if chosen.instrument.any():
+            pairs = pd.DataFrame({"station": chosen.station, "instrument": chosen.instrument})
+            self._hours_of_instrument.setdefault(key, []).append(pairs.value_counts())
         return chosen
 
 
