@@ -18,6 +18,7 @@ import pandas as pd
 from sklearn.cluster import DBSCAN
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
+from aqreanalysis.common.hours import HOUR
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.errors import ModelError, ObservationsError, nearest_hint
 
@@ -36,7 +37,6 @@ MIN_TRAINING_STATIONS = 5
 
 _SMALLEST_CLUSTER_KM = 1.0
 _DAY = np.timedelta64(1, "D")
-_HOUR = np.timedelta64(1, "h")
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,8 @@ def first_unseen_hour(times: npt.NDArray[np.datetime64], share: float) -> np.dat
     ObservationsError
         If the timeline is too short to keep at least one whole day on either side.
     """
-    first_day = (times[0] - _HOUR).astype("datetime64[D]")
-    last_day = (times[-1] - _HOUR).astype("datetime64[D]")
+    first_day = (times[0] - HOUR).astype("datetime64[D]")
+    last_day = (times[-1] - HOUR).astype("datetime64[D]")
     days = int((last_day - first_day) / _DAY) + 1
     unseen = round(share * days)
     if share > 0 and (unseen < 1 or unseen >= days):
@@ -209,7 +209,7 @@ def first_unseen_hour(times: npt.NDArray[np.datetime64], share: float) -> np.dat
             f"a timeline of {days} days has no whole day for split.unseen_time = {share:g}: "
             f"at least {needed} days are needed; bring more hours or set split.unseen_time=0"
         )
-    start: np.datetime64 = (first_day + (days - unseen) * _DAY).astype("datetime64[h]") + _HOUR
+    start: np.datetime64 = (first_day + (days - unseen) * _DAY).astype("datetime64[h]") + HOUR
     return start
 
 

@@ -88,7 +88,7 @@ def _raw_bytes(cube: Any, layer: Any) -> int:
 
 
 def _sweep_pairs(prepared: Prepared) -> list[tuple[str, str]]:
-    from aqreanalysis.production.plan import stamp_text
+    from aqreanalysis.common.hours import stamp_text
 
     plan = prepared.plan
     hours, rows, columns = plan.block

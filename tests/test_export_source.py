@@ -10,9 +10,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aqreanalysis.common.hours import decimal_hours
 from aqreanalysis.errors import CubeError, ObservationsError
 from aqreanalysis.export import CubeSource, TimeSpan, source
-from aqreanalysis.export.source import hours_of
 
 
 def test_layers_are_known_by_pollutant_in_both_formats(cubes):
@@ -74,4 +74,4 @@ def test_what_the_cube_does_not_hold_is_refused(cubes, tmp_path):
 
 
 def test_hours_are_counted_from_1970():
-    assert hours_of(np.array(["1970-01-02T06:00"], "datetime64[ns]")).tolist() == [30.0]
+    assert decimal_hours(np.array(["1970-01-02T06:00"], "datetime64[ns]")).tolist() == [30.0]

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aqreanalysis.common.hours import hours_since_epoch
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations import Flag, Observations, StationPlaces, hours_since_epoch
+from aqreanalysis.observations import Flag, Observations, StationPlaces
 from aqreanalysis.species import SPECIES
 
 HOURS, IDS = 50, ["b", "a", "c"]

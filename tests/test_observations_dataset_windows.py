@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aqreanalysis.common.hours import hours_since_epoch
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations import Observations, from_frame, hours_since_epoch, window
+from aqreanalysis.observations import Observations, from_frame, window
 
 HOURS = 60
 

@@ -14,15 +14,7 @@ from hypothesis import strategies as st
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.report import QualityReport, Where
-from aqreanalysis.observations.times import (
-    NO_TIME,
-    Clock,
-    find_step,
-    hours_since_epoch,
-    read_zone,
-    stamps_to_minutes,
-    times_from_hours,
-)
+from aqreanalysis.observations.times import NO_TIME, Clock, find_step, read_zone, stamps_to_minutes
 
 
 def _hours(values: list, columns: ColumnsConfig | None = None, report: QualityReport | None = None) -> np.ndarray:
@@ -34,25 +26,6 @@ def _hours(values: list, columns: ColumnsConfig | None = None, report: QualityRe
 
 def _hour(text: str) -> int:
     return int(pd.Timestamp(text).timestamp() // 3600)
-
-
-@given(st.lists(st.integers(-100_000, 1_000_000), min_size=1, max_size=50))
-def test_hours_become_times_and_come_back(hours: list[int]) -> None:
-    times = times_from_hours(hours)
-    assert times.dtype == np.dtype("M8[ns]")
-    np.testing.assert_array_equal(hours_since_epoch(times), hours)
-
-
-def test_the_epoch_is_hour_zero() -> None:
-    assert times_from_hours([0])[0] == pd.Timestamp("1970-01-01")
-    assert hours_since_epoch(pd.DatetimeIndex(["1970-01-02 08:00"], tz="Asia/Shanghai"))[0] == 24
-
-
-def test_a_time_off_the_full_hour_or_missing_is_refused() -> None:
-    with pytest.raises(ObservationsError, match="2019-01-01 10:30:00 is not on a full hour"):
-        hours_since_epoch(pd.DatetimeIndex(["2019-01-01 10:30"]))
-    with pytest.raises(ObservationsError, match="NaT"):
-        hours_since_epoch(pd.DatetimeIndex(["NaT"]))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.plan.blocks import (
@@ -18,7 +19,6 @@ from aqreanalysis.production.plan.blocks import (
     check_timeline,
     hours_between,
     make_plan,
-    stamp_text,
 )
 
 JANUARY_7 = int(np.datetime64("2019-01-07T00", "h").astype(int))

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig, StaticConfig
 from aqreanalysis.covariates.fields import FIELDS
@@ -218,8 +218,8 @@ class Covariates:
             "title": field.title,
             "standard_name": field.standard_name,
             "units": field.units,
-            "first": _stamp(hours[0]) if hours.size else None,
-            "last": _stamp(hours[-1]) if hours.size else None,
+            "first": stamp_text(hours[0]) if hours.size else None,
+            "last": stamp_text(hours[-1]) if hours.size else None,
             "hours": int(hours.size),
             "step_hours": _usual(step),
             "missing_hours": int(hours[-1] - hours[0] + 1 - hours.size) if hours.size else 0,
@@ -289,10 +289,6 @@ def _places(lat: Floats, lon: Floats) -> tuple[Floats, Floats]:
     if lat.ndim != 1 or lat.shape != lon.shape:
         raise CovariatesError(f"places need lat and lon of one length, not {lat.shape} and {lon.shape}")
     return lat, lon
-
-
-def _stamp(hour: int) -> str:
-    return f"{pd.Timestamp(int(hour), unit='h'):%Y-%m-%dT%H:%M}"
 
 
 def _first(paths: PathLike | Sequence[PathLike]) -> str:

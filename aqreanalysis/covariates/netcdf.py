@@ -25,6 +25,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import decimal_hours
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates.fields import BY_NAME, BY_STANDARD_NAME, Field
@@ -39,7 +40,6 @@ from aqreanalysis.errors import CovariatesError
 _LAT, _LON = ("latitude", "lat"), ("longitude", "lon")
 _RUN, _LEAD = ("forecast_reference_time", "time"), ("forecast_period", "step", "leadtime")
 _LEVEL = ("level", "pressure_level", "model_level", "hybrid", "height", "isobaricInhPa")
-_HOUR = np.timedelta64(1, "h")
 #: A sum since midnight may fall by the rounding of packing, in mm.
 _ROUNDING = 0.02
 #: Points along an axis, and days at a time, that are looked at to tell a sum since midnight from an hourly one.
@@ -334,7 +334,7 @@ def _times(variable: xr.DataArray, where: str) -> NDArray[np.float64]:
         from xarray.coding.times import decode_cf_datetime
 
         times = decode_cf_datetime(variable.values, units, variable.attrs.get("calendar", "standard"), use_cftime=False)
-        return (np.asarray(times, "datetime64[ns]") - np.datetime64(0, "ns")) / _HOUR
+        return decimal_hours(np.asarray(times))
     except Exception as error:  # pandas, cftime and numpy each have their own
         raise CovariatesError(f"{where}: times in {units!r} cannot be read ({' '.join(str(error).split())})") from None
 

@@ -13,11 +13,12 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.common.files import plain
+from aqreanalysis.common.hours import hours_since_epoch, stamp_text
 from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
 from aqreanalysis.evaluation.strata import distance_classes
 from aqreanalysis.evaluation.tables import Table
-from aqreanalysis.observations import Observations, hours_since_epoch
+from aqreanalysis.observations import Observations
 from aqreanalysis.species import SPECIES, Species
 
 #: Cells times hours read from a cube at once (64 MB): a year of a region does not fit into memory.
@@ -69,8 +70,8 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
             "common": int(steps.index.size),
             "of_cube": int(cube.sizes["time"]),
             "longest": int((steps.last - steps.first).max()) + 1,
-            "first": f"{np.datetime64(int(steps.last[0]), 'h').astype('datetime64[m]')}Z",
-            "last": f"{np.datetime64(int(steps.last[-1]), 'h').astype('datetime64[m]')}Z",
+            "first": stamp_text(steps.last[0]) + "Z",
+            "last": stamp_text(steps.last[-1]) + "Z",
         },
         "coverage_probability": {},
         "species": {},

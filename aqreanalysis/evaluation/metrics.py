@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.evaluation.bootstrap import BLOCK_DAYS, CONFIDENCE, DRAWS, SCORES, Sums, ratios
 from aqreanalysis.evaluation.protocols import TaskResult
 from aqreanalysis.evaluation.scores import coverage, mean_width, score, score_by, score_means
@@ -68,8 +69,8 @@ def score_task(result: TaskResult, every: int = 1, seed: int = 0) -> dict[str, A
         "station_hours_observed": int(np.isfinite(result.observed).sum()),
         "station_hours_scored": int(result.answered.sum()),
         "median_nearest_km": float(np.median(result.nearest_km)),
-        "first": _stamp(result.hours[0]),
-        "last": _stamp(result.hours[-1]),
+        "first": stamp_text(result.hours[0]) + "Z",
+        "last": stamp_text(result.hours[-1]) + "Z",
         "notes": result.notes,
         "methods": methods,
         "against_best_baseline": found[MODEL],
@@ -122,7 +123,3 @@ def _against_kriging(methods: Mapping[str, Any], sums: Mapping[str, Sums], seed:
         narrower = min(widths, key=lambda n: widths[n])
         found["width"] = {"ratio": own / widths[narrower], "best": narrower}
     return found
-
-
-def _stamp(hour: int) -> str:
-    return str(np.datetime64(int(hour), "h").astype("datetime64[m]")) + "Z"

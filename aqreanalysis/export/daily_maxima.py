@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import decimal_hours
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.periods import MIN_SHARE, Period
-from aqreanalysis.export.source import CubeSource, SpeciesLayers, hours_of
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.production.layers import FILL, Layer
 
 Array = NDArray[np.float32]
@@ -69,7 +70,7 @@ def dense(source: CubeSource, name: str, first: int, hours: int) -> Array:
     """
     shape = (hours, source.dataset.sizes["lat"], source.dataset.sizes["lon"])
     out = np.full(shape, np.nan, dtype=np.float32)
-    stamps = np.rint(hours_of(source.bounds[:, 1])).astype(np.int64)
+    stamps = np.rint(decimal_hours(source.bounds[:, 1])).astype(np.int64)
     begin, end = np.searchsorted(stamps, [first, first + hours])
     if begin < end:
         out[stamps[begin:end] - first] = source.read(name, slice(int(begin), int(end)))
@@ -97,7 +98,7 @@ def fmax(values: Array) -> Array:
 
 def max_eight_hour(source: CubeSource, name: str, day: Period, rule: DayRule) -> Array:
     """Return the day's maximum 8-hour mean of one layer (lat, lon); NaN where too few means stand."""
-    begin = round(float(hours_of(day.bounds[:1])[0]))
+    begin = round(float(decimal_hours(day.bounds[:1])[0]))
     first = begin + rule.first_end - WINDOW + 1
     means = running_mean(dense(source, name, first, rule.last_end - rule.first_end + WINDOW))
     enough = np.isfinite(means).sum(axis=0) >= rule.needed
@@ -106,7 +107,7 @@ def max_eight_hour(source: CubeSource, name: str, day: Period, rule: DayRule) ->
 
 def max_one_hour(source: CubeSource, name: str, day: Period) -> Array:
     """Return the day's maximum hourly mean of one layer (lat, lon); NaN with fewer than three quarters of the hours."""
-    values = dense(source, name, round(float(hours_of(day.bounds[:1])[0])) + 1, round(day.hours))
+    values = dense(source, name, round(float(decimal_hours(day.bounds[:1])[0])) + 1, round(day.hours))
     enough = np.isfinite(values).sum(axis=0) >= MIN_SHARE * day.hours
     return np.where(enough, fmax(values), np.float32(np.nan))
 

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import HOUR
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.source import HOUR, CubeSource
+from aqreanalysis.export.source import CubeSource
 from aqreanalysis.production.layers import FILL
 
 SUFFIXES = (".grib2", ".grb2", ".grib", ".grb")

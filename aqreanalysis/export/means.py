@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import HOUR
 from aqreanalysis.export.periods import MIN_SHARE, Period
-from aqreanalysis.export.source import HOUR, CubeSource, SpeciesLayers
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.production.layers import FILL, Layer
 
 #: What the layers of a mean say of their error bars.

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import TIME_UNITS, decimal_hours
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file, whole_folder
 from aqreanalysis.export.periods import Period, periods_of
-from aqreanalysis.export.source import SLAB_VALUES, CubeSource, hours_of
+from aqreanalysis.export.source import SLAB_VALUES, CubeSource
 from aqreanalysis.production.layers import CUBE_DIMS, FILL, MAP_DIMS, Layer
 from aqreanalysis.production.template import now_text
 
@@ -113,14 +114,14 @@ def _write_time(file: netCDF4.Dataset, source: CubeSource, shape: Shape) -> None
     attrs = {
         **{k: v for k, v in source.dataset["time"].attrs.items() if k not in ("bounds", "long_name")},
         "long_name": shape.time_name,
-        "units": "hours since 1970-01-01 00:00:00",
+        "units": TIME_UNITS,
         "calendar": "standard",
         "bounds": "time_bnds",
     }
     variable = file.createVariable("time", "f8", ("time",), fill_value=False)
     variable.setncatts(attrs)
-    variable[:] = hours_of(shape.bounds[:, 1])
-    file.createVariable("time_bnds", "f8", ("time", "bnds"), fill_value=False)[:] = hours_of(shape.bounds)
+    variable[:] = decimal_hours(shape.bounds[:, 1])
+    file.createVariable("time_bnds", "f8", ("time", "bnds"), fill_value=False)[:] = decimal_hours(shape.bounds)
 
 
 def _define(file: Any, layer: Layer, chunks: tuple[int, int, int]) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import HOUR
 from aqreanalysis.errors import OutputError
-from aqreanalysis.export.source import HOUR, CubeSource
+from aqreanalysis.export.source import CubeSource
 
 PERIODS = ("day", "month", "year")
 _LABELS = {"day": "%Y%m%d", "month": "%Y%m", "year": "%Y"}

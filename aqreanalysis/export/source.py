@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import EPOCH, HOUR
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production.cube import open_cube
 from aqreanalysis.production.layers import CUBE_DIMS, DISTANCE, MAP_DIMS, LayerNames, layer_names
@@ -21,8 +22,6 @@ from aqreanalysis.species import SPECIES, Species, get_species
 
 #: Values of one layer read at once (32 MB as float32).
 SLAB_VALUES = 8_000_000
-EPOCH = np.datetime64("1970-01-01T00:00:00", "ns")
-HOUR = np.timedelta64(1, "h")
 
 FloatArray = NDArray[np.float64]
 
@@ -199,11 +198,6 @@ class TimeSpan:
                 f"{_text(bounds[-1, 1])} (UTC); choose --start and --end within"
             )
         return slice(int(inside[0]), int(inside[-1]) + 1)
-
-
-def hours_of(times: NDArray[np.datetime64]) -> FloatArray:
-    """Return moments as hours since 1970-01-01 00:00 UTC."""
-    return np.asarray((times.astype("datetime64[ns]") - EPOCH) / HOUR, dtype=np.float64)
 
 
 def _text(moment: np.datetime64) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 import pyproj
 import xarray as xr
 
+from aqreanalysis.common.hours import HOUR, TIME_UNITS
 from aqreanalysis.grids import Grid
 from aqreanalysis.nature.random_fields import FloatArray
 from aqreanalysis.species import SPECIES
@@ -68,7 +69,7 @@ def meteorology_dataset(weather: dict[str, FloatArray], times: pd.DatetimeIndex,
 
 def _dataset(variables: dict[str, Any], times: pd.DatetimeIndex, grid: Grid, title: str, seed: int) -> xr.Dataset:
     stamps = times.to_numpy()
-    bounds = np.stack([stamps - np.timedelta64(1, "h"), stamps], axis=1)
+    bounds = np.stack([stamps - HOUR, stamps], axis=1)
     crs = pyproj.CRS.from_epsg(4326)
     mapping = {
         "grid_mapping_name": "latitude_longitude",
@@ -117,7 +118,7 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
         "_FillValue": np.float32(-9999.0),
         "chunksizes": (min(hours, 168), *plane),
     }
-    clock = {"units": "hours since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "float64", "_FillValue": None}
+    clock = {"units": TIME_UNITS, "calendar": "standard", "dtype": "float64", "_FillValue": None}
     encoding: dict[str, dict[str, Any]] = {str(name): packed for name in dataset.data_vars}
     encoding |= {"time": clock, "time_bnds": clock}
     encoding |= {name: {"_FillValue": None} for name in ("lat", "lon", "lat_bnds", "lon_bnds")}

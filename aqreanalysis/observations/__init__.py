@@ -8,7 +8,6 @@ from aqreanalysis.observations.places import StationPlaces
 from aqreanalysis.observations.readers import ReadOptions, import_observations, read_observations
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.tables import from_frame
-from aqreanalysis.observations.times import hours_since_epoch, times_from_hours
 
 __all__ = [
     "FLAG_MEANINGS",
@@ -20,10 +19,8 @@ __all__ = [
     "StationPlaces",
     "check_observations",
     "from_frame",
-    "hours_since_epoch",
     "import_observations",
     "list_formats",
     "read_observations",
-    "times_from_hours",
     "window",
 ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import times_from_hours
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.clock_check import check_clock
@@ -26,7 +27,7 @@ from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_identity import StationRules, resolve_stations
 from aqreanalysis.observations.station_metadata import StationList
 from aqreanalysis.observations.time_partitions import TimePartitions
-from aqreanalysis.observations.times import STRAY_SHARE, times_from_hours
+from aqreanalysis.observations.times import STRAY_SHARE
 from aqreanalysis.species import in_order
 
 # A timeline this much longer than the hours that have rows comes from one wrong year, and would fill the memory.

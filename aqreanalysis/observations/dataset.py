@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import hours_since_epoch, times_from_hours
 from aqreanalysis.common.large_arrays import zeros_mapped
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.backing import BLOCK_HOURS, Backing, FileBacking, MemoryBacking
@@ -22,7 +23,6 @@ from aqreanalysis.observations.places import StationPlaces, check_range
 from aqreanalysis.observations.quality import Screening, flag_readings
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_readings, station_dataset, validated
-from aqreanalysis.observations.times import hours_since_epoch, times_from_hours
 from aqreanalysis.species import SPECIES, in_order
 
 

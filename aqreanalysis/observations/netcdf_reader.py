@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.common.hours import TIME_UNITS, times_from_hours
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations import backing
 from aqreanalysis.observations.backing import FileBacking, count_values, keys_in
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.digest import mask_unusable
-from aqreanalysis.observations.netcdf_writer import CHUNK_HOURS, DIGEST, REPORT, TIME_UNITS, TITLE
+from aqreanalysis.observations.netcdf_writer import CHUNK_HOURS, DIGEST, REPORT, TITLE
 from aqreanalysis.observations.places import StationPlaces
 from aqreanalysis.observations.quality import Screening
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_hours, station_dataset, validated
-from aqreanalysis.observations.times import times_from_hours
 from aqreanalysis.species import SPECIES
 
 _FARTHEST_HOUR = 2e6  # some 228 years; a damaged stamp beyond it would overflow nanoseconds

@@ -13,17 +13,16 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.common.hours import TIME_UNITS, times_from_hours
 from aqreanalysis.errors import OutputError
 from aqreanalysis.observations.backing import BLOCK_HOURS
 from aqreanalysis.observations.digest import IncrementalDigest, mask_unusable
 from aqreanalysis.observations.places import StationPlaces
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.times import times_from_hours
 
 if TYPE_CHECKING:
     from aqreanalysis.observations.dataset import HourlyBlock, Observations
 
-TIME_UNITS = "hours since 1970-01-01 00:00:00"
 # Attributes in which the report of the reading and the digest of what was read travel.
 REPORT = "quality_report"
 DIGEST = "observations_digest"

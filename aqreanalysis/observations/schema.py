@@ -10,10 +10,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import hours_since_epoch
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import FLAG_MEANINGS, Flag
 from aqreanalysis.observations.places import StationPlaces, check_range
-from aqreanalysis.observations.times import hours_since_epoch
 from aqreanalysis.species import SPECIES
 
 # Attributes of the source that every file made from it keeps; `synthetic` marks the nature run.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta, timezone, tzinfo
 from enum import IntEnum
@@ -19,7 +18,6 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.report import QualityReport, Where
 
-NANOSECONDS_PER_HOUR = 3_600_000_000_000
 # Spreadsheets store 10:00 as 09:59:59.997: stamps this near to a full hour are that hour.
 ROUNDING_SECONDS = 30
 # Stray bad rows are counted and left out; more than this share of a file says that the file is read the wrong way.
@@ -33,33 +31,6 @@ SHORT_STEPS = (30, 20, 15, 12, 10, 6, 5)
 
 _OFFSET = re.compile(r"^(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?$")
 _AWARE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$", re.IGNORECASE)
-
-
-def hours_since_epoch(times: pd.DatetimeIndex) -> NDArray[np.int64]:
-    """Return whole hours since 1970-01-01 00:00 UTC of naive UTC (or aware) `times`, int64.
-
-    Raises
-    ------
-    ObservationsError
-        If a time is missing or is not on a full hour.
-    """
-    index = times.tz_convert("UTC").tz_localize(None) if times.tz is not None else times
-    if index.hasnans:
-        raise ObservationsError("a time is missing (NaT): give every hour a stamp")
-    stamps = index.as_unit("ns").asi8
-    hours, rest = np.divmod(stamps, NANOSECONDS_PER_HOUR)
-    if rest.any():
-        raise ObservationsError(
-            f"time {index[int(np.argmax(rest != 0))]} is not on a full hour: average to hours first"
-        )
-    return hours
-
-
-def times_from_hours(hours: NDArray[np.int64] | Sequence[int]) -> pd.DatetimeIndex:
-    """Return the naive UTC times, datetime64[ns], of whole `hours` since 1970-01-01 00:00 UTC."""
-    return pd.DatetimeIndex(
-        np.asarray(hours, dtype=np.int64) * NANOSECONDS_PER_HOUR, dtype="datetime64[ns]", name="time"
-    )
 
 
 def read_zone(text: str) -> tzinfo:

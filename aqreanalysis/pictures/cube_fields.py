@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import HOUR
 from aqreanalysis.errors import ConfigError, CubeError, nearest_hint
 from aqreanalysis.export.means import period_mean
 from aqreanalysis.export.periods import Period
-from aqreanalysis.export.source import HOUR, CubeSource, SpeciesLayers
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 
 #: Layers that can be drawn, with their names for people.
 LAYERS = {

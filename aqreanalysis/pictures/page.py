@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import decimal_hours
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.source import CubeSource, SpeciesLayers, hours_of
+from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.borders import CREDIT, outlines
 from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
 from aqreanalysis.pictures.cube_fields import LAYERS, flag_classes, flag_numbers
@@ -195,7 +196,7 @@ def _describe(
         "species": one.species.title,
         "units": one.species.units.replace("ug", "µg").replace("m-3", "m⁻³"),
         "coverage": None if coverage is None else float(coverage),
-        "hours": [round(float(h), 4) for h in hours_of(source.times)],
+        "hours": [round(float(h), 4) for h in decimal_hours(source.times)],
         "lat": np.asarray(source.dataset["lat"].values, np.float64).tolist(),
         "lon": np.asarray(source.dataset["lon"].values, np.float64).tolist(),
         "box": box,

@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from aqreanalysis.common.hours import TIME_UNITS, stamp_text
 from aqreanalysis.configs import MetadataConfig
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.layers import Layer
-from aqreanalysis.production.plan import Plan, stamp_text
+from aqreanalysis.production.plan import Plan
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 from aqreanalysis.species import Species
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
-TIME_UNITS = "hours since 1970-01-01 00:00:00"
 GRID_MAPPING = "crs"
 LEAD_TIME = "forecast_lead_time"
 VOCABULARY = "CF Standard Name Table v93"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.production.template import TIME_UNITS
+from aqreanalysis.common.hours import TIME_UNITS
 from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.rules import rule
 

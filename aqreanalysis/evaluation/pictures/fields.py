@@ -14,6 +14,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
+from aqreanalysis.common.hours import HOUR
 from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation.pictures.style import as_map, new_figure, save
 from aqreanalysis.observations import Observations
@@ -125,7 +126,7 @@ def _species_of(cube: xr.Dataset, key: str | None) -> Species:
 
 def _readings(observations: Observations, key: str, stamp: np.datetime64) -> npt.NDArray[np.float32]:
     """Return the hour's readings, shape (station,), NaN where there is none."""
-    row = int((stamp - observations.times.values.astype("datetime64[ns]")[0]) / np.timedelta64(1, "h"))
+    row = int((stamp - observations.times.values.astype("datetime64[ns]")[0]) / HOUR)
     if key not in observations.species or not 0 <= row < len(observations.times):
         return np.full(len(observations.stations), np.nan, np.float32)
     return observations.values(key)[row]

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from aqreanalysis.common.lazy import names_on_demand
 
 if TYPE_CHECKING:
-    from aqreanalysis.production.plan.blocks import HOURS_A_DAY, Block, Moment, Plan, hours_between, stamp_text
+    from aqreanalysis.production.plan.blocks import HOURS_A_DAY, Block, Moment, Plan, hours_between
 
-__all__ = ["HOURS_A_DAY", "Block", "Moment", "Plan", "hours_between", "stamp_text"]
+__all__ = ["HOURS_A_DAY", "Block", "Moment", "Plan", "hours_between"]
 
 # The currency of all rooms of a run; on demand, since opening a cube needs none of it.
 __getattr__, __dir__ = names_on_demand(
-    __name__, {"blocks": ("HOURS_A_DAY", "Block", "Moment", "Plan", "hours_between", "stamp_text")}
+    __name__, {"blocks": ("HOURS_A_DAY", "Block", "Moment", "Plan", "hours_between")}
 )

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY, period_edges
@@ -209,11 +210,6 @@ def _moment(value: Moment, name: str) -> pd.Timestamp:
     if moment is pd.NaT:
         raise OutputError(f"{name} {value!r} is no date: write 2019-01-07 or 2019-01-07T06:00 (UTC)")
     return moment.tz_convert("UTC").tz_localize(None) if moment.tzinfo else moment
-
-
-def stamp_text(hour: int) -> str:
-    """Return hours since 1970-01-01 as ``2019-01-07T01:00``."""
-    return str(np.datetime64(int(hour), "h").astype("datetime64[m]"))
 
 
 def make_plan(hours: tuple[int, int], shape: tuple[int, int], config: ProductionConfig, value_bytes: int) -> Plan:

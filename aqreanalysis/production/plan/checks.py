@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aqreanalysis.common.geodesy import nearest_point
+from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
@@ -95,7 +96,7 @@ def missing_hours(predictor: Predictor, span: Span) -> dict[str, int]:
     empty = [key for key, count in missing.items() if count == len(wanted)]
     if empty:
         raise ModelError(
-            f"no {', '.join(empty)} among the covariates between {_stamp(wanted[0])} and {_stamp(wanted[-1])}, "
+            f"no {', '.join(empty)} among the covariates between {_hour_text(wanted[0])} and {_hour_text(wanted[-1])}, "
             f"which the run reads; the model was trained with {'it' if len(empty) == 1 else 'them'}: give the files "
             "of these hours with --covariates"
         )
@@ -112,5 +113,5 @@ def covariates_text(predictor: Predictor, span: Span) -> dict[str, str]:
     return {"covariates": f"{', '.join(source.fields)}, sha256 {source.digest()}{told}"}
 
 
-def _stamp(hour: np.int64) -> str:
-    return f"{np.datetime64(int(hour), 'h')} UTC"
+def _hour_text(hour: np.int64) -> str:
+    return f"{stamp_text(hour)[:13]} UTC"

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.plan import HOURS_A_DAY, Block, Moment, Plan, hours_between, stamp_text
+from aqreanalysis.production.plan import HOURS_A_DAY, Block, Moment, Plan, hours_between
 from aqreanalysis.production.plan.block_keys import (
     MISSING,
     BlockKeys,

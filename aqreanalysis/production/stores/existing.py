@@ -10,8 +10,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.errors import CubeError, OutputError
-from aqreanalysis.production.plan import HOURS_A_DAY, stamp_text
+from aqreanalysis.production.plan import HOURS_A_DAY
 from aqreanalysis.production.plan.block_keys import READINGS, RUN, DayChecksums, MadeFrom, Reach
 from aqreanalysis.production.template import Template
 

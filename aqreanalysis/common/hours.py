@@ -1,0 +1,56 @@
+"""The clock of the program: whole hours since 1970-01-01 00:00 UTC, each the END of the hour that it stamps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ObservationsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: How CF says so.
+TIME_UNITS = "hours since 1970-01-01 00:00:00"
+HOUR = np.timedelta64(1, "h")
+EPOCH = np.datetime64("1970-01-01T00:00:00", "ns")
+_NANOSECONDS = 3_600_000_000_000
+
+
+def hours_since_epoch(times: pd.DatetimeIndex) -> NDArray[np.int64]:
+    """Return whole hours since 1970-01-01 00:00 UTC of naive UTC (or aware) `times`, int64.
+
+    Raises
+    ------
+    ObservationsError
+        If a time is missing or is not on a full hour.
+    """
+    index = times.tz_convert("UTC").tz_localize(None) if times.tz is not None else times
+    if index.hasnans:
+        raise ObservationsError("a time is missing (NaT): give every hour a stamp")
+    hours, rest = np.divmod(index.as_unit("ns").asi8, _NANOSECONDS)
+    if rest.any():
+        raise ObservationsError(
+            f"time {index[int(np.argmax(rest != 0))]} is not on a full hour: average to hours first"
+        )
+    return hours
+
+
+def times_from_hours(hours: NDArray[np.int64] | Sequence[int]) -> pd.DatetimeIndex:
+    """Return the naive UTC times, datetime64[ns], of whole `hours` since 1970-01-01 00:00 UTC."""
+    import pandas as pd  # not paid by who only writes a stamp
+
+    return pd.DatetimeIndex(np.asarray(hours, dtype=np.int64) * _NANOSECONDS, dtype="datetime64[ns]", name="time")
+
+
+def decimal_hours(times: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    """Return moments as hours since 1970-01-01 00:00 UTC, of any fraction."""
+    return np.asarray((times.astype("datetime64[ns]") - EPOCH) / HOUR, dtype=np.float64)
+
+
+def stamp_text(hour: int | np.int64) -> str:
+    """Return hours since 1970-01-01 00:00 UTC as ``2019-01-07T01:00``."""
+    return str(np.datetime64(int(hour), "h").astype("datetime64[m]"))
