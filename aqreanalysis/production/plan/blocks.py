@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import stamp_text
@@ -346,12 +346,7 @@ def check_memory(plan: Plan, at_once: int, available: int | None = None) -> None
 
 def available_memory() -> int:
     """Return the bytes of memory that this machine can still give, within the limit of the control group if any."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                free = int(line.split()[1]) * 1024
+    free = int(psutil.virtual_memory().available)
     limit, used = (_cgroup(name) for name in ("memory.max", "memory.current"))
     return free if limit is None or used is None else min(free, limit - used)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -10,6 +9,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+from filelock import FileLock, Timeout
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
@@ -36,38 +37,25 @@ class Lock:
     """
 
     def __init__(self, folder: Path, out: object) -> None:
-        while True:
+        holder = folder / "holder"
+        # Where the system has no such lock, none is made of files alone: that of a killed process would stay.
+        self._lock = FileLock(folder / "lock", blocking=False, thread_local=False, fallback_to_soft=False)
+        while not self._lock.is_locked:
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / "lock"
             try:
-                self._file = path.open("a+", encoding="utf-8")
+                self._lock.acquire()
             except FileNotFoundError:  # the holder finished and removed the folder in between
                 continue
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._file.seek(0)
-                holder = self._file.read().strip() or "another process"
-                self._file.close()
-                raise OutputError(f"{out} is being written by {holder}; wait for it or choose another --out") from None
-            if _same_file(self._file, path):
-                break
-            self._file.close()
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
+            except Timeout:
+                if not (folder / "lock").exists():  # so it did while this one waited for the file
+                    continue
+                name = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+                raise OutputError(f"{out} is being written by {name}; wait for it or choose another --out") from None
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
 
     def release(self) -> None:
         """Give the right back; again does nothing."""
-        self._file.close()
-
-
-def _same_file(file: TextIO, path: Path) -> bool:
-    """Tell whether `path` is still the file that was opened and not removed by the process that held it before."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        self._lock.release()
 
 
 class Ledger:
