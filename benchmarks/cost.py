@@ -3,9 +3,9 @@
     python benchmarks/cost.py --model outputs/models/north [--data ...] [--short]
 
 Bars: 1.2 times from 0.1 to 0.025 degree over the same region and hours; 1.5 times from 100 to 2000 stations of the
-nature run on one grid. A week of a station is encoded once, however many cells are made of it, so the second depends on
-how many cells there are to a station. Two grids are measured: 0.05 degree, where 2000 stations have five cells each and
-many a cell holds several of them; and 0.0125 degree, where they have 77 each, about as many as 100 stations have at
+nature run on one grid. An hour of a station is encoded once, however many cells are made of it, so the second depends
+on how many cells there are to a station. Two grids are measured: 0.05 degree, where 2000 stations have five cells each
+and many a cell holds several of them; and 0.0125 degree, where they have 77 each, about as many as 100 stations have at
 0.05 degree (98) and half as many as the network of north China has (173): the grid that such a network is asked for.
 Any model does for both: its weights are those of geometry, not of a network. Seconds are from the first block to the
 closed Zarr store, so that reading the network does not count; processor seconds over the same time stand beside them,
@@ -16,18 +16,18 @@ How to make a model: see benchmarks/producing.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from producing import Timing, machine, parser, produce_timed, record, table
+from producing import MONTH, SHORT, Timing, in_turns, machine, parser, produce_timed, record, table
 
-DAYS = ("2019-01-07", "2019-01-14")
 STEPS = (0.1, 0.025)
 STATIONS = (100, 2000)
 STATION_GRIDS = (0.05, 0.0125)
 NATURE_BOX = "10,46,16,50"
-NATURE_DAYS = 12
+NATURE_DAYS = 36
 HEAD = ("case", "million cell-hours", "seconds", "ns a cell-hour", "times the first")
 
 
@@ -42,24 +42,22 @@ def network(path: Path, stations: int) -> Path:
 
 def median_rates(repeat: int, compared: list[tuple[str, dict[str, Any]]], **job: Any) -> list[Timing]:
     """Return of each case the run of the median rate; the cases take turns, so that others at work meet all of them."""
-    rounds = [
-        [produce_timed(**job, **case, species=["pm25"], device="cpu") for _, case in compared] for _ in range(repeat)
-    ]
-    found = []
-    for runs in zip(*rounds, strict=True):
-        wanted = median(r.rate for r in runs)
-        found.append(min(runs, key=lambda r: abs(r.rate - wanted)))
-    return found
+    job |= {"species": ["pm25"], "device": "cpu"}
+    runs = in_turns({name: partial(produce_timed, **job, **case) for name, case in compared}, repeat)
+    wanted = {name: median(r.rate for r in some) for name, some in runs.items()}
+    return [min(some, key=lambda r: abs(r.rate - wanted[name])) for name, some in runs.items()]
 
 
 def cases(asked: Any, work: Path) -> Iterator[list[tuple[str, dict[str, Any]]]]:
     """Yield the cases of each comparison: name, and what differs from one run to the next."""
     box = "116,39,117,40" if asked.short else "112,35,120,41"
-    days = {"start": DAYS[0], "end": "2019-01-09" if asked.short else DAYS[1]}
+    days = dict(zip(("start", "end"), SHORT if asked.short else MONTH, strict=True))
     yield [(f"{step} degree", {"observations": asked.data, "grid": f"{box}@{step}", **days}) for step in STEPS]
-    days = {"start": "2001-03-03", "end": "2001-03-05" if asked.short else "2001-03-10"}
+    days = {"start": "2001-03-03", "end": "2001-03-05" if asked.short else "2001-04-03"}
     for step in (0.1,) if asked.short else STATION_GRIDS:
-        networks = ((n, network(work / f"nature_{n}.nc", n)) for n in ((100, 300) if asked.short else STATIONS))
+        networks = (
+            (n, network(work / f"nature_{n}_{NATURE_DAYS}.nc", n)) for n in ((100, 300) if asked.short else STATIONS)
+        )
         yield [
             (f"{n} stations, {step} degree", {"observations": file, "grid": f"{NATURE_BOX}@{step}", **days})
             for n, file in networks

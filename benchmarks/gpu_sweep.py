@@ -1,12 +1,12 @@
-"""The sweep on a GPU: north China at 0.05 degree, PM2.5 with all its layers, a week and a month, beside the processor.
+"""The sweep on a GPU: north China at 0.05 degree, PM2.5 and all its layers, a month and a quarter, beside a CPU.
 
     python benchmarks/gpu_sweep.py --model outputs/models/north [--data china_north_2019.parquet] [--short]
 
 Each run is a process of its own: the GPU is warmed up while the readings are read, as in every run of the command, and
-the clock runs from the first block to the closed store. The store lies under ``--work``, which ought to be in memory
-(``/dev/shm/sweep``): a month is 0.7 GB of files, for which a disk takes longer than the GPU; ``--disk`` names a folder
-on one, for a row of its own. How busy the GPU is: the time during which a kernel ran, of one more run that is profiled,
-over the seconds of the others.
+the clock runs from the first finished block to the closed store. The store lies under ``--work``, which ought to be in
+memory (``/dev/shm/sweep``): a quarter is 2 GB of files, for which a disk takes longer than the GPU; ``--disk`` names a
+folder on one, for a row of its own. How busy the GPU is: the time during which a kernel ran, of one more run that is
+profiled, over the seconds of the others.
 """
 
 from __future__ import annotations
@@ -18,29 +18,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from producing import Timing, machine, parser, produce_timed, record, run_job, run_watched, table
+from producing import MONTH, SHORT, Timing, machine, parser, produce_timed, record, run_job, run_watched, table
 
-SPANS = {"week": ("2019-01-07", "2019-01-14"), "month": ("2019-01-07", "2019-02-07")}
-SHORT = {"day": ("2019-01-07", "2019-01-08")}
+SPANS = {"month": MONTH, "quarter": ("2019-01-07", "2019-04-07")}
 BAR, BUSY_BAR = 100.0, 60.0
 
 
 def kernel_seconds(job: dict[str, Any]) -> float:
-    """Return during how many seconds of the sweep of `job` at least one kernel ran; copies do not count."""
+    """Return during how many seconds of a run of `job` at least one kernel ran; copies do not count."""
     from torch.profiler import ProfilerActivity, profile
-
-    from aqreanalysis.production import run as making
 
     on_gpu = job["device"] != "cpu"
     profiler = profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU])
-    sweep = making._sweep
-
-    def profiled(*given: Any) -> None:
-        with profiler:
-            sweep(*given)
-
-    making._sweep = profiled
-    run_job(job)
+    with profiler:
+        run_job(job)
     kernels = [
         (event.time_range.start, event.time_range.end)
         for event in profiler.events() or ()
@@ -61,11 +52,11 @@ def gpu_name() -> str:
 
 def measure(job: dict[str, Any], work: Path, repeat: int) -> list[Timing]:
     """Return the timings of a job, its output deleted after each."""
-    found = []
+    runs = []
     for _ in range(repeat):
-        found.append(produce_timed(**job, out=work / "cube.zarr"))
+        runs.append(produce_timed(**job, out=work / "cube.zarr"))
         shutil.rmtree(work / "cube.zarr")
-    return found
+    return runs
 
 
 def main() -> None:
@@ -79,7 +70,7 @@ def main() -> None:
     asked = options.parse_args()
     work = asked.work / "gpu_sweep"
     work.mkdir(parents=True, exist_ok=True)
-    spans, repeat = (SHORT, 1) if asked.short else (SPANS, asked.repeat)
+    spans, repeat = ({"two days": SHORT}, 1) if asked.short else (SPANS, asked.repeat)
     base = {"model": asked.model, "observations": asked.data, "grid": "north-china-0.05", "species": ["pm25"]}
     rows, figures = [], {}
     for name, (start, end) in spans.items():

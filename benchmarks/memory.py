@@ -1,4 +1,4 @@
-"""Peak memory of a long run beside a short one: a year against a week, 0.1 degree; at most 1.2 times and 2 GB.
+"""Peak memory of a long run beside a short one: a year against a month, 0.1 degree; at most 1.2 times and 2 GB.
 
     python benchmarks/memory.py --model outputs/models/north [--data ...] [--grid north-china-0.1] [--short]
 
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import sys
 
-from producing import machine, parser, record, run_watched, table
+from producing import MONTH, machine, parser, record, run_watched, table
 
-WEEK, YEAR, MONTH = ("2019-01-07", "2019-01-14"), ("2019-01-01", "2019-12-31"), ("2019-01-07", "2019-01-21")
+YEAR, WEEK, TWO_WEEKS = ("2019-01-01", "2019-12-31"), ("2019-01-07", "2019-01-14"), ("2019-01-07", "2019-01-21")
 
 
 def main() -> None:
@@ -24,17 +24,18 @@ def main() -> None:
     asked = options.parse_args()
     work = asked.work / "memory"
     work.mkdir(parents=True, exist_ok=True)
-    long = ("two weeks", MONTH) if asked.short else ("a year", YEAR)
+    spans = {"a week": WEEK, "two weeks": TWO_WEEKS} if asked.short else {"a month": MONTH, "a year": YEAR}
     grid = "115,39,117,40@0.1" if asked.short else asked.grid
     figures = {}
-    for name, (start, end) in (("a week", WEEK), long):
+    for name, (start, end) in spans.items():
         command = [sys.executable, "-m", "aqreanalysis.cli", "produce", "--model", str(asked.model), "--device", "cpu"]
         command += ["--species", "pm25", "--observations", str(asked.data), "--grid", grid, "--start", start]
         command += ["--end", end, "--overwrite", "--out", str(work / "cube.zarr")]
         _, seconds, peak = run_watched(command)
         figures[name] = {"seconds": seconds, "peak_bytes": peak}
-    peaks = [found["peak_bytes"] for found in figures.values()]
-    rows = [(name, found["seconds"], found["peak_bytes"] / 1e9) for name, found in figures.items()]
+    peaks = [run["peak_bytes"] for run in figures.values()]
+    rows = [(name, run["seconds"], run["peak_bytes"] / 1e9) for name, run in figures.items()]
+    short, long = spans
     lines = [
         "# Memory",
         "",
@@ -42,7 +43,7 @@ def main() -> None:
         "",
         *table(("run", "seconds", "peak, GB"), rows),
         "",
-        f"{long[0]}: {peaks[1] / peaks[0]:.2f} times the memory of a week (bar 1.2), {peaks[1] / 1e9:.2f} GB (bar 2).",
+        f"{long}: {peaks[1] / peaks[0]:.2f} times the memory of {short} (bar 1.2), {peaks[1] / 1e9:.2f} GB (bar 2).",
     ]
     record("memory", lines, figures, asked.short)
 

@@ -3,8 +3,8 @@
     python benchmarks/netcdf.py --model outputs/models/north [--data ../shared/data/china_north_2019.parquet] [--short]
 
 The plain writer is one process with zlib at level 1 and shuffle and the same chunks, fed block by block from memory.
-Three times are set beside it: the whole command (Python's start, model and readings included), its part from the first
-block on, and the writing alone (chunks shuffled and compressed by the threads, joined to the file).
+Three times are set beside it for a month: the whole command (Python's start, model and readings included), its part
+from the first block on, and the writing alone (chunks shuffled and compressed by the threads, joined to the file).
 How to make a model: see benchmarks/producing.py.
 """
 
@@ -19,11 +19,9 @@ from typing import Any
 
 import netCDF4
 import numpy as np
-from producing import machine, parser, produce_timed, record, run_watched, table, timed
+from producing import MONTH, SHORT, machine, parser, produce_timed, record, run_watched, table, timed
 
 from aqreanalysis.production.execute.worker import default_threads
-
-WEEK, SHORT = ("2019-01-07", "2019-01-14"), ("2019-01-07", "2019-01-08")
 
 
 def arrays_of(cube: Path) -> dict[str, tuple[Any, ...]]:
@@ -87,11 +85,11 @@ def our_writer(arrays: dict[str, tuple[Any, ...]], work: Path) -> Any:
 def main() -> None:
     """Run it all."""
     asked = parser(__doc__).parse_args()
-    work, span = asked.work / "netcdf", SHORT if asked.short else WEEK
+    work, span = asked.work / "netcdf", SHORT if asked.short else MONTH
     grid, repeat = ("north-china-0.1", 1) if asked.short else ("north-china-0.05", asked.repeat)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    out = work / "week.nc"
+    out = work / "month.nc"
     command = [sys.executable, "-m", "aqreanalysis.cli", "produce", "--model", str(asked.model), "--species", "pm25"]
     command += ["--observations", str(asked.data), "--grid", grid, "--start", span[0], "--end", span[1]]
     command += ["--device", "cpu", "--overwrite", "--out", str(out)]

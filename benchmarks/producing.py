@@ -2,7 +2,8 @@
 
     python benchmarks/producing.py '{"model": ..., "observations": ..., "grid": ..., "out": ...}'
 
-is that process; it prints one line of JSON. A model is one of `aqreanalysis train` (default config:
+is that process; it prints one line of JSON. It uses the public interface alone, so that another version of the program
+can be timed by it (`produce_timed(tree=...)`). A model is one of `aqreanalysis train` (default config:
 ``aqreanalysis train --observations china_north_2019.parquet --config aqnet --out outputs/models/north``); for a quick
 check any bundle does.
 """
@@ -13,19 +14,24 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
+T = TypeVar("T")
+
 RESULTS = Path(__file__).parent / "results"
+#: What the benchmarks of the engine count: a month of PM2.5, in the short case two days.
+MONTH, SHORT = ("2019-01-07", "2019-02-07"), ("2019-01-07", "2019-01-09")
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,13 @@ class Timing:
     Attributes
     ----------
     sweep_seconds : float
-        From the moment at which the first block may begin, and worker processes are called, to the cube under its name,
-        closed.
+        From the first finished block to the cube under its name, closed, and the share of the blocks before it: what
+        goes before, the start of a process, its inputs and workers, is none of the sweep's.
     seconds : float
         Of the whole process, from its start.
     processor_seconds : float
-        Of the driving process over the same time, all its threads together.
+        Of the driving process, all its threads together, from the first hours that it encodes, or from the first
+        finished block where workers encode, to the closed cube.
     peak_bytes : int
         The most memory of it and its children together.
     cell_hours : int
@@ -59,20 +66,57 @@ class Timing:
         return self.cell_hours / self.sweep_seconds
 
 
-def produce_timed(**job: Any) -> Timing:
-    """Return the timing of a run in a process of its own; `job` is as of `run_job`."""
-    told, seconds, peak = run_watched([sys.executable, __file__, json.dumps(job, default=str)])
-    found = json.loads(told.splitlines()[-1])
-    return Timing(found["sweep_seconds"], seconds, found["processor_seconds"], peak, found["cell_hours"])
+def produce_timed(tree: Path | None = None, **job: Any) -> Timing:
+    """Return the timing of a run in a process of its own; `job` is as of `run_job`, `tree` as of `package_tree`."""
+    command = [sys.executable, __file__, json.dumps(job, default=str)]
+    printed, seconds, peak = run_watched(command, tree=tree)
+    figures = json.loads(printed.splitlines()[-1])
+    return Timing(seconds=seconds, peak_bytes=peak, **figures)
 
 
-def run_watched(command: Sequence[str], allowed: Sequence[int] = (0,)) -> tuple[str, float, int]:
+def in_turns(cases: Mapping[str, Callable[[], T]], repeat: int) -> dict[str, list[T]]:
+    """Return the results of each case; the cases take turns, so that what else the machine does meets all of them."""
+    results: dict[str, list[T]] = {name: [] for name in cases}
+    for _ in range(repeat):
+        for name, case in cases.items():
+            results[name].append(case())
+    return results
+
+
+def package_tree(checkout: Path, work: Path) -> Path:
+    """Return a folder from which the package of another checkout can be imported.
+
+    Parameters
+    ----------
+    checkout : Path
+        The root of a checkout, whose package is put together in `work`, or a folder that holds the package as it is
+        installed.
+    work : Path
+        Folder for it.
+    """
+    rooms = [checkout / room for room in ("cli", "grids", "configs")]
+    if not all(room.is_dir() for room in rooms):
+        if not (checkout / "aqreanalysis" / "cli").is_dir():
+            raise SystemExit(f"{checkout} is no checkout of aqreanalysis and holds no installed package")
+        return checkout.resolve()
+    tree = work.resolve() / "other_tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    package = shutil.copytree(checkout / "aqreanalysis", tree / "aqreanalysis")
+    for room in rooms:
+        shutil.copytree(room, package / room.name)
+    return tree
+
+
+def run_watched(
+    command: Sequence[str], allowed: Sequence[int] = (0,), tree: Path | None = None
+) -> tuple[str, float, int]:
     """Return what a command printed, its seconds, and the peak of the memory of it and its children in bytes.
 
-    It must end with one of the `allowed` exit codes.
+    It must end with one of the `allowed` exit codes. A `tree` (`package_tree`) takes the place of the package here.
     """
+    environment = {**os.environ, "PYTHONPATH": str(tree)} if tree is not None else None
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     peak, done = 0, threading.Event()
 
     def watch() -> None:
@@ -95,45 +139,46 @@ def run_watched(command: Sequence[str], allowed: Sequence[int] = (0,)) -> tuple[
     return printed, seconds, peak
 
 
-def run_job(job: dict[str, Any]) -> dict[str, float]:
-    """Produce in this process; `job` has model, observations, grid, start, end, out and options of `ProduceOptions`."""
+def run_job(job: Mapping[str, Any]) -> dict[str, float]:
+    """Produce in this process and return the figures of `Timing` that can be seen from inside.
+
+    `job` has model, observations, grid, start, end, out and options of `ProduceOptions`; ``events``, the path of a
+    file, gets a line a finished block: the processor seconds of the process by then, the blocks done and all of them.
+    """
     from aqreanalysis.configs import ProductionConfig
+    from aqreanalysis.model.predictor import AnalysisPredictor
     from aqreanalysis.production import ProduceOptions, produce
-    from aqreanalysis.production import run as making
 
-    begun: list[tuple[float, float]] = []
+    options = {k: v for k, v in job.items() if k not in ("model", "observations", "grid", "start", "end", "out")}
+    production = ProductionConfig(**options.pop("production")) if "production" in options else None
+    events = options.pop("events", None)
+    blocks: list[tuple[float, float, int]] = []
+    begun: list[float] = []
+    encode = AnalysisPredictor.encode
 
-    def noting(real: Any) -> Any:
-        def run(*given: Any) -> None:
-            begun.append((time.perf_counter(), time.process_time()))
-            real(*given)
+    def noted(*given: Any, **named: Any) -> Any:
+        begun.append(time.process_time())
+        return encode(*given, **named)
 
-        return run
-
-    making._sweep = noting(making._sweep)
-    asked = {k: v for k, v in job.items() if k not in ("model", "observations", "grid", "start", "end", "out")}
-    production = ProductionConfig(**asked.pop("production")) if "production" in asked else None
-    progress = _noting_blocks(asked.pop("events")) if "events" in asked else None
-    options = ProduceOptions(production=production, overwrite=True, progress=progress, **asked)
-    cube = produce(job["model"], job["observations"], job["grid"], job["start"], job["end"], job["out"], options)
-    ended = time.perf_counter(), time.process_time()
-    sizes = cube.sizes
-    cube.close()
-    return {
-        "sweep_seconds": ended[0] - (begun or [ended])[0][0],
-        "processor_seconds": ended[1] - (begun or [ended])[0][1],
-        "cell_hours": sizes["time"] * sizes["lat"] * sizes["lon"],
-    }
-
-
-def _noting_blocks(path: str) -> Any:
-    """Return a progress that appends the processor time of the process at each finished block to a file."""
+    AnalysisPredictor.encode = noted  # type: ignore[method-assign]
 
     def progress(done: int, total: int, note: str) -> None:
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"{time.process_time()} {done} {total}\n")
+        blocks.append((time.perf_counter(), time.process_time(), done))
+        if events is not None:
+            with Path(events).open("a", encoding="utf-8") as file:
+                file.write(f"{time.process_time()} {done} {total}\n")
 
-    return progress
+    made = ProduceOptions(production=production, overwrite=True, progress=progress, **options)
+    cube = produce(job["model"], job["observations"], job["grid"], job["start"], job["end"], job["out"], made)
+    sizes = cube.sizes
+    cube.close()
+    first, worked, done = blocks[0]
+    share = (blocks[-1][2] - done + 1) / max(blocks[-1][2] - done, 1)
+    return {
+        "sweep_seconds": (time.perf_counter() - first) * share,
+        "processor_seconds": time.process_time() - min([worked, *begun]),
+        "cell_hours": sizes["time"] * sizes["lat"] * sizes["lon"],
+    }
 
 
 def timed(work: Any, repeat: int) -> float:
@@ -148,13 +193,13 @@ def timed(work: Any, repeat: int) -> float:
 
 def parser(description: str | None, repeat: int = 3) -> argparse.ArgumentParser:
     """Return the parser with what all benchmarks of the engine take; `repeat` is the default of ``--repeat``."""
-    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--model", type=Path, required=True, help="a bundle of aqreanalysis train")
-    found.add_argument("--data", type=Path, default=Path("../shared/data/china_north_2019.parquet"))
-    found.add_argument("--work", type=Path, default=Path("outputs/benchmarks"))
-    found.add_argument("--repeat", type=int, default=repeat, help="of which the median is told")
-    found.add_argument("--short", action="store_true", help="a small case, to see that it runs; nothing is recorded")
-    return found
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--model", type=Path, required=True, help="a bundle of aqreanalysis train")
+    options.add_argument("--data", type=Path, default=Path("../shared/data/china_north_2019.parquet"))
+    options.add_argument("--work", type=Path, default=Path("outputs/benchmarks"))
+    options.add_argument("--repeat", type=int, default=repeat, help="of which the median is printed")
+    options.add_argument("--short", action="store_true", help="a small case, to see that it runs; nothing is recorded")
+    return options
 
 
 def machine() -> str:

@@ -3,9 +3,10 @@
     python benchmarks/resume.py --model outputs/models/north [--data ...] [--short] [--repeat 5]
 
 Each repetition kills (SIGKILL) the run and all it started at a random block, begins it again, and adds up what both
-parts took from their first block on, in seconds of processors, which others at work disturb less than the clock. The
-start of a process (Python, model, readings) is told apart, because any restart pays it. A block is one of full size, by
-its share of the cells: those at the grid's edge are slivers. How to make a model: see benchmarks/producing.py.
+parts took from the first hours that they encode, in seconds of processors, which others at work disturb less than the
+clock. What comes before, the start of a process with its model and observations, is paid by any start. A block is one
+of full size, by its share of the cells: those at the grid's edge are slivers. How to make a model: see
+benchmarks/producing.py.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 import producing
 import psutil
 import zarr
-from producing import machine, parser, produce_timed, record, table
+from producing import MONTH, machine, parser, produce_timed, record, table
 
 from aqreanalysis.production.execute.worker import default_threads
 
@@ -64,8 +65,8 @@ def main() -> None:
     work = asked.work / "resume"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    grid, end = ("115,39,117,40@0.05", "2019-01-10") if asked.short else ("north-china-0.05", "2019-01-14")
-    job = {"model": asked.model, "observations": asked.data, "grid": grid, "start": "2019-01-07", "end": end}
+    grid, end = ("115,39,117,40@0.05", "2019-01-10") if asked.short else ("north-china-0.05", MONTH[1])
+    job = {"model": asked.model, "observations": asked.data, "grid": grid, "start": MONTH[0], "end": end}
     job |= {"out": work / "cube.zarr", "species": ["pm25"], "device": "cpu"}
     job |= {"production": {"block_days": 1, "tile_rows": 20, "tile_columns": 20}} if asked.short else {}
     rows, extra, lanes = [], [], default_threads()

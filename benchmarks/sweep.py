@@ -1,17 +1,21 @@
-"""The sweep: north China at 0.05 degree (401 x 201), a week, PM2.5 with all its layers, beside writing and others.
+"""The sweep: north China at 0.05 degree (401 x 201), a month, PM2.5 with all its layers, beside writing and others.
 
     python benchmarks/sweep.py --model outputs/models/north [--data ../shared/data/china_north_2019.parquet] [--short]
+    python benchmarks/sweep.py --model outputs/models/north --against ../other-checkout
 
-Rows of the table, in million cell-hours a second: the sweep from its first block to the closed Zarr store; writing that
-finished cube again from memory with the same codec and chunks; PyKrige's ordinary kriging (C backend, 16 nearest) of a
-few hours, the field alone; the interpolation of the reference implementation as its paper describes it (k nearest
-stations weighted by inverse distance, gathered and summed by torch for all hours), the field alone, nothing written.
-How to make a model: see benchmarks/producing.py.
+The second form times the program of another checkout beside this one, the same job in turns (this, other, this, other,
+...), each run a process of its own, and nothing else. Rows of the first one's table, in million cell-hours a second:
+the sweep from its first finished block to the closed Zarr store; writing that finished cube again from memory with the
+same codec and chunks; PyKrige's ordinary kriging (C backend, 16 nearest) of a few hours, the field alone; the
+interpolation of the reference implementation as its paper describes it (k nearest stations weighted by inverse
+distance, gathered and summed by torch for all hours), the field alone, nothing written. How to make a model: see
+benchmarks/producing.py.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from statistics import median
@@ -20,12 +24,11 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from producing import machine, parser, produce_timed, record, table, timed
+from producing import MONTH, SHORT, in_turns, machine, package_tree, parser, produce_timed, record, table, timed
 
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.observations import Observations, read_observations, window
 
-WEEK, SHORT = ("2019-01-07", "2019-01-14"), ("2019-01-07", "2019-01-08")
 KRIGING_NEIGHBOURS = 16
 
 
@@ -49,7 +52,7 @@ def kriging_seconds(observations: Observations, grid: Grid, hours: int) -> float
     """Return the median seconds of an hour of PyKrige's ordinary kriging on the grid, with its variogram fitted."""
     from pykrige.ok import OrdinaryKriging
 
-    values = readings(observations, WEEK[0], hours)
+    values = readings(observations, MONTH[0], hours)
     middle = np.cos(np.radians(grid.lat.mean())) * 111.2
     seconds = []
     for one in values:
@@ -70,7 +73,7 @@ def reference_knn(observations: Observations, grid: Grid, hours: int, neighbours
     """
     import torch
 
-    values = readings(observations, WEEK[0], hours)
+    values = readings(observations, MONTH[0], hours)
     values = np.where(np.isfinite(values), values, np.nanmean(values, axis=1, keepdims=True))
     series = torch.from_numpy(np.ascontiguousarray(values.T))  # station, hour
     stations = torch.tensor(np.column_stack((observations.lat, observations.lon)), dtype=torch.float32)
@@ -94,20 +97,65 @@ def readings(observations: Observations, start: str, hours: int) -> NDArray[np.f
     return window(observations, ("pm25",), first, hours)[0][:, :, 0]
 
 
+def compare(job: dict[str, Any], work: Path, checkout: Path, repeat: int, short: bool) -> None:
+    """Time the job by the program here and by that of another checkout, in turns, and write what came out."""
+    tree = package_tree(checkout, work)
+    cases = {
+        "here": lambda: produce_timed(**job, out=work / "here.zarr"),
+        "the other": lambda: produce_timed(tree=tree, **job, out=work / "other.zarr"),
+    }
+    if not short:  # The first run of each compiles loops and fills caches of the system.
+        in_turns(cases, 1)
+    runs = in_turns(cases, repeat)
+    seconds = {name: median(r.sweep_seconds for r in some) for name, some in runs.items()}
+    worked = {name: median(r.processor_seconds for r in some) for name, some in runs.items()}
+    whole = {name: median(r.seconds for r in some) for name, some in runs.items()}
+    peaks = {name: max(r.peak_bytes for r in some) / 1e9 for name, some in runs.items()}
+    rows = [
+        (n, seconds[n], runs[n][0].cell_hours / seconds[n] / 1e6, worked[n], whole[n], peaks[n], commit_of(path))
+        for n, path in (("here", Path(__file__).parents[1]), ("the other", checkout))
+    ]
+    ratios = [other.sweep_seconds / here.sweep_seconds for here, other in zip(*runs.values(), strict=True)]
+    lines = [
+        "# The sweep beside another checkout",
+        "",
+        f"`benchmarks/sweep.py --against`, {job['grid']}, {job['start']} to {job['end']}, PM2.5; medians of {repeat}, "
+        f"in turns. {machine()}.",
+        "",
+        *table(("program", "seconds", "million cell-hours/s", "processor, s", "process, s", "GB", "commit"), rows),
+        "",
+        f"Speed here over that of the other: {seconds['the other'] / seconds['here']:.3f} by the medians; turn by turn "
+        f"{', '.join(f'{r:.3f}' for r in ratios)}.",
+    ]
+    figures = {name: [r.sweep_seconds for r in some] for name, some in runs.items()}
+    record("sweep_against", lines, figures, short)
+
+
+def commit_of(checkout: Path) -> str:
+    """Return the short commit of a checkout; a dash where git knows none."""
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "-"
+
+
 def main() -> None:
     """Run it all."""
     options = parser(__doc__)
     options.add_argument("--grid", default="north-china-0.05")
     options.add_argument("--neighbours", type=int, default=10, help="of the reference's interpolation")
+    options.add_argument("--against", type=Path, metavar="CHECKOUT", help="another checkout, timed beside this one")
     asked = options.parse_args()
-    work, span = asked.work / "sweep", SHORT if asked.short else WEEK
+    work, span = asked.work / "sweep", SHORT if asked.short else MONTH
     grid_name = "north-china-0.1" if asked.short else asked.grid
     repeat, kriged = (1, 1) if asked.short else (asked.repeat, 3)
     work.mkdir(parents=True, exist_ok=True)
     job = {"model": asked.model, "observations": asked.data, "grid": grid_name, "start": span[0], "end": span[1]}
-    runs = [produce_timed(**job, out=work / "week.zarr", species=["pm25"], device="cpu") for _ in range(repeat)]
+    job |= {"species": ["pm25"], "device": "cpu"}
+    if asked.against is not None:
+        compare(job, work, asked.against, repeat, asked.short)
+        return
+    runs = [produce_timed(**job, out=work / "month.zarr") for _ in range(repeat)]
     sweep, cells = median(r.sweep_seconds for r in runs), runs[0].cell_hours
-    again = timed(write_again(work / "week.zarr", work / "again.zarr"), repeat)
+    again = timed(write_again(work / "month.zarr", work / "again.zarr"), repeat)
     observations, grid = read_observations(asked.data), load_grid(grid_name)
     hours = cells // grid.size
     kriging = kriging_seconds(observations, grid, kriged) * hours

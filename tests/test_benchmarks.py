@@ -1,0 +1,73 @@
+"""Each benchmark can still be started, and what they share does what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+KIT = FOLDER / "producing.py"
+
+
+@pytest.fixture(scope="module")
+def producing():
+    """Import the kit as the benchmarks do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        import producing
+
+        yield producing
+
+
+def test_each_benchmark_imports_and_says_how_it_is_called() -> None:
+    # In one process: each by itself would import torch and pandas again.
+    modules = sorted(path.stem for path in FOLDER.glob("*.py") if path != KIT)
+    code = (
+        "import contextlib, importlib, sys\n"
+        "for name in list(sys.argv[1:]):\n"
+        "    module = importlib.import_module(name)\n"
+        "    sys.argv = [name, '--help']\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        module.main()\n"
+        "    print('called', name)\n"
+    )
+    command = [sys.executable, "-c", code, *modules]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=FOLDER)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage: ") == done.stdout.count("called ") == len(modules) > 20, done.stdout
+
+
+def test_cases_take_turns(producing) -> None:
+    order: list[str] = []
+    runs = producing.in_turns({"a": lambda: order.append("a") or 1, "b": lambda: order.append("b") or 2}, 2)
+    assert (order, runs) == (["a", "b", "a", "b"], {"a": [1, 1], "b": [2, 2]})
+
+
+def test_the_package_of_another_checkout_is_timed_in_its_place(producing, tmp_path: Path) -> None:
+    for room in ("aqreanalysis", "cli", "grids", "configs"):
+        (tmp_path / "old" / room).mkdir(parents=True)
+        (tmp_path / "old" / room / "__init__.py").write_text("name = 'old'\n")
+    tree = producing.package_tree(tmp_path / "old", tmp_path)
+    assert producing.package_tree(tree, tmp_path / "work") == tree
+    script = tmp_path / "ask.py"
+    script.write_text("import aqreanalysis.grids as room; print(room.name)")
+    assert producing.run_watched([sys.executable, str(script)], tree=tree)[0] == "old\n"
+    with pytest.raises(SystemExit, match="no checkout"):
+        producing.package_tree(tmp_path, tmp_path)
+
+
+def test_a_timing_has_the_cell_hours_of_the_cube_and_less_time_than_its_process(
+    producing, production_files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, observations = production_files
+    job = {"model": model, "observations": observations, "grid": "116,39,118,40.5@0.25", "out": tmp_path / "cube.zarr"}
+    job |= {"start": "2019-01-03", "end": "2019-01-05", "device": "cpu", "events": tmp_path / "events.txt"}
+    timing = producing.produce_timed(**job, production={"block_days": 1, "tile_rows": 3, "tile_columns": 4})
+    assert timing.cell_hours == 48 * 7 * 9
+    assert 0 < timing.sweep_seconds < timing.seconds and timing.processor_seconds > 0
+    assert timing.peak_bytes > 1e7
+    events = [line.split() for line in (tmp_path / "events.txt").read_text().splitlines()]
+    assert events[-1][1:] == ["18", "18"]
