@@ -29,6 +29,7 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.model import load_predictor, read_bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.training import TrainOptions
 from aqreanalysis.validation import ValidateOptions, validate
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
@@ -221,3 +222,49 @@ def test_a_cube_says_the_skill_that_was_measured_at_hidden_stations(
 def test_a_network_without_hidden_stations_has_no_skill_to_tell_of_places_without_one() -> None:
     scores = {"coverage": 0.9, "unseen_from": "2019-05-01", "species": {"pm25": {"visible": {}}}}
     assert measured_skill({"forecast": scores}).startswith("not measured at places without a station")
+
+
+class Weather:
+    """Wind at every place, of no hour after the last reading; it notes which hours are asked for."""
+
+    fields = hourly = ("u10", "v10")
+    units = ("m s-1", "m s-1")
+
+    def __init__(self) -> None:
+        self.latest = 0
+
+    def at(self, lat: np.ndarray, lon: np.ndarray, hours: np.ndarray) -> np.ndarray:
+        self.latest = max(self.latest, int(hours.max()))
+        wind = np.stack((np.sin(hours / 31), np.cos(hours / 17)), axis=-1).astype(np.float32)
+        return np.repeat(wind[:, None], len(lat), axis=1)
+
+    def hours(self, key: str) -> np.ndarray:
+        return np.arange(FIRST_HOUR, LAST + 1)
+
+    def select(self, fields: tuple[str, ...]) -> Weather:
+        return self
+
+    def digest(self) -> str:
+        return "wind"
+
+
+def test_a_model_with_weather_makes_cubes_from_the_weather_of_the_history_alone(
+    observations: Observations, grid: Grid, tmp_path: Path
+) -> None:
+    options = TrainOptions(covariates=Weather())  # type: ignore[arg-type]
+    windy = train_forecast(observations, small_forecast_config(), tmp_path / "windy", "cpu", options=options)
+    timeline = moment(LAST), moment(LAST + LEAD)
+    with pytest.raises(ModelError, match="u10, v10 are missing"):
+        produce(windy, observations, grid, *timeline, tmp_path / "x.nc", WHOLE)
+    found = load_predictor(windy, "cpu", weather := Weather())
+    cube = produce(found, observations, grid, *timeline, tmp_path / "x.nc", WHOLE).load()
+    assert np.isfinite(cube["pm2p5"]).all() and cube.covariates == "u10, v10, sha256 wind"
+    places = (np.repeat(grid.lat, len(grid.lon)), np.tile(grid.lon, len(grid.lat)))
+    weather.latest = 0
+    window = found.window(range(LAST + 1, LAST + 3), LAST)
+    read = observations.to_array(found.inputs)[-HISTORY:]
+    stations = observations.lat, observations.lon
+    encoded = found.encode(read, np.array(window.read), *stations)
+    best = found.predict(encoded, found.geometry(*stations, *places))["pm25"].best
+    assert weather.latest == LAST
+    np.testing.assert_allclose(cube["pm2p5"].values.reshape(LEAD, -1), best, rtol=2e-5)
