@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aqreanalysis.model import Predictor, load_predictor
     from aqreanalysis.nature import nature_run
     from aqreanalysis.observations import Observations, from_frame, read_observations
-    from aqreanalysis.production import produce
+    from aqreanalysis.production import estimate, produce
     from aqreanalysis.species import SPECIES
     from aqreanalysis.training import train
 
@@ -37,7 +37,7 @@ _HOMES = {
     "model": ("Predictor", "load_predictor"),
     "nature": ("nature_run",),
     "observations": ("Observations", "from_frame", "read_observations"),
-    "production": ("produce",),
+    "production": ("estimate", "produce"),
     "species": ("SPECIES",),
     "training": ("train",),
 }
@@ -51,6 +51,7 @@ __all__ = [
     "Predictor",
     "__version__",
     "compare",
+    "estimate",
     "evaluate",
     "from_frame",
     "list_configs",

@@ -40,6 +40,11 @@ def open_cube(path: str | Path) -> xr.Dataset:
     except Exception as error:  # each backend has its own ways to fail on a file that is not one
         raise CubeError(f"{where} cannot be read as a cube: {' '.join(str(error).split())}") from None
     dataset.encoding["source"] = where
+    return as_cube(dataset)
+
+
+def as_cube(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a decoded Dataset of a cube with bounds and grid mapping as coordinates, so that layers alone are data."""
     for variable in dataset.variables.values():
         # An object that only GDAL reads from a Zarr store; NetCDF could not hold it if the dataset were saved again.
         variable.attrs.pop("_CRS", None)
