@@ -150,8 +150,8 @@ def fit_autocovariance(errors: list[HourlyErrors]) -> ErrorAutocovariance:
     weights, _ = nnls(np.stack(alone, axis=1) * share[:, None], np.array(values) * share)
     if weights.sum() <= 0:
         return ErrorAutocovariance(np.array([np.inf]), np.array([max(values[0], 1e-6)]))
-    kept = weights > 1e-6
-    return ErrorAutocovariance(_SCALES[kept], weights[kept])
+    counted = weights > 1e-6
+    return ErrorAutocovariance(_SCALES[counted], weights[counted])
 
 
 def fit_mean_table(errors: MeanErrors | None, days: int) -> MeanTable:

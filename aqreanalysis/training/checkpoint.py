@@ -45,9 +45,9 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         for torn in folder.glob("*.tmp"):
             torn.unlink(missing_ok=True)
-        kept = "the one before it is kept: " if has_checkpoint(folder) else ""
+        before = "the one before it is kept: " if has_checkpoint(folder) else ""
         raise OutputError(
-            f"the checkpoint of epoch {state['epoch']} cannot be written into {folder}: {_reason(error)}; {kept}free "
+            f"the checkpoint of epoch {state['epoch']} cannot be written into {folder}: {_reason(error)}; {before}free "
             "some space and run the same command again"
         ) from None
     for old in folder.glob("*.safetensors*"):

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from aqreanalysis.errors import ConfigError
 
-# What torchrun tells each process; without all of it there is one.
-_TOLD = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# What torchrun sets for each process; without all of it there is one.
+_TORCHRUN_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # The first process calibrates alone, which may take long; one that dies is noticed by torchrun, not by this.
 _PATIENCE = timedelta(days=1)
 
@@ -51,9 +51,9 @@ class Processes:
         if self.count == 1:
             return loss.detach() if known else None
         own = [torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()]
-        told = torch.stack((loss.detach().float(), torch.full_like(loss.detach(), known, dtype=torch.float32)))
+        message = torch.stack((loss.detach().float(), torch.full_like(loss.detach(), known, dtype=torch.float32)))
         # All at once: one message, however many parameters there are.
-        flat = torch.cat([*(g.flatten() for g in own), told])
+        flat = torch.cat([*(g.flatten() for g in own), message])
         dist.all_reduce(flat)
         if not flat[-1]:
             return None
@@ -69,17 +69,17 @@ class Processes:
         """Return the sums of each of `values` over the processes."""
         if self.count == 1:
             return list(values)
-        told = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(told)
-        return [float(v) for v in told]
+        message = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(message)
+        return [float(v) for v in message]
 
     def of_first(self, value: float) -> float:
         """Return the first process's `value`, so that all decide alike."""
         if self.count == 1:
             return value
-        told = torch.tensor(value, dtype=torch.float64, device=self.device)
-        dist.broadcast(told, src=0)
-        return float(told)
+        message = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.broadcast(message, src=0)
+        return float(message)
 
     def wait(self) -> None:
         """Wait until all have come here."""
@@ -98,7 +98,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     ConfigError
         If there are more processes than CUDA devices.
     """
-    if not all(name in os.environ for name in _TOLD):
+    if not all(name in os.environ for name in _TORCHRUN_VARIABLES):
         yield Processes(device)
         return
     if device.type == "cuda":
@@ -121,4 +121,4 @@ def joined(device: torch.device) -> Iterator[Processes]:
 
 def is_launched() -> bool:
     """Return whether ``torchrun`` started this process with others beside it."""
-    return all(name in os.environ for name in _TOLD) and int(os.environ["WORLD_SIZE"]) > 1
+    return all(name in os.environ for name in _TORCHRUN_VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1

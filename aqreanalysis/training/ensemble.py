@@ -34,8 +34,8 @@ def run_members(
         Whether checkpoints that are there are gone on from.
     """
     shared = _Shared(progress, len(trainers)) if progress is not None and len(trainers) > 1 else None
-    told = [progress if shared is None else shared.part(i) for i in range(len(trainers))]
-    runs = [t.steps(part / f"member-{i}", told[i], resume) for i, t in enumerate(trainers)]
+    reports = [progress if shared is None else shared.part(i) for i in range(len(trainers))]
+    runs = [t.steps(part / f"member-{i}", reports[i], resume) for i, t in enumerate(trainers)]
     if not side_by_side(trainers[0].device):
         for run in runs:
             for _ in run:
@@ -56,7 +56,7 @@ def run_members(
 
 
 class _Shared:
-    """Steps done by several members, told as one count."""
+    """Steps done by several members, counted as one."""
 
     def __init__(self, progress: Progress, members: int) -> None:
         self._progress, self._done = progress, [0] * members

@@ -59,8 +59,8 @@ def _what(bundle: Bundle) -> list[str]:
 def _drift(bundle: Bundle) -> list[str]:
     if bundle.drift is None:
         return []
-    told = ", ".join(get_species(k).title for k in bundle.config.species if any(bundle.drift.slopes.get(k, ())))
-    return [f"- Height and population of a place enter the estimates of {told}."] if told else []
+    titles = ", ".join(get_species(k).title for k in bundle.config.species if any(bundle.drift.slopes.get(k, ())))
+    return [f"- Height and population of a place enter the estimates of {titles}."] if titles else []
 
 
 def _data(bundle: Bundle, observations: Observations) -> list[str]:

@@ -54,7 +54,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Trained:
-    """What the loop leaves: the weights of each member, what is told of the training, the type of device."""
+    """What the loop leaves: the weights of each member, its metrics, the type of device."""
 
     members: list[dict[str, Tensor]]
     metrics: dict[str, Any]

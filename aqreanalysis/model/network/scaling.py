@@ -186,11 +186,11 @@ class FieldScaling:
         have = source.fields if source is not None else ()
         absent = [name for name in self.names if name not in have]
         if source is None or absent:
-            told = f"; the covariates given have {', '.join(have)}" if have else ""
+            given = f"; the covariates given have {', '.join(have)}" if have else ""
             named = ", ".join(absent)
             raise ModelError(
                 f"the model was trained with covariates and does not run without them: {named} "
-                f"{'is' if len(absent) == 1 else 'are'} missing{told}; give the files with --covariates"
+                f"{'is' if len(absent) == 1 else 'are'} missing{given}; give the files with --covariates"
             )
         return source.select(self.names)
 
