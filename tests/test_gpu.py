@@ -50,7 +50,7 @@ def test_cells_of_a_dense_grid_on_cuda_are_those_of_the_cpu():
         predictor = AnalysisPredictor(make_bundle(members=2), device)
         encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
         places = predictor.geometry(readings.lat, readings.lon, lat, lon, (0.02, 0.03))
-        assert (places.patches is not None) == (device == "cpu")
+        assert (places.blocks is not None) == (device == "cpu")
         found[device] = predictor.predict(encoded, places)
     for key, one in found["cpu"].items():
         np.testing.assert_allclose(found["cuda"][key].best, one.best, rtol=1e-4, atol=1e-4)

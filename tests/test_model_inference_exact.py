@@ -12,7 +12,7 @@ from model_case import make_bundle, make_readings
 from aqreanalysis.configs import load_config
 from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.inference import exact as module
-from aqreanalysis.model.inference.exact import group_cells
+from aqreanalysis.model.inference.exact import group_into_blocks
 from aqreanalysis.model.inference.lattice import choose_lattice
 from aqreanalysis.model.network.aqnet import AQNet
 from aqreanalysis.model.network.neighbours import find_neighbours
@@ -42,10 +42,10 @@ def estimate(predictor, readings, places, steps):
 
 
 def test_cells_in_patches_have_the_numbers_of_places_one_by_one(predictor, readings):
-    patches, found = estimate(predictor, readings, grid(), STEPS)
+    blocks, found = estimate(predictor, readings, grid(), STEPS)
     alone, expected = estimate(predictor, readings, grid(), None)
-    assert patches.patches is not None and alone.patches is None
-    assert np.array_equal(patches.nearest_km, alone.nearest_km)
+    assert blocks.blocks is not None and alone.blocks is None
+    assert np.array_equal(blocks.nearest_km, alone.nearest_km)
     for key in predictor.species:
         one, other = found[key].summary(), expected[key].summary()
         for layer in ("best", "standard_error", "lower", "upper"):
@@ -100,7 +100,7 @@ def test_each_cell_is_in_one_patch_and_patches_of_many_stations_are_cut(readings
     monkeypatch.setattr(module, "_MOST_STATIONS", most)
     lat, lon = grid()
     found = find_neighbours(readings.lat, readings.lon, lat, lon, 8)
-    groups = group_cells(found, lat, lon, STEPS)
+    groups = group_into_blocks(found, lat, lon, STEPS)
     assert torch.equal(torch.cat(groups).sort().values, torch.arange(len(lat)))
     for group in groups:
         assert len(group) == 1 or len(torch.unique(found.index[group])) <= most

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from aqreanalysis.model.inference.lattice import Lattice, SharedSystems, choose_lattice, sort_into_squares
+from aqreanalysis.model.inference.lattice import Lattice, LatticeKriging, choose_lattice, sort_into_lattice_cells
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
@@ -27,14 +27,14 @@ def cells(lat, lon):
 def solve(stations, places, lattice, knn=None, neighbours=NEIGHBOURS):
     """Return kernel weights (kernel, place, station), counts, variances (kernel, place), mean distances."""
     knn = knn or NeuralKNN(2)
-    squares = sort_into_squares(lattice, stations, places, neighbours)
+    squares = sort_into_lattice_cells(lattice, stations, places, neighbours)
     total = len(places[0]), len(stations[0])
     weights, count = torch.zeros(2, *total), torch.zeros(total)
     variance, distances = torch.zeros(2, total[0]), torch.zeros(total[0], 2)
-    for patch in SharedSystems(knn, squares, 40.0).patches():
-        weights[:, patch.places[:, None], patch.stations] = patch.kernels
-        count[patch.places[:, None], patch.stations] = patch.count
-        variance[:, patch.places], distances[patch.places] = patch.variance, patch.distances
+    for block in LatticeKriging(knn, squares, 40.0).weight_blocks():
+        weights[:, block.places[:, None], block.stations] = block.kernels
+        count[block.places[:, None], block.stations] = block.count
+        variance[:, block.places], distances[block.places] = block.variance, block.distances
     return weights, count, variance, distances
 
 

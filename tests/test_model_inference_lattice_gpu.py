@@ -8,14 +8,14 @@ import torch
 from model_case import make_bundle, make_readings
 
 from aqreanalysis.model import AnalysisPredictor
-from aqreanalysis.model.inference.lattice import SharedSystems, choose_lattice, sort_into_squares
+from aqreanalysis.model.inference.block_estimator import BlockEstimator, estimate_blocks
+from aqreanalysis.model.inference.lattice import LatticeKriging, choose_lattice, sort_into_lattice_cells
 from aqreanalysis.model.inference.lattice_gpu import (
     _neighbours,
     _unit_vectors,
     assign_to_lattice_cells,
     lattice_neighbourhood,
 )
-from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.network.aqnet import MIDDLE_KM
 from aqreanalysis.model.network.neighbours import find_neighbours
 
@@ -37,16 +37,16 @@ def test_all_cells_at_once_are_estimated_as_square_by_square(keep, members):
     stations, places = (readings.lat, readings.lon), cells(keep)
     encoded = predictor.encode(readings.values, readings.hours, *stations)
     lattice = choose_lattice(*stations, 8, STEPS)
-    squares = sort_into_squares(lattice, stations, places, 8)
+    squares = sort_into_lattice_cells(lattice, stations, places, 8)
     seated = assign_to_lattice_cells(lattice, stations, places, 8, torch.device("cpu"))
     nearest = torch.from_numpy(squares.nearest_km)
     assert torch.allclose(seated.nearest_km, nearest, rtol=1e-5, atol=1e-4)
     for network, states in zip(predictor.networks, encoded.members, strict=True):
-        patches = SharedSystems(network.knn, squares, MIDDLE_KM).patches()
+        blocks = LatticeKriging(network.knn, squares, MIDDLE_KM).weight_blocks()
         neighbourhood = lattice_neighbourhood(network, seated)
         for target in range(2):
             found = network.estimate_at(states, neighbourhood, target)
-            expected = estimate_patches(PatchSweep(network, states, target), patches, nearest, len(states.clock))
+            expected = estimate_blocks(BlockEstimator(network, states, target), blocks, nearest, len(states.clock))
             for one, other in zip(found, expected, strict=True):
                 assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
 

@@ -11,14 +11,14 @@ import torch
 from model_case import make_bundle, make_readings
 
 from aqreanalysis.model import AnalysisPredictor
-from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.distribution.hourly import Calibration, Predictive
-from aqreanalysis.model.inference.lattice import SharedSystems, choose_lattice, sort_into_squares
+from aqreanalysis.model.inference.lattice import LatticeKriging, choose_lattice, sort_into_lattice_cells
 from aqreanalysis.model.inference.lattice_gpu import (
     assign_to_lattice_cells,
     lattice_neighbourhood,
     solve_lattice_systems,
 )
+from aqreanalysis.model.kernels import attention, multiply
 from aqreanalysis.model.kernels import numba_setup as arithmetic
 from aqreanalysis.model.network.aqnet import MIDDLE_KM
 from aqreanalysis.model.network.neural_knn import NeuralKNN
@@ -51,20 +51,20 @@ def test_weights_of_a_square_are_those_that_torch_gives():
     stations, steps = (readings.lat, readings.lon), (0.02, 0.03)
     lat, lon = np.meshgrid(39.5 + 0.02 * np.arange(13), 116.4 + 0.03 * np.arange(11), indexing="ij")
     lattice = choose_lattice(*stations, 8, steps)
-    squares = sort_into_squares(lattice, stations, (lat.ravel(), lon.ravel()), 8)
+    squares = sort_into_lattice_cells(lattice, stations, (lat.ravel(), lon.ravel()), 8)
     network = predictor.networks[0]
-    shared = SharedSystems(network.knn, squares, MIDDLE_KM)
+    shared = LatticeKriging(network.knn, squares, MIDDLE_KM)
     nodes = squares.position, squares.reach_km
     for found, expected in zip(shared._solve(*nodes), solve_lattice_systems(network.knn, *nodes), strict=True):
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
     seated = assign_to_lattice_cells(lattice, stations, (lat.ravel(), lon.ravel()), 8, torch.device("cpu"))
     around = lattice_neighbourhood(network, seated)
-    for patch in shared.patches():
-        whole = torch.relu(patch.kernels[network.whole][0])
-        expected = around.nearby[patch.places][:, patch.stations]
+    for block in shared.weight_blocks():
+        whole = torch.relu(block.kernels[network.whole][0])
+        expected = around.nearby[block.places][:, block.stations]
         assert torch.allclose(whole / whole.sum(dim=-1, keepdim=True), expected, rtol=1e-3, atol=2e-5)
-        assert torch.allclose(patch.variance.log().mean(dim=0), around.variance[patch.places], rtol=1e-3, atol=1e-4)
-        assert torch.allclose(patch.kernels.sum(dim=-1), torch.ones(()), atol=1e-4)
+        assert torch.allclose(block.variance.log().mean(dim=0), around.variance[block.places], rtol=1e-3, atol=1e-4)
+        assert torch.allclose(block.kernels.sum(dim=-1), torch.ones(()), atol=1e-4)
 
 
 @torch.no_grad()
@@ -99,7 +99,7 @@ def test_attention_is_that_of_torch(steps, width, heads):
     draw = torch.Generator().manual_seed(0)
     query, told = torch.randn(7, 24, width, generator=draw), 3 * torch.randn(7, steps, 2 * width, generator=draw)
     found = np.empty(query.shape, np.float32)
-    compiled.attend(query.numpy(), told.numpy(), heads, found)
+    attention(query.numpy(), told.numpy(), heads, found)
     apart = [x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, *told.split(width, dim=-1))]
     expected = torch.nn.functional.scaled_dot_product_attention(*apart).transpose(1, 2).flatten(2)
     assert np.allclose(found, expected.numpy(), atol=2e-6, rtol=1e-5)
@@ -109,7 +109,7 @@ def test_attention_to_what_is_missing_is_missing_in_its_window_alone():
     told = np.ones((2, 40, 8), np.float32)
     told[1, 3, 0] = np.nan
     found = np.empty((2, 1, 4), np.float32)
-    compiled.attend(np.ones((2, 1, 4), np.float32), told, 1, found)
+    attention(np.ones((2, 1, 4), np.float32), told, 1, found)
     assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
 
 
@@ -155,8 +155,8 @@ def test_without_a_folder_to_keep_them_in_they_are_compiled_all_the_same(tmp_pat
         "import numba.core.caching as caching\n"
         "caching.CacheImpl._locator_classes = []\n"
         "import numpy as np\n"
-        "from aqreanalysis.model import kernels as compiled\n"
-        "towards = compiled.covary(np.zeros((2, 1, 1), np.float32), np.ones((1, 3), np.float32), "
+        "from aqreanalysis.model.kernels import covariances\n"
+        "towards = covariances(np.zeros((2, 1, 1), np.float32), np.ones((1, 3), np.float32), "
         "np.ones((1, 3), np.float32))\n"
         "print(float(towards[0, 0, 0]))\n"
     )
@@ -170,7 +170,7 @@ def test_a_product_has_the_same_bits_in_a_larger_one_and_with_zeros_in_between(r
     draw = np.random.default_rng(rows)
     left, right = (draw.standard_normal(shape, np.float32) for shape in ((rows, inner), (inner, columns)))
     found = np.empty((rows, columns), np.float32)
-    compiled.multiply(left, right, found)
+    multiply(left, right, found)
     assert np.allclose(found, left.astype(float) @ right.astype(float), atol=1e-4)
     places = np.sort(draw.choice(2 * inner, inner, replace=False))
     wide, long = (
@@ -179,7 +179,7 @@ def test_a_product_has_the_same_bits_in_a_larger_one_and_with_zeros_in_between(r
     )
     wide[3:-3, places], long[places, 40:-37] = left, right
     larger = np.empty((rows + 6, columns + 77), np.float32)
-    compiled.multiply(wide, long, larger)
+    multiply(wide, long, larger)
     assert np.array_equal(larger[3:-3, 40:-37], found)
 
 

@@ -9,8 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from aqreanalysis.model import kernels as compiled
-from aqreanalysis.model.kernels import Array
+from aqreanalysis.model.kernels import Array, mix_kernels
 
 DRAW = np.random.default_rng(0)
 
@@ -65,11 +64,11 @@ def test_shares_of_the_neighbours_do_not_depend_on_where_the_room_for_them_is_fo
     # The room is taken inside: holes of its size are left beside the kernels, of one size after the other.
     kernels, mixture, fields = _some(2, places, neighbours), _some(6, 2), _some(6, neighbours, 3)
     given = mixture, 1, np.arange(neighbours), fields, np.empty(fields.size, np.float32)
-    apart = compiled.mix_patch(kernels, *given)[1].copy()
+    apart = mix_kernels(kernels, *given)[1].copy()
     for more in list(range(0, 240, 8)) * 5:
         room = [np.empty(kernels.nbytes if i % 2 else apart.nbytes + more, np.uint8) for i in range(40)]
         for at in range(1, 39, 2):
             laid = room[at].view(np.float32).reshape(kernels.shape)
             laid[:] = kernels
             room[at + 1] = None
-            assert np.array_equal(compiled.mix_patch(laid, *given)[1], apart), (more, at)
+            assert np.array_equal(mix_kernels(laid, *given)[1], apart), (more, at)

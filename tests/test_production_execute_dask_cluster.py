@@ -12,7 +12,7 @@ import psutil
 import pytest
 from distributed import get_worker
 
-from aqreanalysis.model import kernels as compiled
+from aqreanalysis.model.kernels import warm_up
 from aqreanalysis.production.execute.dask_cluster import cluster_client, prepare_workers
 from aqreanalysis.production.execute.worker import device_of_worker
 
@@ -25,7 +25,7 @@ def look() -> dict[str, object]:
         "interrupt ignored": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
         "trims": os.environ.get("MALLOC_TRIM_THRESHOLD_"),
         "frozen": gc.isenabled() and gc.get_freeze_count(),
-        "compiled": compiled.warm_up.cache_info().currsize,
+        "compiled": warm_up.cache_info().currsize,
         "threads of BLAS": os.environ.get("OPENBLAS_NUM_THREADS"),
         "told": os.environ.get("TOLD_LATER"),
         "name": get_worker().name,

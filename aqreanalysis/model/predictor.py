@@ -15,15 +15,21 @@ from numpy.typing import NDArray
 from aqreanalysis.common.geodesy import Degrees, unit_vectors
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
-from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.bundle import Bundle, load_member, measured_coverage, read_bundle
 from aqreanalysis.model.device import choose_device, load_linear_algebra, to_device
 from aqreanalysis.model.distribution.hourly import Predictive, mix_members
 from aqreanalysis.model.distribution.period_means import MeansCalibration
-from aqreanalysis.model.inference.exact import group_cells, patch_cells
-from aqreanalysis.model.inference.lattice import Lattice, Patch, SharedSystems, choose_lattice, sort_into_squares
+from aqreanalysis.model.inference.block_estimator import BlockEstimator, estimate_blocks
+from aqreanalysis.model.inference.exact import exact_weight_blocks, group_into_blocks
+from aqreanalysis.model.inference.lattice import (
+    Lattice,
+    LatticeKriging,
+    WeightBlock,
+    choose_lattice,
+    sort_into_lattice_cells,
+)
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
-from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
+from aqreanalysis.model.kernels import warm_up
 from aqreanalysis.model.network.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates, join_hours
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.neighbours import find_neighbours
@@ -40,13 +46,13 @@ _STATIONS_AT_ONCE = 224
 class EncodedAnalysis(EncodedStations):
     """What the stations say over a time block, one `StationStates` a member.
 
-    `hours` are the stamps of the block, int64 (T,), hours since 1970-01-01; `sweeps` keeps what all patches of a member
-    and target share, and stays behind when the rest goes to another process.
+    `hours` are the stamps of the block, int64 (T,), hours since 1970-01-01; `estimators` keeps what all
+    blocks of a member and target share, and stays behind when the rest goes to another process.
     """
 
     members: list[StationStates]
     hours: NDArray[np.int64]
-    sweeps: dict[tuple[int, int], PatchSweep] = field(default_factory=dict, repr=False, compare=False)
+    estimators: dict[tuple[int, int], BlockEstimator] = field(default_factory=dict, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return EncodedAnalysis, (self.members, self.hours)
@@ -62,7 +68,7 @@ class AnalysisGeometry(PlaceGeometry):
         Distance to the nearest station.
     lat, lon : float64 (place,)
         Degrees.
-    patches : list of list of Patch, or None
+    blocks : list of list of Patch, or None
         In place of `members`, where the places are cells of a dense grid that share their kriging systems.
     """
 
@@ -70,7 +76,7 @@ class AnalysisGeometry(PlaceGeometry):
     nearest_km: NDArray[np.float32]
     lat: Degrees
     lon: Degrees
-    patches: list[list[Patch]] | None = None
+    blocks: list[list[WeightBlock]] | None = None
 
 
 class AnalysisPredictor:
@@ -115,7 +121,7 @@ class AnalysisPredictor:
         self.trained_on_synthetic = synthetic_training(bundle)
         self.device = choose_device(device) if isinstance(device, str) else device
         if self.device.type == "cpu":
-            compiled.warm_up()
+            warm_up()
         load_linear_algebra(self.device)
         self._targets = [self.inputs.index(s) for s in self.species]
         self.covariates = check_covariates(bundle, covariates)
@@ -300,18 +306,18 @@ class AnalysisPredictor:
         lattice = self._lattice(stations, steps)
         if lattice is not None:
             if self.device.type == "cpu":
-                squares = sort_into_squares(lattice, stations, (lat, lon), count)
-                patches = [SharedSystems(network.knn, squares, MIDDLE_KM).patches() for network in self.networks]
-                return AnalysisGeometry([], squares.nearest_km, lat, lon, patches)
+                squares = sort_into_lattice_cells(lattice, stations, (lat, lon), count)
+                blocks = [LatticeKriging(network.knn, squares, MIDDLE_KM).weight_blocks() for network in self.networks]
+                return AnalysisGeometry([], squares.nearest_km, lat, lon, blocks)
             # The small steps of patches would starve a GPU, which takes all places at once instead.
             seated = assign_to_lattice_cells(lattice, stations, (lat, lon), count, self.device)
             members = [lattice_neighbourhood(network, seated) for network in self.networks]
             return AnalysisGeometry(members, seated.nearest_km.cpu().numpy(), lat, lon)
         found = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.bundle.fields is None and self.device.type == "cpu":
-            groups = group_cells(found, lat, lon, steps)
-            patches = [patch_cells(network.knn, found, groups, MIDDLE_KM) for network in self.networks]
-            return AnalysisGeometry([], found.nearest_km, lat, lon, patches)
+            groups = group_into_blocks(found, lat, lon, steps)
+            blocks = [exact_weight_blocks(network.knn, found, groups, MIDDLE_KM) for network in self.networks]
+            return AnalysisGeometry([], found.nearest_km, lat, lon, blocks)
         on_device = found.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
         return AnalysisGeometry(members, found.nearest_km, lat, lon)
@@ -353,21 +359,21 @@ class AnalysisPredictor:
         self, encoded: EncodedAnalysis, places: AnalysisGeometry
     ) -> Callable[[int], list[tuple[torch.Tensor, ...]]]:
         """Return what gives each member's location, scale and reporting neighbours (place, hour) of a target."""
-        if places.patches is not None:
-            nearest, groups, hours = torch.from_numpy(places.nearest_km), places.patches, len(encoded.hours)
+        if places.blocks is not None:
+            nearest, groups, hours = torch.from_numpy(places.nearest_km), places.blocks, len(encoded.hours)
             return lambda target: [
-                estimate_patches(self._patch_sweep(encoded, member, target), patches, nearest, hours)
-                for member, patches in enumerate(groups)
+                estimate_blocks(self._block_estimator(encoded, member, target), blocks, nearest, hours)
+                for member, blocks in enumerate(groups)
             ]
         neighbourhoods = self._with_covariates(encoded, places)
         members = list(zip(self.networks, encoded.members, neighbourhoods, strict=True))
         return lambda target: [network.estimate_at(states, near, target) for network, states, near in members]
 
-    def _patch_sweep(self, encoded: EncodedAnalysis, member: int, target: int) -> PatchSweep:
-        found = encoded.sweeps.get((member, target))
+    def _block_estimator(self, encoded: EncodedAnalysis, member: int, target: int) -> BlockEstimator:
+        found = encoded.estimators.get((member, target))
         if found is None:
-            found = PatchSweep(self.networks[member], encoded.members[member], target)
-            encoded.sweeps[member, target] = found
+            found = BlockEstimator(self.networks[member], encoded.members[member], target)
+            encoded.estimators[member, target] = found
         return found
 
 

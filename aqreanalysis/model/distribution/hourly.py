@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.device import to_device
 from aqreanalysis.model.distribution.smoothstep import smoothstep_passed, smoothstep_weights
+from aqreanalysis.model.kernels import exceed, summarise
 from aqreanalysis.model.network.scaling import Scaling
 
 Array = NDArray[np.float32]
@@ -217,7 +217,7 @@ class Predictive:
         tables = self._near, table, shares
         found = np.empty((5, *reversed(self._location.shape)), np.float32)
         arrays = ([_array(part) for part in some] for some in (values, tables))
-        compiled.summarise(*(tuple(some) for some in arrays), self._nodes.numpy(), self.scaling.offset, found)
+        summarise(*(tuple(some) for some in arrays), self._nodes.numpy(), self.scaling.offset, found)
         return Summary(*found)
 
     def _summarise(self, table: Tensor, shares: Tensor, found: Tensor) -> None:
@@ -262,7 +262,7 @@ class Predictive:
         tables = _array(self._near), _array(self._table.transpose(1, 2))
         found = np.empty(tuple(reversed(self._location.shape)), np.float32)
         limit = math.log(threshold + self.scaling.offset)
-        compiled.exceed(tuple(values), tables, self._nodes.numpy(), limit, found)
+        exceed(tuple(values), tables, self._nodes.numpy(), limit, found)
         return found
 
     def exceedance_on_device(self, threshold: float) -> Tensor:

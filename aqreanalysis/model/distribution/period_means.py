@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
+from aqreanalysis.model.kernels import multiply
 
 Array = NDArray[np.float32]
 Table = NDArray[np.float64]
@@ -282,7 +282,7 @@ def _shapes(table: MeanTable, nearest_km: NDArray[Any], level: Table) -> Table:
     )
     both = near[:, :, None] * high[:, None, :]
     found = np.empty((len(level), len(PROBABILITIES)))
-    compiled.multiply(both.reshape(len(level), -1), table.quantiles.reshape(-1, len(PROBABILITIES)), found)
+    multiply(both.reshape(len(level), -1), table.quantiles.reshape(-1, len(PROBABILITIES)), found)
     return found
 
 

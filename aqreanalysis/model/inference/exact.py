@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.common.geodesy import Degrees
-from aqreanalysis.model.inference.lattice import Patch
+from aqreanalysis.model.inference.lattice import WeightBlock
 from aqreanalysis.model.network.neighbours import Geometry
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
@@ -26,7 +26,7 @@ _MOST_STATIONS = 320
 _ON_EDGE = 1e-6
 
 
-def group_cells(found: Geometry, lat: Degrees, lon: Degrees, steps: tuple[float, float]) -> list[Tensor]:
+def group_into_blocks(found: Geometry, lat: Degrees, lon: Degrees, steps: tuple[float, float]) -> list[Tensor]:
     """Return the places of each patch, int64 (place,): squares of cells, fixed on the Earth.
 
     Parameters
@@ -72,7 +72,7 @@ def _split(group: NDArray[np.int64], square: NDArray[np.float64]) -> list[NDArra
     return np.split(group[order], np.flatnonzero(np.diff(which[order])) + 1)
 
 
-def patch_cells(knn: NeuralKNN, found: Geometry, groups: list[Tensor], crowd_km: float) -> list[Patch]:
+def exact_weight_blocks(knn: NeuralKNN, found: Geometry, groups: list[Tensor], crowd_km: float) -> list[WeightBlock]:
     """Return the kNN of each group of places, from a system a place.
 
     Parameters
@@ -82,7 +82,7 @@ def patch_cells(knn: NeuralKNN, found: Geometry, groups: list[Tensor], crowd_km:
     found : Geometry
         Neighbours of the places, on the CPU.
     groups : list of Tensor
-        From `group_cells`.
+        From `group_into_blocks`.
     crowd_km : float
         Distance at which a neighbour counts half to how crowded they stand.
     """
@@ -92,7 +92,7 @@ def patch_cells(knn: NeuralKNN, found: Geometry, groups: list[Tensor], crowd_km:
     described = torch.stack((distance.mean(dim=-1), crowd), dim=-1)
     index = found.index.numpy()
     seen, where = np.zeros(index.max() + 1, bool), np.empty(index.max() + 1, np.int64)
-    patches = []
+    blocks = []
     for places in groups:
         own = index[places.numpy()]
         stations = _union(own, seen)
@@ -102,5 +102,5 @@ def patch_cells(knn: NeuralKNN, found: Geometry, groups: list[Tensor], crowd_km:
         kernels.scatter_(2, local.expand(len(weights), -1, -1), weights[:, places])
         count = weights.new_zeros(len(places), len(stations)).scatter_(1, local, 1.0)
         own_variance = variance[:, places].contiguous()
-        patches.append(Patch(places, torch.from_numpy(stations), kernels, count, described[places], own_variance))
-    return patches
+        blocks.append(WeightBlock(places, torch.from_numpy(stations), kernels, count, described[places], own_variance))
+    return blocks

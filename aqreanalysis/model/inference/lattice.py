@@ -17,8 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, nearest_point, tangent_frames, unit_vectors
-from aqreanalysis.model import kernels as compiled
 from aqreanalysis.model.distribution.smoothstep import T, smoothstep
+from aqreanalysis.model.kernels import (
+    Array,
+    blend_lattice_weights,
+    count_neighbours,
+    covariances,
+    invert_systems,
+    project_stations,
+)
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
@@ -42,7 +49,7 @@ class Lattice:
 
 
 @dataclass(frozen=True)
-class Squares:
+class LatticeCells:
     """Places sorted into the squares of a lattice, and the nodes at the squares' corners.
 
     Attributes
@@ -57,7 +64,7 @@ class Squares:
         Of the nodes, as of `Geometry`.
     frames : Tensor
         Unit vectors up, east and north of each place, float32 (place, 3, 3).
-    towards : Tensor
+    stations : Tensor
         Unit vectors of the stations, float32 (station, 3).
     nearest_km : float32 (place,)
         Distance to the nearest station.
@@ -70,12 +77,12 @@ class Squares:
     position: Tensor
     reach_km: Tensor
     frames: Tensor
-    towards: Tensor
+    stations: Tensor
     nearest_km: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Patch:
+class WeightBlock:
     """The kNN of the places of one square.
 
     Attributes
@@ -118,9 +125,9 @@ def choose_lattice(
     return Lattice(lat_step, lon_step)
 
 
-def sort_into_squares(
+def sort_into_lattice_cells(
     lattice: Lattice, stations: tuple[Degrees, Degrees], places: tuple[Degrees, Degrees], neighbours: int
-) -> Squares:
+) -> LatticeCells:
     """Return places sorted into the squares of `lattice`; stations and places are latitudes and longitudes."""
     lat, lon = places[0], (places[1] + 180.0) % 360.0 - 180.0
     (row, up), (column, right) = between_lines(lat, lattice.lat_step), between_lines(lon, lattice.lon_step)
@@ -133,7 +140,7 @@ def sort_into_squares(
     node_lat = np.clip(nodes[:, 0] * lattice.lat_step, -90.0, 90.0)
     found = find_neighbours(*stations, node_lat, nodes[:, 1] * lattice.lon_step, neighbours)
     fractions = np.stack(corner_fractions(up, right), axis=-1)
-    return Squares(
+    return LatticeCells(
         [torch.from_numpy(some) for some in members],
         torch.from_numpy(corners.reshape(-1, 4)),
         torch.from_numpy(fractions.astype(np.float32)),
@@ -158,7 +165,7 @@ def corner_fractions(up: T, right: T) -> tuple[T, T, T, T]:
     return (1 - up) * (1 - right), (1 - up) * right, up * (1 - right), up * right
 
 
-class SharedSystems:
+class LatticeKriging:
     """The solved systems of a network of stations at the nodes of some squares.
 
     Of a system with matrix K, ordinary kriging's weights for covariances r are ``r M + c`` with
@@ -166,7 +173,7 @@ class SharedSystems:
     ``1 - r (r M + 2 c) + 1 / t``. So a cell costs one product.
     """
 
-    def __init__(self, knn: NeuralKNN, squares: Squares, crowd_km: float) -> None:
+    def __init__(self, knn: NeuralKNN, squares: LatticeCells, crowd_km: float) -> None:
         self.knn, self.squares, self.crowd_km = knn, squares, crowd_km
         self._products, self._offsets, self._ends = self._solve(squares.position, squares.reach_km)
 
@@ -176,25 +183,25 @@ class SharedSystems:
         models, nodes, k = noise.shape
         products, offsets = np.empty((models, nodes, k, k), np.float32), np.empty((models, nodes, k), np.float32)
         ends = np.empty((models, nodes), np.float32)
-        compiled.invert_systems(position.numpy(), noise, *self._tables, (products, offsets, ends))
+        invert_systems(position.numpy(), noise, *self._tables, (products, offsets, ends))
         return torch.from_numpy(products), torch.from_numpy(offsets), torch.from_numpy(ends)
 
-    def patches(self) -> list[Patch]:
+    def weight_blocks(self) -> list[WeightBlock]:
         """Return the kNN of each square."""
-        return [self._patch(number) for number in range(len(self.squares.places))]
+        return [self._weight_block(number) for number in range(len(self.squares.places))]
 
-    def _patch(self, number: int) -> Patch:
+    def _weight_block(self, number: int) -> WeightBlock:
         squares = self.squares
         places, nodes = squares.places[number], squares.corners[number]
         stations, local = torch.unique(squares.index[nodes], return_inverse=True)  # (neighbour,), (4, k)
         shares = squares.shares[places].T.contiguous().numpy()
-        position, distance = compiled.see_stations(squares.frames[places].numpy(), squares.towards[stations].numpy())
-        count, described = compiled.count_neighbours(distance, shares, local.numpy(), self.crowd_km)
-        towards = compiled.covary(position, *self._tables)
+        position, distance = project_stations(squares.frames[places].numpy(), squares.stations[stations].numpy())
+        count, described = count_neighbours(distance, shares, local.numpy(), self.crowd_km)
+        cov_to_place = covariances(position, *self._tables)
         systems = self._products.numpy(), self._offsets.numpy(), self._ends.numpy()
-        weights, variance = compiled.weigh_patch(towards, shares, (nodes.numpy(), local.numpy()), systems)
-        return Patch(places, stations, *map(torch.from_numpy, (weights, count, described, variance)))
+        weights, variance = blend_lattice_weights(cov_to_place, shares, (nodes.numpy(), local.numpy()), systems)
+        return WeightBlock(places, stations, *map(torch.from_numpy, (weights, count, described, variance)))
 
     @cached_property
-    def _tables(self) -> tuple[compiled.Array, compiled.Array]:
+    def _tables(self) -> tuple[Array, Array]:
         return self.knn.tables()

@@ -1,4 +1,4 @@
-"""The geometry of many cells of a dense grid in one go: what `lattice` and `patches` do square by square, for a GPU.
+"""The geometry of many cells of a dense grid in one go: what `lattice` and `blocks` do square by square, for a GPU.
 
 The systems of kriging are those of the nodes of `lattice`, and the weights of a cell are the same. But a square at a
 time is some fifty small steps, each of which a GPU waits for: 0.21 s a tile of 64 x 64 cells on an H100. Here the
@@ -45,7 +45,7 @@ class LatticeBatch:
         Nodes at the corners of each square, int64 (4, square).
     index, position, reach_km : Tensor
         Of the nodes, as of `Geometry`.
-    towards : Tensor
+    stations : Tensor
         Unit vectors of the stations, float32 (station, 3).
     nearest_km : Tensor
         Distance of each place to the nearest station, float32 (place,).
@@ -59,7 +59,7 @@ class LatticeBatch:
     index: Tensor
     position: Tensor
     reach_km: Tensor
-    towards: Tensor
+    stations: Tensor
     nearest_km: Tensor
 
 
@@ -157,7 +157,7 @@ def _nearest(places: Tensor, stations: Tensor) -> Tensor:
 
 
 def solve_lattice_systems(knn: NeuralKNN, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return products (kernel, node, k, k), offsets (kernel, node, k) and ends (kernel, node): see `SharedSystems`."""
+    """Return products (kernel, node, k, k), offsets (kernel, node, k) and ends (kernel, node): see `LatticeKriging`."""
     found = []
     for some, reach in zip(position.split(_SYSTEMS_AT_ONCE), reach_km.split(_SYSTEMS_AT_ONCE), strict=True):
         # No step asks the GPU how it went, and all systems go at once: `cholesky_inverse` takes one after the other.
@@ -181,7 +181,7 @@ def lattice_neighbourhood(network: AQNet, batch: LatticeBatch) -> Neighbourhood:
     whole = torch.zeros_like(mixture[0, 0, :1])
     whole[:, network.whole] = 1.0
     wanted = torch.cat((mixture.flatten(0, 2), whole))
-    places, stations = len(batch.seat), len(batch.towards)
+    places, stations = len(batch.seat), len(batch.stations)
     # Over corners: weights and, last, how much of each station counts as one of the k nearest.
     weights = whole.new_zeros(len(wanted) + 1, places, stations)
     sums = _FeatureSums.nothing(whole, len(mixture[0, 0, 0]), batch.fractions[0])
@@ -230,21 +230,21 @@ def _corner_weights(
     """Return a corner's part of the weights of its neighbours (kernel, square, seat, k), and add to the sums."""
     nodes, share = batch.corners[corner], batch.fractions[corner]
     products, offsets, ends = (part[:, nodes] for part in systems)
-    position = _position(batch.frames, batch.towards[batch.index[nodes]])  # (square, seat, k, 2)
+    position = _position(batch.frames, batch.stations[batch.index[nodes]])  # (square, seat, k, 2)
     distance = torch.linalg.vector_norm(position, dim=-1)
     sums.distance += share * distance.mean(dim=-1)
     sums.crowd += share * crowding(distance).sum(dim=-1)
-    towards = knn.towards(position.flatten(0, 1)).unflatten(1, share.shape)  # (kernel, square, seat, k)
+    covariance = knn.covariance_to_neighbours(position.flatten(0, 1)).unflatten(1, share.shape)  # (.., square, seat, k)
     offset = offsets[:, :, None]
-    weights = torch.matmul(towards, products).add_(offset)
-    variance = 1 - (towards * (weights + offset)).sum(dim=-1) + ends[..., None]
+    weights = torch.matmul(covariance, products).add_(offset)
+    variance = 1 - (covariance * (weights + offset)).sum(dim=-1) + ends[..., None]
     sums.variance += share * variance
     return weights.mul_(share[..., None])
 
 
-def _position(frames: Tensor, towards: Tensor) -> Tensor:
+def _position(frames: Tensor, stations: Tensor) -> Tensor:
     """Return east and north in km (square, seat, k, 2) of stations (square, k, 3) seen from each seat."""
-    seen = torch.matmul(frames.flatten(1, 2), towards.mT).unflatten(1, (-1, 3))  # (square, seat, 3, k)
+    seen = torch.matmul(frames.flatten(1, 2), stations.mT).unflatten(1, (-1, 3))  # (square, seat, 3, k)
     up, east, north = seen.unbind(dim=2)
     across = torch.sqrt(east**2 + north**2)
     unit = EARTH_RADIUS_KM * torch.atan2(across, up) / across.clamp(min=1e-9)

@@ -10,37 +10,37 @@ from functools import cache
 
 import numpy as np
 
-from aqreanalysis.model.kernels.attention import attend
+from aqreanalysis.model.kernels.attention import attention
 from aqreanalysis.model.kernels.gap_filling import fill_gaps
-from aqreanalysis.model.kernels.head import describe_places, estimate_patch, mix_patch
-from aqreanalysis.model.kernels.kriging_batched import krige_places
+from aqreanalysis.model.kernels.head import describe_geometry, estimate_block, mix_kernels
+from aqreanalysis.model.kernels.kriging_batched import solve_kriging_batched
 from aqreanalysis.model.kernels.kriging_shared import (
+    blend_lattice_weights,
     count_neighbours,
-    covary,
+    covariances,
     invert_systems,
-    see_stations,
-    weigh_patch,
+    project_stations,
 )
 from aqreanalysis.model.kernels.numba_setup import Array, multiply
 from aqreanalysis.model.kernels.summary import exceed, summarise
 
 __all__ = [
     "Array",
-    "attend",
+    "attention",
+    "blend_lattice_weights",
     "count_neighbours",
-    "covary",
-    "describe_places",
-    "estimate_patch",
+    "covariances",
+    "describe_geometry",
+    "estimate_block",
     "exceed",
     "fill_gaps",
     "invert_systems",
-    "krige_places",
-    "mix_patch",
+    "mix_kernels",
     "multiply",
-    "see_stations",
+    "project_stations",
+    "solve_kriging_batched",
     "summarise",
     "warm_up",
-    "weigh_patch",
 ]
 
 
@@ -51,25 +51,25 @@ def warm_up() -> None:
     Called when a model is loaded, so that neither a trial's clock nor the first block has it.
     """
     places, stations, hours, k = 2, 3, 2, 2
-    position, distance = see_stations(_zeros(places, 3, 3), _zeros(stations, 3))
+    position, distance = project_stations(_zeros(places, 3, 3), _zeros(stations, 3))
     count_neighbours(distance, _zeros(4, places), np.zeros((4, k), np.int64), 1.0)
-    towards = covary(position, _zeros(1, 3), _zeros(1, 3))
+    towards = covariances(position, _zeros(1, 3), _zeros(1, 3))
     corners = np.zeros(4, np.int64), np.zeros((4, k), np.int64)
     systems = _zeros(1, 1, k, k), _zeros(1, 1, k), _zeros(1, 1)
-    attend(_zeros(1, 1, 2), _zeros(1, 2, 4), 1, _zeros(1, 1, 2))
+    attention(_zeros(1, 1, 2), _zeros(1, 2, 4), 1, _zeros(1, 1, 2))
     fill_gaps(_zeros(1, 2), np.zeros((1, 2), bool), (_zeros(2, k), np.zeros((2, k), np.int64)), 1)
-    krige_places(_zeros(1, k, 2), _zeros(1, 1, k), _zeros(1, 3), _zeros(1, 3), (_zeros(1, 1, k), _zeros(1, 1)))
+    solve_kriging_batched(_zeros(1, k, 2), _zeros(1, 1, k), _zeros(1, 3), _zeros(1, 3), (_zeros(1, 1, k), _zeros(1, 1)))
     invert_systems(_zeros(1, k, 2), _zeros(1, 1, k), _zeros(1, 3), _zeros(1, 3), systems)
-    kernels, _ = weigh_patch(towards, _zeros(4, places), corners, systems)
+    kernels, _ = blend_lattice_weights(towards, _zeros(4, places), corners, systems)
     fields = _zeros(6, stations, hours)
     which = np.arange(stations)
-    mixed = mix_patch(kernels, _zeros(2, 1), 0, which, fields, np.empty(fields.size, np.float32))
-    described = describe_places(_zeros(1, places), _zeros(1, 1), (_zeros(places), _zeros(places, 2)), (1.0, 1.0, 1.0))
+    mixed = mix_kernels(kernels, _zeros(2, 1), 0, which, fields, np.empty(fields.size, np.float32))
+    described = describe_geometry(_zeros(1, places), _zeros(1, 1), (_zeros(places), _zeros(places, 2)), (1.0, 1.0, 1.0))
     multiply(_zeros(1, 5), described[:-1], _zeros(1, places))
     multiply(np.zeros((1, 2)), np.zeros((2, 1)), np.zeros((1, 1)))
     given = _zeros(1, places), _zeros(places), _zeros(places, stations)
     layers = _zeros(1, 6), _zeros(1, 2), _zeros(3, 2)
-    estimate_patch(mixed, given, _zeros(1, hours), layers, tuple(_zeros(3, places, hours)))
+    estimate_block(mixed, given, _zeros(1, hours), layers, tuple(_zeros(3, places, hours)))
     tables = _zeros(places, 1), _zeros(1, 4, 2), _zeros(1)
     values = tuple(_zeros(3, places, hours))
     exceed(values, (_zeros(places, 1), _zeros(1, 4, 2)), np.arange(2, dtype=np.float32), 0.0, _zeros(hours, places))

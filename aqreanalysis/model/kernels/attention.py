@@ -17,30 +17,30 @@ _HALF = _TURN // 2
 
 
 @compiled
-def attend(query: Array, told: Array, heads: int, found: Array) -> None:
+def attention(query: Array, key_value: Array, heads: int, out: Array) -> None:
     """Fill what each query takes from the values of its window, weighted by the softmax of its products with the keys.
 
     Parameters
     ----------
     query : float32 (window, query, width)
-    told : float32 (window, step, 2 * width)
+    key_value : float32 (window, step, 2 * width)
         Keys, then values.
     heads : int
         Divides the width.
-    found : float32 (window, query, width)
+    out : float32 (window, query, width)
     """
     windows, queries, width = query.shape
-    steps, each = told.shape[1], width // heads
+    steps, each = key_value.shape[1], width // heads
     padded = (steps + _TURN - 1) // _TURN * _TURN
     pairs = each - each % 2
     scale = ONE / np.sqrt(np.float32(each))
     turned = np.zeros((2 * width, padded), np.float32)
-    share, room = np.empty((queries, padded), np.float32), np.empty(_TURN, np.float32)
+    share, workspace = np.empty((queries, padded), np.float32), np.empty(_TURN, np.float32)
     flat = share.reshape(queries * padded)
     for w in range(windows):
         for step in range(steps):
             for d in range(2 * width):
-                turned[d, step] = told[w, step, d]
+                turned[d, step] = key_value[w, step, d]
         for step in range(steps, padded):  # the first key fills up, so that the largest product stays what it is
             for d in range(width):
                 turned[d, step] = turned[d, 0]
@@ -58,15 +58,15 @@ def attend(query: Array, told: Array, heads: int, found: Array) -> None:
                         share[q, step] += a * turned[d, step]
                 # The compiler has no vectors for one running maximum: many run side by side.
                 for step in range(_TURN):
-                    room[step] = share[q, step]
+                    workspace[step] = share[q, step]
                 for begin in range(_TURN, padded, _TURN):
                     for step in range(_TURN):
-                        room[step] = max(room[step], share[q, begin + step])
+                        workspace[step] = max(workspace[step], share[q, begin + step])
                 for step in range(_HALF):
-                    room[step] = max(room[step], room[step + _HALF])
-                highest = room[0]
+                    workspace[step] = max(workspace[step], workspace[step + _HALF])
+                highest = workspace[0]
                 for step in range(1, _HALF):
-                    highest = max(highest, room[step])
+                    highest = max(highest, workspace[step])
                 for step in range(padded):
                     share[q, step] -= highest
             for i in range(flat.size):
@@ -82,9 +82,9 @@ def attend(query: Array, told: Array, heads: int, found: Array) -> None:
                     for step in range(padded):
                         a += share[q, step] * turned[width + d, step]
                         b += share[q, step] * turned[width + d + 1, step]
-                    found[w, q, d], found[w, q, d + 1] = a / total, b / total
+                    out[w, q, d], out[w, q, d + 1] = a / total, b / total
                 for d in range(first + pairs, first + each):
                     a = ZERO
                     for step in range(padded):
                         a += share[q, step] * turned[width + d, step]
-                    found[w, q, d] = a / total
+                    out[w, q, d] = a / total

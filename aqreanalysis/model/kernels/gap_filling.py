@@ -9,7 +9,9 @@ from aqreanalysis.model.kernels.numba_setup import ZERO, Array, compiled
 
 
 @compiled
-def fill_gaps(values: Array, observed: NDArray[np.bool_], among: tuple[Array, NDArray[np.int64]], rounds: int) -> None:
+def fill_gaps(
+    values: Array, observed: NDArray[np.bool_], neighbours: tuple[Array, NDArray[np.int64]], rounds: int
+) -> None:
     """Put what the others say of a station into its gaps, in rounds, each from the values of the one before.
 
     An hour at a time: its values stay in the nearest cache, and only its gaps are worked on.
@@ -19,13 +21,13 @@ def fill_gaps(values: Array, observed: NDArray[np.bool_], among: tuple[Array, ND
     values : float32 (hour, station)
         What is not observed holds where the first round starts from, and then what the last one gave.
     observed : bool (hour, station)
-    among : tuple
+    neighbours : tuple
         Weights float32 (station, k) and stations int64 (station, k) that speak of each station.
     rounds : int
     """
-    weights, stations = among
+    weights, stations = neighbours
     hours, count = values.shape
-    gaps, said = np.empty(count, np.int64), np.empty(count, np.float32)
+    gaps, filled = np.empty(count, np.int64), np.empty(count, np.float32)
     for hour in range(hours):
         row, missing = values[hour], 0
         for station in range(count):
@@ -34,9 +36,9 @@ def fill_gaps(values: Array, observed: NDArray[np.bool_], among: tuple[Array, ND
                 missing += 1
         for _ in range(rounds):
             for gap in range(missing):
-                station, told = gaps[gap], ZERO
+                station, total = gaps[gap], ZERO
                 for n in range(weights.shape[1]):
-                    told += weights[station, n] * row[stations[station, n]]
-                said[gap] = told
+                    total += weights[station, n] * row[stations[station, n]]
+                filled[gap] = total
             for gap in range(missing):
-                row[gaps[gap]] = said[gap]
+                row[gaps[gap]] = filled[gap]

@@ -25,7 +25,7 @@ _VALUES_AT_ONCE = 4096
 
 
 @compiled_in_order
-def describe_places(
+def describe_geometry(
     logs: Array, mixture: Array, near: tuple[Array, Array], halves: tuple[float, float, float]
 ) -> Array:
     """Return the static features of the head (band + 4, place), below them the logarithm of the scale to start from.
@@ -62,8 +62,8 @@ def describe_places(
 
 
 @compiled_in_order
-def mix_patch(
-    kernels: Array, mixture: Array, whole: int, stations: NDArray[np.int64], fields: Array, room: Array
+def mix_kernels(
+    kernels: Array, mixture: Array, whole: int, stations: NDArray[np.int64], fields: Array, workspace: Array
 ) -> tuple[Array, Array, Array]:
     """Return what a patch needs once: weights (mixture, place, neighbour), non-negative weights (place, neighbour),
     and its neighbours' fields (field, neighbour, hour).
@@ -80,7 +80,7 @@ def mix_patch(
         Of the patch.
     fields : float32 (field, station, hour)
         Of all stations.
-    room : float32
+    workspace : float32
         Where the neighbours' fields are put, as large as `fields`: fresh memory for each patch cost a third more time.
     """
     models, places, neighbours = kernels.shape
@@ -96,11 +96,13 @@ def mix_patch(
             total += nearby[p, n]
         for n in range(neighbours):
             nearby[p, n] /= total
-    own = room[: fields.shape[0] * neighbours * fields.shape[2]].reshape(fields.shape[0], neighbours, fields.shape[2])
+    neighbour_fields = workspace[: fields.shape[0] * neighbours * fields.shape[2]].reshape(
+        fields.shape[0], neighbours, fields.shape[2]
+    )
     for f in range(fields.shape[0]):
         for n in range(neighbours):
-            own[f, n] = fields[f, stations[n]]
-    return weights, nearby, own
+            neighbour_fields[f, n] = fields[f, stations[n]]
+    return weights, nearby, neighbour_fields
 
 
 @compiled_in_order
@@ -171,33 +173,33 @@ def _head(
 
 
 @compiled_in_order
-def _settle(read: Array, out: Array, log_scale: Array, location: Array, scale: Array) -> None:
+def _location_and_scale(read: Array, out: Array, log_scale: Array, location: Array, scale: Array) -> None:
     """Fill location and scale (place, hour) from features and outputs of the head; `log_scale` is (place,)."""
     places, hours = location.shape
     bands = (out.shape[0] - 1) // 2  # leans of each band, gains of all but the first, correction, log scale
     for p in range(places):
         values = slice(p * hours, (p + 1) * hours)
-        own = location[p]
-        own[:] = out[2 * bands - 1, values]
+        location_row = location[p]
+        location_row[:] = out[2 * bands - 1, values]
         for band in range(bands):
             one, other, lean = read[2 * band, values], read[2 * band + 1, values], out[band, values]
             if band == 0:
                 for h in range(hours):
-                    own[h] += other[h] + sigmoid(lean[h]) * (one[h] - other[h])
+                    location_row[h] += other[h] + sigmoid(lean[h]) * (one[h] - other[h])
             else:
                 gain = out[bands + band - 1, values]
                 for h in range(hours):
                     chosen = other[h] + sigmoid(lean[h]) * (one[h] - other[h])
-                    own[h] += TWO * sigmoid(gain[h]) * chosen
-        raw, spread = out[2 * bands, values], scale[p]
+                    location_row[h] += TWO * sigmoid(gain[h]) * chosen
+        raw, scale_row = out[2 * bands, values], scale[p]
         for h in range(hours):
             level = raw[h] + log_scale[p]
             level = _LOWEST_LOG if level < _LOWEST_LOG else (_HIGHEST_LOG if level > _HIGHEST_LOG else level)
-            spread[h] = exp(level) + _LEAST_SCALE
+            scale_row[h] = exp(level) + _LEAST_SCALE
 
 
 @compiled_in_order
-def estimate_patch(
+def estimate_block(
     mixed: tuple[Array, Array, Array],
     given: tuple[Array, Array, Array],
     clock: Array,
@@ -209,7 +211,7 @@ def estimate_patch(
     Parameters
     ----------
     mixed : tuple of Array
-        From `mix_patch`.
+        From `mix_kernels`.
     given : tuple of Array
         By place: what geometry adds to the head's first layer (width, place), logarithm of the scale to start from
         (place,), and what of each neighbour counts (place, neighbour).
@@ -225,14 +227,17 @@ def estimate_patch(
     bands = mixed[0].shape[0] // 2
     features, width, further, outputs = layers[0].shape[1], len(clock) + 1, len(layers[1]) + 1, len(layers[2])
     step = max(1, _VALUES_AT_ONCE // hours)
-    room = np.empty(min(step, places) * hours * (features + width + further + outputs), np.float32)
+    workspace = np.empty(min(step, places) * hours * (features + width + further + outputs), np.float32)
     for begin in range(0, places, step):
         end = min(places, begin + step)
         values = (end - begin) * hours
         a, b, c = features * values, (features + width) * values, (features + width + further) * values
-        read, out = room[:a].reshape(features, values), room[c : c + outputs * values].reshape(outputs, values)
-        inside = room[a:b].reshape(width, values), room[b:c].reshape(further, values)
+        read, out = (
+            workspace[:a].reshape(features, values),
+            workspace[c : c + outputs * values].reshape(outputs, values),
+        )
+        layer_outputs = workspace[a:b].reshape(width, values), workspace[b:c].reshape(further, values)
         _read(mixed, begin, end, read)
-        _head(read, static[:, begin:end], clock, layers, inside, out)
-        _settle(read, out, log_scale[begin:end], location[begin:end], scale[begin:end])
+        _head(read, static[:, begin:end], clock, layers, layer_outputs, out)
+        _location_and_scale(read, out, log_scale[begin:end], location[begin:end], scale[begin:end])
         multiply(count[begin:end], fields[bands + 2], reporting[begin:end])

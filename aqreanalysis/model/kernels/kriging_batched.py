@@ -26,7 +26,7 @@ def _covary(plane: Array, model: tuple[Array, Array], noise: Array, rows: Array)
     plane : float32 (2, k, lane)
         East and north of the neighbours, km.
     model : tuple of float32
-        Stretch and shape of one model, as of `covary`.
+        Stretch and shape of one model, as of `covariances`.
     noise : float32 (k, lane)
         What is added to each neighbour's own variance.
     rows : float32 (even + 2, even, lane)
@@ -41,7 +41,7 @@ def _covary(plane: Array, model: tuple[Array, Array], noise: Array, rows: Array)
     short, long, share = shape[0], shape[1], shape[2]
     lanes = plane.shape[2]
     nothing = np.sqrt(SAME_PLACE)
-    own = (ONE - share) * exp(-nothing * short) + share * exp(-nothing * long)
+    sill = (ONE - share) * exp(-nothing * short) + share * exp(-nothing * long)
     for i in range(k):
         x, y = plane[0, i], plane[1, i]
         for j in range(i):
@@ -53,7 +53,7 @@ def _covary(plane: Array, model: tuple[Array, Array], noise: Array, rows: Array)
                 row[lane] = (ONE - share) * exp(-distance * short) + share * exp(-distance * long)
         row, added = rows[i, i], noise[i]
         for lane in range(lanes):
-            row[lane] = own + added[lane]
+            row[lane] = sill + added[lane]
         row = right[0, i]
         for lane in range(lanes):
             east, north = x[lane] * a + y[lane] * b, x[lane] * b + y[lane] * c
@@ -140,7 +140,9 @@ def _weigh(rows: Array, weights: Array, variance: Array) -> None:
 
 
 @compiled
-def krige_places(position: Array, noise: Array, metrics: Array, shapes: Array, found: tuple[Array, Array]) -> None:
+def solve_kriging_batched(
+    position: Array, noise: Array, metrics: Array, shapes: Array, found: tuple[Array, Array]
+) -> None:
     """Fill weights and variances of each place's own system; see `NeuralKNN.forward`.
 
     Parameters
@@ -150,7 +152,7 @@ def krige_places(position: Array, noise: Array, metrics: Array, shapes: Array, f
     noise : float32 (model, place, k)
         What is added to each neighbour's own variance.
     metrics, shapes
-        As of `covary`.
+        As of `covariances`.
     found : tuple of float32
         Weights (model, place, k), which sum to one, and variances (model, place).
     """
@@ -159,7 +161,7 @@ def krige_places(position: Array, noise: Array, metrics: Array, shapes: Array, f
     plane, added = np.empty((2, k, _LANES), np.float32), np.empty((k, _LANES), np.float32)
     even = k + k % 2
     rows = np.empty((even + 2, even, _LANES), np.float32)
-    solved, left = np.empty((even, _LANES), np.float32), np.empty(_LANES, np.float32)
+    solved, spread = np.empty((even, _LANES), np.float32), np.empty(_LANES, np.float32)
     for begin in range(0, places, _LANES):
         # The last place fills up the last lanes: so a place has the same steps, and numbers, in any of them.
         count = min(places - begin, _LANES)
@@ -173,8 +175,8 @@ def krige_places(position: Array, noise: Array, metrics: Array, shapes: Array, f
                     added[n, lane] = noise[m, begin + min(lane, count - 1), n]
             _covary(plane, (metrics[m], shapes[m]), added, rows)
             _factor(rows)
-            _weigh(rows, solved, left)
+            _weigh(rows, solved, spread)
             for lane in range(count):
-                variance[m, begin + lane] = left[lane]
+                variance[m, begin + lane] = spread[lane]
                 for n in range(k):
                     weights[m, begin + lane, n] = solved[n, lane]

@@ -15,7 +15,7 @@ _RADIUS_KM, _NOT_ZERO = np.float32(EARTH_RADIUS_KM), np.float32(1e-9)
 
 
 @compiled_in_order
-def see_stations(frames: Array, stations: Array) -> tuple[Array, Array]:
+def project_stations(frames: Array, stations: Array) -> tuple[Array, Array]:
     """Return east and north of stations seen from places, km (2, station, place), and their distances (station, place).
 
     Parameters
@@ -86,7 +86,7 @@ def count_neighbours(distance: Array, shares: Array, local: NDArray[np.int64], c
 
 
 @compiled_in_order
-def covary(position: Array, metrics: Array, shapes: Array) -> Array:
+def covariances(position: Array, metrics: Array, shapes: Array) -> Array:
     """Return the covariance of stations with places by each model, float32 (model, station, place).
 
     Parameters
@@ -114,9 +114,9 @@ def covary(position: Array, metrics: Array, shapes: Array) -> Array:
 
 
 @compiled_in_order
-def weigh_patch(
-    towards: Array,
-    shares: Array,
+def blend_lattice_weights(
+    cov_to_place: Array,
+    fractions: Array,
     corners: tuple[NDArray[np.int64], NDArray[np.int64]],
     systems: tuple[Array, Array, Array],
 ) -> tuple[Array, Array]:
@@ -124,19 +124,19 @@ def weigh_patch(
 
     Parameters
     ----------
-    towards : float32 (model, station, place)
+    cov_to_place : float32 (model, station, place)
         Covariance of the stations with each place.
-    shares : float32 (4, place)
+    fractions : float32 (4, place)
         What each corner's solution counts at each place.
     corners : tuple of int64
         Node of each corner (4,), and its neighbours among the stations (4, k).
     systems : tuple of float32
         Of all nodes: products (model, node, k, k), symmetric, offsets (model, node, k), ends (model, node); see
-        `SharedSystems`.
+        `LatticeKriging`.
     """
     nodes, local = corners
     products, offsets, ends = systems
-    models, stations, places = towards.shape
+    models, stations, places = cov_to_place.shape
     k = local.shape[1]
     weights = np.empty((models, places, stations), np.float32)
     variance = np.empty((models, places), np.float32)
@@ -146,31 +146,36 @@ def weigh_patch(
     for m in range(models):
         solved[:] = ZERO
         offset[:] = ZERO
-        left = variance[m]
-        left[:] = ONE
+        variance_row = variance[m]
+        variance_row[:] = ONE
         for c in range(len(nodes)):
-            node, share = nodes[c], shares[c]
+            node, fraction = nodes[c], fractions[c]
             for n in range(k):
-                row, toward = apart[n], towards[m, local[c, n]]
+                row, covariance = apart[n], cov_to_place[m, local[c, n]]
                 for p in range(places):
-                    row[p] = toward[p] * share[p]
+                    row[p] = covariance[p] * fraction[p]
             multiply(products[m, node], apart, part)
             for n in range(k):
-                own, beside, row, flat = solved[local[c, n]], offset[local[c, n]], part[n], offsets[m, node, n]
+                weight_row, offset_row, row, flat = (
+                    solved[local[c, n]],
+                    offset[local[c, n]],
+                    part[n],
+                    offsets[m, node, n],
+                )
                 for p in range(places):
-                    own[p] += row[p]
-                    beside[p] += share[p] * flat
+                    weight_row[p] += row[p]
+                    offset_row[p] += fraction[p] * flat
             for p in range(places):
-                left[p] += share[p] * ends[m, node]
+                variance_row[p] += fraction[p] * ends[m, node]
         for n in range(stations):
-            own, beside, toward = solved[n], offset[n], towards[m, n]
+            weight_row, offset_row, covariance = solved[n], offset[n], cov_to_place[m, n]
             for p in range(places):
-                own[p] += beside[p]
-                left[p] -= toward[p] * (own[p] + beside[p])
+                weight_row[p] += offset_row[p]
+                variance_row[p] -= covariance[p] * (weight_row[p] + offset_row[p])
             for p in range(places):
-                weights[m, p, n] = own[p]
+                weights[m, p, n] = weight_row[p]
         for p in range(places):
-            left[p] = max(left[p], ZERO) + LEAST_VARIANCE
+            variance_row[p] = max(variance_row[p], ZERO) + LEAST_VARIANCE
     return weights, variance
 
 
@@ -178,7 +183,7 @@ def weigh_patch(
 def invert_systems(
     position: Array, noise: Array, metrics: Array, shapes: Array, found: tuple[Array, Array, Array]
 ) -> None:
-    """Fill products, offsets and ends of the kriging systems of some nodes; see `SharedSystems`.
+    """Fill products, offsets and ends of the kriging systems of some nodes; see `LatticeKriging`.
 
     Parameters
     ----------
@@ -187,7 +192,7 @@ def invert_systems(
     noise : float32 (model, node, k)
         What is added to each neighbour's own variance.
     metrics, shapes
-        As of `covary`.
+        As of `covariances`.
     found : tuple of float32
         (model, node, k, k), (model, node, k), (model, node).
     """
@@ -232,14 +237,14 @@ def _invert(system: Array, inverse: Array) -> None:
     for i in range(k):
         row = system[i]
         for j in range(i):
-            other, left = system[j], row[j]
+            other, rest = system[j], row[j]
             for n in range(j):
-                left -= row[n] * other[n]
-            row[j] = left / other[j]
-        left = row[i]
+                rest -= row[n] * other[n]
+            row[j] = rest / other[j]
+        rest = row[i]
         for n in range(i):
-            left -= row[n] * row[n]
-        row[i] = np.sqrt(left)
+            rest -= row[n] * row[n]
+        row[i] = np.sqrt(rest)
     # All columns of the identity at once: every inner loop runs along a row in memory.
     inverse[:] = ZERO
     for i in range(k):

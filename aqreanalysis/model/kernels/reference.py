@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, tangent_frames, unit_vectors
-from aqreanalysis.model.kernels.attention import attend
+from aqreanalysis.model.kernels.attention import attention
 from aqreanalysis.model.kernels.gap_filling import fill_gaps
-from aqreanalysis.model.kernels.head import describe_places, estimate_patch, mix_patch
-from aqreanalysis.model.kernels.kriging_batched import krige_places
+from aqreanalysis.model.kernels.head import describe_geometry, estimate_block, mix_kernels
+from aqreanalysis.model.kernels.kriging_batched import solve_kriging_batched
 from aqreanalysis.model.kernels.kriging_shared import (
     LEAST_VARIANCE,
     SAME_PLACE,
+    blend_lattice_weights,
     count_neighbours,
-    covary,
+    covariances,
     invert_systems,
-    see_stations,
-    weigh_patch,
+    project_stations,
 )
 from aqreanalysis.model.kernels.numba_setup import multiply
 from aqreanalysis.model.kernels.summary import exceed, summarise
@@ -78,9 +78,9 @@ def _sigmoid(x: Values) -> Values:
 _HEADS = 2
 
 
-def attention(query: Values, told: Values) -> Outputs:
-    """Return what each query takes from its window (window, query, width); see `attend`."""
-    keys, values = (_by_head(x) for x in np.split(told, 2, axis=-1))
+def plain_attention(query: Values, key_value: Values) -> Outputs:
+    """Return what each query takes from its window (window, query, width); see `attention`."""
+    keys, values = (_by_head(x) for x in np.split(key_value, 2, axis=-1))
     product = np.einsum("whqd,whsd->whqs", _by_head(query), keys) / np.sqrt(keys.shape[-1])
     share = np.exp(product - product.max(axis=-1, keepdims=True))
     found = np.einsum("whqs,whsd->whqd", share / share.sum(axis=-1, keepdims=True), values)
@@ -92,9 +92,9 @@ def _by_head(x: Values) -> Values:
     return x.astype(np.float64).reshape(*x.shape[:2], _HEADS, -1).transpose(0, 2, 1, 3)
 
 
-def _attend(query: Values, told: Values) -> Outputs:
+def _attend(query: Values, key_value: Values) -> Outputs:
     found = _empty(*query.shape)
-    attend(query, told, _HEADS, found)
+    attention(query, key_value, _HEADS, found)
     return (found,)
 
 
@@ -133,7 +133,7 @@ def _draw_gaps(rng: Generator, stations: int, hours: int) -> Outputs:
 # shares. Weights are those of ordinary kriging.
 
 
-def covariances(position: Values, metrics: Values, shapes: Values) -> Values:
+def plain_covariances(position: Values, metrics: Values, shapes: Values) -> Values:
     """Return the covariance over distances in the plane (model, ...) of east and north in km (2, ...)."""
     found = []
     for (a, b, c), (short, long, share) in zip(metrics.astype(np.float64), shapes.astype(np.float64), strict=True):
@@ -146,13 +146,13 @@ def covariances(position: Values, metrics: Values, shapes: Values) -> Values:
 def _systems(position: Values, noise: Values, metrics: Values, shapes: Values) -> Values:
     """Return the kriging systems (model, place, k, k) of neighbours (place, k, 2) and their noise (model, place, k)."""
     apart = np.moveaxis(position[:, :, None] - position[:, None, :], -1, 0)
-    return covariances(apart, metrics, shapes) + noise[..., None] * np.eye(noise.shape[-1])
+    return plain_covariances(apart, metrics, shapes) + noise[..., None] * np.eye(noise.shape[-1])
 
 
 def kriging_weights(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
-    """Return weights (model, place, k) and variances (model, place) of each place's own system; see `krige_places`."""
+    """Return weights (model, place, k) and variances (model, place) of each place; see `solve_kriging_batched`."""
     systems = _systems(position, noise, metrics, shapes)
-    towards = covariances(np.moveaxis(position, -1, 0), metrics, shapes)
+    towards = plain_covariances(np.moveaxis(position, -1, 0), metrics, shapes)
     simple, flat = np.moveaxis(np.linalg.solve(systems, np.stack((towards, np.ones_like(towards)), axis=-1)), -1, 0)
     missing, total = 1 - simple.sum(axis=-1), flat.sum(axis=-1)
     variance = 1 - (simple * towards).sum(axis=-1) + missing**2 / total
@@ -169,7 +169,7 @@ def inverted_systems(position: Values, noise: Values, metrics: Values, shapes: V
 
 
 def blended_weights(towards: Values, shares: Values, nodes: Values, local: Values, *systems: Values) -> Outputs:
-    """Return weights (model, place, station) and variances (model, place) blended over corners; see `weigh_patch`."""
+    """Return weights (model, place, station) and variances (model, place) of a square; see `blend_lattice_weights`."""
     products, offsets, ends = (part.astype(np.float64) for part in systems)
     models, stations, places = towards.shape
     weights, variance = np.zeros((models, places, stations)), np.ones((models, places))
@@ -182,7 +182,7 @@ def blended_weights(towards: Values, shares: Values, nodes: Values, local: Value
 
 
 def stations_seen(frames: Values, stations: Values) -> Outputs:
-    """Return east and north (2, station, place) and distance (station, place) in km; see `see_stations`."""
+    """Return east and north (2, station, place) and distance (station, place) in km; see `project_stations`."""
     up, east, north = np.einsum("pac,nc->anp", frames.astype(np.float64), stations)
     across = np.hypot(east, north)
     distance = EARTH_RADIUS_KM * np.arctan2(across, up)
@@ -204,7 +204,7 @@ def neighbours_counted(distance: Values, shares: Values, local: Values) -> Outpu
 
 def _krige(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
     found = _empty(*noise.shape), _empty(*noise.shape[:2])
-    krige_places(position, noise, metrics, shapes, found)
+    solve_kriging_batched(position, noise, metrics, shapes, found)
     return found
 
 
@@ -216,7 +216,7 @@ def _invert(position: Values, noise: Values, metrics: Values, shapes: Values) ->
 
 
 def _blend(towards: Values, shares: Values, nodes: Values, local: Values, *systems: Values) -> Outputs:
-    weights, variance = weigh_patch(towards, shares, (nodes, local), systems)
+    weights, variance = blend_lattice_weights(towards, shares, (nodes, local), systems)
     return weights, variance
 
 
@@ -258,7 +258,7 @@ def _draw_square(rng: Generator, places: int, k: int) -> Outputs:
 
 
 def mixed_kernels(kernels: Values, mixture: Values, fields: Values, stations: Values) -> Outputs:
-    """Return mixtures of weights, the non-negative weights of model one, fields of some stations; see `mix_patch`."""
+    """Return mixtures of weights, the non-negative weights of model one, fields of some stations; see `mix_kernels`."""
     nearby = np.maximum(kernels[1].astype(np.float64), 0)
     return np.tensordot(mixture, kernels, 1), nearby / nearby.sum(axis=-1, keepdims=True), fields[:, stations]
 
@@ -275,7 +275,7 @@ def estimates(
     inner: Values,
     last: Values,
 ) -> Outputs:
-    """Return location, scale and number of reporting neighbours (place, hour); see `estimate_patch`."""
+    """Return location, scale and number of reporting neighbours (place, hour); see `estimate_block`."""
     bands = len(weights) // 2
     fields = fields.astype(np.float64)
     kriged = np.einsum("bxpn,bnh->bxph", weights.reshape(bands, 2, *weights.shape[1:]), fields[:bands])
@@ -298,7 +298,7 @@ _HALVES = 5.0, 40.0, 150.0
 
 
 def places_described(logs: Values, mixture: Values, nearest: Values, around: Values) -> Outputs:
-    """Return static features and the logarithm of the scale (feature, place); see `describe_places`."""
+    """Return static features and the logarithm of the scale (feature, place); see `describe_geometry`."""
     mean, crowd = around.T.astype(np.float64)
     shares = [x / (x + half) for x, half in zip((nearest.astype(np.float64), nearest, mean), _HALVES, strict=True)]
     return (np.concatenate((mixture @ logs, shares, np.log1p(crowd)[None], 0.5 * logs.mean(axis=0)[None])),)
@@ -321,13 +321,13 @@ def _draw_factors(rng: Generator, rows: int, inner: int) -> Outputs:
 
 
 def _mix(kernels: Values, mixture: Values, fields: Values, stations: Values) -> Outputs:
-    weights, nearby, own = mix_patch(kernels, mixture, 1, stations, fields, _empty(fields.size))
+    weights, nearby, own = mix_kernels(kernels, mixture, 1, stations, fields, _empty(fields.size))
     return weights, nearby, own.copy()
 
 
 def _estimate(*given: Values) -> Outputs:
     found = tuple(_empty(given[1].shape[0], given[2].shape[2]) for _ in range(3))
-    estimate_patch(given[:3], given[3:6], given[6], given[7:], found)
+    estimate_block(given[:3], given[3:6], given[6], given[7:], found)
     return found
 
 
@@ -420,18 +420,20 @@ def _draw_distributions(rng: Generator, places: int, hours: int) -> Outputs:
 
 
 KERNELS = (
-    Kernel("attend", _attend, attention, _draw_attention),
+    Kernel("attention", _attend, plain_attention, _draw_attention),
     Kernel("fill_gaps", _fill, filled_gaps, _draw_gaps),
-    Kernel("see_stations", lambda *x: see_stations(*x), stations_seen, _draw_globe),
+    Kernel("project_stations", lambda *x: project_stations(*x), stations_seen, _draw_globe),
     Kernel("count_neighbours", lambda *x: count_neighbours(*x, _CROWD_KM), neighbours_counted, _draw_counts),
-    Kernel("covary", lambda *x: (covary(*x),), lambda *x: (covariances(*x),), _draw_positions),
-    Kernel("krige_places", _krige, kriging_weights, _draw_systems, 1e-4),
+    Kernel("covariances", lambda *x: (covariances(*x),), lambda *x: (plain_covariances(*x),), _draw_positions),
+    Kernel("solve_kriging_batched", _krige, kriging_weights, _draw_systems, 1e-4),
     Kernel("invert_systems", _invert, inverted_systems, _draw_systems, 1e-4),
-    Kernel("weigh_patch", _blend, blended_weights, _draw_square, 1e-4),
+    Kernel("blend_lattice_weights", _blend, blended_weights, _draw_square, 1e-4),
     Kernel("multiply", _multiply, lambda *x: (x[0].astype(np.float64) @ x[1],), _draw_factors),
-    Kernel("describe_places", lambda a, b, *x: (describe_places(a, b, x, _HALVES),), places_described, _draw_places),
-    Kernel("mix_patch", _mix, mixed_kernels, _draw_kernels),
-    Kernel("estimate_patch", _estimate, estimates, _draw_head, 2e-5),
+    Kernel(
+        "describe_geometry", lambda a, b, *x: (describe_geometry(a, b, x, _HALVES),), places_described, _draw_places
+    ),
+    Kernel("mix_kernels", _mix, mixed_kernels, _draw_kernels),
+    Kernel("estimate_block", _estimate, estimates, _draw_head, 2e-5),
     Kernel("summarise", _summarise, summaries, _draw_distributions, 2e-5),
     Kernel("exceed", _exceed, exceedances, _draw_exceedances, 2e-5),
 )

@@ -13,13 +13,13 @@ _NARROWEST = np.float32(1e-9)
 
 
 @compiled_in_order
-def _table_at(near: Array, table: Array, own: Array) -> None:
+def _table_at(near: Array, table: Array, table_here: Array) -> None:
     """Fill the table (row, level) of a place from its shares of the table's distances."""
-    own[:] = ZERO
+    table_here[:] = ZERO
     for d in range(len(table)):
-        for row in range(own.shape[0]):
-            for level in range(own.shape[1]):
-                own[row, level] += near[d] * table[d, row, level]
+        for row in range(table_here.shape[0]):
+            for level in range(table_here.shape[1]):
+                table_here[row, level] += near[d] * table[d, row, level]
 
 
 @compiled_in_order
@@ -59,19 +59,19 @@ def summarise(
     buffer = np.empty((5, _PLACES_AT_ONCE, hours), np.float32)
     steps = np.empty((levels - 1, hours), np.float32)
     shape, value = np.empty(hours, np.float32), np.empty(hours, np.float32)
-    own = np.empty((rows, levels), np.float32)
+    table_here = np.empty((rows, levels), np.float32)
     for begin in range(0, places, _PLACES_AT_ONCE):
         end = min(places, begin + _PLACES_AT_ONCE)
         for p in range(begin, end):
-            _table_at(near[p], table, own)
+            _table_at(near[p], table, table_here)
             _pass_nodes(standardised[p], nodes, steps)
             median, mean, variance = buffer[0, p - begin], buffer[1, p - begin], buffer[2, p - begin]
             mean[:] = ZERO
             variance[:] = ZERO
             for r in range(rows):
-                shape[:] = own[r, 0]
+                shape[:] = table_here[r, 0]
                 for level in range(levels - 1):
-                    row, change = steps[level], own[r, level + 1] - own[r, level]
+                    row, change = steps[level], table_here[r, level + 1] - table_here[r, level]
                     for h in range(hours):
                         shape[h] += change * row[h]
                 into = median if r == 0 else (buffer[r + 2, p - begin] if r < 3 else value)
@@ -115,20 +115,20 @@ def exceed(
     standardised, location, scale = values
     near, table = tables
     (places, hours), (_, quantiles, levels) = location.shape, table.shape
-    steps, own = np.empty((levels - 1, hours), np.float32), np.empty((quantiles, levels), np.float32)
+    steps, table_here = np.empty((levels - 1, hours), np.float32), np.empty((quantiles, levels), np.float32)
     standard, below = np.empty(hours, np.float32), np.empty(hours, np.float32)
     last, here = np.empty(hours, np.float32), np.empty(hours, np.float32)
     bound, part = np.float32(limit), ONE / np.float32(quantiles)
     for p in range(places):
-        _table_at(near[p], table, own)
+        _table_at(near[p], table, table_here)
         _pass_nodes(standardised[p], nodes, steps)
         below[:] = ZERO
         for h in range(hours):
             standard[h] = (bound - location[p, h]) / scale[p, h]
         for q in range(quantiles):
-            here[:] = own[q, 0]
+            here[:] = table_here[q, 0]
             for level in range(levels - 1):
-                row, change = steps[level], own[q, level + 1] - own[q, level]
+                row, change = steps[level], table_here[q, level + 1] - table_here[q, level]
                 for h in range(hours):
                     here[h] += change * row[h]
             if q > 0:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aqreanalysis.configs import ModelConfig
-from aqreanalysis.model import kernels as compiled
+from aqreanalysis.model.kernels import fill_gaps
 from aqreanalysis.model.network.covariate_effects import (
     CovariateContext,
     CovariateEffects,
@@ -405,7 +405,7 @@ def _fill_compiled(observed: Tensor, value: Tensor, station_weights: Tensor) -> 
     filled = []
     for target in range(value.shape[-1]):
         series = value[..., target].contiguous().clone()
-        compiled.fill_gaps(series.numpy(), observed[..., target].contiguous().numpy(), weights, _FILL_ROUNDS)
+        fill_gaps(series.numpy(), observed[..., target].contiguous().numpy(), weights, _FILL_ROUNDS)
         filled.append(series)
     return torch.stack(filled, dim=-1)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aqreanalysis.model import kernels as compiled
+from aqreanalysis.model.kernels import Array, solve_kriging_batched
 
 _ALL = slice(None)
 # Places solved together outside training on a GPU, so that the matrices of a whole tile need not fit at once.
@@ -80,13 +80,13 @@ class NeuralKNN(nn.Module):
             pairs = zip(position.split(_PLACES_AT_ONCE), reach_km.split(_PLACES_AT_ONCE), strict=True)
             found = [self.forward(*pair, which) for pair in pairs]
             return torch.cat([f[0] for f in found], dim=1), torch.cat([f[1] for f in found], dim=1)
-        towards = self.towards(position, which)
-        ones = torch.ones_like(towards)
-        solved = _solve(self.systems(position, reach_km, which), torch.stack((towards, ones), dim=-1))
+        covariance = self.covariance_to_neighbours(position, which)
+        ones = torch.ones_like(covariance)
+        solved = _solve(self.systems(position, reach_km, which), torch.stack((covariance, ones), dim=-1))
         simple, flat = solved.unbind(dim=-1)
         missing = 1 - simple.sum(dim=-1, keepdim=True)
         weights = simple + flat * missing / flat.sum(dim=-1, keepdim=True)
-        variance = 1 - (simple * towards).sum(dim=-1) + (missing.squeeze(-1) ** 2) / flat.sum(dim=-1)
+        variance = 1 - (simple * covariance).sum(dim=-1) + (missing.squeeze(-1) ** 2) / flat.sum(dim=-1)
         return weights, F.relu(variance) + 1e-4
 
     def _forward_compiled(self, position: Tensor, reach_km: Tensor, which: slice) -> tuple[Tensor, Tensor]:
@@ -94,20 +94,20 @@ class NeuralKNN(nn.Module):
         noise = self.noise(position, reach_km, which).contiguous().numpy()
         models, places, k = noise.shape
         found = np.empty((models, places, k), np.float32), np.empty((models, places), np.float32)
-        compiled.krige_places(position.contiguous().numpy(), noise, *self.tables(which), found)
+        solve_kriging_batched(position.contiguous().numpy(), noise, *self.tables(which), found)
         weights, variance = map(torch.from_numpy, found)
         return weights, variance
 
     @torch.no_grad()
-    def tables(self, which: slice = _ALL) -> tuple[compiled.Array, compiled.Array]:
-        """Return the covariance models as `compiled.covary` reads them: stretches and shapes (kernel, 3)."""
+    def tables(self, which: slice = _ALL) -> tuple[Array, Array]:
+        """Return the covariance models as `covariances` reads them: stretches and shapes (kernel, 3)."""
         a, b = self.stretch[which].unbind(dim=-1)
         short, long = self.log_short[which].exp(), self.log_long[which].exp()
         metrics = torch.stack((1 + a, b, 1 - a), dim=-1)
         shapes = torch.stack((1 / short, 1 / long, torch.sigmoid(self.long_share[which])), dim=-1)
         return metrics.numpy(), shapes.numpy()
 
-    def towards(self, position: Tensor, which: slice = _ALL) -> Tensor:
+    def covariance_to_neighbours(self, position: Tensor, which: slice = _ALL) -> Tensor:
         """Return the covariance of each place with its neighbours (kernel, place, k); `position` as of `forward`."""
         east, north = self._stretched(position, which).unbind(dim=-1)
         # The small number keeps the gradient of the root finite for co-located stations.

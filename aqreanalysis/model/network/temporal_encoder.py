@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aqreanalysis.model import kernels as compiled
+from aqreanalysis.model.kernels import attention
 
 _HOURS_OF_YEAR = 365.2425 * 24
 # 1970-01-01, hour zero of the clock, was a Thursday: three days into an ISO week.
@@ -45,9 +45,9 @@ class WindowAttention(nn.MultiheadAttention):
             return super().forward(query, key, value, *more, **given)
         sizes = self.embed_dim, 2 * self.embed_dim
         (weight, others), (bias, rest) = self.in_proj_weight.split(sizes), self.in_proj_bias.split(sizes)
-        asked, told = F.linear(query, weight, bias), F.linear(key, others, rest)
+        queries, key_value = F.linear(query, weight, bias), F.linear(key, others, rest)
         found = np.empty(query.shape, np.float32)
-        compiled.attend(asked.numpy(), told.numpy(), self.num_heads, found)
+        attention(queries.numpy(), key_value.numpy(), self.num_heads, found)
         return self.out_proj(torch.from_numpy(found)), None
 
 

@@ -15,8 +15,8 @@ import distributed.nanny  # noqa: E402, F401
 
 import aqreanalysis.model.predictor  # noqa: E402
 import aqreanalysis.production.execute.dask_workers  # noqa: E402, F401
-from aqreanalysis.model import kernels as compiled  # noqa: E402
+from aqreanalysis.model.kernels import warm_up  # noqa: E402
 
-compiled.warm_up()
+warm_up()
 gc.freeze()
 gc.enable()

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.model import kernels as compiled
-from aqreanalysis.model.inference.lattice import Patch
-from aqreanalysis.model.kernels import Array
+from aqreanalysis.model.inference.lattice import WeightBlock
+from aqreanalysis.model.kernels import Array, describe_geometry, estimate_block, mix_kernels, multiply
 from aqreanalysis.model.network.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, StationStates
 from aqreanalysis.model.network.temporal_filters import BANDS
 
@@ -71,7 +70,7 @@ def _layer(layers: nn.ModuleList, target: int) -> nn.Linear:
     return found
 
 
-class PatchSweep:
+class BlockEstimator:
     """One member's estimate of one target over a block of hours: the same for all tiles, and for threads side by side.
 
     Parameters
@@ -95,37 +94,37 @@ class PatchSweep:
         mixture = torch.softmax(network.mixture[target], dim=-1)  # (band, mixture, kernel)
         self._mixture, self._shares = _array(mixture.flatten(0, 1)), _array(mixture.mean(dim=1))
 
-    def make_room(self, patches: list[Patch]) -> Array:
+    def workspace(self, blocks: list[WeightBlock]) -> Array:
         """Return what `estimate` needs as `room` for any of some patches."""
         fields, _, hours = self._fields.shape
-        return np.empty(fields * hours * max(len(patch.stations) for patch in patches), np.float32)
+        return np.empty(fields * hours * max(len(block.stations) for block in blocks), np.float32)
 
-    def estimate(self, patch: Patch, nearest_km: Tensor, room: Array, out: Array) -> None:
+    def estimate(self, block: WeightBlock, nearest_km: Tensor, room: Array, out: Array) -> None:
         """Write location, scale and the number of neighbours that reported into `out` (3, place, hour).
 
         Parameters
         ----------
-        patch : Patch
+        block : Patch
             The places.
         nearest_km : Tensor
             Distance of every place to the nearest station; the patch's own are read.
         room : float32
-            From `make_room`, for one thread.
+            From `workspace`, for one thread.
         out : float32
             Of every place; the patch's own rows are written.
         """
         head = self._head
-        near = _array(nearest_km[patch.places]), _array(patch.distances)
-        logs = np.log(_array(patch.variance))
-        described = compiled.describe_places(logs, self._shares, near, (NEAR_KM, MIDDLE_KM, FAR_KM))
-        static = np.empty((len(head.static), len(patch.places)), np.float32)
-        compiled.multiply(head.static, described[:-1], static)
-        given = static, described[-1], _array(patch.count)
-        kernels, stations = _array(patch.kernels), patch.stations.numpy()
-        mixed = compiled.mix_patch(kernels, self._mixture, self.network.whole.start, stations, self._fields, room)
-        found = np.empty((3, len(patch.places), out.shape[2]), np.float32)
-        compiled.estimate_patch(mixed, given, head.clock, (head.first, head.inner, head.last), tuple(found))
-        out[:, patch.places.numpy()] = found
+        near = _array(nearest_km[block.places]), _array(block.distances)
+        logs = np.log(_array(block.variance))
+        described = describe_geometry(logs, self._shares, near, (NEAR_KM, MIDDLE_KM, FAR_KM))
+        static = np.empty((len(head.static), len(block.places)), np.float32)
+        multiply(head.static, described[:-1], static)
+        given = static, described[-1], _array(block.count)
+        kernels, stations = _array(block.kernels), block.stations.numpy()
+        mixed = mix_kernels(kernels, self._mixture, self.network.whole.start, stations, self._fields, room)
+        found = np.empty((3, len(block.places), out.shape[2]), np.float32)
+        estimate_block(mixed, given, head.clock, (head.first, head.inner, head.last), tuple(found))
+        out[:, block.places.numpy()] = found
 
 
 def _array(tensor: Tensor) -> Array:
@@ -134,13 +133,13 @@ def _array(tensor: Tensor) -> Array:
     return found
 
 
-def estimate_patches(
-    sweep: PatchSweep, patches: list[Patch], nearest_km: Tensor, hours: int
+def estimate_blocks(
+    sweep: BlockEstimator, blocks: list[WeightBlock], nearest_km: Tensor, hours: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return location, scale and how many neighbours reported (place, hour), as `AQNet.estimate_at` does."""
     out = np.empty((3, len(nearest_km), hours), np.float32)
-    room = sweep.make_room(patches)
-    for patch in patches:
-        sweep.estimate(patch, nearest_km, room, out)
+    room = sweep.workspace(blocks)
+    for block in blocks:
+        sweep.estimate(block, nearest_km, room, out)
     location, scale, reporting = torch.from_numpy(out)
     return location, scale, reporting

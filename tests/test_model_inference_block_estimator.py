@@ -11,9 +11,9 @@ import torch
 from model_case import make_bundle, make_readings
 
 from aqreanalysis.model import AnalysisPredictor
-from aqreanalysis.model.inference.lattice import SharedSystems, choose_lattice, sort_into_squares
+from aqreanalysis.model.inference.block_estimator import BlockEstimator, estimate_blocks
+from aqreanalysis.model.inference.lattice import LatticeKriging, choose_lattice, sort_into_lattice_cells
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
-from aqreanalysis.model.inference.patches import PatchSweep, estimate_patches
 from aqreanalysis.model.network.aqnet import MIDDLE_KM
 
 STEPS = (0.02, 0.03)
@@ -40,14 +40,14 @@ def test_patches_give_what_the_network_gives_for_the_same_weights(readings, targ
     stations, places = (readings.lat, readings.lon), grid()
     lattice = choose_lattice(*stations, 8, STEPS)
     assert lattice is not None
-    squares = sort_into_squares(lattice, stations, places, 8)
+    squares = sort_into_lattice_cells(lattice, stations, places, 8)
     assert len(squares.places) > 1
     network, states = predictor.networks[0], encode(predictor, readings).members[0]
-    patches = SharedSystems(network.knn, squares, MIDDLE_KM).patches()
+    blocks = LatticeKriging(network.knn, squares, MIDDLE_KM).weight_blocks()
     nearest = torch.from_numpy(squares.nearest_km)
     seated = assign_to_lattice_cells(lattice, stations, places, 8, torch.device("cpu"))
     whole = network.estimate_at(states, lattice_neighbourhood(network, seated), target)
-    parts = estimate_patches(PatchSweep(network, states, target), patches, nearest, len(states.clock))
+    parts = estimate_blocks(BlockEstimator(network, states, target), blocks, nearest, len(states.clock))
     for part, expected in zip(parts, whole, strict=True):
         assert torch.allclose(part, expected, rtol=1e-4, atol=1e-4)
 
@@ -83,11 +83,11 @@ def test_what_the_tiles_of_a_block_share_is_made_once_and_not_sent_to_other_proc
     encoded, stations, places = encode(predictor, readings), (readings.lat, readings.lon), grid()
     geometry = predictor.geometry(*stations, *places, STEPS)
     first = predictor.predict(encoded, geometry)
-    kept = dict(encoded.sweeps)
+    kept = dict(encoded.estimators)
     again = predictor.predict(encoded, geometry)
-    assert set(kept) == {(0, 0), (0, 1)} and all(encoded.sweeps[key] is sweep for key, sweep in kept.items())
+    assert set(kept) == {(0, 0), (0, 1)} and all(encoded.estimators[key] is sweep for key, sweep in kept.items())
     sent = pickle.loads(pickle.dumps(encoded))
-    assert sent.sweeps == {} and np.array_equal(sent.hours, encoded.hours)
+    assert sent.estimators == {} and np.array_equal(sent.hours, encoded.hours)
     for key in predictor.species:
         for found in (again, predictor.predict(sent, geometry)):
             assert np.array_equal(found[key].best, first[key].best)
