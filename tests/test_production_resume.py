@@ -130,7 +130,8 @@ def test_scores_measured_while_a_run_waits_do_not_mix_into_its_cube(suffix, case
     out = tmp_path / f"x{suffix}"
     stop_after(3, signal.SIGTERM, case, out)
     with pytest.MonkeyPatch.context() as later:
-        later.setattr("aqreanalysis.production.plan.prepare.measured_coverage", lambda metrics: "measured later")
+        measured = {"coverage_measured": "measured later"}
+        later.setattr("aqreanalysis.model.predictor.AnalysisPredictor.measured", lambda self: measured)
         later.setenv("SOURCE_DATE_EPOCH", "1800000000")
         produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
         with produce(case[0], case[1], GRID, START, END, tmp_path / "new.zarr", FINE_OPTIONS) as new:

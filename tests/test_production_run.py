@@ -278,7 +278,7 @@ def test_a_model_trained_on_synthetic_records_is_said_too(model, observations, t
     from aqreanalysis.model.protocol import load_predictor
 
     predictor = load_predictor(model, "cpu")
-    predictor.bundle.provenance["synthetic"] = "a nature run, seed 2"
+    predictor.trained_on_synthetic = "a nature run, seed 2"
     with produce(predictor, observations, GRID, START, "2019-01-04", tmp_path / "t.zarr", OPTIONS) as cube:
         assert cube.title.startswith("SYNTHETIC: ")
         assert cube.comment == "The model was trained on synthetic observations: a nature run, seed 2."

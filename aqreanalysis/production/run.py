@@ -20,10 +20,10 @@ from aqreanalysis.production.execute import dask_workers as workers
 from aqreanalysis.production.execute import worker as engine
 from aqreanalysis.production.execute.dask_cluster import cluster_client, prepare_workers
 from aqreanalysis.production.execute.memory import give_back, outline
-from aqreanalysis.production.execute.warming import make_ready
+from aqreanalysis.production.execute.warming import begin_warm_up, make_ready
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.period_means import sums_name, sums_width
-from aqreanalysis.production.plan import Moment
+from aqreanalysis.production.plan import Moment, Plan
 from aqreanalysis.production.plan.block_keys import Fingerprint, as_stored, differences
 from aqreanalysis.production.plan.blocks import parts_of
 from aqreanalysis.production.plan.inputs import StagedWindow, stage_readings
@@ -118,7 +118,11 @@ def produce_cubes(
             _check_free(outputs, options)
     if options.workers is not None:
         prepare_workers()
-    prepared = prepare(model, observations, grid, resolve_timeline(out, timeline, options), options)
+
+    def warm_up(predictor: Predictor, grid: Grid, plan: Plan) -> None:
+        begin_warm_up(predictor, grid, plan, options)
+
+    prepared = prepare(model, observations, grid, resolve_timeline(out, timeline, options), options, warm_up)
     del observations  # once they are staged nobody needs them, if the caller does not
     if options.split != "none":
         plans = {name: cube.plan for name, cube in prepared.cubes.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,6 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model import Predictor, load_predictor
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
-from aqreanalysis.production.execute.warming import begin_warm_up
 from aqreanalysis.production.layers import Kind, Layer, cube_layers, value_bytes
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.period_means import MeanInputs, sums_width
@@ -248,6 +247,7 @@ def prepare(
     grid: Grid | str | Path,
     timeline: tuple[Moment, Moment],
     options: ProduceOptions,
+    on_model: Callable[[Predictor, Grid, Plan], None] | None = None,
 ) -> Prepared:
     """Return the run, read and checked; nothing is written.
 
@@ -257,6 +257,8 @@ def prepare(
         As of `produce`.
     timeline : tuple
         Start and end.
+    on_model : callable or None
+        Called with the model, the grid and the plan of the sweep as soon as these are there, before readings are read.
 
     Raises
     ------
@@ -267,13 +269,15 @@ def prepare(
     grid = load_grid(grid)
     predictor = _load_model(model, options)
     production = options.production or predictor.config.production
-    begin_warm_up(predictor, grid, make_plan(hours, grid.shape, production, 0), options)
+    sweep = make_plan(hours, grid.shape, production, 0)
+    if on_model is not None:
+        on_model(predictor, grid, sweep)
     if not isinstance(observations, Observations):
         observations = read_observations(observations, options.columns or predictor.config.columns)
     metadata = options.metadata or predictor.config.metadata
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
-    plan, cubes = _cubes(predictor, (species, thresholds), make_plan(hours, grid.shape, production, 0), options)
+    plan, cubes = _cubes(predictor, (species, thresholds), sweep, options)
     last, last_reading = _check_reach(plan, observations, predictor, species, options.append)
     check_grid_reach(grid, observations, production.max_distance_km)
     span = span_of(plan, predictor, last_reading)
