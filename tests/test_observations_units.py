@@ -50,3 +50,26 @@ def test_what_cannot_be_is_refused() -> None:
         conversion("o3", "furlong", ColumnsConfig(), "t, line 3")
     with pytest.raises(ObservationsError, match="particles have a mass, not a mixing ratio"):
         conversion("pm10", "ppb", ColumnsConfig(), "t")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "factor"),
+    [
+        ("kg m-3", "pm25", 1e9),
+        ("1e-9 kg m-3", "pm25", 1.0),
+        ("ng m-3", "pm25", 1e-3),
+        ("g/m3", "co", 1e3),
+        ("pg m**-3", "o3", 1e-6),
+        ("microgram meter-3", "o3", 1.0),
+        ("\u00b5g/m\u00b3", "pm10", 1.0),
+        ("\u03bcg/m\u00b3", "pm10", 1.0),
+    ],
+)
+def test_valid_cf_units_of_a_mass_in_a_volume_are_taken(text: str, key: str, factor: float) -> None:
+    assert conversion(key, text, ColumnsConfig(), "t") == pytest.approx(factor, rel=1e-14)
+
+
+@pytest.mark.parametrize("text", ["", "1", "%", "1e-9", "kg", "mm/day", "kg m-2"])
+def test_units_of_something_else_are_refused(text: str) -> None:
+    with pytest.raises(ObservationsError, match="is unknown"):
+        conversion("o3", text, ColumnsConfig(), "t")

@@ -1,10 +1,11 @@
-"""Units as files write them -> those of a field. What is not in the table is refused, never guessed."""
+"""Units as files write them -> those of a field, by UDUNITS. What cannot be converted is refused, never guessed."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from aqreanalysis.common.units import linear_conversion
 from aqreanalysis.covariates.fields import Field
 from aqreanalysis.errors import CovariatesError
 
@@ -23,58 +24,34 @@ class Conversion:
     mixing_ratio: bool = False
 
 
-_SPEED = {"m s-1": Conversion(), "km h-1": Conversion(1 / 3.6), "knot": Conversion(0.514444)}
-_TEMPERATURE = {"k": Conversion(), "degc": Conversion(1.0, 273.15)}
-_PRESSURE = {"pa": Conversion(), "hpa": Conversion(100.0), "kpa": Conversion(1000.0)}
-# One kilogram of water on a square metre is one millimetre.
-_WATER = {
-    "m": Conversion(1000.0),
-    "mm": Conversion(),
-    "kg m-2": Conversion(),
-    "mm h-1": Conversion(),
-    "kg m-2 s-1": Conversion(3600.0),
-    "m s-1": Conversion(3.6e6),
+#: Units of a field -> units that its files may have, each with what turns it into the field's; one kilogram of water on
+#: a square metre is one millimetre, and a sum is that of its hour.
+_TARGETS = {
+    "m s-1": {"m s-1": 1.0},
+    "K": {"K": 1.0},
+    "Pa": {"Pa": 1.0},
+    "mm h-1": {"mm h-1": 1.0, "mm": 1.0, "kg m-2": 1.0, "kg m-2 h-1": 1.0},
+    "m": {"m": 1.0},
+    "ug m-3": {"ug m-3": 1.0, "kg kg-1": 1e9},
+    "mg m-3": {"mg m-3": 1.0, "kg kg-1": 1e6},
 }
-_HEIGHT = {"m": Conversion(), "km": Conversion(1000.0)}
-_MASS = {
-    "kg m-3": Conversion(1e9),
-    "g m-3": Conversion(1e6),
-    "mg m-3": Conversion(1e3),
-    "ug m-3": Conversion(),
-    "kg kg-1": Conversion(1e9, mixing_ratio=True),
-}
-_BY_FIELD_UNITS = {
-    "m s-1": _SPEED,
-    "K": _TEMPERATURE,
-    "Pa": _PRESSURE,
-    "mm h-1": _WATER,
-    "m": _HEIGHT,
-    "ug m-3": _MASS,
-    "mg m-3": {k: Conversion(c.factor * 1e-3, c.offset, c.mixing_ratio) for k, c in _MASS.items()},
-}
-_SAME = {
-    "kelvin": "k",
-    "c": "degc",
-    "celsius": "degc",
-    "degree_celsius": "degc",
-    "degrees_celsius": "degc",
-    "deg_c": "degc",
-    "mbar": "hpa",
-    "millibar": "hpa",
-    "mb": "hpa",
-    "pascal": "pa",
-    "metre": "m",
-    "meter": "m",
-    "metres": "m",
-    "meters": "m",
+#: What files write and UDUNITS does not know or takes for another thing (millibarn, kiloton, speed of light).
+_SPELLINGS = {
+    "k": "K",
+    "c": "degC",
+    "degc": "degC",
+    "celsius": "degC",
+    "degrees_celsius": "degC",
+    "deg_c": "degC",
+    "pa": "Pa",
+    "hpa": "hPa",
+    "kpa": "kPa",
+    "mb": "mbar",
     "knots": "knot",
     "kt": "knot",
     "m of water equivalent": "m",
-    "km hour-1": "km h-1",
-    "mm hour-1": "mm h-1",
-    "mm hr-1": "mm h-1",
-    "kg m-2 h-1": "mm h-1",
 }
+_MASS_RATIO = re.compile(r"[a-z]*g [a-z]*g-1")
 
 
 def normal(units: str) -> str:
@@ -85,8 +62,7 @@ def normal(units: str) -> str:
     if len(parts) > 1:
         below = [re.sub(r"^([a-z]+)(\d*)$", lambda m: f"{m[1]}-{m[2] or 1}", part.strip()) for part in parts[1:]]
         text = " ".join([parts[0].strip(), *below])
-    text = re.sub(r"\s+", " ", text).strip()
-    return _SAME.get(text, text)
+    return re.sub(r"\s+", " ", text).strip()
 
 
 def conversion(units: str, field: Field, where: str) -> Conversion:
@@ -105,12 +81,17 @@ def conversion(units: str, field: Field, where: str) -> Conversion:
     CovariatesError
         If the unit is none that this quantity can have.
     """
-    known = _BY_FIELD_UNITS[field.units]
-    found = known.get(normal(units))
-    if found is None:
-        told = f"in {units!r}" if units.strip() else "without units"
-        raise CovariatesError(
-            f"{where}: {field.key} ({field.title}) is {told}; one of {', '.join(known)} is needed: "
-            "correct the units attribute of the file"
-        )
-    return found
+    plain, targets = normal(units), _TARGETS[field.units]
+    for written in dict.fromkeys((_SPELLINGS.get(plain, units.strip()), plain)):
+        for target, scale in targets.items():
+            ratio = target == "kg kg-1"
+            if ratio and not _MASS_RATIO.fullmatch(plain):
+                continue  # without its units a ratio may be one of volumes, as ppb is
+            found = linear_conversion(written, target) if written else None
+            if found is not None:
+                return Conversion(found[0] * scale, found[1], ratio)
+    named = f"in {units!r}" if units.strip() else "without units"
+    raise CovariatesError(
+        f"{where}: {field.key} ({field.title}) is {named}; {' or '.join(targets)}, or what converts to it, is needed: "
+        "correct the units attribute of the file"
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from aqreanalysis.common.units import linear_conversion
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.report import QualityReport
@@ -39,6 +40,12 @@ def read_unit(text: str) -> str | None:
     return _KNOWN.get(re.sub(r"[\s.^()*-]", "", plain))
 
 
+def _micrograms(text: str) -> float | None:
+    """Return what a unit that no network's table holds has in ug m-3, if it is a mass in a volume."""
+    found = linear_conversion(text.strip(), "ug m-3") if text.strip() else None
+    return None if found is None else found[0]
+
+
 def conversion(key: str, text: str, columns: ColumnsConfig, where: str) -> float:
     """Return the factor from the unit called `text` to the units of `SPECIES` for the pollutant `key`.
 
@@ -58,14 +65,15 @@ def conversion(key: str, text: str, columns: ColumnsConfig, where: str) -> float
     ObservationsError
         If the unit is unknown, or is a mixing ratio of particles.
     """
-    unit = read_unit(text)
-    if unit is None:
+    unit, species = read_unit(text), SPECIES[key]
+    mass = _MASS_UG.get(unit) if unit else _micrograms(text)
+    if mass is None and unit is None:
         raise ObservationsError(
-            f"{where}: unit {text!r:.40} of {key} is unknown: expected one of {', '.join(_SPELLINGS)}"
+            f"{where}: unit {text!r:.40} of {key} is unknown: expected one of {', '.join(_SPELLINGS)}, or what UDUNITS "
+            "makes of a mass in a volume"
         )
-    species = SPECIES[key]
-    if unit in _MASS_UG:
-        micrograms = _MASS_UG[unit]
+    if mass is not None:
+        micrograms = mass
     elif species.molar_mass is None:
         raise ObservationsError(
             f"{where}: {key} in {text!r}: particles have a mass, not a mixing ratio; correct the unit"
@@ -73,7 +81,7 @@ def conversion(key: str, text: str, columns: ColumnsConfig, where: str) -> float
     else:
         kelvin = columns.temperature_celsius + ZERO_CELSIUS_K
         grams = species.molar_mass * columns.pressure_hpa * 100.0 / (GAS_CONSTANT * kelvin)  # of the pure gas, per m3
-        micrograms = _MIXING_RATIO[unit] * grams * 1e6
+        micrograms = _MIXING_RATIO[str(unit)] * grams * 1e6
     # The one factor is 1 and not 0.999...: what is in the right unit already must stay the same to the last bit.
     return micrograms if species.units == "ug m-3" else micrograms / 1000.0
 
