@@ -11,7 +11,17 @@ from collections.abc import Iterable
 
 
 class AqreanalysisError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> try:
+    ...     aq.load_config("aqnett")
+    ... except aq.AqreanalysisError as error:
+    ...     print(type(error).__name__, error.exit_code)
+    ConfigError 2
+    """
 
     exit_code = 2
 

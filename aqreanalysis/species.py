@@ -2,6 +2,10 @@
 
 The key (``pm25``) is what users type and what station files call a column; the layer (``pm2p5``) is what the variable
 is called in a cube, after the CF standard name.
+
+>>> from aqreanalysis import SPECIES
+>>> SPECIES["pm25"].layer, SPECIES["pm25"].units
+('pm2p5', 'ug m-3')
 """
 
 from __future__ import annotations

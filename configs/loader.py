@@ -15,7 +15,14 @@ from aqreanalysis.errors import ConfigError, nearest_hint
 
 
 def list_configs() -> list[str]:
-    """Return the names of the configs that the package carries, sorted."""
+    """Return the names of the configs that the package carries, sorted.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> "aqnet" in aq.list_configs()
+    True
+    """
     files = resources.files("aqreanalysis.configs").iterdir()
     return sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml"))
 
@@ -34,6 +41,14 @@ def load_config(source: str | Path | Mapping[str, Any] | None = None, overrides:
     ------
     ConfigError
         Unknown name or key (with the nearest known one), a value of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> aq.load_config("aqnet", ["training.epochs=3"]).training.epochs
+    3
+    >>> aq.load_config({"species": ["no2"]}).species
+    ['no2']
     """
     where = "the given mapping" if isinstance(source, Mapping) else str(source or "aqnet")
     raw = dict(source) if isinstance(source, Mapping) else _read(str(source or "aqnet"))

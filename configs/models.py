@@ -154,7 +154,7 @@ class WindowConfig(StrictModel):
 
 
 class ModelConfig(StrictModel):
-    """Size of AQ-Net."""
+    """Sizes of the parts of AQ-Net."""
 
     neighbours: Annotated[int, Field(ge=2, le=128)] = 40
     short_range_km: Positive = Field(50.0, description="range that the covariance models start from, near part")
@@ -173,7 +173,7 @@ class ModelConfig(StrictModel):
 
 
 class TrainingConfig(StrictModel):
-    """The loop."""
+    """The loop of training: epochs, steps, rates, limits."""
 
     seed: int = 0
     epochs: Count = 12
@@ -265,7 +265,15 @@ class MetadataConfig(StrictModel):
 
 
 class Config(StrictModel):
-    """Everything that a run can be told, and the digestible description of it in a bundle."""
+    """Everything that a run can be told, and the digestible description of it in a bundle.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> config = aq.load_config("aqnet", ["species=[pm25, o3]"])
+    >>> config.species, config.uncertainty.coverage
+    (['pm25', 'o3'], 0.9)
+    """
 
     species: list[str] = Field(default_factory=lambda: ["pm25"], description="pollutants to estimate")
     inputs: list[str] | None = Field(None, description="pollutants to read; null: all in the observations")

@@ -43,6 +43,13 @@ class Grid:
     GridError
         If an axis is irregular, out of range or has fewer than two cells, if the grid has more than `MAX_CELLS` cells
         or goes round the globe more than once, or if the mask does not fit or wants no cell.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> grid = aq.Grid("two by three", lat=[35.0, 35.5], lon=[110.0, 110.5, 111.0])
+    >>> grid.shape, grid.step
+    ((2, 3), (0.5, 0.5))
     """
 
     name: str

@@ -21,7 +21,14 @@ _HDF5, _CLASSIC = b"\x89HDF", b"CDF"
 
 
 def list_grids() -> list[str]:
-    """Return the names of the grids that the package carries, sorted."""
+    """Return the names of the grids that the package carries, sorted.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> "north-china-0.1" in aq.list_grids()
+    True
+    """
     files = resources.files("aqreanalysis.grids").iterdir()
     return sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml"))
 
@@ -45,6 +52,13 @@ def load_grid(spec: str | Path | Grid) -> Grid:
     ------
     GridError
         If there is no such grid or file, if it cannot be read, or if it breaks a rule of `Grid`.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> grid = aq.load_grid("110,35,111,36@0.25")
+    >>> grid.shape, float(grid.lat[0]), float(grid.lon[-1])
+    ((5, 5), 35.0, 111.0)
     """
     if isinstance(spec, Grid):
         return spec

@@ -48,6 +48,15 @@ def compare(cube: str | Path | xr.Dataset, observations: Observations) -> dict[s
     CubeError
         If the cube cannot be read, does not tell which hours a step holds, or shares no pollutant, hour or place with
         the observations.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> observations = aq.read_observations("obs.parquet")
+    >>> cube = aq.produce("models/north", observations, "110,35,113,37.5@0.5", "2021-03-03", "2021-03-04", "scored.nc")
+    >>> result = aq.compare(cube, observations)
+    >>> result["hours"]["common"], result["species"]["pm25"]["units"]
+    (24, 'ug m-3')
     """
     with _opened(cube) as dataset:
         return _compare(dataset, observations)

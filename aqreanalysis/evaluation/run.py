@@ -69,6 +69,16 @@ def evaluate(
         If `out` holds an evaluation already and ``options.overwrite`` is not set, or cannot be written.
     ModelError, ObservationsError
         If model and observations do not fit, or no hour is left to score.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> from aqreanalysis.evaluation import EvaluationOptions
+    >>> options = EvaluationOptions(protocols=("hidden-tenth",), hours="unseen", every=12)
+    >>> metrics = aq.evaluate("models/north", aq.read_observations("obs.parquet"), "evaluation/north", options)
+    >>> scores = metrics["species"]["pm25"]["unseen-time-hidden-tenth"]["methods"]["aq-net"]["overall"]
+    >>> scores["mae"] > 0
+    True
     """
     options = options or EvaluationOptions()
     predictor = _predictor(model, options)

@@ -99,6 +99,17 @@ def aggregate(
     `exceedance`, `aqi`. Steps that a calibrated daily cube holds count as they are: its error bars of a day are the
     model's own, and only months and years made from them are bounds.
 
+    Parameters
+    ----------
+    source : CubeSource
+        The cube, restricted to the pollutants and hours wanted.
+    out : str or Path
+        File to write; ends in ``.nc``.
+    options : AggregateOptions, optional
+        Statistic, period, clock, limits.
+    progress : callable, optional
+        ``progress(done, total, note)``.
+
     Raises
     ------
     OutputError

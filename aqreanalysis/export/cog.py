@@ -65,6 +65,17 @@ def export_cogs(
     Each is float32 with nodata -9999, north-up; a band's description is the layer's name, its units and what else the
     cube says of it are tags of the band; ``TIFFTAG_DATETIME``, ``time`` and ``time_bounds`` tell the time.
 
+    Parameters
+    ----------
+    source : CubeSource
+        The cube, restricted to the pollutants and hours wanted.
+    out : str or Path
+        Folder; made if it is not there.
+    options : CogOptions, optional
+        Periods, reference system, resampling, threads.
+    progress : callable, optional
+        ``progress(done, total, note)``.
+
     Raises
     ------
     OutputError

@@ -250,6 +250,19 @@ def export_polygons(
     with a population also ``population`` and ``population_weighted_`` value, standard_error, lower, upper. `covered` is
     the share of the polygon in the grid, `known` that of its weight in cells with an estimate; see `ASSUMPTION`.
 
+    Parameters
+    ----------
+    source : CubeSource
+        The cube, restricted to the pollutants and hours wanted.
+    vector : str or Path
+        GeoPackage, Shapefile or GeoJSON.
+    out : str or Path
+        Table to write; ends in ``.csv`` or ``.parquet``.
+    options : PolygonOptions, optional
+        Column of names, raster of population.
+    progress : callable, optional
+        ``progress(done, total, note)``.
+
     Raises
     ------
     OutputError

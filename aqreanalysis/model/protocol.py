@@ -138,6 +138,13 @@ class Predictor(Protocol):
         By pollutant, of daily, monthly and annual means; empty where there is none.
     trained_on_synthetic : str
         What is to be said of a synthetic origin of the readings that it was trained on; empty where they are real.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> predictor = aq.load_predictor("models/north", device="cpu")
+    >>> isinstance(predictor, aq.Predictor), predictor.inputs
+    (True, ('pm25', 'o3'))
     """
 
     species: tuple[str, ...]
@@ -228,6 +235,12 @@ def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSour
     ------
     ModelError
         If the bundle is missing, unfinished or altered; if covariates are missing, or given to a model without.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> aq.load_predictor("models/north", device="cpu").species
+    ('pm25', 'o3')
     """
     bundle = read_bundle(path)
     module, name = _ANALYSIS if bundle.config.forecast is None else _FORECAST

@@ -123,6 +123,13 @@ def nature_run(
     ------
     ObservationsError
         If days, stations or a pollutant is out of range or unknown.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> nature = aq.nature_run(seed=0, days=1, stations=13, species=["pm25"])
+    >>> nature.truth["pm2p5"].dims, len(nature.observations.stations)
+    (('time', 'lat', 'lon'), 13)
     """
     _check(seed, days, stations)
     keys = in_order(species) if species is not None else tuple(SPECIES)

@@ -83,6 +83,15 @@ class Observations:
     ------
     ObservationsError
         Where it is built: a rule above is broken; the message names the value, the rule and the way out.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> observations = aq.read_observations("obs.parquet")
+    >>> observations.species, observations.values("pm25").shape
+    (('pm25', 'o3'), (240, 36))
+    >>> observations.select(stations=observations.stations[:5], end="2021-03-02").values("o3").shape
+    (24, 5)
     """
 
     def __init__(self, dataset: xr.Dataset, report: QualityReport | None = None) -> None:

@@ -29,6 +29,11 @@ def check_observations(
 ) -> dict[str, Any]:
     """Return what is in station files, as JSON can hold it.
 
+    Parameters
+    ----------
+    path, columns, options, progress
+        As of `read_observations`.
+
     Returns
     -------
     dict

@@ -83,6 +83,13 @@ def read_observations(
     ------
     ObservationsError
         A file is missing, unreadable or truncated, of no known format, or breaks a rule of `from_frame`.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> observations = aq.read_observations("obs.parquet")
+    >>> len(observations.stations), str(observations.times[0])
+    (36, '2021-03-01 01:00:00')
     """
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()
     discovered = discover(path, chosen, how)

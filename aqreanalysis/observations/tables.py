@@ -50,6 +50,16 @@ def from_frame(
     ObservationsError
         A column is missing, a station moves or is out of range, station-hours contradict each other, stamps are off
         the hour or not UTC, a unit is wrong, or no reading is left.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import aqreanalysis as aq
+    >>> rows = {"station_id": ["a", "a", "b"], "time": ["2019-01-01 01:00", "2019-01-01 02:00", "2019-01-01 01:00"]}
+    >>> rows |= {"lat": [39.9, 39.9, 40.1], "lon": [116.4, 116.4, 116.2], "pm25": [35.0, 40.0, 28.0]}
+    >>> aq.from_frame(pd.DataFrame(rows)).values("pm25")
+    array([[35., 28.],
+           [40., nan]], dtype=float32)
     """
     chosen = columns or ColumnsConfig()
     report = QualityReport(source=source)

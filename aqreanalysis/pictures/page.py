@@ -89,7 +89,7 @@ def write_page(
     marks: StationMarkers | None = None,
     progress: Progress | None = None,
 ) -> Page:
-    """Write the first pollutant of `source` as a page.
+    """Write the first pollutant of `source` as a page, and return where it lies and how its numbers are rounded.
 
     Parameters
     ----------

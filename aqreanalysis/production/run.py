@@ -78,6 +78,13 @@ def produce(
         One of its children, with one line that says what to change: see the errors of the steps.
     Interrupted
         After SIGINT or SIGTERM, with the finished blocks kept; `exit_code` is 130 or 143.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> cube = aq.produce("models/north", "obs.parquet", "110,35,111,36@0.25", "2021-03-03", "2021-03-04", "day.nc")
+    >>> cube["pm2p5"].dims, cube["pm2p5"].shape, cube["pm2p5"].attrs["units"]
+    (('time', 'lat', 'lon'), (24, 5, 5), 'ug m-3')
     """
     options = options or ProduceOptions()
     if len(set(options.frequencies)) > 1 or options.split != "none":

@@ -100,6 +100,17 @@ def train(
         Too few stations, days or pollutants.
     OutputError
         If `out` exists, or an interrupted training there had other observations or another config.
+
+    Examples
+    --------
+    A network far too small, to see how it goes:
+
+    >>> import aqreanalysis as aq
+    >>> sizes = ["model.state_width=8", "model.head_width=8", "training.epochs=1", "training.steps_per_epoch=2"]
+    >>> config = aq.load_config("aqnet", ["species=[pm25]", "inputs=[pm25]", "window.history_hours=6", *sizes])
+    >>> bundle = aq.train(aq.read_observations("obs.parquet"), config, "models/small", device="cpu")
+    >>> (bundle / "MODEL_CARD.md").exists()
+    True
     """
     out, options = Path(out), options or TrainOptions()
     chosen = choose_device(device)
