@@ -172,8 +172,9 @@ def run_job(job: Mapping[str, Any]) -> dict[str, float]:
     cube = produce(job["model"], job["observations"], job["grid"], job["start"], job["end"], job["out"], made)
     sizes = cube.sizes
     cube.close()
-    first, worked, done = blocks[0]
-    share = (blocks[-1][2] - done + 1) / max(blocks[-1][2] - done, 1)
+    # A run that was killed after its last block has none left.
+    first, worked, done = blocks[0] if blocks else (time.perf_counter(), time.process_time(), 0)
+    share = (blocks[-1][2] - done + 1) / max(blocks[-1][2] - done, 1) if blocks else 1.0
     return {
         "sweep_seconds": (time.perf_counter() - first) * share,
         "processor_seconds": time.process_time() - min([worked, *begun]),

@@ -76,9 +76,10 @@ def make_calibration_means() -> MeansCalibration:
     return MeansCalibration(2.0, autocovariance, dict.fromkeys(MEAN_DAYS, table))
 
 
-def make_bundle(path: Path, species: tuple[str, ...] = ("pm25",), seed: int = 0) -> Path:
+def make_bundle(
+    path: Path, species: tuple[str, ...] = ("pm25",), seed: int = 0, inputs: tuple[str, ...] = ("pm25", "o3")
+) -> Path:
     """Write a small AQ-Net with drawn weights: every part of it works, none has been trained."""
-    inputs = ("pm25", "o3")
     torch.manual_seed(seed)
     config = load_config({"species": list(species), "inputs": list(inputs), "model": SMALL})
     network = AQNet(len(inputs), [inputs.index(s) for s in species], config.model)
