@@ -14,7 +14,6 @@ from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.inference.block_estimator import BlockEstimator, estimate_blocks
 from aqreanalysis.model.inference.lattice import LatticeKriging, choose_lattice, sort_into_lattice_cells
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
-from aqreanalysis.model.network.aqnet import MIDDLE_KM
 
 STEPS = (0.02, 0.03)
 
@@ -43,7 +42,7 @@ def test_patches_give_what_the_network_gives_for_the_same_weights(readings, targ
     squares = sort_into_lattice_cells(lattice, stations, places, 8)
     assert len(squares.places) > 1
     network, states = predictor.networks[0], encode(predictor, readings).members[0]
-    blocks = LatticeKriging(network.knn, squares, MIDDLE_KM).weight_blocks()
+    blocks = LatticeKriging(network.knn, squares).weight_blocks()
     nearest = torch.from_numpy(squares.nearest_km)
     seated = assign_to_lattice_cells(lattice, stations, places, 8, torch.device("cpu"))
     whole = network.estimate_at(states, lattice_neighbourhood(network, seated), target)

@@ -31,7 +31,7 @@ def solve(stations, places, lattice, knn=None, neighbours=NEIGHBOURS):
     total = len(places[0]), len(stations[0])
     weights, count = torch.zeros(2, *total), torch.zeros(total)
     variance, distances = torch.zeros(2, total[0]), torch.zeros(total[0], 2)
-    for block in LatticeKriging(knn, squares, 40.0).weight_blocks():
+    for block in LatticeKriging(knn, squares).weight_blocks():
         weights[:, block.places[:, None], block.stations] = block.kernels
         count[block.places[:, None], block.stations] = block.count
         variance[:, block.places], distances[block.places] = block.variance, block.distances

@@ -16,7 +16,6 @@ from aqreanalysis.model.inference.lattice_gpu import (
     assign_to_lattice_cells,
     lattice_neighbourhood,
 )
-from aqreanalysis.model.network.aqnet import MIDDLE_KM
 from aqreanalysis.model.network.neighbours import find_neighbours
 
 STEPS = (0.02, 0.03)
@@ -42,7 +41,7 @@ def test_all_cells_at_once_are_estimated_as_square_by_square(keep, members):
     nearest = torch.from_numpy(squares.nearest_km)
     assert torch.allclose(seated.nearest_km, nearest, rtol=1e-5, atol=1e-4)
     for network, states in zip(predictor.networks, encoded.members, strict=True):
-        blocks = LatticeKriging(network.knn, squares, MIDDLE_KM).weight_blocks()
+        blocks = LatticeKriging(network.knn, squares).weight_blocks()
         neighbourhood = lattice_neighbourhood(network, seated)
         for target in range(2):
             found = network.estimate_at(states, neighbourhood, target)

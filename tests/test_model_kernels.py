@@ -20,7 +20,6 @@ from aqreanalysis.model.inference.lattice_gpu import (
 )
 from aqreanalysis.model.kernels import attention, multiply
 from aqreanalysis.model.kernels import numba_setup as arithmetic
-from aqreanalysis.model.network.aqnet import MIDDLE_KM
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 from aqreanalysis.model.network.scaling import Scaling
 
@@ -53,7 +52,7 @@ def test_weights_of_a_square_are_those_that_torch_gives():
     lattice = choose_lattice(*stations, 8, steps)
     squares = sort_into_lattice_cells(lattice, stations, (lat.ravel(), lon.ravel()), 8)
     network = predictor.networks[0]
-    shared = LatticeKriging(network.knn, squares, MIDDLE_KM)
+    shared = LatticeKriging(network.knn, squares)
     nodes = squares.position, squares.reach_km
     for found, expected in zip(shared._solve(*nodes), solve_lattice_systems(network.knn, *nodes), strict=True):
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)

@@ -30,7 +30,7 @@ from aqreanalysis.model.inference.lattice import (
 )
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
 from aqreanalysis.model.kernels import warm_up
-from aqreanalysis.model.network.aqnet import MIDDLE_KM, AQNet, Neighbourhood, StationStates, join_hours
+from aqreanalysis.model.network.aqnet import AQNet, Neighbourhood, StationStates, join_hours
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.scaling import FieldSource, field_reach, scale_inputs, window_parts
@@ -307,7 +307,7 @@ class AnalysisPredictor:
         if lattice is not None:
             if self.device.type == "cpu":
                 squares = sort_into_lattice_cells(lattice, stations, (lat, lon), count)
-                blocks = [LatticeKriging(network.knn, squares, MIDDLE_KM).weight_blocks() for network in self.networks]
+                blocks = [LatticeKriging(network.knn, squares).weight_blocks() for network in self.networks]
                 return AnalysisGeometry([], squares.nearest_km, lat, lon, blocks)
             # The small steps of patches would starve a GPU, which takes all places at once instead.
             seated = assign_to_lattice_cells(lattice, stations, (lat, lon), count, self.device)
@@ -316,7 +316,7 @@ class AnalysisPredictor:
         found = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.bundle.fields is None and self.device.type == "cpu":
             groups = group_into_blocks(found, lat, lon, steps)
-            blocks = [exact_weight_blocks(network.knn, found, groups, MIDDLE_KM) for network in self.networks]
+            blocks = [exact_weight_blocks(network.knn, found, groups) for network in self.networks]
             return AnalysisGeometry([], found.nearest_km, lat, lon, blocks)
         on_device = found.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]

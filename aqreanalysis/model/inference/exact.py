@@ -14,6 +14,7 @@ from torch import Tensor
 
 from aqreanalysis.common.geodesy import Degrees
 from aqreanalysis.model.inference.lattice import WeightBlock
+from aqreanalysis.model.network.aqnet import crowding
 from aqreanalysis.model.network.neighbours import Geometry
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
@@ -72,7 +73,7 @@ def _split(group: NDArray[np.int64], square: NDArray[np.float64]) -> list[NDArra
     return np.split(group[order], np.flatnonzero(np.diff(which[order])) + 1)
 
 
-def exact_weight_blocks(knn: NeuralKNN, found: Geometry, groups: list[Tensor], crowd_km: float) -> list[WeightBlock]:
+def exact_weight_blocks(knn: NeuralKNN, found: Geometry, groups: list[Tensor]) -> list[WeightBlock]:
     """Return the kNN of each group of places, from a system a place.
 
     Parameters
@@ -83,12 +84,10 @@ def exact_weight_blocks(knn: NeuralKNN, found: Geometry, groups: list[Tensor], c
         Neighbours of the places, on the CPU.
     groups : list of Tensor
         From `group_into_blocks`.
-    crowd_km : float
-        Distance at which a neighbour counts half to how crowded they stand.
     """
     weights, variance = knn(found.position, found.reach_km)
     distance = found.distance_km
-    crowd = (1 / (1 + (distance / crowd_km) ** 2)).sum(dim=-1)
+    crowd = crowding(distance).sum(dim=-1)
     described = torch.stack((distance.mean(dim=-1), crowd), dim=-1)
     index = found.index.numpy()
     seen, where = np.zeros(index.max() + 1, bool), np.empty(index.max() + 1, np.int64)

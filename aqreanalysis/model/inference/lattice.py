@@ -26,6 +26,7 @@ from aqreanalysis.model.kernels import (
     invert_systems,
     project_stations,
 )
+from aqreanalysis.model.network.aqnet import MIDDLE_KM
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 
@@ -58,7 +59,7 @@ class LatticeCells:
         Of each square, int64 (place,).
     corners : Tensor
         Nodes at the corners of each square, int64 (square, 4).
-    shares : Tensor
+    fractions : Tensor
         What each corner counts at each place, float32 (place, 4); sums to one.
     index, position, reach_km : Tensor
         Of the nodes, as of `Geometry`.
@@ -72,7 +73,7 @@ class LatticeCells:
 
     places: list[Tensor]
     corners: Tensor
-    shares: Tensor
+    fractions: Tensor
     index: Tensor
     position: Tensor
     reach_km: Tensor
@@ -173,8 +174,8 @@ class LatticeKriging:
     ``1 - r (r M + 2 c) + 1 / t``. So a cell costs one product.
     """
 
-    def __init__(self, knn: NeuralKNN, squares: LatticeCells, crowd_km: float) -> None:
-        self.knn, self.squares, self.crowd_km = knn, squares, crowd_km
+    def __init__(self, knn: NeuralKNN, squares: LatticeCells) -> None:
+        self.knn, self.squares = knn, squares
         self._products, self._offsets, self._ends = self._solve(squares.position, squares.reach_km)
 
     def _solve(self, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -194,12 +195,12 @@ class LatticeKriging:
         squares = self.squares
         places, nodes = squares.places[number], squares.corners[number]
         stations, local = torch.unique(squares.index[nodes], return_inverse=True)  # (neighbour,), (4, k)
-        shares = squares.shares[places].T.contiguous().numpy()
+        fractions = squares.fractions[places].T.contiguous().numpy()
         position, distance = project_stations(squares.frames[places].numpy(), squares.stations[stations].numpy())
-        count, described = count_neighbours(distance, shares, local.numpy(), self.crowd_km)
+        count, described = count_neighbours(distance, fractions, local.numpy(), MIDDLE_KM)
         cov_to_place = covariances(position, *self._tables)
         systems = self._products.numpy(), self._offsets.numpy(), self._ends.numpy()
-        weights, variance = blend_lattice_weights(cov_to_place, shares, (nodes.numpy(), local.numpy()), systems)
+        weights, variance = blend_lattice_weights(cov_to_place, fractions, (nodes.numpy(), local.numpy()), systems)
         return WeightBlock(places, stations, *map(torch.from_numpy, (weights, count, described, variance)))
 
     @cached_property
