@@ -18,7 +18,7 @@ from aqreanalysis.configs import CovariatesConfig, StaticConfig
 from aqreanalysis.covariates.fields import FIELDS
 from aqreanalysis.covariates.files import Files, content_digest, sort_files
 from aqreanalysis.covariates.grib import read_grib
-from aqreanalysis.covariates.gridded import Layer
+from aqreanalysis.covariates.gridded import GriddedSource
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.netcdf import read_netcdf
 from aqreanalysis.covariates.rasters import Raster
@@ -51,7 +51,7 @@ class Covariates:
         sha256 of the files' content and of how they are read.
     """
 
-    layers: tuple[Layer | WeatherStations, ...]
+    layers: tuple[GriddedSource | WeatherStations, ...]
     rasters: tuple[Raster, ...]
     fields: tuple[str, ...]
     report: CovariatesReport
@@ -83,7 +83,7 @@ class Covariates:
         config = config or CovariatesConfig()
         report = CovariatesReport()
         files = sort_files(paths)
-        layers: list[Layer | WeatherStations] = []
+        layers: list[GriddedSource | WeatherStations] = []
         if files.grib:
             layers += read_grib(files.grib, config, report, progress)
         if files.netcdf:
@@ -226,8 +226,8 @@ class Covariates:
             "sources": [
                 layer.title()
                 + (
-                    f" ({layer.quantities[key].note})"
-                    if isinstance(layer, Layer) and layer.quantities[key].note
+                    f" ({layer.variables[key].note})"
+                    if isinstance(layer, GriddedSource) and layer.variables[key].note
                     else ""
                 )
                 for layer in self.layers
@@ -245,7 +245,7 @@ class Covariates:
             if not which.any():
                 break
             found = layer.values(key, lat[where], lon[where], hours[which])
-            if isinstance(layer, Layer) and layer.quantities[key].conversion.mixing_ratio:
+            if isinstance(layer, GriddedSource) and layer.variables[key].conversion.mixing_ratio:
                 found = found * self._density(lat[where], lon[where], hours[which])
             at = np.ix_(which, where)
             out[at] = np.where(left[at], found, out[at])
@@ -264,11 +264,11 @@ def _usual(steps: NDArray[np.int64]) -> int | None:
     return int(values[counts.argmax()]) if counts.size else None
 
 
-def _keys(layer: Layer | WeatherStations) -> Iterable[str]:
-    return layer.quantities if isinstance(layer, Layer) else layer.fields
+def _keys(layer: GriddedSource | WeatherStations) -> Iterable[str]:
+    return layer.variables if isinstance(layer, GriddedSource) else layer.fields
 
 
-def _names(layers: Sequence[Layer | WeatherStations], rasters: Sequence[Raster]) -> tuple[str, ...]:
+def _names(layers: Sequence[GriddedSource | WeatherStations], rasters: Sequence[Raster]) -> tuple[str, ...]:
     present = {key for layer in layers for key in _keys(layer)}
     return (*(key for key in FIELDS if key in present), *sorted(name for raster in rasters for name in raster.fields))
 

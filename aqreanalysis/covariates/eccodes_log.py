@@ -1,8 +1,8 @@
 """Keep ecCodes from printing while this room decodes: what it says goes into the error, and a run ends with one line.
 
 ecCodes writes to stderr whatever it dislikes before it reports an error, and its Python bindings offer no switch. Its C
-interface does: a procedure for its log, set once for the process. Outside `listening` it prints as before. A few
-warnings (a time of day that is none) bypass the procedure and still reach stderr before the line of the error.
+interface does: a procedure for its log, set once for the process. Outside `capture_eccodes_log` it prints as before. A
+few warnings (a time of day that is none) bypass the procedure and still reach stderr before the line of the error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PROCEDURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char
 
 
 @contextmanager
-def listening() -> Iterator[list[str]]:
+def capture_eccodes_log() -> Iterator[list[str]]:
     """Yield the list into which ecCodes' messages of this thread go inside the block."""
     _install()
     before = getattr(_heard, "lines", None)

@@ -15,7 +15,7 @@ from aqreanalysis.species import SPECIES
 
 @dataclass(frozen=True)
 class Field:
-    """One quantity that changes from hour to hour.
+    """One variable that changes from hour to hour.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Field:
     plausible : tuple of float
         Lowest and highest value in `units` that is believed; anything else is an error, never passed on.
     param_ids : tuple of int
-        ECMWF parameters that are this quantity.
+        ECMWF parameters that are this variable.
     names : tuple of str
         Names of variables in NetCDF files.
     accumulated : bool

@@ -17,10 +17,10 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.gribindex import Entry, Headers, decoding, read_headers
-from aqreanalysis.covariates.gridded import Layer, Quantity, with_hours
+from aqreanalysis.covariates.gridded import GriddedSource, Variable, with_hours
 from aqreanalysis.covariates.interpolation import Axes, Stencil
 from aqreanalysis.covariates.report import CovariatesReport
-from aqreanalysis.covariates.temporal_recipes import COLUMNS, make_recipes
+from aqreanalysis.covariates.temporal_recipes import COLUMNS, make_hourly_weights
 from aqreanalysis.errors import CovariatesError
 
 #: What cfgrib puts where a bitmap says that there is no value; single precision rounds it.
@@ -44,13 +44,13 @@ class GribMaps:
     paths: tuple[Path, ...]
     states: tuple[tuple[int, int], ...]
 
-    def read(self, slots: pd.DataFrame, stencil: Stencil, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Return values of messages (in order of file and offset) at the points, float32 (slot, point)."""
-        out = np.empty((len(slots), stencil.points.size), np.float32)
+    def read(self, time_steps: pd.DataFrame, stencil: Stencil, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Return values of messages (in order of file and offset) at the points, float32 (time step, point)."""
+        out = np.empty((len(time_steps), stencil.points.size), np.float32)
         rows, columns = np.divmod(stencil.points, stencil.columns.stop - stencil.columns.start)
         flat = (rows + stencil.rows.start) * shape[1] + columns + stencil.columns.start
         done = 0
-        for file, group in slots.groupby("file", sort=False):
+        for file, group in time_steps.groupby("file", sort=False):
             path = self.paths[int(str(file))]
             if not path.is_file() or file_state(path) != self.states[int(str(file))]:
                 raise CovariatesError(f"{path} was changed or moved while it was in use; begin again")
@@ -62,9 +62,9 @@ class GribMaps:
         out[out > _MISSING] = np.nan
         return out
 
-    def name(self, slot: pd.Series) -> str:
+    def name(self, time_step: pd.Series) -> str:
         """Return file and number of a message."""
-        return f"{self.paths[int(slot['file'])]}, message {int(slot['number'])}"
+        return f"{self.paths[int(time_step['file'])]}, message {int(time_step['number'])}"
 
 
 def _decode(path: Path, offset: int, number: int, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -85,7 +85,7 @@ def _decode(path: Path, offset: int, number: int, shape: tuple[int, int]) -> NDA
 
 def read_grib(
     paths: Sequence[Path], config: CovariatesConfig, report: CovariatesReport, progress: Progress | None = None
-) -> list[Layer]:
+) -> list[GriddedSource]:
     """Return the layers of GRIB files; only headers are read.
 
     Raises
@@ -107,9 +107,9 @@ def read_grib(
     maps = GribMaps(tuple(paths), tuple(file_state(path) for path in paths))
     layers = []
     for (product, grid), fields in groups.items():
-        quantities = {key: _quantity(entries, maps, config, report) for key, entries in fields.items()}
-        quantities = with_hours(quantities, product, report)
-        layers.append(Layer(product, axes[grid], quantities))
+        variables = {key: _quantity(entries, maps, config, report) for key, entries in fields.items()}
+        variables = with_hours(variables, product, report)
+        layers.append(GriddedSource(product, axes[grid], variables))
     return layers
 
 
@@ -123,7 +123,7 @@ def _count(headers: Headers, path: Path, report: CovariatesReport) -> None:
 
 def _quantity(
     entries: list[tuple[int, Entry]], maps: GribMaps, config: CovariatesConfig, report: CovariatesReport
-) -> Quantity:
+) -> Variable:
     level = _lowest({entry.level for _, entry in entries})
     one = entries[0][1]
     note = "" if level[0] in {"surface", "heightAboveGround"} else f"on {level[0]} {level[1]}"
@@ -134,10 +134,10 @@ def _quantity(
     if len(conversions) > 1:
         names = sorted({maps.paths[file].name for file, _ in kept})
         raise CovariatesError(f"{one.field.key} comes in different units in {', '.join(names[:3])}; make them alike")
-    slots = pd.DataFrame([{**entry.slot, "file": file} for file, entry in kept], columns=list(COLUMNS))
-    recipes = make_recipes(slots, config.max_step_hours)
-    report.tell(one.field, recipes)
-    return Quantity(one.field, slots, recipes, one.conversion, maps, note)
+    time_steps = pd.DataFrame([{**entry.time_step, "file": file} for file, entry in kept], columns=list(COLUMNS))
+    hourly_weights = make_hourly_weights(time_steps, config.max_step_hours)
+    report.tell(one.field, hourly_weights)
+    return Variable(one.field, time_steps, hourly_weights, one.conversion, maps, note)
 
 
 def _lowest(levels: set[tuple[str, int]]) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Headers of GRIB messages -> slots: what each message is, when it holds and on which grid. Values stay in the file.
+"""Headers of GRIB messages -> time steps: what each message is, when and on which grid. Values stay in the file.
 
 Read through cfgrib's messages, one by one, and not through its datasets: those want every message of a file to fill one
 hypercube (mixed steps, step types and levels do not), skip what disagrees, and leave index files beside the data.
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.covariates.eccodes_log import listening
+from aqreanalysis.covariates.eccodes_log import capture_eccodes_log
 from aqreanalysis.covariates.fields import BY_CONSTITUENT, BY_PARAM_ID, Field
 from aqreanalysis.covariates.gribfile import Frame, walk
 from aqreanalysis.covariates.interpolation import Axes
@@ -37,14 +37,14 @@ _SURFACE = {"surface", "heightAboveGround", "entireAtmosphere", "meanSea"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One usable message: its field, how it is converted, on which grid and level it lies, and its slot."""
+    """One usable message: its field, how it is converted, on which grid and level it lies, and its time_step."""
 
     field: Field
     conversion: Conversion
     grid: str
     level: tuple[str, int]
     product: str
-    slot: dict[str, Any]
+    time_step: dict[str, Any]
 
 
 @dataclass
@@ -103,7 +103,7 @@ def _message_class() -> Any:
 @contextmanager
 def decoding(where: str) -> Iterator[None]:
     """Turn what ecCodes raises (or prints) inside the block into one line that names file and message."""
-    with listening() as heard:
+    with capture_eccodes_log() as heard:
         try:
             yield
         except CovariatesError:
@@ -127,16 +127,16 @@ def _entry(message: Any, frame: Frame, where: str, accumulation: str, headers: H
     level = str(message["typeOfLevel"]), int(message.message_get("level", int, 0))
     if level[0] not in _SURFACE and not field.key.endswith("_background"):
         return f"{field.key} on {level[0]} {level[1]}, not at the surface"
-    slot = _slot(message, where, accumulation)
-    if isinstance(slot, str):
-        return f"{field.key} {slot}"
+    time_step = _slot(message, where, accumulation)
+    if isinstance(time_step, str):
+        return f"{field.key} {time_step}"
     units = _units(message)
     grid = str(message["md5GridSection"])
     if grid not in headers.axes:
         headers.axes[grid] = _axes(message, where)
     product = "/".join(str(message.message_get(key, str, "")) for key in ("centre", "class", "stream"))
-    slot |= {"where": frame.offset, "number": frame.number}
-    return Entry(field, conversion(units, field, where), grid, level, product, slot)
+    time_step |= {"where": frame.offset, "number": frame.number}
+    return Entry(field, conversion(units, field, where), grid, level, product, time_step)
 
 
 def _field(message: Any) -> Field | None:

@@ -14,7 +14,7 @@ from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.covariates.fields import Field
 from aqreanalysis.covariates.interpolation import Axes, Floats, Stencil, stencil
 from aqreanalysis.covariates.report import CovariatesReport
-from aqreanalysis.covariates.temporal_recipes import Recipes
+from aqreanalysis.covariates.temporal_recipes import HourlyWeights
 from aqreanalysis.covariates.units import Conversion
 from aqreanalysis.errors import CovariatesError
 
@@ -26,47 +26,47 @@ CHUNK_BYTES = 400e6
 _STENCIL_BYTES = 128 << 20
 
 
-class Maps(Protocol):
-    """Where slots are read: the values of some slots at the points of a box."""
+class MapReader(Protocol):
+    """Where time steps are read: the values of some time steps at the points of a box."""
 
-    def read(self, slots: pd.DataFrame, stencil: Stencil, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Return raw values, float32 (slot, point), NaN where missing."""
+    def read(self, time_steps: pd.DataFrame, stencil: Stencil, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Return raw values, float32 (time step, point), NaN where missing."""
         ...
 
-    def name(self, slot: pd.Series) -> str:
-        """Return file and message (or variable and time) of a slot, for messages."""
+    def name(self, time_step: pd.Series) -> str:
+        """Return file and message (or variable and time) of a time step, for messages."""
         ...
 
 
 @dataclass
-class Quantity:
-    """One field of a layer: its slots, how hours and units are made of them, and where they are read."""
+class Variable:
+    """One field of a layer: its time steps, how hours and units are made of them, and where they are read."""
 
     field: Field
-    slots: pd.DataFrame
-    recipes: Recipes
+    time_steps: pd.DataFrame
+    hourly_weights: HourlyWeights
     conversion: Conversion
-    maps: Maps
+    maps: MapReader
     note: str = ""
 
 
-def with_hours(quantities: dict[str, Quantity], product: str, report: CovariatesReport) -> dict[str, Quantity]:
-    """Return the quantities that have any hour, and warn of the others: a field that is never there is none."""
-    for key, quantity in quantities.items():
-        if not quantity.recipes.hours.size:
+def with_hours(variables: dict[str, Variable], product: str, report: CovariatesReport) -> dict[str, Variable]:
+    """Return the variables that have any hour, and warn of the others: a field that is never there is none."""
+    for key, variable in variables.items():
+        if not variable.hourly_weights.hours.size:
             report.warnings.append(
-                f"{product}: {len(quantity.slots)} maps of {key} give no hour, so the field is left out"
+                f"{product}: {len(variable.time_steps)} maps of {key} give no hour, so the field is left out"
             )
-    return {key: quantity for key, quantity in quantities.items() if quantity.recipes.hours.size}
+    return {key: variable for key, variable in variables.items() if variable.hourly_weights.hours.size}
 
 
 @dataclass
-class Layer:
+class GriddedSource:
     """Fields that share a grid and a product (ERA5, ERA5-Land, CAMS ...)."""
 
     product: str
     axes: Axes
-    quantities: dict[str, Quantity]
+    variables: dict[str, Variable]
     _stencils: BoundedCache[Stencil] = field(default_factory=lambda: BoundedCache(_STENCIL_BYTES, stale=4), repr=False)
 
     @property
@@ -80,7 +80,7 @@ class Layer:
 
     def hours(self, key: str) -> NDArray[np.int64]:
         """Return the hours that a field has."""
-        return self.quantities[key].recipes.hours
+        return self.variables[key].hourly_weights.hours
 
     def values(self, key: str, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return a field in its units (a mixing ratio still times 1e9), float32 (hour, place), NaN where there is none.
@@ -90,10 +90,10 @@ class Layer:
         CovariatesError
             If a map cannot be read or holds values that cannot be.
         """
-        quantity = self.quantities[key]
+        variable = self.variables[key]
         places = self._stencil(lat, lon)
         out = np.full((len(hours), len(lat)), np.nan, np.float32)
-        row, there = quantity.recipes.rows(hours)
+        row, there = variable.hourly_weights.rows(hours)
         index = np.flatnonzero(there)
         if not index.size or not places.inside.any():
             return out
@@ -101,31 +101,31 @@ class Layer:
         step = int(np.clip(CHUNK_BYTES / per_hour, 1, CHUNK_HOURS))
         for begin in range(0, index.size, step):
             chosen = index[begin : begin + step]
-            out[chosen] = places.apply(self._maps(quantity, row[chosen], places))
+            out[chosen] = places.apply(self._maps(variable, row[chosen], places))
         return out
 
-    def _maps(self, quantity: Quantity, rows: NDArray[np.intp], places: Stencil) -> NDArray[np.float32]:
+    def _maps(self, variable: Variable, rows: NDArray[np.intp], places: Stencil) -> NDArray[np.float32]:
         """Return a field at the points of a stencil, converted and checked, float32 (hour, point)."""
-        weights = quantity.recipes.weights[rows]
+        weights = variable.hourly_weights.weights[rows]
         needed = np.unique(weights.indices)
-        slots = quantity.slots.iloc[needed].sort_values(["file", "where"])
-        raw = quantity.maps.read(slots, places, self.axes.shape)
-        order = np.empty(len(quantity.slots), np.int64)
-        order[slots.index.to_numpy()] = np.arange(len(slots))
+        time_steps = variable.time_steps.iloc[needed].sort_values(["file", "where"])
+        raw = variable.maps.read(time_steps, places, self.axes.shape)
+        order = np.empty(len(variable.time_steps), np.int64)
+        order[time_steps.index.to_numpy()] = np.arange(len(time_steps))
         columns = order[weights.indices]
         out = np.empty((len(rows), raw.shape[1]), np.float32)
         for hour in range(len(rows)):
             span = slice(weights.indptr[hour], weights.indptr[hour + 1])
             out[hour] = np.tensordot(weights.data[span], raw[columns[span]].astype(np.float64), axes=1)
-        out *= np.float32(quantity.conversion.factor)
-        out += np.float32(quantity.conversion.offset)
-        self._check(quantity, out, weights, raw)
-        return np.maximum(out, np.float32(0)) if quantity.field.units not in {"m s-1", "K"} else out
+        out *= np.float32(variable.conversion.factor)
+        out += np.float32(variable.conversion.offset)
+        self._check(variable, out, weights, raw)
+        return np.maximum(out, np.float32(0)) if variable.field.units not in {"m s-1", "K"} else out
 
-    def _check(self, quantity: Quantity, out: NDArray[np.float32], weights: object, raw: object) -> None:
+    def _check(self, variable: Variable, out: NDArray[np.float32], weights: object, raw: object) -> None:
         """Refuse values that cannot be; a small negative amount is the rounding of the file's packing."""
-        low, high = quantity.field.plausible
-        if quantity.conversion.mixing_ratio:
+        low, high = variable.field.plausible
+        if variable.conversion.mixing_ratio:
             low, high = low / 2, high * 2  # air is some 0.5 to 1.5 kg m-3
         with np.errstate(invalid="ignore"):
             wrong = (out < low) | (out > high)
@@ -133,17 +133,17 @@ class Layer:
             return
         hour, point = (int(i[0]) for i in np.nonzero(wrong))
         first, last = weights.indptr[hour], weights.indptr[hour + 1]  # type: ignore[attr-defined]
-        slots = weights.indices[first:last]  # type: ignore[attr-defined]
-        slot = quantity.slots.iloc[int(slots[np.argmax(weights.data[first:last])])]  # type: ignore[attr-defined]
+        time_steps = weights.indices[first:last]  # type: ignore[attr-defined]
+        time_step = variable.time_steps.iloc[int(time_steps[np.argmax(weights.data[first:last])])]  # type: ignore[attr-defined]
         hint = (
             "it is broken up as a sum from the start of its run and falls from one step to the next: "
             "set covariates.accumulation=hourly if each map holds one hour"
-            if len(slots) > 1 and quantity.field.accumulated and out[hour, point] < low
+            if len(time_steps) > 1 and variable.field.accumulated and out[hour, point] < low
             else "the units or the values of the file are wrong"
         )
         raise CovariatesError(
-            f"{quantity.maps.name(slot)}: {quantity.field.key} is {out[hour, point]:g} {quantity.field.units}, outside "
-            f"{low:g} to {high:g}; {hint}"
+            f"{variable.maps.name(time_step)}: {variable.field.key} is {out[hour, point]:g} {variable.field.units}, "
+            f"outside {low:g} to {high:g}; {hint}"
         )
 
     def _stencil(self, lat: Floats, lon: Floats) -> Stencil:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from aqreanalysis.covariates.covariates import Covariates
-from aqreanalysis.covariates.gridded import Layer
+from aqreanalysis.covariates.gridded import GriddedSource
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.weather import WeatherStations
 
@@ -71,11 +71,11 @@ def _range(values: np.ndarray) -> dict[str, Any]:
     return {**dict(zip(("min", "mean", "max"), ends, strict=True)), "missing": 1 - seen.size / max(values.size, 1)}
 
 
-def _fields(layer: Layer | WeatherStations) -> Any:
-    return layer.quantities if isinstance(layer, Layer) else layer.fields
+def _fields(layer: GriddedSource | WeatherStations) -> Any:
+    return layer.variables if isinstance(layer, GriddedSource) else layer.fields
 
 
-def _points(layer: Layer | WeatherStations) -> tuple[Floats, Floats]:
+def _points(layer: GriddedSource | WeatherStations) -> tuple[Floats, Floats]:
     if isinstance(layer, WeatherStations):
         return layer.lat, layer.lon
     axes = (axis[:: max(1, axis.size // _POINTS)] for axis in (layer.axes.lat, layer.axes.lon))

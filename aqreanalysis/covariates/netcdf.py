@@ -30,10 +30,10 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates.fields import BY_NAME, BY_STANDARD_NAME, Field
 from aqreanalysis.covariates.gribfile import file_state
-from aqreanalysis.covariates.gridded import Layer, Quantity, with_hours
+from aqreanalysis.covariates.gridded import GriddedSource, Variable, with_hours
 from aqreanalysis.covariates.interpolation import Axes, Stencil
 from aqreanalysis.covariates.report import CovariatesReport
-from aqreanalysis.covariates.temporal_recipes import COLUMNS, INSTANT, MEAN, SUM, make_recipes
+from aqreanalysis.covariates.temporal_recipes import COLUMNS, INSTANT, MEAN, SUM, make_hourly_weights
 from aqreanalysis.covariates.units import Conversion, conversion, normal
 from aqreanalysis.errors import CovariatesError
 
@@ -50,8 +50,8 @@ _ONE_READER = threading.RLock()
 
 
 @dataclass(frozen=True)
-class _Variable:
-    """A variable of a file: name, dimensions before (lat, lon), and which index of each dimension holds a slot."""
+class _FileVariable:
+    """A variable of a file: name, dimensions before (lat, lon), and which index of each dimension holds a time_step."""
 
     name: str
     outer: tuple[Hashable, ...]
@@ -59,18 +59,18 @@ class _Variable:
 
 @dataclass(frozen=True)
 class NetcdfMaps:
-    """Values of one field in NetCDF files; `names` and `indices` are by file, an index (slot, outer dimension)."""
+    """Values of one field in NetCDF files; `names` and `indices` are by file, an index (time step, outer dimension)."""
 
     paths: tuple[Path, ...]
     states: tuple[tuple[int, int], ...]
-    variables: dict[int, _Variable]
+    variables: dict[int, _FileVariable]
     indices: dict[int, NDArray[np.int64]]
 
-    def read(self, slots: pd.DataFrame, stencil: Stencil, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Return values of slots at the points, float32 (slot, point); neighbouring times are read in one go."""
-        out = np.empty((len(slots), stencil.points.size), np.float32)
+    def read(self, time_steps: pd.DataFrame, stencil: Stencil, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Return values of time steps at the points, float32 (time step, point), neighbours in one go."""
+        out = np.empty((len(time_steps), stencil.points.size), np.float32)
         done = 0
-        for file, group in slots.groupby("file", sort=False):
+        for file, group in time_steps.groupby("file", sort=False):
             number = int(str(file))
             path, variable = self.paths[number], self.variables[number]
             if not path.is_file() or file_state(path) != self.states[number]:
@@ -84,11 +84,11 @@ class NetcdfMaps:
             done += len(group)
         return out
 
-    def name(self, slot: pd.Series) -> str:
-        """Return file, variable and position of a slot."""
-        file = int(slot["file"])
+    def name(self, time_step: pd.Series) -> str:
+        """Return file, variable and position of a time_step."""
+        file = int(time_step["file"])
         variable = self.variables[file]
-        where = zip(variable.outer, self.indices[file][int(slot["where"])], strict=True)
+        where = zip(variable.outer, self.indices[file][int(time_step["where"])], strict=True)
         return f"{self.paths[file]}, {variable.name} at {', '.join(f'{dim} {i}' for dim, i in where)}"
 
 
@@ -103,7 +103,7 @@ def _runs(index: NDArray[np.int64]) -> list[slice]:
 
 
 def _slab(
-    array: xr.DataArray, variable: _Variable, index: NDArray[np.int64], stencil: Stencil, path: Path
+    array: xr.DataArray, variable: _FileVariable, index: NDArray[np.int64], stencil: Stencil, path: Path
 ) -> NDArray[np.float32]:
     picked: dict[Hashable, Any] = dict(zip(variable.outer[:-1], index[0, :-1].tolist(), strict=True))
     if variable.outer:
@@ -130,7 +130,7 @@ def _opened(path: Path) -> xr.Dataset:
 
 def read_netcdf(
     paths: Sequence[Path], config: CovariatesConfig, report: CovariatesReport, progress: Progress | None = None
-) -> list[Layer]:
+) -> list[GriddedSource]:
     """Return the layers of NetCDF files; only coordinates are read, and for sums a few values.
 
     Raises
@@ -147,11 +147,11 @@ def read_netcdf(
     states = tuple(file_state(path) for path in paths)
     layers = []
     for grid in found.values():
-        quantities = {}
+        variables = {}
         for key, parts in grid.parts.items():
-            slots = pd.concat([part.slots for part in parts], ignore_index=True)
-            recipes = make_recipes(slots, config.max_step_hours)
-            report.tell(parts[0].field, recipes)
+            time_steps = pd.concat([part.time_steps for part in parts], ignore_index=True)
+            hourly_weights = make_hourly_weights(time_steps, config.max_step_hours)
+            report.tell(parts[0].field, hourly_weights)
             maps = NetcdfMaps(
                 tuple(paths),
                 states,
@@ -160,8 +160,8 @@ def read_netcdf(
             )
             if len({part.conversion for part in parts}) > 1:
                 raise CovariatesError(f"{key} comes in different units in {paths[parts[0].file].name} and other files")
-            quantities[key] = Quantity(parts[0].field, slots, recipes, parts[0].conversion, maps)
-        layers.append(Layer("NetCDF", grid.axes, with_hours(quantities, "NetCDF", report)))
+            variables[key] = Variable(parts[0].field, time_steps, hourly_weights, parts[0].conversion, maps)
+        layers.append(GriddedSource("NetCDF", grid.axes, with_hours(variables, "NetCDF", report)))
     return layers
 
 
@@ -171,8 +171,8 @@ class _Part:
 
     file: int
     field: Field
-    variable: _Variable
-    slots: pd.DataFrame
+    variable: _FileVariable
+    time_steps: pd.DataFrame
     index: NDArray[np.int64]
     conversion: Conversion
 
@@ -198,7 +198,7 @@ def _scan(path: Path, number: int, config: CovariatesConfig, report: CovariatesR
             part = _part(dataset, str(name), field, path, number, config, report)
             grid = found.setdefault(axes.digest(), _Grid(axes, {}))
             grid.parts.setdefault(field.key, []).append(part)
-            report.add("maps", len(part.slots))
+            report.add("maps", len(part.time_steps))
             used = True
     if not used:
         report.warnings.append(f"{path} holds no field that is known here")
@@ -226,18 +226,18 @@ def _part(
     array = dataset[name]
     where = f"{path}, {name}"
     outer = tuple(array.dims[:-2])
-    slots, index = _slots_of(dataset, array, outer, where)
+    time_steps, index = _time_steps_of(dataset, array, outer, where)
     converted = conversion(str(array.attrs.get("units", "")), field, where)
-    if field.accumulated and (slots["kind"] == INSTANT).all():
-        _set_sums(slots, array, index, converted, config, report, where)
-    slots["file"] = number
-    return _Part(number, field, _Variable(name, outer), slots[list(COLUMNS)], index, converted)
+    if field.accumulated and (time_steps["kind"] == INSTANT).all():
+        _set_sums(time_steps, array, index, converted, config, report, where)
+    time_steps["file"] = number
+    return _Part(number, field, _FileVariable(name, outer), time_steps[list(COLUMNS)], index, converted)
 
 
-def _slots_of(
+def _time_steps_of(
     dataset: xr.Dataset, array: xr.DataArray, outer: tuple[Hashable, ...], where: str
 ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-    """Return the slots of a variable and the index (slot, outer dimension) of each; a level is the lowest one."""
+    """Return the time steps of a variable and the index (time step, outer dimension) of each, the lowest level."""
     sizes = [array.sizes[dim] for dim in outer]
     index = np.stack(np.meshgrid(*(np.arange(n) for n in sizes), indexing="ij"), axis=-1).reshape(-1, len(outer))
     kept = np.ones(len(index), np.bool_)
@@ -268,7 +268,7 @@ def _slots_of(
     kept &= ~odd
     if "expver" in outer:
         kept &= _filled(array, outer)
-    slots = pd.DataFrame(
+    time_steps = pd.DataFrame(
         {
             "where": np.arange(len(index)),
             "number": np.arange(len(index)) + 1,
@@ -280,7 +280,7 @@ def _slots_of(
             "forecast": end > run,
         }
     )
-    return slots[kept].reset_index(drop=True), index
+    return time_steps[kept].reset_index(drop=True), index
 
 
 def _lowest(dataset: xr.Dataset, dim: Hashable, size: int) -> int:
@@ -293,7 +293,7 @@ def _lowest(dataset: xr.Dataset, dim: Hashable, size: int) -> int:
 
 
 def _filled(array: xr.DataArray, outer: tuple[Hashable, ...]) -> NDArray[np.bool_]:
-    """Return whether each slot holds any value: of two issues side by side, one is NaN at each hour."""
+    """Return whether each time step holds any value: of two issues side by side, one is NaN at each hour."""
     some = array.isel({dim: _every(array.sizes[dim]) for dim in array.dims[len(outer) :]})
     return np.isfinite(np.asarray(some.values, np.float32)).any(axis=(-2, -1)).ravel()
 
@@ -306,7 +306,7 @@ def _every(size: int) -> slice:
 def _periods(
     dataset: xr.Dataset, outer: tuple[Hashable, ...], index: NDArray[np.int64], end: NDArray[np.float64], where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return where the period of each slot starts, and its kind: a mean where bounds say so, else an instant."""
+    """Return where the period of each time step starts, and its kind: a mean where bounds say so, else an instant."""
     for axis, dim in enumerate(outer):
         bounds = dataset[dim].attrs.get("bounds") if dim in dataset.variables else None
         if bounds in dataset.variables and dim in {"time", "valid_time"}:
@@ -349,7 +349,7 @@ def _durations(variable: xr.DataArray, where: str) -> NDArray[np.float64]:
 
 
 def _set_sums(
-    slots: pd.DataFrame,
+    time_steps: pd.DataFrame,
     array: xr.DataArray,
     index: NDArray[np.int64],
     converted: Conversion,
@@ -358,25 +358,27 @@ def _set_sums(
     where: str,
 ) -> None:
     """Make sums of instants, in place: from the start of the run, from midnight, or of the hour before the stamp."""
-    end = slots["end"].to_numpy(np.int64)
-    slots["kind"] = SUM
-    if slots["forecast"].any():
-        slots["start"] = slots["run"]
-        slots.drop(slots.index[slots["start"] >= slots["end"]], inplace=True)
+    end = time_steps["end"].to_numpy(np.int64)
+    time_steps["kind"] = SUM
+    if time_steps["forecast"].any():
+        time_steps["start"] = time_steps["run"]
+        time_steps.drop(time_steps.index[time_steps["start"] >= time_steps["end"]], inplace=True)
         return
     from_midnight = config.accumulation == "from-start"
     if config.accumulation == "auto":
-        from_midnight = _never_falls(slots, array, index, converted)
+        from_midnight = _never_falls(time_steps, array, index, converted)
         report.notes.append(
             f"{where}: taken as sums {'since 00 UTC' if from_midnight else 'of one hour'}, by its values"
         )
-    slots["start"] = (end - 1) // 24 * 24 if from_midnight else end - 1
-    slots["run"] = slots["start"]
+    time_steps["start"] = (end - 1) // 24 * 24 if from_midnight else end - 1
+    time_steps["run"] = time_steps["start"]
 
 
-def _never_falls(slots: pd.DataFrame, array: xr.DataArray, index: NDArray[np.int64], converted: Conversion) -> bool:
+def _never_falls(
+    time_steps: pd.DataFrame, array: xr.DataArray, index: NDArray[np.int64], converted: Conversion
+) -> bool:
     """Return whether the sums only ever rise from 01 to 24 UTC, in the first days in which they rise at all."""
-    ordered = slots.sort_values("end")
+    ordered = time_steps.sort_values("end")
     days = (ordered["end"].to_numpy(np.int64) - 1) // 24
     outer, every = array.dims[:-2], {dim: _every(array.sizes[dim]) for dim in array.dims[-2:]}
     for day in np.unique(days)[::_LOOK_DAYS]:

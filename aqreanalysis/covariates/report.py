@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aqreanalysis.covariates.fields import Field
-from aqreanalysis.covariates.temporal_recipes import Recipes
+from aqreanalysis.covariates.temporal_recipes import HourlyWeights
 from aqreanalysis.errors import CovariatesError
 
 
@@ -41,12 +41,14 @@ class CovariatesReport:
         """Count maps that are not used."""
         self.left_out[reason] = self.left_out.get(reason, 0) + count
 
-    def tell(self, one: Field, recipes: Recipes) -> None:
-        """Tell what the recipes of a field interpolate and cannot use."""
-        if recipes.bridged:
-            self.notes.append(f"{one.key}: {recipes.bridged} hours interpolated between the stamps of the file")
-        if recipes.unusable:
-            self.leave_out(f"{one.key} summed over too long a period, the step before being absent", recipes.unusable)
+    def tell(self, one: Field, hourly_weights: HourlyWeights) -> None:
+        """Tell what the hourly_weights of a field interpolate and cannot use."""
+        if hourly_weights.bridged:
+            self.notes.append(f"{one.key}: {hourly_weights.bridged} hours interpolated between the stamps of the file")
+        if hourly_weights.unusable:
+            self.leave_out(
+                f"{one.key} summed over too long a period, the step before being absent", hourly_weights.unusable
+            )
 
     @contextmanager
     def skipping(self, path: Path, skip: bool) -> Iterator[None]:

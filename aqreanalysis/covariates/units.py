@@ -79,7 +79,7 @@ def conversion(units: str, field: Field, where: str) -> Conversion:
     Raises
     ------
     CovariatesError
-        If the unit is none that this quantity can have.
+        If the unit is none that this variable can have.
     """
     plain, targets = normal(units), _TARGETS[field.units]
     for written in dict.fromkeys((_SPELLINGS.get(plain, units.strip()), plain)):
