@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aqreanalysis.production.dry_run.estimate import Crew, Estimate, Rates
+    from aqreanalysis.production.dry_run.estimate import Estimate, MeasuredRates, Workers
     from aqreanalysis.production.options import ProduceOptions
     from aqreanalysis.production.plan.prepare import Prepared
     from aqreanalysis.production.stores.outputs import Outputs
@@ -22,21 +22,21 @@ def show_plan(prepared: Prepared, options: ProduceOptions, out: str, calibrate: 
         After printing, if it does not fit memory or disk.
     """
     from aqreanalysis.cli.printing import print_json, print_pairs
-    from aqreanalysis.production.dry_run.estimate import crew_of
-    from aqreanalysis.production.dry_run.limits import foresee, refuse
+    from aqreanalysis.production.dry_run.estimate import workers_of
+    from aqreanalysis.production.dry_run.limits import check_limits, estimate_run
     from aqreanalysis.production.stores.outputs import Outputs
 
     outputs = Outputs.of(out, tuple(prepared.cubes))
     stores = outputs.open(options, prepared.production.compression_level)
-    measured = foresee(prepared, options, stores, seconds_of_process()) if calibrate else None
+    measured = estimate_run(prepared, options, stores, seconds_of_process()) if calibrate else None
     if as_json:
         print_json(describe(prepared, outputs, measured))
     else:
         pairs = _sweep_pairs(prepared) + _cube_pairs(prepared, outputs, measured)
-        crew = crew_of(options)
+        crew = workers_of(options)
         print_pairs(pairs + (_trial_pairs(prepared, crew, *measured) if measured else _size_pairs(prepared)))
     if measured is not None:
-        refuse(measured[0], crew_of(options), stores)
+        check_limits(measured[0], workers_of(options), stores)
 
 
 def seconds_of_process() -> float:
@@ -46,7 +46,7 @@ def seconds_of_process() -> float:
     return max(time.time() - psutil.Process().create_time(), 0.0)
 
 
-def describe(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, Rates] | None) -> dict[str, Any]:
+def describe(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, MeasuredRates] | None) -> dict[str, Any]:
     """Return the plan for ``--json``."""
     plan = prepared.plan
     cubes = {
@@ -99,7 +99,9 @@ def _sweep_pairs(prepared: Prepared) -> list[tuple[str, str]]:
     ]
 
 
-def _cube_pairs(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, Rates] | None) -> list[tuple[str, str]]:
+def _cube_pairs(
+    prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, MeasuredRates] | None
+) -> list[tuple[str, str]]:
     from aqreanalysis.cli.printing import human_size
     from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 
@@ -132,7 +134,7 @@ def _size_pairs(prepared: Prepared) -> list[tuple[str, str]]:
     ]
 
 
-def _trial_pairs(prepared: Prepared, crew: Crew, found: Estimate, rates: Rates) -> list[tuple[str, str]]:
+def _trial_pairs(prepared: Prepared, crew: Workers, found: Estimate, rates: MeasuredRates) -> list[tuple[str, str]]:
     from aqreanalysis.cli.printing import human_size, human_time
 
     raw = sum(cube.raw_bytes for cube in prepared.cubes.values())

@@ -13,12 +13,19 @@ from production_case import START, TILES, make_bundle, make_observations, small_
 
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.production import ProduceOptions
-from aqreanalysis.production.dry_run.estimate import Crew, Rates, crew_of, estimate, geometry_cells, wanted_cells
+from aqreanalysis.production.dry_run.estimate import (
+    MeasuredRates,
+    Workers,
+    estimate,
+    geometry_cells,
+    wanted_cells,
+    workers_of,
+)
 from aqreanalysis.production.plan import Plan
 from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.sweep import GEOMETRY_BYTES
 
-RATES = Rates(
+RATES = MeasuredRates(
     seconds=1.0,
     lanes=2,
     warm_seconds=0.5,
@@ -77,7 +84,7 @@ def test_geometry_is_counted_as_simulations_count_it(days, tiles, processes, kep
 
 def test_two_lanes_take_half_the_time_of_one_and_processors_bound_them(prepared, monkeypatch):
     monkeypatch.setattr("aqreanalysis.production.dry_run.estimate.default_threads", lambda: 2)
-    one, two, many = (estimate(prepared, RATES, Crew(n), False, 3.0) for n in (1, 2, 12))
+    one, two, many = (estimate(prepared, RATES, Workers(n), False, 3.0) for n in (1, 2, 12))
     assert one.start_seconds == 3.0 and one.seconds == one.start_seconds + one.sweep_seconds + one.finish_seconds
     assert (one.sweep_seconds - 0.5) == pytest.approx(2 * (two.sweep_seconds - 0.5), rel=1e-6)
     assert many.sweep_seconds == two.sweep_seconds
@@ -87,46 +94,46 @@ def test_two_lanes_take_half_the_time_of_one_and_processors_bound_them(prepared,
 def test_masked_cells_cost_no_time_and_no_room(prepared):
     cells = wanted_cells(prepared.grid)
     assert cells == np.count_nonzero(prepared.grid.mask) < prepared.grid.size
-    found = estimate(prepared, RATES, Crew(1), False, 0.0)
+    found = estimate(prepared, RATES, Workers(1), False, 0.0)
     assert found.stored_bytes["hourly"]["pm2p5"] == cells * 96 * 4 // 2
     whole = replace(prepared, grid=small_grid())
-    assert estimate(whole, RATES, Crew(1), False, 0.0).processor_seconds > found.processor_seconds
+    assert estimate(whole, RATES, Workers(1), False, 0.0).processor_seconds > found.processor_seconds
 
 
 def test_the_last_round_of_lanes_counts_whole(prepared, monkeypatch):
     monkeypatch.setattr("aqreanalysis.production.dry_run.estimate.default_threads", lambda: 64)
     blocks = prepared.plan.blocks
     assert blocks == 36
-    almost = estimate(prepared, replace(RATES, encode_seconds=0.0), Crew(35), False, 0.0)
-    exact = estimate(prepared, replace(RATES, encode_seconds=0.0), Crew(18), False, 0.0)
+    almost = estimate(prepared, replace(RATES, encode_seconds=0.0), Workers(35), False, 0.0)
+    exact = estimate(prepared, replace(RATES, encode_seconds=0.0), Workers(18), False, 0.0)
     assert almost.sweep_seconds == pytest.approx(exact.sweep_seconds)
 
 
 def test_a_netcdf_file_needs_room_for_its_chunks_and_itself_and_time_to_be_copied(prepared):
-    zarr, netcdf = (estimate(prepared, RATES, Crew(1), kind, 0.0) for kind in (False, True))
+    zarr, netcdf = (estimate(prepared, RATES, Workers(1), kind, 0.0) for kind in (False, True))
     assert netcdf.disk_bytes == 2 * zarr.disk_bytes == 2 * zarr.cube_bytes
     assert netcdf.finish_seconds > zarr.finish_seconds
 
 
 def test_a_slow_disk_bounds_the_sweep(prepared):
     slow = replace(RATES, disk_bytes_a_second=1000.0)
-    found = estimate(prepared, slow, Crew(1), False, 0.0)
+    found = estimate(prepared, slow, Workers(1), False, 0.0)
     assert found.sweep_seconds == pytest.approx(RATES.warm_seconds + found.cube_bytes / 1000.0)
 
 
 def test_each_worker_holds_a_process_of_its_own_and_the_driver_the_observations(prepared):
-    threads = estimate(prepared, RATES, Crew(4), False, 0.0)
-    workers = estimate(prepared, RATES, Crew(4, 4, workers=True), False, 0.0)
+    threads = estimate(prepared, RATES, Workers(4), False, 0.0)
+    workers = estimate(prepared, RATES, Workers(4, 4, workers=True), False, 0.0)
     assert threads.memory_bytes == threads.worker_bytes >= 450_000_000
     # The driver and the process that the workers are forked from.
     assert workers.memory_bytes == 4 * workers.worker_bytes + 450_000_000 + RATES.process_bytes
-    elsewhere = estimate(prepared, RATES, Crew(4, 4, workers=True, here=False), False, 0.0)
+    elsewhere = estimate(prepared, RATES, Workers(4, 4, workers=True, here=False), False, 0.0)
     assert elsewhere.memory_bytes == 450_000_000 and elsewhere.worker_bytes == workers.worker_bytes
 
 
 def test_workers_that_start_while_the_driver_reads_keep_nobody_waiting(prepared):
     rates = replace(RATES, worker_start_seconds=4.0, worker_launch_seconds=0.5)
-    crew = Crew(2, 2, workers=True)
+    crew = Workers(2, 2, workers=True)
     at_once, later, elsewhere = (
         estimate(prepared, rates, crew, False, seconds).sweep_seconds
         for crew, seconds in ((crew, 0.0), (crew, 10.0), (replace(crew, here=False), 10.0))
@@ -135,9 +142,9 @@ def test_workers_that_start_while_the_driver_reads_keep_nobody_waiting(prepared)
 
 
 def test_who_computes_follows_from_the_options():
-    assert crew_of(ProduceOptions(threads=3)) == Crew(3)
-    assert crew_of(ProduceOptions(workers=5)) == Crew(5, 5, workers=True)
-    assert crew_of(ProduceOptions()).lanes >= 1
+    assert workers_of(ProduceOptions(threads=3)) == Workers(3)
+    assert workers_of(ProduceOptions(workers=5)) == Workers(5, 5, workers=True)
+    assert workers_of(ProduceOptions()).lanes >= 1
     with pytest.raises(ConfigError):
         ProduceOptions(threads=0)
     assert math.isfinite(geometry_cells(Plan(1, 24, 2, 2, (24, 1, 1), 1), 4, 0.0, 1))

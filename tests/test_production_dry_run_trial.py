@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production import ProduceOptions, produce
-from aqreanalysis.production.dry_run.estimate import Crew, estimate
-from aqreanalysis.production.dry_run.limits import check_fit, foresee, local_folder, refuse
+from aqreanalysis.production.dry_run.estimate import Workers, estimate
+from aqreanalysis.production.dry_run.limits import check_fit, check_limits, estimate_run, local_folder
 from aqreanalysis.production.dry_run.trial import (
     PeakMemory,
     Trial,
@@ -51,7 +51,7 @@ def test_the_compressed_size_is_that_of_the_cube(suffix, model, tmp_path):
     options = ProduceOptions(production=TILES.model_copy(update={"tile_rows": 4, "tile_columns": 9}))
     prepared = prepared_of(model, options)
     out = tmp_path / f"x{suffix}"
-    found, rates = foresee(prepared, options, stores_of(out, options))
+    found, rates = estimate_run(prepared, options, stores_of(out, options))
     assert list(tmp_path.iterdir()) == [], "a trial leaves nothing"
     produce(model, make_observations(), GRID, START, END, out, options).close()
     layers = [layer.name for layer in prepared.cubes["hourly"].layers if layer.dims[0] == "time"]
@@ -72,7 +72,7 @@ def test_means_are_tried_too(model, tmp_path):
     rates = measure_rates(Trial(prepared, stores_of("x.zarr", options), 2, tmp_path))
     assert set(rates.join_seconds) == {"daily"} and rates.join_seconds["daily"] > 0
     assert 0.5 < rates.shares["daily"]["pm2p5"] < 1.5 and 0 < rates.shares["sums"]["sums"] < 1.2
-    found = estimate(prepared, rates, Crew(2), False, 0.0)
+    found = estimate(prepared, rates, Workers(2), False, 0.0)
     assert set(found.stored_bytes) == {"hourly", "daily"}
     assert found.disk_bytes > found.cube_bytes, "the sums of days are there besides"
     assert list(tmp_path.iterdir()) == []
@@ -130,15 +130,15 @@ def test_what_does_not_fit_is_refused_with_the_setting_to_change(model, tmp_path
     options = ProduceOptions(production=TILES, threads=2)
     prepared = prepared_of(model, options)
     out, part = stores_of(tmp_path / "x.nc", options), tmp_path / "x.nc.part"
-    found, _ = foresee(prepared, options, out)
+    found, _ = estimate_run(prepared, options, out)
     tried: list[int] = []
-    real = foresee
+    real = estimate_run
 
     def counted(*given, **more):
         tried.append(1)
         return real(*given, **more)
 
-    monkeypatch.setattr("aqreanalysis.production.dry_run.limits.foresee", counted)
+    monkeypatch.setattr("aqreanalysis.production.dry_run.limits.estimate_run", counted)
     check_fit(prepared, options, out, part)
     assert not tried, "no trial where arithmetic leaves no doubt"
     for free, fits in ((found.disk_bytes // 2, False), (found.disk_bytes * 11 // 10, True)):
@@ -148,13 +148,13 @@ def test_what_does_not_fit_is_refused_with_the_setting_to_change(model, tmp_path
         else:
             with pytest.raises(OutputError, match=r"by a trial, with the chunks that the NetCDF file is made of"):
                 check_fit(prepared, options, out, part)
-            refuse(found, Crew(2), out, present_bytes=found.disk_bytes * 2 // 3)
+            check_limits(found, Workers(2), out, present_bytes=found.disk_bytes * 2 // 3)
     assert len(tried) == 2
     monkeypatch.setattr("aqreanalysis.production.dry_run.limits.available_memory", lambda: found.memory_bytes // 2)
     with pytest.raises(OutputError, match=r"2 threads need .* lower production\.tile_rows"):
-        refuse(found, Crew(2), out)
+        check_limits(found, Workers(2), out)
     with pytest.raises(OutputError, match="lower --workers"):
-        refuse(found, Crew(2, 2, workers=True), out)
+        check_limits(found, Workers(2, 2, workers=True), out)
 
 
 class Usage:

@@ -25,7 +25,7 @@ COPY_BYTES_A_SECOND = 500e6
 
 
 @dataclass(frozen=True)
-class Rates:
+class MeasuredRates:
     """What a trial on this machine measured.
 
     Attributes
@@ -78,7 +78,7 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class Crew:
+class Workers:
     """Who computes.
 
     Attributes
@@ -104,7 +104,7 @@ class Crew:
         return min(self.lanes, default_threads()) if self.here else self.lanes
 
 
-def crew_of(options: ProduceOptions) -> Crew:
+def workers_of(options: ProduceOptions) -> Workers:
     """Return who computes by the options of a run.
 
     Raises
@@ -115,10 +115,10 @@ def crew_of(options: ProduceOptions) -> Crew:
     if options.scheduler is not None:
         with cluster_client(None, options.scheduler) as client:
             threads = client.nthreads()
-        return Crew(sum(threads.values()), len(threads), workers=True, here=False)
+        return Workers(sum(threads.values()), len(threads), workers=True, here=False)
     if options.workers is not None:
-        return Crew(options.workers, options.workers, workers=True)
-    return Crew(options.threads or default_threads())
+        return Workers(options.workers, options.workers, workers=True)
+    return Workers(options.threads or default_threads())
 
 
 @dataclass(frozen=True)
@@ -160,16 +160,16 @@ class Estimate:
         return sum(sum(layers.values()) for layers in self.stored_bytes.values())
 
 
-def estimate(prepared: Prepared, rates: Rates, crew: Crew, copies: bool, start_seconds: float) -> Estimate:
+def estimate(prepared: Prepared, rates: MeasuredRates, crew: Workers, copies: bool, start_seconds: float) -> Estimate:
     """Return what a run will take.
 
     Parameters
     ----------
     prepared : Prepared
         The run.
-    rates : Rates
+    rates : MeasuredRates
         Of `trial.measure_rates` for this run.
-    crew : Crew
+    crew : Workers
         Who computes.
     copies : bool
         Whether the finished cubes are copied from their chunks at the end.
@@ -231,7 +231,7 @@ def geometry_cells(plan: Plan, cells: int, bytes_a_cell: float, processes: int) 
     return processes * made
 
 
-def stored_bytes(prepared: Prepared, rates: Rates) -> dict[str, dict[str, int]]:
+def stored_bytes(prepared: Prepared, rates: MeasuredRates) -> dict[str, dict[str, int]]:
     """Return frequency -> layer -> bytes on the disk."""
     found: dict[str, dict[str, int]] = {}
     # Where nothing is wanted all values are one, which takes next to no room.
@@ -249,7 +249,7 @@ def stored_bytes(prepared: Prepared, rates: Rates) -> dict[str, dict[str, int]]:
     return found
 
 
-def worker_bytes(plan: Plan, cells: int, rates: Rates, crew: Crew) -> int:
+def worker_bytes(plan: Plan, cells: int, rates: MeasuredRates, crew: Workers) -> int:
     """Return the peak of the memory of one computing process."""
     in_hand = min(math.ceil(crew.lanes / crew.processes), plan.blocks) * rates.block_bytes
     kept = min(rates.geometry_bytes * cells, GEOMETRY_BYTES)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.production.dry_run.estimate import Crew, Estimate, Rates, crew_of, estimate
+from aqreanalysis.production.dry_run.estimate import Estimate, MeasuredRates, Workers, estimate, workers_of
 from aqreanalysis.production.dry_run.trial import Trial, measure_rates
 from aqreanalysis.production.execute.worker import default_threads
 from aqreanalysis.production.options import ProduceOptions
@@ -24,9 +24,9 @@ Stores = Mapping[str, Store]
 DOUBT = 2
 
 
-def foresee(
+def estimate_run(
     prepared: Prepared, options: ProduceOptions, stores: Stores, start_seconds: float = 0.0
-) -> tuple[Estimate, Rates]:
+) -> tuple[Estimate, MeasuredRates]:
     """Return what a run will take, after a trial of it on this machine, and what the trial measured.
 
     Parameters
@@ -45,21 +45,21 @@ def foresee(
     OutputError
         If the trial cannot be written, or the scheduler does not answer.
     """
-    crew = crew_of(options)
+    crew = workers_of(options)
     folder = local_folder(stores) or Path(tempfile.gettempdir())
-    lanes = max(1, min(Crew(crew.lanes).running, prepared.plan.blocks))
+    lanes = max(1, min(Workers(crew.lanes).running, prepared.plan.blocks))
     rates = measure_rates(Trial(prepared, stores, lanes, folder, crew.workers))
     return estimate(prepared, rates, crew, _copies(stores), start_seconds), rates
 
 
-def refuse(found: Estimate, crew: Crew, stores: Stores, present_bytes: int = 0) -> None:
+def check_limits(found: Estimate, crew: Workers, stores: Stores, present_bytes: int = 0) -> None:
     """Refuse a run that does not fit.
 
     Parameters
     ----------
     found : Estimate
         Of the run.
-    crew : Crew
+    crew : Workers
         Who computes.
     stores : mapping
         Frequency -> its store.
@@ -98,7 +98,7 @@ def check_fit(prepared: Prepared, options: ProduceOptions, stores: Stores, part:
     Parameters
     ----------
     prepared, options, stores
-        As of `foresee`.
+        As of `estimate_run`.
     part : Path
         Its folder of what is unfinished; what is there already needs no more room.
 
@@ -107,7 +107,7 @@ def check_fit(prepared: Prepared, options: ProduceOptions, stores: Stores, part:
     OutputError
         With the settings to change.
     """
-    crew = Crew(
+    crew = Workers(
         options.workers or options.threads or default_threads(), options.workers or 1, options.workers is not None
     )
     free, need = available_memory(), 0
@@ -120,7 +120,7 @@ def check_fit(prepared: Prepared, options: ProduceOptions, stores: Stores, part:
     if need <= free and (room is None or raw_bytes + prepared.sums_bytes <= room):
         return
     present = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
-    refuse(foresee(prepared, options, stores)[0], crew, stores, present)
+    check_limits(estimate_run(prepared, options, stores)[0], crew, stores, present)
 
 
 def local_folder(stores: Stores) -> Path | None:

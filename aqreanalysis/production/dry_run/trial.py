@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model.network.scaling import FieldSource
-from aqreanalysis.production.dry_run.estimate import SUMS, Rates
+from aqreanalysis.production.dry_run.estimate import SUMS, MeasuredRates
 from aqreanalysis.production.execute import dask_workers as workers
 from aqreanalysis.production.execute import worker as engine
 from aqreanalysis.production.execute.dask_cluster import cluster_client
@@ -75,7 +75,7 @@ class Trial:
     workers: bool = False
 
 
-def measure_rates(trial: Trial) -> Rates:
+def measure_rates(trial: Trial) -> MeasuredRates:
     """Return what the trial measured; whatever it wrote is gone when it returns.
 
     Raises
@@ -174,7 +174,7 @@ class _Running:
             return (block.rows[1] - block.rows[0]) * (block.columns[1] - block.columns[0])
         return int(np.count_nonzero(self.prepared.grid.mask[slice(*block.rows), slice(*block.columns)]))
 
-    def measure(self) -> Rates:
+    def measure(self) -> MeasuredRates:
         """Return the rates; `seconds` is left to the caller."""
         worker, lanes, hours = self.worker, len(self.blocks), self.time[1] - self.time[0]
         observations = self._observations_bytes()
@@ -187,7 +187,7 @@ class _Running:
         geometry_bytes = worker.cache.bytes
         in_hand = max(memory.grown - geometry_bytes, 0) / (cells * hours)  # a cell and hour of a block
         shares, joins = self._outputs(states)
-        return Rates(
+        return MeasuredRates(
             seconds=0.0,
             lanes=lanes,
             warm_seconds=max(warm, 0.0),
