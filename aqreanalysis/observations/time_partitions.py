@@ -144,8 +144,8 @@ class TimePartitions:
         """Return the code of each place of a table; one for -1, a row without a place, stands last."""
         if self._last is not None and self._last[0] is places:  # records of a table, a pollutant after another
             return self._last[1]
-        full = places.reindex(columns=list(_PLACE)).astype(object)
-        rows = full.where(full.notna(), None).itertuples(index=False, name=None)
+        columns = [_values(places[role]) if role in places else [None] * len(places) for role in _PLACE]
+        rows = zip(*columns, strict=True)
         codes = np.array([self._places.setdefault(row, len(self._places)) for row in rows] + [-1], dtype=np.int32)
         self._last = (places, codes)
         return codes
@@ -196,6 +196,13 @@ class TimePartitions:
                 instrument=None if form.instrument is None else columns["instrument"][here],
             )
             yield assign_stations(records, index)
+
+
+def _values(column: pd.Series) -> list[object]:
+    """Return a column's values, None where one is missing: NaN is not equal to itself, and would be another place."""
+    values = np.array(column, dtype=object)
+    values[column.isna().to_numpy()] = None
+    return list(values)
 
 
 def _joined(parts: list[NDArray | None], batches: list[RawRecords], fill: np.generic) -> NDArray:
