@@ -71,7 +71,7 @@ def evaluate(
     config_source: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
-    **told: Any,
+    **settings: Any,
 ) -> None:
     """Score a model at hidden stations and cities, with interpolation and kriging tuned in the same run.
 
@@ -84,20 +84,20 @@ def evaluate(
     from aqreanalysis.cli.progress import progress_shown
 
     config = _config(model_path, config_source, overrides)
-    told = {k: v for k, v in told.items() if v is not None}
+    settings = {k: v for k, v in settings.items() if v is not None}
     covariates = options.load_covariates(covariate_paths, config, trained=model_path is not None)
     if _asks_forecast(model_path, config, protocols):
-        told["covariates"] = covariates
-        show, metrics = _forecast(str(model_path), options.load_observations(observations_path, config), out, told)
+        settings["covariates"] = covariates
+        show, metrics = _forecast(str(model_path), options.load_observations(observations_path, config), out, settings)
     else:
         observations = options.load_observations(observations_path, config)
         from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, score_table
         from aqreanalysis.evaluation import evaluate as run
 
-        limits = {k: told.pop(f"fold_{k}") for k in ("minutes", "epochs") if f"fold_{k}" in told}
-        folds = FoldOptions(_trainer(told["device"], covariates), config, seed=told["seed"], **limits)
+        limits = {k: settings.pop(f"fold_{k}") for k in ("minutes", "epochs") if f"fold_{k}" in settings}
+        folds = FoldOptions(_trainer(settings["device"], covariates), config, seed=settings["seed"], **limits)
         chosen = EvaluationOptions(
-            protocols or EvaluationOptions().protocols, hours, folds=folds, covariates=covariates, **told
+            protocols or EvaluationOptions().protocols, hours, folds=folds, covariates=covariates, **settings
         )
         with progress_shown("evaluating") as progress:
             metrics = run(model_path, observations, out, chosen, progress=progress)
@@ -134,18 +134,18 @@ def _asks_forecast(model_path: str | None, config: Config, protocols: tuple[str,
 
 
 def _forecast(
-    model_path: str, observations: Observations, out: str, told: dict[str, Any]
+    model_path: str, observations: Observations, out: str, settings: dict[str, Any]
 ) -> tuple[Callable[[Any], Table], dict[str, Any]]:
     """Run the protocol forecast; return how its figures are shown, and the figures."""
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.forecast.evaluate import ForecastEvaluationOptions, evaluate_forecast, forecast_table
 
-    if told.get("optional_baselines"):
+    if settings.get("optional_baselines"):
         raise ConfigError(
-            f"--further {told['optional_baselines'][0]} estimates fields: leave it out where a forecast is scored"
+            f"--further {settings['optional_baselines'][0]} estimates fields: leave it out where a forecast is scored"
         )
     known = ("every", "device", "overwrite", "covariates")
-    chosen = ForecastEvaluationOptions(**{k: told[k] for k in known if k in told})
+    chosen = ForecastEvaluationOptions(**{k: settings[k] for k in known if k in settings})
     with progress_shown("evaluating") as progress:
         return forecast_table, evaluate_forecast(model_path, observations, out, chosen, progress)
 

@@ -83,10 +83,14 @@ def estimate(
 
     Examples
     --------
-    A day's mean over the grid sweeps that day alone::
+    The mean of some hours over the grid sweeps their blocks alone:
 
-        cube = aqreanalysis.estimate(model, "obs.parquet", "north-china-0.1", "2019-01-01", "2020-01-01")
-        cube.pm2p5.sel(time="2019-03-01").mean().compute()
+    >>> import aqreanalysis as aq
+    >>> cube = aq.estimate("models/north", "obs.parquet", "110,35,111,36@0.25", "2021-03-03", "2021-03-05")
+    >>> cube["pm2p5"].shape, cube["pm2p5"].chunks is not None
+    ((48, 5, 5), True)
+    >>> bool(cube["pm2p5"].sel(time="2021-03-03").mean() > 0)
+    True
     """
     options = ProduceOptions(species=species, covariates=covariates)
     prepared = prepare(model, observations, grid, (start, end), options)

@@ -117,8 +117,8 @@ class DeepSensorConvNP(Baseline):
         seen = StationField(field.lat[~apart], field.lon[~apart], sample.values[:, ~apart], field.groups[~apart])
         mean, scale = self._ask(seen, field.lat[apart], field.lon[apart])
         self._factor = _fit_factor(mean, scale, sample.values[:, apart], self._frame.offset)
-        told = ShiftedLogNormal(mean, self._factor * scale, self._frame.offset)
-        self._keep_left_out(told, sample.values[:, apart])
+        answer = ShiftedLogNormal(mean, self._factor * scale, self._frame.offset)
+        self._keep_left_out(answer, sample.values[:, apart])
         return found | {"offset": self._frame.offset, "factor": self._factor, "kept_back": int(apart.sum())}
 
     def predict(
@@ -185,8 +185,8 @@ class DeepSensorConvNP(Baseline):
                 count = int(known.sum())
                 padded = np.concatenate((row[known], np.zeros(len(lat), np.float32)))
                 task = _task(both, padded, np.arange(count), count + np.arange(len(lat)))
-                told = self._model(task)
-                mean[hour], scale[hour] = self._model.mean(told).reshape(-1), self._model.std(told).reshape(-1)
+                answer = self._model(task)
+                mean[hour], scale[hour] = self._model.mean(answer).reshape(-1), self._model.std(answer).reshape(-1)
             if progress is not None:
                 progress(hour + 1, len(values), self.title)
         return mean * frame.std + frame.mean, scale * frame.std

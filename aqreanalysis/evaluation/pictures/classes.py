@@ -72,15 +72,15 @@ def picture_classes(result: TaskResult, path: Path) -> Picture | None:
         *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=9
     )
     panels[0].set_ylim(top=1.0)
-    told = []
+    extremes = []
     for kind, classes in shown.items():
         low, high = min(classes, key=lambda n: classes[n]), max(classes, key=lambda n: classes[n])
-        told.append(f"by {kind} from {figures_of(classes[low])} ({low}) to {figures_of(classes[high])} ({high})")
+        extremes.append(f"by {kind} from {figures_of(classes[low])} ({low}) to {figures_of(classes[high])} ({high})")
     return Picture(
         "classes",
         "Coverage of the 90 % interval in each class; the grey band is 0.85 to 0.95. Levels are those of each method's "
         f"own estimate; classes with fewer than {_FEWEST} station-hours are left out.",
-        f"Lines of coverage, a panel for each kind of class. AQ-Net: {'; '.join(told)}.",
+        f"Lines of coverage, a panel for each kind of class. AQ-Net: {'; '.join(extremes)}.",
         save(figure, path),
         {"nominal": _NOMINAL, "measured": measured},
     )

@@ -105,11 +105,11 @@ def picture_distance(result: TaskResult, path: Path) -> Picture:
     axes.set_xlabel("distance to the nearest visible station")
     axes.set_ylabel(f"mean absolute error of {species.title} ({species.units})")
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
-    told = ", ".join(f"{figures_of(e)} at {n}" for n, e in zip(shown, errors[MODEL], strict=True))
+    text = ", ".join(f"{figures_of(e)} at {n}" for n, e in zip(shown, errors[MODEL], strict=True))
     return Picture(
         "distance",
         "Mean absolute error by distance to the nearest visible station.",
-        f"Lines of MAE by class of distance, one a method; AQ-Net ({species.units}): {told or 'no class has enough'}.",
+        f"Lines of MAE by class of distance, one a method; AQ-Net ({species.units}): {text or 'no class has enough'}.",
         save(figure, path),
         {"classes": shown, "stations": stations, "mae": errors},
     )
