@@ -1,10 +1,12 @@
-"""Files of JSON that a reader never sees half written."""
+"""Files that a reader never sees half written."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,28 @@ def plain(value: Any) -> Any:
     return value
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`, with its ending; what is written there takes its place.
+
+    That is done when the block ends well, in one step and with the bytes on the disk: a reader meets the old file or
+    the new one whole. If the block fails, what was there stays.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_json(content: Mapping[str, Any], path: Path) -> Path:
     """Write `content` under a temporary name beside `path`, then rename: a reader never sees half of it."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from None
     return path

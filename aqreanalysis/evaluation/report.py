@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis.common.files import write_json
+from aqreanalysis.common.files import replacing, write_json
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation.pictures.draw import NETWORK
 from aqreanalysis.evaluation.pictures.style import Picture
@@ -102,10 +102,9 @@ def write_report(
         *body,
         f"</main><script>{SCRIPT}</script></body></html>",
     ]
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text("\n".join(page) + "\n", encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text("\n".join(page) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from None
     return path

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from aqreanalysis.common.files import replacing
 from aqreanalysis.errors import OutputError
 
 
@@ -37,13 +38,8 @@ def whole_file(out: str | Path, suffixes: Sequence[str], overwrite: bool) -> Ite
     if path.exists() and not overwrite:
         raise OutputError(f"output {path} exists; choose another --out or replace it with --overwrite")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
+    with replacing(path) as temporary:
         yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -94,8 +90,3 @@ def _check_replaceable(path: Path, endings: Sequence[str], overwrite: bool) -> N
         raise OutputError(
             f"output folder {path} holds {len(held)} files; choose another --out or replace it with --overwrite"
         )
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

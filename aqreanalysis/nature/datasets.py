@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 import pyproj
 import xarray as xr
 
+from aqreanalysis.common.files import replacing
 from aqreanalysis.common.hours import HOUR, TIME_UNITS
 from aqreanalysis.grids import Grid
 from aqreanalysis.nature.random_fields import FloatArray
@@ -122,11 +122,7 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
     encoding: dict[str, dict[str, Any]] = {str(name): packed for name in dataset.data_vars}
     encoding |= {"time": clock, "time_bnds": clock}
     encoding |= {name: {"_FillValue": None} for name in ("lat", "lon", "lat_bnds", "lon_bnds")}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as temporary:
         # The mapping goes along as a variable, and no layer is told about it twice in an attribute `coordinates`.
         flat = dataset.reset_coords(["crs", "time_bnds", "lat_bnds", "lon_bnds"])
         flat.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
