@@ -87,7 +87,7 @@ class MaskedStations:
             _send(getattr(other, f.name), getattr(self, f.name))
 
 
-class Learner(Protocol):
+class StepTrainer(Protocol):
     """What a step asks of the trainer whose network learns."""
 
     config: Config
@@ -111,11 +111,11 @@ class FixedShapeStep:
 
     Parameters
     ----------
-    trainer : Learner
+    trainer : StepTrainer
         Whose network is to learn; of a model without covariates.
     """
 
-    def __init__(self, trainer: Learner) -> None:
+    def __init__(self, trainer: StepTrainer) -> None:
         training, self.trainer, device = trainer.config.training, trainer, trainer.device
         rng = np.random.default_rng(0)
         self.days = torch.zeros(training.days_per_batch, dtype=torch.int64, device=device)
@@ -124,7 +124,7 @@ class FixedShapeStep:
         self.loss = torch.zeros((), device=device)
 
     @staticmethod
-    def serves(trainer: Learner) -> bool:
+    def serves(trainer: StepTrainer) -> bool:
         """Return whether a step can be recorded: on CUDA, without covariates, with stations enough for any mask."""
         stations = int(trainer.roles.training.sum())
         enough = stations - most_hidden(stations) > trainer.config.model.neighbours + 1
@@ -161,7 +161,7 @@ class FixedShapeStep:
 class CudaGraphStep(FixedShapeStep):
     """The same on CUDA, recorded at its first use."""
 
-    def __init__(self, trainer: Learner) -> None:
+    def __init__(self, trainer: StepTrainer) -> None:
         super().__init__(trainer)
         network = trainer.network
         aside = torch.cuda.Stream(trainer.device)
