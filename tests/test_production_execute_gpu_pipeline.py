@@ -14,6 +14,8 @@ from production_case import END, START, TILES
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.execute import gpu_pipeline as pipeline
+from aqreanalysis.production.execute import worker
+from aqreanalysis.production.stores.store import Written
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def on_cpu(monkeypatch):
 
 
 def begin(monkeypatch):
-    monkeypatch.setattr(pipeline, "serves", lambda inputs: inputs.hourly and inputs.means is None)
+    monkeypatch.setattr(worker, "is_for_gpu_pipeline", lambda inputs: inputs.hourly and inputs.means is None)
     monkeypatch.setattr(pipeline, "strip_size", lambda device, many: 24 * 12 * 2)
 
 
@@ -70,12 +72,10 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(two_pollutants, on_c
 
 
 def test_a_failed_write_ends_the_run_with_its_error(two_pollutants, on_cpu, tmp_path, monkeypatch):
-    from aqreanalysis.production.execute.worker import Worker
-
     def full(self, block, layers):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Worker, "write_hours", full)
+    monkeypatch.setattr(worker.Worker, "write_hours", full)
     with pytest.raises(Exception, match="No space left"):
         make((*two_pollutants, production_case.small_grid()), tmp_path / "a.zarr")
 
@@ -90,7 +90,7 @@ class Slow:
         with self.lock:
             self.begun.add(block.number)
         time.sleep(0.002)
-        return 1
+        return Written(1, {})
 
 
 def test_no_more_blocks_are_in_hand_than_there_are_pieces_of_memory(two_pollutants, on_cpu, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from aqreanalysis.production.dry_run.limits import check_fit
 from aqreanalysis.production.execute import dask_workers as workers
 from aqreanalysis.production.execute import worker as engine
 from aqreanalysis.production.execute.dask_cluster import cluster_client, prepare_workers
-from aqreanalysis.production.execute.memory import give_back, outline
 from aqreanalysis.production.execute.warming import begin_warm_up, make_ready
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.period_means import sums_name, sums_width
@@ -261,10 +260,6 @@ def _fill(run: _Run, header: dict[str, Any]) -> None:
         run.append.check(templates)
         _say(run)
     window = _stage(run, templates, header)
-    run.prepared = replace(run.prepared, observations=outline(run.prepared.observations))
-    if run.append is not None:
-        run.append = replace(run.append, prepared=run.prepared)
-    give_back()
     if run.append is not None:
         try:
             run.append.adopt_blocks(templates, run.ledger, run.watched())
@@ -332,12 +327,12 @@ def _sweep(run: _Run, window: StagedWindow) -> None:
     if len(ledger.done) == prepared.blocks:
         return
     on_done = BlockProgress(prepared.blocks, prepared.keys, ledger, options.progress)
-    stores, states = engine.JobStores(run.stores, run.sums), run.part / "states"
+    stores = engine.JobStores(run.stores, run.sums)
     if options.workers is None and options.scheduler is None:
-        job = engine.make_job(prepared, window, stores, states, (None, options.device))
+        job = engine.make_job(prepared, window, stores, (None, options.device))
         engine.run_in_threads(job, ledger.done, options.threads or engine.default_threads(), on_done, run.stop.event)
     else:
-        job = engine.make_job(prepared, window, stores, states, (prepared.model_path, options.device))
+        job = engine.make_job(prepared, window, stores, (prepared.model_path, options.device))
         with cluster_client(options.workers, options.scheduler, options.say) as client:
             workers.run_on_cluster(job, ledger.done, client, on_done, run.stop.event)
     run.stop.check(run.part, run.progress_line)

@@ -131,7 +131,7 @@ class _Running:
         window = stage_readings(
             self.prepared.observations, tuple(self.prepared.predictor.inputs), self._span(), folder / "readings.npy"
         )
-        self.worker = engine.Worker(engine.make_job(self.prepared, window, self.stores, None, (None, "cpu")))
+        self.worker = engine.Worker(engine.make_job(self.prepared, window, self.stores, (None, "cpu")))
         self.written: list[Written] = []
         self.blocks = self._choose_blocks()
 

@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.production.execute.gpu_sweep import (
     PackedBlock,
     PackedLayer,
@@ -45,13 +44,6 @@ PINNED_BYTES = 512_000_000
 TASKS_A_BLOCK = 2
 
 Write = Callable[[Block, Layers], Written]
-
-
-def serves(inputs: SweepInputs) -> bool:
-    """Tell whether a sweep is for the pipeline: AQ-Net's on a GPU, hours and no means, whose sums the host makes."""
-    predictor = inputs.predictor
-    on_gpu = isinstance(predictor, AnalysisPredictor) and predictor.device.type == "cuda"
-    return on_gpu and inputs.hourly and inputs.means is None
 
 
 def run_pipeline(

@@ -18,9 +18,7 @@ import dask.threaded
 from dask.callbacks import Callback
 
 from aqreanalysis.common.library_threads import one_thread, threads_restored
-from aqreanalysis.model import load_predictor
-from aqreanalysis.production.execute import gpu_pipeline as pipeline
-from aqreanalysis.production.execute.kept import KeptStates
+from aqreanalysis.model import AnalysisPredictor, load_predictor
 from aqreanalysis.production.period_means import day_block, mean_block, sums_name
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.inputs import StagedWindow
@@ -77,8 +75,6 @@ class Job:
         Where from, and onto what.
     stores : JobStores
         Where to.
-    states : Path or None
-        The folder of station states.
     """
 
     token: str
@@ -86,7 +82,6 @@ class Job:
     model_path: str | None
     device: str
     stores: JobStores
-    states: Path | None
 
 
 OnDone = Callable[[BlockResult | None], None]
@@ -104,7 +99,6 @@ class Worker:
             self.inputs = replace(job.inputs, predictor=predictor)
         self.cache = GeometryCache()
         self.stop = threading.Event()
-        self.states = KeptStates(job.states, job.token)
 
     def encode(self, time_range: tuple[int, int], *parts: Any) -> BlockStates | None:
         """Return the station states of a time block, from the parts of `encode_part` if there are any; None if the run
@@ -112,7 +106,7 @@ class Worker:
         if self.stop.is_set() or any(part is None for part in parts):
             return None
         one_thread()
-        return self.states.get(time_range, lambda: encode_time_block(self.inputs, time_range, parts or None))
+        return encode_time_block(self.inputs, time_range, parts or None)
 
     def encode_part(self, hours: range) -> Any:
         """Return what the stations say of a part of `split_time_block`; None if the run was asked to stop."""
@@ -159,9 +153,7 @@ class Worker:
         return self.job.stores.cubes[HOURLY].write(block, layers)
 
 
-def make_job(
-    prepared: Prepared, window: StagedWindow, stores: JobStores, states: Path | None, model: tuple[Path | None, str]
-) -> Job:
+def make_job(prepared: Prepared, window: StagedWindow, stores: JobStores, model: tuple[Path | None, str]) -> Job:
     """Return the job of a prepared run.
 
     Parameters
@@ -172,8 +164,6 @@ def make_job(
         Readings.
     stores : JobStores
         Where to.
-    states : Path or None
-        The folder of station states.
     model : tuple
         The bundle, if workers are to load it themselves (None ships the predictor to them once), and onto what device.
     """
@@ -184,7 +174,7 @@ def make_job(
     if model_path is not None:
         inputs = replace(inputs, predictor=None)  # type: ignore[arg-type]  # each worker puts its own there
     bundle = None if model_path is None else str(model_path.resolve())
-    return Job(digest.hexdigest(), inputs, bundle, device, stores, None if states is None else states.resolve())
+    return Job(digest.hexdigest(), inputs, bundle, device, stores)
 
 
 def pending_blocks(plan: Plan, done: set[int]) -> Iterator[tuple[tuple[int, int], list[Block]]]:
@@ -226,8 +216,10 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
     """
     worker = Worker(job)
     worker.stop = stop
-    if pipeline.serves(worker.inputs):
-        for one in pipeline.run_pipeline(worker.inputs, done, worker.write_hours, threads, stop):
+    if is_for_gpu_pipeline(worker.inputs):
+        from aqreanalysis.production.execute.gpu_pipeline import run_pipeline
+
+        for one in run_pipeline(worker.inputs, done, worker.write_hours, threads, stop):
             on_done(one)
         return
 
@@ -241,7 +233,7 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
         tasks: list[Any] = []
         early = TILES_AHEAD * (threads - 1)
         for time_range, blocks in pending_blocks(job.inputs.plan, done):
-            shared = [] if worker.states.hold(time_range) else split_time_block(worker.inputs, time_range, threads)
+            shared = split_time_block(worker.inputs, time_range, threads)
             parts = [
                 dask.delayed(worker.encode_part, pure=False, traverse=False)(hours) for hours in shared[1:] and shared
             ]
@@ -263,6 +255,13 @@ def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop
                 return
             some = joins[begin : begin + GRAPH_BLOCKS]
             _compute([dask.delayed(worker.join, pure=False, traverse=False)(*join) for join in some], pool)
+
+
+def is_for_gpu_pipeline(inputs: SweepInputs) -> bool:
+    """Tell whether a sweep is for the pipeline: AQ-Net's on a GPU, hours and no means, whose sums the host makes."""
+    predictor = inputs.predictor
+    on_gpu = isinstance(predictor, AnalysisPredictor) and predictor.device.type == "cuda"
+    return on_gpu and inputs.hourly and inputs.means is None
 
 
 def default_threads() -> int:
