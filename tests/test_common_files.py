@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aqreanalysis.common.files import plain, write_json
+from aqreanalysis.common.files import plain, replacing, write_json
 from aqreanalysis.errors import OutputError
 
 
@@ -21,3 +21,15 @@ def test_json_has_null_for_what_is_not_finite_and_no_half_file(tmp_path: Path) -
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         write_json({}, tmp_path / "absent" / "x.json")
+
+
+def test_what_is_written_well_takes_the_name_and_what_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.nc"
+    with replacing(path) as part:
+        assert part.suffix == ".nc" and part.parent == tmp_path and not path.exists()
+        part.write_text("one")
+    assert path.read_text() == "one"
+    with pytest.raises(RuntimeError), replacing(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "one" and list(tmp_path.iterdir()) == [path]
