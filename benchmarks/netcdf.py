@@ -21,7 +21,7 @@ import netCDF4
 import numpy as np
 from producing import MONTH, SHORT, machine, parser, produce_timed, record, run_watched, table, timed
 
-from aqreanalysis.production.execute.worker import default_threads
+from aqreanalysis.production.execute.schedule import default_threads
 
 
 def arrays_of(cube: Path) -> dict[str, tuple[Any, ...]]:

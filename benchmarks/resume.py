@@ -29,7 +29,7 @@ import psutil
 import zarr
 from producing import MONTH, machine, parser, produce_timed, record, table
 
-from aqreanalysis.production.execute.worker import default_threads
+from aqreanalysis.production.execute.schedule import default_threads
 
 
 def killed_at(job: dict[str, Any], events: Path, block: int) -> float:

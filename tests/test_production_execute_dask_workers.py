@@ -15,7 +15,8 @@ from production_processes import digest
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import produce
 from aqreanalysis.production.execute.dask_cluster import cluster_client
-from aqreanalysis.production.execute.dask_workers import BLOCKS_A_TASK, IN_FLIGHT, _homes, _share
+from aqreanalysis.production.execute.dask_workers import IN_FLIGHT, SubmittedTasks
+from aqreanalysis.production.execute.schedule import BLOCKS_A_TASK, share_blocks
 from aqreanalysis.production.plan import Plan
 from aqreanalysis.production.plan.blocks import available_memory
 
@@ -42,7 +43,7 @@ def test_a_cluster_serves_a_model_in_memory_and_a_worker_killed_in_the_middle_is
 
     def noting(self, function, *given, **how):
         future = real(self, function, *given, **how)
-        if function.__name__ == "_run":
+        if function.__name__ == "run_blocks":
             held[str(future.key)] = len(given[2])
         return future
 
@@ -88,12 +89,13 @@ def test_what_a_killed_worker_was_writing_is_not_in_the_cube(zarr_format, swept,
 
 
 def test_a_worker_of_many_threads_is_the_home_of_as_many_shares():
-    homes = _homes(SimpleNamespace(nthreads=lambda: {"tcp://b": 1, "tcp://a": 3}))
+    client = SimpleNamespace(nthreads=lambda: {"tcp://b": 1, "tcp://a": 3})
+    homes = SubmittedTasks(client, SimpleNamespace(token="t")).lanes()
     assert homes == ["tcp://a", "tcp://a", "tcp://a", "tcp://b"]
     blocks = list(Plan(1, 24, 8, 8, (24, 2, 2), 1).blocks_of(0))
-    shared = list(_share(blocks, homes, len(blocks)))
+    shared = list(share_blocks(blocks, homes, len(blocks), BLOCKS_A_TASK))
     # No thread waits for want of a task, where one worker's threads share the blocks.
-    assert len(shared) >= 4 * len(homes) and sum(how["workers"] == ["tcp://b"] for how, _ in shared) == len(shared) / 4
+    assert len(shared) >= 4 * len(homes) and sum(home == "tcp://b" for home, _ in shared) == len(shared) / 4
 
 
 def test_where_tiles_are_many_a_task_has_several_blocks_and_each_block_one_task():
@@ -101,12 +103,12 @@ def test_where_tiles_are_many_a_task_has_several_blocks_and_each_block_one_task(
     tiles = plan.counts[1] * plan.counts[2]
     for index, few in ((0, None), (1, 7)):
         blocks = list(plan.blocks_of(index))[:few]
-        shared = list(_share(blocks, workers, tiles))
+        shared = list(share_blocks(blocks, workers, tiles, BLOCKS_A_TASK))
         assert sorted(block.number for _, some in shared for block in some) == [block.number for block in blocks]
         assert max(len(some) for _, some in shared) == (BLOCKS_A_TASK if few is None else 1)
         # In turns, so that all have something to do from the first on.
-        assert [how["workers"] for how, _ in shared[:3]] == [["a"], ["b"], ["c"]]
-    assert all(how == {} for how, _ in _share(list(plan.blocks_of(0)), [], tiles))
+        assert [home for home, _ in shared[:3]] == ["a", "b", "c"]
+    assert all(home is None for home, _ in share_blocks(list(plan.blocks_of(0)), [], tiles, BLOCKS_A_TASK))
 
 
 def test_a_tile_has_the_same_home_in_every_time_block_and_tiles_are_shared_evenly(swept, tmp_path, monkeypatch):
@@ -116,7 +118,7 @@ def test_a_tile_has_the_same_home_in_every_time_block_and_tiles_are_shared_evenl
         real = type(client).submit
 
         def noting(self, function, *given, **how):
-            if function.__name__ == "_run":
+            if function.__name__ == "run_blocks":
                 assert how["allow_other_workers"]  # a home is where a tile is wanted, not where it must wait
                 for block in given[2]:
                     homes.setdefault(block.tile, set()).update(how["workers"])

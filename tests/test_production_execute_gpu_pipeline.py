@@ -13,8 +13,8 @@ from production_case import END, START, TILES
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.production.execute import executors, worker
 from aqreanalysis.production.execute import gpu_pipeline as pipeline
-from aqreanalysis.production.execute import worker
 from aqreanalysis.production.stores.store import Written
 
 
@@ -24,7 +24,7 @@ def on_cpu(monkeypatch):
 
 
 def begin(monkeypatch):
-    monkeypatch.setattr(worker, "is_for_gpu_pipeline", lambda inputs: inputs.hourly and inputs.means is None)
+    monkeypatch.setattr(executors, "is_for_gpu_pipeline", lambda inputs: inputs.hourly and inputs.means is None)
     monkeypatch.setattr(pipeline, "strip_size", lambda device, many: 24 * 12 * 2)
 
 

@@ -202,22 +202,22 @@ def test_a_killed_run_of_several_frequencies_ends_with_the_same_bytes(suffix, tm
 
 @pytest.mark.parametrize("suffix", [".nc", pytest.param(".zarr", marks=pytest.mark.slow)])
 def test_a_run_killed_between_its_renames_ends_with_both_cubes(suffix, model, observations, tmp_path, monkeypatch):
-    from aqreanalysis.production import run as making
+    from aqreanalysis.production.stores import netcdf, zarr
 
     class Killed(BaseException):
         pass
 
-    out, name = tmp_path / f"x{suffix}", "rename_file" if suffix == ".nc" else "publish_zarr"
-    real = getattr(making, name)
+    out, kind = tmp_path / f"x{suffix}", netcdf.NetcdfStore if suffix == ".nc" else zarr.ZarrStore
+    real = kind.finalise
 
-    def die_after(*given: object) -> None:
-        real(*given)
+    def die_after(store: object, output: object) -> None:
+        real(store, output)
         raise Killed
 
     timeline = (START, "2019-01-05")
     for left in (1, 2):
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(making, name, die_after)
+            patch.setattr(kind, "finalise", die_after)
             produce_cubes(model, observations, GRID, timeline, out, told())
         assert len(list(tmp_path.glob("x_*"))) == left
     cubes = produce_cubes(model, observations, GRID, timeline, out, told())

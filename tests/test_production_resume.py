@@ -234,6 +234,6 @@ def test_a_run_killed_while_it_is_finalised_goes_on_and_ends_with_the_same_bytes
     assert process.communicate(timeout=120)[1] == "" and process.returncode == -signal.SIGKILL
     assert out.exists() == (step in ("netcdf:rename_file", "zarr:publish_folder"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aqreanalysis.production.execute.worker.run_in_threads", None)  # no block is computed again
+        patch.setattr("aqreanalysis.production.execute.threads.ThreadExecutor.run", None)  # no block is computed again
         produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
     assert digest(out) == whole[suffix] and [p.name for p in tmp_path.iterdir()] == [out.name]

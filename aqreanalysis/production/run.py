@@ -16,10 +16,10 @@ from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.cube import open_cube
 from aqreanalysis.production.dry_run.limits import check_fit
-from aqreanalysis.production.execute import dask_workers as workers
-from aqreanalysis.production.execute import worker as engine
-from aqreanalysis.production.execute.dask_cluster import cluster_client, prepare_workers
+from aqreanalysis.production.execute.dask_cluster import prepare_workers
+from aqreanalysis.production.execute.executors import open_executor
 from aqreanalysis.production.execute.warming import begin_warm_up, make_ready
+from aqreanalysis.production.execute.worker import JobStores, make_job
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.period_means import sums_name, sums_width
 from aqreanalysis.production.plan import Moment, Plan
@@ -327,14 +327,11 @@ def _sweep(run: _Run, window: StagedWindow) -> None:
     if len(ledger.done) == prepared.blocks:
         return
     on_done = BlockProgress(prepared.blocks, prepared.keys, ledger, options.progress)
-    stores = engine.JobStores(run.stores, run.sums)
-    if options.workers is None and options.scheduler is None:
-        job = engine.make_job(prepared, window, stores, (None, options.device))
-        engine.run_in_threads(job, ledger.done, options.threads or engine.default_threads(), on_done, run.stop.event)
-    else:
-        job = engine.make_job(prepared, window, stores, (prepared.model_path, options.device))
-        with cluster_client(options.workers, options.scheduler, options.say) as client:
-            workers.run_on_cluster(job, ledger.done, client, on_done, run.stop.event)
+    elsewhere = options.workers is not None or options.scheduler is not None
+    model = prepared.model_path if elsewhere else None, options.device
+    job = make_job(prepared, window, JobStores(run.stores, run.sums), model)
+    with open_executor(job.inputs, options) as executor:
+        executor.run(job, ledger.done, on_done, run.stop.event)
     run.stop.check(run.part, run.progress_line)
     if len(ledger.done) != prepared.blocks:
         raise AssertionError(f"{prepared.blocks - len(ledger.done)} blocks were neither computed nor refused")

@@ -10,7 +10,7 @@ import numpy as np
 
 from aqreanalysis.grids import Grid
 from aqreanalysis.production.execute.dask_cluster import cluster_client
-from aqreanalysis.production.execute.worker import default_threads
+from aqreanalysis.production.execute.schedule import default_threads
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import HOURS_A_DAY, Plan

@@ -11,7 +11,7 @@ from pathlib import Path
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.dry_run.estimate import Estimate, MeasuredRates, Workers, estimate, workers_of
 from aqreanalysis.production.dry_run.trial import Trial, measure_rates
-from aqreanalysis.production.execute.worker import default_threads
+from aqreanalysis.production.execute.schedule import default_threads
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.blocks import available_memory, check_memory, size_text
 from aqreanalysis.production.plan.prepare import Prepared

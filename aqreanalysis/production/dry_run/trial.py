@@ -27,10 +27,9 @@ from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.production.dry_run.estimate import SUMS, MeasuredRates
-from aqreanalysis.production.execute import dask_workers as workers
-from aqreanalysis.production.execute import worker as engine
+from aqreanalysis.production.execute import dask_workers
 from aqreanalysis.production.execute.dask_cluster import cluster_client
-from aqreanalysis.production.execute.worker import JobStores
+from aqreanalysis.production.execute.worker import JobStores, Worker, make_job
 from aqreanalysis.production.period_means import mean_block, sums_name, sums_width
 from aqreanalysis.production.plan import HOURS_A_DAY, Block
 from aqreanalysis.production.plan.inputs import Span, span_of, stage_readings
@@ -114,7 +113,7 @@ def measure_worker(model_path: Path | None, covariates: FieldSource | None = Non
     for _ in range(2):  # the second finds the imports done
         begun = time.perf_counter()
         with cluster_client(1, None) as client:
-            size = client.submit(workers.load_and_weigh, model_path, covariates, pure=False).result()
+            size = client.submit(dask_workers.memory_with_model, model_path, covariates, pure=False).result()
             seconds.append(time.perf_counter() - begun)
     return max(seconds[0] - seconds[1], 0.0), seconds[1], size
 
@@ -131,7 +130,7 @@ class _Running:
         window = stage_readings(
             self.prepared.observations, tuple(self.prepared.predictor.inputs), self._span(), folder / "readings.npy"
         )
-        self.worker = engine.Worker(engine.make_job(self.prepared, window, self.stores, (None, "cpu")))
+        self.worker = Worker(make_job(self.prepared, window, self.stores, (None, "cpu")))
         self.written: list[Written] = []
         self.blocks = self._choose_blocks()
 

@@ -32,6 +32,8 @@ from aqreanalysis.production.execute.gpu_sweep import (
     strip_size,
     sweep_strip,
 )
+from aqreanalysis.production.execute.schedule import OnDone
+from aqreanalysis.production.execute.worker import Job, Worker
 from aqreanalysis.production.plan import Block
 from aqreanalysis.production.stores.store import BlockResult, Written
 from aqreanalysis.production.sweep import Layers, SweepInputs, encode_time_block
@@ -44,6 +46,25 @@ PINNED_BYTES = 512_000_000
 TASKS_A_BLOCK = 2
 
 Write = Callable[[Block, Layers], Written]
+
+
+class PipelineExecutor:
+    """A GPU and the threads that write for it.
+
+    Parameters
+    ----------
+    threads : int
+        That drive the device and write.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def run(self, job: Job, done: set[int], on_done: OnDone, stop: threading.Event) -> None:
+        """Compute and write the blocks that are not `done`; see `Executor`."""
+        worker = Worker(job)
+        for result in run_pipeline(worker.inputs, done, worker.write_hours, self.threads, stop):
+            on_done(result)
 
 
 def run_pipeline(

@@ -1,26 +1,22 @@
-"""How blocks get computed: a job, a process' side of it, and threads of this process; see `workers` for others."""
+"""One process' side of a run: the job, the worker that does it, and the tasks that Dask calls."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import dask
-import dask.threaded
-from dask.callbacks import Callback
+from threadpoolctl import threadpool_limits
 
-from aqreanalysis.common.library_threads import one_thread, threads_restored
-from aqreanalysis.model import AnalysisPredictor, load_predictor
+from aqreanalysis.common.library_threads import one_thread
+from aqreanalysis.model import load_predictor
+from aqreanalysis.model.protocol import EncodedStations
 from aqreanalysis.production.period_means import day_block, mean_block, sums_name
-from aqreanalysis.production.plan import Block, Plan
+from aqreanalysis.production.plan import Block
 from aqreanalysis.production.plan.inputs import StagedWindow
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.plan.timeline import HOURLY
@@ -33,16 +29,10 @@ from aqreanalysis.production.sweep import (
     SweepInputs,
     encode_part,
     encode_time_block,
-    split_time_block,
     sweep_block,
     tile_geometry,
     wanted_cells,
 )
-
-# Tiles whose geometry each further thread makes while the first encodes the first time block.
-TILES_AHEAD = 8
-# Time blocks joined into one Dask graph in threads, so that their seams do not idle a thread.
-GRAPH_BLOCKS = 256
 
 
 @dataclass(frozen=True)
@@ -84,9 +74,6 @@ class Job:
     stores: JobStores
 
 
-OnDone = Callable[[BlockResult | None], None]
-
-
 class Worker:
     """One process' side of a job: the model and the geometry, kept from block to block."""
 
@@ -100,29 +87,30 @@ class Worker:
         self.cache = GeometryCache()
         self.stop = threading.Event()
 
-    def encode(self, time_range: tuple[int, int], *parts: Any) -> BlockStates | None:
+    def encode(self, time_range: tuple[int, int], *parts: EncodedStations | None) -> BlockStates | None:
         """Return the station states of a time block, from the parts of `encode_part` if there are any; None if the run
         was asked to stop."""
-        if self.stop.is_set() or any(part is None for part in parts):
+        encoded = [part for part in parts if part is not None]
+        if self.stop.is_set() or len(encoded) < len(parts):
             return None
         one_thread()
-        return encode_time_block(self.inputs, time_range, parts or None)
+        return encode_time_block(self.inputs, time_range, encoded or None)
 
-    def encode_part(self, hours: range) -> Any:
+    def encode_part(self, hours: range) -> EncodedStations | None:
         """Return what the stations say of a part of `split_time_block`; None if the run was asked to stop."""
         if self.stop.is_set():
             return None
         one_thread()
         return encode_part(self.inputs, hours)
 
-    def prepare(self, block: Block) -> None:
+    def make_geometry(self, block: Block) -> None:
         """Make the geometry of a block's tile beforehand, if a cell of it is wanted."""
         if not self.stop.is_set() and wanted_cells(self.inputs, block).any():
             one_thread()
             tile_geometry(self.inputs, block, self.cache)
 
-    def run(self, states: BlockStates | None, block: Block, after: None = None) -> BlockResult | None:
-        """Compute and write a block, `after` its geometry was made; None if the run was to stop before it was begun."""
+    def run(self, states: BlockStates | None, block: Block) -> BlockResult | None:
+        """Compute and write a block; None if the run was to stop before it was begun."""
         if states is None or self.stop.is_set():
             return None
         one_thread()
@@ -137,7 +125,7 @@ class Worker:
         seconds = time.perf_counter() - begun
         return BlockResult(block.number, block.cell_hours, Written.joined(written), seconds)
 
-    def join(self, frequency: str, block: Block, number: int) -> BlockResult | None:
+    def aggregate_means(self, frequency: str, block: Block, number: int) -> BlockResult | None:
         """Compute and write a block of means from the sums of days; it is noted under `number`."""
         if self.stop.is_set():
             return None
@@ -177,98 +165,6 @@ def make_job(prepared: Prepared, window: StagedWindow, stores: JobStores, model:
     return Job(digest.hexdigest(), inputs, bundle, device, stores)
 
 
-def pending_blocks(plan: Plan, done: set[int]) -> Iterator[tuple[tuple[int, int], list[Block]]]:
-    """Yield each time block that has blocks left to do, with them."""
-    for index in range(plan.counts[0]):
-        left = [block for block in plan.blocks_of(index) if block.number not in done]
-        if left:
-            yield plan.time_block(index), left
-
-
-def pending_joins(job: Job, done: set[int]) -> Iterator[tuple[str, Block, int]]:
-    """Yield frequency, block and number of each block of means that is left to do.
-
-    Blocks of all cubes are counted on from those of the sweep, so that one ledger holds them.
-    """
-    number = job.inputs.plan.blocks
-    for frequency, plan in (job.inputs.means.plans if job.inputs.means else {}).items():
-        for place in range(plan.blocks):
-            if number not in done:
-                yield frequency, plan.get_block(place), number
-            number += 1
-
-
-def run_in_threads(job: Job, done: set[int], threads: int, on_done: OnDone, stop: threading.Event) -> None:
-    """Compute the blocks that are not `done` with Dask's threaded scheduler, or on a GPU by the pipeline.
-
-    Parameters
-    ----------
-    job : Job
-        With its predictor.
-    done : set of int
-        Numbers to leave out.
-    threads : int
-        Blocks at a time.
-    on_done : callable
-        Called in this thread with each `BlockResult`.
-    stop : threading.Event
-        Once set, blocks in hand are finished and no other is begun.
-    """
-    worker = Worker(job)
-    worker.stop = stop
-    if is_for_gpu_pipeline(worker.inputs):
-        from aqreanalysis.production.execute.gpu_pipeline import run_pipeline
-
-        for one in run_pipeline(worker.inputs, done, worker.write_hours, threads, stop):
-            on_done(one)
-        return
-
-    class Watch(Callback):
-        def _posttask(self, key: Any, result: Any, *_: Any) -> None:
-            if isinstance(result, BlockResult):
-                on_done(result)
-
-    # A fresh pool, so that leaving it waits for the blocks in hand even after an error.
-    with threads_restored(), ThreadPoolExecutor(threads) as pool, Watch():
-        tasks: list[Any] = []
-        early = TILES_AHEAD * (threads - 1)
-        for time_range, blocks in pending_blocks(job.inputs.plan, done):
-            shared = split_time_block(worker.inputs, time_range, threads)
-            parts = [
-                dask.delayed(worker.encode_part, pure=False, traverse=False)(hours) for hours in shared[1:] and shared
-            ]
-            states = dask.delayed(worker.encode, pure=False, traverse=False)(time_range, *parts)
-            for block in blocks:
-                ready = dask.delayed(worker.prepare, pure=False, traverse=False)(block) if early > 0 else None
-                tasks.append(dask.delayed(worker.run, pure=False, traverse=False)(states, block, ready))
-                early -= 1
-            if len(tasks) >= GRAPH_BLOCKS:
-                _compute(tasks, pool)
-                tasks = []
-            if stop.is_set():
-                return
-        _compute(tasks, pool)
-        # After the sweep: a block of means reads the sums of many.
-        joins = list(pending_joins(job, done))
-        for begin in range(0, len(joins), GRAPH_BLOCKS):
-            if stop.is_set():
-                return
-            some = joins[begin : begin + GRAPH_BLOCKS]
-            _compute([dask.delayed(worker.join, pure=False, traverse=False)(*join) for join in some], pool)
-
-
-def is_for_gpu_pipeline(inputs: SweepInputs) -> bool:
-    """Tell whether a sweep is for the pipeline: AQ-Net's on a GPU, hours and no means, whose sums the host makes."""
-    predictor = inputs.predictor
-    on_gpu = isinstance(predictor, AnalysisPredictor) and predictor.device.type == "cuda"
-    return on_gpu and inputs.hourly and inputs.means is None
-
-
-def default_threads() -> int:
-    """Return the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def device_of_worker(asked: str) -> str:
     """Return the device of this worker process: of several GPUs on a machine each of `--workers` takes its own.
 
@@ -288,7 +184,50 @@ def device_of_worker(asked: str) -> str:
     return f"cuda:{name % gpus}" if gpus > 1 and isinstance(name, int) else asked
 
 
-def _compute(tasks: list[Any], pool: ThreadPoolExecutor) -> None:
-    if tasks:
-        # Not by the name "threads", for which Dask loads distributed, to see whether a client is there: 0.1 s.
-        dask.compute(*tasks, scheduler=dask.threaded.get, pool=pool, optimize_graph=False)
+_WORKERS: dict[str, Worker] = {}
+_WORKERS_LOCK = threading.Lock()
+
+
+def worker_of(shared: Job | Worker) -> Worker:
+    """Return the worker of this process: the driver's threads share theirs, another process makes one of the job."""
+    if isinstance(shared, Worker):
+        return shared
+    with _WORKERS_LOCK:
+        if shared.token not in _WORKERS:
+            _WORKERS.clear()  # a worker of a long-lived cluster keeps one job only
+            _WORKERS[shared.token] = Worker(shared)
+            threadpool_limits(1, user_api="blas")  # once for this process: see `threads_restored`
+        return _WORKERS[shared.token]
+
+
+def share_job(shared: Job | Worker) -> Job | Worker:
+    """Task: hand on what all others share."""
+    return shared
+
+
+def encode(shared: Job | Worker, time_range: tuple[int, int], *parts: EncodedStations | None) -> BlockStates | None:
+    """Task: the station states of a time block."""
+    return worker_of(shared).encode(time_range, *parts)
+
+
+def encode_hours(shared: Job | Worker, hours: range) -> EncodedStations | None:
+    """Task: what the stations say of some hours of a time block."""
+    return worker_of(shared).encode_part(hours)
+
+
+def make_geometry(shared: Job | Worker, block: Block) -> None:
+    """Task: the geometry of a block's tile, beforehand."""
+    worker_of(shared).make_geometry(block)
+
+
+def run_blocks(
+    shared: Job | Worker, states: BlockStates | None, blocks: list[Block], after: None = None
+) -> list[BlockResult | None]:
+    """Task: compute and write some blocks of a time block, `after` their geometry where it is made beforehand."""
+    worker = worker_of(shared)
+    return [worker.run(states, block) for block in blocks]
+
+
+def aggregate_means(shared: Job | Worker, frequency: str, block: Block, number: int) -> list[BlockResult | None]:
+    """Task: compute and write a block of means from the sums of days."""
+    return [worker_of(shared).aggregate_means(frequency, block, number)]

@@ -13,7 +13,7 @@ from production_processes import digest
 
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production import ProduceOptions, produce
-from aqreanalysis.production.execute.worker import pending_blocks
+from aqreanalysis.production.execute.schedule import pending_blocks
 from aqreanalysis.production.plan import Plan
 
 pytestmark = pytest.mark.usefixtures("fixed_clock")
@@ -91,10 +91,10 @@ def test_blocks_in_threads_load_nothing_of_clusters() -> None:
     script = (
         "import sys, dask\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
-        "from aqreanalysis.production.execute.worker import _compute\n"
+        "from aqreanalysis.production.execute.threads import compute\n"
         "found = []\n"
         "with ThreadPoolExecutor(1) as pool:\n"
-        "    _compute([dask.delayed(found.append, pure=False)(1)], pool)\n"
+        "    compute([dask.delayed(found.append, pure=False)(1)], pool)\n"
         "assert found == [1] and 'distributed' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

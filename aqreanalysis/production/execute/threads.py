@@ -1,0 +1,105 @@
+"""Blocks in threads of this process, by Dask's threaded scheduler."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import dask
+import dask.threaded
+from dask.callbacks import Callback
+
+from aqreanalysis.common.library_threads import threads_restored
+from aqreanalysis.production.execute.schedule import OnDone, mean_tasks, sweep_tasks
+from aqreanalysis.production.execute.worker import Job, Worker, share_job
+from aqreanalysis.production.sweep import split_time_block
+
+# Tiles whose geometry each further thread makes while the first encodes the first time block.
+TILES_AHEAD = 8
+# Blocks joined into one Dask graph, so that the seams of time blocks do not idle a thread.
+GRAPH_BLOCKS = 256
+
+
+class ThreadExecutor:
+    """Threads of this process.
+
+    Parameters
+    ----------
+    threads : int
+        Blocks at a time.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def run(self, job: Job, done: set[int], on_done: OnDone, stop: threading.Event) -> None:
+        """Compute and write the blocks that are not `done`; see `Executor`."""
+        worker = Worker(job)
+        worker.stop = stop
+        tasks = DelayedTasks(worker, self.threads)
+
+        class Watch(Callback):
+            def _posttask(self, key: Any, result: Any, *_: Any) -> None:
+                for one in result if isinstance(result, list) else ():
+                    on_done(one)
+
+        # A fresh pool, so that leaving it waits for the blocks in hand even after an error. Means come after the sweep.
+        with threads_restored(), ThreadPoolExecutor(self.threads) as pool, Watch():
+            for some in (sweep_tasks(job, done, tasks), mean_tasks(job, done, tasks)):
+                for graph in _graphs(some):
+                    if stop.is_set():
+                        return
+                    compute(graph, pool)
+
+
+class DelayedTasks:
+    """Tasks as delayed calls, which are computed some hundred at a time.
+
+    Parameters
+    ----------
+    worker : Worker
+        That all threads share.
+    threads : int
+        Of the pool.
+    """
+
+    blocks_a_task = 1
+
+    def __init__(self, worker: Worker, threads: int) -> None:
+        self._worker, self._threads = worker, threads
+        self.tiles_ahead = TILES_AHEAD * (threads - 1)
+
+    def task(self, function: Callable[..., Any], *given: Any, lane: str | None = None) -> Any:
+        """Return a delayed call; see `Tasks`. What all tasks share is this process' worker itself."""
+        if function is share_job:
+            return self._worker
+        return dask.delayed(function, pure=False, traverse=False)(*given)
+
+    def lanes(self) -> Sequence[str]:
+        """Return none: threads take whatever comes next."""
+        return ()
+
+    def parts(self, time: tuple[int, int]) -> Sequence[range]:
+        """Return the hours that each thread encodes, where several may."""
+        shared = split_time_block(self._worker.inputs, time, self._threads)
+        return shared if len(shared) > 1 else ()
+
+
+def _graphs(tasks: Iterator[Iterator[Any]]) -> Iterator[list[Any]]:
+    """Yield tasks enough for a graph, whole time blocks, whose states are then made once."""
+    graph: list[Any] = []
+    for some in tasks:
+        graph.extend(some)
+        if len(graph) >= GRAPH_BLOCKS:
+            yield graph
+            graph = []
+    if graph:
+        yield graph
+
+
+def compute(tasks: list[Any], pool: ThreadPoolExecutor) -> None:
+    """Compute delayed calls in a pool of threads."""
+    # Not by the name "threads", for which Dask loads distributed, to see whether a client is there.
+    dask.compute(*tasks, scheduler=dask.threaded.get, pool=pool, optimize_graph=False)
