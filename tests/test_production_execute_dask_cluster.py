@@ -50,6 +50,17 @@ def test_workers_are_forked_with_all_imports_done_and_see_the_environment_of_the
         assert sorted(one["name"] for one in found) == [0, 1]
 
 
+def test_driver_and_workers_listen_to_this_machine_alone():
+    with cluster_client(2, None):
+        listening = [
+            connection.laddr.ip
+            for process in (psutil.Process(), *psutil.Process().children(recursive=True))
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    assert len(listening) >= 4 and set(listening) == {"127.0.0.1"}
+
+
 @pytest.mark.parametrize(
     ("asked", "gpus", "name", "device"),
     [

@@ -17,8 +17,7 @@ from aqreanalysis.observations import Observations
 from aqreanalysis.production.cube import open_cube
 from aqreanalysis.production.dry_run.limits import check_fit
 from aqreanalysis.production.execute.dask_cluster import prepare_workers
-from aqreanalysis.production.execute.executors import open_executor
-from aqreanalysis.production.execute.warming import begin_warm_up, make_ready
+from aqreanalysis.production.execute.executors import open_executor, start_gpu_warmup
 from aqreanalysis.production.execute.worker import JobStores, make_job
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.period_means import sums_name, sums_width
@@ -126,7 +125,7 @@ def produce_cubes(
         prepare_workers()
 
     def warm_up(predictor: Predictor, grid: Grid, plan: Plan) -> None:
-        begin_warm_up(predictor, grid, plan, options)
+        start_gpu_warmup(predictor, grid, plan, options)
 
     prepared = prepare(model, observations, grid, resolve_timeline(out, timeline, options), options, warm_up)
     del observations  # once they are staged nobody needs them, if the caller does not
@@ -267,7 +266,6 @@ def _fill(run: _Run, header: dict[str, Any]) -> None:
             if not run.ledger.done:
                 run.ledger.drop()  # refused before it did anything: the right command must not find it in its way
             raise
-    make_ready(run.prepared.predictor)
     _sweep(run, window)
     for name, store in run.stores.items():
         parts = {

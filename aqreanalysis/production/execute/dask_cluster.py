@@ -17,6 +17,7 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.production.plan.blocks import available_memory
 
 CONNECT_SECONDS = 10.0
+LOOPBACK = "127.0.0.1"
 # Imports are nine tenths of a worker's start (4 s of a processor, of which torch takes half). So one process imports
 # what all need, from the beginning of the command on, and workers are forked from it, also those that follow one that
 # died. It has used neither threads nor a GPU by then. Where processes cannot be forked each imports for itself.
@@ -99,7 +100,9 @@ def cluster_client(
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=":0",
+            host=LOOPBACK,  # nobody else on the network has a part in it
+            dashboard_address=f"{LOOPBACK}:0",
+            worker_dashboard_address=f"{LOOPBACK}:0",
             silence_logs=logging.ERROR,
             memory_limit=available_memory() // (workers or 1),
             env=dict(os.environ),  # theirs is of the moment at which the first was prepared

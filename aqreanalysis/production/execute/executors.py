@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aqreanalysis.model import AnalysisPredictor
+from aqreanalysis.grids import Grid
+from aqreanalysis.model import AnalysisPredictor, Predictor
 from aqreanalysis.production.execute.schedule import Executor, default_threads
 from aqreanalysis.production.options import ProduceOptions
+from aqreanalysis.production.plan import Plan
+from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.sweep import SweepInputs
 
 
@@ -30,6 +33,17 @@ def open_executor(inputs: SweepInputs, options: ProduceOptions) -> Iterator[Exec
     from aqreanalysis.production.execute.threads import ThreadExecutor
 
     yield ThreadExecutor(threads)
+
+
+def start_gpu_warmup(predictor: Predictor, grid: Grid, plan: Plan, options: ProduceOptions) -> None:
+    """Begin to make a GPU ready for the sweep of `plan` over `grid`, where its pipeline will sweep; return at once."""
+    if not isinstance(predictor, AnalysisPredictor) or predictor.device.type != "cuda":
+        return
+    here = options.workers is None and options.scheduler is None
+    if here and predictor.covariates is None and tuple(options.frequencies) == (HOURLY,):
+        from aqreanalysis.production.execute.gpu_pipeline import start_warmup
+
+        start_warmup(predictor, grid, plan)
 
 
 def is_for_gpu_pipeline(inputs: SweepInputs) -> bool:

@@ -9,7 +9,8 @@ import production_case
 
 from aqreanalysis.model import load_predictor
 from aqreanalysis.production import ProduceOptions
-from aqreanalysis.production.execute import warming
+from aqreanalysis.production.execute import gpu_pipeline
+from aqreanalysis.production.execute.executors import start_gpu_warmup
 from aqreanalysis.production.plan.blocks import hours_between, make_plan
 
 
@@ -20,7 +21,9 @@ def test_a_strip_of_made_up_readings_is_computed_to_warm_up(tmp_path):
     plan = make_plan(hours, grid.shape, production_case.TILES, 0)
     stations = pd.DataFrame({"lat": observations.lat, "lon": observations.lon})
     predictor.bundle = replace(predictor.bundle, stations=stations)
-    warming.warm_up(predictor, grid, plan)
-    warming.begin_warm_up(predictor, grid, plan, ProduceOptions())
-    assert not hasattr(predictor, warming._THREADS)  # the CPU needs none
-    warming.make_ready(predictor)
+    start_gpu_warmup(predictor, grid, plan, ProduceOptions())
+    assert not hasattr(predictor, gpu_pipeline._WARMUP)  # the CPU needs none
+    gpu_pipeline.start_warmup(predictor, grid, plan)
+    gpu_pipeline.await_warmup(predictor)
+    assert not hasattr(predictor, gpu_pipeline._WARMUP)
+    gpu_pipeline.warm_up(predictor, grid, plan)  # in this thread: what fails here is seen
