@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -55,7 +56,7 @@ class StationList:
         ``lon`` (degrees), ``city`` and ``name`` (texts, None where unknown).
     """
 
-    frame: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["key", "station", "lat", "lon"]))
+    frame: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=["key", "station", "lat", "lon"]))
 
     def __bool__(self) -> bool:
         return len(self.frame) > 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aqreanalysis.production.plan.timeline import HOURLY
-from aqreanalysis.species import Species
+
+if TYPE_CHECKING:
+    from aqreanalysis.species import Species
 
 CUBE_DIMS = ("time", "lat", "lon")
 MAP_DIMS = ("lat", "lon")

@@ -8,22 +8,24 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
 from aqreanalysis.common.hours import TIME_UNITS, stamp_text
-from aqreanalysis.configs import MetadataConfig
 from aqreanalysis.errors import ConfigError
-from aqreanalysis.grids import Grid
-from aqreanalysis.model import Predictor
-from aqreanalysis.observations import Observations
 from aqreanalysis.production.layers import Layer
-from aqreanalysis.production.plan import Plan
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
-from aqreanalysis.species import Species
+
+if TYPE_CHECKING:
+    from aqreanalysis.configs import MetadataConfig
+    from aqreanalysis.grids import Grid
+    from aqreanalysis.model import Predictor
+    from aqreanalysis.observations import Observations
+    from aqreanalysis.production.plan import Plan
+    from aqreanalysis.species import Species
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 GRID_MAPPING = "crs"

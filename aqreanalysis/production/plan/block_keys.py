@@ -13,18 +13,20 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import CubeError
-from aqreanalysis.grids import Grid
-from aqreanalysis.model import Predictor
 from aqreanalysis.model.network.scaling import FieldSource, field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.production.plan.blocks import HOURS_A_DAY, Block, Plan
-from aqreanalysis.production.plan.inputs import Span
+
+if TYPE_CHECKING:
+    from aqreanalysis.grids import Grid
+    from aqreanalysis.model import Predictor
+    from aqreanalysis.production.plan.inputs import Span
 
 # The attributes of a cube.
 RUN = "aqreanalysis_run"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,11 @@ import psutil
 from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import stamp_text
-from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY, period_edges
+
+if TYPE_CHECKING:
+    from aqreanalysis.configs import ProductionConfig
 
 HOURS_A_DAY = 24
 # float32 values that are alive at once for a cell and hour while a block is computed, beyond the finished layers:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.production.plan import HOURS_A_DAY, Moment, Plan, hours_between
+
+if TYPE_CHECKING:
+    from aqreanalysis.model import Predictor
 
 # Hours read at a time: bounds the memory of a long timeline.
 SLAB_HOURS = 30 * HOURS_A_DAY

@@ -23,10 +23,8 @@ from typing import TYPE_CHECKING, Any, Self
 import xarray as xr
 import zarr
 
-from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.production.layers import CUBE_DIMS
-from aqreanalysis.production.plan import Block
 from aqreanalysis.production.stores.existing import ExistingCube, Location
 from aqreanalysis.production.stores.publish import sync_file_system
 from aqreanalysis.production.stores.store import BlockSource, Output, Store, StoreSpec, damaged
@@ -38,10 +36,13 @@ from aqreanalysis.production.stores.zarr import (
     discard_partial_files,
     read_header,
 )
-from aqreanalysis.production.template import Template
 
 if TYPE_CHECKING:
     import obstore.store
+
+    from aqreanalysis.common.progress import Progress
+    from aqreanalysis.production.plan import Block
+    from aqreanalysis.production.template import Template
 
 SCHEME = "s3://"
 _OWNER = "owner.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.production.plan import HOURS_A_DAY
 from aqreanalysis.production.plan.block_keys import READINGS, RUN, DayChecksums, MadeFrom, Reach
-from aqreanalysis.production.template import Template
+
+if TYPE_CHECKING:
+    from aqreanalysis.production.template import Template
 
 # What the history keeps of a cube that grows, and the moment it was first made.
 _CARRIED = ("history", "date_created")

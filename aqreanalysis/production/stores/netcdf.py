@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import netCDF4
 import numpy as np
@@ -25,10 +25,8 @@ import xarray as xr
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
-from aqreanalysis.production.plan import Block
 from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.stores.existing import ExistingCube, Location, StoredHeader
 from aqreanalysis.production.stores.publish import sync_folder
@@ -43,7 +41,11 @@ from aqreanalysis.production.stores.store import (
     check_alike,
     damaged,
 )
-from aqreanalysis.production.template import Template
+
+if TYPE_CHECKING:
+    from aqreanalysis.common.progress import Progress
+    from aqreanalysis.production.plan import Block
+    from aqreanalysis.production.template import Template
 
 _ENCODINGS = "forms.json"
 # Up to here ISA-L compresses: the same format as zlib's at some six times its speed, 1 % larger than by zlib's level 1.

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aqreanalysis.errors import OutputError
-from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.stores.existing import Location
 from aqreanalysis.production.stores.store import Output, Store, StoreSpec
+
+if TYPE_CHECKING:
+    from aqreanalysis.production.options import ProduceOptions
+    from aqreanalysis.production.stores.existing import Location
 
 
 @dataclass(frozen=True)

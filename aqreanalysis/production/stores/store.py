@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import xarray as xr
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import CubeError, OutputError
-from aqreanalysis.production.layers import Layer
-from aqreanalysis.production.plan import Block
-from aqreanalysis.production.stores.existing import ExistingCube, Location
-from aqreanalysis.production.template import Template
+
+if TYPE_CHECKING:
+    from aqreanalysis.common.progress import Progress
+    from aqreanalysis.production.layers import Layer
+    from aqreanalysis.production.plan import Block
+    from aqreanalysis.production.stores.existing import ExistingCube, Location
+    from aqreanalysis.production.template import Template
 
 Layers = Mapping[str, NDArray[Any]]
 

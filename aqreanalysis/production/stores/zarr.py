@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numcodecs  # type: ignore[import-untyped]
 import numpy as np
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 from zarr.storage import LocalStore, WrapperStore
 
-from aqreanalysis.common.progress import Progress
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.plan.timeline import HOURLY
@@ -40,6 +39,9 @@ from aqreanalysis.production.stores.store import (
 )
 from aqreanalysis.production.stores.zarr_direct import ChunkFiles
 from aqreanalysis.production.template import GRID_MAPPING, Template
+
+if TYPE_CHECKING:
+    from aqreanalysis.common.progress import Progress
 
 # Chunks that hold nothing but the fill are written too: a missing file then always means a missing block. Told to each
 # array, because zarr's own setting is one for all threads.
