@@ -86,6 +86,10 @@ def test_it_is_saved_as_it_is_and_opens_as_a_cube(model, written, small_blocks, 
     lazy.to_zarr(tmp_path / "saved.zarr", zarr_format=2)
     with open_cube(tmp_path / "saved.zarr") as saved:
         np.testing.assert_array_equal(saved.pm2p5, written.pm2p5[:24])
+    lazy.to_netcdf(tmp_path / "saved.nc")
+    with xr.open_dataset(tmp_path / "saved.nc", decode_cf=False) as raw:
+        coordinates = [raw[name] for name in ("time", "lat", "lon", "time_bnds", "lat_bnds", "lon_bnds", "crs")]
+        assert not any("_FillValue" in coordinate.attrs for coordinate in coordinates)
 
 
 def test_the_workers_of_a_dask_client_give_the_same_bits(model, written, small_blocks):

@@ -143,7 +143,11 @@ def list_sources(path: PathLike | Sequence[PathLike]) -> list[Source]:
                 raise ObservationsError(f"{item}: unknown kind of file: known are {', '.join(SUFFIXES)}")
             sources += _members(item)
         else:
-            beside = [f.name for f in item.parent.iterdir()] if item.parent.is_dir() else []
+            beside = (
+                [f.name for f in item.parent.iterdir() if f.name.lower().endswith(SUFFIXES)]
+                if item.parent.is_dir()
+                else []
+            )
             raise ObservationsError(f"no observations file {str(item)!r}{nearest_hint(item.name, beside)}")
     return sources
 

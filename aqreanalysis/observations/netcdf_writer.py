@@ -36,7 +36,7 @@ _FILL = np.float32(-9999.0)
 def write_netcdf(observations: Observations, path: Path, overwrite: bool = False) -> Path:
     """Write the file under a temporary name, then rename it; return `path`. See `Observations.to_netcdf`."""
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists: choose another name, or allow overwriting")
+        raise OutputError(f"{path} exists: choose another name, or replace it with --overwrite (overwrite=True)")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: no folder {path.parent}: make it first")
     dataset = _as_file(observations)

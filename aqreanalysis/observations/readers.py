@@ -131,7 +131,7 @@ def import_observations(
     """
     target = Path(out)
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists: choose another name, or allow overwriting")
+        raise OutputError(f"{target} exists: choose another name, or replace it with --overwrite (overwrite=True)")
     if not target.parent.is_dir():
         raise OutputError(f"{target}: no folder {target.parent}: make it first")
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()

@@ -213,4 +213,7 @@ def _dataset(template: Template, arrays: Mapping[str, dask.array.Array]) -> xr.D
         missing = np.nan if layer.dtype.startswith("float") else layer.fill
         fill = {} if layer.fill is None else {"_FillValue": np.dtype(layer.dtype).type(missing)}
         variables[layer.name] = (layer.dims, arrays[layer.name], {**layer.attrs, **fill})
-    return as_cube(xr.decode_cf(xr.Dataset(variables, attrs=template.attrs)))
+    cube = as_cube(xr.decode_cf(xr.Dataset(variables, attrs=template.attrs)))
+    for name in template.coordinates:
+        cube[name].encoding["_FillValue"] = None  # xarray would save NaN, which no coordinate may have
+    return cube

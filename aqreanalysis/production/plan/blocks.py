@@ -302,7 +302,11 @@ def check_timeline(plan: Plan, observed: tuple[int, int], able: tuple[int, int])
     span = f"the observations span {stamp_text(first - 1)} to {stamp_text(last)} (UTC)"
     asked = f"timeline {stamp_text(plan.first_hour - 1)} to {stamp_text(plan.first_hour + plan.hours - 1)}"
     if plan.first_hour > able[1] or plan.first_hour + plan.hours - 1 < first:
-        raise OutputError(f"{asked} lies wholly outside the observations: {span}; choose start and end within")
+        reach = f"{stamp_text(max(first, able[0]) - 1)} to {stamp_text(able[1])}"
+        raise OutputError(
+            f"{asked} lies wholly outside the observations: {span}; this model estimates {reach} from them, choose "
+            "start and end within"
+        )
     if plan.first_hour < first:
         raise OutputError(f"{asked} begins before the observations: {span}; start at {stamp_text(first - 1)} or later")
     if plan.first_hour < able[0]:
