@@ -110,10 +110,10 @@ def decoding(where: str) -> Iterator[None]:
             raise
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            told = f"; ecCodes: {heard[-1]}" if heard else ""
+            detail = f"; ecCodes: {heard[-1]}" if heard else ""
             kind = type(error).__name__
             raise CovariatesError(
-                f"{where}: cannot be decoded ({kind}: {reason}{told}); the file is damaged, get it again"
+                f"{where}: cannot be decoded ({kind}: {reason}{detail}); the file is damaged, get it again"
             ) from None
 
 

@@ -109,8 +109,8 @@ def covariates_text(predictor: Predictor, span: Span) -> dict[str, str]:
     if source is None:
         return {}
     gaps = [f"{key} {count}" for key, count in missing_hours(predictor, span).items() if count]
-    told = f"; hours without a value, of {span.hours} read: {', '.join(gaps)}" if gaps else ""
-    return {"covariates": f"{', '.join(source.fields)}, sha256 {source.digest()}{told}"}
+    missing = f"; hours without a value, of {span.hours} read: {', '.join(gaps)}" if gaps else ""
+    return {"covariates": f"{', '.join(source.fields)}, sha256 {source.digest()}{missing}"}
 
 
 def _hour_text(hour: np.int64) -> str:

@@ -403,10 +403,10 @@ def _check_form(dataset: Any, form: ChunkEncoding) -> None:
         raise AssertionError(f"{dataset.name} is {dataset.dtype} {dataset.chunks} {filed}, its chunks are {form}")
 
 
-def _copy_layer(dataset: Any, staged: ChunkPart, template: Template, layer: Layer, told: tuple[int, Progress]) -> None:
-    """Copy one layer chunk by chunk; `told` is its place among the layers and whom to tell."""
+def _copy_layer(dataset: Any, staged: ChunkPart, template: Template, layer: Layer, step: tuple[int, Progress]) -> None:
+    """Copy one layer chunk by chunk; `step` is its place among the layers, and whom to report to."""
     plan = template.plan
-    place, progress = told
+    place, progress = step
     total = plan.blocks * len(template.layers)
     numbers = range(plan.blocks) if layer.dims == CUBE_DIMS else range(plan.tiles)
     for number in numbers:
