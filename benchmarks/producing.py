@@ -145,8 +145,8 @@ def run_job(job: Mapping[str, Any]) -> dict[str, float]:
     `job` has model, observations, grid, start, end, out and options of `ProduceOptions`; ``events``, the path of a
     file, gets a line a finished block: the processor seconds of the process by then, the blocks done and all of them.
     """
+    from aqreanalysis import load_predictor
     from aqreanalysis.configs import ProductionConfig
-    from aqreanalysis.model.predictor import AnalysisPredictor
     from aqreanalysis.production import ProduceOptions, produce
 
     options = {k: v for k, v in job.items() if k not in ("model", "observations", "grid", "start", "end", "out")}
@@ -154,13 +154,15 @@ def run_job(job: Mapping[str, Any]) -> dict[str, float]:
     events = options.pop("events", None)
     blocks: list[tuple[float, float, int]] = []
     begun: list[float] = []
-    encode = AnalysisPredictor.encode
+    # By the public name, which an older checkout has too.
+    kind: Any = type(load_predictor(job["model"], "cpu"))
+    encode = kind.encode
 
     def noted(*given: Any, **named: Any) -> Any:
         begun.append(time.process_time())
         return encode(*given, **named)
 
-    AnalysisPredictor.encode = noted  # type: ignore[method-assign]
+    kind.encode = noted
 
     def progress(done: int, total: int, note: str) -> None:
         blocks.append((time.perf_counter(), time.process_time(), done))
