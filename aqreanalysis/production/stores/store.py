@@ -195,7 +195,6 @@ class Store(Protocol):
     @classmethod
     def open(cls, spec: StoreSpec) -> Store:
         """Return the store of a cube; nothing is written yet."""
-        raise NotImplementedError
 
     @classmethod
     def check_split(cls, whole: Location) -> None:
@@ -211,7 +210,6 @@ class Store(Protocol):
     @classmethod
     def open_dataset(cls, where: str) -> xr.Dataset:
         """Return a finished cube as xarray reads it, lazily."""
-        raise NotImplementedError
 
     @classmethod
     def stored_bytes(cls, where: str) -> int:
@@ -223,7 +221,6 @@ class Store(Protocol):
     @property
     def layout(self) -> str:
         """Kind and form, for people and for the fingerprint of the run."""
-        raise NotImplementedError
 
     @property
     def disk(self) -> Path | None:
@@ -232,11 +229,9 @@ class Store(Protocol):
 
     def sample(self, folder: Path) -> Store:
         """Return a store of the same form in a folder of this machine, for a trial."""
-        raise NotImplementedError
 
     def limited_to(self, outputs: Sequence[Output]) -> Store:
         """Return the store that leaves some of its outputs only, and the others as they are."""
-        raise NotImplementedError
 
     def acquire_ownership(self, resumes: bool, overwrite: bool) -> None:
         """Take the right to write, where the lock of the work folder is not enough because other machines may write.
@@ -261,11 +256,9 @@ class Store(Protocol):
 
     def create(self, template: Template) -> None:
         """Make the empty store; what is left of another is replaced."""
-        raise NotImplementedError
 
     def is_created(self) -> bool:
         """Tell whether it is there, empty or filled."""
-        raise NotImplementedError
 
     def write(self, block: Block, layers: Layers) -> Written:
         """Write layers of one block, whole chunks.
@@ -273,7 +266,6 @@ class Store(Protocol):
         A chunk appears under its name only when it is complete, so blocks may be written at the same time by threads
         and processes, and again after a crash.
         """
-        raise NotImplementedError
 
     def existing(self) -> ExistingCube:
         """Return the finished cube that stands under the name, and what it says of the blocks that it holds.
@@ -289,7 +281,6 @@ class Store(Protocol):
 
     def open_source(self, older: ExistingCube, template: Template) -> BlockSource:
         """Return the blocks of a finished cube, of which this store adopts some; it has been created."""
-        raise NotImplementedError
 
     def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
         """Make the outputs whole and put them on the disk, so that they lack nothing but their names.
@@ -301,11 +292,9 @@ class Store(Protocol):
         progress : callable
             Told of each step; what it raises ends the work, which may be begun again.
         """
-        raise NotImplementedError
 
     def is_staged(self, output: Output) -> bool:
         """Tell whether a complete output has not got its name yet."""
-        raise NotImplementedError
 
     def is_taken(self, output: Output) -> bool:
         """Tell whether a cube stands under the name that is not this store's own unfinished one."""
@@ -313,7 +302,6 @@ class Store(Protocol):
 
     def finalise(self, output: Output) -> None:
         """Give a complete output its name, replacing what was there; may be repeated after a crash at any moment."""
-        raise NotImplementedError
 
 
 def check_alike(
