@@ -142,13 +142,13 @@ def format_truth(scores: Mapping[str, Any]) -> str:
     header = ["pollutant", "cells by nearest station", "cell-hours", "MAE", "RMSE", "R2", "bias", "coverage"]
     rows = [
         [
-            f"{SPECIES[key].title} ({found['units']})",
+            f"{SPECIES[key].title} ({of_species['units']})",
             name,
             str(s["n"]),
             *("-" if s[column] is None else form.format(s[column]) for column, form in columns.items()),
         ]
-        for key, found in scores.items()
-        for name, s in {"all": found["overall"], **found["by_distance"]}.items()
+        for key, of_species in scores.items()
+        for name, s in {"all": of_species["overall"], **of_species["by_distance"]}.items()
     ]
     lines = ["against the truth at every cell and hour of the cube:", *aligned(header, rows, left=2)]
     lines.append("(the interval is meant for a station's reading, which differs from the mean of its cell)")

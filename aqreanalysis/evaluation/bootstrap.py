@@ -81,9 +81,7 @@ def ratios(sums: Mapping[str, Sums], against: Mapping[str, str], seed: int = 0) 
     rng = np.random.default_rng(seed)
     days = rng.multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS).astype(np.float64)
     places = rng.multinomial(stations, np.full(stations, 1 / stations), DRAWS).astype(np.float64)
-    drawn = {
-        (name, score): _drawn(getattr(found, score), days, places) for name, found in sums.items() for score in SCORES
-    }
+    drawn = {(name, score): _drawn(getattr(own, score), days, places) for name, own in sums.items() for score in SCORES}
     result: dict[str, dict[str, Any]] = {}
     for name in sums:
         result[name] = {}

@@ -90,21 +90,21 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
         readings = observations.values(one.key)
         within = readings[steps.holds(observations.hours)]
         observed = steps.means(observations, readings[:, inside])
-        found = {
+        estimates = {
             name: _at_stations(cube[layer], steps.index, row[inside], column[inside]) for name, layer in layers.items()
         }
         empty = np.full(observed.shape, np.nan, np.float32)
-        lower, upper = found.get("lower", empty), found.get("upper", empty)
-        scores = score(Sample(found["best"], empty, lower, upper, empty, empty, observed))
+        lower, upper = estimates.get("lower", empty), estimates.get("upper", empty)
+        scores = score(Sample(estimates["best"], empty, lower, upper, empty, empty, observed))
         known = np.isfinite(observed)
         result["species"][one.key] = {
             **{k: scores[k] for k in _SCORES},
             "units": one.units,
-            "stations": int((known & np.isfinite(found["best"])).any(axis=0).sum()),
+            "stations": int((known & np.isfinite(estimates["best"])).any(axis=0).sum()),
             "readings": int(np.isfinite(readings).sum()),
             "readings_outside_grid": int(np.isfinite(within[:, ~inside]).sum()),
             "readings_outside_timeline": int(np.isfinite(readings).sum() - np.isfinite(within).sum()),
-            "readings_without_estimate": int((known & ~np.isfinite(found["best"])).sum()),
+            "readings_without_estimate": int((known & ~np.isfinite(estimates["best"])).sum()),
         }
         if "lower" in layers:
             result["coverage_probability"][one.key] = _probability(cube[layers["lower"]])
@@ -269,13 +269,13 @@ class _Steps:
 
     def means(self, observations: Observations, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return readings (time, station) as means of steps; NaN where fewer than `ENOUGH` of the hours were read."""
-        found = np.full((len(self.index), values.shape[1]), np.nan, np.float32)
+        means = np.full((len(self.index), values.shape[1]), np.nan, np.float32)
         for i, (first, last) in enumerate(zip(self.first, self.last, strict=True)):
             part = values[max(first - observations.first_hour, 0) : last + 1 - observations.first_hour]
             known = np.isfinite(part).sum(axis=0)
             enough = known >= ENOUGH * (last + 1 - first)
-            found[i, enough] = np.nansum(part[:, enough], axis=0, dtype=np.float64) / known[enough]
-        return found
+            means[i, enough] = np.nansum(part[:, enough], axis=0, dtype=np.float64) / known[enough]
+        return means
 
 
 def _common_steps(cube: xr.Dataset, observations: Observations) -> _Steps:

@@ -184,12 +184,12 @@ def _pooled(observations: Observations, key: str, work: Path, count: int) -> Tas
         hours=hours,
         observed=np.concatenate(observed, axis=1),
         estimates={
-            method: Estimates(hours=hours, **{n: np.concatenate([p[n] for p in found], axis=1) for n in _FIELDS})
-            for method, found in parts.items()
+            method: Estimates(hours=hours, **{n: np.concatenate([p[n] for p in of_folds], axis=1) for n in _FIELDS})
+            for method, of_folds in parts.items()
         },
         titles=titles,
         tuned=tuned,
-        levels={method: float(np.mean(found)) if found else None for method, found in levels.items()},
+        levels={method: float(np.mean(of_folds)) if of_folds else None for method, of_folds in levels.items()},
         notes=[f"{count} folds by station, one model each; the calibrated level is the folds' mean"],
     )
 

@@ -58,8 +58,8 @@ def score_task(result: TaskResult, every: int = 1, seed: int = 0) -> dict[str, A
         }
         if every == 1:
             methods[name]["means"] = score_means(sample.best, sample.observed, result.hours)
-    found = ratios(sums, best_baselines(methods), seed)
-    for name, against in found.items():
+    against_best = ratios(sums, best_baselines(methods), seed)
+    for name, against in against_best.items():
         methods[name]["against_best"] = against
     return {
         "title": result.protocol.title,
@@ -73,7 +73,7 @@ def score_task(result: TaskResult, every: int = 1, seed: int = 0) -> dict[str, A
         "last": stamp_text(result.hours[-1]) + "Z",
         "notes": result.notes,
         "methods": methods,
-        "against_best_baseline": found[MODEL],
+        "against_best_baseline": against_best[MODEL],
         "against_best_kriging": _against_kriging(methods, sums, seed),
         "bootstrap": {"draws": DRAWS, "seed": seed, "block_days": BLOCK_DAYS, "confidence": CONFIDENCE},
     }
@@ -102,24 +102,24 @@ def _calibrated(result: TaskResult, name: str) -> dict[str, float]:
 def best_baselines(methods: Mapping[str, Any], among: Sequence[str] | None = None) -> dict[str, str]:
     """Return, by score where less is better, the baseline (of `among`, or of all) that has the least."""
     names = [n for n in (methods if among is None else among) if n in methods and n != MODEL]
-    found = {}
+    best = {}
     for key in SCORES:
         finite = [n for n in names if math.isfinite(methods[n]["overall"][key])]
         if finite:
-            found[key] = min(finite, key=lambda n: methods[n]["overall"][key])
-    return found
+            best[key] = min(finite, key=lambda n: methods[n]["overall"][key])
+    return best
 
 
 def _against_kriging(methods: Mapping[str, Any], sums: Mapping[str, Sums], seed: int) -> dict[str, Any]:
     """Return the model's CRPS and calibrated width as shares of the better kriging's."""
     best = best_baselines(methods, KRIGING).get("crps")
-    found: dict[str, Any] = {}
+    comparison: dict[str, Any] = {}
     if best is not None:
-        found["crps"] = ratios({n: sums[n] for n in (MODEL, best)}, {"crps": best}, seed)[MODEL]["crps"]
+        comparison["crps"] = ratios({n: sums[n] for n in (MODEL, best)}, {"crps": best}, seed)[MODEL]["crps"]
     widths = {n: methods[n]["overall"]["calibrated_width"] for n in KRIGING if n in methods}
     widths = {n: w for n, w in widths.items() if math.isfinite(w)}
     own = methods[MODEL]["overall"]["calibrated_width"]
     if widths and math.isfinite(own):
         narrower = min(widths, key=lambda n: widths[n])
-        found["width"] = {"ratio": own / widths[narrower], "best": narrower}
-    return found
+        comparison["width"] = {"ratio": own / widths[narrower], "best": narrower}
+    return comparison

@@ -157,7 +157,7 @@ def estimate(
             parts[key].append(_rows(block, rows))
         if progress is not None:
             progress(done, len(blocks), "model")
-    return {key: _joined(found) for key, found in parts.items()}
+    return {key: _joined(pieces) for key, pieces in parts.items()}
 
 
 def _blocks(hours: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:

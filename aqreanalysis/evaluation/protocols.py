@@ -85,8 +85,8 @@ class TaskResult:
     def answered(self) -> npt.NDArray[np.bool_]:
         """Where something was observed and every method answered, shape (T, point): all are scored on these."""
         known = np.isfinite(self.observed)
-        for found in self.estimates.values():
-            known = known & np.isfinite(found.best)
+        for estimates in self.estimates.values():
+            known = known & np.isfinite(estimates.best)
         return known
 
     def sample(self, method: str) -> Sample:
@@ -134,10 +134,10 @@ def hours_of(observations: Observations, split: Split, choice: Hours, every: int
                 f"the observations begin {observations.times[0]}, after the hours of training (before "
                 f"{split.unseen_from}): give earlier observations, or score later hours with protocol unseen-time"
             )
-    kept = hours[hours % every == 0]
-    if kept.size == 0:
+    thinned = hours[hours % every == 0]
+    if thinned.size == 0:
         raise ObservationsError(f"{hours.size} hours hold none divisible by every = {every}: lower it")
-    return kept
+    return thinned
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def predict_baselines(
     stations, targets = task.station_field(key), task.targets
     baselines = [*all_baselines(), *build_optional_baselines(task.optional_baselines, task.optional_minutes)]
     stage = _stages(progress, len(baselines))
-    found: dict[str, Prediction] = {}
+    predictions: dict[str, Prediction] = {}
     # Kriging matrices of some hundred rows gain nothing from BLAS threads, which on a busy machine wait for each other:
     # 541 s with them and 57 to 129 s without were seen for one draw of china_north_2019 on two busy cores.
     with threadpool_limits(1, user_api="blas"):
@@ -265,9 +265,9 @@ def predict_baselines(
             answer = baseline.predict(stations, targets.lat, targets.lon, stage(i))
             observed = targets.observed[key].astype(np.float64)
             estimates = Estimates.of(answer, targets.hours, observed, coverage, level)
-            found[baseline.name] = Prediction(estimates, tuned, level)
+            predictions[baseline.name] = Prediction(estimates, tuned, level)
             stage(i)(1, 1, baseline.title)
-    return found
+    return predictions
 
 
 def _model_levels(model: Predictor, task: EvaluationTask, coverage: float) -> dict[str, float]:
@@ -286,7 +286,7 @@ def _model_levels(model: Predictor, task: EvaluationTask, coverage: float) -> di
     observed = {k: visible.values(k)[hours - visible.first_hour][:, among] for k in visible.species}
     targets = Targets(visible.lat[among], visible.lon[among], hours, observed)
     answers = estimate(model, visible.select(stations=stations[~among].tolist()), targets, coverage=coverage)
-    levels = {key: calibrated_level(found.pit, coverage) for key, found in answers.items()}
+    levels = {key: calibrated_level(estimates.pit, coverage) for key, estimates in answers.items()}
     return {key: level for key, level in levels.items() if level is not None}
 
 
@@ -311,8 +311,8 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
     answers = estimate(model, visible, targets, coverage=coverage, levels=levels, progress=stage(0))
     results = []
     for number, key in enumerate(keys, start=1):
-        found = {MODEL: Prediction(answers[key], {}, levels.get(key))}
-        found |= predict_baselines(task, key, coverage, stage(number))
+        predictions = {MODEL: Prediction(answers[key], {}, levels.get(key))}
+        predictions |= predict_baselines(task, key, coverage, stage(number))
         results.append(
             TaskResult(
                 protocol=task.protocol,
@@ -325,10 +325,10 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
                 visible_lon=visible.lon,
                 hours=targets.hours,
                 observed=targets.observed[key],
-                estimates={name: answer.estimates for name, answer in found.items()},
+                estimates={name: answer.estimates for name, answer in predictions.items()},
                 titles=method_titles(task.optional_baselines),
-                tuned={name: answer.tuned for name, answer in found.items() if name != MODEL},
-                levels={name: answer.level for name, answer in found.items()},
+                tuned={name: answer.tuned for name, answer in predictions.items() if name != MODEL},
+                levels={name: answer.level for name, answer in predictions.items()},
                 notes=task.notes,
             )
         )

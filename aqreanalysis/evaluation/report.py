@@ -91,8 +91,8 @@ def write_report(
     write_json({"model_digest": metrics["model_digest"], "pictures": numbers}, path.with_suffix(".json"))
     body = [*_preface(metrics), *_summary(metrics, bool(pictures.get(NETWORK) or notes))]
     for key, protocols in metrics["species"].items():
-        for protocol, found in protocols.items():
-            body += _protocol(key, protocol, found, pictures.get(f"{key} {protocol}", ()))
+        for protocol, task_scores in protocols.items():
+            body += _protocol(key, protocol, task_scores, pictures.get(f"{key} {protocol}", ()))
     body += _network(pictures.get(NETWORK, ()), notes)
     body += _forecast(path.with_name(FORECAST))
     page = [
@@ -144,10 +144,10 @@ def _summary(metrics: Mapping[str, Any], network: bool) -> list[str]:
     rows, links = [], []
     for key, protocols in metrics["species"].items():
         species = SPECIES[key]
-        for protocol, found in protocols.items():
-            links.append(f'<li><a href="#{key}-{escape(protocol)}">{escape(_title(key, found))}</a></li>')
-            methods = found["methods"]
-            for score, against in found["against_best_baseline"].items():
+        for protocol, task_scores in protocols.items():
+            links.append(f'<li><a href="#{key}-{escape(protocol)}">{escape(_title(key, task_scores))}</a></li>')
+            methods = task_scores["methods"]
+            for score, against in task_scores["against_best_baseline"].items():
                 if against["ratio"] is None:
                     continue
                 best = methods[against["best"]]
@@ -185,67 +185,69 @@ def _bootstrap(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _title(key: str, found: Mapping[str, Any]) -> str:
-    return f"{SPECIES[key].title}, {found['title']}"
+def _title(key: str, task_scores: Mapping[str, Any]) -> str:
+    return f"{SPECIES[key].title}, {task_scores['title']}"
 
 
-def _protocol(key: str, protocol: str, found: Mapping[str, Any], drawn: Sequence[Picture]) -> list[str]:
+def _protocol(key: str, protocol: str, task_scores: Mapping[str, Any], drawn: Sequence[Picture]) -> list[str]:
     species = SPECIES[key]
     small = species.units.startswith("mg")
-    methods = found["methods"].values()
+    methods = task_scores["methods"].values()
     header, rows = _scores([((m["title"],), m["overall"]) for m in methods], small)
     return [
-        f'<h2 id="{key}-{escape(protocol)}">{escape(_title(key, found))} ({escape(protocol)})</h2>',
+        f'<h2 id="{key}-{escape(protocol)}">{escape(_title(key, task_scores))} ({escape(protocol)})</h2>',
         paragraph(
-            f"{found['stations']} hidden stations, in the median {found['median_nearest_km']:.1f} km from the nearest "
-            f"visible one. Of {found['station_hours_observed']} observed station-hours, {found['first']} to "
-            f"{found['last']}, every method answered {found['station_hours_scored']}."
+            f"{task_scores['stations']} hidden stations, in the median {task_scores['median_nearest_km']:.1f} km from "
+            f"the nearest visible one. Of {task_scores['station_hours_observed']} observed station-hours, "
+            f"{task_scores['first']} to {task_scores['last']}, every method answered "
+            f"{task_scores['station_hours_scored']}."
         ),
-        *(paragraph(f"Note: {note}.", "note") for note in found.get("notes", ())),
+        *(paragraph(f"Note: {note}.", "note") for note in task_scores.get("notes", ())),
         table(
-            f"{species.title} in {species.units}, {found['title']}",
+            f"{species.title} in {species.units}, {task_scores['title']}",
             ["method", *header],
             rows,
             strong=MODEL_TITLE,
         ),
-        *_against_kriging(found),
-        *_means(found, species.units, small),
+        *_against_kriging(task_scores),
+        *_means(task_scores, species.units, small),
         figures(drawn),
         *(
             folded(f"Scores by {_CLASSES.get(kind, kind.removeprefix('by_').replace('_', ' '))}", content)
-            for kind in _kinds(found)
-            if (content := _by_class(found, kind, species.units, small))
+            for kind in _kinds(task_scores)
+            if (content := _by_class(task_scores, kind, species.units, small))
         ),
-        folded("What each baseline chose on the visible stations", _tuned(found)),
+        folded("What each baseline chose on the visible stations", _tuned(task_scores)),
     ]
 
 
-def _against_kriging(found: Mapping[str, Any]) -> list[str]:
+def _against_kriging(task_scores: Mapping[str, Any]) -> list[str]:
     """Return what is said of the model's distribution against that of the best kriging, where it was compared."""
-    ratios = found.get("against_best_kriging") or {}
+    ratios = task_scores.get("against_best_kriging") or {}
     said = []
     if "crps" in ratios:
-        said.append(f"CRPS {ratios['crps']['ratio']:.3f} of that of {_method(found, ratios['crps'])}")
+        said.append(f"CRPS {ratios['crps']['ratio']:.3f} of that of {_method(task_scores, ratios['crps'])}")
     if "width" in ratios:
         both = [
-            _number(found["methods"][m]["overall"].get("calibrated_coverage")) for m in (MODEL, ratios["width"]["best"])
+            _number(task_scores["methods"][m]["overall"].get("calibrated_coverage"))
+            for m in (MODEL, ratios["width"]["best"])
         ]
         said.append(
-            f"width {ratios['width']['ratio']:.3f} of that of {_method(found, ratios['width'])}, once both were "
+            f"width {ratios['width']['ratio']:.3f} of that of {_method(task_scores, ratios['width'])}, once both were "
             f"calibrated at left-out visible stations (they cover {both[0]} and {both[1]} here)"
         )
     return [paragraph(f"{MODEL_TITLE} against the better kriging: {'; '.join(said)}.")] if said else []
 
 
-def _method(found: Mapping[str, Any], ratio: Mapping[str, Any]) -> str:
-    return str(found["methods"][ratio["best"]]["title"])
+def _method(task_scores: Mapping[str, Any], ratio: Mapping[str, Any]) -> str:
+    return str(task_scores["methods"][ratio["best"]]["title"])
 
 
-def _means(found: Mapping[str, Any], units: str, small: bool) -> list[str]:
+def _means(task_scores: Mapping[str, Any], units: str, small: bool) -> list[str]:
     """Return the table of scores of daily and monthly means, where every hour was asked for."""
     labelled = [
         ((frequency, m["title"]), scores)
-        for m in found["methods"].values()
+        for m in task_scores["methods"].values()
         for frequency, scores in (m.get("means") or {}).items()
         if scores.get("n")
     ]
@@ -255,15 +257,17 @@ def _means(found: Mapping[str, Any], units: str, small: bool) -> list[str]:
     return [table(title, ["mean", "method", *header], rows, 2, MODEL_TITLE)] if rows else []
 
 
-def _kinds(found: Mapping[str, Any]) -> list[str]:
+def _kinds(task_scores: Mapping[str, Any]) -> list[str]:
     """Return the kinds of classes that any method was scored by, those known by name first."""
-    there = {k: None for m in found["methods"].values() for k in m if k.startswith("by_")}
+    there = {k: None for m in task_scores["methods"].values() for k in m if k.startswith("by_")}
     return [*(k for k in _CLASSES if k in there), *(k for k in there if k not in _CLASSES)]
 
 
-def _by_class(found: Mapping[str, Any], kind: str, units: str, small: bool) -> str:
+def _by_class(task_scores: Mapping[str, Any], kind: str, units: str, small: bool) -> str:
     labelled = [
-        ((name, m["title"]), scores) for m in found["methods"].values() for name, scores in (m.get(kind) or {}).items()
+        ((name, m["title"]), scores)
+        for m in task_scores["methods"].values()
+        for name, scores in (m.get(kind) or {}).items()
     ]
     order = {name: i for i, name in enumerate(dict.fromkeys(names[0] for names, _ in labelled))}
     labelled.sort(key=lambda row: order[row[0][0]])
@@ -291,10 +295,10 @@ def _fixed(value: float | None, key: str, digits: int, small: bool) -> str:
     return f"{value:+.{digits}f}" if key == "bias" else f"{value:.{digits}f}"
 
 
-def _tuned(found: Mapping[str, Any]) -> str:
+def _tuned(task_scores: Mapping[str, Any]) -> str:
     rows = [
         [m["title"], ", ".join(f"{k} {_value(v)}" for k, v in m.get("tuned", {}).items()) or "nothing to choose"]
-        for name, m in found["methods"].items()
+        for name, m in task_scores["methods"].items()
         if name != MODEL
     ]
     return table("Tuned by leaving visible stations out", ["method", "choice"], rows, 2)
@@ -304,11 +308,11 @@ def _forecast(path: Path) -> list[str]:
     """Return the section on the long forecast, where its page lies in the same folder."""
     if not path.is_file():
         return []
-    _, found, rest = path.read_text(encoding="utf-8").partition("<section id='forecast'>")
+    _, start, rest = path.read_text(encoding="utf-8").partition("<section id='forecast'>")
     section, ended, _ = rest.partition("</section>")
-    if not found or not ended:
+    if not start or not ended:
         raise OutputError(f"{path} is no evaluation of a forecast (it has no such section): move it out of the folder")
-    return [f'<div class="wide">{found}{section}{ended}</div>']
+    return [f'<div class="wide">{start}{section}{ended}</div>']
 
 
 def _network(drawn: Sequence[Picture], notes: Sequence[str]) -> list[str]:

@@ -112,8 +112,8 @@ def _scored(
     species: dict[str, dict[str, Any]] = {}
     drawn: dict[str, list[Picture]] = {}
     for result in results:
-        found = score_task(result, options.every, options.seed)
-        species.setdefault(result.species, {})[result.protocol.name] = found
+        task_scores = score_task(result, options.every, options.seed)
+        species.setdefault(result.species, {})[result.protocol.name] = task_scores
         drawn |= draw_pictures([result], folder)
         hours = result.hours
     return species, drawn, hours
@@ -161,7 +161,7 @@ def _metrics(
     config: Config,
     options: EvaluationOptions,
 ) -> dict[str, Any]:
-    asked = [found for protocols in species.values() for found in protocols.values()]
+    asked = [task_scores for protocols in species.values() for task_scores in protocols.values()]
     return {
         "schema": SCHEMA,
         "model_digest": predictor.digest if predictor else "",
@@ -169,10 +169,10 @@ def _metrics(
         "observations": {"stations": len(observations.stations), **observations.attributes},
         "coverage": config.uncertainty.coverage,
         "hours": {
-            "choice": " and ".join(dict.fromkeys(found["hours_choice"] for found in asked)),
+            "choice": " and ".join(dict.fromkeys(task_scores["hours_choice"] for task_scores in asked)),
             "every": options.every,
-            "first": min(found["first"] for found in asked),
-            "last": max(found["last"] for found in asked),
+            "first": min(task_scores["first"] for task_scores in asked),
+            "last": max(task_scores["last"] for task_scores in asked),
         },
         "species": species,
     }

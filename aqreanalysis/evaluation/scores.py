@@ -145,12 +145,12 @@ def score_by(sample: Sample, labels: npt.NDArray[np.integer[Any]], names: Sequen
     known = sample.known
     labels = np.broadcast_to(labels, sample.observed.shape)[known]
     flat = {k: np.broadcast_to(getattr(sample, k), known.shape)[known] for k in sample.__dataclass_fields__}
-    found = {}
+    scores = {}
     for i, name in enumerate(names):
         inside = labels == i
         if inside.any():
-            found[name] = score(Sample(**{k: values[inside] for k, values in flat.items()}))
-    return found
+            scores[name] = score(Sample(**{k: values[inside] for k, values in flat.items()}))
+    return scores
 
 
 def periods(hours: npt.NDArray[np.int64], frequency: str) -> npt.NDArray[np.int64]:
@@ -193,9 +193,9 @@ def score_means(best: Floats, observed: Floats, hours: npt.NDArray[np.int64]) ->
     """
     both = np.isfinite(best) & np.isfinite(observed)
     best, observed = np.where(both, best, np.nan), np.where(both, observed, np.nan)
-    found = {}
+    scores = {}
     for frequency in FREQUENCIES:
         e, o = (period_means(values, hours, frequency) for values in (best, observed))
         n = int(np.isfinite(e).sum())
-        found[frequency] = {"n": n, "mae": mae(e, o), "rmse": rmse(e, o), "r2": r2(e, o), "bias": bias(e, o)}
-    return found
+        scores[frequency] = {"n": n, "mae": mae(e, o), "rmse": rmse(e, o), "r2": r2(e, o), "bias": bias(e, o)}
+    return scores

@@ -57,11 +57,11 @@ def table_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     for key, protocols in metrics["species"].items():
         species = SPECIES[key]
         small = species.units.startswith("mg")
-        for protocol, found in protocols.items():
+        for protocol, task_scores in protocols.items():
             named = [f"{species.title} ({species.units})", protocol]
             rows += [
                 [*named, method["title"], str(method["overall"]["n"]), *_cells(method["overall"], small)]
-                for method in found["methods"].values()
+                for method in task_scores["methods"].values()
             ]
     return header, rows
 
@@ -92,19 +92,19 @@ def score_table(metrics: Mapping[str, Any]) -> Table:
             f"coverage and width of the {100 * metrics['coverage']:g} % interval"
         )
     for key, protocols in metrics["species"].items():
-        for protocol, found in protocols.items():
-            lines += [f"{key} {protocol}: {text}" for text in _remarks(found, metrics["coverage"])]
+        for protocol, task_scores in protocols.items():
+            lines += [f"{key} {protocol}: {text}" for text in _remarks(task_scores, metrics["coverage"])]
     return Table(header, rows, 3, lines)
 
 
-def _remarks(found: Mapping[str, Any], coverage: float) -> Iterator[str]:
+def _remarks(task_scores: Mapping[str, Any], coverage: float) -> Iterator[str]:
     """Yield what is said of one pollutant and protocol below the table."""
-    own = found["methods"][MODEL]
-    yield f"AQ-Net over the best baseline: {', '.join(ratio_texts(found['against_best_baseline']))}"
-    kriging = found["against_best_kriging"]
+    own = task_scores["methods"][MODEL]
+    yield f"AQ-Net over the best baseline: {', '.join(ratio_texts(task_scores['against_best_baseline']))}"
+    kriging = task_scores["against_best_kriging"]
     if "width" in kriging:
         width = kriging["width"]
-        both = [found["methods"][n]["overall"]["calibrated_coverage"] for n in (MODEL, width["best"])]
+        both = [task_scores["methods"][n]["overall"]["calibrated_coverage"] for n in (MODEL, width["best"])]
         yield (
             f"width over the narrower kriging's, both calibrated at left-out visible stations: {width['ratio']:.3f} "
             f"({width['best']}; they cover {both[0]:.3f} and {both[1]:.3f} here)"
@@ -113,15 +113,15 @@ def _remarks(found: Mapping[str, Any], coverage: float) -> Iterator[str]:
     for frequency, scores in own.get("means", {}).items():
         if scores["n"]:
             yield f"{frequency} means: MAE {_plain(scores['mae'], 4)}, R2 {_plain(scores['r2'], 3)}, n {scores['n']}"
-    yield from found["notes"]
+    yield from task_scores["notes"]
 
 
 def ratio_texts(ratios: Mapping[str, Any]) -> list[str]:
     """Return one text a score: the ratio, the bounds that the bootstrap puts on it, and the baseline it is to."""
     texts = []
-    for name, found in ratios.items():
-        bounds = "" if found["low"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
-        texts.append(f"{name.upper()} {found['ratio']:.3f}{bounds} ({found['best']})")
+    for name, ratio in ratios.items():
+        bounds = "" if ratio["low"] is None else f" [{ratio['low']:.3f}, {ratio['high']:.3f}]"
+        texts.append(f"{name.upper()} {ratio['ratio']:.3f}{bounds} ({ratio['best']})")
     return texts
 
 
@@ -203,17 +203,18 @@ def card_section(metrics: Mapping[str, Any]) -> list[str]:
         "",
     ]
     for key, protocols in metrics["species"].items():
-        for name, found in protocols.items():
-            lines += _card_remarks(f"{SPECIES[key].title}, {name}", found)
+        for name, task_scores in protocols.items():
+            lines += _card_remarks(f"{SPECIES[key].title}, {name}", task_scores)
     return lines
 
 
-def _card_remarks(what: str, found: Mapping[str, Any]) -> list[str]:
+def _card_remarks(what: str, task_scores: Mapping[str, Any]) -> list[str]:
     """Return what is said of one pollutant and protocol: the split, the best baseline, the coverage by class."""
-    own = found["methods"][MODEL]
+    own = task_scores["methods"][MODEL]
+    ratios = ", ".join(ratio_texts(task_scores["against_best_baseline"]))
     lines = [
-        f"- {what}: {found['stations']} hidden stations, in the median {found['median_nearest_km']:.0f} km from the "
-        f"nearest visible one. AQ-Net over the best baseline: {', '.join(ratio_texts(found['against_best_baseline']))}."
+        f"- {what}: {task_scores['stations']} hidden stations, in the median {task_scores['median_nearest_km']:.0f} km "
+        f"from the nearest visible one. AQ-Net over the best baseline: {ratios}."
     ]
     by_class = coverage_texts(own)
     if by_class:

@@ -146,9 +146,9 @@ def subsample(known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return `known` with at most some thousand entries left, spread evenly: what a spread is fitted to."""
     at = np.flatnonzero(known)
     few = at[np.unique(np.linspace(0, len(at) - 1, min(len(at), _SPREAD_READINGS)).astype(np.int64))] if len(at) else at
-    kept = np.zeros(known.size, dtype=bool)
-    kept[few] = True
-    return kept.reshape(known.shape)
+    left = np.zeros(known.size, dtype=bool)
+    left[few] = True
+    return left.reshape(known.shape)
 
 
 def fit_spread(estimate: Floats, variance: Floats, observed: Floats) -> SpreadModel:

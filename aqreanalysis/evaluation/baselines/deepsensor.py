@@ -112,14 +112,14 @@ class DeepSensorConvNP(Baseline):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self._model = _build(self._frame.scale_km)
-            found = self._train(field, apart, rng)
+            trained = self._train(field, apart, rng)
         sample = field.tuning_sample()
         seen = StationField(field.lat[~apart], field.lon[~apart], sample.values[:, ~apart], field.groups[~apart])
         mean, scale = self._ask(seen, field.lat[apart], field.lon[apart])
         self._factor = _fit_factor(mean, scale, sample.values[:, apart], self._frame.offset)
         answer = ShiftedLogNormal(mean, self._factor * scale, self._frame.offset)
         self._keep_left_out(answer, sample.values[:, apart])
-        return found | {"offset": self._frame.offset, "factor": self._factor, "kept_back": int(apart.sum())}
+        return trained | {"offset": self._frame.offset, "factor": self._factor, "kept_back": int(apart.sum())}
 
     def predict(
         self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None

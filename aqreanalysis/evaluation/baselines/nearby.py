@@ -127,21 +127,21 @@ def tune_weights(field: StationField, observed: Floats, start: tuple[float, int]
     """
     neighbours = Neighbours.around(field, field.lat, field.lon, field.groups)
     slabs = list(_slabs(field.values, neighbours))
-    found: dict[tuple[float, int], tuple[float, Floats, Floats]] = {}
+    tried: dict[tuple[float, int], tuple[float, Floats, Floats]] = {}
 
     def error(choice: tuple[float, int]) -> float:
-        if choice not in found:
+        if choice not in tried:
             mean, variance = _gathered(slabs, neighbours, choice, observed.shape)
             errors = np.abs(mean - observed)
-            found[choice] = (float(np.nanmean(errors)) if np.isfinite(errors).any() else np.inf, mean, variance)
-        return found[choice][0]
+            tried[choice] = (float(np.nanmean(errors)) if np.isfinite(errors).any() else np.inf, mean, variance)
+        return tried[choice][0]
 
     power, count = start
     # One parameter after the other, twice: the error is a smooth bowl in both, and the full table costs four times.
     for _ in range(2):
         power = min(POWERS, key=lambda p: error((p, count)))
         count = min(NEIGHBOURS, key=lambda c: error((power, c)))
-    return Tuned(power, count, *found[power, count])
+    return Tuned(power, count, *tried[power, count])
 
 
 class NearestStation(Baseline):

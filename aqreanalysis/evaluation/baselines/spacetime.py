@@ -96,8 +96,8 @@ def krige_local(
         values = np.where(within[:, :, None], z[at[:, :, None], index[None, None, :]], np.nan)
         values = np.where(usable, values, np.nan).reshape(len(rows), size)
         system = among.reshape(size, size)
-        found = kriging_of_known(system, towards, values, covariance.sill, _FEWEST_READINGS)
-        estimate[:, p], variance[:, p] = found
+        kriged = kriging_of_known(system, towards, values, covariance.sill, _FEWEST_READINGS)
+        estimate[:, p], variance[:, p] = kriged
     return estimate, variance
 
 
@@ -127,9 +127,9 @@ class SpaceTimeKriging(Baseline):
             for count, lags in CHOICES if self._covariance is None else ((self._count, self._lags),):
                 error = self._error(sample, z, covariance, offset, (count, lags))
                 if error < best:
-                    best, kept = error, (covariance, offset, count, lags)
+                    best, settings = error, (covariance, offset, count, lags)
             if np.isfinite(best):
-                self._covariance, self._offset, self._count, self._lags = kept
+                self._covariance, self._offset, self._count, self._lags = settings
         if self._covariance is None:
             raise ObservationsError(
                 "space-time kriging: no visible station can be left out; hide fewer stations or bring more"
@@ -153,8 +153,8 @@ class SpaceTimeKriging(Baseline):
         estimate, variance = np.full((2, len(hours), len(lat)), np.nan)
         for p in range(len(lat)):
             one = _Around(around.index[p : p + 1], around.km[p : p + 1], around.mutual[p : p + 1])
-            found = krige_local(z, rows, one, self._covariance, self._lags)
-            estimate[:, p], variance[:, p] = found[0][:, 0], found[1][:, 0]
+            kriged = krige_local(z, rows, one, self._covariance, self._lags)
+            estimate[:, p], variance[:, p] = kriged[0][:, 0], kriged[1][:, 0]
             if progress is not None:
                 progress(p + 1, len(lat), self.title)
         size = hour_scale(z[rows], _station_km(field), self._covariance.semivariance)
@@ -171,8 +171,8 @@ class SpaceTimeKriging(Baseline):
         """Return the mean absolute error of a choice at some left-out stations and hours, infinite without answers."""
         few = sample.tuning_sample(_CHOICE_HOURS)
         stations = np.unique(np.linspace(0, len(sample.lat) - 1, _CHOICE_STATIONS).astype(np.int64))
-        found = self._left_out(few, z, covariance, choice, stations)
-        errors = np.abs(back(found.estimate, offset) - few.values)
+        left_out = self._left_out(few, z, covariance, choice, stations)
+        errors = np.abs(back(left_out.estimate, offset) - few.values)
         return float(np.nanmean(errors)) if np.isfinite(errors).any() else np.inf
 
     @staticmethod
@@ -189,8 +189,8 @@ class SpaceTimeKriging(Baseline):
         towards = np.where(sample.groups[at][:, None] == sample.groups[None, :], np.inf, _station_km(sample)[at])
         around = _Around.nearest(sample, towards, choice[0])
         estimate, variance = np.full((2, *sample.values.shape), np.nan)
-        found = krige_local(z, hours - history.first_hour, around, covariance, choice[1])
-        estimate[:, at], variance[:, at] = found
+        kriged = krige_local(z, hours - history.first_hour, around, covariance, choice[1])
+        estimate[:, at], variance[:, at] = kriged
         return LeftOut(estimate, variance)
 
 

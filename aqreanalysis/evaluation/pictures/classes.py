@@ -39,12 +39,12 @@ def coverage_by_class(result: TaskResult, method: str) -> dict[str, dict[str, fl
         "season": (season_of(result.hours)[:, None], SEASONS),
         "hour of the day (mean solar time)": (hour_of_day(result.hours, result.lon), HOURS_OF_DAY),
     }
-    found: dict[str, dict[str, float]] = {}
+    covered: dict[str, dict[str, float]] = {}
     for kind, (labels, classes) in kinds.items():
         labels = np.broadcast_to(labels, sample.pit.shape)
         parts = {name: sample.pit[(labels == i) & sample.known] for i, name in enumerate(classes)}
-        found[kind] = {n: central_coverage(p, _NOMINAL) for n, p in parts.items() if p.size >= _FEWEST}
-    return found
+        covered[kind] = {n: central_coverage(p, _NOMINAL) for n, p in parts.items() if p.size >= _FEWEST}
+    return covered
 
 
 def picture_classes(result: TaskResult, path: Path) -> Picture | None:

@@ -86,12 +86,12 @@ def _attention(
     days = np.unique((hours - 1) // 24)
     days = days[np.unique(np.linspace(0, len(days) - 1, _DAYS).round().astype(np.int64))]
     before, after = predictor.history_hours, predictor.lookahead_hours
-    found = []
+    parts = []
     for day in days:
         values, stamps = window(observations, predictor.inputs, 24 * int(day) + 1 - before, before + 24 + after)
-        found.append(read_attention(predictor, values[:, some], stamps, observations.lat[some], observations.lon[some]))
-    first, windows = found[0], [f.windows for f in found]
-    mean = np.average([f.weights for f in found], axis=0, weights=windows)
+        parts.append(read_attention(predictor, values[:, some], stamps, observations.lat[some], observations.lon[some]))
+    first, windows = parts[0], [f.windows for f in parts]
+    mean = np.average([f.weights for f in parts], axis=0, weights=windows)
     return Attention(first.query_hours, first.key_hours, mean, sum(windows))
 
 

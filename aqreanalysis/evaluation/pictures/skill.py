@@ -94,8 +94,8 @@ def picture_distance(result: TaskResult, path: Path) -> Picture:
     axes = figure.subplots()
     errors: dict[str, list[float]] = {}
     for method, style in method_styles(result.estimates).items():
-        found = score_by(result.sample(method), labels[None, :], names)
-        errors[method] = [found[n]["mae"] for n in shown]
+        by_distance = score_by(result.sample(method), labels[None, :], names)
+        errors[method] = [by_distance[n]["mae"] for n in shown]
         axes.plot(range(len(shown)), errors[method], label=result.titles[method], **style)
     ticks = [f"{n}\n{c} station{'s' * (c != 1)}" for n, c in zip(shown, stations, strict=True)]
     axes.set_xticks(range(len(shown)), ticks, fontsize=9)
