@@ -191,8 +191,8 @@ class SeasonalClimatology(ForecastBaseline):
         month = np.minimum((ahead % _HOURS_OF_YEAR / _HOURS_OF_YEAR * 12).astype(int), 11)
         hour = ahead % 24
         hour[:, self._lead :] = 24
-        found = np.moveaxis(self._table[:, month, hour], -1, 2)
-        return PointForecast(found[0], found[1])
+        table = np.moveaxis(self._table[:, month, hour], -1, 2)
+        return PointForecast(table[0], table[1])
 
 
 def with_days(readings: Array, stamps: Hours) -> Array:

@@ -23,12 +23,12 @@ def held_out_rows(
 ) -> list[HeldOutRows]:
     """Return, for each target, level, standardised residual and week of forecasts of weeks held out (3, row, lead)."""
     parts: list[list[HeldOutRows]] = [[] for _ in scalings]
-    for found in trainer.held_out(weights, torch.arange(trainer.network.leads, device=trainer.device)):
-        week = (found.hours // _HOURS_OF_WEEK)[:, None, None].expand(found.truth[:, :, 0].shape)
+    for held_out in trainer.held_out(weights, torch.arange(trainer.network.leads, device=trainer.device)):
+        week = (held_out.hours // _HOURS_OF_WEEK)[:, None, None].expand(held_out.truth[:, :, 0].shape)
         for p, scaling in enumerate(scalings):
-            level = found.location[:, :, p]
-            truth = (torch.log(found.truth[:, :, p]) - scaling.mean) / scaling.std
-            rows = torch.stack((level, (truth - level) / found.scale[:, :, p], week.to(level.dtype)))
+            level = held_out.location[:, :, p]
+            truth = (torch.log(held_out.truth[:, :, p]) - scaling.mean) / scaling.std
+            rows = torch.stack((level, (truth - level) / held_out.scale[:, :, p], week.to(level.dtype)))
             parts[p].append(rows.flatten(1, 2).double().cpu().numpy())
     return [np.concatenate(part, axis=1) for part in parts]
 
@@ -46,7 +46,7 @@ def calibrate_leads(rows: Mapping[str, Sequence[HeldOutRows]], lead_hours: int) 
     lead_hours : int
         Of the forecast.
     """
-    found = {}
+    tables = {}
     for species, members in rows.items():
         together = np.concatenate(list(members), axis=1)
         for label, leads in lead_ranges(lead_hours).items():
@@ -61,5 +61,5 @@ def calibrate_leads(rows: Mapping[str, Sequence[HeldOutRows]], lead_hours: int) 
                 trained=np.zeros(count, dtype=bool),
                 weight=np.ones(count),
             )
-            found[range_key(species, label)] = fit_table(residuals)
-    return found
+            tables[range_key(species, label)] = fit_table(residuals)
+    return tables

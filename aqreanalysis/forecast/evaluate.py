@@ -161,8 +161,8 @@ def evaluate_forecast(
 def _scores_alone(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics without what the pictures show."""
     species = {
-        key: {name: part for name, part in found.items() if name in ("origins", "visible", "hidden")}
-        for key, found in metrics["species"].items()
+        key: {name: part for name, part in scores.items() if name in ("origins", "visible", "hidden")}
+        for key, scores in metrics["species"].items()
     }
     return {**metrics, "species": species}
 
@@ -175,8 +175,8 @@ def _draw_history(model: ForecastPredictor, task: ForecastTask, key: str, out: P
     lat, lon = task.visible
 
     def daily_means(values: Array) -> Array:
-        found = model.forecast(values, stamps, lat, lon)[key].best[model.lead_hours :]
-        return found.reshape(len(found), len(origins), len(lat))
+        medians = model.forecast(values, stamps, lat, lon)[key].best[model.lead_hours :]
+        return medians.reshape(len(medians), len(origins), len(lat))
 
     influence = influence_of_history(daily_means, histories, model.inputs.index(key))
     attention = model.attention(histories, stamps, lat, lon)
@@ -204,9 +204,9 @@ def all_forecast_baselines() -> tuple[list[ForecastBaseline], list[str]]:
     """Return the baselines that can run here, and a note for each that cannot."""
     from aqreanalysis.forecast.network_baselines import Lstm, PatchTst
 
-    found: list[ForecastBaseline] = [Persistence(), DailyPersistence(), SeasonalClimatology(), Ridge(), Lstm()]
+    methods: list[ForecastBaseline] = [Persistence(), DailyPersistence(), SeasonalClimatology(), Ridge(), Lstm()]
     why = PatchTst.missing()
-    return (found, [why]) if why else ([*found, PatchTst()], [])
+    return (methods, [why]) if why else ([*methods, PatchTst()], [])
 
 
 def _score_species(
@@ -256,7 +256,7 @@ def _scored(
         answered &= np.isfinite(point.median) & np.isfinite(point.mean)
     known = np.where(answered, truth, np.nan)
     lead = truth.shape[-1] * 24 // 25
-    found: dict[str, Any] = {
+    scored: dict[str, Any] = {
         "stations": int(answered.any(axis=(0, 2)).sum()),
         "unanswered": int(np.isfinite(truth).sum() - answered.sum()),
         "methods": {name: {"title": titles[name], "horizons": {}} for name in points},
@@ -278,9 +278,9 @@ def _scored(
                     "crps": float(spread.crps[..., leads][seen].mean()) if seen.any() else float("nan"),
                     "coverage": float(spread.inside[..., leads][seen].mean()) if seen.any() else float("nan"),
                 }
-            found["methods"][name]["horizons"][label] = scores
-        found["against_best_baseline"][label] = _ratios(found["methods"], label)
-    return found
+            scored["methods"][name]["horizons"][label] = scores
+        scored["against_best_baseline"][label] = _ratios(scored["methods"], label)
+    return scored
 
 
 def _ratios(methods: dict[str, Any], label: str) -> dict[str, Any]:
@@ -299,10 +299,10 @@ def forecast_table(metrics: dict[str, Any]) -> Table:
     """Return the scores, a row a method and horizon, with the ratios to the best baseline below."""
     header, rows = forecast_rows(metrics)
     lines = []
-    for key, found in metrics["species"].items():
+    for key, scores in metrics["species"].items():
         for where in ("visible", "hidden"):
-            for label, ratio in found.get(where, {}).get("against_best_baseline", {}).items():
+            for label, ratio in scores.get(where, {}).get("against_best_baseline", {}).items():
                 text = ", ".join(f"{n.upper()} {r['ratio']:.3f} ({r['best']})" for n, r in ratio.items())
                 lines.append(f"{key}, {where} stations, {label}: AQ-Net over the best baseline: {text}")
-        lines += [f"{key}: {note}" for note in found["notes"]]
+        lines += [f"{key}: {note}" for note in scores["notes"]]
     return Table(header, rows, 4, lines)

@@ -236,15 +236,15 @@ def _left_out(
         solved[p] = torch.stack([_solve(gram, right, penalty * shrink) for penalty in _PENALTIES])
     errors = [(x[part == p] @ solved[p] - y[part == p]).square().sum(dim=1) for p in parts]
     best = torch.stack(errors).sum(dim=0).argmin(dim=0)
-    found, elsewhere = {}, torch.empty_like(y)
+    fitted, elsewhere = {}, torch.empty_like(y)
     for p, others in fitted_to.items():
-        found[p] = solved[p].gather(0, best.expand(1, x.shape[1], -1)).squeeze(0)
+        fitted[p] = solved[p].gather(0, best.expand(1, x.shape[1], -1)).squeeze(0)
         if absolute is not None:
             rows = torch.isin(part, torch.tensor(others, device=part.device))
             shrinks = torch.tensor(_PENALTIES).to(x)[best] * shrink[:, None]
-            found[p] = absolute.refine(x, y, rows, found[p], shrinks)
-        elsewhere[part == p] = x[part == p] @ found[p]
-    return found[held], elsewhere
+            fitted[p] = absolute.refine(x, y, rows, fitted[p], shrinks)
+        elsewhere[part == p] = x[part == p] @ fitted[p]
+    return fitted[held], elsewhere
 
 
 def _solve(gram: Tensor, right: Tensor, shrink: Tensor) -> Tensor:

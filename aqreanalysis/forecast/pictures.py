@@ -57,13 +57,13 @@ def influence_of_history(
     """
     plain = np.maximum(forecast(histories), 1e-3)
     days = histories.shape[1] // 24
-    found = np.empty((len(plain), days))
+    influence = np.empty((len(plain), days))
     for day in range(days):
         raised = histories.copy()
         raised[:, 24 * day : 24 * (day + 1), :, reading] *= _RAISED
         change = np.log(np.maximum(forecast(raised), 1e-3) / plain) / np.log(_RAISED)
-        found[:, day] = change.reshape(len(plain), -1).mean(axis=1)
-    return HistoryInfluence(found, plain[0].size)
+        influence[:, day] = change.reshape(len(plain), -1).mean(axis=1)
+    return HistoryInfluence(influence, plain[0].size)
 
 
 def picture_history(species: str, influence: HistoryInfluence, path: Path) -> Picture:

@@ -204,16 +204,16 @@ class ForecastPredictor:
         location, scale = (torch.cat(part)[..., : self.lead_hours] for part in zip(*parts, strict=True))
         nearest = torch.from_numpy(places.nearest_km).to(self.device)
         neighbours = places.around.index.to(self.device)
-        found = {}
+        predictives = {}
         for i, key in enumerate(self.species):
             if species is None or key in species:
                 reporting = np.isfinite(encoded.scaled[0, ..., self.inputs.index(key)]).any(axis=0)
                 available = torch.from_numpy(reporting).to(self.device)[neighbours].sum(dim=1)
                 tables = {name: table for name, table in self._tables(key).items() if table[0].stop <= self.lead_hours}
-                found[key] = LeadPredictive(
+                predictives[key] = LeadPredictive(
                     location[:, i], scale[:, i], nearest, available.to(location), self.bundle.scaling[key], tables
                 )
-        return found
+        return predictives
 
     @torch.inference_mode()
     def forecast(
@@ -245,12 +245,12 @@ class ForecastPredictor:
             around = find_neighbours(station_lat, station_lon, *places, neighbours)
         scaled = scale_inputs(values, self.inputs, self.bundle.scaling)
         asked = (station_lat, station_lon) if places is None else places
-        found = []
+        parts = []
         for w in range(0, len(origins), _WINDOWS_AT_ONCE):
             some = slice(w, w + _WINDOWS_AT_ONCE)
             beside = self._fields(origins[some], *asked)
-            found.append(self._members(scaled[some], origins[some], around, places is None, beside))
-        location, scale = torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
+            parts.append(self._members(scaled[some], origins[some], around, places is None, beside))
+        location, scale = torch.cat([f[0] for f in parts]), torch.cat([f[1] for f in parts])
         nearest = torch.from_numpy(around.nearest_km).to(self.device).repeat(len(origins))
         available = location.new_full((len(location),), around.index.shape[1])
         return {
@@ -345,15 +345,15 @@ def measured_skill(bundle_metrics: Mapping[str, Any]) -> str:
     if not metrics:
         return "not measured: the model was not evaluated with --protocol forecast"
     parts = []
-    for key, found in metrics["species"].items():
-        if "hidden" not in found:
+    for key, of_species in metrics["species"].items():
+        if "hidden" not in of_species:
             return "not measured at places without a station: no station was hidden from the model"
         title, units = SPECIES[key].title, SPECIES[key].units
         scores = (
             f"{label}: MAE {s['mae']:.3g}, RMSE {s['rmse']:.3g}, R2 {s['r2']:.2f}, coverage {s['coverage']:.2f}"
-            for label, s in found["hidden"]["methods"][MODEL]["horizons"].items()
+            for label, s in of_species["hidden"]["methods"][MODEL]["horizons"].items()
         )
-        parts.append(f"{title} ({units}, {found['hidden']['stations']} stations): {'; '.join(scores)}")
+        parts.append(f"{title} ({units}, {of_species['hidden']['stations']} stations): {'; '.join(scores)}")
     return (
         f"errors and coverage of the {metrics['coverage']:.0%} interval at stations hidden from the model, forecasts "
         f"from {metrics['unseen_from']} on, over the first hours (h) and over the means of the first days (d): "

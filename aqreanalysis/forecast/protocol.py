@@ -116,15 +116,16 @@ def predict_model(
         chosen = slice(start, start + _CHUNK)
         origins, truth = task.origins[chosen], task.truth[where][chosen]
         histories, stamps = records.histories(origins)[..., task.order], records.stamps(origins)
-        found = model.forecast(histories, stamps, task.visible[0], task.visible[1], places)[key]
+        predictive = model.forecast(histories, stamps, task.visible[0], task.visible[1], places)[key]
 
         def shaped(leads_first: Array, like: Array = truth) -> Array:
             return leads_first.T.reshape(like.shape)
 
         observed = truth.reshape(-1, truth.shape[-1]).T
-        lower, upper = found.interval(coverage_of(model))
+        lower, upper = predictive.interval(coverage_of(model))
         inside = np.where(np.isfinite(observed), (observed >= lower) & (observed <= upper), np.nan)
-        parts.append([shaped(x) for x in (found.best, found.mean, found.crps(observed), inside.astype(np.float32))])
+        layers = predictive.best, predictive.mean, predictive.crps(observed), inside.astype(np.float32)
+        parts.append([shaped(x) for x in layers])
     median, mean, crps, inside = (np.concatenate([p[i] for p in parts]) for i in range(4))
     return PointForecast(median, mean), IntervalScores(crps, inside)
 
@@ -146,19 +147,19 @@ def predict_baseline_once(
 
     They are known by everything that they are made from: the readings, the hours, the origins, the method.
     """
-    kept = None if folder is None else folder / f"{method.name}-{_digest(task, weights)}.npz"
-    if kept is not None and kept.is_file():
-        with np.load(kept, allow_pickle=False) as found:
-            points = {where: PointForecast(*found[where]) for where in task.truth}
-            return json.loads(str(found["tuned"])), points
+    file = None if folder is None else folder / f"{method.name}-{_digest(task, weights)}.npz"
+    if file is not None and file.is_file():
+        with np.load(file, allow_pickle=False) as stored:
+            points = {where: PointForecast(*stored[where]) for where in task.truth}
+            return json.loads(str(stored["tuned"])), points
     tuned = method.fit(task.records, progress)
     points = predict_baseline(method, task, weights)
-    if kept is not None:
-        make_folder(kept.parent)
+    if file is not None:
+        make_folder(file.parent)
         arrays: dict[str, Any] = {where: np.stack((p.median, p.mean)) for where, p in points.items()}
-        unfinished = kept.with_suffix(".part.npz")
+        unfinished = file.with_suffix(".part.npz")
         np.savez(unfinished, tuned=json.dumps(plain(tuned)), **arrays)
-        unfinished.rename(kept)
+        unfinished.rename(file)
     return tuned, points
 
 

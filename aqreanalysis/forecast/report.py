@@ -18,11 +18,11 @@ def forecast_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]
     """Return the header and the rows of the table: pollutant, stations, method, horizon, n, and the scores."""
     header = ["pollutant", "stations", "method", "horizon", "n", *(title for _, title, _ in _SCORES)]
     rows = []
-    for key, found in metrics["species"].items():
+    for key, of_species in metrics["species"].items():
         species = SPECIES[key]
         extra = 2 if species.units.startswith("mg") else 0
         for where in ("visible", "hidden"):
-            for method in found.get(where, {}).get("methods", {}).values():
+            for method in of_species.get(where, {}).get("methods", {}).values():
                 for label, scores in method["horizons"].items():
                     cells = [_cell(scores.get(name), digits + extra) for name, _, digits in _SCORES]
                     rows.append([species.title, where, method["title"], label, str(scores["n"]), *cells])
@@ -46,7 +46,7 @@ def card_section(metrics: Mapping[str, Any]) -> list[str]:
 def _histories(metrics: Mapping[str, Any], folder: Path) -> list[str]:
     """Return two figures a pollutant: what of its history a forecast lives on, and what it attends to."""
     names = ("history", "attention")
-    drawn = [(n, found[n]) for found in metrics["species"].values() for n in names if n in found]
+    drawn = [(n, pictures[n]) for pictures in metrics["species"].values() for n in names if n in pictures]
     return [
         figure(Picture(name, one["caption"], one["alt"], folder / one["file"]))
         for name, one in drawn
@@ -70,11 +70,11 @@ def forecast_section(metrics: Mapping[str, Any], folder: Path, whole_page: bool 
         f"<li>{html.escape(key)}, {where} stations, {label}: "
         + ", ".join(f"{n.upper()} {r['ratio']:.3f} of {html.escape(r['best'])}" for n, r in ratio.items())
         + "</li>"
-        for key, found in metrics["species"].items()
+        for key, scores in metrics["species"].items()
         for where in ("visible", "hidden")
-        for label, ratio in found.get(where, {}).get("against_best_baseline", {}).items()
+        for label, ratio in scores.get(where, {}).get("against_best_baseline", {}).items()
     ]
-    notes = [f"<p>{html.escape(n)}</p>" for found in metrics["species"].values() for n in found["notes"]]
+    notes = [f"<p>{html.escape(n)}</p>" for scores in metrics["species"].values() for n in scores["notes"]]
     section = "\n".join(
         (
             "<section id='forecast'><h2>Forecast</h2>",

@@ -123,7 +123,7 @@ class ForecastTrainer(Learner):
         every = max(5, len(self.windows.origins) * each // _RIDGE_SEQUENCES)
         while np.gcd(every, 24) > 1:  # or some hours of the day would never be an origin
             every += 1
-        found = []
+        parts = []
         for part, chosen in enumerate(self.windows.parts(self.config.members)):
             for origins in self._parts(chosen[self.rng.integers(every) :: every]):
                 values, truth, hours = self.windows.batch(origins)
@@ -134,8 +134,8 @@ class ForecastTrainer(Learner):
                 x = [model.linear_features(history, at, exponent) for exponent in BOX_COX_LAMBDAS]
                 x = [torch.cat((f, torch.ones_like(f[:, :1])), dim=-1) for f in x]
                 label = torch.full((len(at),), part, device=self.device)
-                found.append((*x, model.levels(history), truth.flatten(0, 1)[rows], label, model.place_kinds(history)))
-        *features, levels, truth, label, kind = (torch.cat(piece) for piece in zip(*found, strict=True))
+                parts.append((*x, model.levels(history), truth.flatten(0, 1)[rows], label, model.place_kinds(history)))
+        *features, levels, truth, label, kind = (torch.cat(piece) for piece in zip(*parts, strict=True))
         return RegressionRows(features, levels, truth, label, kind)
 
     def _parts(self, origins: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -204,11 +204,11 @@ class ForecastTrainer(Learner):
     def validate(self, weights: dict[str, Tensor]) -> Tensor:
         """Return the scaled loss of `weights` in concentrations at the weeks held out, by lead."""
         total, count = torch.zeros(len(self.scored)), torch.zeros(len(self.scored))
-        for found in self.held_out(weights, self.scored):
+        for held_out in self.held_out(weights, self.scored):
             for p, scaling in enumerate(self.stations.scalings):
-                y = found.truth[:, :, p]
-                mu = found.location[:, :, p] * scaling.std + scaling.mean
-                loss = units_loss(torch.nan_to_num(y, nan=1.0), mu, found.scale[:, :, p] * scaling.std)
+                y = held_out.truth[:, :, p]
+                mu = held_out.location[:, :, p] * scaling.std + scaling.mean
+                loss = units_loss(torch.nan_to_num(y, nan=1.0), mu, held_out.scale[:, :, p] * scaling.std)
                 seen = torch.isfinite(y)
                 total += torch.where(seen, loss / scaling.typical_error, 0.0).sum(dim=(0, 1)).cpu()
                 count += seen.sum(dim=(0, 1)).cpu()

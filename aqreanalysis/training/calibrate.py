@@ -125,15 +125,15 @@ def calibrate(bundle: Bundle, records: StationRecords, device: str) -> dict[str,
     parts: dict[str, list[NDArray[np.float64]]] = {key: [] for key in predictor.species}
     for key, part in _residuals(predictor, records):
         parts[key].append(part)
-    place, found = records.places(), {}
+    place, tables = records.places(), {}
     for key, rows in parts.items():
         distance_km, level, standard, whose = np.concatenate(rows, axis=1) if rows else np.empty((4, 0))
         station = whose.astype(np.int64)
         weight = _equal_shares(station)
-        found[key] = fit_table(
+        tables[key] = fit_table(
             Residuals(distance_km, level, standard, place[station], records.training[station], weight)
         )
-    return found
+    return tables
 
 
 def _equal_shares(station: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -97,11 +97,11 @@ def calibrate_means(bundle: Bundle, records: StationRecords, device: str) -> dic
     The hourly calibration must be in the bundle: it is the hourly distributions that are averaged.
     """
     predictor = AnalysisPredictor(bundle, device, records.fields)
-    found: dict[str, list[HourlyErrors]] = {key: [] for key in predictor.species}
+    hourly_errors: dict[str, list[HourlyErrors]] = {key: [] for key in predictor.species}
     for radius in _LEFT_OUT_KM:
         for key, errors in _hourly_errors(predictor, records, radius):
-            found[key].append(errors)
-    return {key: fit_means(errors, float(bundle.scaling[key].offset)) for key, errors in found.items()}
+            hourly_errors[key].append(errors)
+    return {key: fit_means(errors, float(bundle.scaling[key].offset)) for key, errors in hourly_errors.items()}
 
 
 def fit_means(errors: list[HourlyErrors], offset: float) -> MeansCalibration:
@@ -264,12 +264,12 @@ def _summed(
     mean: NDArray[np.float32], standard_error: NDArray[np.float32], autocovariance: ErrorAutocovariance
 ) -> AccumulatedHours:
     """Return the sums of whole days, day by day as production sums them."""
-    found: AccumulatedHours | None = None
+    sums: AccumulatedHours | None = None
     for begin in range(0, len(mean), 24):
         day = accumulate_hours(mean[begin : begin + 24], standard_error[begin : begin + 24], autocovariance)
-        found = day if found is None else found.joined(day, autocovariance)
-    assert found is not None
-    return found
+        sums = day if sums is None else sums.joined(day, autocovariance)
+    assert sums is not None
+    return sums
 
 
 def _hourly_errors(
@@ -293,6 +293,6 @@ def _hourly_errors(
         for key, predictive in predictor.predict(encoded, places).items():
             observed = centre[..., predictor.inputs.index(key)]
             parts[key].append(np.stack((predictive.mean, predictive.standard_error, observed)))
-    for key, found in parts.items():
-        mean, error, observed = np.concatenate(found, axis=1)
+    for key, pieces in parts.items():
+        mean, error, observed = np.concatenate(pieces, axis=1)
         yield key, HourlyErrors(mean, error, observed, np.asarray(places.nearest_km, dtype=np.float32))

@@ -93,16 +93,16 @@ def fit_scalings(values: NDArray[np.float32], inputs: Sequence[str]) -> dict[str
     ObservationsError
         If a pollutant has no two different readings.
     """
-    found = {}
+    scalings = {}
     for i, key in enumerate(inputs):
         try:
-            found[key] = Scaling.fit(values[..., i])
+            scalings[key] = Scaling.fit(values[..., i])
         except ValueError:
             raise ObservationsError(
                 f"{get_species(key).title} has no two different readings at the training stations in the hours that "
                 "training may see: leave it out of 'inputs' and 'species', or bring more data"
             ) from None
-    return found
+    return scalings
 
 
 def subsample_stride(shape: tuple[int, int]) -> int:

@@ -182,15 +182,15 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
         timeline = replace(timeline, fields=TimelineFields.of(read, config.window))
     timeline = timeline.to(processes.device)
     places = StationRoles(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
-    training, found = config.training, []
+    training, trainers = config.training, []
     for member in range(training.members):
         minutes = training.max_minutes
         if minutes is not None and not side_by_side(processes.device):
             minutes /= training.members
         own = training.model_copy(update={"seed": training.seed + member, "max_minutes": minutes})
         one = config.model_copy(update={"training": own})
-        found.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], processes))
-    return found
+        trainers.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], processes))
+    return trainers
 
 
 def _covariates(

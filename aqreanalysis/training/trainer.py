@@ -239,8 +239,8 @@ class Trainer(Learner):
         if read.near is None:
             return network.exchange_between_stations(states, readings, read.clock, station_weights), neighbourhood
         here, asked = (read.near.some(torch.from_numpy(i).to(self.device)) for i in (seen, targets))
-        found = network.exchange_between_stations(states, readings, read.clock, station_weights, here)
-        return found, network.add_covariates(found, neighbourhood, asked)
+        exchanged = network.exchange_between_stations(states, readings, read.clock, station_weights, here)
+        return exchanged, network.add_covariates(exchanged, neighbourhood, asked)
 
     def _scores(
         self, read: EncodedBatch, states: StationStates, neighbourhood: Neighbourhood, targets: NDArray[np.int64]
@@ -257,9 +257,9 @@ class Trainer(Learner):
 
     def _network(self, generator: torch.Generator | None) -> AQNet:
         """Return the network that learns, or for judging the average of its weights."""
-        found = self.network if generator is not None else self.average.module
-        assert isinstance(found, AQNet)
-        return found
+        network = self.network if generator is not None else self.average.module
+        assert isinstance(network, AQNet)
+        return network
 
     @torch.no_grad()
     def validate(self) -> float:
