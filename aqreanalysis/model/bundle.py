@@ -220,10 +220,10 @@ def measured_coverage(bundle_metrics: Mapping[str, Any]) -> str:
     if not metrics:
         return ""
     parts = [
-        f"{SPECIES[key].title} {found['methods'][MODEL]['overall']['coverage']:.3f} "
-        f"({name}, {found['stations']} stations)"
+        f"{SPECIES[key].title} {scores['methods'][MODEL]['overall']['coverage']:.3f} "
+        f"({name}, {scores['stations']} stations)"
         for key, protocols in metrics["species"].items()
-        for name, found in protocols.items()
+        for name, scores in protocols.items()
     ]
     hours = metrics["hours"]
     return (

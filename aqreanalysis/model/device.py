@@ -50,12 +50,12 @@ def _exact(device: torch.device) -> torch.device:
 
 def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
     """Return an array as a tensor on `device`, without waiting there for what was asked before."""
-    found = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
     if device.type == "cpu":
-        return found
+        return tensor
     # From ordinary memory the driver copies when the GPU is done with all before, and keeps us waiting. Torch keeps
     # pinned memory from one call to the next, and gives it to no other before the copy is done.
-    return found.pin_memory().to(device, non_blocking=True)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def load_linear_algebra(device: torch.device) -> None:

@@ -122,13 +122,13 @@ def read_neighbour_weights(
     """Return the neighbours' learned weights at places, by pollutant; arguments as of `AnalysisPredictor.geometry`."""
     geometry = find_neighbours(station_lat, station_lon, lat, lon, predictor.config.model.neighbours)
     distance = geometry.distance_km.double().numpy()
-    found = {}
+    by_species = {}
     for target, key in enumerate(predictor.species):
         parts = [n.band_weights(geometry.to(predictor.device), target) for n in predictor.networks]
         rows = tuple(band for part in parts for band in BAND_TITLES for _ in range(part.shape[1]))
         weights = torch.cat([part.flatten(0, 1) for part in parts])
-        found[key] = NeighbourWeights(distance, weights.double().cpu().numpy(), rows)
-    return found
+        by_species[key] = NeighbourWeights(distance, weights.double().cpu().numpy(), rows)
+    return by_species
 
 
 @contextmanager

@@ -240,11 +240,11 @@ class AnalysisPredictor:
     def _station_weights(self, lat: Degrees, lon: Degrees) -> list[torch.Tensor]:
         """Return each member's weights among stations; those of the last network of stations are kept, since all time
         blocks of a sweep have the same."""
-        key, kept = (lat.tobytes(), lon.tobytes()), self._cached_station_weights
-        if kept is not None and kept[0] == key:
-            return kept[1]
-        found = find_neighbours(lat, lon, lat, lon, self.config.model.neighbours, exclude_self=True).to(self.device)
-        weights = [network.station_weights(found, len(lat), sparse=True) for network in self.networks]
+        key, cached = (lat.tobytes(), lon.tobytes()), self._cached_station_weights
+        if cached is not None and cached[0] == key:
+            return cached[1]
+        around = find_neighbours(lat, lon, lat, lon, self.config.model.neighbours, exclude_self=True).to(self.device)
+        weights = [network.station_weights(around, len(lat), sparse=True) for network in self.networks]
         self._cached_station_weights = (key, weights)
         return weights
 
@@ -313,14 +313,14 @@ class AnalysisPredictor:
             seated = assign_to_lattice_cells(lattice, stations, (lat, lon), count, self.device)
             members = [lattice_neighbourhood(network, seated) for network in self.networks]
             return AnalysisGeometry(members, seated.nearest_km.cpu().numpy(), lat, lon)
-        found = find_neighbours(*stations, lat, lon, count)
+        around = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.bundle.fields is None and self.device.type == "cpu":
-            groups = group_into_blocks(found, lat, lon, steps)
-            blocks = [exact_weight_blocks(network.knn, found, groups) for network in self.networks]
-            return AnalysisGeometry([], found.nearest_km, lat, lon, blocks)
-        on_device = found.to(self.device)
+            groups = group_into_blocks(around, lat, lon, steps)
+            blocks = [exact_weight_blocks(network.knn, around, groups) for network in self.networks]
+            return AnalysisGeometry([], around.nearest_km, lat, lon, blocks)
+        on_device = around.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
-        return AnalysisGeometry(members, found.nearest_km, lat, lon)
+        return AnalysisGeometry(members, around.nearest_km, lat, lon)
 
     def _lattice(self, stations: tuple[Degrees, Degrees], steps: tuple[float, float] | None) -> Lattice | None:
         if steps is None or self.bundle.fields is not None:
@@ -341,7 +341,7 @@ class AnalysisPredictor:
         drift = None
         if self.bundle.drift is not None:
             drift = to_device(self.bundle.drift.at(places.lat, places.lon, self.species), self.device)
-        found = {}
+        predictives = {}
         for target, key in enumerate(self.species):
             if species is not None and key not in species:
                 continue
@@ -350,10 +350,10 @@ class AnalysisPredictor:
             if drift is not None:
                 location = location + drift[:, target, None]
             reporting = parts[0][2]
-            found[key] = Predictive(
+            predictives[key] = Predictive(
                 location, scale, reporting, nearest, self.bundle.scaling[key], self.bundle.calibration[key]
             )
-        return found
+        return predictives
 
     def _estimates(
         self, encoded: EncodedAnalysis, places: AnalysisGeometry
@@ -370,11 +370,11 @@ class AnalysisPredictor:
         return lambda target: [network.estimate_at(states, near, target) for network, states, near in members]
 
     def _block_estimator(self, encoded: EncodedAnalysis, member: int, target: int) -> BlockEstimator:
-        found = encoded.estimators.get((member, target))
-        if found is None:
-            found = BlockEstimator(self.networks[member], encoded.members[member], target)
-            encoded.estimators[member, target] = found
-        return found
+        estimator = encoded.estimators.get((member, target))
+        if estimator is None:
+            estimator = BlockEstimator(self.networks[member], encoded.members[member], target)
+            encoded.estimators[member, target] = estimator
+        return estimator
 
 
 def check_covariates(bundle: Bundle, covariates: FieldSource | None) -> FieldSource | None:

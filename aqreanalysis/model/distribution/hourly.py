@@ -199,9 +199,9 @@ class Predictive:
     def summary_on_device(self, coverage: float = 0.9) -> Tensor:
         """Return best, standard error, lower and upper bound, mean, where the model computes: (5, place, hour)."""
         table, shares = self._summary_tables(coverage)
-        found = self._location.new_empty((5, *self._location.shape))
-        self._summarise(torch.einsum("pd,dql->pql", self._near, table), shares, found)
-        return found
+        summary = self._location.new_empty((5, *self._location.shape))
+        self._summarise(torch.einsum("pd,dql->pql", self._near, table), shares, summary)
+        return summary
 
     def _summary_tables(self, coverage: float) -> tuple[Tensor, Tensor]:
         """Return the table (distance, quantile or group, level), and what share of the parts each group is."""
@@ -215,13 +215,13 @@ class Predictive:
         table, shares = self._summary_tables(coverage)
         values = self._standardised, self._location, self._scale
         tables = self._near, table, shares
-        found = np.empty((5, *reversed(self._location.shape)), np.float32)
+        summary = np.empty((5, *reversed(self._location.shape)), np.float32)
         arrays = ([_array(part) for part in some] for some in (values, tables))
-        summarise(*(tuple(some) for some in arrays), self._nodes.numpy(), self.scaling.offset, found)
-        return Summary(*found)
+        summarise(*(tuple(some) for some in arrays), self._nodes.numpy(), self.scaling.offset, summary)
+        return Summary(*summary)
 
-    def _summarise(self, table: Tensor, shares: Tensor, found: Tensor) -> None:
-        """Write best, standard error, lower and upper bound and mean into `found` (5, place, hour)."""
+    def _summarise(self, table: Tensor, shares: Tensor, summary: Tensor) -> None:
+        """Write best, standard error, lower and upper bound and mean into `summary` (5, place, hour)."""
         offset = self.scaling.offset
         steps = smoothstep_passed(self._standardised, self._nodes, 1)
         standard = torch.baddbmm(table[..., :1], table.diff(dim=-1), steps)  # (place, probability, hour)
@@ -232,9 +232,9 @@ class Predictive:
         away = value[:, 3:].sub_(median[:, None])
         shift = torch.matmul(shares, away)
         variance = torch.matmul(shares, away.square_()).addcmul_(shift, shift, value=-1)
-        found[0], found[2], found[3] = median, value[:, 1], value[:, 2]
-        torch.sqrt(variance.clamp_(min=0.0), out=found[1])
-        torch.add(median, shift, out=found[4])
+        summary[0], summary[2], summary[3] = median, value[:, 1], value[:, 2]
+        torch.sqrt(variance.clamp_(min=0.0), out=summary[1])
+        torch.add(median, shift, out=summary[4])
 
     def cdf(self, value: Array | float) -> Array:
         """Return the probability that the concentration is at most `value`, float32 (hour, place); NaN stays NaN."""
@@ -260,10 +260,10 @@ class Predictive:
             return (1.0 - self.cdf(threshold)).astype(np.float32)
         values = (_array(part) for part in (self._standardised, self._location, self._scale))
         tables = _array(self._near), _array(self._table.transpose(1, 2))
-        found = np.empty(tuple(reversed(self._location.shape)), np.float32)
+        probability = np.empty(tuple(reversed(self._location.shape)), np.float32)
         limit = math.log(threshold + self.scaling.offset)
-        exceed(tuple(values), tables, self._nodes.numpy(), limit, found)
-        return found
+        exceed(tuple(values), tables, self._nodes.numpy(), limit, probability)
+        return probability
 
     def exceedance_on_device(self, threshold: float) -> Tensor:
         """Return `exceedance` where the model computes: float32 (place, hour)."""
@@ -297,8 +297,8 @@ def mix_members(locations: Sequence[Tensor], scales: Sequence[Tensor]) -> tuple[
 
 def _array(tensor: Tensor) -> Array:
     """Return a tensor of the CPU as an array without gaps."""
-    found: Array = np.ascontiguousarray(tensor.numpy())
-    return found
+    array: Array = np.ascontiguousarray(tensor.numpy())
+    return array
 
 
 def _numpy(place_hour: Tensor) -> Array:

@@ -54,8 +54,8 @@ class ErrorAutocovariance:
 
     def lasting(self) -> ErrorAutocovariance:
         """Return the terms that reach from one hour to the next and are there at all."""
-        kept = (self.hours > 0) & (self.weights > 0)
-        return ErrorAutocovariance(self.hours[kept], self.weights[kept])
+        lasting = (self.hours > 0) & (self.weights > 0)
+        return ErrorAutocovariance(self.hours[lasting], self.weights[lasting])
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,8 @@ class MeanPredictive:
         position = float(np.interp(p, PROBABILITIES, np.arange(len(PROBABILITIES))))
         low = min(int(position), len(PROBABILITIES) - 2)
         share = position - low
-        found = (1 - share) * self._quantiles[:, low] + share * self._quantiles[:, low + 1]
-        return np.asarray(found, dtype=np.float32)
+        quantile = (1 - share) * self._quantiles[:, low] + share * self._quantiles[:, low + 1]
+        return np.asarray(quantile, dtype=np.float32)
 
     def interval(self, coverage: float = 0.9) -> tuple[Array, Array]:
         """Return the lower and upper bound of the central interval that covers `coverage`."""
@@ -281,9 +281,9 @@ def _shapes(table: MeanTable, nearest_km: NDArray[Any], level: Table) -> Table:
         smoothstep_weights_f64(level, table.level),
     )
     both = near[:, :, None] * high[:, None, :]
-    found = np.empty((len(level), len(PROBABILITIES)))
-    multiply(both.reshape(len(level), -1), table.quantiles.reshape(-1, len(PROBABILITIES)), found)
-    return found
+    quantiles = np.empty((len(level), len(PROBABILITIES)))
+    multiply(both.reshape(len(level), -1), table.quantiles.reshape(-1, len(PROBABILITIES)), quantiles)
+    return quantiles
 
 
 def _table_to_dict(table: MeanTable) -> dict[str, Any]:

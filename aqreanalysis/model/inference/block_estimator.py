@@ -65,9 +65,9 @@ def _fold(network: AQNet, target: int, clock: Tensor) -> _Head:
 
 
 def _layer(layers: nn.ModuleList, target: int) -> nn.Linear:
-    found = layers[target]
-    assert isinstance(found, nn.Linear)
-    return found
+    layer = layers[target]
+    assert isinstance(layer, nn.Linear)
+    return layer
 
 
 class BlockEstimator:
@@ -122,15 +122,15 @@ class BlockEstimator:
         given = static, described[-1], _array(block.count)
         kernels, stations = _array(block.kernels), block.stations.numpy()
         mixed = mix_kernels(kernels, self._mixture, self.network.whole.start, stations, self._fields, room)
-        found = np.empty((3, len(block.places), out.shape[2]), np.float32)
-        estimate_block(mixed, given, head.clock, (head.first, head.inner, head.last), tuple(found))
-        out[:, block.places.numpy()] = found
+        estimates = np.empty((3, len(block.places), out.shape[2]), np.float32)
+        estimate_block(mixed, given, head.clock, (head.first, head.inner, head.last), tuple(estimates))
+        out[:, block.places.numpy()] = estimates
 
 
 def _array(tensor: Tensor) -> Array:
     """Return a tensor of the CPU as an array without gaps."""
-    found: Array = np.ascontiguousarray(tensor.numpy())
-    return found
+    array: Array = np.ascontiguousarray(tensor.numpy())
+    return array
 
 
 def estimate_blocks(

@@ -27,7 +27,7 @@ _MOST_STATIONS = 320
 _ON_EDGE = 1e-6
 
 
-def group_into_blocks(found: Geometry, lat: Degrees, lon: Degrees, steps: tuple[float, float]) -> list[Tensor]:
+def group_into_blocks(neighbours: Geometry, lat: Degrees, lon: Degrees, steps: tuple[float, float]) -> list[Tensor]:
     """Return the places of each patch, int64 (place,): squares of cells, fixed on the Earth.
 
     Parameters
@@ -39,7 +39,7 @@ def group_into_blocks(found: Geometry, lat: Degrees, lon: Degrees, steps: tuple[
     steps : tuple of float
         Degrees of latitude and longitude between cells.
     """
-    index = found.index.numpy()
+    index = neighbours.index.numpy()
     cell = np.column_stack([np.floor(x / step + _ON_EDGE) for x, step in zip((lat, lon), steps, strict=True)])
     groups, side = [np.arange(len(lat))], _CELLS_A_SIDE
     seen = np.zeros(index.max() + 1, bool)
@@ -60,9 +60,9 @@ def group_into_blocks(found: Geometry, lat: Degrees, lon: Degrees, steps: tuple[
 def _union(index: NDArray[np.int64], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the stations in `index`, increasing, sooner than by sorting; `seen` is all false, and is so again."""
     seen[index] = True
-    found = np.flatnonzero(seen)
-    seen[found] = False
-    return found
+    stations = np.flatnonzero(seen)
+    seen[stations] = False
+    return stations
 
 
 def _split(group: NDArray[np.int64], square: NDArray[np.float64]) -> list[NDArray[np.int64]]:
@@ -73,7 +73,7 @@ def _split(group: NDArray[np.int64], square: NDArray[np.float64]) -> list[NDArra
     return np.split(group[order], np.flatnonzero(np.diff(which[order])) + 1)
 
 
-def exact_weight_blocks(knn: NeuralKNN, found: Geometry, groups: list[Tensor]) -> list[WeightBlock]:
+def exact_weight_blocks(knn: NeuralKNN, neighbours: Geometry, groups: list[Tensor]) -> list[WeightBlock]:
     """Return the kNN of each group of places, from a system a place.
 
     Parameters
@@ -85,11 +85,11 @@ def exact_weight_blocks(knn: NeuralKNN, found: Geometry, groups: list[Tensor]) -
     groups : list of Tensor
         From `group_into_blocks`.
     """
-    weights, variance = knn(found.position, found.reach_km)
-    distance = found.distance_km
+    weights, variance = knn(neighbours.position, neighbours.reach_km)
+    distance = neighbours.distance_km
     crowd = crowding(distance).sum(dim=-1)
     described = torch.stack((distance.mean(dim=-1), crowd), dim=-1)
-    index = found.index.numpy()
+    index = neighbours.index.numpy()
     seen, where = np.zeros(index.max() + 1, bool), np.empty(index.max() + 1, np.int64)
     blocks = []
     for places in groups:

@@ -139,15 +139,15 @@ def sort_into_lattice_cells(
     around = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
     nodes, corners = np.unique((squares[:, None] + around).reshape(-1, 2), axis=0, return_inverse=True)
     node_lat = np.clip(nodes[:, 0] * lattice.lat_step, -90.0, 90.0)
-    found = find_neighbours(*stations, node_lat, nodes[:, 1] * lattice.lon_step, neighbours)
+    neighbours_of_nodes = find_neighbours(*stations, node_lat, nodes[:, 1] * lattice.lon_step, neighbours)
     fractions = np.stack(corner_fractions(up, right), axis=-1)
     return LatticeCells(
         [torch.from_numpy(some) for some in members],
         torch.from_numpy(corners.reshape(-1, 4)),
         torch.from_numpy(fractions.astype(np.float32)),
-        found.index,
-        found.position,
-        found.reach_km,
+        neighbours_of_nodes.index,
+        neighbours_of_nodes.position,
+        neighbours_of_nodes.reach_km,
         torch.from_numpy(tangent_frames(lat, lon).astype(np.float32)),
         torch.from_numpy(unit_vectors(*stations).astype(np.float32)),
         nearest_point(*stations, lat, lon)[1].astype(np.float32),

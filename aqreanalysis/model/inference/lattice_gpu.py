@@ -158,7 +158,7 @@ def _nearest(places: Tensor, stations: Tensor) -> Tensor:
 
 def solve_lattice_systems(knn: NeuralKNN, position: Tensor, reach_km: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return products (kernel, node, k, k), offsets (kernel, node, k) and ends (kernel, node): see `LatticeKriging`."""
-    found = []
+    solved = []
     for some, reach in zip(position.split(_SYSTEMS_AT_ONCE), reach_km.split(_SYSTEMS_AT_ONCE), strict=True):
         # No step asks the GPU how it went, and all systems go at once: `cholesky_inverse` takes one after the other.
         factor = torch.linalg.cholesky_ex(knn.systems(some, reach), check_errors=False).L
@@ -168,8 +168,8 @@ def solve_lattice_systems(knn: NeuralKNN, position: Tensor, reach_km: Tensor) ->
         flat = inverse.sum(dim=-1)
         total = flat.sum(dim=-1)
         offset = flat / total[..., None]
-        found.append((inverse - flat[..., :, None] * offset[..., None, :], offset, 1 / total))
-    products, offsets, ends = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+        solved.append((inverse - flat[..., :, None] * offset[..., None, :], offset, 1 / total))
+    products, offsets, ends = (torch.cat(parts, dim=1) for parts in zip(*solved, strict=True))
     return products, offsets, ends
 
 
@@ -188,8 +188,8 @@ def lattice_neighbourhood(network: AQNet, batch: LatticeBatch) -> Neighbourhood:
     for corner in range(4):
         nodes = batch.corners[corner]
         index = batch.index[nodes]  # (square, k)
-        found = _corner_weights(network.knn, batch, corner, systems, sums)
-        mixed = torch.tensordot(wanted, found, dims=1)  # (wanted, square, seat, k)
+        by_corner = _corner_weights(network.knn, batch, corner, systems, sums)
+        mixed = torch.tensordot(wanted, by_corner, dims=1)  # (wanted, square, seat, k)
         share = batch.fractions[corner][None, :, :, None].expand(1, *mixed.shape[1:])
         sitting = torch.cat((mixed, share)).flatten(1, 2).index_select(1, batch.seat)
         # No station is twice among the neighbours of a node, so nothing is added in an order of chance.

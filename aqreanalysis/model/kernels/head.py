@@ -43,22 +43,22 @@ def describe_geometry(
     """
     (bands, kernels), places = mixture.shape, logs.shape[1]
     nearest, around = near
-    found = np.empty((bands + 5, places), np.float32)
-    multiply(mixture, logs, found[:bands])
+    features = np.empty((bands + 5, places), np.float32)
+    multiply(mixture, logs, features[:bands])
     first, second, third = np.float32(halves[0]), np.float32(halves[1]), np.float32(halves[2])
-    mean = found[bands + 4]
+    mean = features[bands + 4]
     mean[:] = ZERO
     for kernel in range(kernels):
         for p in range(places):
             mean[p] += logs[kernel, p]
     for p in range(places):
-        found[bands, p] = nearest[p] / (nearest[p] + first)
-        found[bands + 1, p] = nearest[p] / (nearest[p] + second)
-        found[bands + 2, p] = around[p, 0] / (around[p, 0] + third)
+        features[bands, p] = nearest[p] / (nearest[p] + first)
+        features[bands + 1, p] = nearest[p] / (nearest[p] + second)
+        features[bands + 2, p] = around[p, 0] / (around[p, 0] + third)
         mean[p] = HALF * (mean[p] / np.float32(kernels))
     for p in range(places):
-        found[bands + 3, p] = np.log1p(around[p, 1])
-    return found
+        features[bands + 3, p] = np.log1p(around[p, 1])
+    return features
 
 
 @compiled_in_order
@@ -204,7 +204,7 @@ def estimate_block(
     given: tuple[Array, Array, Array],
     clock: Array,
     layers: tuple[Array, Array, Array],
-    found: tuple[Array, Array, Array],
+    estimates: tuple[Array, Array, Array],
 ) -> None:
     """Fill location, scale and number of reporting neighbours of the places of one patch.
 
@@ -222,7 +222,7 @@ def estimate_block(
     """
     fields = mixed[2]
     static, log_scale, count = given
-    location, scale, reporting = found
+    location, scale, reporting = estimates
     places, hours = location.shape
     bands = mixed[0].shape[0] // 2
     features, width, further, outputs = layers[0].shape[1], len(clock) + 1, len(layers[1]) + 1, len(layers[2])

@@ -141,7 +141,7 @@ def _weigh(rows: Array, weights: Array, variance: Array) -> None:
 
 @compiled
 def solve_kriging_batched(
-    position: Array, noise: Array, metrics: Array, shapes: Array, found: tuple[Array, Array]
+    position: Array, noise: Array, metrics: Array, shapes: Array, solution: tuple[Array, Array]
 ) -> None:
     """Fill weights and variances of each place's own system; see `NeuralKNN.forward`.
 
@@ -156,7 +156,7 @@ def solve_kriging_batched(
     found : tuple of float32
         Weights (model, place, k), which sum to one, and variances (model, place).
     """
-    weights, variance = found
+    weights, variance = solution
     models, places, k = noise.shape
     plane, added = np.empty((2, k, _LANES), np.float32), np.empty((k, _LANES), np.float32)
     even = k + k % 2

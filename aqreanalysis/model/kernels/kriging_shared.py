@@ -99,18 +99,18 @@ def covariances(position: Array, metrics: Array, shapes: Array) -> Array:
         One over the short and the long range in km, and the share of the long one.
     """
     models, (_, stations, places) = len(metrics), position.shape
-    found = np.empty((models, stations, places), np.float32)
+    covariance = np.empty((models, stations, places), np.float32)
     for m in range(models):
         a, b, c = metrics[m, 0], metrics[m, 1], metrics[m, 2]
         short, long, share = shapes[m, 0], shapes[m, 1], shapes[m, 2]
         for n in range(stations):
-            row, x, y = found[m, n], position[0, n], position[1, n]
+            row, x, y = covariance[m, n], position[0, n], position[1, n]
             for p in range(places):
                 east = x[p] * a + y[p] * b
                 north = x[p] * b + y[p] * c
                 distance = np.sqrt(east * east + north * north + SAME_PLACE)
                 row[p] = (ONE - share) * exp(-distance * short) + share * exp(-distance * long)
-    return found
+    return covariance
 
 
 @compiled_in_order
@@ -181,7 +181,7 @@ def blend_lattice_weights(
 
 @compiled
 def invert_systems(
-    position: Array, noise: Array, metrics: Array, shapes: Array, found: tuple[Array, Array, Array]
+    position: Array, noise: Array, metrics: Array, shapes: Array, inverses: tuple[Array, Array, Array]
 ) -> None:
     """Fill products, offsets and ends of the kriging systems of some nodes; see `LatticeKriging`.
 
@@ -196,7 +196,7 @@ def invert_systems(
     found : tuple of float32
         (model, node, k, k), (model, node, k), (model, node).
     """
-    products, offsets, ends = found
+    products, offsets, ends = inverses
     models, nodes, k, _ = products.shape
     plane, system = np.empty((2, k), np.float32), np.empty((k, k), np.float32)
     inverse, flat = np.empty((k, k), np.float32), np.empty(k, np.float32)

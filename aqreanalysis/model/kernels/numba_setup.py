@@ -110,7 +110,7 @@ def arc(across: np.float32, up: np.float32) -> np.float32:
 
 
 @compiled_in_order
-def multiply(left: Array, right: Array, found: Array) -> None:
+def multiply(left: Array, right: Array, product: Array) -> None:
     """Fill the product (row, column) of two matrices of one type, each number summed in the order of the inner index.
 
     The products of a BLAS library depend in their last digit on the shape of the whole and on where in it a number
@@ -125,7 +125,7 @@ def multiply(left: Array, right: Array, found: Array) -> None:
             i = max(min(first, rows - 4), 0)
             if rows < 4:
                 for row in range(rows):
-                    into, by = found[row, begin : begin + _COLUMNS_AT_ONCE], left[row]
+                    into, by = product[row, begin : begin + _COLUMNS_AT_ONCE], left[row]
                     into[:] = ZERO
                     for n in range(inner):
                         other, x = right[n, begin : begin + _COLUMNS_AT_ONCE], by[n]
@@ -133,8 +133,9 @@ def multiply(left: Array, right: Array, found: Array) -> None:
                             into[column] += x * other[column]
                 continue
             a, b, c, d = left[i], left[i + 1], left[i + 2], left[i + 3]
-            one, two = found[i, begin : begin + _COLUMNS_AT_ONCE], found[i + 1, begin : begin + _COLUMNS_AT_ONCE]
-            three, four = found[i + 2, begin : begin + _COLUMNS_AT_ONCE], found[i + 3, begin : begin + _COLUMNS_AT_ONCE]
+            end = begin + _COLUMNS_AT_ONCE
+            one, two = product[i, begin:end], product[i + 1, begin:end]
+            three, four = product[i + 2, begin:end], product[i + 3, begin:end]
             one[:] = ZERO
             two[:] = ZERO
             three[:] = ZERO

@@ -83,8 +83,8 @@ def plain_attention(query: Values, key_value: Values) -> Outputs:
     keys, values = (_by_head(x) for x in np.split(key_value, 2, axis=-1))
     product = np.einsum("whqd,whsd->whqs", _by_head(query), keys) / np.sqrt(keys.shape[-1])
     share = np.exp(product - product.max(axis=-1, keepdims=True))
-    found = np.einsum("whqs,whsd->whqd", share / share.sum(axis=-1, keepdims=True), values)
-    return (found.transpose(0, 2, 1, 3).reshape(query.shape),)
+    taken = np.einsum("whqs,whsd->whqd", share / share.sum(axis=-1, keepdims=True), values)
+    return (taken.transpose(0, 2, 1, 3).reshape(query.shape),)
 
 
 def _by_head(x: Values) -> Values:
@@ -93,9 +93,9 @@ def _by_head(x: Values) -> Values:
 
 
 def _attend(query: Values, key_value: Values) -> Outputs:
-    found = _empty(*query.shape)
-    attention(query, key_value, _HEADS, found)
-    return (found,)
+    out = _empty(*query.shape)
+    attention(query, key_value, _HEADS, out)
+    return (out,)
 
 
 def _draw_attention(rng: Generator, windows: int, steps: int) -> Outputs:
@@ -109,16 +109,16 @@ _ROUNDS = 7
 
 def filled_gaps(values: Values, observed: Values, weights: Values, stations: Values) -> Outputs:
     """Return (hour, station) with the gaps filled; see `fill_gaps`."""
-    found = values.astype(np.float64)
+    filled = values.astype(np.float64)
     for _ in range(_ROUNDS):
-        found = np.where(observed, values, np.einsum("sk,hsk->hs", weights, found[:, stations]))
-    return (found,)
+        filled = np.where(observed, values, np.einsum("sk,hsk->hs", weights, filled[:, stations]))
+    return (filled,)
 
 
 def _fill(values: Values, observed: Values, weights: Values, stations: Values) -> Outputs:
-    found = values.copy()
-    fill_gaps(found, observed, (weights, stations), _ROUNDS)
-    return (found,)
+    filled = values.copy()
+    fill_gaps(filled, observed, (weights, stations), _ROUNDS)
+    return (filled,)
 
 
 def _draw_gaps(rng: Generator, stations: int, hours: int) -> Outputs:
@@ -135,12 +135,12 @@ def _draw_gaps(rng: Generator, stations: int, hours: int) -> Outputs:
 
 def plain_covariances(position: Values, metrics: Values, shapes: Values) -> Values:
     """Return the covariance over distances in the plane (model, ...) of east and north in km (2, ...)."""
-    found = []
+    by_model = []
     for (a, b, c), (short, long, share) in zip(metrics.astype(np.float64), shapes.astype(np.float64), strict=True):
         x, y = position.astype(np.float64)
         distance = np.sqrt((a * x + b * y) ** 2 + (b * x + c * y) ** 2 + SAME_PLACE)
-        found.append((1 - share) * np.exp(-distance * short) + share * np.exp(-distance * long))
-    return np.stack(found)
+        by_model.append((1 - share) * np.exp(-distance * short) + share * np.exp(-distance * long))
+    return np.stack(by_model)
 
 
 def _systems(position: Values, noise: Values, metrics: Values, shapes: Values) -> Values:
@@ -203,16 +203,16 @@ def neighbours_counted(distance: Values, shares: Values, local: Values) -> Outpu
 
 
 def _krige(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
-    found = _empty(*noise.shape), _empty(*noise.shape[:2])
-    solve_kriging_batched(position, noise, metrics, shapes, found)
-    return found
+    solution = _empty(*noise.shape), _empty(*noise.shape[:2])
+    solve_kriging_batched(position, noise, metrics, shapes, solution)
+    return solution
 
 
 def _invert(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
     models, nodes, k = noise.shape
-    found = _empty(models, nodes, k, k), _empty(models, nodes, k), _empty(models, nodes)
-    invert_systems(position, noise, metrics, shapes, found)
-    return found
+    inverses = _empty(models, nodes, k, k), _empty(models, nodes, k), _empty(models, nodes)
+    invert_systems(position, noise, metrics, shapes, inverses)
+    return inverses
 
 
 def _blend(towards: Values, shares: Values, nodes: Values, local: Values, *systems: Values) -> Outputs:
@@ -311,9 +311,9 @@ def _draw_places(rng: Generator, places: int, kernels: int) -> Outputs:
 
 
 def _multiply(left: Values, right: Values) -> Outputs:
-    found = _empty(len(left), right.shape[1])
-    multiply(left, right, found)
-    return (found,)
+    product = _empty(len(left), right.shape[1])
+    multiply(left, right, product)
+    return (product,)
 
 
 def _draw_factors(rng: Generator, rows: int, inner: int) -> Outputs:
@@ -326,9 +326,9 @@ def _mix(kernels: Values, mixture: Values, fields: Values, stations: Values) -> 
 
 
 def _estimate(*given: Values) -> Outputs:
-    found = tuple(_empty(given[1].shape[0], given[2].shape[2]) for _ in range(3))
-    estimate_block(given[:3], given[3:6], given[6], given[7:], found)
-    return found
+    estimates = tuple(_empty(given[1].shape[0], given[2].shape[2]) for _ in range(3))
+    estimate_block(given[:3], given[3:6], given[6], given[7:], estimates)
+    return estimates
 
 
 def _draw_kernels(rng: Generator, places: int, neighbours: int) -> Outputs:
@@ -391,9 +391,9 @@ def exceedances(
 
 
 def _exceed(*given: Values) -> Outputs:
-    found = _empty(*reversed(given[0].shape))
-    exceed(given[:3], given[3:5], given[5], _LIMIT, found)
-    return (found,)
+    probability = _empty(*reversed(given[0].shape))
+    exceed(given[:3], given[3:5], given[5], _LIMIT, probability)
+    return (probability,)
 
 
 def _draw_exceedances(rng: Generator, places: int, hours: int) -> Outputs:
@@ -402,9 +402,9 @@ def _draw_exceedances(rng: Generator, places: int, hours: int) -> Outputs:
 
 
 def _summarise(*given: Values) -> Outputs:
-    found = _empty(5, *reversed(given[0].shape))
-    summarise(given[:3], given[3:6], given[6], _OFFSET, found)
-    return (found,)
+    summary = _empty(5, *reversed(given[0].shape))
+    summarise(given[:3], given[3:6], given[6], _OFFSET, summary)
+    return (summary,)
 
 
 def _draw_distributions(rng: Generator, places: int, hours: int) -> Outputs:

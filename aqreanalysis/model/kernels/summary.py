@@ -35,7 +35,7 @@ def _pass_nodes(standardised: Array, nodes: Array, steps: Array) -> None:
 
 @compiled_in_order
 def summarise(
-    values: tuple[Array, Array, Array], tables: tuple[Array, Array, Array], nodes: Array, offset: float, found: Array
+    values: tuple[Array, Array, Array], tables: tuple[Array, Array, Array], nodes: Array, offset: float, summary: Array
 ) -> None:
     """Fill median, mean, standard error, lower and upper bound of shifted log-normal distributions of a tabled shape.
 
@@ -91,12 +91,12 @@ def summarise(
         for layer in range(5):
             for h in range(hours):
                 for p in range(begin, end):
-                    found[layer, h, p] = buffer[layer, p - begin, h]
+                    summary[layer, h, p] = buffer[layer, p - begin, h]
 
 
 @compiled_in_order
 def exceed(
-    values: tuple[Array, Array, Array], tables: tuple[Array, Array], nodes: Array, limit: float, found: Array
+    values: tuple[Array, Array, Array], tables: tuple[Array, Array], nodes: Array, limit: float, probability: Array
 ) -> None:
     """Fill the probability that the logarithm of the shifted value exceeds `limit`.
 
@@ -137,4 +137,4 @@ def exceed(
                     below[h] += ZERO if way < ZERO else (ONE if way > ONE else way)
             last[:] = here
         for h in range(hours):
-            found[h, p] = ONE - min(part * (HALF + below[h]), ONE)
+            probability[h, p] = ONE - min(part * (HALF + below[h]), ONE)

@@ -422,8 +422,8 @@ def _leaning(kernels: int) -> Tensor:
 def _spread(station_weights: Tensor, value: Tensor) -> Tensor:
     """Return what the others say of each station (hour, station, target)."""
     hours, stations, targets = value.shape
-    found = station_weights @ value.transpose(0, 1).reshape(stations, -1)
-    return found.view(stations, hours, targets).transpose(0, 1)
+    sums = station_weights @ value.transpose(0, 1).reshape(stations, -1)
+    return sums.view(stations, hours, targets).transpose(0, 1)
 
 
 def lognormal_crps(y: Tensor, location: Tensor, scale: Tensor) -> Tensor:

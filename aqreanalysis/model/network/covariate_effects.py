@@ -228,8 +228,8 @@ class CovariateEffects(nn.Module):
         features = (
             context.features if increment is None else torch.cat((context.features, increment[..., None]), dim=-1)
         )
-        found: Tensor = self.head[target](features)
-        return found
+        joined: Tensor = self.head[target](features)
+        return joined
 
     def wind_correction(self, target: int, context: CovariateContext, kriged: Tensor, hidden: Tensor) -> Tensor:
         """Return by how much the wind moves the location (place, hour)."""

@@ -78,8 +78,8 @@ class NeuralKNN(nn.Module):
             return self._forward_compiled(position, reach_km, which)
         if not torch.is_grad_enabled() and len(position) > _PLACES_AT_ONCE:
             pairs = zip(position.split(_PLACES_AT_ONCE), reach_km.split(_PLACES_AT_ONCE), strict=True)
-            found = [self.forward(*pair, which) for pair in pairs]
-            return torch.cat([f[0] for f in found], dim=1), torch.cat([f[1] for f in found], dim=1)
+            parts = [self.forward(*pair, which) for pair in pairs]
+            return torch.cat([f[0] for f in parts], dim=1), torch.cat([f[1] for f in parts], dim=1)
         covariance = self.covariance_to_neighbours(position, which)
         ones = torch.ones_like(covariance)
         solved = _solve(self.systems(position, reach_km, which), torch.stack((covariance, ones), dim=-1))
@@ -93,9 +93,9 @@ class NeuralKNN(nn.Module):
         """Return the same as `forward` on the CPU, where nothing is learned: a fifteenth of the time."""
         noise = self.noise(position, reach_km, which).contiguous().numpy()
         models, places, k = noise.shape
-        found = np.empty((models, places, k), np.float32), np.empty((models, places), np.float32)
-        solve_kriging_batched(position.contiguous().numpy(), noise, *self.tables(which), found)
-        weights, variance = map(torch.from_numpy, found)
+        solution = np.empty((models, places, k), np.float32), np.empty((models, places), np.float32)
+        solve_kriging_batched(position.contiguous().numpy(), noise, *self.tables(which), solution)
+        weights, variance = map(torch.from_numpy, solution)
         return weights, variance
 
     @torch.no_grad()

@@ -46,9 +46,9 @@ class WindowAttention(nn.MultiheadAttention):
         sizes = self.embed_dim, 2 * self.embed_dim
         (weight, others), (bias, rest) = self.in_proj_weight.split(sizes), self.in_proj_bias.split(sizes)
         queries, key_value = F.linear(query, weight, bias), F.linear(key, others, rest)
-        found = np.empty(query.shape, np.float32)
-        attention(queries.numpy(), key_value.numpy(), self.num_heads, found)
-        return self.out_proj(torch.from_numpy(found)), None
+        attended = np.empty(query.shape, np.float32)
+        attention(queries.numpy(), key_value.numpy(), self.num_heads, attended)
+        return self.out_proj(torch.from_numpy(attended)), None
 
 
 class TemporalEncoder(nn.Module):

@@ -58,8 +58,8 @@ class TemporalFilters(nn.Module):
         """Return (day, 24, station, target, filter) of (day, 24 + 2 reach, station, target)."""
         days, _, stations, targets = series.shape
         rows = series.permute(0, 2, 3, 1).reshape(days * stations * targets, 1, -1)
-        found = F.conv1d(rows, weights[:, None])
-        return found.view(days, stations, targets, len(weights), -1).permute(0, 4, 1, 2, 3)
+        filtered = F.conv1d(rows, weights[:, None])
+        return filtered.view(days, stations, targets, len(weights), -1).permute(0, 4, 1, 2, 3)
 
 
 def around_day(windows: Tensor, first: int) -> Tensor:

@@ -116,8 +116,8 @@ class WindAdvection(nn.Module):
         """
         weight = torch.exp(-_mutual_km(points * EARTH_RADIUS_KM) / self.log_smooth.exp())
         known = torch.isfinite(wind).to(weight.dtype)
-        found: Tensor = (weight @ torch.nan_to_num(wind)) / (weight @ known).clamp(min=1e-6)
-        return found
+        mean: Tensor = (weight @ torch.nan_to_num(wind)) / (weight @ known).clamp(min=1e-6)
+        return mean
 
     def displacements(self, wind: Tensor, described: Tensor, reach: int) -> Tensor:
         """Return how far the air went between each hour less the lag and the hour, km (day * 24, station, lag, 2).
@@ -211,10 +211,10 @@ class WindAdvection(nn.Module):
         asked = torch.cat((places, torch.zeros_like(places[:, :1])), dim=-1).expand(hours, -1, -1)
         distance = torch.cdist(asked, airborne.where, compute_mode=_EXACT)
         covariance = self._covariance(distance, self.lag.abs().repeat(len(airborne.sites)))
-        found = base + airborne.mean[:, None] + covariance @ airborne.weight
+        carried = base + airborne.mean[:, None] + covariance @ airborne.weight
         square = covariance.square()
         known_shares = [x.sum(dim=-1) for x in (square, square**4)]
-        return found.transpose(0, 1), torch.stack([x / (1 + x) for x in known_shares], dim=-1).transpose(0, 1)
+        return carried.transpose(0, 1), torch.stack([x / (1 + x) for x in known_shares], dim=-1).transpose(0, 1)
 
 
 def _mutual_km(places: Tensor) -> Tensor:
