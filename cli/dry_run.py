@@ -61,7 +61,7 @@ def describe(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, Mea
         }
         for name, cube in prepared.cubes.items()
     }
-    found = {
+    described = {
         "hours": plan.hours,
         "rows": plan.rows,
         "columns": plan.columns,
@@ -76,8 +76,8 @@ def describe(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, Mea
     if measured is not None:
         estimate, rates = measured
         totals = {name: getattr(estimate, name) for name in ("seconds", "cube_bytes", "memory_bytes")}
-        found |= {"estimate": asdict(estimate) | totals, "trial": asdict(rates)}
-    return found
+        described |= {"estimate": asdict(estimate) | totals, "trial": asdict(rates)}
+    return described
 
 
 def _raw_bytes(cube: Any, layer: Any) -> int:
@@ -134,22 +134,26 @@ def _size_pairs(prepared: Prepared) -> list[tuple[str, str]]:
     ]
 
 
-def _trial_pairs(prepared: Prepared, crew: Workers, found: Estimate, rates: MeasuredRates) -> list[tuple[str, str]]:
+def _trial_pairs(prepared: Prepared, crew: Workers, estimate: Estimate, rates: MeasuredRates) -> list[tuple[str, str]]:
     from aqreanalysis.cli.printing import human_size, human_time
 
     raw = sum(cube.raw_bytes for cube in prepared.cubes.values())
     who = f"{crew.processes} worker processes" if crew.workers else f"{crew.lanes} threads"
     each = "a worker" if crew.workers else "the process"
-    speed = prepared.plan.hours * prepared.plan.rows * prepared.plan.columns / found.sweep_seconds / 1e6
+    speed = prepared.plan.hours * prepared.plan.rows * prepared.plan.columns / estimate.sweep_seconds / 1e6
     return [
-        ("size", f"{human_size(raw)} before compression, about {human_size(found.cube_bytes)} compressed"),
-        ("disk", f"about {human_size(found.disk_bytes)} at the fullest moment"),
-        ("memory", f"about {human_size(found.worker_bytes)} {each}, {human_size(found.memory_bytes)} on this machine"),
+        ("size", f"{human_size(raw)} before compression, about {human_size(estimate.cube_bytes)} compressed"),
+        ("disk", f"about {human_size(estimate.disk_bytes)} at the fullest moment"),
+        (
+            "memory",
+            f"about {human_size(estimate.worker_bytes)} {each}, {human_size(estimate.memory_bytes)} on this machine",
+        ),
         (
             "time",
-            f"about {human_time(found.seconds)}: {human_time(found.start_seconds)} to begin, "
-            f"{human_time(found.sweep_seconds)} of sweep ({speed:.3g} million cell-hours a second with {who}, "
-            f"{found.processor_seconds / 3600:.3g} processor hours), {human_time(found.finish_seconds)} to finish",
+            f"about {human_time(estimate.seconds)}: {human_time(estimate.start_seconds)} to begin, "
+            f"{human_time(estimate.sweep_seconds)} of sweep ({speed:.3g} million cell-hours a second with {who}, "
+            f"{estimate.processor_seconds / 3600:.3g} processor hours), "
+            f"{human_time(estimate.finish_seconds)} to finish",
         ),
         (
             "trial",

@@ -127,8 +127,8 @@ class Covariates:
 
     def hours(self, key: str) -> NDArray[np.int64]:
         """Return the hours since 1970-01-01 UTC that a field has (stamps at the END of the hour), ascending."""
-        found = [layer.hours(key) for layer in self.layers if key in _keys(layer)]
-        return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+        of_layers = [layer.hours(key) for layer in self.layers if key in _keys(layer)]
+        return np.unique(np.concatenate(of_layers)) if of_layers else np.empty(0, np.int64)
 
     def missing(self, fields: Iterable[str]) -> list[str]:
         """Return those of `fields` that are not here."""
@@ -244,11 +244,11 @@ class Covariates:
             which, where = left.any(axis=1), left.any(axis=0)
             if not which.any():
                 break
-            found = layer.values(key, lat[where], lon[where], hours[which])
+            values = layer.values(key, lat[where], lon[where], hours[which])
             if isinstance(layer, GriddedSource) and layer.variables[key].conversion.mixing_ratio:
-                found = found * self._density(lat[where], lon[where], hours[which])
+                values = values * self._density(lat[where], lon[where], hours[which])
             at = np.ix_(which, where)
-            out[at] = np.where(left[at], found, out[at])
+            out[at] = np.where(left[at], values, out[at])
         return out
 
     def _density(self, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:

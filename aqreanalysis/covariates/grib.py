@@ -127,14 +127,14 @@ def _quantity(
     level = _lowest({entry.level for _, entry in entries})
     one = entries[0][1]
     note = "" if level[0] in {"surface", "heightAboveGround"} else f"on {level[0]} {level[1]}"
-    kept = [(file, entry) for file, entry in entries if entry.level == level]
-    if len(kept) < len(entries):
-        report.leave_out(f"{one.field.key} on other levels than {level[0]} {level[1]}", len(entries) - len(kept))
-    conversions = {entry.conversion for _, entry in kept}
+    chosen = [(file, entry) for file, entry in entries if entry.level == level]
+    if len(chosen) < len(entries):
+        report.leave_out(f"{one.field.key} on other levels than {level[0]} {level[1]}", len(entries) - len(chosen))
+    conversions = {entry.conversion for _, entry in chosen}
     if len(conversions) > 1:
-        names = sorted({maps.paths[file].name for file, _ in kept})
+        names = sorted({maps.paths[file].name for file, _ in chosen})
         raise CovariatesError(f"{one.field.key} comes in different units in {', '.join(names[:3])}; make them alike")
-    time_steps = pd.DataFrame([{**entry.time_step, "file": file} for file, entry in kept], columns=list(COLUMNS))
+    time_steps = pd.DataFrame([{**entry.time_step, "file": file} for file, entry in chosen], columns=list(COLUMNS))
     hourly_weights = make_hourly_weights(time_steps, config.max_step_hours)
     report.tell(one.field, hourly_weights)
     return Variable(one.field, time_steps, hourly_weights, one.conversion, maps, note)

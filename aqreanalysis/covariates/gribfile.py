@@ -71,9 +71,9 @@ def _next(file: BinaryIO, path: Path, position: int, number: int, size: int) -> 
     """Return where the next message begins, or None at the end of the file."""
     file.seek(position)
     head = file.read(_GAP + 4)
-    found = head.find(b"GRIB")
-    if found >= 0:
-        return position + found
+    at = head.find(b"GRIB")
+    if at >= 0:
+        return position + at
     if number == 0:
         raise CovariatesError(
             f"{path} holds no GRIB message (it begins with {head[:8]!r}): give GRIB, NetCDF or a raster"

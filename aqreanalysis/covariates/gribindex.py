@@ -79,11 +79,11 @@ def read_headers(path: Path, accumulation: str) -> Headers:
             headers.messages += 1
             with decoding(where):
                 message = Message.from_file(file, frame.offset, errors="ignore")
-                found = _entry(message, frame, where, accumulation, headers)
-            if isinstance(found, str):
-                headers.left_out[found] = headers.left_out.get(found, 0) + 1
+                entry = _entry(message, frame, where, accumulation, headers)
+            if isinstance(entry, str):
+                headers.left_out[entry] = headers.left_out.get(entry, 0) + 1
             else:
-                headers.entries.append(found)
+                headers.entries.append(entry)
     return headers
 
 

@@ -138,15 +138,15 @@ def read_netcdf(
     CovariatesError
         As the module says; with ``skip_broken`` such a file is left out and told.
     """
-    found: dict[str, _Grid] = {}
+    grids: dict[str, _Grid] = {}
     for number, path in enumerate(paths):
         with report.skipping(path, config.skip_broken):
-            _scan(path, number, config, report, found)
+            _scan(path, number, config, report, grids)
         if progress is not None:
             progress(number + 1, len(paths), "coordinates of NetCDF files")
     states = tuple(file_state(path) for path in paths)
     layers = []
-    for grid in found.values():
+    for grid in grids.values():
         variables = {}
         for key, parts in grid.parts.items():
             time_steps = pd.concat([part.time_steps for part in parts], ignore_index=True)
@@ -183,7 +183,7 @@ class _Grid:
     parts: dict[str, list[_Part]]
 
 
-def _scan(path: Path, number: int, config: CovariatesConfig, report: CovariatesReport, found: dict[str, _Grid]) -> None:
+def _scan(path: Path, number: int, config: CovariatesConfig, report: CovariatesReport, grids: dict[str, _Grid]) -> None:
     with _ONE_READER, _opened(path) as dataset:
         lat, lon = (_first_of(dataset, names, path) for names in (_LAT, _LON))
         axes = Axes.checked(dataset[lat].values, dataset[lon].values, str(path))
@@ -196,7 +196,7 @@ def _scan(path: Path, number: int, config: CovariatesConfig, report: CovariatesR
                 report.leave_out(f"variable {name} is no known field")
                 continue
             part = _part(dataset, str(name), field, path, number, config, report)
-            grid = found.setdefault(axes.digest(), _Grid(axes, {}))
+            grid = grids.setdefault(axes.digest(), _Grid(axes, {}))
             grid.parts.setdefault(field.key, []).append(part)
             report.add("maps", len(part.time_steps))
             used = True
@@ -240,14 +240,14 @@ def _time_steps_of(
     """Return the time steps of a variable and the index (time step, outer dimension) of each, the lowest level."""
     sizes = [array.sizes[dim] for dim in outer]
     index = np.stack(np.meshgrid(*(np.arange(n) for n in sizes), indexing="ij"), axis=-1).reshape(-1, len(outer))
-    kept = np.ones(len(index), np.bool_)
+    usable = np.ones(len(index), np.bool_)
     end = run = None
     early = np.zeros(len(index), np.bool_)
     lead = None
     for axis, dim in enumerate(outer):
         at = index[:, axis]
         if dim in _LEVEL:
-            kept &= at == _lowest(dataset, dim, sizes[axis])
+            usable &= at == _lowest(dataset, dim, sizes[axis])
         elif dim == "expver":
             early = np.char.lstrip(np.asarray(dataset[dim].values).astype(str), "0")[at] == "5"
         elif dim in _LEAD:
@@ -265,9 +265,9 @@ def _time_steps_of(
         early = np.char.lstrip(np.asarray(dataset["expver"].values).astype(str), "0")[index[:, 0]] == "5"
     start, kind = _periods(dataset, outer, index, end, where)
     odd = (end % 1 != 0) | (run % 1 != 0)
-    kept &= ~odd
+    usable &= ~odd
     if "expver" in outer:
-        kept &= _filled(array, outer)
+        usable &= _filled(array, outer)
     time_steps = pd.DataFrame(
         {
             "where": np.arange(len(index)),
@@ -280,7 +280,7 @@ def _time_steps_of(
             "forecast": end > run,
         }
     )
-    return time_steps[kept].reset_index(drop=True), index
+    return time_steps[usable].reset_index(drop=True), index
 
 
 def _lowest(dataset: xr.Dataset, dim: Hashable, size: int) -> int:

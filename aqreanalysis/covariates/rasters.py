@@ -158,9 +158,9 @@ class Raster:
         area = _boxes(np.ones_like(window), row, column, half)
         with np.errstate(invalid="ignore", divide="ignore"):
             means = [_boxes(np.where(seen, layer, 0.0), row, column, half) / whole for layer in layers]
-        found = np.stack(means, axis=1)
-        found[whole < _ENOUGH * area] = np.nan
-        return found.astype(np.float32)
+        mean = np.stack(means, axis=1)
+        mean[whole < _ENOUGH * area] = np.nan
+        return mean.astype(np.float32)
 
 
 def _opened(path: Path) -> Any:

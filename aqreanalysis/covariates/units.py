@@ -87,9 +87,9 @@ def conversion(units: str, field: Field, where: str) -> Conversion:
             ratio = target == "kg kg-1"
             if ratio and not _MASS_RATIO.fullmatch(plain):
                 continue  # without its units a ratio may be one of volumes, as ppb is
-            found = linear_conversion(written, target) if written else None
-            if found is not None:
-                return Conversion(found[0] * scale, found[1], ratio)
+            linear = linear_conversion(written, target) if written else None
+            if linear is not None:
+                return Conversion(linear[0] * scale, linear[1], ratio)
     named = f"in {units!r}" if units.strip() else "without units"
     raise CovariatesError(
         f"{where}: {field.key} ({field.title}) is {named}; {' or '.join(targets)}, or what converts to it, is needed: "

@@ -41,12 +41,12 @@ def describe(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.f
     up, right = y - south, x - west
     north, east = np.minimum(south + 1, rows - 1), (west + 1) % columns
     west = west % columns
-    found = np.empty((len(y), count))
+    values = np.empty((len(y), count))
     for i, grid in enumerate(grids):
         below = (1 - right) * grid[south, west] + right * grid[south, east]
         above = (1 - right) * grid[north, west] + right * grid[north, east]
-        found[:, i] = (1 - up) * below + up * above
-    return found * np.array([scale(name) for name in FIELDS])
+        values[:, i] = (1 - up) * below + up * above
+    return values * np.array([scale(name) for name in FIELDS])
 
 
 def scale(name: str) -> float:

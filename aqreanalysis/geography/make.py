@@ -39,7 +39,7 @@ def population(path: Path) -> NDArray[np.float64]:
     """Return people a square km, rows from south to north."""
     lat = -90 + (np.arange(180 * _A_DEGREE) + 0.5) / _A_DEGREE
     lon = -180 + (np.arange(360 * _A_DEGREE) + 0.5) / _A_DEGREE
-    found = np.zeros((len(lat), len(lon)))
+    density = np.zeros((len(lat), len(lon)))
     for town in json.loads(path.read_text(encoding="utf-8")).values():
         shrink = np.cos(np.radians(town["latitude"]))
         east = (lon - town["longitude"] + 180) % 360 - 180
@@ -48,8 +48,8 @@ def population(path: Path) -> NDArray[np.float64]:
         columns = np.flatnonzero(np.abs(east) < _REACH_DEGREES / max(shrink, 0.05))
         square = north[rows, None] ** 2 + (east[None, columns] * shrink) ** 2
         share = np.exp(-0.5 * square * (_KM_A_DEGREE / _SPREAD_KM) ** 2) / (2 * np.pi * _SPREAD_KM**2)
-        found[np.ix_(rows, columns)] += town["population"] * share
-    return found
+        density[np.ix_(rows, columns)] += town["population"] * share
+    return density
 
 
 def main() -> None:

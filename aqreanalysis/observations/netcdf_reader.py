@@ -105,8 +105,8 @@ def _left_in_file(path: Path, rows: slice, full_span: dict[str, tuple[int, int]]
 
 def _attributes(dataset: xr.Dataset) -> dict[str, Any]:
     """Return the attributes of the source that the file keeps."""
-    kept = {name: dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in dataset.attrs}
-    return {name: value for name, value in kept.items() if (name, value) != ("title", TITLE)}
+    attributes = {name: dataset.attrs[name] for name in KEPT_ATTRIBUTES if name in dataset.attrs}
+    return {name: value for name, value in attributes.items() if (name, value) != ("title", TITLE)}
 
 
 def _compare_digest(

@@ -42,8 +42,8 @@ def read_unit(text: str) -> str | None:
 
 def _micrograms(text: str) -> float | None:
     """Return what a unit that no network's table holds has in ug m-3, if it is a mass in a volume."""
-    found = linear_conversion(text.strip(), "ug m-3") if text.strip() else None
-    return None if found is None else found[0]
+    conversion = linear_conversion(text.strip(), "ug m-3") if text.strip() else None
+    return None if conversion is None else conversion[0]
 
 
 def conversion(key: str, text: str, columns: ColumnsConfig, where: str) -> float:

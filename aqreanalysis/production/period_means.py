@@ -165,7 +165,7 @@ def _read_period(
     (first, last), block = where
     autocovariance = inputs.means.calibrations[key].autocovariance
     terms = len(autocovariance.lasting().hours)
-    found: _Period | None = None
+    period: _Period | None = None
     wanted = np.zeros((block.rows[1] - block.rows[0], block.columns[1] - block.columns[0]), dtype=bool)
     for begin in range(first, last, DAYS_AT_ONCE):
         slab = read(key, Block(0, (begin, min(begin + DAYS_AT_ONCE, last)), block.rows, block.columns))
@@ -181,17 +181,17 @@ def _read_period(
                 np.reshape(rest[:terms], (terms, total.size)),
                 np.reshape(rest[terms:], (terms, total.size)),
             )
-            if found is None:
-                found = _Period(sums, used, observed, forecast, nearest)
+            if period is None:
+                period = _Period(sums, used, observed, forecast, nearest)
             else:
-                found = _Period(
-                    found.sums.joined(sums, autocovariance),
-                    found.used + used,
-                    found.observed + observed,
-                    found.forecast + forecast,
+                period = _Period(
+                    period.sums.joined(sums, autocovariance),
+                    period.used + used,
+                    period.observed + observed,
+                    period.forecast + forecast,
                     nearest,
                 )
-    return wanted, found
+    return wanted, period
 
 
 def _fill(

@@ -259,7 +259,7 @@ def _fill_species(
     wanted, nearest, steps, hour_flags = where
     names = inputs.names(key)
     summary = predictive.summary(inputs.coverage)
-    found: Layers = {
+    computed: Layers = {
         names.best: summary.best,
         names.standard_error: summary.standard_error,
         names.lower: summary.lower,
@@ -267,14 +267,14 @@ def _fill_species(
         names.used: predictive.observations_used,
     }
     for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
-        found[name] = predictive.exceedance(threshold)
-    few = found[names.used] < inputs.reserves.few_neighbours
+        computed[name] = predictive.exceedance(threshold)
+    few = computed[names.used] < inputs.reserves.few_neighbours
     flags = np.where(few, np.int8(FLAGS["few_neighbours"]), np.int8(0))
     flags[steps] |= hour_flags[:, None]
     beyond = np.int8(FLAGS["extrapolated_beyond_network"])
-    found[names.flag] = flags | np.where(nearest > inputs.reserves.extrapolation_km, beyond, np.int8(0))
+    computed[names.flag] = flags | np.where(nearest > inputs.reserves.extrapolation_km, beyond, np.int8(0))
     whole = bool(wanted.all())
-    for name, values in found.items():
+    for name, values in computed.items():
         if whole:  # the order of the cells is that of the layer: nothing is picked
             layers[name] = np.ascontiguousarray(values[steps].reshape(-1, *wanted.shape), layers[name].dtype)
         else:

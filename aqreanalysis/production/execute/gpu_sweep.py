@@ -158,20 +158,20 @@ def sweep_strip(
     strip = cache.get(("strip", blocks[0].tile), lambda: _strip_places(inputs, blocks))
     device = strip.beyond.device
     steps = slice(*states.steps)
-    found: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+    values: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
     if strip.places is not None:
         predictor = inputs.predictor
         assert isinstance(predictor, AnalysisPredictor)  # another's distributions are not on the device
         predictives = predictor.predict(states.states, strip.places, inputs.species)
         for key in inputs.species:
             hour_flags = to_device(states.hour_flags[key], device)
-            found[key] = _values(inputs, key, predictives.pop(key), (strip.beyond, steps, hour_flags))
+            values[key] = _values(inputs, key, predictives.pop(key), (strip.beyond, steps, hour_flags))
     for run in strip.runs:
         some = blocks[slice(*run.tiles)]
         form = block_form(inputs, some[0])
         packed = torch.empty((len(some), -(-form[-1].end // _ALIGNED) * _ALIGNED), dtype=torch.uint8, device=device)
         for key in inputs.species:
-            _pack(packed, [layer for layer in form if layer.species == key], found.get(key), run)
+            _pack(packed, [layer for layer in form if layer.species == key], values.get(key), run)
         for block, own, span in zip(some, packed.unbind(), strip.spans[slice(*run.tiles)], strict=True):
             yield PackedBlock(block, form, own, _beside(inputs, block, strip.places, span))
 

@@ -76,8 +76,8 @@ def is_url(text: object) -> bool:
 
 def _built_in(module: str, name: str) -> Callable[[], type[Store]]:
     def load() -> type[Store]:
-        found: type[Store] = getattr(import_module(f"aqreanalysis.production.stores.{module}"), name)
-        return found
+        kind: type[Store] = getattr(import_module(f"aqreanalysis.production.stores.{module}"), name)
+        return kind
 
     return load
 
