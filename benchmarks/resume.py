@@ -69,7 +69,7 @@ def main() -> None:
     job = {"model": asked.model, "observations": asked.data, "grid": grid, "start": MONTH[0], "end": end}
     job |= {"out": work / "cube.zarr", "species": ["pm25"], "device": "cpu"}
     job |= {"production": {"block_days": 1, "tile_rows": 20, "tile_columns": 20}} if asked.short else {}
-    rows, extra, lanes = [], [], default_threads()
+    rows, extra, threads = [], [], default_threads()
     for _ in range(1 if asked.short else asked.repeat):
         events = work / "events.txt"
         events.unlink(missing_ok=True)
@@ -83,14 +83,14 @@ def main() -> None:
         done = len(moments(events))
         after = produce_timed(**job).processor_seconds
         # Each thread loses a block at most; the clock sees them lost side by side.
-        extra.append((before + after - whole.processor_seconds) / a_block / lanes)
+        extra.append((before + after - whole.processor_seconds) / a_block / threads)
         rows.append((f"after {done} of {blocks}", whole.processor_seconds, before, after, a_block, extra[-1]))
         shutil.rmtree(job["out"])
     lines = [
         "# Resuming",
         "",
         f"`benchmarks/resume.py`, {grid}, {end}. {machine()}. Bar: at most one block more; the second part also "
-        f"makes the geometry of its tiles. Seconds of processors; a block more is one in each of {lanes} "
+        f"makes the geometry of its tiles. Seconds of processors; a block more is one in each of {threads} "
         "threads.",
         "",
         *table(("killed", "whole, s", "first part, s", "second part, s", "a block, s", "blocks more"), rows),

@@ -23,7 +23,7 @@ def show_plan(prepared: Prepared, options: ProduceOptions, out: str, calibrate: 
     """
     from aqreanalysis.cli.printing import print_json, print_pairs
     from aqreanalysis.production.dry_run.estimate import workers_of
-    from aqreanalysis.production.dry_run.limits import check_limits, estimate_run
+    from aqreanalysis.production.dry_run.limits import check_estimate, estimate_run
     from aqreanalysis.production.stores.outputs import Outputs
 
     outputs = Outputs.of(out, tuple(prepared.cubes))
@@ -36,7 +36,7 @@ def show_plan(prepared: Prepared, options: ProduceOptions, out: str, calibrate: 
         crew = workers_of(options)
         print_pairs(pairs + (_trial_pairs(prepared, crew, *measured) if measured else _size_pairs(prepared)))
     if measured is not None:
-        check_limits(measured[0], workers_of(options), stores)
+        check_estimate(measured[0], workers_of(options), stores)
 
 
 def seconds_of_process() -> float:
@@ -138,7 +138,7 @@ def _trial_pairs(prepared: Prepared, crew: Workers, estimate: Estimate, rates: M
     from aqreanalysis.cli.printing import human_size, human_time
 
     raw = sum(cube.raw_bytes for cube in prepared.cubes.values())
-    who = f"{crew.processes} worker processes" if crew.workers else f"{crew.lanes} threads"
+    who = f"{crew.processes} worker processes" if crew.workers else f"{crew.concurrency} threads"
     each = "a worker" if crew.workers else "the process"
     speed = prepared.plan.hours * prepared.plan.rows * prepared.plan.columns / estimate.sweep_seconds / 1e6
     return [
@@ -159,6 +159,7 @@ def _trial_pairs(prepared: Prepared, crew: Workers, estimate: Estimate, rates: M
             "trial",
             f"{human_time(rates.seconds)}: {rates.encode_seconds:.3g} s for the station states of a time block, "
             f"{1e6 * rates.geometry_seconds:.3g} us for the geometry of a cell, {1e9 * rates.sweep_seconds:.3g} ns a "
-            f"cell and hour in each of {rates.lanes} threads, disk {human_size(rates.disk_bytes_a_second)} a second",
+            f"cell and hour in each of {rates.concurrency} threads, disk "
+            f"{human_size(rates.disk_bytes_a_second)} a second",
         ),
     ]

@@ -139,7 +139,7 @@ def produce(
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.grids import load_grid
     from aqreanalysis.production import produce_cubes
-    from aqreanalysis.production.plan.inputs import stamps_needed
+    from aqreanalysis.production.plan.inputs import required_span
     from aqreanalysis.production.plan.prepare import prepare
     from aqreanalysis.production.resume.append import resolve_timeline
 
@@ -148,7 +148,7 @@ def produce(
     grid, asked = load_grid(grid_spec), (start, end)
     timeline = resolve_timeline(out, asked, chosen)
     # In a list, from which it is handed on for good: nothing here keeps it in memory during the sweep.
-    read = [options.load_observations(observations_path, config, stamps_needed(timeline, config.reach))]
+    read = [options.load_observations(observations_path, config, required_span(timeline, config.reach))]
     if dry_run:
         show_plan(prepare(model_path, read.pop(), grid, timeline, chosen), chosen, out, not no_calibration, as_json)
         return

@@ -27,7 +27,7 @@ from aqreanalysis.production.sweep import GEOMETRY_BYTES
 
 RATES = MeasuredRates(
     seconds=1.0,
-    lanes=2,
+    concurrency=2,
     warm_seconds=0.5,
     encode_seconds=0.1,
     geometry_seconds=1e-3,
@@ -82,7 +82,7 @@ def test_geometry_is_counted_as_simulations_count_it(days, tiles, processes, kep
     assert found == pytest.approx(wanted, rel=0.1)
 
 
-def test_two_lanes_take_half_the_time_of_one_and_processors_bound_them(prepared, monkeypatch):
+def test_two_threads_take_half_the_time_of_one_and_processors_bound_them(prepared, monkeypatch):
     monkeypatch.setattr("aqreanalysis.production.dry_run.estimate.default_threads", lambda: 2)
     one, two, many = (estimate(prepared, RATES, Workers(n), False, 3.0) for n in (1, 2, 12))
     assert one.start_seconds == 3.0 and one.seconds == one.start_seconds + one.sweep_seconds + one.finish_seconds
@@ -100,7 +100,7 @@ def test_masked_cells_cost_no_time_and_no_room(prepared):
     assert estimate(whole, RATES, Workers(1), False, 0.0).processor_seconds > found.processor_seconds
 
 
-def test_the_last_round_of_lanes_counts_whole(prepared, monkeypatch):
+def test_the_last_round_of_blocks_counts_whole(prepared, monkeypatch):
     monkeypatch.setattr("aqreanalysis.production.dry_run.estimate.default_threads", lambda: 64)
     blocks = prepared.plan.blocks
     assert blocks == 36
@@ -144,7 +144,7 @@ def test_workers_that_start_while_the_driver_reads_keep_nobody_waiting(prepared)
 def test_who_computes_follows_from_the_options():
     assert workers_of(ProduceOptions(threads=3)) == Workers(3)
     assert workers_of(ProduceOptions(workers=5)) == Workers(5, 5, workers=True)
-    assert workers_of(ProduceOptions()).lanes >= 1
+    assert workers_of(ProduceOptions()).concurrency >= 1
     with pytest.raises(ConfigError):
         ProduceOptions(threads=0)
     assert math.isfinite(geometry_cells(Plan(1, 24, 2, 2, (24, 1, 1), 1), 4, 0.0, 1))

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.dry_run.estimate import Workers, estimate
-from aqreanalysis.production.dry_run.limits import check_fit, check_limits, estimate_run, local_folder
+from aqreanalysis.production.dry_run.limits import check_estimate, check_limits, estimate_run, local_folder
 from aqreanalysis.production.dry_run.trial import (
     PeakMemory,
     Trial,
@@ -139,22 +139,22 @@ def test_what_does_not_fit_is_refused_with_the_setting_to_change(model, tmp_path
         return real(*given, **more)
 
     monkeypatch.setattr("aqreanalysis.production.dry_run.limits.estimate_run", counted)
-    check_fit(prepared, options, out, part)
+    check_limits(prepared, options, out, part)
     assert not tried, "no trial where arithmetic leaves no doubt"
     for free, fits in ((found.disk_bytes // 2, False), (found.disk_bytes * 11 // 10, True)):
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: Usage(free))
         if fits:
-            check_fit(prepared, options, out, part)
+            check_limits(prepared, options, out, part)
         else:
             with pytest.raises(OutputError, match=r"by a trial, with the chunks that the NetCDF file is made of"):
-                check_fit(prepared, options, out, part)
-            check_limits(found, Workers(2), out, present_bytes=found.disk_bytes * 2 // 3)
+                check_limits(prepared, options, out, part)
+            check_estimate(found, Workers(2), out, present_bytes=found.disk_bytes * 2 // 3)
     assert len(tried) == 2
     monkeypatch.setattr("aqreanalysis.production.dry_run.limits.available_memory", lambda: found.memory_bytes // 2)
     with pytest.raises(OutputError, match=r"2 threads need .* lower production\.tile_rows"):
-        check_limits(found, Workers(2), out)
+        check_estimate(found, Workers(2), out)
     with pytest.raises(OutputError, match="lower --workers"):
-        check_limits(found, Workers(2, 2, workers=True), out)
+        check_estimate(found, Workers(2, 2, workers=True), out)
 
 
 class Usage:

@@ -23,7 +23,7 @@ from aqreanalysis.production.plan.block_keys import (
     record_readings,
 )
 from aqreanalysis.production.plan.blocks import make_mean_plan
-from aqreanalysis.production.plan.inputs import Span
+from aqreanalysis.production.plan.inputs import HourSpan
 
 KEYS = ("pm25", "o3")
 REACH = Reach((1, 1), (2, 0))
@@ -117,12 +117,12 @@ def observations():
 
 @pytest.fixture
 def span(observations):
-    return Span(observations.first_hour - 30, 24 * 8 + 60)
+    return HourSpan(observations.first_hour - 30, 24 * 8 + 60)
 
 
 def test_the_checksum_of_a_day_depends_on_no_span_and_on_every_reading_of_the_day(observations, span):
     whole = record_readings(observations, KEYS, span)[1]
-    part = record_readings(observations, KEYS, Span(observations.first_hour + 30, 40))[1]
+    part = record_readings(observations, KEYS, HourSpan(observations.first_hour + 30, 40))[1]
     assert part.checksums == tuple(whole.get(day) for day in range(part.first_day, part.end_day))
     other = observations.dataset.copy(deep=True)
     other["pm25"][50, 3] = np.float32(1234)
@@ -136,10 +136,10 @@ def test_the_digest_changes_with_a_reading_a_place_and_a_span_and_with_nothing_o
     assert digest == digest_of(make_observations(), KEYS, span)
     monkeypatch.setattr(block_keys, "_SLAB_DAYS", 2)
     assert digest == digest_of(observations, KEYS, span)
-    assert digest != digest_of(observations, KEYS, Span(span.first_hour, span.hours - 1))
+    assert digest != digest_of(observations, KEYS, HourSpan(span.first_hour, span.hours - 1))
     assert digest != digest_of(observations, ("o3", "pm25"), span)
     assert digest != digest_of(make_observations(seed=1), KEYS, span)
-    early = Span(observations.first_hour, 48)
+    early = HourSpan(observations.first_hour, 48)
     shorter = observations.select(end="2019-01-05")
     assert digest_of(shorter, KEYS, early) == digest_of(observations, KEYS, early)
 

@@ -14,7 +14,7 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.checks import covariates_text, missing_hours
-from aqreanalysis.production.plan.inputs import Span, stage_readings
+from aqreanalysis.production.plan.inputs import HourSpan, stage_readings
 from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.run import produce
 from aqreanalysis.production.sweep import sweep
@@ -87,5 +87,5 @@ def test_files_of_other_hours_are_refused_with_the_field_and_the_hours(windy: Pa
 
 def test_missing_hours_are_counted_by_field(windy: Path) -> None:
     predictor = load_predictor(windy, "cpu", MadeUp(missing=MISSING))
-    assert missing_hours(predictor, Span(FIRST + 60, 24)) == {"u10": 2, "v10": 2, "blh": 2}
-    assert "hours without a value" not in covariates_text(predictor, Span(FIRST, 24))["covariates"]
+    assert missing_hours(predictor, HourSpan(FIRST + 60, 24)) == {"u10": 2, "v10": 2, "blh": 2}
+    assert "hours without a value" not in covariates_text(predictor, HourSpan(FIRST, 24))["covariates"]

@@ -11,7 +11,7 @@ from production_case import make_observations
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import window
 from aqreanalysis.production.plan import inputs
-from aqreanalysis.production.plan.inputs import Span, observed_hours, stage_readings
+from aqreanalysis.production.plan.inputs import HourSpan, observed_hours, stage_readings
 
 KEYS = ("pm25", "o3")
 
@@ -23,7 +23,7 @@ def observations():
 
 @pytest.fixture
 def span(observations):
-    return Span(observations.first_hour - 30, 24 * 8 + 60)
+    return HourSpan(observations.first_hour - 30, 24 * 8 + 60)
 
 
 def test_staged_readings_are_those_of_the_observations_whatever_the_slab(observations, span, tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ def layer_names(species: Species, several: bool, thresholds: Sequence[float] = (
 
 
 @dataclass(frozen=True)
-class Kind:
+class CubeKind:
     """What the layers of a cube are of, beside their pollutants.
 
     Attributes
@@ -130,7 +130,7 @@ class Kind:
         return "" if self.frequency == HOURLY else f"{self.frequency} mean"
 
 
-def species_layers(species: Species, several: bool, kind: Kind, thresholds: Sequence[float] = ()) -> list[Layer]:
+def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: Sequence[float] = ()) -> list[Layer]:
     """Return the layers of one pollutant, the best estimate first."""
     names = layer_names(species, several, thresholds)
     of = f" of {species.title}" if several else ""
@@ -169,7 +169,7 @@ def species_layers(species: Species, several: bool, kind: Kind, thresholds: Sequ
     return [*layers, *counts]
 
 
-def interval_attrs(species: Species, kind: Kind, bound: str) -> dict[str, Any]:
+def interval_attrs(species: Species, kind: CubeKind, bound: str) -> dict[str, Any]:
     """Return the attributes of one bound of the coverage interval.
 
     CF has neither a cell method for quantiles nor an agreed way to mark intervals (cf-conventions pull request 661 is
@@ -195,10 +195,10 @@ def distance_layer() -> Layer:
 
 
 def cube_layers(
-    species: Sequence[Species], kind: Kind | float, thresholds: Mapping[str, Sequence[float]] | None = None
+    species: Sequence[Species], kind: CubeKind | float, thresholds: Mapping[str, Sequence[float]] | None = None
 ) -> tuple[Layer, ...]:
     """Return all layers of a cube, in the order in which they are written; of an hourly one the coverage is enough."""
-    kind = kind if isinstance(kind, Kind) else Kind(kind)
+    kind = kind if isinstance(kind, CubeKind) else CubeKind(kind)
     several = len(species) > 1
     layers: list[Layer] = []
     for one in species:
@@ -215,11 +215,11 @@ def _plain(threshold: float) -> str:
     return f"{threshold:g}".replace(".", "p")
 
 
-def _quantity(species: Species, kind: Kind) -> str:
+def _quantity(species: Species, kind: CubeKind) -> str:
     return f"the {kind.mean} of {species.title}" if kind.mean else species.title
 
 
-def _exceedance_attrs(species: Species, kind: Kind, threshold: float) -> dict[str, Any]:
+def _exceedance_attrs(species: Species, kind: CubeKind, threshold: float) -> dict[str, Any]:
     return {
         "long_name": f"probability that {_quantity(species, kind)} is above {threshold:g} {species.units}",
         "units": "1",
@@ -229,7 +229,7 @@ def _exceedance_attrs(species: Species, kind: Kind, threshold: float) -> dict[st
     }
 
 
-def _flag_layer(name: str, of: str, kind: Kind) -> Layer:
+def _flag_layer(name: str, of: str, kind: CubeKind) -> Layer:
     flags = MEAN_FLAGS if kind.mean else FLAGS
     attrs = {
         "standard_name": "quality_flag",
@@ -241,7 +241,7 @@ def _flag_layer(name: str, of: str, kind: Kind) -> Layer:
     return Layer(name, "int8", None, attrs)
 
 
-def _used_layer(name: str, of: str, kind: Kind) -> Layer:
+def _used_layer(name: str, of: str, kind: CubeKind) -> Layer:
     said = (
         f"number of hourly readings of neighbouring stations{of} used"
         if kind.mean

@@ -203,7 +203,7 @@ def _fill(
 ) -> None:
     """Write the layers of one species and period at the wanted cells; `maps` are (row, column)."""
     frequency, period = given
-    names, reserves = inputs.names(key), inputs.reserves
+    names, flag_thresholds = inputs.names(key), inputs.flag_thresholds
     predictive = MeanPredictive(period.sums, period.nearest_km, inputs.means.calibrations[key], frequency)
     lower, upper = predictive.interval(inputs.coverage)
     maps[names.best][wanted] = predictive.best
@@ -218,8 +218,8 @@ def _fill(
     conditions = {
         "contains_forecast_hours": period.forecast > 0,
         "few_hours_with_observations": period.observed < COMPLETE * hours,
-        "extrapolated_beyond_network": period.nearest_km > reserves.extrapolation_km,
-        "few_neighbours": period.used < reserves.few_neighbours * hours,
+        "extrapolated_beyond_network": period.nearest_km > flag_thresholds.extrapolation_km,
+        "few_neighbours": period.used < flag_thresholds.few_neighbours * hours,
     }
     flags = np.zeros(period.used.shape, dtype=np.int8)
     for name, holds in conditions.items():

@@ -15,7 +15,7 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.cube import open_cube
-from aqreanalysis.production.dry_run.limits import check_fit
+from aqreanalysis.production.dry_run.limits import check_limits
 from aqreanalysis.production.execute.dask_cluster import prepare_workers
 from aqreanalysis.production.execute.executors import open_executor, start_gpu_warmup
 from aqreanalysis.production.execute.worker import JobStores, make_job
@@ -135,7 +135,7 @@ def produce_cubes(
         outputs = outputs.split({name: list(parts_of(plan, options.split, offset)) for name, plan in plans.items()})
         _check_free(outputs, options)
     stores = outputs.open(options, prepared.production.compression_level)
-    check_fit(prepared, options, stores, outputs.part)
+    check_limits(prepared, options, stores, outputs.part)
     with output_errors(outputs.part), stop_on_signals() as stop:
         outputs.part.parent.mkdir(parents=True, exist_ok=True)
         lock = Lock(outputs.part, outputs.out)

@@ -26,7 +26,7 @@ Window = Callable[[int, int], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Reserves:
+class FlagThresholds:
     """When an estimate is flagged."""
 
     extrapolation_km: float
@@ -57,7 +57,7 @@ class SweepInputs:
         Probability of the interval.
     thresholds : dict
         Species key -> thresholds of exceedance.
-    reserves : Reserves
+    flag_thresholds : FlagThresholds
         When an estimate is flagged.
     last_observed : dict
         Species key -> last stamp with a reading; hours after it are forecast hours.
@@ -82,7 +82,7 @@ class SweepInputs:
     species: tuple[str, ...]
     coverage: float
     thresholds: dict[str, tuple[float, ...]]
-    reserves: Reserves
+    flag_thresholds: FlagThresholds
     last_observed: dict[str, int]
     hourly: bool = True
     means: MeanInputs | None = None
@@ -268,11 +268,11 @@ def _fill_species(
     }
     for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
         computed[name] = predictive.exceedance(threshold)
-    few = computed[names.used] < inputs.reserves.few_neighbours
+    few = computed[names.used] < inputs.flag_thresholds.few_neighbours
     flags = np.where(few, np.int8(FLAGS["few_neighbours"]), np.int8(0))
     flags[steps] |= hour_flags[:, None]
     beyond = np.int8(FLAGS["extrapolated_beyond_network"])
-    computed[names.flag] = flags | np.where(nearest > inputs.reserves.extrapolation_km, beyond, np.int8(0))
+    computed[names.flag] = flags | np.where(nearest > inputs.flag_thresholds.extrapolation_km, beyond, np.int8(0))
     whole = bool(wanted.all())
     for name, values in computed.items():
         if whole:  # the order of the cells is that of the layer: nothing is picked

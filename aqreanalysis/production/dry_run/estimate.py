@@ -32,12 +32,12 @@ class MeasuredRates:
     ----------
     seconds : float
         That the trial took.
-    lanes : int
-        Blocks that it computed side by side; the times of blocks are those of one lane among so many.
+    concurrency : int
+        Blocks that it computed side by side; the times of blocks are those of one among so many.
     warm_seconds : float
         That the first block of a process costs beyond the others.
     encode_seconds : float
-        Station states of a whole time block, in one lane.
+        Station states of a whole time block, in one thread.
     geometry_seconds : float
         Of a wanted cell.
     sweep_seconds : float
@@ -61,7 +61,7 @@ class MeasuredRates:
     """
 
     seconds: float
-    lanes: int
+    concurrency: int
     warm_seconds: float
     encode_seconds: float
     geometry_seconds: float
@@ -83,25 +83,25 @@ class Workers:
 
     Attributes
     ----------
-    lanes : int
+    concurrency : int
         Blocks in hand at once.
     processes : int
         That share them; each keeps geometry of its own.
     workers : bool
         Whether they are worker processes beside the driving one.
     here : bool
-        Whether they are on this machine, whose processors then bound the lanes that get on.
+        Whether they are on this machine, whose processors then bound how many get on.
     """
 
-    lanes: int
+    concurrency: int
     processes: int = 1
     workers: bool = False
     here: bool = True
 
     @property
     def running(self) -> int:
-        """Lanes that have a processor."""
-        return min(self.lanes, default_threads()) if self.here else self.lanes
+        """Blocks in hand that have a processor."""
+        return min(self.concurrency, default_threads()) if self.here else self.concurrency
 
 
 def workers_of(options: ProduceOptions) -> Workers:
@@ -130,7 +130,7 @@ class Estimate:
     start_seconds, sweep_seconds, finish_seconds : float
         Reading and loading; from the first block to the last; from there to the final name.
     processor_seconds : float
-        Of the sweep, summed over the lanes.
+        Of the sweep, summed over all that compute.
     stored_bytes : dict
         Frequency -> layer -> bytes, compressed.
     disk_bytes : int
@@ -177,21 +177,21 @@ def estimate(prepared: Prepared, rates: MeasuredRates, crew: Workers, copies: bo
         That reading and loading have taken.
     """
     plan, cells = prepared.plan, wanted_cells(prepared.grid)
-    lanes = crew.running
-    lane = _whole_rounds(plan.blocks, lanes) * (
+    concurrency = crew.running
+    busy = _whole_rounds(plan.blocks, concurrency) * (
         rates.geometry_seconds * geometry_cells(plan, cells, rates.geometry_bytes, crew.processes)
         + rates.sweep_seconds * cells * plan.hours
     )
-    lane += rates.encode_seconds * plan.counts[0]
+    busy += rates.encode_seconds * plan.counts[0]
     for frequency, seconds in rates.join_seconds.items():
-        rounds = _whole_rounds(prepared.cubes[frequency].plan.blocks, lanes)
-        lane += rounds * seconds * cells * plan.hours / HOURS_A_DAY
+        rounds = _whole_rounds(prepared.cubes[frequency].plan.blocks, concurrency)
+        busy += rounds * seconds * cells * plan.hours / HOURS_A_DAY
     stored = stored_bytes(prepared, rates)
     cube_bytes = sum(sum(layers.values()) for layers in stored.values())
     sums_bytes = int(prepared.sums_bytes * cells / prepared.grid.size * rates.shares.get(SUMS, {}).get(SUMS, 1.0))
     to_disk = (cube_bytes + sums_bytes) / rates.disk_bytes_a_second
     waits = max(rates.worker_start_seconds - start_seconds * crew.here, 0.0) + rates.worker_launch_seconds
-    sweep = waits + rates.warm_seconds + max(lane / lanes, to_disk)
+    sweep = waits + rates.warm_seconds + max(busy / concurrency, to_disk)
     # What the last minute wrote must reach the disk; what is copied is written once more, by one process.
     finish = min(to_disk, SYNC_SECONDS * to_disk / max(sweep, 1e-9))
     if copies:
@@ -203,7 +203,7 @@ def estimate(prepared: Prepared, rates: MeasuredRates, crew: Workers, copies: bo
         start_seconds=start_seconds,
         sweep_seconds=sweep,
         finish_seconds=finish,
-        processor_seconds=lane,
+        processor_seconds=busy,
         stored_bytes=stored,
         disk_bytes=sums_bytes + cube_bytes * (2 if copies else 1),
         worker_bytes=worker,
@@ -251,12 +251,12 @@ def stored_bytes(prepared: Prepared, rates: MeasuredRates) -> dict[str, dict[str
 
 def worker_bytes(plan: Plan, cells: int, rates: MeasuredRates, crew: Workers) -> int:
     """Return the peak of the memory of one computing process."""
-    in_hand = min(math.ceil(crew.lanes / crew.processes), plan.blocks) * rates.block_bytes
+    in_hand = min(math.ceil(crew.concurrency / crew.processes), plan.blocks) * rates.block_bytes
     kept = min(rates.geometry_bytes * cells, GEOMETRY_BYTES)
     own = 0 if crew.workers else rates.observations_bytes
     return int(rates.process_bytes + own + in_hand + kept)
 
 
-def _whole_rounds(blocks: int, lanes: int) -> float:
-    """Return by how much the time of `blocks` grows because the last round of lanes is not full."""
-    return math.ceil(blocks / lanes) * lanes / blocks
+def _whole_rounds(blocks: int, concurrency: int) -> float:
+    """Return by how much the time of `blocks` grows because the last round is not full."""
+    return math.ceil(blocks / concurrency) * concurrency / blocks

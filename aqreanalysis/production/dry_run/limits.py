@@ -47,12 +47,12 @@ def estimate_run(
     """
     crew = workers_of(options)
     folder = local_folder(stores) or Path(tempfile.gettempdir())
-    lanes = max(1, min(Workers(crew.lanes).running, prepared.plan.blocks))
-    rates = measure_rates(Trial(prepared, stores, lanes, folder, crew.workers))
+    concurrency = max(1, min(Workers(crew.concurrency).running, prepared.plan.blocks))
+    rates = measure_rates(Trial(prepared, stores, concurrency, folder, crew.workers))
     return estimate(prepared, rates, crew, _copies(stores), start_seconds), rates
 
 
-def check_limits(found: Estimate, crew: Workers, stores: Stores, present_bytes: int = 0) -> None:
+def check_estimate(found: Estimate, crew: Workers, stores: Stores, present_bytes: int = 0) -> None:
     """Refuse a run that does not fit.
 
     Parameters
@@ -73,7 +73,7 @@ def check_limits(found: Estimate, crew: Workers, stores: Stores, present_bytes: 
     """
     free = available_memory()
     if found.memory_bytes > free:
-        what = f"{crew.processes} worker processes" if crew.workers else f"{crew.lanes} threads"
+        what = f"{crew.processes} worker processes" if crew.workers else f"{crew.concurrency} threads"
         fewer = "--workers, " if crew.workers else ""
         raise OutputError(
             f"{what} need about {size_text(found.memory_bytes)} of memory by a trial, {size_text(free)} are free; "
@@ -92,7 +92,7 @@ def check_limits(found: Estimate, crew: Workers, stores: Stores, present_bytes: 
         )
 
 
-def check_fit(prepared: Prepared, options: ProduceOptions, stores: Stores, part: Path) -> None:
+def check_limits(prepared: Prepared, options: ProduceOptions, stores: Stores, part: Path) -> None:
     """Refuse a run that does not fit memory or disk; try it only where arithmetic leaves a doubt.
 
     Parameters
@@ -112,15 +112,15 @@ def check_fit(prepared: Prepared, options: ProduceOptions, stores: Stores, part:
     )
     free, need = available_memory(), 0
     if options.scheduler is None:
-        check_memory(prepared.working, crew.lanes, free)
-        need = DOUBT * prepared.working.working_bytes * crew.lanes + PROCESS_BYTES * crew.processes
+        check_memory(prepared.working, crew.concurrency, free)
+        need = DOUBT * prepared.working.working_bytes * crew.concurrency + PROCESS_BYTES * crew.processes
     raw_bytes = sum(cube.raw_bytes for cube in prepared.cubes.values()) * (2 if _copies(stores) else 1)
     folder = local_folder(stores)
     room = shutil.disk_usage(folder).free if folder else None
     if need <= free and (room is None or raw_bytes + prepared.sums_bytes <= room):
         return
     present = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
-    check_limits(estimate_run(prepared, options, stores)[0], crew, stores, present)
+    check_estimate(estimate_run(prepared, options, stores)[0], crew, stores, present)
 
 
 def local_folder(stores: Stores) -> Path | None:

@@ -32,7 +32,7 @@ from aqreanalysis.production.execute.dask_cluster import cluster_client
 from aqreanalysis.production.execute.worker import JobStores, Worker, make_job
 from aqreanalysis.production.period_means import mean_block, sums_name, sums_width
 from aqreanalysis.production.plan import HOURS_A_DAY, Block
-from aqreanalysis.production.plan.inputs import Span, span_of, stage_readings
+from aqreanalysis.production.plan.inputs import HourSpan, span_of, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.stores.store import Store, Written
@@ -59,7 +59,7 @@ class Trial:
         The run.
     stores : mapping
         Frequency -> the store that it writes to; the trial writes to one like it.
-    lanes : int
+    concurrency : int
         Blocks side by side; no more than there are processors or blocks make sense.
     folder : Path
         Where to write; on the disk of the output, so that its speed is measured.
@@ -69,7 +69,7 @@ class Trial:
 
     prepared: Prepared
     stores: Mapping[str, Store]
-    lanes: int
+    concurrency: int
     folder: Path
     workers: bool = False
 
@@ -134,7 +134,7 @@ class _Running:
         self.written: list[Written] = []
         self.blocks = self._choose_blocks()
 
-    def _span(self) -> Span:
+    def _span(self) -> HourSpan:
         """Return the hours that the time block reads."""
         return span_of(self.plan, self.prepared.predictor, self.prepared.last_reading, self.time)
 
@@ -151,11 +151,11 @@ class _Running:
         return JobStores(stores, sums)
 
     def _choose_blocks(self) -> list[Block]:
-        """Return a block a lane, of the tiles with the most wanted cells, evenly over the grid; cut if it is large."""
+        """Return blocks to try side by side, of tiles with most wanted cells, evenly over the grid, cut if large."""
         first = self.time_index * self.plan.tiles
         wanted = np.array([self._wanted(self.plan.get_block(first + tile)) for tile in range(self.plan.tiles)])
         full = np.flatnonzero(wanted >= wanted.max() / 2)
-        places = full[np.linspace(0, full.size, self.trial.lanes, endpoint=False).astype(int)]
+        places = full[np.linspace(0, full.size, self.trial.concurrency, endpoint=False).astype(int)]
         return [self._cut(self.plan.get_block(first + int(place))) for place in places]
 
     def _cut(self, block: Block) -> Block:
@@ -175,12 +175,12 @@ class _Running:
 
     def measure(self) -> MeasuredRates:
         """Return the rates; `seconds` is left to the caller."""
-        worker, lanes, hours = self.worker, len(self.blocks), self.time[1] - self.time[0]
+        worker, concurrency, hours = self.worker, len(self.blocks), self.time[1] - self.time[0]
         observations = self._observations_bytes()
         first, encode, states = self._encode_twice()
         warm = first - encode + self._warm_up(states)
         cells = sum(self._wanted(block) for block in self.blocks)
-        with PeakMemory() as memory, ThreadPoolExecutor(lanes) as pool:
+        with PeakMemory() as memory, ThreadPoolExecutor(concurrency) as pool:
             fresh = self._round(pool, states)
             again = self._repeat(pool, states)
         geometry_bytes = worker.cache.bytes
@@ -188,11 +188,11 @@ class _Running:
         shares, joins = self._outputs(states)
         return MeasuredRates(
             seconds=0.0,
-            lanes=lanes,
+            concurrency=concurrency,
             warm_seconds=max(warm, 0.0),
             encode_seconds=encode,
-            geometry_seconds=lanes * max(fresh - again, 0.0) / cells,
-            sweep_seconds=lanes * again / (cells * hours),
+            geometry_seconds=concurrency * max(fresh - again, 0.0) / cells,
+            sweep_seconds=concurrency * again / (cells * hours),
             join_seconds=joins,
             disk_bytes_a_second=self._disk_speed(),
             shares=shares,

@@ -57,7 +57,7 @@ class ClientExecutor:
             while not stop.is_set() and (future := next(futures, None)) is not None:
                 flowing.add(future)
                 in_flight += 1
-                while in_flight >= IN_FLIGHT * max(1, len(tasks.lanes())):
+                while in_flight >= IN_FLIGHT * max(1, len(tasks.addresses())):
                     _hand_on(next(flowing), on_done)
                     in_flight -= 1
             while in_flight:
@@ -82,14 +82,14 @@ class SubmittedTasks:
     def __init__(self, client: Client, job: Job) -> None:
         self._client, self._key = client, f"job-{job.token}"
 
-    def task(self, function: Callable[..., Any], *given: Any, lane: str | None = None) -> Any:
+    def task(self, function: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
         """Return a future; see `Tasks`."""
         # The job is a task and not scattered: if every holder dies, the scheduler can make it again.
         key: dict[str, Any] = {"key": self._key} if function is share_job else {}
-        where: dict[str, Any] = {} if lane is None else {"workers": [lane], "allow_other_workers": True}
+        where: dict[str, Any] = {} if address is None else {"workers": [address], "allow_other_workers": True}
         return self._client.submit(function, *given, pure=False, **key, **where)
 
-    def lanes(self) -> Sequence[str]:
+    def addresses(self) -> Sequence[str]:
         """Return the address of each worker, as often as it has threads."""
         return [address for address, threads in sorted(self._client.nthreads().items()) for _ in range(threads)]
 

@@ -39,7 +39,7 @@ from aqreanalysis.production.execute.schedule import OnDone
 from aqreanalysis.production.execute.worker import Job, Worker
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.stores.store import BlockResult, Written
-from aqreanalysis.production.sweep import Layers, Reserves, SweepInputs, encode_time_block
+from aqreanalysis.production.sweep import FlagThresholds, Layers, SweepInputs, encode_time_block
 
 # Pieces of pinned memory, each of a block: a strip that is being copied while another is being written, within a limit.
 MOST_PIECES = 16
@@ -270,7 +270,7 @@ def warm_up(predictor: AnalysisPredictor, grid: Grid, plan: Plan) -> None:
         species=species,
         coverage=0.9,
         thresholds={},
-        reserves=Reserves(50.0, 4),
+        flag_thresholds=FlagThresholds(50.0, 4),
         last_observed=dict.fromkeys(species, plan.first_hour + plan.hours),
     )
     pieces, size = pieces_of(inputs)

@@ -213,7 +213,7 @@ def _strip_places(inputs: SweepInputs, blocks: Sequence[Block]) -> StripPlaces:
         return StripPlaces(None, spans, runs, torch.zeros(0, dtype=torch.bool, device=predictor.device))
     stations = (inputs.station_lat, inputs.station_lon)
     places = predictor.geometry(*stations, np.concatenate(lat), np.concatenate(lon), inputs.steps)
-    beyond = np.asarray(places.nearest_km) > inputs.reserves.extrapolation_km
+    beyond = np.asarray(places.nearest_km) > inputs.flag_thresholds.extrapolation_km
     return StripPlaces(places, spans, runs, to_device(beyond, predictor.device))
 
 
@@ -225,7 +225,7 @@ def _values(
     numbers = predictive.summary_on_device(inputs.coverage)[:4, :, steps]
     exceeded = [predictive.exceedance_on_device(t)[None, :, steps] for t in inputs.thresholds.get(key, ())]
     used = predictive.used_on_device()[None, :, steps]
-    few = (used < inputs.reserves.few_neighbours).to(torch.int8) * FLAGS["few_neighbours"]
+    few = (used < inputs.flag_thresholds.few_neighbours).to(torch.int8) * FLAGS["few_neighbours"]
     far = beyond.to(torch.int8) * FLAGS["extrapolated_beyond_network"]
     return torch.cat((numbers, *exceeded)) if exceeded else numbers, used, few | far[:, None] | hour_flags
 

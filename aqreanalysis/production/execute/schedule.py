@@ -1,7 +1,7 @@
 """The one schedule of a run: which tasks there are, in which order, and what each waits for; whoever runs them.
 
 Tasks are Dask's. Threads of this process, worker processes of this machine and a running cluster get the same ones, and
-the same functions do them (`worker`). They differ in `Tasks`: how Dask is handed a task, how many lanes there are, and
+the same functions do them (`worker`). They differ in `Tasks`: how Dask is handed a task, where each may run, and
 what may be done ahead.
 """
 
@@ -18,7 +18,7 @@ from aqreanalysis.production.execute.worker import Job
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.stores.store import BlockResult
 
-# Blocks a task, where each lane has many: driver and scheduler of a cluster take some 7 ms of a processor a task, a
+# Blocks a task, where each thread has many: driver and scheduler of a cluster take some 7 ms of a processor a task, a
 # block 80 ms.
 BLOCKS_A_TASK = 4
 
@@ -58,14 +58,14 @@ class Tasks(Protocol):
     tiles_ahead: int
     blocks_a_task: int
 
-    def task(self, function: Callable[..., Any], *given: Any, lane: str | None = None) -> Any:
+    def task(self, function: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
         """Return a task that calls `function` with what is given, tasks among it as their results.
 
-        `lane` is one of `lanes`, where it is wanted; another takes it where it has nothing else to do.
+        `address` is one of `addresses`, where it is wanted; another takes it where it has nothing else to do.
         """
 
-    def lanes(self) -> Sequence[str]:
-        """Return a name for each thread that works, that of its process; empty where they are nameless."""
+    def addresses(self) -> Sequence[str]:
+        """Return the address of each thread that works, that of its process; empty where they have none."""
 
     def parts(self, time: tuple[int, int]) -> Sequence[range]:
         """Return the hours of a time block that are encoded apart and then joined; empty: it is encoded at once."""
@@ -79,10 +79,10 @@ def sweep_tasks(job: Job, done: set[int], dask: Tasks) -> Iterator[Iterator[Any]
     def block_tasks(time: tuple[int, int], blocks: list[Block]) -> Iterator[Any]:
         parts = [dask.task(worker.encode_hours, shared, hours) for hours in dask.parts(time)]
         states = dask.task(worker.encode, shared, time, *parts)
-        # Lanes are asked anew for each time block: workers of a cluster come and go.
-        for lane, some in share_blocks(blocks, dask.lanes(), plan.tiles, dask.blocks_a_task):
-            after = dask.task(worker.make_geometry, shared, some[0], lane=lane) if next(ahead) else None
-            yield dask.task(worker.run_blocks, shared, states, some, after, lane=lane)
+        # Addresses are asked anew for each time block: workers of a cluster come and go.
+        for address, some in share_blocks(blocks, dask.addresses(), plan.tiles, dask.blocks_a_task):
+            after = dask.task(worker.make_geometry, shared, some[0], address=address) if next(ahead) else None
+            yield dask.task(worker.run_blocks, shared, states, some, after, address=address)
 
     for time, blocks in pending_blocks(plan, done):
         yield block_tasks(time, blocks)
@@ -96,32 +96,32 @@ def mean_tasks(job: Job, done: set[int], dask: Tasks) -> Iterator[Iterator[Any]]
 
 
 def share_blocks(
-    blocks: list[Block], lanes: Sequence[str], tiles: int, most: int
+    blocks: list[Block], addresses: Sequence[str], tiles: int, most: int
 ) -> Iterator[tuple[str | None, list[Block]]]:
-    """Yield the blocks of a time block a task at a time, and before them the lane that each is wanted in.
+    """Yield the blocks of a time block a task at a time, and before them the address that each is wanted at.
 
-    A tile belongs to one lane, whose process keeps its geometry from one time block to the next. Where nobody has a
-    name, tasks wait for any.
+    A tile belongs to one thread, whose process keeps its geometry from one time block to the next. Where threads have
+    no address, tasks wait for any.
 
     Parameters
     ----------
     blocks : list of Block
         What is left of a time block.
-    lanes : sequence of str
-        As of `Tasks.lanes`.
+    addresses : sequence of str
+        As of `Tasks.addresses`.
     tiles : int
         Of a whole time block.
     most : int
         Blocks a task.
     """
-    count = max(1, len(lanes))
+    count = max(1, len(addresses))
     size = max(1, min(most, len(blocks) // (4 * count)))
-    own = [[block for block in blocks if block.number % tiles % count == lane] for lane in range(count)]
+    own = [[block for block in blocks if block.number % tiles % count == thread] for thread in range(count)]
     for begin in range(0, max(map(len, own)), size):
-        for lane, mine in enumerate(own):
+        for thread, mine in enumerate(own):
             some = mine[begin : begin + size]
             if some:
-                yield lanes[lane] if lanes else None, some
+                yield addresses[thread] if addresses else None, some
 
 
 def pending_blocks(plan: Plan, done: set[int]) -> Iterator[tuple[tuple[int, int], list[Block]]]:

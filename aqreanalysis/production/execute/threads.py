@@ -71,13 +71,13 @@ class DelayedTasks:
         self._worker, self._threads = worker, threads
         self.tiles_ahead = TILES_AHEAD * (threads - 1)
 
-    def task(self, function: Callable[..., Any], *given: Any, lane: str | None = None) -> Any:
+    def task(self, function: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
         """Return a delayed call; see `Tasks`. What all tasks share is this process' worker itself."""
         if function is share_job:
             return self._worker
         return dask.delayed(function, pure=False, traverse=False)(*given)
 
-    def lanes(self) -> Sequence[str]:
+    def addresses(self) -> Sequence[str]:
         """Return none: threads take whatever comes next."""
         return ()
 

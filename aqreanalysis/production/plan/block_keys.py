@@ -26,7 +26,7 @@ from aqreanalysis.production.plan.blocks import HOURS_A_DAY, Block, Plan
 if TYPE_CHECKING:
     from aqreanalysis.grids import Grid
     from aqreanalysis.model import Predictor
-    from aqreanalysis.production.plan.inputs import Span
+    from aqreanalysis.production.plan.inputs import HourSpan
 
 # The attributes of a cube.
 RUN = "aqreanalysis_run"
@@ -281,7 +281,7 @@ def days_of(plan: Plan, steps: tuple[int, int]) -> range:
     return range(begin // HOURS_A_DAY, (end - 1) // HOURS_A_DAY + 1)
 
 
-def record_readings(observations: Observations, inputs: tuple[str, ...], span: Span) -> tuple[str, DayChecksums]:
+def record_readings(observations: Observations, inputs: tuple[str, ...], span: HourSpan) -> tuple[str, DayChecksums]:
     """Return what tells apart the readings of a run, from one walk through them.
 
     Returns

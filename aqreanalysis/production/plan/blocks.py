@@ -375,6 +375,6 @@ def size_text(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-def layout(plan: Plan) -> dict[str, Any]:
+def block_layout(plan: Plan) -> dict[str, Any]:
     """Return what of the plan decides the bytes of the store, for the fingerprint of a run."""
     return {"first_hour": plan.first_hour, "hours": plan.hours, "block": list(plan.block)}

@@ -11,7 +11,7 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.plan.inputs import Span
+from aqreanalysis.production.plan.inputs import HourSpan
 from aqreanalysis.species import get_species, in_order
 
 # Cells looked at together: most grids have a cell near a station in the first of them.
@@ -80,7 +80,7 @@ def digest_covariates(predictor: Predictor) -> dict[str, str]:
     return {} if source is None else {"covariates": source.digest()}
 
 
-def missing_hours(predictor: Predictor, span: Span) -> dict[str, int]:
+def missing_hours(predictor: Predictor, span: HourSpan) -> dict[str, int]:
     """Return by field how many hours of the span the files do not have; only fields that change by the hour.
 
     Raises
@@ -103,7 +103,7 @@ def missing_hours(predictor: Predictor, span: Span) -> dict[str, int]:
     return missing
 
 
-def covariates_text(predictor: Predictor, span: Span) -> dict[str, str]:
+def covariates_text(predictor: Predictor, span: HourSpan) -> dict[str, str]:
     """Return the attribute of a cube that names its covariates and counts their missing hours; none without any."""
     source = predictor.covariates
     if source is None:

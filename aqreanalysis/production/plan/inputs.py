@@ -22,7 +22,7 @@ SLAB_HOURS = 30 * HOURS_A_DAY
 
 
 @dataclass(frozen=True)
-class Span:
+class HourSpan:
     """Hours that a run reads: its days with the model's history before and lookahead after them."""
 
     first_hour: int
@@ -53,13 +53,13 @@ class StagedWindow:
         return np.array(values[start : start + hours])
 
 
-def span_of(plan: Plan, predictor: Predictor, last_reading: int, time: tuple[int, int] | None = None) -> Span:
+def span_of(plan: Plan, predictor: Predictor, last_reading: int, time: tuple[int, int] | None = None) -> HourSpan:
     """Return the hours that the sweep of `plan` will ask for, or of its steps `time` alone."""
     read = predictor.window(plan.stamps_of(time or (0, plan.hours)), last_reading).read
-    return Span(read.start, len(read))
+    return HourSpan(read.start, len(read))
 
 
-def stamps_needed(timeline: tuple[Moment, Moment], reach: tuple[int, int]) -> tuple[int, int]:
+def required_span(timeline: tuple[Moment, Moment], reach: tuple[int, int]) -> tuple[int, int]:
     """Return the first and last stamp (hours since 1970) that a run over a timeline may read; see `span_of`.
 
     `reach` are the hours before and after the timeline's UTC days, of `Config.reach`.
@@ -69,7 +69,7 @@ def stamps_needed(timeline: tuple[Moment, Moment], reach: tuple[int, int]) -> tu
     return first_day * HOURS_A_DAY + 1 - reach[0], end_day * HOURS_A_DAY + reach[1]
 
 
-def stage_readings(observations: Observations, inputs: tuple[str, ...], span: Span, path: Path) -> StagedWindow:
+def stage_readings(observations: Observations, inputs: tuple[str, ...], span: HourSpan, path: Path) -> StagedWindow:
     """Write the readings of the span to `path` and return the window on them; a finished file is kept."""
     if not path.exists():
         temporary = path.with_suffix(".partial")
@@ -99,6 +99,6 @@ def observed_hours(observations: Observations, keys: tuple[str, ...]) -> dict[st
     return found
 
 
-def _slabs(span: Span) -> list[tuple[int, int]]:
+def _slabs(span: HourSpan) -> list[tuple[int, int]]:
     end = span.first_hour + span.hours
     return [(begin, min(SLAB_HOURS, end - begin)) for begin in range(span.first_hour, end, SLAB_HOURS)]

@@ -15,7 +15,7 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model import Predictor, load_predictor
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
-from aqreanalysis.production.layers import Kind, Layer, cube_layers, value_bytes
+from aqreanalysis.production.layers import CubeKind, Layer, cube_layers, value_bytes
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.period_means import MeanInputs, sums_width
 from aqreanalysis.production.plan.block_keys import (
@@ -34,9 +34,9 @@ from aqreanalysis.production.plan.blocks import (
     HOURS_A_DAY,
     Moment,
     Plan,
+    block_layout,
     check_timeline,
     hours_between,
-    layout,
     make_mean_plan,
     make_plan,
     part_plan,
@@ -48,9 +48,9 @@ from aqreanalysis.production.plan.checks import (
     digest_covariates,
     missing_hours,
 )
-from aqreanalysis.production.plan.inputs import Span, observed_hours, span_of
+from aqreanalysis.production.plan.inputs import HourSpan, observed_hours, span_of
 from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
-from aqreanalysis.production.sweep import NUMERICS, Reserves, SweepInputs, Window
+from aqreanalysis.production.sweep import NUMERICS, FlagThresholds, SweepInputs, Window
 from aqreanalysis.production.template import (
     Provenance,
     Template,
@@ -113,7 +113,7 @@ class Prepared:
     cubes: dict[str, Cube]
     predictor: Predictor
     observations: Observations
-    span: Span
+    span: HourSpan
     production: ProductionConfig
     metadata: MetadataConfig
     thresholds: dict[str, tuple[float, ...]]
@@ -232,7 +232,7 @@ class Prepared:
             species=self.species,
             coverage=self.coverage,
             thresholds=self.thresholds,
-            reserves=Reserves(self.production.extrapolation_km, self.production.few_neighbours),
+            flag_thresholds=FlagThresholds(self.production.extrapolation_km, self.production.few_neighbours),
             last_observed=self.last_observed,
             hourly=HOURLY in self.cubes,
             means=self.means(),
@@ -338,7 +338,7 @@ def _cubes(
     for name in check_frequencies(options.frequencies):
         means = [] if name == HOURLY else species
         notes = {key: mean_calibration(predictor, key).tables[name].describe(name) for key in means}
-        kind = Kind(coverage, name, notes, predictor.cube_text().counted)
+        kind = CubeKind(coverage, name, notes, predictor.cube_text().counted)
         layers = cube_layers([SPECIES[key] for key in species], kind, thresholds)
         size = value_bytes(layers)
         if name == HOURLY:
@@ -373,7 +373,7 @@ def fingerprint_of(run: Prepared, observations_digest: str) -> Fingerprint:
     return {
         "model": run.predictor.digest,
         "grid": run.grid.digest(),
-        "timeline and blocks": layout(run.plan),
+        "timeline and blocks": block_layout(run.plan),
         "frequencies": list(run.cubes),
         "species": list(run.species),
         "observations": observations_digest,
