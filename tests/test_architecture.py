@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -128,3 +129,47 @@ def test_every_room_says_what_it_is(room: str) -> None:
     for name, (path, tree) in modules().items():
         if name == room or name.startswith(f"{room}."):
             assert ast.get_docstring(tree), f"{path} does not say what it is"
+
+
+def _annotations(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
+    """Return the types of a function's parameters, or of a class's fields, properties and parameters."""
+    if isinstance(node, ast.ClassDef):
+        types = {ast.unparse(n.target): ast.unparse(n.annotation) for n in node.body if isinstance(n, ast.AnnAssign)}
+        for method in (n for n in node.body if isinstance(n, ast.FunctionDef)):
+            types.setdefault(method.name, ast.unparse(method.returns) if method.returns else "")
+            types |= _annotations(method) if method.name == "__init__" else {}
+        return types
+    given = node.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg))]
+    return {each.arg: ast.unparse(each.annotation) if each.annotation else "" for each in every}
+
+
+def _described(text: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield each parameter that a docstring lists, with the names of classes in its type."""
+    for section in re.findall(r"^(?:Parameters|Attributes)\n-+\n(.*?)(?=^\w+\n---|\Z)", text, re.MULTILINE | re.DOTALL):
+        for names, kind in re.findall(r"^([a-z_*][\w, *]*) : (.+)$", section, re.MULTILINE):
+            for name in re.findall(r"\w+", names):
+                yield name, set(re.findall(r"\b[A-Z]\w+\b", kind)) - {"None"}
+
+
+def test_docstrings_name_parameters_and_classes_as_the_code_does() -> None:
+    aliases = {
+        node.targets[0].id: ast.unparse(node.value)
+        for _, tree in modules().values()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    listed, wrong = 0, []
+    for module, (_, tree) in modules().items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            types = _annotations(node)
+            for name, classes in _described(ast.get_docstring(node) or ""):
+                listed += 1
+                named = set(re.findall(r"\w+", types.get(name, "")))
+                named |= {word for alias in named for word in re.findall(r"\w+", aliases.get(alias, ""))}
+                known = name in types or isinstance(node, ast.ClassDef)
+                if not known or (name in types and classes - named):
+                    wrong.append(f"{module}.{node.name}: {name}: {types.get(name)}")
+    assert listed > 1000 and wrong == []

@@ -133,7 +133,7 @@ class EvaluationOptions:
         Whether an earlier evaluation in the output folder may be replaced.
     folds : FoldOptions
         For station-folds.
-    covariates : Covariates, optional
+    covariates : FieldSource, optional
         Of a model that was trained with covariates.
     further : tuple of str
         Baselines of `baselines.OPTIONAL` that stand beside the others where a trained model is asked; station-folds

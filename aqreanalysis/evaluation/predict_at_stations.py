@@ -114,7 +114,7 @@ def estimate(
 
     Parameters
     ----------
-    model : AnalysisPredictor
+    model : Predictor
         A trained model.
     visible : Observations
         The stations that the model may read. Hidden stations must not be in it: nothing else keeps them out.

@@ -68,7 +68,7 @@ class AnalysisGeometry(PlaceGeometry):
         Distance to the nearest station.
     lat, lon : float64 (place,)
         Degrees.
-    blocks : list of list of Patch, or None
+    blocks : list of list of WeightBlock, or None
         In place of `members`, where the places are cells of a dense grid that share their kriging systems.
     """
 

@@ -228,7 +228,7 @@ def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSour
         Directory of the bundle.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    covariates : Covariates, optional
+    covariates : FieldSource, optional
         Needed by a model that was trained with covariates, and by no other.
 
     Raises

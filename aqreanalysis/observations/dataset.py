@@ -166,7 +166,7 @@ class Observations:
         ----------
         times : DatetimeIndex
             Every hour, naive UTC, end of the averaging hour.
-        places : Places
+        places : StationPlaces
             The stations, in any order.
         values : mapping of str to ndarray
             Pollutant key -> float32 (time, station), in the units of `SPECIES`, NaN where missing.

@@ -67,7 +67,7 @@ def records_from_long(
         The table.
     pollutants : mapping of str to str
         What the network calls a pollutant -> its key.
-    reading : Reading
+    context : ReadContext
         The file, with settings and report.
     where : Where
         Where the first row stands.

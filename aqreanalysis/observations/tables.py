@@ -90,7 +90,7 @@ def records_of_rows(
     ----------
     rows : Table
         The columns of ``roles.needed()``.
-    found : TableColumns
+    roles : TableColumns
         Which column is what.
     columns : ColumnsConfig
         Units and clock.

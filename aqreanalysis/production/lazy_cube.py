@@ -66,7 +66,7 @@ def estimate(
         As of `load_grid`.
     start, end : str or datetime
         UTC; the hours that lie between them.
-    covariates : Covariates or None
+    covariates : FieldSource or None
         Of a model that was trained with them, where it is given as a path.
     species : sequence of str or None
         Pollutants wanted; None takes all that the model estimates.

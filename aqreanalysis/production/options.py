@@ -59,7 +59,7 @@ class ProduceOptions:
         Grow the cube that is there: add hours at its end, and compute anew those whose windows have gained readings.
     say : callable or None
         ``say(line)`` is told for people what an append does.
-    covariates : Covariates or None
+    covariates : FieldSource or None
         Of a model that was trained with them, where it is given as a path.
     progress : callable or None
         ``progress(done, total, note)``.

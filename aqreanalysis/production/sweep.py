@@ -65,7 +65,7 @@ class SweepInputs:
         Whether the hourly layers are wanted.
     means : MeanInputs or None
         Where means are wanted: then the timeline is whole days, and their sums are made on the way.
-    covariates : Covariates or None
+    covariates : FieldSource or None
         What a worker that loads the model itself gives it, if the model has covariates.
     last_reading : int
         Last stamp with a reading of anything that the model reads.

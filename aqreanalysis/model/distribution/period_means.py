@@ -204,7 +204,7 @@ class MeanPredictive:
 
     Parameters
     ----------
-    sums : Sums
+    sums : AccumulatedHours
         Of all hours of the period.
     nearest_km : float (place,)
         Distance to the nearest station.

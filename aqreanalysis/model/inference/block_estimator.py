@@ -104,7 +104,7 @@ class BlockEstimator:
 
         Parameters
         ----------
-        block : Patch
+        block : WeightBlock
             The places.
         nearest_km : Tensor
             Distance of every place to the nearest station; the patch's own are read.

@@ -32,7 +32,7 @@ def group_into_blocks(neighbours: Geometry, lat: Degrees, lon: Degrees, steps: t
 
     Parameters
     ----------
-    found : Geometry
+    neighbours : Geometry
         Neighbours of the places.
     lat, lon : float64 (place,)
         Degrees.
@@ -80,7 +80,7 @@ def exact_weight_blocks(knn: NeuralKNN, neighbours: Geometry, groups: list[Tenso
     ----------
     knn : NeuralKNN
         The covariance models.
-    found : Geometry
+    neighbours : Geometry
         Neighbours of the places, on the CPU.
     groups : list of Tensor
         From `group_into_blocks`.

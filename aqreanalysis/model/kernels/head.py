@@ -217,7 +217,7 @@ def estimate_block(
         (place,), and what of each neighbour counts (place, neighbour).
     clock, layers
         As of `_head`.
-    found : tuple of Array
+    estimates : tuple of Array
         Each float32 (place, hour).
     """
     fields = mixed[2]

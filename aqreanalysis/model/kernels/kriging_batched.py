@@ -153,7 +153,7 @@ def solve_kriging_batched(
         What is added to each neighbour's own variance.
     metrics, shapes
         As of `covariances`.
-    found : tuple of float32
+    solution : tuple of float32
         Weights (model, place, k), which sum to one, and variances (model, place).
     """
     weights, variance = solution

@@ -193,7 +193,7 @@ def invert_systems(
         What is added to each neighbour's own variance.
     metrics, shapes
         As of `covariances`.
-    found : tuple of float32
+    inverses : tuple of float32
         (model, node, k, k), (model, node, k), (model, node).
     """
     products, offsets, ends = inverses

@@ -50,7 +50,7 @@ def summarise(
         Of the table.
     offset : float
         That shifts the distribution.
-    found : float32 (5, hour, place)
+    summary : float32 (5, hour, place)
     """
     standardised, location, scale = values
     near, table, shares = tables
@@ -110,7 +110,7 @@ def exceed(
     nodes : float32 (level,)
         Of the table.
     limit : float
-    found : float32 (hour, place)
+    probability : float32 (hour, place)
     """
     standardised, location, scale = values
     near, table = tables

@@ -68,7 +68,7 @@ class StationStates:
         One where the target was observed (hour, station, target).
     clock : Tensor
         Cyclic encoding (hour, 6).
-    fields : StationFields or None
+    fields : StationCovariates or None
         Covariates, where the model has them.
     """
 
@@ -230,7 +230,7 @@ class AQNet(nn.Module):
             (day * 24, 6).
         station_weights : Tensor
             From `station_weights`.
-        fields : FieldsAt, optional
+        fields : CovariatesAt, optional
             Covariates at the stations.
         """
         observed = torch.isfinite(readings)
@@ -312,7 +312,7 @@ class AQNet(nn.Module):
             Of a model with covariates.
         neighbourhood : Neighbourhood
             Of the places.
-        fields : FieldsAt
+        fields : CovariatesAt
             Covariates at the places.
         """
         if self.surroundings is None or states.fields is None:

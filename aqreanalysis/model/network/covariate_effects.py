@@ -49,7 +49,7 @@ class StationCovariates:
     ----------
     described : Tensor
         Surroundings of each station (hour, station, feature).
-    airborne : Airborne or None
+    airborne : AdvectedReadings or None
         Their readings, where the wind takes them; None without wind.
     known : Tensor
         One where any station reported at that hour (hour, target).
@@ -167,7 +167,7 @@ class CovariateEffects(nn.Module):
 
         Parameters
         ----------
-        fields : FieldsAt
+        fields : CovariatesAt
             At the stations.
         filled : Tensor
             Gap-free values (day, 24 + 2 reach, station, target).
@@ -197,11 +197,11 @@ class CovariateEffects(nn.Module):
 
         Parameters
         ----------
-        stations : StationFields
+        stations : StationCovariates
             What the stations bring along.
         nearby : Tensor
             Non-negative weights (place, station).
-        fields : FieldsAt
+        fields : CovariatesAt
             At the places.
         """
         with torch.autocast(fields.values.device.type, enabled=False):

@@ -193,7 +193,7 @@ class WindAdvection(nn.Module):
 
         Parameters
         ----------
-        airborne : Airborne
+        airborne : AdvectedReadings
             From `krige_readings`.
         points : Tensor
             Unit vectors of the places (place, 3).

@@ -98,7 +98,7 @@ class StripPlaces:
 
     Attributes
     ----------
-    places : Places or None
+    places : PlaceGeometry or None
         As the model sees them; None if no cell is wanted.
     spans : list of tuple of int
         Which of them are of each tile.

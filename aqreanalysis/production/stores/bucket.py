@@ -461,7 +461,7 @@ def split_store(path: str, url: str) -> Any:
 
     remote = ObjectStore(open_bucket(url))
 
-    class Split(WrapperStore[LocalStore]):
+    class MetadataHere(WrapperStore[LocalStore]):
         """Metadata here, chunks there."""
 
         async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
@@ -483,7 +483,7 @@ def split_store(path: str, url: str) -> Any:
     def _side(split: Any, key: str) -> Any:
         return split._store if key.rpartition("/")[2] in _METADATA else remote
 
-    return Split(LocalStore(path))
+    return MetadataHere(LocalStore(path))
 
 
 def publish(store: Path, place: BucketUrl, grows: bool = False) -> None:
