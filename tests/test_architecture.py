@@ -27,6 +27,16 @@ UNTYPED = {
     "cli.printing.print_json value": "whatever JSON may be made of",
 }
 
+#: A function has at most so many lines, its docstring among them, and takes at most so many arguments.
+LINES, ARGUMENTS = 60, 7
+#: Functions that are longer, and why. One that is no longer so must go from here.
+LONGER = {
+    "model.kernels.attention.attention": "cut into several, whose arrays the compiler cannot tell apart, it takes half "
+    "as long again",
+    "production.plan.prepare.prepare": "the order of all that can be refused before the first byte",
+    "production.run.produce_cubes": "the whole run on one screen",
+}
+
 
 @cache
 def modules() -> dict[str, tuple[Path, ast.Module]]:
@@ -173,3 +183,32 @@ def test_docstrings_name_parameters_and_classes_as_the_code_does() -> None:
                 if not known or (name in types and classes - named):
                     wrong.append(f"{module}.{node.name}: {name}: {types.get(name)}")
     assert listed > 1000 and wrong == []
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield every function of the package, methods and those within others too, by module and name."""
+    for module, (_, tree) in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{module}.{node.name}", node
+
+
+def test_a_function_has_at_most_sixty_lines() -> None:
+    long = {name for name, node in functions() if (node.end_lineno or 0) - node.lineno + 1 > LINES}
+    assert long - LONGER.keys() == set(), "cut it into steps, or name the reason in LONGER"
+    assert LONGER.keys() - long == set(), "these are short now: take them from LONGER"
+
+
+def is_called_by_click(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Say whether a function is a command, to which click hands every option by its name."""
+    return any(ast.unparse(decorator).partition("(")[0].endswith(".command") for decorator in node.decorator_list)
+
+
+def test_a_function_takes_at_most_seven_arguments() -> None:
+    many = set()
+    for name, node in functions():
+        given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        taken = [each for each in given if each.arg not in ("self", "cls")]
+        if len(taken) > ARGUMENTS and not is_called_by_click(node):
+            many.add(name)
+    assert many == set(), "what belongs together is one dataclass"

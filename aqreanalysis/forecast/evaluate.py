@@ -138,24 +138,27 @@ def evaluate_forecast(
         task = build_task(model, observations, split, key, options.every)
         species[key] = _score_species(model, task, key, options, progress)
         species[key] |= _draw_history(model, task, key, out)
-    metrics: dict[str, Any] = plain(
-        {
-            "schema": SCHEMA,
-            "protocol": "forecast",
-            "model_digest": model.digest,
-            "observations_digest": observations.digest(),
-            "history_hours": model.history_hours,
-            "lead_hours": model.lead_hours,
-            "unseen_from": str(split.unseen_from),
-            "every": options.every,
-            "coverage": coverage_of(model),
-            "species": species,
-        }
-    )
+    asked = {
+        "observations_digest": observations.digest(),
+        "unseen_from": str(split.unseen_from),
+        "every": options.every,
+    }
+    metrics: dict[str, Any] = plain(_model_facts(model) | asked | {"species": species})
     _write(metrics, out)
     if isinstance(model_path, str | Path):
         write_scores(model.bundle, Path(model_path), SCORES, _scores_alone(metrics), card_section(metrics))
     return metrics
+
+
+def _model_facts(model: ForecastPredictor) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "protocol": "forecast",
+        "model_digest": model.digest,
+        "history_hours": model.history_hours,
+        "lead_hours": model.lead_hours,
+        "coverage": coverage_of(model),
+    }
 
 
 def _scores_alone(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def train_forecast(
     network = _network(config, split, scaling, chosen)
     part = open_run_folder(out, observations, config, options)
     members, metrics, calibration = _train_members(config, windows.to(chosen), network, part, progress)
-    bundle = make_bundle(observations, config, split, scaling, Trained(members, metrics, chosen.type))
+    bundle = make_bundle(observations, config, split, scaling, Trained(members, {"training": metrics}, chosen.type))
     bundle.calibration = calibration
     if read is not None and options.covariates is not None:
         bundle.fields = read.scaling

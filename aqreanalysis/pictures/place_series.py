@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.export.files import whole_file
@@ -71,15 +72,8 @@ def draw_series(
         axes.plot(times, cell[one.best], color=_LINE, linewidth=1.3, label="estimate")
         title = f"{one.species.title} at {place[0]:g}, {place[1]:g}"
         near = _nearest(marks, place)
-        if marks is not None and marks.observations is not None and near is not None:
-            station, km = near
-            hidden = ", hidden from the model" if marks.hidden[station] else ""
-            stamps = marks.observations.times.values
-            during = (stamps >= times[0]) & (stamps <= times[-1])
-            if one.species.key in marks.observations.species and during.any():
-                read = marks.observations.values(one.species.key)[during, station]
-                axes.plot(stamps[during], read, ".", color=_READINGS, markersize=2.5,
-                          label=f"station {marks.names[station]} ({km:.1f} km{hidden})")  # fmt: skip
+        if marks is not None and near is not None:
+            _draw_readings(axes, marks, near, one.species.key, times)
         _finish(axes, one, title)
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "aqreanalysis"}):
             figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -94,6 +88,22 @@ def _nearest(marks: StationMarkers | None, place: tuple[float, float]) -> tuple[
     distance = distance_km(np.float64(place[0]), np.float64(place[1]), marks.lat, marks.lon)
     number = int(distance.argmin())
     return (number, float(distance[number])) if distance[number] <= NEAR_KM else None
+
+
+def _draw_readings(
+    axes: Axes, marks: StationMarkers, near: tuple[int, float], key: str, times: NDArray[np.datetime64]
+) -> None:
+    """Draw what a station, given with its distance in km, read of a pollutant during `times`."""
+    if marks.observations is None or key not in marks.observations.species:
+        return
+    station, km = near
+    stamps = marks.observations.times.values
+    during = (stamps >= times[0]) & (stamps <= times[-1])
+    if during.any():
+        hidden = ", hidden from the model" if marks.hidden[station] else ""
+        label = f"station {marks.names[station]} ({km:.1f} km{hidden})"
+        read = marks.observations.values(key)[during, station]
+        axes.plot(stamps[during], read, ".", color=_READINGS, markersize=2.5, label=label)
 
 
 def _finish(axes: Axes, one: SpeciesLayers, title: str) -> None:

@@ -54,7 +54,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Trained:
-    """What the loop leaves: the weights of each member, its metrics, the type of device."""
+    """What the loop leaves: the weights of each member, the bundle's metrics, the type of device."""
 
     members: list[dict[str, Tensor]]
     metrics: dict[str, Any]
@@ -164,7 +164,7 @@ def make_bundle(
         scaling=scaling,
         calibration={s: Calibration.normal() for s in config.species},
         stations=split.to_frame(),
-        metrics={"training": trained.metrics},
+        metrics=trained.metrics,
         provenance=_provenance(observations, split, trained.device),
     )
 

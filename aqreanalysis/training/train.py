@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from aqreanalysis.common.progress import Progress
@@ -75,9 +74,7 @@ def train(
     progress: Progress | None = None,
     options: TrainOptions | None = None,
 ) -> Path:
-    """Train AQ-Net and return the directory of the model bundle.
-
-    Called in each of the processes that ``torchrun`` starts, it trains one network by all of them.
+    """Train AQ-Net and return the directory of the bundle; all processes that ``torchrun`` starts train one network.
 
     Parameters
     ----------
@@ -103,8 +100,6 @@ def train(
 
     Examples
     --------
-    A network far too small, to see how it goes:
-
     >>> import aqreanalysis as aq
     >>> sizes = ["model.state_width=8", "model.head_width=8", "training.epochs=1", "training.steps_per_epoch=2"]
     >>> config = aq.load_config("aqnet", ["species=[pm25]", "inputs=[pm25]", "window.history_hours=6", *sizes])
@@ -118,22 +113,18 @@ def train(
     check_out(out, options)
     data = _prepare(observations, config, options.covariates, progress)
     with joined(chosen) as processes:
-        shown = progress if processes.is_first else None
         if processes.is_first:
             open_run_folder(out, observations, config, options, processes.count)
         processes.wait()
-        part = working_folder(out)
         trainers = _trainers(config, data, processes)
-        weights = run_members(trainers, part, shown, options.resume)
+        weights = run_members(trainers, working_folder(out), progress if processes.is_first else None, options.resume)
         if processes.is_first:
-            trained = Trained(weights, trainers[0].state, chosen.type)
+            states = {"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]}
+            trained = Trained(weights, states, chosen.type)
             bundle = make_bundle(observations, config, data.split, data.scaling, trained)
-            bundle.drift = data.drift
-            bundle.metrics["further_members"] = [t.state for t in trainers[1:]]
-            bundle.provenance |= _provenance_of(options.covariates, data.read) | {"processes": processes.count}
-            _calibrate(bundle, data, processes.device)
+            _complete(bundle, data, options.covariates, processes)
             bundle.card = model_card(bundle, observations)
-            publish_bundle(bundle, part, out)
+            publish_bundle(bundle, working_folder(out), out)
     return out
 
 
@@ -155,14 +146,16 @@ def _prepare(
     return _Data(split, seen, scaling, drift, _covariates(covariates, seen, config, split, progress))
 
 
-def _calibrate(bundle: Bundle, data: _Data, device: torch.device) -> None:
-    """Put the calibration of hours and of means into the bundle, and how its covariates are standardised."""
-    seen, split = data.seen, data.split
+def _complete(bundle: Bundle, data: _Data, covariates: Covariates | None, processes: Processes) -> None:
+    """Put drift, provenance, calibration of hours and of means, and the scaling of covariates into the bundle."""
+    seen, split, device = data.seen, data.split, str(processes.device)
+    bundle.provenance |= _provenance_of(covariates, data.read) | {"processes": processes.count}
+    bundle.drift = data.drift
     bundle.fields = data.read.scaling if data.read is not None else None
     roles = split.where(TRAINING), split.where(CALIBRATION)
     records = StationRecords(seen.values, seen.hours, split.lat, split.lon, *roles, data.read)
-    bundle.calibration = calibrate(bundle, records, str(device))
-    bundle.calibration_means = calibrate_means(bundle, records, str(device))
+    bundle.calibration = calibrate(bundle, records, device)
+    bundle.calibration_means = calibrate_means(bundle, records, device)
 
 
 def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer]:

@@ -156,12 +156,8 @@ def blend_lattice_weights(
                     row[p] = covariance[p] * fraction[p]
             multiply(products[m, node], apart, part)
             for n in range(k):
-                weight_row, offset_row, row, flat = (
-                    solved[local[c, n]],
-                    offset[local[c, n]],
-                    part[n],
-                    offsets[m, node, n],
-                )
+                station, flat = local[c, n], offsets[m, node, n]
+                weight_row, offset_row, row = solved[station], offset[station], part[n]
                 for p in range(places):
                     weight_row[p] += row[p]
                     offset_row[p] += fraction[p] * flat

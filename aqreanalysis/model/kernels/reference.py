@@ -263,19 +263,12 @@ def mixed_kernels(kernels: Values, mixture: Values, fields: Values, stations: Va
     return np.tensordot(mixture, kernels, 1), nearby / nearby.sum(axis=-1, keepdims=True), fields[:, stations]
 
 
-def estimates(
-    weights: Values,
-    nearby: Values,
-    fields: Values,
-    static: Values,
-    log_scale: Values,
-    count: Values,
-    clock: Values,
-    first: Values,
-    inner: Values,
-    last: Values,
-) -> Outputs:
-    """Return location, scale and number of reporting neighbours (place, hour); see `estimate_block`."""
+def estimates(*given: Values) -> Outputs:
+    """Return location, scale and number of reporting neighbours (place, hour); see `estimate_block`.
+
+    `given` is what that takes, one array after the other: what was mixed, features of places, clock, layers.
+    """
+    weights, nearby, fields, static, log_scale, count, clock, first, inner, last = given
     bands = len(weights) // 2
     fields = fields.astype(np.float64)
     kriged = np.einsum("bxpn,bnh->bxph", weights.reshape(bands, 2, *weights.shape[1:]), fields[:bands])
