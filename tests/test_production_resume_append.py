@@ -256,7 +256,7 @@ class Killed(BaseException):
 def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
     suffix, model, newer, whole, place, monkeypatch
 ):
-    from aqreanalysis.production import run as making
+    from aqreanalysis.production.resume import work as making
     from aqreanalysis.production.stores import netcdf
     from aqreanalysis.production.stores import zarr as stores
 

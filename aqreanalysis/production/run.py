@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from aqreanalysis.common.progress import Progress
-from aqreanalysis.errors import ConfigError, CubeError, OutputError
+from aqreanalysis.errors import ConfigError
 from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
@@ -20,20 +18,16 @@ from aqreanalysis.production.execute.dask_cluster import prepare_workers
 from aqreanalysis.production.execute.executors import open_executor, start_gpu_warmup
 from aqreanalysis.production.execute.worker import JobStores, make_job
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.period_means import sums_name, sums_width
-from aqreanalysis.production.plan import Moment, Plan
-from aqreanalysis.production.plan.block_keys import Fingerprint, as_stored, differences
+from aqreanalysis.production.plan import Moment
+from aqreanalysis.production.plan.block_keys import as_stored
 from aqreanalysis.production.plan.blocks import parts_of
-from aqreanalysis.production.plan.inputs import StagedWindow, stage_readings
+from aqreanalysis.production.plan.inputs import StagedWindow
 from aqreanalysis.production.plan.prepare import Prepared, prepare
 from aqreanalysis.production.plan.timeline import check_frequencies
 from aqreanalysis.production.resume.append import AppendPlan, plan_append, resolve_timeline
-from aqreanalysis.production.resume.ledger import LEDGER, BlockProgress, Ledger, Lock
-from aqreanalysis.production.resume.signals import Stop, output_errors, stop_on_signals
+from aqreanalysis.production.resume.ledger import BlockProgress
+from aqreanalysis.production.resume.work import Work, check_free, open_work
 from aqreanalysis.production.stores.outputs import Outputs
-from aqreanalysis.production.stores.store import Output, Store
-from aqreanalysis.production.stores.zarr import DaySums
-from aqreanalysis.production.template import Template
 
 
 def produce(
@@ -118,237 +112,72 @@ def produce_cubes(
         As of `produce`.
     """
     outputs = Outputs.of(out, check_frequencies(options.frequencies))
-    with output_errors(outputs.part):
-        if options.split == "none":
-            _check_free(outputs, options)
+    if options.split == "none":
+        check_free(outputs, options)
     if options.workers is not None:
         prepare_workers()
-
-    def warm_up(predictor: Predictor, grid: Grid, plan: Plan) -> None:
-        start_gpu_warmup(predictor, grid, plan, options)
-
-    prepared = prepare(model, observations, grid, resolve_timeline(out, timeline, options), options, warm_up)
-    del observations  # once they are staged nobody needs them, if the caller does not
+    hours, on_model = resolve_timeline(out, timeline, options), partial(start_gpu_warmup, options=options)
+    prepared = prepare(model, observations, grid, hours, options, on_model)
     if options.split != "none":
-        plans = {name: cube.plan for name, cube in prepared.cubes.items()}
         offset = options.utc_offset_hours
-        outputs = outputs.split({name: list(parts_of(plan, options.split, offset)) for name, plan in plans.items()})
-        _check_free(outputs, options)
+        outputs = outputs.split({n: list(parts_of(c.plan, options.split, offset)) for n, c in prepared.cubes.items()})
+        check_free(outputs, options)
     stores = outputs.open(options, prepared.production.compression_level)
     check_limits(prepared, options, stores, outputs.part)
-    with output_errors(outputs.part), stop_on_signals() as stop:
-        outputs.part.parent.mkdir(parents=True, exist_ok=True)
-        lock = Lock(outputs.part, outputs.out)
-        try:
-            run = _Run(prepared, outputs, stores, options, stop, Ledger(outputs.part / LEDGER))
-            del prepared
-            run.acquire_ownership()
-            try:
-                _fill_and_finish(run)
-            finally:
-                if not run.ledger.path.exists():  # it has never begun, or has ended
-                    for store in stores.values():
-                        store.release_ownership()
-        finally:
-            _tidy(outputs.part)
-            lock.release()
+    with open_work(outputs, stores, options, prepared.blocks) as work:
+        _produce(prepared, work)
     return {output.name: open_cube(str(output.path)) for output in outputs.all}
 
 
-@dataclass
-class _Run:
-    """One call of `produce_cubes`: what is made, where, how, and how far it got."""
-
-    prepared: Prepared
-    outputs: Outputs
-    stores: dict[str, Store]
-    options: ProduceOptions
-    stop: Stop
-    ledger: Ledger
-    append: AppendPlan | None = None
-
-    @property
-    def part(self) -> Path:
-        """The folder of what is unfinished."""
-        return self.outputs.part
-
-    @property
-    def sums(self) -> DaySums | None:
-        """The sums of days, where means are joined from them."""
-        return DaySums(self.part.resolve() / "sums.zarr") if self.prepared.means() else None
-
-    @property
-    def written(self) -> list[tuple[Store, Output]]:
-        """What of the outputs is written, each with its store."""
-        return [(store, output) for store in self.stores.values() for output in store.outputs]
-
-    def acquire_ownership(self) -> None:
-        """Take the right to write where others may write too."""
-        unpublished = not self.ledger.ready or any(store.is_staged(output) for store, output in self.written)
-        for store in self.stores.values():
-            store.acquire_ownership(self.ledger.header is not None and unpublished, self.options.overwrite)
-
-    def watched(self, kept: str | None = None) -> Progress:
-        """Return what passes progress on and ends the work if that is wished; `kept` says how far the run got."""
-
-        def step(done: int, total: int, note: str) -> None:
-            self.stop.check(self.part, kept or self.progress_line)
-            if self.options.progress is not None:
-                self.options.progress(done, total, note)
-
-        return step
-
-    @property
-    def progress_line(self) -> str:
-        """How far it got."""
-        return f"{len(self.ledger.done)} of {self.prepared.blocks} blocks are done"
-
-
-def _fill_and_finish(run: _Run) -> None:
+def _produce(prepared: Prepared, work: Work) -> None:
     """Bring the outputs from whatever state they are in to the finished ones."""
-    fingerprint = _fingerprint(run)
-    ledger = run.ledger
-    if run.append is not None and run.append.is_nothing and ledger.header is None:
-        _say(run)
-        return
-    same = _is_same_run(ledger, fingerprint, run.part, run.options.overwrite)
-    if same and ledger.ready and not all(store.is_staged(o) or o.path.exists() for store, o in run.written):
-        ledger.drop()  # what was finished has been taken away since
-        same = False
-    waiting = [(store, o) for store, o in run.written if not (same and ledger.ready) or store.is_staged(o)]
-    if not waiting and len(run.outputs.existing()) == len(run.outputs.all):
-        shutil.rmtree(run.part)  # it was killed after the last rename
-        return
-    if any(store.is_taken(o) for store, o in waiting) and not (run.options.overwrite or run.options.append):
-        raise OutputError(_exists(run.outputs))
-    header = ledger.header if same and ledger.header else _header(run, fingerprint)
-    try:
-        if not ledger.ready:
-            _fill(run, header)
-        for store, output in waiting:
-            store.finalise(output)
-    finally:
-        ledger.close()
-    shutil.rmtree(run.part)
+    options, ledger, append = work.options, work.ledger, None
+    fingerprint = {**prepared.fingerprint, "output": next(iter(work.stores.values())).layout}
+    if options.append and ledger.ready and ledger.header is not None:
+        # What was continued may have its new name already.
+        fingerprint["continued"] = ledger.header["fingerprint"].get("continued")
+    elif options.append:
+        append = plan_append(prepared, work.stores)
+        prepared, work.stores = append.prepared, append.stores
+        fingerprint["continued"] = append.identities
+        if append.is_nothing and ledger.header is None:
+            append.tell(options.say)
+            return
+    fingerprint = as_stored(fingerprint)
+    waiting = work.waiting(fingerprint)
+    if waiting and not ledger.ready:
+        header = ledger.header or {"fingerprint": fingerprint, "facts": (append or prepared).facts()}
+        _fill(prepared, append, work, header)
+    work.finish(waiting)
 
 
-def _header(run: _Run, fingerprint: Fingerprint) -> dict[str, Any]:
-    """Return how the ledger of a run begins."""
-    return {"fingerprint": fingerprint, "facts": (run.append or run.prepared).facts()}
-
-
-def _fingerprint(run: _Run) -> Fingerprint:
-    """Return what decides the bytes of the outputs; of a run that continues cubes, find out what it does to them."""
-    layout = next(iter(run.stores.values())).layout
-    fingerprint = {**run.prepared.fingerprint, "output": layout}
-    if run.options.append:
-        if run.ledger.ready and run.ledger.header is not None:  # what was continued may have its new name already
-            fingerprint["continued"] = run.ledger.header["fingerprint"].get("continued")
-        else:
-            run.append = plan_append(run.prepared, run.stores)
-            run.prepared, run.stores = run.append.prepared, run.append.stores
-            fingerprint["continued"] = run.append.identities
-    return as_stored(fingerprint)
-
-
-def _fill(run: _Run, header: dict[str, Any]) -> None:
-    """Compute what is left to compute, until the outputs lack nothing but their names."""
+def _fill(prepared: Prepared, append: AppendPlan | None, work: Work, header: dict[str, Any]) -> None:
+    """Create what is not there and compute what is left, until the outputs lack nothing but their names."""
     facts = header["facts"]
-    templates = {name: run.prepared.template(facts, name) for name, store in run.stores.items() if store.outputs}
-    if run.append is not None:
-        run.append.check(templates)
-        _say(run)
-    window = _stage(run, templates, header)
-    if run.append is not None:
-        try:
-            run.append.adopt_blocks(templates, run.ledger, run.watched())
-        except (CubeError, OutputError):
-            if not run.ledger.done:
-                run.ledger.drop()  # refused before it did anything: the right command must not find it in its way
-            raise
-    _sweep(run, window)
-    for name, store in run.stores.items():
-        parts = {
-            o.name: run.prepared.template(facts, name, (o.name, o.steps) if o.steps else None) for o in store.outputs
-        }
-        store.complete(parts, run.watched("all blocks are computed, the NetCDF file is not written"))
-    run.ledger.note_ready()
+    templates = {name: prepared.template(facts, name) for name, store in work.stores.items() if store.outputs}
+    if append is not None:
+        append.check(templates)
+        append.tell(work.options.say)
+    window = work.stage(prepared, templates, header)
+    if append is not None:
+        append.adopt_blocks(templates, work.ledger, work.watched())
+    if len(work.ledger.done) < prepared.blocks:
+        _sweep(prepared, work, window)
+    for name, store in work.stores.items():
+        parts = {o.name: prepared.template(facts, name, (o.name, o.steps) if o.steps else None) for o in store.outputs}
+        store.complete(parts, work.watched("all blocks are computed, the NetCDF file is not written"))
+    work.ledger.note_ready()
 
 
-def _say(run: _Run) -> None:
-    """Tell what is done to the cubes that are continued."""
-    if run.append is not None and run.options.say is not None:
-        for line in run.append.lines():
-            run.options.say(line)
-
-
-def _is_same_run(ledger: Ledger, fingerprint: Fingerprint, part: Path, overwrite: bool) -> bool:
-    """Tell whether the ledger is of this run; drop another run's if told to overwrite, refuse otherwise."""
-    if ledger.header is None:
-        return False
-    unlike = differences(fingerprint, ledger.header.get("fingerprint", {}))
-    if not unlike:
-        return True
-    if overwrite:
-        ledger.drop()
-        return False
-    more = f" (and {len(unlike) - 1} more)" if len(unlike) > 1 else ""
-    raise OutputError(
-        f"{part} holds an unfinished run of another kind: {unlike[0]}{more}; "
-        "repeat that run, choose another --out, or drop it with --overwrite"
-    )
-
-
-def _stage(run: _Run, templates: dict[str, Template], header: dict[str, Any]) -> StagedWindow:
-    """Return the window on the staged readings; create them, the empty stores and the ledger where there are none."""
-    prepared, ledger, sums, readings = run.prepared, run.ledger, run.sums, run.part / "readings.npy"
-    staging = prepared.observations, tuple(prepared.predictor.inputs), prepared.span, readings
-    created = all(run.stores[name].is_created() for name in templates) and (sums is None or sums.is_created())
-    if ledger.header is not None and created:
-        ledger.keep(prepared.keys)
-        return stage_readings(*staging)
-    readings.unlink(missing_ok=True)
-    window = stage_readings(*staging)
-    for name, template in templates.items():
-        run.stores[name].create(template)
-    means = prepared.means()
-    if sums is not None and means is not None:
-        widths = {sums_name(key): sums_width(c.autocovariance) for key, c in means.calibrations.items()}
-        sums.create(prepared.plan, widths, prepared.production.compression_level)
-    ledger.begin(header)
-    return window
-
-
-def _sweep(run: _Run, window: StagedWindow) -> None:
-    """Compute what is left to do."""
-    prepared, options, ledger = run.prepared, run.options, run.ledger
-    if len(ledger.done) == prepared.blocks:
-        return
-    on_done = BlockProgress(prepared.blocks, prepared.keys, ledger, options.progress)
+def _sweep(prepared: Prepared, work: Work, window: StagedWindow) -> None:
+    """Compute the blocks that are not done."""
+    options, done = work.options, work.ledger.done
+    on_done = BlockProgress(prepared.blocks, prepared.keys, work.ledger, options.progress)
     elsewhere = options.workers is not None or options.scheduler is not None
     model = prepared.model_path if elsewhere else None, options.device
-    job = make_job(prepared, window, JobStores(run.stores, run.sums), model)
+    job = make_job(prepared, window, JobStores(work.stores, work.day_sums(prepared)), model)
     with open_executor(job.inputs, options) as executor:
-        executor.run(job, ledger.done, on_done, run.stop.event)
-    run.stop.check(run.part, run.progress_line)
-    if len(ledger.done) != prepared.blocks:
-        raise AssertionError(f"{prepared.blocks - len(ledger.done)} blocks were neither computed nor refused")
-
-
-def _check_free(outputs: Outputs, options: ProduceOptions) -> None:
-    """Refuse an output that is there, unless it is to be replaced, to grow, or an unfinished run's own."""
-    if outputs.existing() and not (options.overwrite or options.append or outputs.part.exists()):
-        raise OutputError(_exists(outputs))
-
-
-def _exists(outputs: Outputs) -> str:
-    return (
-        f"output {outputs.existing()[0]} exists; choose another --out, let it grow with --append or replace it with "
-        "--overwrite"
-    )
-
-
-def _tidy(part: Path) -> None:
-    """Remove the folder of a run that failed before it had begun its ledger: nothing half-written stays."""
-    if part.exists() and not (part / LEDGER).exists():
-        shutil.rmtree(part)
+        executor.run(job, done, on_done, work.stop.event)
+    work.check_stop()
+    if len(done) != prepared.blocks:
+        raise AssertionError(f"{prepared.blocks - len(done)} blocks were neither computed nor refused")

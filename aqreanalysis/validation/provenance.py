@@ -77,7 +77,7 @@ def ledger(cube: RawCube) -> Iterator[str]:
     if not ledger_path.exists():
         yield f"{part} is left of a run that never began; remove it"
         return
-    # Read only: `production.run.ledger.Ledger` mends a cut file, and a running process may be writing it.
+    # Read only: `production.resume.ledger.Ledger` mends a cut file, and a running process may be writing it.
     entries = [_entry(line) for line in ledger_path.read_text(encoding="utf-8", errors="replace").splitlines()]
     blocks = {entry["block"] for entry in entries if "block" in entry}
     run: dict[str, Any] = next((entry["fingerprint"] for entry in entries if "fingerprint" in entry), {})

@@ -253,10 +253,8 @@ def prepare(
 
     Parameters
     ----------
-    model, observations, grid, options
-        As of `produce`.
-    timeline : tuple
-        Start and end.
+    model, observations, grid, timeline, options
+        As of `produce_cubes`.
     on_model : callable or None
         Called with the model, the grid and the plan of the sweep as soon as these are there, before readings are read.
 
@@ -265,19 +263,18 @@ def prepare(
     AqreanalysisError
         One of its children: see the readers of the inputs and the checks.
     """
-    hours = hours_between(*timeline)
-    grid = load_grid(grid)
-    predictor = _load_model(model, options)
-    production = options.production or predictor.config.production
-    sweep = make_plan(hours, grid.shape, production, 0)
+    hours, grid, model_path = hours_between(*timeline), load_grid(grid), None
+    if isinstance(model, str | Path):
+        model_path, model = Path(model), load_predictor(model, options.device, options.covariates)
+    predictor, production = model, options.production or model.config.production
+    plan = make_plan(hours, grid.shape, production, 0)
     if on_model is not None:
-        on_model(predictor, grid, sweep)
+        on_model(predictor, grid, plan)
     if not isinstance(observations, Observations):
         observations = read_observations(observations, options.columns or predictor.config.columns)
-    metadata = options.metadata or predictor.config.metadata
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
-    plan, cubes = _cubes(predictor, (species, thresholds), sweep, options)
+    plan, cubes = _cubes(predictor, (species, thresholds), plan, options)
     last, last_reading = _check_reach(plan, observations, predictor, species, options.append)
     check_grid_reach(grid, observations, production.max_distance_km)
     span = span_of(plan, predictor, last_reading)
@@ -292,12 +289,12 @@ def prepare(
         observations=observations,
         span=span,
         production=production,
-        metadata=metadata,
+        metadata=options.metadata or predictor.config.metadata,
         thresholds=thresholds,
         last_observed=last,
         last_reading=last_reading,
         fingerprint={},
-        model_path=Path(model) if isinstance(model, str | Path) else None,
+        model_path=model_path,
         readings=readings,
         covariates=record_covariates(predictor, observations, grid, plan),
         utc_offset_hours=options.utc_offset_hours,
@@ -387,12 +384,6 @@ def fingerprint_of(run: Prepared, observations_digest: str) -> Fingerprint:
         "software": {"aqreanalysis": package_version(), "numerics": NUMERICS}
         | {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
-
-
-def _load_model(model: str | Path | Predictor, options: ProduceOptions) -> Predictor:
-    if isinstance(model, str | Path):
-        return load_predictor(model, options.device, options.covariates)
-    return model
 
 
 def device_kind(predictor: Predictor) -> str:

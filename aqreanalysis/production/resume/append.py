@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.errors import ConfigError, OutputError
+from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Moment, Plan, hours_between
@@ -116,6 +116,12 @@ class AppendPlan:
             }
         return {**facts, "before": before}
 
+    def tell(self, say: Callable[[str], None] | None) -> None:
+        """Say for people what is done to each cube."""
+        if say is not None:
+            for line in self.lines():
+                say(line)
+
     def lines(self) -> list[str]:
         """Return what is done to each cube, for people."""
         if not self._written:
@@ -172,7 +178,21 @@ class AppendPlan:
             self.existing[name].check_fits(template)
 
     def adopt_blocks(self, templates: Mapping[str, Template], ledger: Ledger, progress: Progress) -> None:
-        """Bring what stays into the stores, and note it as done; what was noted before is left out."""
+        """Bring what stays into the stores, and note it as done; what was noted before is left out.
+
+        Raises
+        ------
+        CubeError, OutputError
+            As of `BlockSource`.
+        """
+        try:
+            self._adopt(templates, ledger, progress)
+        except (CubeError, OutputError):
+            if not ledger.done:
+                ledger.drop()  # refused before it did anything: the right command must not find it in its way
+            raise
+
+    def _adopt(self, templates: Mapping[str, Template], ledger: Ledger, progress: Progress) -> None:
         keys = self.prepared.keys
         left = [entry for entry in self.blocks() if entry[2] not in ledger.done]
         with ExitStack() as stack:

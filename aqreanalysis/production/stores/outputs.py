@@ -194,6 +194,17 @@ class Outputs:
         """Every output."""
         return [output for some in self.files.values() for output in some]
 
-    def existing(self) -> list[Location]:
-        """The outputs that are there."""
-        return [output.path for output in self.all if output.path.exists()]
+    def refuse_existing(self) -> None:
+        """Refuse outputs that are there.
+
+        Raises
+        ------
+        OutputError
+            Naming the first.
+        """
+        for output in self.all:
+            if output.path.exists():
+                raise OutputError(
+                    f"output {output.path} exists; choose another --out, let it grow with --append or replace it with "
+                    "--overwrite"
+                )
