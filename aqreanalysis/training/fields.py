@@ -14,6 +14,7 @@ from torch import Tensor
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import WindowConfig
+from aqreanalysis.model.network.covariate_effects import CovariateDrift
 from aqreanalysis.model.network.scaling import FieldScaling, field_reach, window_parts
 
 if TYPE_CHECKING:
@@ -138,16 +139,14 @@ class TimelineFields:
         How they were standardised.
     window : WindowConfig
         What surrounds a day.
+    drift : CovariateDrift
+        The regression that a network starts from.
     """
 
     scaled: Tensor
     scaling: FieldScaling
     window: WindowConfig
-
-    @classmethod
-    def of(cls, read: ReadFields, window: WindowConfig) -> TimelineFields:
-        """Return the fields of a timeline from those that were read for it."""
-        return cls(torch.from_numpy(read.scaling.forward(read.values)), read.scaling, window)
+    drift: CovariateDrift
 
     def to(self, device: torch.device) -> TimelineFields:
         """Return the same on `device`."""

@@ -50,6 +50,7 @@ def _what(bundle: Bundle) -> list[str]:
         f"- Reads {config.window.history_hours} h before and {config.window.lookahead_hours} h after each UTC day, at "
         f"the {config.model.neighbours} stations nearest to each place.",
         *_drift(bundle),
+        *_covariates(bundle),
         f"- Training: {state['epoch']} epochs, best at epoch {state['best_epoch']} (scaled CRPS "
         f"{state['best_score']:.4f} at the calibration stations), {state['seconds'] / 60:.1f} minutes; "
         f"{len(bundle.members)} member{'s' * (len(bundle.members) != 1)}, seed {config.training.seed}.",
@@ -61,6 +62,17 @@ def _drift(bundle: Bundle) -> list[str]:
         return []
     titles = ", ".join(get_species(k).title for k in bundle.config.species if any(bundle.drift.slopes.get(k, ())))
     return [f"- Height and population of a place enter the estimates of {titles}."] if titles else []
+
+
+def _covariates(bundle: Bundle) -> list[str]:
+    if bundle.fields is None:
+        return []
+    explained = bundle.metrics.get("covariate_drift_explained", {})
+    shares = [f"{get_species(k).title} {explained.get(k, 0.0):.0%}" for k in bundle.config.species]
+    return [
+        f"- Covariates: {', '.join(bundle.fields.names)}. The network starts from a regression on them, which explains "
+        f"of the variance within the hours, at towns that it was not fitted to: {', '.join(shares)}."
+    ]
 
 
 def _data(bundle: Bundle, observations: Observations) -> list[str]:

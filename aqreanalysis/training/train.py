@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from aqreanalysis.common.progress import Progress
@@ -20,6 +21,7 @@ from aqreanalysis.species import get_species
 from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import StationRecords, calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
+from aqreanalysis.training.covariate_drift import fit_covariate_drift
 from aqreanalysis.training.distributed import Processes, joined
 from aqreanalysis.training.drift import fit_drift, hour_stride
 from aqreanalysis.training.ensemble import run_members, side_by_side
@@ -120,6 +122,7 @@ def train(
         weights = run_members(trainers, working_folder(out), progress if processes.is_first else None, options.resume)
         if processes.is_first:
             states = {"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]}
+            states |= _explained(trainers[0], config)
             trained = Trained(weights, states, chosen.type)
             bundle = make_bundle(observations, config, data.split, data.scaling, trained)
             _complete(bundle, data, options.covariates, processes)
@@ -172,7 +175,7 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
         data.drift.at(split.lat, split.lon, inputs) if data.drift is not None else None,
     )
     if read is not None:
-        timeline = replace(timeline, fields=TimelineFields.of(read, config.window))
+        timeline = replace(timeline, fields=_timeline_fields(timeline, read, config, split))
     timeline = timeline.to(processes.device)
     places = StationRoles(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
     training, trainers = config.training, []
@@ -184,6 +187,25 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
         one = config.model_copy(update={"training": own})
         trainers.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], processes))
     return trainers
+
+
+def _timeline_fields(timeline: Timeline, read: ReadFields, config: Config, split: Split) -> TimelineFields:
+    """Return the covariates of a timeline, standardised, with the drift that a network starts from."""
+    scaled = read.scaling.forward(read.values)
+    begin = field_reach(config.window)[0] - config.window.history_hours
+    fields = scaled[begin : begin + len(timeline.scaled)]
+    among = split.where(TRAINING)
+    drift = fit_covariate_drift(timeline.scaled.numpy()[:, among], fields[:, among], split.lat[among], split.lon[among])
+    return TimelineFields(torch.from_numpy(scaled), read.scaling, config.window, drift)
+
+
+def _explained(trainer: Trainer, config: Config) -> dict[str, Any]:
+    """Return what the drift on covariates that the network started from explains, by input; nothing without one."""
+    fields = trainer.timeline.fields
+    if fields is None:
+        return {}
+    explained = zip(config.inputs or config.species, fields.drift.explained.tolist(), strict=True)
+    return {"covariate_drift_explained": {key: round(share, 4) for key, share in explained}}
 
 
 def _covariates(

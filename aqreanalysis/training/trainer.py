@@ -70,6 +70,8 @@ class Trainer(Learner):
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
         )
+        if timeline.fields is not None and network.surroundings is not None:
+            network.surroundings.start_from(timeline.fields.drift)
         super().__init__(network, optimiser, _AVERAGE_DECAY, "epoch")
         flatten_recurrent(self.average)
         weights = place_weights(roles.lat, roles.lon, config.split.cluster_km, config.training.place_weights)
@@ -206,6 +208,7 @@ class Trainer(Learner):
             windows = mask_readings(windows, self.config.training, before, generator)
         fields, near = self._fields(days, generator) or (None, None)
         covariates = fields[:, :, there] if fields is not None else None
+        windows = network.remove_drift(windows, covariates)
         states = network.encode_own_history(windows, hours, before, before + 24, covariates).flatten(0, 1)
         clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)
         return EncodedBatch(

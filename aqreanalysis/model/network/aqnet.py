@@ -181,7 +181,14 @@ class AQNet(nn.Module):
         self.surroundings: CovariateEffects | None = None
         if fields is not None:  # last, so that all else starts from the same random numbers
             widths = (width, config.head_width)
-            self.surroundings = CovariateEffects(fields, config.wind_lags_hours, widths, count)
+            self.surroundings = CovariateEffects(fields, config.wind_lags_hours, widths, (inputs, self.targets))
+
+    def remove_drift(self, values: Tensor, fields: Tensor | None) -> Tensor:
+        """Return readings (window, hour, station, input) less what the covariates (..., field) say of them."""
+        if self.surroundings is None or fields is None:
+            return values
+        with torch.autocast(values.device.type, enabled=False):
+            return values - self.surroundings.drift_of(fields)
 
     def encode_own_history(
         self, values: Tensor, hours: Tensor, first: int, last: int, fields: Tensor | None = None
@@ -367,6 +374,7 @@ class AQNet(nn.Module):
         if self.surroundings is not None and neighbourhood.covariates is not None:
             context = neighbourhood.covariates
             location = location + self.surroundings.wind_correction(target, context, features[..., 0], hidden)
+            location = location + context.drift[..., target]
         # The scale starts from the kriging standard error of an autumn field and learns the rest.
         scale = torch.exp((0.5 * neighbourhood.variance[:, None] + out[..., 1]).clamp(-5.0, 3.0)) + 0.02
         return location, scale, neighbourhood.count @ states.observed[..., target].T

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,6 +21,27 @@ _NOW_HOURS, _MEMORY_HOURS = 0.5, 5.0
 _AVERAGES = 2
 # How far an estimate follows the wind before anything is learned.
 _CARRIED = 0.7
+
+
+@dataclass(frozen=True)
+class CovariateDrift:
+    """A regression of standardised log readings on standardised covariates, each hour about its own mean.
+
+    Attributes
+    ----------
+    slopes : float32 (field, input)
+        Standardised log units per standard deviation of the field.
+    low, high : float32 (field,)
+        Of each field at the stations: beyond, the drift stays what it is there.
+    explained : float64 (input,)
+        Share of the readings' variance within the hours that it explains at towns that it was not fitted to; zero
+        where that did not pay, and the slopes are zero.
+    """
+
+    slopes: NDArray[np.float32]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    explained: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -73,11 +97,14 @@ class CovariateContext:
         What the wind brings (place, hour, target); None without wind.
     known : Tensor
         One where any station reported at that hour (hour, target).
+    drift : Tensor
+        What the regression on the covariates says of the places (place, hour, target).
     """
 
     features: Tensor
     carried: Tensor | None
     known: Tensor
+    drift: Tensor
 
     def wind_increment(self, target: int, kriged: Tensor) -> Tensor | None:
         """Return by how much what the wind brings differs from what was kriged (place, hour); zero if unknown."""
@@ -89,7 +116,8 @@ class CovariateContext:
 class CovariateEffects(nn.Module):
     """Everything of AQ-Net that a model without covariates does not have.
 
-    It starts as the network without covariates that follows the wind by a fixed share: all other last layers are zero.
+    It starts as kriging of what a regression on the covariates leaves, which follows the wind by a fixed share: all
+    other last layers are zero.
 
     Parameters
     ----------
@@ -99,18 +127,22 @@ class CovariateEffects(nn.Module):
         Hours along the wind.
     widths : tuple of int
         Of the stations' state, and of the head.
-    targets : int
-        Pollutants estimated.
+    pollutants : tuple of int and list of int
+        How many are read, and which of them are estimated.
     """
+
+    drift_range: Tensor
 
     def __init__(
         self,
         scaling: FieldScaling,
         lags: list[int],
         widths: tuple[int, int],
-        targets: int,
+        pollutants: tuple[int, list[int]],
     ) -> None:
         super().__init__()
+        inputs, self.targets = pollutants
+        targets = len(self.targets)
         count, self.hourly = len(scaling.names), scaling.hourly
         self.wind = scaling.wind
         self.lags = list(lags) if self.wind is not None else []
@@ -121,6 +153,8 @@ class CovariateEffects(nn.Module):
         now = -0.5 * (offset / _NOW_HOURS) ** 2
         memory = torch.where(offset <= 0, offset / _MEMORY_HOURS, -offset)
         self.average = nn.Parameter(torch.stack((now, memory)).repeat(self.hourly, 1, 1))
+        self.drift = nn.Parameter(torch.zeros(count, inputs))
+        self.register_buffer("drift_range", torch.zeros(2, count))
         self.flow = WindAdvection(self.lags, described) if self.lags else None
         if self.wind is not None:
             scale = [[parts[i] for i in self.wind] for parts in (scaling.mean, scaling.std)]
@@ -128,6 +162,33 @@ class CovariateEffects(nn.Module):
         features = 2 * described + (KNOWN_FEATURES + 1 if self.lags else 0)
         self.head = nn.ModuleList(_zeroed(nn.Linear(features, head, bias=False)) for _ in range(targets))
         self.carry = nn.ModuleList(_wind_following(nn.Linear(head, 1)) for _ in range(targets if self.lags else 0))
+
+    def start_from(self, drift: CovariateDrift) -> None:
+        """Take the regression that the network is to start from."""
+        with torch.no_grad():
+            self.drift.copy_(torch.from_numpy(drift.slopes))
+            self.drift_range.copy_(torch.from_numpy(np.stack((drift.low, drift.high))))
+
+    def drift_of(self, fields: Tensor) -> Tensor:
+        """Return what the regression says (..., input), in standardised log units.
+
+        Parameters
+        ----------
+        fields : Tensor
+            Standardised, NaN where missing (..., field); a missing one says nothing.
+        """
+        inside = torch.nan_to_num(fields).clamp(self.drift_range[0], self.drift_range[1])
+        # One field after the other: of a matrix product the last digit depends on how many places there are.
+        drift = inside[..., :1] * self.drift[0]
+        for i in range(1, len(self.drift)):
+            drift = drift + inside[..., i : i + 1] * self.drift[i]
+        return drift
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+        # Models of before there was a drift have none.
+        for name in ("drift", "drift_range"):
+            state_dict.setdefault(prefix + name, torch.zeros_like(getattr(self, name)))
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
     def embed_steps(self, fields: Tensor) -> Tensor:
         """Return what joins the steps of the temporal encoder (window * station, hour, width).
@@ -209,10 +270,12 @@ class CovariateEffects(nn.Module):
             hours, places, width = described.shape
             around = (nearby @ stations.described.transpose(0, 1).flatten(1)).view(places, hours, width)
             own = described.transpose(0, 1)
+            today = fields.values[:, REACH_HOURS : REACH_HOURS + 24].flatten(0, 1)
+            drift = self.drift_of(today)[..., self.targets].transpose(0, 1)
             if self.flow is None or stations.airborne is None:
-                return CovariateContext(torch.cat((own, own - around), dim=-1), None, stations.known)
+                return CovariateContext(torch.cat((own, own - around), dim=-1), None, stations.known, drift)
             carried, features = self.flow(stations.airborne, fields.points)
-            return CovariateContext(torch.cat((own, own - around, features), dim=-1), carried, stations.known)
+            return CovariateContext(torch.cat((own, own - around, features), dim=-1), carried, stations.known, drift)
 
     @staticmethod
     def _beyond(described: Tensor, days: int) -> Tensor:

@@ -1,0 +1,88 @@
+"""The drift on covariates: its size is found, noise gets none, a town has one vote, and the network starts from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from fields_case import MadeUp, small_config, trained
+
+from aqreanalysis.model import AQNet
+from aqreanalysis.model.bundle import read_bundle
+from aqreanalysis.model.network.covariate_effects import CovariateDrift
+from aqreanalysis.model.network.scaling import FieldScaling
+from aqreanalysis.training.covariate_drift import fit_covariate_drift
+
+HOURS, TOWNS, A_TOWN = 200, 24, 3
+
+
+def region(slopes: tuple[float, float], noise: float = 0.3, seed: int = 0):
+    """Return (readings, fields, lat, lon): the hour's level, `slopes` times two fields, and noise."""
+    rng = np.random.default_rng(seed)
+    lat = np.repeat(rng.uniform(38, 44, TOWNS), A_TOWN) + rng.normal(0, 0.03, TOWNS * A_TOWN)
+    lon = np.repeat(rng.uniform(110, 118, TOWNS), A_TOWN) + rng.normal(0, 0.03, TOWNS * A_TOWN)
+    fields = rng.normal(size=(HOURS, len(lat), 2))
+    level = np.cumsum(rng.normal(size=(HOURS, 1)), axis=0)
+    readings = level + fields @ np.array(slopes) + rng.normal(0, noise, (HOURS, len(lat)))
+    readings[rng.random(readings.shape) < 0.1] = np.nan
+    return readings[..., None].astype(np.float32), fields.astype(np.float32), lat, lon
+
+
+def test_a_drift_is_found_with_its_size_whatever_the_level_of_the_hour() -> None:
+    readings, fields, lat, lon = region((0.5, -0.2))
+    drift = fit_covariate_drift(readings, fields, lat, lon)
+    assert drift.slopes[:, 0] == pytest.approx([0.5, -0.2], abs=0.02)
+    assert drift.explained[0] == pytest.approx(0.29 / (0.29 + 0.09), abs=0.03)
+    assert drift.low == pytest.approx(fields.min(axis=(0, 1))) and drift.high == pytest.approx(fields.max(axis=(0, 1)))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_drift_is_made_of_noise(seed: int) -> None:
+    drift = fit_covariate_drift(*region((0.0, 0.0), seed=seed))
+    assert not drift.slopes.any() and not drift.explained.any()
+
+
+def test_of_few_towns_nothing_is_learned() -> None:
+    readings, fields, lat, lon = region((0.5, 0.0))
+    few = slice(0, 4 * A_TOWN)
+    assert not fit_covariate_drift(readings[:, few], fields[:, few], lat[few], lon[few]).slopes.any()
+
+
+def test_the_stations_of_a_town_share_a_vote() -> None:
+    readings, fields, lat, lon = region((0.5, 0.0), noise=0.05)
+    crowd = 400  # one town of many stations, where the slope is another
+    own = np.random.default_rng(9).normal(size=(HOURS, crowd, 2)).astype(np.float32)
+    there = readings.mean() - 0.5 * own[..., :1]
+    joined = np.concatenate((readings, there), axis=1), np.concatenate((fields, own), axis=1)
+    places = np.append(lat, np.full(crowd, 41.0)), np.append(lon, np.full(crowd, 125.0))
+    slope = fit_covariate_drift(*joined, *places).slopes[0, 0]
+    assert 0.35 < slope < 0.55  # by stations alone it would be about -0.35
+
+
+def test_a_network_takes_the_drift_off_readings_and_puts_it_onto_places() -> None:
+    scaling = FieldScaling(("blh",), ("m",), 1, (None,), (0.0,), (1.0,))
+    network = AQNet(2, [1], small_config().model, scaling)
+    assert network.surroundings is not None
+    slopes = np.array([[0.5, 2.0]], np.float32)
+    network.surroundings.start_from(CovariateDrift(slopes, np.array([-1.0]), np.array([1.5]), np.zeros(2)))
+    fields = torch.tensor([[[[0.5]], [[9.0]], [[torch.nan]]]])
+    readings = torch.ones(1, 3, 1, 2)
+    expected = torch.tensor([[1 - 0.25, 1 - 1.0], [1 - 0.75, 1 - 3.0], [1.0, 1.0]])
+    assert torch.equal(network.remove_drift(readings, fields)[0, :, 0], expected)
+    assert torch.equal(network.remove_drift(readings, None), readings)
+
+
+def test_a_model_of_before_there_was_a_drift_loads_and_has_none() -> None:
+    scaling = FieldScaling(("blh",), ("m",), 1, (None,), (0.0,), (1.0,))
+    network = AQNet(2, [0], small_config().model, scaling)
+    state = {k: v for k, v in network.state_dict().items() if "drift" not in k}
+    assert network.surroundings is not None
+    network.surroundings.start_from(CovariateDrift(np.ones((1, 2)), np.array([-1.0]), np.array([1.0]), np.zeros(2)))
+    network.load_state_dict(state)
+    assert not network.surroundings.drift.any() and not network.surroundings.drift_range.any()
+
+
+def test_the_card_says_what_the_regression_on_covariates_explains(tmp_path) -> None:
+    bundle = read_bundle(trained(tmp_path / "windy", MadeUp(), "species=[pm25]"))
+    assert set(bundle.metrics["covariate_drift_explained"]) == {"pm25", "no2"}
+    assert "- Covariates: u10, v10, blh. The network starts from a regression on them" in bundle.card
