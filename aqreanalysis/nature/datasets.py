@@ -11,9 +11,10 @@ import pyproj
 import xarray as xr
 
 from aqreanalysis.common.files import replacing
-from aqreanalysis.common.hours import HOUR, TIME_UNITS
+from aqreanalysis.common.hours import TIME_UNITS
 from aqreanalysis.grids import Grid
 from aqreanalysis.nature.random_fields import FloatArray
+from aqreanalysis.nature.static_fields import describe
 from aqreanalysis.species import SPECIES
 
 TITLE = "SYNTHETIC air quality (aqreanalysis nature run)"
@@ -34,19 +35,41 @@ _METEOROLOGY = {
 
 def truth_dataset(truth: dict[str, FloatArray], times: pd.DatetimeIndex, grid: Grid, seed: int) -> xr.Dataset:
     """Return the truth, a variable a pollutant under its layer name, from arrays (hour, row, column) by key."""
+    return _dataset(_pollutants(truth, "true"), times, grid, f"{TITLE}: truth at every cell", seed)
+
+
+def background_dataset(air: dict[str, FloatArray], times: pd.DatetimeIndex, grid: Grid, seed: int) -> xr.Dataset:
+    """Return what the imperfect model gives, as `truth_dataset`; the means are as long as the stamps are apart."""
+    return _dataset(_pollutants(air, "modelled"), times, grid, f"{TITLE}: background, by an imperfect model", seed)
+
+
+def _pollutants(air: dict[str, FloatArray], kind: str) -> dict[str, Any]:
     variables = {}
-    for key, values in truth.items():
+    for key, values in air.items():
         species = SPECIES[key]
         attributes = {
             "standard_name": species.standard_name,
-            "long_name": f"true {species.title} mass concentration (synthetic)",
+            "long_name": f"{kind} {species.title} mass concentration (synthetic)",
             "units": species.units,
             "cell_methods": _MEAN,
             "grid_mapping": "crs",
             "coverage_content_type": "modelResult",
         }
         variables[species.layer] = (("time", "lat", "lon"), values, attributes)
-    return _dataset(variables, times, grid, f"{TITLE}: truth at every cell", seed)
+    return variables
+
+
+def static_dataset(fields: dict[str, FloatArray], grid: Grid, seed: int) -> xr.Dataset:
+    """Return people, roads and works at the cells of the grid, from arrays (row, column) by name."""
+    variables = {
+        name: (
+            ("lat", "lon"),
+            values,
+            {**describe(name), "grid_mapping": "crs", "coverage_content_type": "modelResult"},
+        )
+        for name, values in fields.items()
+    }
+    return _dataset(variables, None, grid, f"{TITLE}: static fields", seed)
 
 
 def meteorology_dataset(weather: dict[str, FloatArray], times: pd.DatetimeIndex, grid: Grid, seed: int) -> xr.Dataset:
@@ -67,9 +90,10 @@ def meteorology_dataset(weather: dict[str, FloatArray], times: pd.DatetimeIndex,
     return _dataset(variables, times, grid, f"{TITLE}: meteorology", seed)
 
 
-def _dataset(variables: dict[str, Any], times: pd.DatetimeIndex, grid: Grid, title: str, seed: int) -> xr.Dataset:
-    stamps = times.to_numpy()
-    bounds = np.stack([stamps - HOUR, stamps], axis=1)
+def _dataset(
+    variables: dict[str, Any], times: pd.DatetimeIndex | None, grid: Grid, title: str, seed: int
+) -> xr.Dataset:
+    """Return a dataset on a grid; means end at `times`, which are evenly spaced from an hour or more after midnight."""
     crs = pyproj.CRS.from_epsg(4326)
     mapping = {
         "grid_mapping_name": "latitude_longitude",
@@ -85,15 +109,18 @@ def _dataset(variables: dict[str, Any], times: pd.DatetimeIndex, grid: Grid, tit
     }
     clock = {"standard_name": "time", "long_name": "time", "axis": "T", "bounds": "time_bnds"}
     clock["units_metadata"] = "leap_seconds: none"
-    coordinates = {
-        "time": ("time", stamps, clock),
+    coordinates: dict[str, Any] = {
         "lat": ("lat", grid.lat, {**degrees["lat"], "bounds": "lat_bnds"}),
         "lon": ("lon", grid.lon, {**degrees["lon"], "bounds": "lon_bnds"}),
-        "time_bnds": (("time", "bnds"), bounds),
         "lat_bnds": (("lat", "bnds"), grid.lat_bounds),
         "lon_bnds": (("lon", "bnds"), grid.lon_bounds),
         "crs": ((), np.int32(0), mapping),
     }
+    if times is not None:
+        stamps = times.to_numpy()
+        length = stamps[1] - stamps[0]
+        coordinates["time"] = ("time", stamps, clock)
+        coordinates["time_bnds"] = (("time", "bnds"), np.stack([stamps - length, stamps], axis=1))
     attributes = {
         "Conventions": "CF-1.11, ACDD-1.3",
         "title": title,

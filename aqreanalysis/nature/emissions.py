@@ -51,10 +51,22 @@ class Emitter:
         Length of the run.
     first_weekday : int
         Weekday of hour 0, Monday is 0.
+    part : str
+        Which stream of the seed moods and fires are drawn from.
+    town_error : float
+        Standard deviation of the logarithm of a lasting factor of each town, drawn from the same part; 0 for none.
     """
 
-    def __init__(self, seed: int, region: Region, hours: int, first_weekday: int) -> None:
-        rng = stream(seed, "activity")
+    def __init__(
+        self,
+        seed: int,
+        region: Region,
+        hours: int,
+        first_weekday: int,
+        part: str = "activity",
+        town_error: float = 0.0,
+    ) -> None:
+        rng = stream(seed, part)
         self._region = region
         self._first_weekday = first_weekday
         towns = len(region.names)
@@ -63,7 +75,9 @@ class Emitter:
         self._mood = np.zeros((hours, towns))
         for hour in range(hours):
             self._mood[hour] = (self._mood[hour - 1] * np.exp(-1 / 24) if hour else 0.0) + shocks[hour]
-        self._fires = stream(seed, "activity", 1).random((hours, 5))
+        self._fires = stream(seed, part, 1).random((hours, 5))
+        if town_error:
+            self._mood += stream(seed, part, 2).normal(0.0, town_error, towns)
 
     def at(self, hour: int, t2m: FloatArray, wind10: FloatArray, rain: FloatArray) -> FloatArray:
         """Return the emission of one hour, shape (cell, tracer); weather is that of the hour, shape (cell,)."""
@@ -95,8 +109,8 @@ class Emitter:
 class Inflow:
     """Air from outside: what the cells at the border of the lattice hold, below and above the boundary layer."""
 
-    def __init__(self, seed: int, region: Region) -> None:
-        rng = stream(seed, "inflow")
+    def __init__(self, seed: int, region: Region, part: str = "inflow") -> None:
+        rng = stream(seed, part)
         rows, columns = np.indices(region.lattice.shape)
         edge = np.minimum(np.minimum(rows, rows[::-1]), np.minimum(columns, columns[:, ::-1]))
         # Three cells deep: no wind of this model crosses more within one step of transport.

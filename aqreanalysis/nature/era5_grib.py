@@ -60,10 +60,21 @@ def write_meteorology(dataset: xr.Dataset, path: str | Path, overwrite: bool = F
 
 
 def _header(dataset: xr.Dataset) -> dict[str, Any]:
-    lat, lon = (dataset[axis].values.astype(np.float64) for axis in ("lat", "lon"))
     return {
         "centre": 98,  # the parameters are of ECMWF's table 128, which only its own number selects
         "table2Version": 128,
+        **grid_keys(dataset),
+        "indicatorOfTypeOfLevel": 1,
+        "level": 0,
+        "unitOfTimeRange": 1,
+        "bitsPerValue": BITS,
+    }
+
+
+def grid_keys(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return ecCodes' keys of the grid of a dataset with ascending `lat` and `lon`, rows from north to south."""
+    lat, lon = (dataset[axis].values.astype(np.float64) for axis in ("lat", "lon"))
+    return {
         "Ni": lon.size,
         "Nj": lat.size,
         "latitudeOfFirstGridPointInDegrees": float(lat[-1]),
@@ -73,10 +84,6 @@ def _header(dataset: xr.Dataset) -> dict[str, Any]:
         "iDirectionIncrementInDegrees": round(float(lon[-1] - lon[0]) / (lon.size - 1), 3),
         "jDirectionIncrementInDegrees": round(float(lat[-1] - lat[0]) / (lat.size - 1), 3),
         "jScansPositively": 0,
-        "indicatorOfTypeOfLevel": 1,
-        "level": 0,
-        "unitOfTimeRange": 1,
-        "bitsPerValue": BITS,
     }
 
 

@@ -9,7 +9,17 @@ FloatArray = NDArray[np.floating]
 
 # Each part of the run draws from a stream of its own, so that a longer run begins as a shorter one of the same seed
 # does, and so that more stations do not change the weather.
-STREAMS = {"layout": 1, "weather": 2, "inflow": 3, "activity": 4, "network": 5, "instruments": 6, "faults": 7}
+STREAMS = {
+    "layout": 1,
+    "weather": 2,
+    "inflow": 3,
+    "activity": 4,
+    "network": 5,
+    "instruments": 6,
+    "faults": 7,
+    "background activity": 8,
+    "background inflow": 9,
+}
 
 
 def stream(seed: int, part: str, number: int = 0) -> np.random.Generator:

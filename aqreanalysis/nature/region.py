@@ -62,6 +62,50 @@ class TransportLattice:
 
 
 @dataclass(frozen=True)
+class Settlement:
+    """What people built: towns, roads between them, and works, from which the strength at any place follows.
+
+    Attributes
+    ----------
+    town_x, town_y, town_size, town_km : ndarray, shape (town,)
+        Centre in km from that of the region, size against the largest, and radius.
+    roads : list of tuple
+        Towns at both ends, and traffic, 1 between two of the size of the largest.
+    works_x, works_y, works_strength : ndarray, shape (works,)
+    """
+
+    town_x: FloatArray
+    town_y: FloatArray
+    town_size: FloatArray
+    town_km: FloatArray
+    roads: list[tuple[int, int, float]]
+    works_x: FloatArray
+    works_y: FloatArray
+    works_strength: FloatArray
+
+    def towns(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the people of each town at places, shape (place, town), 1 in the core of the largest."""
+        off = (x[:, None] - self.town_x) ** 2 + (y[:, None] - self.town_y) ** 2
+        return np.asarray(self.town_size * np.exp(-0.5 * off / self.town_km**2))
+
+    def traffic(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the traffic of the roads at places: of the busiest near by, within some 5 km of it."""
+        traffic = np.zeros(x.size)
+        for a, b, busy in self.roads:
+            along = np.array([self.town_x[b] - self.town_x[a], self.town_y[b] - self.town_y[a]])
+            share = ((x - self.town_x[a]) * along[0] + (y - self.town_y[a]) * along[1]) / (along @ along)
+            share = np.clip(share, 0.0, 1.0)
+            off = (x - self.town_x[a] - share * along[0]) ** 2 + (y - self.town_y[a] - share * along[1]) ** 2
+            traffic = np.maximum(traffic, busy * np.exp(-0.5 * off / 5.0**2))
+        return traffic
+
+    def industry(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the strength of the works at places."""
+        off = (x[:, None] - self.works_x) ** 2 + (y[:, None] - self.works_y) ** 2
+        return np.asarray((self.works_strength * np.exp(-0.5 * off / 5.0**2)).sum(axis=1))
+
+
+@dataclass(frozen=True)
 class Region:
     """Where people live and what stands there.
 
@@ -78,6 +122,7 @@ class Region:
         Share of each town in what a cell's people do; rows sum to at most 1.
     basin : ndarray, shape (cell,)
         Below 0 in basins, above 0 on high ground; about -1..1.
+    settlement : Settlement
     """
 
     lattice: TransportLattice
@@ -89,6 +134,7 @@ class Region:
     activity: FloatArray
     town_share: FloatArray
     basin: FloatArray
+    settlement: Settlement
 
 
 def build_region(seed: int, grid: Grid) -> Region:
@@ -97,24 +143,42 @@ def build_region(seed: int, grid: Grid) -> Region:
     lattice = TransportLattice.around(grid)
     lat, lon = _place_towns(rng, grid)
     size = np.arange(1, TOWNS + 1) ** -0.7
-    radius = 4.0 + 8.0 * np.sqrt(size)
     x, y = lattice.flat_km
-    town_x, town_y = lattice.km(lat, lon)
-    bumps = size * np.exp(-0.5 * ((x[:, None] - town_x) ** 2 + (y[:, None] - town_y) ** 2) / radius**2)
-    people = bumps.sum(axis=1)
     basin = np.tanh(RandomField(rng, (x, y), 70.0).at(np.zeros(1))[0])
     countryside = 1.0 - 0.5 * basin + 0.3 * RandomField(rng, (x, y), 40.0).at(np.zeros(1))[0]
+    settlement = _settle(rng, (x, y), lattice.km(lat, lon), size)
+    bumps = settlement.towns(x, y)
+    people = bumps.sum(axis=1)
     activity = np.stack(
         [
-            people + 0.5 * _roads(rng, (x, y), (town_x, town_y), size),
+            people + 0.5 * settlement.traffic(x, y),
             people,
-            _works(rng, (x, y), (town_x, town_y), size),
+            settlement.industry(x, y),
             np.clip(countryside, 0.1, None),
         ],
         axis=1,
     )
     names = [f"Town-{chr(ord('A') + i)}" for i in range(TOWNS)]
-    return Region(lattice, names, lat, lon, size, radius, activity, bumps / (people[:, None] + 1e-3), basin)
+    share = bumps / (people[:, None] + 1e-3)
+    return Region(lattice, names, lat, lon, size, settlement.town_km, activity, share, basin, settlement)
+
+
+def _settle(
+    rng: np.random.Generator,
+    cells: tuple[FloatArray, FloatArray],
+    towns: tuple[FloatArray, FloatArray],
+    size: FloatArray,
+) -> Settlement:
+    """Return towns, roads and works: industry at the edge of every town, and a few large works that stand alone."""
+    (x, y), (town_x, town_y) = cells, towns
+    roads = _roads(rng, towns, size)
+    lone_x = rng.uniform(x.min() * 0.75, x.max() * 0.75, 4)
+    lone_y = rng.uniform(y.min() * 0.75, y.max() * 0.75, 4)
+    angle = rng.uniform(0, 2 * np.pi, TOWNS)
+    works_x = np.append(town_x + 9 * np.cos(angle), lone_x)
+    works_y = np.append(town_y + 9 * np.sin(angle), lone_y)
+    strength = np.append(size * rng.lognormal(-0.3, 0.5, TOWNS), [0.9, 0.7, 0.5, 0.4])
+    return Settlement(town_x, town_y, size, 4.0 + 8.0 * np.sqrt(size), roads, works_x, works_y, strength)
 
 
 def _place_towns(rng: np.random.Generator, grid: Grid) -> tuple[FloatArray, FloatArray]:
@@ -135,40 +199,12 @@ def _place_towns(rng: np.random.Generator, grid: Grid) -> tuple[FloatArray, Floa
 
 
 def _roads(
-    rng: np.random.Generator,
-    cells: tuple[FloatArray, FloatArray],
-    towns: tuple[FloatArray, FloatArray],
-    size: FloatArray,
-) -> FloatArray:
-    """Return traffic along the shortest tree that joins the towns and a few more roads, busier between large towns."""
-    (x, y), (town_x, town_y) = cells, towns
+    rng: np.random.Generator, towns: tuple[FloatArray, FloatArray], size: FloatArray
+) -> list[tuple[int, int, float]]:
+    """Return roads along the shortest tree that joins the towns and a few more, busier between large towns."""
+    town_x, town_y = towns
     distance = np.hypot(town_x[:, None] - town_x, town_y[:, None] - town_y)
     edges = {(int(a), int(b)) for a, b in np.argwhere(minimum_spanning_tree(distance).toarray() > 0)}
     for town in range(0, TOWNS, 3):
         edges.add((town, int(np.argsort(distance[town])[rng.integers(2, 5)])))
-    traffic = np.zeros(x.size)
-    for a, b in sorted(edges):
-        along = np.array([town_x[b] - town_x[a], town_y[b] - town_y[a]])
-        share = ((x - town_x[a]) * along[0] + (y - town_y[a]) * along[1]) / (along @ along)
-        share = np.clip(share, 0.0, 1.0)
-        off = (x - town_x[a] - share * along[0]) ** 2 + (y - town_y[a] - share * along[1]) ** 2
-        busy = np.sqrt(size[a] * size[b])
-        traffic = np.maximum(traffic, busy * np.exp(-0.5 * off / 5.0**2))
-    return traffic
-
-
-def _works(
-    rng: np.random.Generator,
-    cells: tuple[FloatArray, FloatArray],
-    towns: tuple[FloatArray, FloatArray],
-    size: FloatArray,
-) -> FloatArray:
-    """Return industry: some at the edge of every town, and a few large works that stand alone."""
-    (x, y), (town_x, town_y) = cells, towns
-    lone_x = rng.uniform(x.min() * 0.75, x.max() * 0.75, 4)
-    lone_y = rng.uniform(y.min() * 0.75, y.max() * 0.75, 4)
-    angle = rng.uniform(0, 2 * np.pi, TOWNS)
-    works_x = np.append(town_x + 9 * np.cos(angle), lone_x)
-    works_y = np.append(town_y + 9 * np.sin(angle), lone_y)
-    strength = np.append(size * rng.lognormal(-0.3, 0.5, TOWNS), [0.9, 0.7, 0.5, 0.4])
-    return (strength * np.exp(-0.5 * ((x[:, None] - works_x) ** 2 + (y[:, None] - works_y) ** 2) / 5.0**2)).sum(axis=1)
+    return [(a, b, float(np.sqrt(size[a] * size[b]))) for a, b in sorted(edges)]

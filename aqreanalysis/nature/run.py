@@ -4,31 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.grids import Grid, load_grid
-from aqreanalysis.nature.datasets import COMMENT, TITLE, meteorology_dataset, truth_dataset, write_dataset
-from aqreanalysis.nature.emissions import CLOCK, TRACERS, Emitter, Inflow
+from aqreanalysis.nature.background import simulate_background
+from aqreanalysis.nature.cams_files import write_background_grib, write_background_netcdf
+from aqreanalysis.nature.datasets import (
+    COMMENT,
+    TITLE,
+    background_dataset,
+    meteorology_dataset,
+    static_dataset,
+    truth_dataset,
+    write_dataset,
+)
+from aqreanalysis.nature.era5_grib import write_meteorology
 from aqreanalysis.nature.random_fields import FloatArray
-from aqreanalysis.nature.region import build_region
+from aqreanalysis.nature.region import Region, build_region
+from aqreanalysis.nature.simulation import START, one_thread, simulate, true_world
+from aqreanalysis.nature.static_fields import FINE_STEP, static_fields, write_static_fields
 from aqreanalysis.nature.station_network import SensorFaults, add_faults, at_stations, measure, place_stations
-from aqreanalysis.nature.synthetic_weather import WeatherGenerator
-from aqreanalysis.nature.transport import Transport, interior, split_oxidants
+from aqreanalysis.nature.transport import interior
 from aqreanalysis.observations import Observations, StationPlaces
 from aqreanalysis.species import SPECIES, in_order
 
-START = "2001-03-01"
-RUN_IN_DAYS = 2  # until the air over the region has forgotten the uniform beginning
 MAX_DAYS, MAX_STATIONS = 366, 5000
-_PPB_TO_UG = {key: (SPECIES[key].molar_mass or 0.0) / 24.055 for key in ("o3", "no2")}  # at 20 degrees C, 1013.25 hPa
+FILES = {
+    "observations": "observations.nc",
+    "truth": "truth.nc",
+    "meteorology": "meteorology.nc",
+    "stations": "stations.csv",
+    "weather_grib": "weather.grib",
+    "background_grib": "background.grib2",
+    "background": "background.nc",
+    "static": "static",
+    "static_coarse": "static_coarse",
+}
 
 
 @dataclass(frozen=True)
@@ -63,11 +82,29 @@ class Nature:
     faulty: dict[str, NDArray[np.bool_]]
     seed: int
 
-    def write(self, folder: str | Path) -> dict[str, Path]:
-        """Write the run into `folder` (made if absent) and return the paths.
+    @cached_property
+    def background(self) -> xr.Dataset:
+        """What an imperfect model makes of the region."""
+        days = self.meteorology.sizes["time"] // 24
+        air, times, grid = simulate_background(self.seed, days, self.grid)
+        return background_dataset(air, times, grid, self.seed)
 
-        Keys: ``observations`` (observations.nc, CF time series), ``truth`` (truth.nc), ``meteorology``
-        (meteorology.nc; all three CF NetCDF, compressed), ``stations`` (stations.csv).
+    @cached_property
+    def static(self) -> xr.Dataset:
+        """People, roads and works at the cells of the grid."""
+        fields = static_fields(self.seed, self.grid, self.grid.lat, self.grid.lon)
+        return static_dataset(fields, self.grid, self.seed)
+
+    def write(self, folder: str | Path) -> dict[str, Path]:
+        """Write the run into `folder` (made if absent) and return the paths by the names of the files.
+
+        - ``observations``: observations.nc, CF time series; ``stations``: stations.csv
+        - ``truth``, ``meteorology``: truth.nc and meteorology.nc, CF NetCDF
+        - ``weather_grib``: weather.grib, the meteorology in the layout of ERA5
+        - ``background_grib``: background.grib2, the background in the layout of the CAMS European ensemble
+        - ``background``: background.nc, the same as the ensemble's NetCDF
+        - ``static``: folder of population.tif, roads.tif and works.tif at 0.02 degree
+        - ``static_coarse``: folder of the same at the step of the grid
 
         Raises
         ------
@@ -75,8 +112,7 @@ class Nature:
             If one of them exists, or the folder cannot be written.
         """
         folder = Path(folder)
-        names = ("observations.nc", "truth.nc", "meteorology.nc", "stations.csv")
-        paths = {name.partition(".")[0]: folder / name for name in names}
+        paths = {name: folder / file for name, file in FILES.items()}
         for path in paths.values():
             if path.exists():
                 raise OutputError(f"{path} exists: choose another folder, or remove it")
@@ -87,6 +123,12 @@ class Nature:
             write_dataset(self.meteorology, paths["meteorology"])
             # A column and no comment line: every reader of CSV sees it, and none trips over it.
             self.stations.assign(synthetic=True).to_csv(paths["stations"], index=False, float_format="%.6g")
+            write_meteorology(self.meteorology, paths["weather_grib"])
+            write_background_grib(self.background, paths["background_grib"])
+            write_background_netcdf(self.background, paths["background"])
+            tags = {name: self.static.attrs[name] for name in ("title", "comment", "source", "synthetic")}
+            for name, step in (("static", FINE_STEP), ("static_coarse", self.grid.step[0])):
+                write_static_fields(self.seed, self.grid, paths[name], step, tags)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from None
         return paths
@@ -136,12 +178,12 @@ def nature_run(
     if not keys:
         raise ObservationsError("species is empty; name at least one of " + ", ".join(SPECIES))
     grid = load_grid("nature-0.1")
-    # With more threads the matrix products add up in another order: a run would depend on who shares the machine.
-    with threadpool_limits(1, user_api="blas"):
-        tracers, weather = _simulate(seed, days, grid, progress)
-    truth = {key: values for key, values in _pollutants(tracers, weather.pop("sun")).items() if key in keys}
+    with one_thread():
+        region = build_region(seed, grid)
+        air, weather = simulate(true_world(seed, region, days), days, partial(interior, region.lattice), progress)
+    truth = {key: values for key, values in air.items() if key in keys}
     times = pd.date_range(START, periods=24 * days + 1, freq="h", unit="ns")[1:]
-    table, observations, faulty = _observe(seed, stations, grid, truth, times)
+    table, observations, faulty = _observe(seed, stations, region, grid, truth, times)
     return Nature(
         observations,
         truth_dataset(truth, times, grid, seed),
@@ -163,54 +205,10 @@ def _check(seed: int, days: int, stations: int) -> None:
             raise ObservationsError(f"nature run: {name} = {value!r} must be a whole number from {least} to {most}")
 
 
-def _simulate(seed: int, days: int, grid: Grid, progress: Progress | None) -> tuple[FloatArray, dict[str, FloatArray]]:
-    """Return hourly means of the tracers (tracer, hour, row, column), and the weather (hour, row, column)."""
-    region = build_region(seed, grid)
-    first = pd.Timestamp(START) - pd.Timedelta(days=RUN_IN_DAYS)
-    generator = WeatherGenerator(seed, region, first.dayofyear)
-    emitter = Emitter(seed, region, 24 * (days + RUN_IN_DAYS), (first + pd.Timedelta(hours=CLOCK)).weekday())
-    inflow = Inflow(seed, region)
-    transport = Transport(region.lattice, inflow)
-    tracers = np.empty((len(TRACERS), 24 * days, *grid.shape), np.float32)
-    fields = {
-        key: np.empty((24 * days, *grid.shape), np.float32) for key in ("u10", "v10", "blh", "t2m", "rain", "sun")
-    }
-    for day in range(days + RUN_IN_DAYS):
-        hours = 24 * day + np.arange(24)
-        weather = generator.at(hours + 0.5)
-        border = inflow.at(hours + 0.5)
-        for index, hour in enumerate(hours):
-            wind10 = np.hypot(weather.u10[index], weather.v10[index])
-            emission = emitter.at(int(hour), weather.t2m[index], wind10, weather.rain[index])
-            means = transport.hour(weather, index, emission, border[index])
-            if day >= RUN_IN_DAYS:
-                tracers[:, hour - 24 * RUN_IN_DAYS] = interior(region.lattice, means.T)
-        if day >= RUN_IN_DAYS:
-            for key, values in fields.items():
-                values[hours - 24 * RUN_IN_DAYS] = interior(region.lattice, getattr(weather, key))
-        if progress is not None:
-            progress(day + 1, days + RUN_IN_DAYS, "synthetic air")
-    return tracers, fields
-
-
-def _pollutants(tracers: FloatArray, sun: FloatArray) -> dict[str, FloatArray]:
-    """Return the six pollutants in their units, float32 (hour, row, column)."""
-    pm25, coarse, so2, co, nox, ox = tracers
-    o3, no2 = split_oxidants(nox, ox, sun)
-    return {
-        "pm25": pm25,
-        "pm10": pm25 + coarse,
-        "so2": so2,
-        "no2": (no2 * _PPB_TO_UG["no2"]).astype(np.float32),
-        "o3": (o3 * _PPB_TO_UG["o3"]).astype(np.float32),
-        "co": co / np.float32(1000.0),
-    }
-
-
 def _observe(
-    seed: int, count: int, grid: Grid, truth: dict[str, FloatArray], times: pd.DatetimeIndex
+    seed: int, count: int, region: Region, grid: Grid, truth: dict[str, FloatArray], times: pd.DatetimeIndex
 ) -> tuple[pd.DataFrame, Observations, dict[str, NDArray[np.bool_]]]:
-    table = place_stations(seed, build_region(seed, grid), grid, count)
+    table = place_stations(seed, region, grid, count)
     readings = {
         key: measure(seed, key, at_stations(field, grid, table), table[f"bias_{key}"].to_numpy())
         for key, field in truth.items()

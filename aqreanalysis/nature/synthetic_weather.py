@@ -49,9 +49,11 @@ class WeatherGenerator:
     region : Region
     first_day_of_year : float
         Day of the year at hour 0 (UTC), for the sun.
+    eddies : bool
+        Whether the wind has eddies in its flow; without them all other draws are the same.
     """
 
-    def __init__(self, seed: int, region: Region, first_day_of_year: float) -> None:
+    def __init__(self, seed: int, region: Region, first_day_of_year: float, eddies: bool = True) -> None:
         rng = stream(seed, "weather")
         self._region = region
         self._first = first_day_of_year
@@ -59,6 +61,8 @@ class WeatherGenerator:
         # The wind is a flow over the whole region that turns within days, and eddies without divergence in it.
         self._flow = [RandomField(rng, middle, 1.0, 30.0) for _ in range(2)]
         self._eddies = [(RandomField(rng, cells, 140.0, 24.0), 1.4), (RandomField(rng, cells, 50.0, 10.0), 0.5)]
+        if not eddies:
+            self._eddies = []
         self._cloud = RandomField(rng, cells, 120.0, 10.0)
         self._rain = RandomField(rng, cells, 45.0, 4.0)
         self._depth = RandomField(rng, cells, 300.0, 60.0)
@@ -83,8 +87,9 @@ class WeatherGenerator:
         return Weather(u, v, near_ground * u, near_ground * v, blh, sun, 2.5 * wet**1.3, t2m)
 
     def _wind(self, hours: FloatArray) -> tuple[FloatArray, FloatArray]:
-        u = 1.2 + 3.0 * self._flow[0].at(hours)
-        v = 0.3 + 2.6 * self._flow[1].at(hours)
+        everywhere = hours.size, self._region.basin.size
+        u = np.broadcast_to(1.2 + 3.0 * self._flow[0].at(hours), everywhere)
+        v = np.broadcast_to(0.3 + 2.6 * self._flow[1].at(hours), everywhere)
         for stream_function, speed in self._eddies:
             east, north = stream_function.gradient(hours)
             scale = speed / np.sqrt(np.mean(stream_function.waves**2))  # so that `speed` is the m s-1 of the eddy

@@ -7,10 +7,13 @@ dilutes, and O3 comes down from above when it does.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
-from aqreanalysis.nature.emissions import TRACERS, Inflow
+from aqreanalysis.nature.emissions import TRACERS
 from aqreanalysis.nature.random_fields import FloatArray
 from aqreanalysis.nature.region import MARGIN, TransportLattice
 from aqreanalysis.nature.synthetic_weather import TOP, Weather
@@ -23,10 +26,23 @@ _DEPOSITION = np.array([0.0012, 0.005, 0.004, 0.0001, 0.0015, 0.003], np.float32
 _WASHOUT = np.array([0.30, 0.55, 0.25, 0.0, 0.08, 0.0], np.float32)
 
 
+class InflowSource(Protocol):
+    """What gives the air at the border."""
+
+    @property
+    def cells(self) -> NDArray[np.intp]:
+        """Cells of the lattice that the border holds."""
+        ...
+
+    def at(self, hours: FloatArray) -> FloatArray:
+        """Return concentrations, shape (hour, border cell, tracer)."""
+        ...
+
+
 class Transport:
     """State of the tracers over the lattice, and its step through an hour."""
 
-    def __init__(self, lattice: TransportLattice, inflow: Inflow) -> None:
+    def __init__(self, lattice: TransportLattice, inflow: InflowSource) -> None:
         self._lattice = lattice
         self._inflow = inflow
         cells = lattice.shape[0] * lattice.shape[1]
