@@ -4,10 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fields_case import MadeUp, network, trained
 
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation import baselines
-from aqreanalysis.evaluation.baselines import NearestStation, all_baselines, register_baseline
+from aqreanalysis.evaluation.baselines import (
+    InverseDistance,
+    NearestStation,
+    all_baselines,
+    covariate_baselines,
+    register_baseline,
+)
 from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions
 from aqreanalysis.evaluation.protocols import TaskResult, build_task, hours_of, run_protocol
 from aqreanalysis.model.bundle import MODEL
@@ -154,6 +161,18 @@ def test_a_network_without_the_hidden_stations_is_refused(
         run_protocol(model, build_task(town_network.select(stations=kept), split, TENTH, OPTIONS))
 
 
+def test_a_model_with_covariates_stands_beside_baselines_that_are_given_the_same(tmp_path: Path) -> None:
+    model = load_predictor(trained(tmp_path / "windy", MadeUp()), "cpu", MadeUp())
+    task = build_task(network(), Split.of_bundle(model.bundle), TENTH, OPTIONS)
+    results = run_protocol(model, task)
+    readers = ["external-drift-kriging", "residual-kriging"]
+    assert [b.name for b in covariate_baselines()] == readers
+    for result in results:
+        assert list(result.estimates) == list(result.titles) == [MODEL, *(b.name for b in all_baselines()), *readers]
+        assert set(result.tuned["residual-kriging"]["slopes"]) == {"u10", "v10", "blh", "wind speed"}
+        assert all(np.isfinite(result.estimates[name].best).all() for name in readers)
+
+
 class Halved(NearestStation):
     """A baseline of somebody else's, in one class."""
 
@@ -168,3 +187,19 @@ def test_a_baseline_that_is_registered_stands_beside_the_others(
     (result,) = run_protocol(model, build_task(particles, split, TENTH, OPTIONS))
     assert list(result.estimates) == [MODEL, "nearest", "halved"]
     assert result.titles["halved"] == Halved.title and set(result.tuned) == {"nearest", "halved"}
+
+
+def test_a_registered_baseline_that_needs_covariates_runs_where_there_are_some_alone(
+    model: AnalysisPredictor, split: Split, particles: Observations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reader(InverseDistance):
+        name, title, needs_covariates = "reader", "reader of covariates", True
+
+    monkeypatch.setattr(baselines, "STANDARD", [NearestStation])
+    monkeypatch.setattr(baselines, "WITH_COVARIATES", [])
+    register_baseline(Reader)
+    task = build_task(particles, split, TENTH, OPTIONS)
+    assert [b.name for b in task.baselines()] == ["nearest"]
+    assert [b.name for b in task.with_covariates(MadeUp()).baselines()] == ["nearest", "reader"]
+    (result,) = run_protocol(model, task)
+    assert list(result.estimates) == [MODEL, "nearest"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
+from aqreanalysis.evaluation.baselines import covariate_baselines
 from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions
 from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import TaskResult, hours_of, mask_stations, method_titles, run_protocol
@@ -104,8 +105,9 @@ def run_folds(
             _run_fold(observations, config, work, (number, fold == number), options, _part(progress, number, count))
     if progress is not None:
         progress(1, 1, "station folds")
+    titles = method_titles(covariates=options.covariates is not None)
     for key in config.species:
-        yield _pooled(observations, key, work, count)
+        yield _pooled(observations, key, work, count, titles)
 
 
 def _run_fold(
@@ -144,10 +146,9 @@ def _run_fold(
     write_json(answers, folder / _ANSWERS)
 
 
-def _pooled(observations: Observations, key: str, work: Path, count: int) -> TaskResult:
-    """Return the answers of all folds as one result; every station stands in it once."""
+def _pooled(observations: Observations, key: str, work: Path, count: int, titles: Mapping[str, str]) -> TaskResult:
+    """Return the answers of all folds and of the methods of `titles` as one result; every station stands in it once."""
     place = {s: i for i, s in enumerate(observations.stations)}
-    titles = method_titles()
     stations: list[str] = []
     nearest, observed = [], []
     parts: dict[str, list[dict[str, npt.NDArray[np.float32]]]] = {}
@@ -187,7 +188,7 @@ def _pooled(observations: Observations, key: str, work: Path, count: int) -> Tas
             method: Estimates(hours=hours, **{n: np.concatenate([p[n] for p in of_folds], axis=1) for n in _FIELDS})
             for method, of_folds in parts.items()
         },
-        titles=titles,
+        titles=dict(titles),
         tuned=tuned,
         levels={method: float(np.mean(of_folds)) if of_folds else None for method, of_folds in levels.items()},
         notes=[f"{count} folds by station, one model each; the calibrated level is the folds' mean"],
@@ -202,6 +203,8 @@ def _fingerprint(observations: Observations, config: Config, options: Evaluation
     own: dict[str, Any] = {"folds": options.folds.folds, "seed": options.folds.seed, "every": options.every}
     if options.covariates is not None:
         own["covariates"] = options.covariates.digest()
+        # Folds that were asked before these baselines stood beside the model lack their answers.
+        own["covariate_baselines"] = [baseline.name for baseline in covariate_baselines()]
     return training_fingerprint(observations.digest(), config) | own
 
 

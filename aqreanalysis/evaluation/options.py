@@ -135,7 +135,7 @@ class EvaluationOptions:
         For station-folds.
     covariates : FieldSource, optional
         Of a model that was trained with covariates.
-    further : tuple of str
+    optional_baselines : tuple of str
         Baselines of `baselines.OPTIONAL` that stand beside the others where a trained model is asked; station-folds
         runs without them.
     optional_minutes : float

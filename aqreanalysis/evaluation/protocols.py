@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,13 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation.baselines import (
     MINUTES,
+    Baseline,
+    ReadOnce,
     StationField,
     StationHistory,
     all_baselines,
     build_optional_baselines,
+    covariate_baselines,
 )
 from aqreanalysis.evaluation.distributions import calibrated_level
 from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
@@ -28,6 +31,9 @@ from aqreanalysis.model import Predictor
 from aqreanalysis.model.bundle import MODEL, MODEL_TITLE
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import CALIBRATION, Split
+
+if TYPE_CHECKING:
+    from aqreanalysis.model.network.scaling import FieldSource
 
 #: Days, spread evenly, on which the model is asked at calibration stations how wide its interval must be named.
 _LEVEL_DAYS = 16
@@ -161,10 +167,12 @@ class EvaluationTask:
         told how wide its interval must be named, as baselines are at theirs.
     notes : list of str
         What a reader must know to judge the answers.
-    further : tuple of str
+    optional_baselines : tuple of str
         Baselines that are asked beside those of every run.
     optional_minutes : float
         Limit of one training of such a baseline, in minutes.
+    covariates : FieldSource, optional
+        Of the model, for the baselines that read them; None where it has none.
     """
 
     protocol: Protocol
@@ -176,13 +184,27 @@ class EvaluationTask:
     notes: list[str]
     optional_baselines: tuple[str, ...] = ()
     optional_minutes: float = MINUTES
+    covariates: FieldSource | None = None
+
+    def with_covariates(self, source: FieldSource | None) -> EvaluationTask:
+        """Return the task with what `source` holds at the visible and the hidden stations, read once."""
+        if source is None:
+            return self
+        lat, lon = (
+            np.concatenate([getattr(self.visible, name), getattr(self.targets, name)]) for name in ("lat", "lon")
+        )
+        return replace(self, covariates=ReadOnce.of(source, lat, lon, self.targets.hours))
+
+    def baselines(self) -> list[Baseline]:
+        """Return the baselines that are asked, fresh and untuned."""
+        return make_baselines(self.optional_baselines, self.covariates is not None, self.optional_minutes)
 
     def station_field(self, key: str) -> StationField:
         """Return the visible stations' readings of one pollutant at the hours that count, and all they ever read."""
         record = StationHistory(self.visible.first_hour, self.visible.values(key))
         hours = self.targets.hours
         values = record.values[hours - record.first_hour].astype(np.float64)
-        return StationField(self.visible.lat, self.visible.lon, values, self.groups, hours, record)
+        return StationField(self.visible.lat, self.visible.lon, values, self.groups, hours, record, self.covariates)
 
 
 def build_task(
@@ -253,7 +275,7 @@ def predict_baselines(
 ) -> dict[str, Prediction]:
     """Return what each baseline says of a pollutant, by its name."""
     stations, targets = task.station_field(key), task.targets
-    baselines = [*all_baselines(), *build_optional_baselines(task.optional_baselines, task.optional_minutes)]
+    baselines = task.baselines()
     stage = _stages(progress, len(baselines))
     predictions: dict[str, Prediction] = {}
     # Kriging matrices of some hundred rows gain nothing from BLAS threads, which on a busy machine wait for each other:
@@ -305,6 +327,7 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
             f"the model estimates {', '.join(model.species)} and the observations hold "
             f"{', '.join(visible.species)}: none is common; train on these observations or give others"
         )
+    task = task.with_covariates(model.covariates)
     stage = _stages(progress, 1 + len(keys), task.protocol.title)
     coverage = model.config.uncertainty.coverage
     levels = _model_levels(model, task, coverage)
@@ -326,7 +349,7 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
                 hours=targets.hours,
                 observed=targets.observed[key],
                 estimates={name: answer.estimates for name, answer in predictions.items()},
-                titles=method_titles(task.optional_baselines),
+                titles=method_titles(task.optional_baselines, task.covariates is not None),
                 tuned={name: answer.tuned for name, answer in predictions.items() if name != MODEL},
                 levels={name: answer.level for name, answer in predictions.items()},
                 notes=task.notes,
@@ -335,9 +358,15 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
     return results
 
 
-def method_titles(optional: Sequence[str] = ()) -> dict[str, str]:
-    """Return the methods' names for people, by their key, the model first, `further` baselines last."""
-    return {MODEL: MODEL_TITLE} | {b.name: b.title for b in (*all_baselines(), *build_optional_baselines(optional))}
+def make_baselines(optional: Sequence[str] = (), covariates: bool = False, minutes: float = MINUTES) -> list[Baseline]:
+    """Return fresh, untuned baselines: those of every run, those that read covariates where there are, `optional`."""
+    readers = covariate_baselines() if covariates else []
+    return [*all_baselines(), *readers, *build_optional_baselines(optional, minutes)]
+
+
+def method_titles(optional: Sequence[str] = (), covariates: bool = False) -> dict[str, str]:
+    """Return the methods' names for people, by their key, the model first, `optional` baselines last."""
+    return {MODEL: MODEL_TITLE} | {b.name: b.title for b in make_baselines(optional, covariates)}
 
 
 def _calibration(visible: Observations, split: Split, protocol: Protocol) -> npt.NDArray[np.bool_]:

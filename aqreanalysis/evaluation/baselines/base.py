@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import scipy.optimize
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.evaluation.distributions import CensoredNormal, Distribution
+
+if TYPE_CHECKING:
+    from aqreanalysis.model.network.scaling import FieldSource
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -57,6 +60,9 @@ class StationField:
         Stamps of the rows of `values`, hours since 1970-01-01 00:00 UTC.
     history : StationHistory, optional
         Readings of the same stations at all hours. It and `hours` are wanted by climatology and space-time kriging.
+    covariates : FieldSource, optional
+        The model's covariates, to be had at stations and at points. They and `hours` are wanted by residual kriging and
+        kriging with external drift.
     """
 
     lat: npt.NDArray[np.float64]
@@ -65,6 +71,7 @@ class StationField:
     groups: npt.NDArray[np.int64]
     hours: npt.NDArray[np.int64] | None = None
     history: StationHistory | None = None
+    covariates: FieldSource | None = None
 
     def tuning_sample(self, hours: int = TUNING_HOURS) -> StationField:
         """Return the field at `hours` hours spread evenly over those where enough stations report.
@@ -82,13 +89,20 @@ class StationField:
             )
         picked = usable[np.unique(np.linspace(0, usable.size - 1, min(hours, usable.size)).round().astype(int))]
         stamps = None if self.hours is None else self.hours[picked]
-        return StationField(self.lat, self.lon, self.values[picked], self.groups, stamps, self.history)
+        return replace(self, values=self.values[picked], hours=stamps)
 
     def timeline(self) -> tuple[npt.NDArray[np.int64], StationHistory]:
         """Return `hours` and `history`, for a baseline that cannot do without them."""
         if self.hours is None or self.history is None:
             raise ValueError("this baseline looks beyond the hour: give the field its hours and its history")
         return self.hours, self.history
+
+    def covariates_at(self, lat: Floats, lon: Floats) -> Floats:
+        """Return the covariates at places and at `hours`, float64 (T, place, field), NaN where missing."""
+        if self.hours is None or self.covariates is None:
+            raise ValueError("this baseline reads covariates: give the field its hours and its covariates")
+        places = np.asarray(lat, np.float64), np.asarray(lon, np.float64)
+        return self.covariates.at(*places, self.hours).astype(np.float64)
 
 
 class Baseline(ABC):
@@ -100,6 +114,8 @@ class Baseline(ABC):
         Key in ``metrics.json``.
     title : str
         Name for people.
+    needs_covariates : bool
+        Whether it stands beside models with covariates alone, because it reads them itself.
     left_out_pit : ndarray
         After tuning: distribution function at the readings of visible stations that were left out as the protocol
         hides them. It tells how wide an interval must be named to cover what it should (`calibrated_level`).
@@ -107,6 +123,7 @@ class Baseline(ABC):
 
     name: str
     title: str
+    needs_covariates: bool = False
 
     def __init__(self) -> None:
         self.left_out_pit: Floats = np.empty(0)

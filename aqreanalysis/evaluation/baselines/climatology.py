@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,4 +82,4 @@ def _usual(field: StationField) -> StationField:
     """Return the field with each station's usual value in the place of its readings."""
     hours, history = field.timeline()
     values = climatology(history)[_class_of(hours)].astype(np.float64)
-    return StationField(field.lat, field.lon, values, field.groups, hours, history)
+    return replace(field, values=values)

@@ -10,6 +10,7 @@ together.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from aqreanalysis.errors import ObservationsError
 from aqreanalysis.evaluation.baselines.base import Baseline, Floats, StationField
 from aqreanalysis.evaluation.baselines.spread import KrigingSpread, distribution, fit_kriging_spread, hour_scale
 from aqreanalysis.evaluation.distributions import CensoredNormal, ShiftedLogNormal
-from aqreanalysis.geostatistics.kriging import FEWEST_READINGS, leave_out, ordinary_kriging
+from aqreanalysis.geostatistics.kriging import FEWEST_READINGS, leave_out, ordinary_kriging, universal_kriging
 from aqreanalysis.geostatistics.variogram import FAMILIES, Variogram, empirical_variogram, fit_variogram
 
 #: Offsets in the logarithm that are tried, as shares of the median reading.
@@ -47,8 +48,7 @@ class OrdinaryKriging(Baseline):
     def tune(self, field: StationField) -> dict[str, Any]:
         sample = field.tuning_sample()
         few = sample.tuning_sample(_CHOICE_HOURS)
-        x, y = project(sample, sample.lat, sample.lon)
-        km = np.hypot(x[:, None] - x[None, :], y[:, None] - y[None, :])
+        km = Distances.of(sample).among
         best = np.inf
         for offset, families in self._choices(sample):
             data = empirical_variogram(forward(sample.values, offset), km)
@@ -78,22 +78,10 @@ class OrdinaryKriging(Baseline):
         self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None
     ) -> CensoredNormal | ShiftedLogNormal:
         assert self._variogram is not None and self._spread is not None, "tune() comes first"
-        x, y = project(field, field.lat, field.lon)
-        px, py = project(field, lat, lon)
-        km = np.hypot(x[:, None] - x[None, :], y[:, None] - y[None, :])
-        covariance = self._variogram.covariance(km)
-        towards = self._variogram.covariance(np.hypot(x[:, None] - px[None, :], y[:, None] - py[None, :]))
+        places = Distances.of(field, lat, lon)
         z = forward(field.values, self._offset)
-        estimate, variance = np.full((2, len(z), len(lat)), np.nan)
-        for t, hour in enumerate(z):
-            at = np.flatnonzero(np.isfinite(hour))
-            if at.size >= FEWEST_READINGS:
-                estimate[t], variance[t] = ordinary_kriging(
-                    covariance[np.ix_(at, at)], towards[at], hour[at], self._variogram.sill
-                )
-            if progress is not None:
-                progress(t + 1, len(z), self.title)
-        scale = self._spread.scale(variance, hour_scale(z, km, self._variogram), estimate)
+        estimate, variance = krige_hours(z, places, self._variogram, None, progress, self.title)
+        scale = self._spread.scale(variance, hour_scale(z, places.among, self._variogram), estimate)
         return distribution(estimate, scale, self._offset)
 
     def _choices(self, sample: StationField) -> list[tuple[float | None, tuple[str, ...]]]:
@@ -101,6 +89,59 @@ class OrdinaryKriging(Baseline):
         if self.space == "linear":
             return [(None, FAMILIES)]
         return [(offset, FAMILIES) for offset in offsets(sample)]
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Kilometres among the stations (station, station), and from them to points (station, point)."""
+
+    among: Floats
+    towards: Floats
+
+    @classmethod
+    def of(cls, field: StationField, lat: Floats | None = None, lon: Floats | None = None) -> Distances:
+        """Return the distances in the projection about the stations; to no point where none is given."""
+        x, y = project(field, field.lat, field.lon)
+        px, py = (np.empty(0),) * 2 if lat is None or lon is None else project(field, lat, lon)
+        among = np.hypot(x[:, None] - x[None, :], y[:, None] - y[None, :])
+        return cls(among, np.hypot(x[:, None] - px[None, :], y[:, None] - py[None, :]))
+
+
+def krige_hours(
+    z: Floats,
+    places: Distances,
+    variogram: Variogram,
+    drift: tuple[Floats, Floats] | None = None,
+    progress: Progress | None = None,
+    title: str = "",
+) -> tuple[Floats, Floats]:
+    """Return estimate and variance at the points, each (T, point), hour by hour; NaN where too few stations report.
+
+    Parameters
+    ----------
+    z : ndarray, shape (T, station)
+        What is kriged, NaN where missing.
+    places, variogram
+        Distances, and how much varies over them.
+    drift : tuple of ndarray, optional
+        Fields of `universal_kriging` at the stations (T, station, field) and at the points (T, point, field).
+    progress, title
+        ``progress(hours done, hours, title)``.
+    """
+    covariance, towards = variogram.covariance(places.among), variogram.covariance(places.towards)
+    estimate, variance = np.full((2, len(z), towards.shape[1]), np.nan)
+    for t, hour in enumerate(z):
+        at = np.flatnonzero(np.isfinite(hour))
+        if at.size >= FEWEST_READINGS:
+            system = covariance[np.ix_(at, at)], towards[at], hour[at]
+            if drift is None:
+                estimate[t], variance[t] = ordinary_kriging(*system, variogram.sill)
+            else:
+                fields = drift[0][t, at], drift[1][t]
+                estimate[t], variance[t] = universal_kriging(*system, fields, variogram.sill)
+        if progress is not None:
+            progress(t + 1, len(z), title)
+    return estimate, variance
 
 
 def offsets(sample: StationField) -> list[float]:

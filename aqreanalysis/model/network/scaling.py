@@ -20,7 +20,7 @@ WIND = ("u10", "v10")
 # Fields whose logarithm tells, with what is added to them first, in their units: dilution goes with the ratio of two
 # boundary layers, and most hours have no rain. Concentrations of a model get a tenth of their mean.
 _LOGARITHMIC = {"blh": 50.0, "tp": 0.1}
-_BACKGROUND = "_background"
+BACKGROUND = "_background"
 _BACKGROUND_OFFSET_SHARE = 0.1
 # A field that hardly varies in training may not blow up elsewhere.
 _SMALLEST_STD = 1e-3
@@ -142,7 +142,7 @@ class FieldScaling:
         offset, mean, std = [], [], []
         for i, name in enumerate(names):
             seen = flat[np.isfinite(flat[:, i]), i]
-            plus = _offset(name, seen)
+            plus = log_offset(name, seen)
             seen = seen if plus is None else np.log(np.maximum(seen, 0.0) + plus)
             offset.append(plus)
             mean.append(float(seen.mean()))
@@ -195,8 +195,9 @@ class FieldScaling:
         return source.select(self.names)
 
 
-def _offset(name: str, seen: NDArray[np.float64]) -> float | None:
-    if name.endswith(_BACKGROUND):
+def log_offset(name: str, seen: NDArray[np.float64]) -> float | None:
+    """Return what is added to values `seen` of a field before their logarithm, in its units; None where it has none."""
+    if name.endswith(BACKGROUND):
         return _BACKGROUND_OFFSET_SHARE * max(float(seen.mean()), 1e-6)
     return _LOGARITHMIC.get(name)
 
