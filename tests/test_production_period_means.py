@@ -240,7 +240,8 @@ def test_worker_processes_write_the_same_bytes(observations, tmp_path):
 def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, observations, whole):
     """Join the sums of a made-up year and compare with one sum over all of its hours."""
     from aqreanalysis.model.distribution.period_means import MeanPredictive, accumulate_hours
-    from aqreanalysis.production.period_means import MeanInputs, day_sums, mean_block
+    from aqreanalysis.production.day_sums import MeanInputs, day_sums
+    from aqreanalysis.production.period_means import mean_block
     from aqreanalysis.production.plan.blocks import hours_between, make_mean_plan, make_plan
     from aqreanalysis.production.plan.prepare import prepare
 

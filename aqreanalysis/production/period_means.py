@@ -1,110 +1,28 @@
-"""Means of periods out of the hourly sweep: sums of days on the way, joined to days, months and years at the end.
+"""Means of days, months and years, joined tile by tile from the sums of days that the sweep left.
 
-The model is asked once an hour and cell, whatever the frequencies. What it says of a day is kept as a few sums a cell,
-written to a store of their own beside the unfinished cubes; those of a month or a year are joined tile by tile, so
-memory knows no longer period than a month of one tile.
+Those lie in a store of their own beside the unfinished cubes, so memory knows no more than a month of one tile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model.distribution.period_means import (
-    AccumulatedHours,
-    ErrorAutocovariance,
-    MeanPredictive,
-    MeansCalibration,
-    accumulate_hours,
-)
-from aqreanalysis.model.protocol import HourlyDistribution
+from aqreanalysis.model.distribution.period_means import AccumulatedHours, MeanPredictive
 from aqreanalysis.production.layers import DISTANCE, MEAN_FLAGS, LayerNames
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
-
-if TYPE_CHECKING:
-    from aqreanalysis.production.sweep import SweepInputs
+from aqreanalysis.production.sweep import SweepInputs
 
 # Days read together when periods are joined.
 DAYS_AT_ONCE = 31
 # Share of a period's hours with a reading near the cell, under which its mean is flagged.
 COMPLETE = 0.75
-# What of a day and cell is kept beside its `AccumulatedHours`: readings used, hours with one, forecast hours, distance.
-_COUNTS = 4
 
 ReadSums = Callable[[str, Block], NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class MeanInputs:
-    """What means depend on beyond the hourly numbers.
-
-    Attributes
-    ----------
-    calibrations : dict
-        By species key.
-    plans : dict
-        By frequency.
-    """
-
-    calibrations: dict[str, MeansCalibration]
-    plans: dict[str, Plan]
-
-
-def sums_name(key: str) -> str:
-    """Return the name under which a species' sums travel and are stored."""
-    return f"{key}_sums"
-
-
-def sums_width(autocovariance: ErrorAutocovariance) -> int:
-    """Return how many float32 values a day and cell takes."""
-    return 2 + _COUNTS + 2 * len(autocovariance.lasting().hours)
-
-
-def day_block(block: Block) -> Block:
-    """Return a block of whole days of hours as one of days."""
-    start, stop = block.time
-    return Block(block.number, (start // HOURS_A_DAY, -(-stop // HOURS_A_DAY)), block.rows, block.columns)
-
-
-def day_sums(
-    predictive: HourlyDistribution,
-    steps: slice,
-    forecast: NDArray[np.bool_],
-    nearest_km: NDArray[np.float32],
-    autocovariance: ErrorAutocovariance,
-) -> NDArray[np.float32]:
-    """Return the sums of each whole day of a block, (day, cell, value).
-
-    Parameters
-    ----------
-    predictive : HourlyDistribution
-        Of the hours of the block, among others.
-    steps : slice
-        Those of the block, whole days.
-    forecast : bool (hour,)
-        Which of them lie after the last reading.
-    nearest_km : float32 (cell,)
-        Distance to the nearest station.
-    autocovariance : ErrorAutocovariance
-        Of the pollutant.
-    """
-    mean, error, used = (x[steps] for x in (predictive.mean, predictive.standard_error, predictive.observations_used))
-    days = []
-    for begin in range(0, len(mean), HOURS_A_DAY):
-        day = slice(begin, begin + HOURS_A_DAY)
-        sums = accumulate_hours(mean[day], error[day], autocovariance)
-        counts = (
-            used[day].sum(axis=0),
-            (used[day] > 0).sum(axis=0),
-            np.full(nearest_km.shape, forecast[day].sum()),
-            nearest_km,
-        )
-        days.append(np.stack((sums.total, sums.variance, *counts, *sums.left, *sums.right), axis=-1))
-    return np.stack(days).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -159,9 +77,10 @@ def mean_block(inputs: SweepInputs, frequency: str, block: Block, read: ReadSums
 
 
 def _read_period(
-    inputs: Any, key: str, where: tuple[tuple[int, int], Block], read: ReadSums
+    inputs: SweepInputs, key: str, where: tuple[tuple[int, int], Block], read: ReadSums
 ) -> tuple[NDArray[np.bool_], _Period | None]:
     """Return which cells of the block have values, and the period of the days in `where` joined from its days."""
+    assert inputs.means is not None, "the run has no means"
     (first, last), block = where
     autocovariance = inputs.means.calibrations[key].autocovariance
     terms = len(autocovariance.lasting().hours)
@@ -195,13 +114,14 @@ def _read_period(
 
 
 def _fill(
-    inputs: Any,
+    inputs: SweepInputs,
     key: str,
     given: tuple[str, _Period],
     maps: dict[str, NDArray[Any]],
     wanted: NDArray[np.bool_],
 ) -> None:
     """Write the layers of one species and period at the wanted cells; `maps` are (row, column)."""
+    assert inputs.means is not None, "the run has no means"
     frequency, period = given
     names, flag_thresholds = inputs.names(key), inputs.flag_thresholds
     predictive = MeanPredictive(period.sums, period.nearest_km, inputs.means.calibrations[key], frequency)

@@ -13,8 +13,8 @@ from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.model import Predictor
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.model.protocol import BlockWindow, EncodedStations, HourlyDistribution, PlaceGeometry
+from aqreanalysis.production.day_sums import MeanInputs, day_block, day_sums, sums_name, sums_width
 from aqreanalysis.production.layers import DISTANCE, FLAGS, LayerNames, layer_names
-from aqreanalysis.production.period_means import MeanInputs, day_block, day_sums, sums_name, sums_width
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.species import SPECIES
 

@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model.network.scaling import FieldSource
+from aqreanalysis.production.day_sums import sums_name, sums_width
 from aqreanalysis.production.dry_run.estimate import SUMS, MeasuredRates
 from aqreanalysis.production.execute import dask_workers
 from aqreanalysis.production.execute.dask_cluster import cluster_client
 from aqreanalysis.production.execute.worker import JobStores, Worker, make_job
-from aqreanalysis.production.period_means import mean_block, sums_name, sums_width
+from aqreanalysis.production.period_means import mean_block
 from aqreanalysis.production.plan import HOURS_A_DAY, Block
 from aqreanalysis.production.plan.inputs import HourSpan, span_of, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared

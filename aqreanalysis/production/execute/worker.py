@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from aqreanalysis.common.library_threads import one_thread
 from aqreanalysis.model import load_predictor
 from aqreanalysis.model.protocol import EncodedStations
-from aqreanalysis.production.period_means import day_block, mean_block, sums_name
+from aqreanalysis.production.day_sums import day_block, sums_name
+from aqreanalysis.production.period_means import mean_block
 from aqreanalysis.production.plan import Block
 from aqreanalysis.production.plan.inputs import StagedWindow
 from aqreanalysis.production.plan.prepare import Prepared

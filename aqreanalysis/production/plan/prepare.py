@@ -15,9 +15,9 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model import Predictor, load_predictor
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
+from aqreanalysis.production.day_sums import MeanInputs, sums_width
 from aqreanalysis.production.layers import CubeKind, Layer, cube_layers, value_bytes
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.period_means import MeanInputs, sums_width
 from aqreanalysis.production.plan.block_keys import (
     BlockKeys,
     DayChecksums,
