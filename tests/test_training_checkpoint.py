@@ -73,7 +73,7 @@ def test_a_kill_between_weights_and_state_leaves_the_checkpoint_before(saved):
     folder, _, best, _ = saved
     # What a kill while the next checkpoint is written leaves: its weights torn, its state not yet renamed.
     (folder / "00003.safetensors").write_bytes(b"torn")
-    (folder / "state.json.tmp").write_text('{"epoch": 3')
+    (folder / ".state.1.part.json").write_text('{"epoch": 3')
     other, optimiser = make(5)
     state, restored = load_checkpoint(folder, other, optimiser)
     assert state["epoch"] == 2 and torch.equal(restored["0.weight"], best["0.weight"])

@@ -35,14 +35,24 @@ def replacing(path: Path) -> Iterator[Path]:
     That is done when the block ends well, in one step and with the bytes on the disk: a reader meets the old file or
     the new one whole. If the block fails, what was there stays.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = partial_name(path)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def partial_name(path: Path) -> Path:
+    """Return the hidden name beside `path`, with its ending, under which this process writes it."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Give a finished file its name in one step, its bytes on the disk before."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def write_json(content: Mapping[str, Any], path: Path) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aqreanalysis.common.files import replacing
+from aqreanalysis.common.files import partial_name, replacing
 from aqreanalysis.errors import OutputError
 
 
@@ -64,9 +63,8 @@ def whole_folder(out: str | Path, endings: Sequence[str], overwrite: bool) -> It
     if path.exists():
         _check_replaceable(path, endings, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = path.resolve().name
-    temporary = path.resolve().with_name(f".{name}.{os.getpid()}.part")
-    trash = temporary.with_suffix(".replaced")
+    temporary = partial_name(path.resolve())
+    trash = temporary.with_name(f"{temporary.name}.replaced")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.common.files import plain
+from aqreanalysis.common.files import plain, replacing
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError, OutputError
 from aqreanalysis.forecast.baselines import Array, ForecastBaseline, Hours, PointForecast, Records
@@ -157,9 +157,8 @@ def predict_baseline_once(
     if file is not None:
         make_folder(file.parent)
         arrays: dict[str, Any] = {where: np.stack((p.median, p.mean)) for where, p in points.items()}
-        unfinished = file.with_suffix(".part.npz")
-        np.savez(unfinished, tuned=json.dumps(plain(tuned)), **arrays)
-        unfinished.rename(file)
+        with replacing(file) as unfinished:
+            np.savez(unfinished, tuned=json.dumps(plain(tuned)), **arrays)
     return tuned, points
 
 

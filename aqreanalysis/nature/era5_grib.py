@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.common.files import replacing
 from aqreanalysis.errors import OutputError
 
 # ECMWF parameter and time range indicator of GRIB 1 (table 5: 3 average, 4 accumulation over the period P1 to P2).
@@ -43,19 +44,16 @@ def write_meteorology(dataset: xr.Dataset, path: str | Path, overwrite: bool = F
     names = [name for name in _PARAMETERS if name in dataset]
     if not names:
         raise OutputError(f"the dataset has none of {', '.join(_PARAMETERS)}; give the meteorology of a nature run")
-    temporary = out.with_name(f".{out.name}.part")
     handle = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib1")
     try:
         for key, value in _header(dataset).items():
             eccodes.codes_set(handle, key, value)
-        with temporary.open("wb") as file:
+        with replacing(out) as temporary, temporary.open("wb") as file:
             for index, stamp in enumerate(pd.DatetimeIndex(dataset["time"].values)):
                 for name in names:
                     _write(file, handle, _PARAMETERS[name], stamp, dataset[name].values[index][::-1])
-        temporary.replace(out)
     finally:
         eccodes.codes_release(handle)
-        temporary.unlink(missing_ok=True)
     return out
 
 

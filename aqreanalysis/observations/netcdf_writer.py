@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.common.files import move_into_place, partial_name, replacing
 from aqreanalysis.common.hours import TIME_UNITS, times_from_hours
 from aqreanalysis.errors import OutputError
 from aqreanalysis.observations.backing import BLOCK_HOURS
@@ -40,14 +40,11 @@ def write_netcdf(observations: Observations, path: Path, overwrite: bool = False
     if not path.parent.is_dir():
         raise OutputError(f"{path}: no folder {path.parent}: make it first")
     dataset = _as_file(observations)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset))
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
@@ -64,7 +61,7 @@ class BlockFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._temporary = partial_name(path)
         self._file: netCDF4.Dataset | None = None
         self._first_hour = 0
 
@@ -115,7 +112,7 @@ class BlockFile:
         )
         file.close()
         self._file = None
-        self._temporary.replace(self._path)
+        move_into_place(self._temporary, self._path)
 
     def _opened(self) -> netCDF4.Dataset:
         assert self._file is not None, "begin was not called"

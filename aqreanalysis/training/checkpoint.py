@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from aqreanalysis.common.files import replacing
 from aqreanalysis.errors import OutputError
 
 _STATE = "state.json"
@@ -38,13 +39,11 @@ def save_checkpoint(
         tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v).cpu().contiguous() for k, v in entry.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, folder / f"{name}.tmp")
-        (folder / f"{name}.tmp").replace(folder / name)
-        (folder / f"{_STATE}.tmp").write_text(json.dumps(state), encoding="utf-8")
-        (folder / f"{_STATE}.tmp").replace(folder / _STATE)
+        with replacing(folder / name) as part:
+            save_file(tensors, part)
+        with replacing(folder / _STATE) as part:
+            part.write_text(json.dumps(state), encoding="utf-8")
     except (OSError, SafetensorError) as error:
-        for torn in folder.glob("*.tmp"):
-            torn.unlink(missing_ok=True)
         before = "the one before it is kept: " if has_checkpoint(folder) else ""
         raise OutputError(
             f"the checkpoint of epoch {state['epoch']} cannot be written into {folder}: {_reason(error)}; {before}free "
