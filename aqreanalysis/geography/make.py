@@ -14,10 +14,10 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.geodesy import KM_PER_DEGREE
 from aqreanalysis.geography import pack
 
 _A_DEGREE = 6
-_KM_A_DEGREE = 111.2
 # People are spread round the centre of their town by a normal distribution of this standard deviation.
 _SPREAD_KM = 12.0
 _REACH_DEGREES = 0.6
@@ -47,7 +47,7 @@ def population(path: Path) -> NDArray[np.float64]:
         rows = np.flatnonzero(np.abs(north) < _REACH_DEGREES)
         columns = np.flatnonzero(np.abs(east) < _REACH_DEGREES / max(shrink, 0.05))
         square = north[rows, None] ** 2 + (east[None, columns] * shrink) ** 2
-        share = np.exp(-0.5 * square * (_KM_A_DEGREE / _SPREAD_KM) ** 2) / (2 * np.pi * _SPREAD_KM**2)
+        share = np.exp(-0.5 * square * (KM_PER_DEGREE / _SPREAD_KM) ** 2) / (2 * np.pi * _SPREAD_KM**2)
         density[np.ix_(rows, columns)] += town["population"] * share
     return density
 
