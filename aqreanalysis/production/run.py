@@ -13,7 +13,6 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.cube import open_cube
-from aqreanalysis.production.day_sums import sums_name, sums_width
 from aqreanalysis.production.dry_run.limits import check_limits
 from aqreanalysis.production.execute.dask_cluster import prepare_workers
 from aqreanalysis.production.execute.executors import open_executor, start_gpu_warmup
