@@ -1,6 +1,8 @@
-"""Time, memory and realism of the nature run; writes ``benchmarks/results/nature.md``.
+"""Time, memory and realism of the nature run, and how wrong its background is.
 
-    python benchmarks/nature.py [--repeat 3]
+    python benchmarks/nature.py [--repeat 3] [--seeds 5] [--background-only]
+
+Writes ``benchmarks/results/nature.md``, and the table of the background's errors into ``docs/nature.md``.
 
 Real stations for comparison are read from ``../shared/data`` where that folder exists.
 """
@@ -21,10 +23,13 @@ from numpy.typing import NDArray
 from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.nature import Nature, nature_run
 from aqreanalysis.observations import Observations, read_observations
+from aqreanalysis.species import SPECIES
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "china_north_2019.parquet"
 DISTANCES = ((0, 10), (10, 30), (30, 60), (60, 120), (120, 200), (200, 300), (300, 400))
+DAYS, HOURS = 60, 168
+MARKS = "<!-- background errors: written by benchmarks/nature.py -->", "<!-- end of background errors -->"
 LAGS = (1, 3, 6, 12, 24, 48)
 
 
@@ -32,11 +37,17 @@ def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=3)
-    repeat = parser.parse_args().repeat
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--background-only", action="store_true", help="Nothing but the table in docs/nature.md.")
+    given = parser.parse_args()
+    _write_errors(background_errors(given.seeds))
+    if given.background_only:
+        return
+    repeat = given.repeat
     wall, cpu, runs = [], [], []
     for _ in range(repeat):
         start, start_cpu = time.perf_counter(), time.process_time()
-        runs = [nature_run(seed=0, days=60)]
+        runs = [nature_run(seed=0, days=DAYS)]
         wall.append(time.perf_counter() - start)
         cpu.append(time.process_time() - start_cpu)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -55,6 +66,35 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     (ROOT / "benchmarks" / "results" / "nature.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def background_errors(seeds: int) -> list[str]:
+    """Return a table of the background's own error at every cell and hour of the last week, a row a seed."""
+    heads = [f"{SPECIES[key].title}, {SPECIES[key].units}" for key in SPECIES]
+    lines = ["| seed | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for seed in range(seeds):
+        run = nature_run(seed=seed, days=DAYS)
+        cells = []
+        for species in SPECIES.values():
+            truth = run.truth[species.layer].values[-HOURS:]
+            between = run.background[species.layer].interp(lat=run.grid.lat, lon=run.grid.lon)
+            hourly = np.repeat(between.values, len(run.truth["time"]) // len(between), axis=0)[-HOURS:]
+            error = hourly - truth
+            r2 = 1 - np.mean(error**2) / truth.var()
+            cells.append(f"{np.abs(error).mean():.3g} / {r2:.2f} / {error.mean():+.2g}")
+        lines.append(f"| {seed} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _write_errors(lines: list[str]) -> None:
+    """Put a table between the two marks of docs/nature.md."""
+    path = ROOT / "docs" / "nature.md"
+    before, begin, rest = path.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (begin and end):
+        raise SystemExit(f"{path} lacks the marks {MARKS[0]} and {MARKS[1]}")
+    path.write_text(before + begin + "\n" + "\n".join(lines) + "\n" + end + after, encoding="utf-8")
+    print("\n".join(lines))
 
 
 def _realism(title: str, observations: Observations) -> list[str]:
