@@ -131,6 +131,11 @@ class CovariatesConfig(StrictModel):
     static: dict[str, StaticConfig] = Field(
         default_factory=dict, description="name of a raster -> how it is sampled; others: mean over 2 km"
     )
+    upwind: list[str] | None = Field(
+        None,
+        description="rasters of sources (people, roads, works): what the wind brings of them is a field too, "
+        "NAME_upwind; null: those that hold hardly anything at most places, where wind and boundary layer are given",
+    )
     weather_table: WeatherTableConfig = Field(default_factory=WeatherTableConfig)
     skip_broken: bool = Field(False, description="leave unreadable files out and say so, instead of stopping")
 

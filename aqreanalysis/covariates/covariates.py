@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from aqreanalysis.covariates.netcdf import read_netcdf
 from aqreanalysis.covariates.rasters import Raster
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.units import GAS_CONSTANT, STANDARD_DENSITY
+from aqreanalysis.covariates.upwind import NEEDED, SUFFIX, UpwindSources
 from aqreanalysis.covariates.weather import WeatherStations, read_weather
 from aqreanalysis.errors import CovariatesError, nearest_hint
 from aqreanalysis.grids import Grid
@@ -49,6 +50,8 @@ class Covariates:
         What was left out, interpolated or assumed.
     identity : str
         sha256 of the files' content and of how they are read.
+    upwind : UpwindSources or None
+        What the wind brings from the sources of static fields, where there are wind, boundary layer and sources.
     """
 
     layers: tuple[GriddedSource | WeatherStations, ...]
@@ -56,6 +59,7 @@ class Covariates:
     fields: tuple[str, ...]
     report: CovariatesReport
     identity: str
+    upwind: UpwindSources | None = None
 
     @classmethod
     def open(
@@ -107,26 +111,58 @@ class Covariates:
             raise CovariatesError(
                 f"{_first(paths)}: no field that is known here is in the files; known are {', '.join(FIELDS)}"
             )
+        whole = whole._with_upwind(config.upwind)
         return whole if config.fields is None else whole.select(config.fields)
+
+    def _with_upwind(self, names: list[str] | None) -> Covariates:
+        """Return the covariates with what the wind brings from the sources `names`; None: from those that look it."""
+        plain = {raster.name: raster for raster in self.rasters if raster.config.classes is None}
+        lacking = [key for key in NEEDED if key not in self.fields]
+        if names is None:
+            rasters = [raster for raster in plain.values() if not lacking and raster.looks_like_sources()]
+        else:
+            unknown = [name for name in names if name not in plain]
+            if unknown or (names and lacking):
+                raise CovariatesError(
+                    f"covariates.upwind names {unknown[0]!r}, and no raster without classes is called so "
+                    f"({', '.join(plain) or 'none is given'}); write {unknown[0]}=PATH"
+                    if unknown
+                    else f"covariates.upwind needs {', '.join(NEEDED)}, and the files have no {', '.join(lacking)}: "
+                    "give the files that hold them, or set covariates.upwind=[]"
+                )
+            rasters = [plain[name] for name in names]
+        if not rasters:
+            return self
+        upwind = UpwindSources(tuple(rasters), self.select(NEEDED).at)
+        hourly = len(self.hourly)
+        return replace(self, fields=(*self.fields[:hourly], *upwind.fields, *self.fields[hourly:]), upwind=upwind)
 
     @property
     def hourly(self) -> tuple[str, ...]:
         """Fields that change by the hour."""
-        return tuple(key for key in self.fields if key in FIELDS)
+        return tuple(key for key in self.fields if key in self._hourly_names)
 
     @property
     def static(self) -> tuple[str, ...]:
         """Fields that do not."""
-        return tuple(key for key in self.fields if key not in FIELDS)
+        return tuple(key for key in self.fields if key not in self._hourly_names)
+
+    @property
+    def _hourly_names(self) -> Collection[str]:
+        return FIELDS if self.upwind is None else (*FIELDS, *self.upwind.fields)
 
     @property
     def units(self) -> tuple[str, ...]:
         """Units of `fields`; those of a static field are its raster's, empty where that names none."""
         static = {name: str(raster.facts.get("units") or "") for raster in self.rasters for name in raster.fields}
-        return tuple(FIELDS[key].units if key in FIELDS else static[key] for key in self.fields)
+        upwind = {} if self.upwind is None else {f"{n}{SUFFIX}": f"{u} h km-1".strip() for n, u in static.items()}
+        return tuple(FIELDS[key].units if key in FIELDS else {**static, **upwind}[key] for key in self.fields)
 
     def hours(self, key: str) -> NDArray[np.int64]:
         """Return the hours since 1970-01-01 UTC that a field has (stamps at the END of the hour), ascending."""
+        if self.upwind is not None and key in self.upwind.fields:
+            u10, v10, blh = (self.hours(name) for name in NEEDED)
+            return np.intersect1d(np.intersect1d(u10, v10), blh)
         of_layers = [layer.hours(key) for layer in self.layers if key in _keys(layer)]
         return np.unique(np.concatenate(of_layers)) if of_layers else np.empty(0, np.int64)
 
@@ -149,7 +185,8 @@ class Covariates:
                 f"the covariates have no {', '.join(absent)}; they have {', '.join(self.fields)}: give the files that "
                 f"hold {'it' if len(absent) == 1 else 'them'}{nearest_hint(absent[0], self.fields)}"
             )
-        ordered = (*(k for k in wanted if k in FIELDS), *(k for k in wanted if k not in FIELDS))
+        hourly = self._hourly_names
+        ordered = (*(k for k in wanted if k in hourly), *(k for k in wanted if k not in hourly))
         return replace(self, fields=ordered)
 
     def at(self, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -212,12 +249,12 @@ class Covariates:
         }
 
     def _about(self, key: str) -> dict[str, Any]:
-        field, hours = FIELDS[key], self.hours(key)
+        field, hours = FIELDS.get(key), self.hours(key)
         step = np.diff(hours)
         return {
-            "title": field.title,
-            "standard_name": field.standard_name,
-            "units": field.units,
+            "title": field.title if field is not None else f"what the wind brings of {key.removesuffix(SUFFIX)}",
+            "standard_name": field.standard_name if field is not None else None,
+            "units": self.units[self.fields.index(key)],
             "first": stamp_text(hours[0]) if hours.size else None,
             "last": stamp_text(hours[-1]) if hours.size else None,
             "hours": int(hours.size),
@@ -236,6 +273,8 @@ class Covariates:
         }
 
     def _hourly(self, key: str, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
+        if self.upwind is not None and key in self.upwind.fields:
+            return self.upwind.values(key, lat, lon, hours)
         out = np.full((len(hours), len(lat)), np.nan, np.float32)
         for layer in self.layers:
             if key not in _keys(layer):
@@ -275,7 +314,7 @@ def _names(layers: Sequence[GriddedSource | WeatherStations], rasters: Sequence[
 
 def _identity(files: Files, config: CovariatesConfig, report: CovariatesReport) -> str:
     contents = sorted(content_digest(path) for path in files.all() if str(path) not in report.skipped)
-    how = json.dumps(config.model_dump(exclude={"fields", "skip_broken"}), sort_keys=True)
+    how = json.dumps(config.model_dump(exclude={"fields", "skip_broken", "upwind"}), sort_keys=True)
     return hashlib.sha256("|".join([*contents, *files.rasters, how]).encode()).hexdigest()
 
 

@@ -23,6 +23,9 @@ from aqreanalysis.errors import CovariatesError
 
 #: Pixels along the side of the blocks by which places are gathered, and the most that one window may have.
 _BLOCK, _MOST = 1024, 4000
+#: Pixels along the side of the windows by which a raster is looked at, how many there are a side, and below which share
+#: of the mean a pixel holds hardly anything.
+_LOOK, _LOOKS, _HARDLY = 64, 6, 0.25
 #: Share of a window that must have values.
 _ENOUGH = 0.25
 
@@ -79,6 +82,22 @@ class Raster:
         if self.config.classes is None:
             return (self.name,)
         return tuple(f"{self.name}_{label}" for label in self.config.classes)
+
+    def looks_like_sources(self) -> bool:
+        """Tell whether it maps sources, as people, roads, works and lights are: nowhere below zero, and at most places
+        hardly any. Told by some windows, so that a raster of any size is asked at once.
+        """
+        rows, columns = self.facts["size"]
+        with _opened(self.path) as array:
+            band = array.isel(band=0) if "band" in array.dims else array
+            parts = [
+                self._window(band, slice(top, top + _LOOK), slice(left, left + _LOOK)).ravel()
+                for top in np.unique(np.linspace(0, max(rows - _LOOK, 0), _LOOKS).astype(int))
+                for left in np.unique(np.linspace(0, max(columns - _LOOK, 0), _LOOKS).astype(int))
+            ]
+        seen = np.concatenate(parts)
+        seen = seen[np.isfinite(seen)]
+        return bool(seen.size and seen.min() >= 0 and np.median(seen) < _HARDLY * seen.mean())
 
     def values(self, lat: Floats, lon: Floats) -> NDArray[np.float32]:
         """Return the fields at places, float32 (place, field); NaN outside the raster and where it has no value.

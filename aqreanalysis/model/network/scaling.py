@@ -20,7 +20,7 @@ WIND = ("u10", "v10")
 # Fields whose logarithm tells, with what is added to them first, in their units: dilution goes with the ratio of two
 # boundary layers, and most hours have no rain. Concentrations of a model get a tenth of their mean.
 _LOGARITHMIC = {"blh": 50.0, "tp": 0.1}
-BACKGROUND = "_background"
+BACKGROUND, UPWIND = "_background", "_upwind"
 _BACKGROUND_OFFSET_SHARE = 0.1
 # A field that hardly varies in training may not blow up elsewhere.
 _SMALLEST_STD = 1e-3
@@ -197,7 +197,7 @@ class FieldScaling:
 
 def log_offset(name: str, seen: NDArray[np.float64]) -> float | None:
     """Return what is added to values `seen` of a field before their logarithm, in its units; None where it has none."""
-    if name.endswith(BACKGROUND):
+    if name.endswith((BACKGROUND, UPWIND)):
         return _BACKGROUND_OFFSET_SHARE * max(float(seen.mean()), 1e-6)
     return _LOGARITHMIC.get(name)
 
