@@ -182,3 +182,17 @@ def test_everything_in_it_learns() -> None:
     (found.square().sum() + told.sum()).backward()
     for name, parameter in made.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), name
+
+
+def test_systems_that_are_solved_one_by_one_are_those_of_the_training() -> None:
+    rng = np.random.default_rng(8)
+    where = points(rng.uniform(39, 41, 12), rng.uniform(115, 118, 12))
+    made, values, shift = flow([-1, 0, 2]), torch.randn(24, 12, 3, 2), 20 * torch.randn(24, 12, 3, 2)
+    known = torch.ones(24, 3, 2)
+    known[4, 1] = 0
+    in_training = made.krige_readings(where, shift, (values[:, :, 1], values), known)
+    with torch.no_grad():
+        alone = made.krige_readings(where, shift, (values[:, :, 1], values), known)
+    assert in_training.weight.requires_grad
+    assert torch.allclose(alone.weight, in_training.weight, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(alone.mean, in_training.mean, rtol=1e-4, atol=1e-5)

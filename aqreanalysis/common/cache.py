@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
+Key = TypeVar("Key", bound=Hashable)
 
 
 class BoundedCache(Generic[Value]):
@@ -50,19 +51,30 @@ class BoundedCache(Generic[Value]):
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """Return the value of `key`, which `make` gives if it is not here."""
+        return self.get_all([key], lambda _: {key: make()})[key]
+
+    def get_all(self, keys: Sequence[Key], make: Callable[[list[Key]], Mapping[Key, Value]]) -> dict[Key, Value]:
+        """Return the values of `keys`; `make` gives those that are not here, all at once."""
+        values = {}
         with self._lock:
-            self._asked += 1
-            if key in self._values:
-                value, size, _ = self._values.pop(key)
-                self._values[key] = value, size, self._asked  # at the end: the one asked for last
-                return value
-        made = make()  # outside of the lock: two threads may make one value at once, which harms nothing
-        size = array_bytes(made)
+            for key in keys:
+                self._asked += 1
+                if key in self._values:
+                    value, size, _ = self._values.pop(key)
+                    self._values[key] = value, size, self._asked  # at the end: the one asked for last
+                    values[key] = value
+        missing = [key for key in keys if key not in values]
+        if not missing:
+            return values
+        made = make(missing)  # outside of the lock: two threads may make one value at once, which harms nothing
         with self._lock:
-            if key not in self._values and self._find_room(size):
-                self._values[key] = made, size, self._asked
-                self._bytes += size
-        return made
+            for key in missing:
+                values[key] = made[key]
+                size = array_bytes(made[key])
+                if key not in self._values and self._find_room(size):
+                    self._values[key] = made[key], size, self._asked
+                    self._bytes += size
+        return values
 
     def _find_room(self, size: int) -> bool:
         """Drop stale values while `size` bytes are not free; return whether they are."""

@@ -211,7 +211,8 @@ class Covariates:
         """
         lat, lon = _places(lat, lon)
         hours = np.asarray(hours, np.int64)
-        out = np.empty((len(hours), len(lat), len(self.fields)), np.float32)
+        # The hours of a place side by side: so maps are interpolated, and so a sweep reads them.
+        out = np.empty((len(self.fields), len(lat), len(hours)), np.float32).transpose(2, 1, 0)
         for index, key in enumerate(self.hourly):
             out[:, :, index] = self._hourly(key, lat, lon, hours)
         if self.static:
@@ -275,7 +276,8 @@ class Covariates:
     def _hourly(self, key: str, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
         if self.upwind is not None and key in self.upwind.fields:
             return self.upwind.values(key, lat, lon, hours)
-        out = np.full((len(hours), len(lat)), np.nan, np.float32)
+        # A place after the other: so layers give their values, and so a sweep reads them.
+        out = np.full((len(lat), len(hours)), np.nan, np.float32).T
         for layer in self.layers:
             if key not in _keys(layer):
                 continue
@@ -286,6 +288,9 @@ class Covariates:
             values = layer.values(key, lat[where], lon[where], hours[which])
             if isinstance(layer, GriddedSource) and layer.variables[key].conversion.mixing_ratio:
                 values = values * self._density(lat[where], lon[where], hours[which])
+            if left.all():
+                out = values
+                continue
             at = np.ix_(which, where)
             out[at] = np.where(left[at], values, out[at])
         return out

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +26,13 @@ CHUNK_HOURS = 168
 CHUNK_BYTES = 400e6
 #: Bytes of stencils that a layer holds; one of a tile of 64 x 64 cells takes some 0.3 MB.
 _STENCIL_BYTES = 128 << 20
+#: Maps are read in boxes of so many points a side and held by day, in a layer at most so many bytes.
+BOX_POINTS = 64
+_MAPS_BYTES = 192 << 20
+_DAY = 24
+_ONE_AT_ONCE = threading.RLock()
+
+Maps = NDArray[np.float32]
 
 
 class MapReader(Protocol):
@@ -50,6 +59,21 @@ class Variable:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class _Box:
+    """A day's hours of a square of a grid: `row` and `column` count squares."""
+
+    day: int
+    row: int
+    column: int
+
+
+def _rows_of(variable: Variable, day: int) -> slice:
+    """Return which of the hours that a field has are of a day since 1970-01-01."""
+    first, last = np.searchsorted(variable.hourly_weights.hours, (day * _DAY, (day + 1) * _DAY))
+    return slice(int(first), int(last))
+
+
 def with_hours(variables: dict[str, Variable], product: str, report: CovariatesReport) -> dict[str, Variable]:
     """Return the variables that have any hour, and warn of the others: a field that is never there is none."""
     for key, variable in variables.items():
@@ -68,6 +92,7 @@ class GriddedSource:
     axes: Axes
     variables: dict[str, Variable]
     _stencils: BoundedCache[Stencil] = field(default_factory=lambda: BoundedCache(_STENCIL_BYTES, stale=4), repr=False)
+    _held: BoundedCache[Maps] = field(default_factory=lambda: BoundedCache(_MAPS_BYTES, stale=4), repr=False)
 
     @property
     def resolution(self) -> float:
@@ -92,20 +117,78 @@ class GriddedSource:
         """
         variable = self.variables[key]
         places = self._stencil(lat, lon)
-        out = np.full((len(hours), len(lat)), np.nan, np.float32)
+        # A place after the other, as the stencil multiplies.
+        out = np.full((len(lat), len(hours)), np.nan, np.float32).T
         row, there = variable.hourly_weights.rows(hours)
         index = np.flatnonzero(there)
         if not index.size or not places.inside.any():
             return out
+        whole = index.size == len(hours) and index.size <= CHUNK_HOURS
         per_hour = 4.0 * max(places.points.size, 1) * 2
         step = int(np.clip(CHUNK_BYTES / per_hour, 1, CHUNK_HOURS))
         for begin in range(0, index.size, step):
             chosen = index[begin : begin + step]
-            out[chosen] = places.apply(self._maps(variable, row[chosen], places))
+            values = places.apply(self._maps(key, row[chosen], places))
+            if whole and step >= index.size:
+                return values
+            out[chosen] = values
         return out
 
-    def _maps(self, variable: Variable, rows: NDArray[np.intp], places: Stencil) -> NDArray[np.float32]:
+    def _maps(self, key: str, rows: NDArray[np.intp], places: Stencil) -> NDArray[np.float32]:
         """Return a field at the points of a stencil, converted and checked, float32 (hour, point)."""
+        variable = self.variables[key]
+        row, column = places.positions
+        corners = np.column_stack((row // BOX_POINTS, column // BOX_POINTS))
+        boxes, member = np.unique(corners, axis=0, return_inverse=True)
+        of_day = variable.hourly_weights.hours[rows] // _DAY
+        days = np.unique(of_day).tolist()
+        maps = self._boxes(key, [_Box(day, int(y), int(x)) for day in days for y, x in boxes])
+        out = np.empty((len(rows), places.points.size), np.float32)
+        for number, (y, x) in enumerate(boxes.tolist()):
+            points = np.flatnonzero(member.ravel() == number)
+            inside = row[points] - y * BOX_POINTS, column[points] - x * BOX_POINTS
+            for day in days:
+                hours = np.flatnonzero(of_day == day)
+                within = rows[hours] - _rows_of(variable, day).start
+                out[np.ix_(hours, points)] = maps[key, _Box(day, y, x)][within[:, None], inside[0], inside[1]]
+        self._check(variable, out, variable.hourly_weights.weights[rows])
+        return np.maximum(out, np.float32(0)) if variable.field.units not in {"m s-1", "K"} else out
+
+    def _boxes(self, key: str, boxes: list[_Box]) -> dict[tuple[str, _Box], Maps]:
+        """Return the maps of a field in some boxes, converted, float32 (hour, row, column).
+
+        The tiles of a sweep lie side by side: what one has read the others take from memory.
+        """
+
+        def read(missing: list[tuple[str, _Box]]) -> dict[tuple[str, _Box], Maps]:
+            return {(key, box): maps for box, maps in self._read(self.variables[key], [box for _, box in missing])}
+
+        with _ONE_AT_ONCE:  # what two threads lack is read by one of them
+            return self._held.get_all([(key, box) for box in boxes], read)
+
+    def _read(self, variable: Variable, boxes: list[_Box]) -> Iterator[tuple[_Box, Maps]]:
+        """Yield boxes with their maps; those of several days, and side by side, are read in one go."""
+        by_place: dict[tuple[int, int], list[int]] = {}
+        for box in boxes:
+            by_place.setdefault((box.row, box.column), []).append(box.day)
+        for (y, x), days in by_place.items():
+            spans = [_rows_of(variable, day) for day in days]
+            rows = np.concatenate([np.arange(span.start, span.stop) for span in spans])
+            within = [
+                slice(line * BOX_POINTS, min((line + 1) * BOX_POINTS, size))
+                for line, size in zip((y, x), self.axes.shape, strict=True)
+            ]
+            maps = self._converted(variable, rows, Stencil.of_box(*within))
+            height = within[0].stop - within[0].start
+            maps = maps.reshape(len(rows), height, -1)
+            begin = 0
+            for day, span in zip(days, spans, strict=True):
+                count = span.stop - span.start
+                yield _Box(day, y, x), maps[begin : begin + count].copy()
+                begin += count
+
+    def _converted(self, variable: Variable, rows: NDArray[np.intp], places: Stencil) -> NDArray[np.float32]:
+        """Return a field at the points of a stencil in its units, float32 (hour, point)."""
         weights = variable.hourly_weights.weights[rows]
         needed = np.unique(weights.indices)
         time_steps = variable.time_steps.iloc[needed].sort_values(["file", "where"])
@@ -119,10 +202,9 @@ class GriddedSource:
             out[hour] = np.tensordot(weights.data[span], raw[columns[span]].astype(np.float64), axes=1)
         out *= np.float32(variable.conversion.factor)
         out += np.float32(variable.conversion.offset)
-        self._check(variable, out, weights, raw)
-        return np.maximum(out, np.float32(0)) if variable.field.units not in {"m s-1", "K"} else out
+        return out
 
-    def _check(self, variable: Variable, out: NDArray[np.float32], weights: object, raw: object) -> None:
+    def _check(self, variable: Variable, out: NDArray[np.float32], weights: object) -> None:
         """Refuse values that cannot be; a small negative amount is the rounding of the file's packing."""
         low, high = variable.field.plausible
         if variable.conversion.mixing_ratio:

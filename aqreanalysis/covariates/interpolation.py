@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import CovariatesError
@@ -107,6 +109,18 @@ class Stencil:
     corner: NDArray[np.int64]
     weight: NDArray[np.float32]
 
+    @classmethod
+    def of_box(cls, rows: slice, columns: slice) -> Stencil:
+        """Return the stencil of no place that needs every point of a box."""
+        count = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return cls(rows, columns, np.arange(count), np.empty((0, 4), np.int64), np.empty((0, 4), np.float32))
+
+    @property
+    def positions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns of the points in the whole grid."""
+        row, column = np.divmod(self.points, self.columns.stop - self.columns.start)
+        return row + self.rows.start, column + self.columns.start
+
     @property
     def inside(self) -> NDArray[np.bool_]:
         """Whether a place lies on the grid, (place,)."""
@@ -115,17 +129,28 @@ class Stencil:
     def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return values at the places, float32 (hour, place), from those at `points`, (hour, point).
 
-        A corner without a value is left out and the others carry its weight; NaN where too little is left.
+        A corner without a value is left out and the others carry its weight; NaN where too little is left. The hours of
+        a place lie side by side in memory.
         """
-        total = np.zeros((len(values), len(self.corner)), np.float32)
-        seen = np.zeros_like(total)
-        for k in range(4):
-            at = values[:, self.corner[:, k]]
-            there = np.isfinite(at)
-            total += np.where(there, at, 0.0) * self.weight[:, k]
-            seen += there * self.weight[:, k]
+        there = np.isfinite(values)
+        whole = bool(there.all())
+        # Each sum in the order of the corners, whatever the places beside it.
+        total = self._product @ np.ascontiguousarray((values if whole else np.where(there, values, 0.0)).T, np.float32)
+        if whole:
+            seen = self._product @ np.ones((len(self.points), 1), np.float32)
+        else:
+            seen = self._product @ np.ascontiguousarray(there.T, np.float32)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(seen >= _ENOUGH, total / seen, np.nan).astype(np.float32)
+            total /= seen
+        total[np.broadcast_to(seen < _ENOUGH, total.shape)] = np.nan
+        return total.T
+
+    @cached_property
+    def _product(self) -> sp.csr_array:
+        """The weights (place, point), those of a place in the order of its corners."""
+        places = len(self.corner)
+        start = np.arange(0, 4 * places + 1, 4)
+        return sp.csr_array((self.weight.ravel(), self.corner.ravel(), start), shape=(places, len(self.points)))
 
 
 def stencil(axes: Axes, lat: Floats, lon: Floats) -> Stencil:

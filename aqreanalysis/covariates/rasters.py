@@ -7,6 +7,7 @@ block, and only where there are places, so the size of the file does not matter.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.common.geodesy import KM_PER_DEGREE
 from aqreanalysis.configs import StaticConfig
 from aqreanalysis.covariates.gribfile import file_state
@@ -26,6 +28,8 @@ _BLOCK, _MOST = 1024, 4000
 #: Pixels along the side of the windows by which a raster is looked at, how many there are a side, and below which share
 #: of the mean a pixel holds hardly anything.
 _LOOK, _LOOKS, _HARDLY = 64, 6, 0.25
+#: Bytes of values that a raster holds: of the stations, which each time block asks for, and of places.
+_VALUES_BYTES = 32 << 20
 #: Share of a window that must have values.
 _ENOUGH = 0.25
 
@@ -46,6 +50,9 @@ class Raster:
     path: Path
     config: StaticConfig
     facts: dict[str, Any] = field(default_factory=dict)
+    _values: BoundedCache[NDArray[np.float32]] = field(
+        default_factory=lambda: BoundedCache(_VALUES_BYTES, stale=4), repr=False, compare=False
+    )
 
     @classmethod
     def open(cls, name: str, path: Path, config: StaticConfig) -> Raster:
@@ -109,6 +116,10 @@ class Raster:
         """
         if file_state(self.path) != self.facts["state"]:
             raise CovariatesError(f"{self.path} was changed while it was in use; begin again")
+        key = hashlib.sha256(lat.tobytes() + b"|" + lon.tobytes()).hexdigest()
+        return self._values.get(key, lambda: self._read(lat, lon))
+
+    def _read(self, lat: Floats, lon: Floats) -> NDArray[np.float32]:
         column, row, half_columns, half_rows = self._pixels(lat, lon)
         out = np.full((len(lat), len(self.fields)), np.nan, np.float32)
         rows, columns = self.facts["size"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from aqreanalysis.model.device import choose_device, load_linear_algebra, to_dev
 from aqreanalysis.model.distribution.hourly import Predictive, mix_members
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.inference.block_estimator import BlockEstimator, estimate_blocks
+from aqreanalysis.model.inference.cell_covariates import CellCovariates
 from aqreanalysis.model.inference.exact import exact_weight_blocks, group_into_blocks
 from aqreanalysis.model.inference.lattice import (
     Lattice,
@@ -29,12 +30,13 @@ from aqreanalysis.model.inference.lattice import (
     sort_into_lattice_cells,
 )
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
-from aqreanalysis.model.kernels import warm_up
+from aqreanalysis.model.inference.wind_squares import WindCarrier, WindSquare, wind_squares
+from aqreanalysis.model.kernels import Array, warm_up
 from aqreanalysis.model.network.aqnet import AQNet, Neighbourhood, StationStates, join_hours
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.scaling import FieldSource, field_reach, scale_inputs, window_parts
-from aqreanalysis.model.network.temporal_filters import around_day
+from aqreanalysis.model.network.temporal_filters import REACH_HOURS, around_day
 from aqreanalysis.model.protocol import BlockWindow, CubeText, EncodedStations, PlaceGeometry, synthetic_training
 
 # Stations whose windows are read together on the CPU: what the encoder makes of them stays in the processor's cache,
@@ -47,12 +49,14 @@ class EncodedAnalysis(EncodedStations):
     """What the stations say over a time block, one `StationStates` a member.
 
     `hours` are the stamps of the block, int64 (T,), hours since 1970-01-01; `estimators` keeps what all
-    blocks of a member and target share, and stays behind when the rest goes to another process.
+    blocks of a member and target share, `carriers` what those of a member share where the wind is known; they stay
+    behind when the rest goes to another process.
     """
 
     members: list[StationStates]
     hours: NDArray[np.int64]
     estimators: dict[tuple[int, int], BlockEstimator] = field(default_factory=dict, repr=False, compare=False)
+    carriers: dict[int, WindCarrier] = field(default_factory=dict, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return EncodedAnalysis, (self.members, self.hours)
@@ -70,6 +74,10 @@ class AnalysisGeometry(PlaceGeometry):
         Degrees.
     blocks : list of list of WeightBlock, or None
         In place of `members`, where the places are cells of a dense grid that share their kriging systems.
+    static : float32 (place, field) or None
+        With `blocks`: standardised covariates that do not change, where the model has covariates.
+    squares : list of list of WindSquare or None
+        With `blocks`, one a member: where the model knows the wind.
     """
 
     members: list[Neighbourhood]
@@ -77,6 +85,8 @@ class AnalysisGeometry(PlaceGeometry):
     lat: Degrees
     lon: Degrees
     blocks: list[list[WeightBlock]] | None = None
+    static: Array | None = None
+    squares: list[list[WindSquare]] | None = None
 
 
 class AnalysisPredictor:
@@ -163,7 +173,7 @@ class AnalysisPredictor:
     ) -> EncodedAnalysis:
         """Return what the stations say at each hour of a block of whole UTC days.
 
-        On the CPU, and without covariates, each day is encoded by itself and so has the same bits in any block.
+        On the CPU each day is encoded by itself and so has the same bits in any block.
 
         Parameters
         ----------
@@ -185,14 +195,14 @@ class AnalysisPredictor:
         size = 1 if self._days_stand_alone else len(windows)
         members = []
         for network, among in zip(self.networks, weights, strict=True):
-            parts = zip(windows.split(size), window_hours.split(size), strict=True)
-            members.append(join_hours([self._states(network, *part, among, fields) for part in parts]))
+            parts = zip(windows.split(size), window_hours.split(size), _by_days(fields, size), strict=False)
+            members.append(join_hours([self._states(network, *part[:2], among, part[2]) for part in parts]))
         return EncodedAnalysis(members, block)
 
     def split_hours(self, estimated: range, threads: int) -> list[range]:
         """Return the days of a window that each of so many threads may `encode` by itself: no number depends on it.
 
-        All of them are one part on a GPU and with covariates.
+        All of them are one part on a GPU.
         """
         days = len(estimated) // 24
         parts = min(days, threads) if self._days_stand_alone else 1
@@ -207,7 +217,7 @@ class AnalysisPredictor:
 
     @property
     def _days_stand_alone(self) -> bool:
-        return self.bundle.fields is None and self.device.type == "cpu"
+        return self.device.type == "cpu"
 
     def _states(
         self,
@@ -305,26 +315,42 @@ class AnalysisPredictor:
         """
         stations, count = (station_lat, station_lon), self.config.model.neighbours
         lattice = self._lattice(stations, steps)
-        if lattice is not None:
+        if lattice is not None and steps is not None:
             if self.device.type == "cpu":
                 squares = sort_into_lattice_cells(lattice, stations, (lat, lon), count)
                 blocks = [LatticeKriging(network.knn, squares).weight_blocks() for network in self.networks]
-                return AnalysisGeometry([], squares.nearest_km, lat, lon, blocks)
+                return self._cells_of_grid(blocks, squares.nearest_km, (lat, lon), steps)
             # The small steps of patches would starve a GPU, which takes all places at once instead.
             seated = assign_to_lattice_cells(lattice, stations, (lat, lon), count, self.device)
             members = [lattice_neighbourhood(network, seated) for network in self.networks]
             return AnalysisGeometry(members, seated.nearest_km.cpu().numpy(), lat, lon)
         around = find_neighbours(*stations, lat, lon, count)
-        if steps is not None and self.bundle.fields is None and self.device.type == "cpu":
+        if steps is not None and self.device.type == "cpu":
             groups = group_into_blocks(around, lat, lon, steps)
             blocks = [exact_weight_blocks(network.knn, around, groups) for network in self.networks]
-            return AnalysisGeometry([], around.nearest_km, lat, lon, blocks)
+            return self._cells_of_grid(blocks, around.nearest_km, (lat, lon), steps)
         on_device = around.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
         return AnalysisGeometry(members, around.nearest_km, lat, lon)
 
+    def _cells_of_grid(
+        self,
+        blocks: list[list[WeightBlock]],
+        nearest_km: NDArray[np.float32],
+        places: tuple[Degrees, Degrees],
+        steps: tuple[float, float],
+    ) -> AnalysisGeometry:
+        """Return the geometry of cells in blocks, with what covariates have there that does not change."""
+        scaling, static, squares = self.bundle.fields, None, None
+        if scaling is not None and self.covariates is not None:
+            static = scaling.static_of(self.covariates, *places)
+            flows = [network.surroundings.flow for network in self.networks if network.surroundings is not None]
+            squares = [wind_squares(flow, *places, steps) for flow in flows if flow is not None] or None
+        return AnalysisGeometry([], nearest_km, *places, blocks, static, squares)
+
     def _lattice(self, stations: tuple[Degrees, Degrees], steps: tuple[float, float] | None) -> Lattice | None:
-        if steps is None or self.bundle.fields is not None:
+        # On a GPU a model with covariates has systems of its own for each cell.
+        if steps is None or (self.bundle.fields is not None and self.device.type != "cpu"):
             return None
         key = (stations[0].tobytes(), stations[1].tobytes(), steps)
         if key not in self._lattices:
@@ -362,13 +388,39 @@ class AnalysisPredictor:
         """Return what gives each member's location, scale and reporting neighbours (place, hour) of a target."""
         if places.blocks is not None:
             nearest, groups, hours = torch.from_numpy(places.nearest_km), places.blocks, len(encoded.hours)
+            cells = self._cell_covariates(encoded, places)
             return lambda target: [
-                estimate_blocks(self._block_estimator(encoded, member, target), blocks, nearest, hours)
-                for member, blocks in enumerate(groups)
+                estimate_blocks(self._block_estimator(encoded, member, target), blocks, nearest, hours, beside)
+                for member, (blocks, beside) in enumerate(zip(groups, cells, strict=True))
             ]
         neighbourhoods = self._with_covariates(encoded, places)
         members = list(zip(self.networks, encoded.members, neighbourhoods, strict=True))
         return lambda target: [network.estimate_at(states, near, target) for network, states, near in members]
+
+    def _cell_covariates(self, encoded: EncodedAnalysis, places: AnalysisGeometry) -> Sequence[CellCovariates | None]:
+        """Return the covariates of the cells of a grid over the block's hours, for each member; None without any."""
+        scaling = self.bundle.fields
+        if scaling is None or self.covariates is None or places.static is None:
+            return [None] * len(self.networks)
+        first, last = int(encoded.hours[0]) - REACH_HOURS, int(encoded.hours[-1]) + REACH_HOURS
+        hours = np.arange(first, last + 1, dtype=np.int64)
+        series = scaling.hourly_of(self.covariates, places.lat, places.lon, hours)
+        if places.squares is None:
+            return [CellCovariates(series, places.static, None) for _ in self.networks]
+        carried = (
+            self._wind_carrier(encoded, member).bring(squares, len(places.lat))
+            for member, squares in enumerate(places.squares)
+        )
+        return [CellCovariates(series, places.static, wind) for wind in carried]
+
+    def _wind_carrier(self, encoded: EncodedAnalysis, member: int) -> WindCarrier:
+        carrier = encoded.carriers.get(member)
+        if carrier is None:
+            effects, stations = self.networks[member].surroundings, encoded.members[member].fields
+            assert effects is not None and effects.flow is not None and stations is not None
+            carrier = WindCarrier(effects.flow, stations)
+            encoded.carriers[member] = carrier
+        return carrier
 
     def _block_estimator(self, encoded: EncodedAnalysis, member: int, target: int) -> BlockEstimator:
         estimator = encoded.estimators.get((member, target))
@@ -376,6 +428,18 @@ class AnalysisPredictor:
             estimator = BlockEstimator(self.networks[member], encoded.members[member], target)
             encoded.estimators[member, target] = estimator
         return estimator
+
+
+def _by_days(
+    fields: tuple[torch.Tensor, CovariatesAt] | None, size: int
+) -> Iterator[tuple[torch.Tensor, CovariatesAt] | None]:
+    """Yield the covariates of so many days after the other; None without end where there are none."""
+    if fields is None:
+        yield from itertools.repeat(None)
+        return
+    windows, near = fields
+    for some, values in zip(windows.split(size), near.values.split(size), strict=True):
+        yield some, CovariatesAt(values, near.points)
 
 
 def check_covariates(bundle: Bundle, covariates: FieldSource | None) -> FieldSource | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from aqreanalysis.model.inference.cell_covariates import CellCovariates, SurroundingsHead, layer_of
 from aqreanalysis.model.inference.lattice import WeightBlock
 from aqreanalysis.model.kernels import Array, describe_geometry, estimate_block, mix_kernels, multiply
 from aqreanalysis.model.network.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, StationStates
@@ -35,7 +36,7 @@ class _Head:
 
 def _fold(network: AQNet, target: int, clock: Tensor) -> _Head:
     dynamic, static, timing, inner, out = (
-        _layer(layers, target)
+        layer_of(layers, target)
         for layers in (
             network.head_dynamic,
             network.head_static,
@@ -64,12 +65,6 @@ def _fold(network: AQNet, target: int, clock: Tensor) -> _Head:
     )
 
 
-def _layer(layers: nn.ModuleList, target: int) -> nn.Linear:
-    layer = layers[target]
-    assert isinstance(layer, nn.Linear)
-    return layer
-
-
 class BlockEstimator:
     """One member's estimate of one target over a block of hours: the same for all tiles, and for threads side by side.
 
@@ -91,6 +86,13 @@ class BlockEstimator:
         parts = (bands, value, value**2, observed, states.trends[:, :, target], states.channels)
         self._fields = _array(torch.cat(parts, dim=-1).permute(2, 1, 0))  # (field, station, hour)
         self._head = _fold(network, target, states.clock)
+        self._surroundings: SurroundingsHead | None = None
+        if network.surroundings is not None and states.fields is not None:
+            self._surroundings = SurroundingsHead(network.surroundings, states.fields, target)
+            self._fields = np.concatenate((self._fields, self._surroundings.station_fields))
+            head = self._head
+            last = np.concatenate((head.last, self._surroundings.share))
+            self._head = replace(head, clock=head.clock + self._surroundings.bias[:, None], last=last)
         mixture = torch.softmax(network.mixture[target], dim=-1)  # (band, mixture, kernel)
         self._mixture, self._shares = _array(mixture.flatten(0, 1)), _array(mixture.mean(dim=1))
 
@@ -99,7 +101,9 @@ class BlockEstimator:
         fields, _, hours = self._fields.shape
         return np.empty(fields * hours * max(len(block.stations) for block in blocks), np.float32)
 
-    def estimate(self, block: WeightBlock, nearest_km: Tensor, room: Array, out: Array) -> None:
+    def estimate(
+        self, block: WeightBlock, nearest_km: Tensor, room: Array, out: Array, cells: CellCovariates | None = None
+    ) -> None:
         """Write location, scale and the number of neighbours that reported into `out` (3, place, hour).
 
         Parameters
@@ -112,19 +116,28 @@ class BlockEstimator:
             From `workspace`, for one thread.
         out : float32
             Of every place; the patch's own rows are written.
+        cells : CellCovariates, optional
+            Covariates of every place, for a model that has any.
         """
-        head = self._head
+        head, places = self._head, block.places.numpy()
         near = _array(nearest_km[block.places]), _array(block.distances)
         logs = np.log(_array(block.variance))
         described = describe_geometry(logs, self._shares, near, (NEAR_KM, MIDDLE_KM, FAR_KM))
         static = np.empty((len(head.static), len(block.places)), np.float32)
         multiply(head.static, described[:-1], static)
-        given = static, described[-1], _array(block.count)
         kernels, stations = _array(block.kernels), block.stations.numpy()
         mixed = mix_kernels(kernels, self._mixture, self.network.whole.start, stations, self._fields, room)
+        first, beside = head.first, (np.empty((0, len(places), out.shape[2]), np.float32), np.empty(0, np.float32))
+        if self._surroundings is not None and cells is not None:
+            first = self._surroundings.first_layer(head.first, cells.missing)
+            static += self._surroundings.static_part(cells.static[places], stations, mixed[1])
+            beside = self._surroundings.beside(cells, places)
+        given = static, described[-1], _array(block.count)
         estimates = np.empty((3, len(block.places), out.shape[2]), np.float32)
-        estimate_block(mixed, given, head.clock, (head.first, head.inner, head.last), tuple(estimates))
-        out[:, block.places.numpy()] = estimates
+        estimate_block(mixed, given, head.clock, (first, head.inner, head.last), beside, tuple(estimates))
+        if self._surroundings is not None and cells is not None:
+            self._surroundings.add_drift(cells, places, estimates[0])
+        out[:, places] = estimates
 
 
 def _array(tensor: Tensor) -> Array:
@@ -134,12 +147,16 @@ def _array(tensor: Tensor) -> Array:
 
 
 def estimate_blocks(
-    sweep: BlockEstimator, blocks: list[WeightBlock], nearest_km: Tensor, hours: int
+    sweep: BlockEstimator,
+    blocks: list[WeightBlock],
+    nearest_km: Tensor,
+    hours: int,
+    cells: CellCovariates | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return location, scale and how many neighbours reported (place, hour), as `AQNet.estimate_at` does."""
     out = np.empty((3, len(nearest_km), hours), np.float32)
     room = sweep.workspace(blocks)
     for block in blocks:
-        sweep.estimate(block, nearest_km, room, out)
+        sweep.estimate(block, nearest_km, room, out, cells)
     location, scale, reporting = torch.from_numpy(out)
     return location, scale, reporting

@@ -23,10 +23,15 @@ from aqreanalysis.model.kernels.kriging_shared import (
 )
 from aqreanalysis.model.kernels.numba_setup import Array, multiply
 from aqreanalysis.model.kernels.summary import exceed, summarise
+from aqreanalysis.model.kernels.surroundings import add_drift, average_hours
+from aqreanalysis.model.kernels.wind import average_sites, krige_advected, reading_covariances, solve_factored
 
 __all__ = [
     "Array",
+    "add_drift",
     "attention",
+    "average_hours",
+    "average_sites",
     "blend_lattice_weights",
     "count_neighbours",
     "covariances",
@@ -35,9 +40,12 @@ __all__ = [
     "exceed",
     "fill_gaps",
     "invert_systems",
+    "krige_advected",
     "mix_kernels",
     "multiply",
     "project_stations",
+    "reading_covariances",
+    "solve_factored",
     "solve_kriging_batched",
     "summarise",
     "warm_up",
@@ -69,7 +77,18 @@ def warm_up() -> None:
     multiply(np.zeros((1, 2)), np.zeros((2, 1)), np.zeros((1, 1)))
     given = _zeros(1, places), _zeros(places), _zeros(places, stations)
     layers = _zeros(1, 6), _zeros(1, 2), _zeros(3, 2)
-    estimate_block(mixed, given, _zeros(1, hours), layers, tuple(_zeros(3, places, hours)))
+    nothing = _zeros(0, places, hours), _zeros(0)
+    estimate_block(mixed, given, _zeros(1, hours), layers, nothing, tuple(_zeros(3, places, hours)))
+    add_drift(_zeros(1, places, hours + 2), _zeros(1), _zeros(2, 1), _zeros(places), _zeros(places, hours))
+    average_hours(_zeros(1, places, 4), _zeros(1, 1, 3), _zeros(2, places, hours))
+    square = _zeros(3, places), _zeros(3, 1), _zeros(1, places), _zeros(4)
+    krige_advected(
+        square, _zeros(hours, 4, k), _zeros(hours, 1, k), (_zeros(2, k), _zeros(2)), _zeros(3, places, hours)
+    )
+    model, noise = (_zeros(1, 1), _zeros(1, 1), _zeros(2)), (_zeros(k, 1, 1), _zeros(k))
+    reading_covariances(_zeros(k, 4), model, noise, _zeros(k, k))
+    solve_factored(np.eye(k, dtype=np.float32), _zeros(k, 1))
+    average_sites(square[0], _zeros(3, k), 1.0, _zeros(1, k, hours), _zeros(1, hours), _zeros(3, places, hours))
     tables = _zeros(places, 1), _zeros(1, 4, 2), _zeros(1)
     values = tuple(_zeros(3, places, hours))
     exceed(values, (_zeros(places, 1), _zeros(1, 4, 2)), np.arange(2, dtype=np.float32), 0.0, _zeros(hours, places))

@@ -128,6 +128,42 @@ def _read(mixed: tuple[Array, Array, Array], begin: int, end: int, read: Array) 
 
 
 @compiled_in_order
+def _read_beside(beside: tuple[Array, Array], begin: int, end: int, bands: int, read: Array) -> None:
+    """Fill the last of the head's features (feature, place * hour): those of covariates, as of `estimate_block`."""
+    features, known = beside
+    count, hours = features.shape[0], features.shape[2]
+    first = read.shape[0] - count
+    for feature in range(count):
+        read[first + feature] = features[feature, begin:end].reshape((end - begin) * hours)
+    if known.size == 0:
+        return
+    # What the wind brings counts by how far it differs from what is kriged: the sum of the bands' mean mixtures.
+    increment = read[read.shape[0] - 1]
+    kriged = np.empty(hours, np.float32)
+    for p in range(end - begin):
+        values = slice(p * hours, (p + 1) * hours)
+        kriged[:] = ZERO
+        for band in range(bands):
+            one, other = read[2 * band, values], read[2 * band + 1, values]
+            for h in range(hours):
+                kriged[h] += HALF * (one[h] + other[h])
+        row = increment[values]
+        for h in range(hours):
+            row[h] = (row[h] - kriged[h]) * known[h]
+
+
+@compiled_in_order
+def _follow_wind(read: Array, out: Array, location: Array) -> None:
+    """Move the location (place, hour) by the share of the wind's increment that the head's last output says."""
+    places, hours = location.shape
+    increment, share = read[read.shape[0] - 1], out[out.shape[0] - 1]
+    for p in range(places):
+        row = location[p]
+        for h in range(hours):
+            row[h] += share[p * hours + h] * increment[p * hours + h]
+
+
+@compiled_in_order
 def _head(
     read: Array,
     static: Array,
@@ -176,7 +212,8 @@ def _head(
 def _location_and_scale(read: Array, out: Array, log_scale: Array, location: Array, scale: Array) -> None:
     """Fill location and scale (place, hour) from features and outputs of the head; `log_scale` is (place,)."""
     places, hours = location.shape
-    bands = (out.shape[0] - 1) // 2  # leans of each band, gains of all but the first, correction, log scale
+    # Leans of each band, gains of all but the first, correction, log scale; with wind, its share.
+    bands = (out.shape[0] - 1) // 2
     for p in range(places):
         values = slice(p * hours, (p + 1) * hours)
         location_row = location[p]
@@ -204,6 +241,7 @@ def estimate_block(
     given: tuple[Array, Array, Array],
     clock: Array,
     layers: tuple[Array, Array, Array],
+    beside: tuple[Array, Array],
     estimates: tuple[Array, Array, Array],
 ) -> None:
     """Fill location, scale and number of reporting neighbours of the places of one patch.
@@ -217,6 +255,9 @@ def estimate_block(
         (place,), and what of each neighbour counts (place, neighbour).
     clock, layers
         As of `_head`.
+    beside : tuple of float32
+        Further features (feature, place, hour), none without covariates. With wind the last is what it brings; then
+        also whether any station reported at the hour (hour,), else empty.
     estimates : tuple of Array
         Each float32 (place, hour).
     """
@@ -238,6 +279,9 @@ def estimate_block(
         )
         layer_outputs = workspace[a:b].reshape(width, values), workspace[b:c].reshape(further, values)
         _read(mixed, begin, end, read)
+        _read_beside(beside, begin, end, bands, read)
         _head(read, static[:, begin:end], clock, layers, layer_outputs, out)
         _location_and_scale(read, out, log_scale[begin:end], location[begin:end], scale[begin:end])
+        if beside[1].size > 0:
+            _follow_wind(read, out, location[begin:end])
         multiply(count[begin:end], fields[bands + 2], reporting[begin:end])

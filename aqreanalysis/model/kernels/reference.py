@@ -31,6 +31,8 @@ from aqreanalysis.model.kernels.kriging_shared import (
 )
 from aqreanalysis.model.kernels.numba_setup import multiply
 from aqreanalysis.model.kernels.summary import exceed, summarise
+from aqreanalysis.model.kernels.surroundings import add_drift, average_hours
+from aqreanalysis.model.kernels.wind import average_sites, krige_advected, reading_covariances, solve_factored
 
 Values = NDArray[Any]
 Outputs = tuple[Values, ...]
@@ -266,24 +268,29 @@ def mixed_kernels(kernels: Values, mixture: Values, fields: Values, stations: Va
 def estimates(*given: Values) -> Outputs:
     """Return location, scale and number of reporting neighbours (place, hour); see `estimate_block`.
 
-    `given` is what that takes, one array after the other: what was mixed, features of places, clock, layers.
+    `given` is what that takes, one array after the other: mixed, features of places, clock, layers, and those beside.
     """
-    weights, nearby, fields, static, log_scale, count, clock, first, inner, last = given
+    weights, nearby, fields, static, log_scale, count, clock, first, inner, last, beside, known = given
     bands = len(weights) // 2
     fields = fields.astype(np.float64)
     kriged = np.einsum("bxpn,bnh->bxph", weights.reshape(bands, 2, *weights.shape[1:]), fields[:bands])
     near = np.einsum("pn,fnh->fph", nearby, fields[bands:])
     disagreement = np.sqrt(np.maximum(near[1] - near[0] ** 2, 0) + 1e-4)
-    features = np.concatenate((kriged.reshape(-1, *kriged.shape[2:]), disagreement[None], near[2:]))
+    beside, wind = beside.astype(np.float64), known.size > 0
+    if wind:
+        beside[-1] = (beside[-1] - kriged.mean(axis=1).sum(axis=0)) * known
+    features = np.concatenate((kriged.reshape(-1, *kriged.shape[2:]), disagreement[None], near[2:], beside))
     hidden = np.einsum("wf,fph->wph", first, features) + static[:, :, None] + clock[:, None]
     for layer in (inner, last):
         hidden = hidden * _sigmoid(hidden)
         hidden = np.einsum("ow,wph->oph", layer[:, :-1], hidden) + layer[:, -1, None, None]
         if layer is inner:
             continue
-        leans, gains, (correction, spread) = hidden[:bands], hidden[bands:-2], hidden[-2:]
+        leans, gains, (correction, spread) = np.split(hidden[: 2 * bands + 1], (bands, 2 * bands - 1))
     chosen = kriged[:, 1] + _sigmoid(leans) * (kriged[:, 0] - kriged[:, 1])
     location = correction + chosen[0] + (2 * _sigmoid(gains) * chosen[1:]).sum(axis=0)
+    if wind:
+        location += hidden[-1] * beside[-1]
     return location, np.exp(np.clip(spread + log_scale[:, None], -5, 3)) + 0.02, count @ fields[bands + 2]
 
 
@@ -320,7 +327,7 @@ def _mix(kernels: Values, mixture: Values, fields: Values, stations: Values) -> 
 
 def _estimate(*given: Values) -> Outputs:
     estimates = tuple(_empty(given[1].shape[0], given[2].shape[2]) for _ in range(3))
-    estimate_block(given[:3], given[3:6], given[6], given[7:], estimates)
+    estimate_block(given[:3], given[3:6], given[6], given[7:10], given[10:], estimates)
     return estimates
 
 
@@ -329,15 +336,21 @@ def _draw_kernels(rng: Generator, places: int, neighbours: int) -> Outputs:
     return _f32(kernels), _f32(rng.dirichlet(np.ones(3), 6)), _f32(fields), rng.permutation(neighbours + 6)[:neighbours]
 
 
-def _draw_head(rng: Generator, places: int, hours: int) -> Outputs:
+def _draw_head(rng: Generator, places: int, hours: int, beside: int = 0) -> Outputs:
     def some(*shape: int) -> Values:
         return _f32(0.5 * rng.normal(size=shape))
 
     weights, nearby = some(6, places, 11), _f32(rng.dirichlet(np.ones(11), places))
     fields = some(8, 11, hours)
     fields[4] = fields[3] ** 2
-    layers = some(8, 10), some(7, 9), some(7, 8)
-    return weights, nearby, fields, some(8, places), some(places), abs(some(places, 11)), some(8, hours), *layers
+    layers = some(8, 10 + beside), some(7, 9), some(8 if beside else 7, 8)
+    covariates = some(beside, places, hours), _f32(rng.integers(0, 2, hours if beside else 0))
+    given = some(8, places), some(places), abs(some(places, 11)), some(8, hours)
+    return weights, nearby, fields, *given, *layers, *covariates
+
+
+def _draw_head_with_covariates(rng: Generator, places: int, hours: int) -> Outputs:
+    return _draw_head(rng, places, hours, beside=3)
 
 
 # What a cube tells: quantiles and moments of shifted log-normal distributions of a tabled shape.
@@ -412,6 +425,161 @@ def _draw_distributions(rng: Generator, places: int, hours: int) -> Outputs:
     return tuple(_f32(part) for part in (*values, near, table, shares, nodes))
 
 
+# Covariates: averages along the hours, and what the wind brings.
+
+_LEAST_KNOWN = 0.05
+
+
+def hours_averaged(series: Values, weights: Values) -> Outputs:
+    """Return averages of what is known, and minus one where nothing is (feature, place, hour); see `average_hours`."""
+    taps, known = weights.shape[-1], np.isfinite(series)
+    around = np.lib.stride_tricks.sliding_window_view
+    sums, shares = (
+        np.einsum("fpht,fat->faph", around(part.astype(np.float64), taps, axis=-1), weights)
+        for part in (np.where(known, series, 0.0), known)
+    )
+    half = taps // 2
+    missing = known[..., half : known.shape[-1] - half] - 1.0
+    averages = sums / np.maximum(shares, _LEAST_KNOWN)
+    return (np.concatenate((averages.reshape(-1, *averages.shape[2:]), missing)),)
+
+
+def _average_hours(series: Values, weights: Values) -> Outputs:
+    fields, averages, taps = weights.shape
+    out = _empty(fields * (averages + 1), series.shape[1], series.shape[2] - taps + 1)
+    average_hours(series, weights, out)
+    return (out,)
+
+
+def _draw_series(rng: Generator, places: int, hours: int) -> Outputs:
+    series = rng.normal(size=(2, places, hours + 24))
+    series[0, ::2] = np.where(rng.random(series[0, ::2].shape) < 0.3, np.nan, series[0, ::2])
+    return _f32(series), _f32(rng.dirichlet(np.ones(25), (2, 2)))
+
+
+_WIND_BASE_KM = 500.0
+
+
+def drifted(series: Values, slopes: Values, bounds: Values, constant: Values, start: Values) -> Outputs:
+    """Return `start` (place, hour) with the regression on the fields added; see `add_drift`."""
+    reach = (series.shape[2] - start.shape[1]) // 2
+    inside = np.nan_to_num(series[:, :, reach:-reach].astype(np.float64))
+    inside = np.clip(inside, bounds[0, :, None, None], bounds[1, :, None, None])
+    return (start + np.einsum("f,fph->ph", slopes, inside) + constant[:, None],)
+
+
+def _drift(series: Values, slopes: Values, bounds: Values, constant: Values, start: Values) -> Outputs:
+    out = _empty(*start.shape)
+    out[:] = start
+    add_drift(series, slopes, bounds, constant, out)
+    return (out,)
+
+
+def _draw_drift(rng: Generator, places: int, hours: int) -> Outputs:
+    series, _ = _draw_series(rng, places, hours)
+    bounds = np.stack((rng.uniform(-2, -1, 2), rng.uniform(0, 1, 2)))
+    parts = rng.normal(size=2), bounds, rng.normal(size=places), rng.normal(size=(places, hours))
+    return series, *(_f32(part) for part in parts)
+
+
+def sites_averaged(points: Values, sites: Values, base: Values, mean: Values) -> Outputs:
+    """Return what is like the sites around (target, place, hour); see `average_sites`."""
+    share = np.exp(-np.linalg.norm(points.T[:, None].astype(np.float64) - sites.T, axis=-1) / _WIND_BASE_KM)
+    return (np.einsum("pg,tgh->tph", share / share.sum(axis=1, keepdims=True), base) + mean[:, None],)
+
+
+def readings_brought(*given: Values) -> Outputs:
+    """Return what the readings bring, and how much is known, with those far away through nodes; see `krige_advected`.
+
+    `given` is what that takes, one array after the other: the square, the readings, the covariance.
+    """
+    cells, nodes, shares, centre, where, weight, amplitudes, rates = given
+    away = np.sqrt(((where[:, :3] - centre[None, :3, None]) ** 2).sum(axis=1) + where[:, 3] ** 2)
+    far = away > centre[3]
+    near = _readings_at(cells, where, weight, amplitudes * ~far[:, None], rates)
+    sums = near + np.einsum("rnh,np->rph", _readings_at(nodes, where, weight, amplitudes * far[:, None], rates), shares)
+    return (np.concatenate((sums[:-2], np.maximum(sums[-2:], 0) / (1 + np.maximum(sums[-2:], 0)))),)
+
+
+def _readings_at(points: Values, where: Values, weight: Values, amplitudes: Values, rates: Values) -> Values:
+    """Return sums over the readings (target + 2, point, hour); amplitudes are (hour, 2, reading)."""
+    apart = points[None, :, :, None].astype(np.float64) - where[:, :3, None]  # (hour, 3, point, reading)
+    distance = np.sqrt((apart**2).sum(axis=1) + where[:, 3, None] ** 2)
+    covariance = sum(
+        a[:, None] * np.exp(-distance * rate) for a, rate in zip(amplitudes.swapaxes(0, 1), rates, strict=True)
+    )
+    brought = np.einsum("htr,hpr->tph", weight, covariance)
+    return np.concatenate((brought, [(covariance**power).sum(axis=-1).T for power in (2, 8)]))
+
+
+def _average_sites(points: Values, sites: Values, base: Values, mean: Values) -> Outputs:
+    out = _empty(len(base) + 2, points.shape[1], base.shape[2])
+    average_sites(points, sites, _WIND_BASE_KM, base, mean, out)
+    return (out[:-2],)
+
+
+def _bring(*given: Values) -> Outputs:
+    out = _empty(given[5].shape[1] + 2, given[0].shape[1], len(given[4]))
+    out[:] = 0
+    krige_advected(given[:4], given[4], given[5], given[6:], out)
+    return (out,)
+
+
+def _draw_sites(rng: Generator, places: int, hours: int) -> Outputs:
+    points, sites = rng.normal(0, 300, (3, places)), rng.normal(0, 300, (3, 9))
+    return _f32(points), _f32(sites), _f32(rng.normal(size=(2, 9, hours))), _f32(rng.normal(size=(2, hours)))
+
+
+def _draw_airborne(rng: Generator, places: int, hours: int) -> Outputs:
+    cells, nodes = rng.normal(0, 20, (3, places)), rng.normal(0, 20, (3, 16))
+    where = np.concatenate((rng.normal(0, 60, (hours, 3, 11)), rng.uniform(0, 9, (hours, 1, 11))), axis=1)
+    amplitudes, rates = rng.uniform(0.1, 0.5, (2, 11)), np.array((1 / 40, 1 / 80))
+    shares = rng.dirichlet(np.ones(16), places).T
+    parts = cells, nodes, shares, np.array((0, 0, 0, 90)), where, rng.normal(size=(hours, 2, 11)), amplitudes, rates
+    return tuple(_f32(part) for part in parts)
+
+
+def covariances_of_readings(
+    where: Values, near: Values, far: Values, rates: Values, shared: Values, own: Values
+) -> Outputs:
+    """Return the covariances of the readings of an hour, with noise (reading, reading); see `reading_covariances`."""
+    sites, lags = shared.shape[:2]
+    apart = where[:, None].astype(np.float64) - where
+    distance = np.sqrt((apart**2).sum(axis=-1))
+    amplitudes = (np.tile(part, (sites, sites)) for part in (near, far))
+    found = sum(a * np.exp(-distance * rate) for a, rate in zip(amplitudes, rates, strict=True)) + np.diag(own)
+    for site in range(sites):
+        within = slice(site * lags, (site + 1) * lags)
+        found[within, within] += shared[site]
+    return (found,)
+
+
+def _covary(where: Values, near: Values, far: Values, rates: Values, shared: Values, own: Values) -> Outputs:
+    out = _empty(len(where), len(where))
+    reading_covariances(where, (near, far, rates), (shared, own), out)
+    return (out,)
+
+
+def _draw_readings(rng: Generator, sites: int, lags: int) -> Outputs:
+    count = min(lags, 5)
+    parts = rng.normal(0, 60, (sites * count, 4)), *rng.uniform(0.1, 0.5, (2, count, count)), np.array((1 / 40, 1 / 80))
+    return tuple(
+        _f32(part) for part in (*parts, rng.uniform(size=(sites, count, count)), rng.uniform(size=sites * count))
+    )
+
+
+def _solve(factor: Values, right: Values) -> Outputs:
+    out = _empty(*right.shape)
+    out[:] = right
+    solve_factored(factor, out)
+    return (out,)
+
+
+def _draw_factor(rng: Generator, size: int, columns: int) -> Outputs:
+    spread = rng.normal(size=(size, size)) / np.sqrt(size)
+    return _f32(np.linalg.cholesky(spread @ spread.T + np.eye(size))), _f32(rng.normal(size=(size, columns)))
+
+
 KERNELS = (
     Kernel("attention", _attend, plain_attention, _draw_attention),
     Kernel("fill_gaps", _fill, filled_gaps, _draw_gaps),
@@ -427,6 +595,18 @@ KERNELS = (
     ),
     Kernel("mix_kernels", _mix, mixed_kernels, _draw_kernels),
     Kernel("estimate_block", _estimate, estimates, _draw_head, 2e-5),
+    Kernel("estimate_block", _estimate, estimates, _draw_head_with_covariates, 2e-5),
     Kernel("summarise", _summarise, summaries, _draw_distributions, 2e-5),
+    Kernel("add_drift", _drift, drifted, _draw_drift),
+    Kernel("average_hours", _average_hours, hours_averaged, _draw_series),
+    Kernel("average_sites", _average_sites, sites_averaged, _draw_sites),
+    Kernel("krige_advected", _bring, readings_brought, _draw_airborne),
+    Kernel("reading_covariances", _covary, covariances_of_readings, _draw_readings),
+    Kernel(
+        "solve_factored",
+        _solve,
+        lambda factor, right: (np.linalg.solve(factor.astype(np.float64) @ factor.T, right),),
+        _draw_factor,
+    ),
     Kernel("exceed", _exceed, exceedances, _draw_exceedances, 2e-5),
 )

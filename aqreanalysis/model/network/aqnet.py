@@ -86,16 +86,17 @@ class StationStates:
 
 
 def join_hours(parts: Sequence[StationStates]) -> StationStates:
-    """Return the states of hours that follow each other; only a single part may have covariates."""
+    """Return the states of hours that follow each other."""
     if len(parts) == 1:
         return parts[0]
-    if any(part.fields is not None for part in parts):
-        raise ValueError("states with covariates are not joined")
 
     def joined(name: str) -> Tensor:
         return torch.cat([getattr(part, name) for part in parts])
 
-    return StationStates(joined("bands"), joined("trends"), joined("channels"), joined("observed"), joined("clock"))
+    fields = [part.fields for part in parts if part.fields is not None]
+    covariates = StationCovariates.joined(fields) if fields else None
+    parts_of_network = joined("bands"), joined("trends"), joined("channels"), joined("observed"), joined("clock")
+    return StationStates(*parts_of_network, covariates)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ from aqreanalysis.model.network.wind import KNOWN_FEATURES, AdvectedReadings, Wi
 # What a place's hour knows of each field: its own hours about now, and those that the air remembers, as learned
 # averages that start from these widths in hours (the second looks back only).
 _NOW_HOURS, _MEMORY_HOURS = 0.5, 5.0
-_AVERAGES = 2
+#: Averages along the hours of each field.
+AVERAGES = 2
 # How far an estimate follows the wind before anything is learned.
 _CARRIED = 0.7
 
@@ -83,6 +85,13 @@ class StationCovariates:
     airborne: AdvectedReadings | None
     known: Tensor
 
+    @classmethod
+    def joined(cls, parts: Sequence[StationCovariates]) -> StationCovariates:
+        """Return those of hours that follow each other."""
+        airborne = [part.airborne for part in parts if part.airborne is not None]
+        described, known = (torch.cat([getattr(part, name) for part in parts]) for name in ("described", "known"))
+        return cls(described, AdvectedReadings.joined(airborne) if airborne else None, known)
+
 
 @dataclass(frozen=True)
 class CovariateContext:
@@ -146,7 +155,7 @@ class CovariateEffects(nn.Module):
         count, self.hourly = len(scaling.names), scaling.hourly
         self.wind = scaling.wind
         self.lags = list(lags) if self.wind is not None else []
-        described = (_AVERAGES + 1) * self.hourly + 2 * (count - self.hourly)
+        described = (AVERAGES + 1) * self.hourly + 2 * (count - self.hourly)
         state, head = widths
         self.embed = _zeroed(nn.Linear(2 * count, state, bias=False))
         offset = torch.arange(-REACH_HOURS, REACH_HOURS + 1, dtype=torch.float32)

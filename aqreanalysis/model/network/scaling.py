@@ -169,11 +169,49 @@ class FieldScaling:
     def forward(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return standardised fields (..., field); NaN stays NaN."""
         out = np.empty(values.shape, np.float32)
-        for i, plus in enumerate(self.offset):
-            x = values[..., i]
-            x = x if plus is None else np.log(np.maximum(x, 0.0) + np.float32(plus))
-            out[..., i] = (x - np.float32(self.mean[i])) / np.float32(self.std[i])
-        return np.clip(out, -_LARGEST, _LARGEST, out=out)
+        for i in range(len(self.names)):
+            self._standardise(i, values[..., i], out[..., i])
+        return out
+
+    def hourly_of(
+        self, source: FieldSource, lat: Degrees, lon: Degrees, hours: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the standardised fields of a source that change by the hour, (field, place, hour), NaN where
+        missing."""
+        names = self.names[: self.hourly]
+        if not names:
+            return np.empty((0, len(lat), len(hours)), np.float32)
+        # `Covariates` puts them into this order in memory: then nothing is copied.
+        values = np.ascontiguousarray(source.select(names).at(lat, lon, hours).transpose(2, 1, 0))
+        series = np.empty(values.shape, np.float32)
+        for i, row in enumerate(values):
+            self._standardise(i, row, series[i])
+        return series
+
+    def static_of(self, source: FieldSource, lat: Degrees, lon: Degrees) -> NDArray[np.float32]:
+        """Return the standardised fields of a source that do not change, (place, field), NaN where missing."""
+        names = self.names[self.hourly :]
+        if not names:
+            return np.empty((len(lat), 0), np.float32)
+        # At an hour that the source has: one that is in memory knows no other.
+        hours = source.hours(self.names[0])[:1] if self.hourly else np.zeros(1, np.int64)
+        values = source.select(names).at(lat, lon, hours)[0]
+        static = np.empty(values.shape, np.float32)
+        for i, column in enumerate(values.T):
+            self._standardise(self.hourly + i, column, static[:, i])
+        return static
+
+    def _standardise(self, field: int, values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        plus = self.offset[field]
+        if plus is None:
+            np.subtract(values, np.float32(self.mean[field]), out=out)
+        else:
+            np.maximum(values, np.float32(0.0), out=out)
+            out += np.float32(plus)
+            np.log(out, out=out)
+            out -= np.float32(self.mean[field])
+        out /= np.float32(self.std[field])
+        np.clip(out, -_LARGEST, _LARGEST, out=out)
 
     def check(self, source: FieldSource | None) -> FieldSource:
         """Return `source` with the fields of the model, in their order.

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from torch import Tensor, nn
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
+from aqreanalysis.model.kernels import Array, reading_covariances, solve_factored
 
 #: Kilometres that 1 m s-1 goes in an hour.
 KM_PER_HOUR = 3.6
 #: Features that tell how much is known at a place.
 KNOWN_FEATURES = 2
-# Range in km of the average over stations that a reading is a deviation from. The daily course, which all share, would
+#: Range in km of the average over stations that a reading is a deviation from. The daily course, which all share, would
 # otherwise be taken for something that the wind brings.
-_BASE_KM = 500.0
+BASE_KM = 500.0
 # What the two ranges start from; they served a made-up region and a real town alike.
 _RANGES_KM = (40.0, 80.0)
 # For how long two readings of one station share what is of the station and not of the air.
 _NOISE_HOURS = 3.0
-# Of an hour at which nothing was read.
+# What every reading has of its own at least, and what it has of an hour at which nothing was read.
+_LEAST_NOISE = 0.01
 _UNKNOWN = 100.0
 # Sites that are kriged together. Stations of larger networks are joined by distance: the wind brings air from one town
 # to the next, and the cost grows with the third power.
@@ -57,6 +62,14 @@ class AdvectedReadings:
     mean: Tensor
     base: Tensor
     sites: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[AdvectedReadings]) -> AdvectedReadings:
+        """Return those of hours that follow each other, of the same stations."""
+        where, weight, mean, base = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("where", "weight", "mean", "base")
+        )
+        return cls(where, weight, mean, base, parts[0].sites)
 
 
 class WindAdvection(nn.Module):
@@ -116,8 +129,10 @@ class WindAdvection(nn.Module):
         """
         weight = torch.exp(-_mutual_km(points * EARTH_RADIUS_KM) / self.log_smooth.exp())
         known = torch.isfinite(wind).to(weight.dtype)
-        mean: Tensor = (weight @ torch.nan_to_num(wind)) / (weight @ known).clamp(min=1e-6)
-        return mean
+        # One product over all hours: many of two columns each take a processor ten times as long.
+        parts = torch.cat((torch.nan_to_num(wind), known), dim=-1).movedim(2, 0)
+        sums, counts = (weight @ parts.flatten(1)).view(parts.shape).movedim(0, 2).chunk(2, dim=-1)
+        return sums / counts.clamp(min=1e-6)
 
     def displacements(self, wind: Tensor, described: Tensor, reach: int) -> Tensor:
         """Return how far the air went between each hour less the lag and the hour, km (day * 24, station, lag, 2).
@@ -157,13 +172,16 @@ class WindAdvection(nn.Module):
         moved = EARTH_RADIUS_KM * points[:, None] + shift @ _tangents(points)
         moved = torch.einsum("gs,hslc->hglc", joined, moved)
         now, then = (torch.einsum("gs,hs...->hg...", joined, x) for x in values)
-        base_weights = torch.softmax(-_mutual_km(sites) / _BASE_KM, dim=-1)
+        base_weights = torch.softmax(-_mutual_km(sites) / BASE_KM, dim=-1)
         deviation = (then - torch.einsum("gs,hslt->hglt", base_weights, then)) * known[:, None]
         where = torch.cat((moved, self._dispersion(moved)), dim=-1).flatten(1, 2)
         noise = _UNKNOWN * (1 - known.amax(dim=-1)).repeat(1, len(sites))
-        factor = torch.linalg.cholesky(self._system(where, count) + torch.diag_embed(noise))
         deviation = torch.cat((deviation.flatten(1, 2), torch.ones_like(where[..., :1])), dim=-1)
-        solved = torch.cholesky_solve(deviation, factor)
+        if not torch.is_grad_enabled() and where.device.type == "cpu" and where.dtype == torch.float32:
+            solved = self._solve_compiled(where, count, noise, deviation)
+        else:
+            factor = torch.linalg.cholesky(self._system(where, count) + torch.diag_embed(noise))
+            solved = torch.cholesky_solve(deviation, factor)
         simple, flat = solved[..., :-1], solved[..., -1:]
         mean = simple.sum(dim=1) / flat.sum(dim=1)
         return AdvectedReadings(where, simple - flat * mean[:, None], mean, now, sites)
@@ -171,15 +189,33 @@ class WindAdvection(nn.Module):
     def _dispersion(self, moved: Tensor) -> Tensor:
         return (self.log_astray.exp() * self.lag)[:, None].expand(*moved.shape[:-1], 1)
 
+    def _solve_compiled(self, where: Tensor, count: Tensor, noise: Tensor, right: Tensor) -> Tensor:
+        """Return the solutions of the systems of all hours on the CPU, where nothing is learned: an hour at a time."""
+        solved, rates = right.contiguous().clone(), torch.exp(-self.log_range)
+        apart = (self.lag[:, None] - self.lag).abs()
+        share, fading = torch.sigmoid(self.long_share), torch.exp(-apart / self.log_memory.exp())
+        shared = self.log_nugget.exp() * self._shared(apart) / count[:, None, None]
+        model = ((1 - share) * fading).numpy(), (share * fading).numpy(), rates.numpy()
+        common = shared.contiguous().numpy()
+        system = torch.empty(where.shape[1], where.shape[1])
+        for hour, own in enumerate(noise + _LEAST_NOISE):
+            reading_covariances(where[hour].contiguous().numpy(), model, (common, own.numpy()), system.numpy())
+            solve_factored(torch.linalg.cholesky(system).contiguous().numpy(), solved[hour].numpy())
+        return solved
+
+    def _shared(self, apart: Tensor) -> Tensor:
+        """Return what share of their noise two readings of a station have in common, by the hours between them."""
+        lasting = torch.sigmoid(self.lasting)
+        return lasting + (1 - lasting) * torch.exp(-apart / _NOISE_HOURS)
+
     def _system(self, where: Tensor, count: Tensor) -> Tensor:
         """Return the covariance of the readings (hour, reading, reading); `count` is the stations of each site."""
         lag = self.lag.repeat(len(count))
         apart = (lag[:, None] - lag).abs()
-        lasting = torch.sigmoid(self.lasting)
-        shared = lasting + (1 - lasting) * torch.exp(-apart / _NOISE_HOURS)
+        shared = self._shared(apart)
         site = torch.arange(len(count), device=where.device).repeat_interleave(len(self.lags))
         noise = self.log_nugget.exp() * (site[:, None] == site) * shared / count[site][:, None]
-        noise = noise + torch.diag(torch.full_like(lag, 0.01))
+        noise = noise + torch.diag(torch.full_like(lag, _LEAST_NOISE))
         distance = torch.cdist(where, where, compute_mode=_EXACT)
         return self._covariance(distance, apart) + noise
 
@@ -187,6 +223,13 @@ class WindAdvection(nn.Module):
         short, long = (torch.exp(-distance / one) for one in self.log_range.exp())
         share = torch.sigmoid(self.long_share)
         return ((1 - share) * short + share * long) * torch.exp(-apart / self.log_memory.exp())
+
+    @torch.no_grad()
+    def table(self, sites: int) -> tuple[Array, Array]:
+        """Return the covariance as `krige_advected` reads it: amplitudes (2, reading) and rates (2,)."""
+        share, fading = torch.sigmoid(self.long_share), torch.exp(-self.lag.abs() / self.log_memory.exp())
+        amplitudes = torch.stack(((1 - share) * fading, share * fading)).repeat(1, sites)
+        return amplitudes.numpy(), torch.exp(-self.log_range).numpy()
 
     def forward(self, airborne: AdvectedReadings, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the air brings to places (place, hour, target), and how much is known (place, hour, feature).
@@ -206,7 +249,7 @@ class WindAdvection(nn.Module):
 
     def _carried(self, airborne: AdvectedReadings, places: Tensor) -> tuple[Tensor, Tensor]:
         hours = len(airborne.where)
-        base_weights = torch.softmax(-torch.cdist(places, airborne.sites, compute_mode=_EXACT) / _BASE_KM, dim=-1)
+        base_weights = torch.softmax(-torch.cdist(places, airborne.sites, compute_mode=_EXACT) / BASE_KM, dim=-1)
         base = torch.einsum("pg,hgt->hpt", base_weights, airborne.base)
         asked = torch.cat((places, torch.zeros_like(places[:, :1])), dim=-1).expand(hours, -1, -1)
         distance = torch.cdist(asked, airborne.where, compute_mode=_EXACT)
@@ -238,7 +281,14 @@ def _join_into_sites(points: Tensor) -> tuple[Tensor, Tensor]:
     stations = len(points)
     if stations <= MOST_SITES:
         return torch.eye(stations, device=points.device), torch.ones(stations, device=points.device)
-    label = fcluster(linkage(points.cpu().double().numpy(), "average"), MOST_SITES, "maxclust") - 1
+    label = _nearest_joined(points.cpu().double().numpy().tobytes())
     member = torch.from_numpy(label[None] == np.unique(label)[:, None]).to(points)
     count = member.sum(dim=1)
     return member / count[:, None], count
+
+
+@lru_cache(maxsize=4)
+def _nearest_joined(points: bytes) -> NDArray[np.int64]:
+    """Return the site of each station, from 0 on, of unit vectors as bytes: each day of a sweep asks for the same."""
+    places = np.frombuffer(points).reshape(-1, 3)
+    return np.asarray(fcluster(linkage(places, "average"), MOST_SITES, "maxclust"), np.int64) - 1
