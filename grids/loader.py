@@ -62,6 +62,8 @@ def load_grid(spec: str | Path | Grid) -> Grid:
     """
     if isinstance(spec, Grid):
         return spec
+    if not isinstance(spec, str | Path):
+        raise GridError(f"grid {spec!r}: give a Grid, or write {FORMS}")
     text = str(spec).strip()
     if not text:
         raise GridError(f"empty grid: write {FORMS}")

@@ -106,6 +106,27 @@ def test_the_workers_of_a_dask_client_give_the_same_bits(model, written, small_b
     np.testing.assert_allclose(mean, written.o3.mean("time"), rtol=1e-6)
 
 
+@pytest.mark.parametrize("model", [None, 3])
+def test_what_is_no_model_is_refused_in_one_line(model):
+    for make in (aq.estimate, lambda *given: produce(*given, "cube.nc")):
+        with pytest.raises(aq.AqreanalysisError, match=f"^model {model}: give the folder of a bundle, or .*$"):
+            make(model, make_observations(), GRID, START, END)
+    with pytest.raises(aq.AqreanalysisError, match=f"^model {model}: "):
+        aq.load_predictor(model)
+
+
+@pytest.mark.parametrize("observations", [None, 3, [None]])
+def test_what_are_no_observations_is_refused_in_one_line(model, observations):
+    with pytest.raises(aq.AqreanalysisError, match=r"^observations (None|3): give a file or folder, or .*$"):
+        aq.estimate(model, observations, GRID, START, END)
+
+
+@pytest.mark.parametrize("grid", [None, 3, ("110", "35")])
+def test_what_is_no_grid_is_refused_in_one_line(model, grid):
+    with pytest.raises(aq.AqreanalysisError, match=r"^grid .*: give a Grid, or write .*$"):
+        aq.estimate(model, make_observations(), grid, START, END)
+
+
 def test_a_wrong_timeline_is_refused_before_anything_is_swept(model):
     with pytest.raises(OutputError, match="before the observations"):
         aq.estimate(model, make_observations(), GRID, "2018-12-01", END)

@@ -118,7 +118,7 @@ def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions)
                 "station-folds trains its own"
             )
         return None
-    if isinstance(model, str | Path):
+    if not isinstance(model, Predictor):
         return load_analysis(model, options.device, options.covariates)
     if not isinstance(model, AnalysisPredictor):
         raise ModelError("the model is a long forecast: score it with 'aqreanalysis evaluate --protocol forecast'")

@@ -14,7 +14,7 @@ from aqreanalysis.model.network.aqnet import AQNet, lognormal_crps
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.scaling import Scaling
 from aqreanalysis.model.predictor import AnalysisPredictor
-from aqreanalysis.model.protocol import Predictor, load_predictor
+from aqreanalysis.model.protocol import Predictor, load_predictor, resolve_predictor
 
 __all__ = [
     "NUMERICS",
@@ -31,6 +31,7 @@ __all__ = [
     "load_predictor",
     "lognormal_crps",
     "read_bundle",
+    "resolve_predictor",
     "training_fingerprint",
     "write_bundle",
 ]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,6 +144,8 @@ def read_bundle(path: str | Path) -> Bundle:
     ModelError
         If there is no bundle, a file is missing or altered, or a newer version wrote it.
     """
+    if not isinstance(path, str | PathLike):
+        raise ModelError(f"model {path!r}: give the folder of a bundle, or what load_predictor returned")
     path = Path(path)
     if not path.is_dir():
         raise ModelError(f"no model at {path}: train one with 'aqreanalysis train --out {path}'")

@@ -248,6 +248,21 @@ def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSour
     return predictor
 
 
+def resolve_predictor(
+    model: str | Path | Predictor, device: str = "auto", covariates: FieldSource | None = None
+) -> Predictor:
+    """Return the model in a directory, on `device` and with `covariates`, or one that is loaded as it is.
+
+    Raises
+    ------
+    ModelError
+        As of `load_predictor`; or if `model` is neither.
+    """
+    if isinstance(model, Predictor):
+        return model
+    return load_predictor(model, device, covariates)
+
+
 def synthetic_training(bundle: Bundle) -> str:
     """Return what the readings that a model was trained on say of a synthetic origin; empty where they are real."""
     return str(bundle.provenance.get("synthetic", ""))

@@ -9,7 +9,7 @@ import json
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -125,7 +125,11 @@ def list_sources(path: PathLike | Sequence[PathLike]) -> list[Source]:
         A path does not exist (the nearest name beside it is given), a folder or archive holds no station file, or a
         given file is of an unknown kind.
     """
-    given = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
+    listed = [path] if isinstance(path, str | Path) or not isinstance(path, Iterable) else list(path)
+    wrong = [p for p in listed if not isinstance(p, str | Path)]
+    if wrong:
+        raise ObservationsError(f"observations {wrong[0]!r}: give a file or folder, or what read_observations returned")
+    given = [Path(p) for p in listed]
     if not given:
         raise ObservationsError("no observations file given: name a CSV, Parquet or NetCDF file")
     sources: list[Source] = []

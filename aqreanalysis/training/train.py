@@ -123,8 +123,7 @@ def train(
         if processes.is_first:
             states = {"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]}
             states |= _explained(trainers[0], config)
-            trained = Trained(weights, states, chosen.type)
-            bundle = make_bundle(observations, config, data.split, data.scaling, trained)
+            bundle = make_bundle(observations, config, data.split, data.scaling, Trained(weights, states, chosen.type))
             _complete(bundle, data, options.covariates, processes)
             bundle.card = model_card(bundle, observations)
             publish_bundle(bundle, working_folder(out), out)

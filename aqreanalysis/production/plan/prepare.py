@@ -12,7 +12,7 @@ from typing import Any
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ModelError
 from aqreanalysis.grids import Grid, load_grid
-from aqreanalysis.model import Predictor, load_predictor
+from aqreanalysis.model import Predictor, resolve_predictor
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.day_sums import MeanInputs, sums_width
@@ -263,10 +263,9 @@ def prepare(
     AqreanalysisError
         One of its children: see the readers of the inputs and the checks.
     """
-    hours, grid, model_path = hours_between(*timeline), load_grid(grid), None
-    if isinstance(model, str | Path):
-        model_path, model = Path(model), load_predictor(model, options.device, options.covariates)
-    predictor, production = model, options.production or model.config.production
+    hours, grid = hours_between(*timeline), load_grid(grid)
+    predictor = resolve_predictor(model, options.device, options.covariates)
+    production = options.production or predictor.config.production
     plan = make_plan(hours, grid.shape, production, 0)
     if on_model is not None:
         on_model(predictor, grid, plan)
@@ -294,7 +293,7 @@ def prepare(
         last_observed=last,
         last_reading=last_reading,
         fingerprint={},
-        model_path=model_path,
+        model_path=Path(model) if isinstance(model, str | Path) else None,
         readings=readings,
         covariates=record_covariates(predictor, observations, grid, plan),
         utc_offset_hours=options.utc_offset_hours,
