@@ -254,8 +254,8 @@ def run_beijing(data: Path, stride: int) -> list[str]:
         for name, without, meteorology in experiments(train.groups):
             scores.setdefault(name, []).append(learn(train, test, field.offset, without, meteorology))
     title = f"## Beijing, 12 stations, each hidden once; PM2.5, every {stride} h of March 2016 to February 2017"
-    told = "Their own meteorology: each station has that of the nearest weather station, through `Covariates`."
-    return [title, "", told, "", *table(scores, np.concatenate(kriged))]
+    note = "Their own meteorology: each station has that of the nearest weather station, through `Covariates`."
+    return [title, "", note, "", *table(scores, np.concatenate(kriged))]
 
 
 def run_nature(seeds: list[int], days: int, stride: int, cells: int) -> list[str]:
@@ -282,12 +282,12 @@ def run_nature(seeds: list[int], days: int, stride: int, cells: int) -> list[str
             scores.setdefault(name, []).append(learn(train, test, field.offset, without, meteorology))
     named = ", ".join(map(str, seeds))
     title = f"## Nature run, {cells} cells more than {FAR_KM:g} km from a station; PM2.5, seeds {named}"
-    told = (
+    note = (
         f"{days} days each, 80 stations; its wind, boundary layer, temperature and rain written as GRIB and read back. "
         f"Learned at the stations (each kriged from those farther than {FAR_KM:g} km) in the first half, "
         f"every {stride} h; scored against the truth in the second."
     )
-    return [title, "", told, "", *table(scores, np.concatenate(kriged))]
+    return [title, "", note, "", *table(scores, np.concatenate(kriged))]
 
 
 def main() -> None:
@@ -322,8 +322,8 @@ def keep(section: list[str]) -> None:
     ]
     before = RESULT.read_text(encoding="utf-8").split("\n## ")[1:] if RESULT.exists() else []
     kind = section[0].split()[1]
-    kept = [f"## {text.strip()}" for text in before if text.split()[0].strip(",") != kind.strip(",")]
-    parts = ["\n".join(title), *sorted([*kept, "\n".join(section)], reverse=True)]
+    sections = [f"## {text.strip()}" for text in before if text.split()[0].strip(",") != kind.strip(",")]
+    parts = ["\n".join(title), *sorted([*sections, "\n".join(section)], reverse=True)]
     RESULT.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print("\n".join(section))
 

@@ -70,9 +70,9 @@ def main() -> None:
     if given.what != "table":
         for fields in given.fields:
             begun = time.process_time()
-            found = nature(given, fields) if given.what == "nature" else beijing(given, fields)
-            told = {"what": given.what, "covariates": fields, "set": given.overrides, "seed": given.seed}
-            line = json.dumps({**told, **found, "processor_seconds": round(time.process_time() - begun)})
+            scores_of = nature(given, fields) if given.what == "nature" else beijing(given, fields)
+            settings = {"what": given.what, "covariates": fields, "set": given.overrides, "seed": given.seed}
+            line = json.dumps({**settings, **scores_of, "processor_seconds": round(time.process_time() - begun)})
             with (RESULTS / "covariates_network.json").open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
             print(line, flush=True)
@@ -114,12 +114,12 @@ def chosen(covariates: Covariates, fields: str) -> Any:
 
 def asked(covariates: Any, fields: str) -> dict[str, Any]:
     """Return what a trained network is asked with: everything first, then everything but one."""
-    found = {"": covariates}
+    scores_of = {"": covariates}
     if fields == "all":
         there = {name: keys for name, keys in GROUPS.items() if set(keys) <= set(covariates.fields)}
-        found |= {name: Veiled(covariates, keys) for name, keys in there.items()}
-        found["all"] = Veiled(covariates, tuple(covariates.fields))
-    return found
+        scores_of |= {name: Veiled(covariates, keys) for name, keys in there.items()}
+        scores_of["all"] = Veiled(covariates, tuple(covariates.fields))
+    return scores_of
 
 
 def trained(observations: Observations, config: Config, covariates: Any, folder: Path) -> Path:
@@ -143,11 +143,11 @@ def nature(given: argparse.Namespace, fields: str) -> dict[str, Any]:
         rows = np.arange(int(np.ceil(0.8 * len(hours) / 24) * 24), len(hours) - 24, STRIDE)
         truth = made.truth["pm2p5"].values.reshape(len(hours), -1)[np.ix_(rows, far)]
         targets = Targets(lat[far], lon[far], hours[rows], {"pm25": truth})
-        found = {
+        scores_of = {
             name: [estimate(load_predictor(path, "cpu", some), observations, targets)["pm25"]]
             for name, some in asked(covariates, fields).items()
         }
-    return {"days": given.days, **summary(found, [truth])}
+    return {"days": given.days, **summary(scores_of, [truth])}
 
 
 def beijing(given: argparse.Namespace, fields: str) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def beijing(given: argparse.Namespace, fields: str) -> dict[str, Any]:
     first = int(np.ceil(0.8 * len(hours) / 24) * 24)
     rows = np.flatnonzero((np.arange(len(hours)) >= first) & ((hours - 1) // 24 % BEIJING_EVERY_DAYS == 0))
     config = load_config("aqnet", [*BEIJING, f"training.seed={given.seed}", *given.overrides])
-    found: dict[str, list[Estimates]] = {}
+    scores_of: dict[str, list[Estimates]] = {}
     truths = []
     with tempfile.TemporaryDirectory() as folder:
         for fold in range(given.folds):
@@ -173,21 +173,21 @@ def beijing(given: argparse.Namespace, fields: str) -> dict[str, Any]:
                 targets = Targets(*place, hours[rows], {"pm25": truth})
                 for name, some in asked(covariates, fields).items():
                     answer = estimate(load_predictor(bundle, "cpu", some), others, targets)["pm25"]
-                    found.setdefault(name, []).append(answer)
+                    scores_of.setdefault(name, []).append(answer)
                 truths.append(truth)
-    return summary(found, truths)
+    return summary(scores_of, truths)
 
 
-def summary(found: dict[str, list[Estimates]], truths: Sequence[np.ndarray]) -> dict[str, Any]:
+def summary(estimates: dict[str, list[Estimates]], truths: Sequence[np.ndarray]) -> dict[str, Any]:
     """Return the scores of the network with everything it was trained with, and of it without one covariate."""
-    without = {name: scores(some, truths) for name, some in found.items() if name}
-    return {**scores(found[""], truths), **({"asked_without": without} if without else {})}
+    without = {name: scores(some, truths) for name, some in estimates.items() if name}
+    return {**scores(estimates[""], truths), **({"asked_without": without} if without else {})}
 
 
-def scores(found: Sequence[Estimates], truths: Sequence[np.ndarray]) -> dict[str, Any]:
+def scores(estimates: Sequence[Estimates], truths: Sequence[np.ndarray]) -> dict[str, Any]:
     """Return the scores over all estimates that have a truth."""
     best, lower, upper, crps = (
-        np.concatenate([getattr(f, name).ravel() for f in found]) for name in ("best", "lower", "upper", "crps")
+        np.concatenate([getattr(f, name).ravel() for f in estimates]) for name in ("best", "lower", "upper", "crps")
     )
     truth = np.concatenate([t.ravel() for t in truths])
     known = np.isfinite(truth)
@@ -215,10 +215,10 @@ def write_table() -> None:
         rows = [line for line in lines if line["what"] == what]
         for row in rows:
             plain = [r for r in rows if r["covariates"] == "none" and alike(r, row)]
-            told = " ".join([str(row["seed"]), *row["set"]])
-            text.append(table_row(row["covariates"], told, row, plain))
+            settings = " ".join([str(row["seed"]), *row["set"]])
+            text.append(table_row(row["covariates"], settings, row, plain))
             for name, one in row.get("asked_without", {}).items():
-                text.append(table_row(f"all, asked without {name}", told, one, plain))
+                text.append(table_row(f"all, asked without {name}", settings, one, plain))
         text.append("")
     (RESULTS / "covariates_network.md").write_text("\n".join(text), encoding="utf-8")
 
@@ -228,11 +228,11 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(one.get(key) == other.get(key) for key in ("set", "seed", "days"))
 
 
-def table_row(name: str, told: str, row: dict[str, Any], plain: Sequence[dict[str, Any]]) -> str:
+def table_row(name: str, settings: str, row: dict[str, Any], plain: Sequence[dict[str, Any]]) -> str:
     """Return a line of the table; `plain` are the experiments without covariates that it is held against."""
     change = [f"{row[key] / plain[-1][key] - 1:+.1%}" if plain else "" for key in ("mae", "crps")]
     figures = (f"{row[key]:.3f}" for key in ("mae", "crps", "bias", "coverage"))
-    return "| " + " | ".join((name, told, str(row["n"]), *figures, *change)) + " |"
+    return "| " + " | ".join((name, settings, str(row["n"]), *figures, *change)) + " |"
 
 
 if __name__ == "__main__":

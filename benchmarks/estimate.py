@@ -51,16 +51,16 @@ def main() -> None:
         command = [sys.executable, "-m", "aqreanalysis.cli", "produce", "--model", str(asked.model), "--device", "cpu"]
         command += ["--species", "pm25", "--observations", str(asked.data), "--grid", grid, "--start", "2019-01-07"]
         command += ["--end", end, "--out", str(work / f"cube{suffix}"), *more]
-        told, _, _ = run_watched([*command, "--dry-run", "--json"])
-        plan = json.loads(told)
-        found = plan["estimate"]
+        printed, _, _ = run_watched([*command, "--dry-run", "--json"])
+        plan = json.loads(printed)
+        foretold = plan["estimate"]
         _, seconds, peak = run_watched(command)
         size = sum(stored(path) for path in work.iterdir())
-        ratio = found["seconds"] / seconds
-        memory = found["memory_bytes"] / peak
+        ratio = foretold["seconds"] / seconds
+        memory = foretold["memory_bytes"] / peak
         trial = plan["trial"]["seconds"]
-        rows.append((name, trial, found["seconds"], seconds, ratio, found["cube_bytes"] / size, memory))
-        figures[name] = {"estimate": found["seconds"], "measured": seconds, "size": found["cube_bytes"] / size}
+        rows.append((name, trial, foretold["seconds"], seconds, ratio, foretold["cube_bytes"] / size, memory))
+        figures[name] = {"estimate": foretold["seconds"], "measured": seconds, "size": foretold["cube_bytes"] / size}
         figures[name] |= {"memory": memory, "trial": trial}
     head = ("plan", "trial, s", "foretold, s", "measured, s", "time ratio", "size ratio", "memory ratio")
     lines = [

@@ -25,12 +25,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("outputs/benchmarks/export"))
     parser.add_argument("--epsg")
     parser.add_argument("--short", action="store_true", help="nothing is recorded")
-    told = parser.parse_args()
-    command = [sys.executable, "-m", "aqreanalysis.cli", "export", "cog", str(told.cube), "--overwrite"]
-    command += ["--out", str(told.work / "cogs"), *(["--epsg", told.epsg] if told.epsg else [])]
+    options = parser.parse_args()
+    command = [sys.executable, "-m", "aqreanalysis.cli", "export", "cog", str(options.cube), "--overwrite"]
+    command += ["--out", str(options.work / "cogs"), *(["--epsg", options.epsg] if options.epsg else [])]
     _, seconds, peak = run_watched(command)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    files = list((told.work / "cogs").glob("*.tif"))
+    files = list((options.work / "cogs").glob("*.tif"))
     figures = {
         "files": len(files),
         "megabytes": sum(file.stat().st_size for file in files) / 1e6,
@@ -38,7 +38,7 @@ def main() -> None:
         "processor_seconds": used.ru_utime + used.ru_stime,
         "peak_gb": peak / 1e9,
     }
-    where = f" in EPSG:{told.epsg}" if told.epsg else ""
+    where = f" in EPSG:{options.epsg}" if options.epsg else ""
     lines = ["# COGs of a month", "", f"`benchmarks/export.py`, {len(files)} files{where}. {machine()}.", ""]
     rows = [
         ("wall, s", figures["seconds"], f"at most {BAR_SECONDS:g} on two cores"),
@@ -46,7 +46,7 @@ def main() -> None:
         ("peak, GB", figures["peak_gb"], f"at most {BAR_GB:g}"),
         ("files, MB", figures["megabytes"], ""),
     ]
-    record("export", [*lines, *table(("what", "measured", "bar"), rows)], figures, told.short)
+    record("export", [*lines, *table(("what", "measured", "bar"), rows)], figures, options.short)
 
 
 if __name__ == "__main__":

@@ -65,11 +65,11 @@ def bar_rows(network: str, metrics: dict[str, Any]) -> list[str]:
     """Return a row a horizon: AQ-Net's error, the best baseline's, their ratio, and whether the bar holds."""
     rows = []
     for where in ("visible", "hidden"):
-        found = metrics["species"]["pm25"].get(where)
-        for label, ratios in (found or {}).get("against_best_baseline", {}).items():
-            own = found["methods"]["aq-net"]["horizons"][label]
+        skill = metrics["species"]["pm25"].get(where)
+        for label, ratios in (skill or {}).get("against_best_baseline", {}).items():
+            own = skill["methods"]["aq-net"]["horizons"][label]
             for score, said in ratios.items():
-                best = found["methods"][said["best"]]
+                best = skill["methods"][said["best"]]
                 verdict = "aim" if said["ratio"] <= AIM else "pass" if said["ratio"] <= BAR else "FAIL"
                 rows.append(
                     f"| {network} | {where} | {label} | {score.upper()} | {own[score]:.2f} | "
@@ -97,24 +97,24 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=12, help="a forecast every n-th hour")
     parser.add_argument("--network", choices=list(NETWORKS), action="append", help="one of them alone")
     parser.add_argument("--set", dest="sets", action="append", default=[], metavar="SECTION.KEY=VALUE")
-    told = parser.parse_args()
+    options = parser.parse_args()
     bars, scores, notes = [], [], []
-    for network in told.network or NETWORKS:
+    for network in options.network or NETWORKS:
         stem = NETWORKS[network]
-        metrics = evaluated(told.data / f"{stem}.parquet", told.work / stem, told.every, told.sets)
+        metrics = evaluated(options.data / f"{stem}.parquet", options.work / stem, options.every, options.sets)
         bars += bar_rows(network, metrics)
         scores += score_rows(network, metrics)
-        found = metrics["species"]["pm25"]
+        skill = metrics["species"]["pm25"]
         weather = "no weather"
         if stem in WITH_WEATHER:
             weather = "the past weather of the record, which no baseline reads"
         notes.append(
-            f"{network}: {found['origins']} origins, one every {metrics['every']} h, from {metrics['unseen_from']} on; "
-            f"{found['visible']['stations']} visible and {found.get('hidden', {}).get('stations', 0)} hidden stations; "
+            f"{network}: {skill['origins']} origins, one every {metrics['every']} h, from {metrics['unseen_from']} on; "
+            f"{skill['visible']['stations']} visible and {skill.get('hidden', {}).get('stations', 0)} hidden stations; "
             f"best steps {metrics['steps']}, training {metrics['processor']:.0f} s of processor time, with {weather}. "
-            f"{' '.join(found['notes'])}"
+            f"{' '.join(skill['notes'])}"
         )
-        report(told.every, told.sets, notes, bars, scores)
+        report(options.every, options.sets, notes, bars, scores)
 
 
 def report(every: int, sets: list[str], notes: list[str], bars: list[str], scores: list[str]) -> None:

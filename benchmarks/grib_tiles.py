@@ -69,11 +69,11 @@ def main() -> None:
         path = write_week(Path(folder) / "week.grib", asked.rows, asked.columns)
         map_bytes = 4 * asked.rows * asked.columns
         whole = HOURS * len(LEVELS) * map_bytes
-        found = {"none": 0, "half of the week's": whole // 2, "all of the week's": whole}
-        taken = {name: seconds_of(path, places, size) for name, size in found.items()}
+        caches = {"none": 0, "half of the week's": whole // 2, "all of the week's": whole}
+        taken = {name: seconds_of(path, places, size) for name, size in caches.items()}
     assert len({total for _, total in taken.values()}) == 1
     rows = [
-        (name, f"{found[name] / 1e6:.0f}", seconds, seconds / taken["none"][0]) for name, (seconds, _) in taken.items()
+        (name, f"{caches[name] / 1e6:.0f}", seconds, seconds / taken["none"][0]) for name, (seconds, _) in taken.items()
     ]
     lines = [
         "# Meteorology for the tiles of a block",

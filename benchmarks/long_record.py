@@ -78,9 +78,11 @@ def watched(command: list[str]) -> tuple[float, float, float, float]:
                 ticks = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
             except OSError:
                 continue
-            found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "RssAnon"))}
+            lines_by_name = {
+                line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "RssAnon"))
+            }
             for i, name in enumerate(("VmRSS", "RssAnon")):
-                peaks[i] = max(peaks[i], 1024 * int(found.get(name, 0)))
+                peaks[i] = max(peaks[i], 1024 * int(lines_by_name.get(name, 0)))
             used[0] = (int(ticks[11]) + int(ticks[12])) / 100
 
     watcher = threading.Thread(target=watch)
@@ -134,9 +136,9 @@ def main() -> None:
     stations = 200 if asked.short else asked.stations
     work = asked.work / str(stations)
     work.mkdir(parents=True, exist_ok=True)
-    kept = RESULTS / "long_record.json"
+    file = RESULTS / "long_record.json"
     # Runs of other years and steps stay: all of them together take long.
-    figures = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() and not asked.short else {}
+    figures = json.loads(file.read_text(encoding="utf-8")) if file.exists() and not asked.short else {}
     for years in asked.years:
         make_table(work / f"{years}.parquet", stations, years)
         shutil.rmtree(work / f"cube_{years}.nc.part", ignore_errors=True)
@@ -146,9 +148,13 @@ def main() -> None:
                 figures[f"{step}, {years}"] = {"processor": used, "peak_bytes": all_of_it, "own_bytes": own}
                 print(step, years, f"{used:.0f} {all_of_it / 1e9:.2f} {own / 1e9:.2f} {seconds:.0f} s", flush=True)
     rows = []
-    for name, found in figures.items():
+    for name, lines_by_name in figures.items():
         step, years = name.split(", ")
-        cells = f"{found['processor']:.0f}", f"{found['peak_bytes'] / 1e9:.2f}", f"{found['own_bytes'] / 1e9:.2f}"
+        cells = (
+            f"{lines_by_name['processor']:.0f}",
+            f"{lines_by_name['peak_bytes'] / 1e9:.2f}",
+            f"{lines_by_name['own_bytes'] / 1e9:.2f}",
+        )
         rows.append((step, int(years), *cells))
     rows.sort(key=lambda row: (STEPS.index(row[0]), row[1]))
     lines = [

@@ -95,7 +95,7 @@ def answer(
     places = predictor.geometry(visible.lat, visible.lon, observations.lat[hidden], observations.lon[hidden])
     before, after = predictor.history_hours, predictor.lookahead_hours
     grouping = {frequency: periods_of(frequency, days) for frequency in ("daily", "monthly")}
-    found: dict[str, dict[int, Period]] = {frequency: {} for frequency in grouping}
+    answers: dict[str, dict[int, Period]] = {frequency: {} for frequency in grouping}
     probabilities = [(1 + sign * c) / 2 for c in COVERAGES for sign in (-1, 1)]
     for day in days:
         values, hours = window(visible, predictor.inputs, day * 24 + 1 - before, before + 24 + after)
@@ -106,20 +106,20 @@ def answer(
         for frequency, group in grouping.items():
             if day not in group:
                 continue
-            period = found[frequency].setdefault(group[day], Period())
+            period = answers[frequency].setdefault(group[day], Period())
             period.sums = sums if period.sums is None else period.sums.joined(sums, calibration.autocovariance)
             period.best = period.best + hourly.best.sum(axis=0)
             period.bounds = period.bounds + bounds
             period.observed = period.observed + np.nansum(observed, axis=0, dtype=np.float64)
             period.count = period.count + np.isfinite(observed).sum(axis=0)
     nearest = np.asarray(places.nearest_km)
-    return {f: {k: (p, nearest) for k, p in periods.items()} for f, periods in found.items()}  # type: ignore[misc]
+    return {f: {k: (p, nearest) for k, p in periods.items()} for f, periods in answers.items()}  # type: ignore[misc]
 
 
-def scored(found: dict[int, tuple[Period, np.ndarray]], frequency: str, calibration) -> dict[str, Answer]:
+def scored(of_periods: dict[int, tuple[Period, np.ndarray]], frequency: str, calibration) -> dict[str, Answer]:
     """Return the methods' answers over all periods."""
     ours, naive = [], []
-    for period, nearest in found.values():
+    for period, nearest in of_periods.values():
         hours = period.sums.hours
         enough = period.count >= COMPLETE * hours
         observed = np.where(enough, period.observed / np.maximum(period.count, 1), np.nan)
@@ -153,8 +153,8 @@ def main() -> None:
         hidden = np.array([s in names for s in observations.stations])
         for key in predictor.species:
             calibration = predictor.bundle.calibration_means[key]
-            found = answer(predictor, observations, hidden, days, key)
-            for frequency, periods in found.items():
+            answers = answer(predictor, observations, hidden, days, key)
+            for frequency, periods in answers.items():
                 if periods:
                     for name, one in scored(periods, frequency, calibration).items():
                         label = f"{title}, {SPECIES[key].title} ({SPECIES[key].units})"

@@ -26,14 +26,14 @@ from aqreanalysis.production.execute.schedule import default_threads
 
 def arrays_of(cube: Path) -> dict[str, tuple[Any, ...]]:
     """Return name -> values, dimensions, chunks and fill of the layers of a finished cube."""
-    found = {}
+    arrays = {}
     with netCDF4.Dataset(cube) as file:
         file.set_auto_maskandscale(False)
         for name, variable in file.variables.items():
             if variable.dimensions[-2:] == ("lat", "lon"):
                 fill = getattr(variable, "_FillValue", None)
-                found[name] = (variable[...], variable.dimensions, variable.chunking(), fill)
-    return found
+                arrays[name] = (variable[...], variable.dimensions, variable.chunking(), fill)
+    return arrays
 
 
 def plain_writer(arrays: dict[str, tuple[Any, ...]], out: Path) -> Any:

@@ -65,8 +65,8 @@ def skill_rows(metrics: dict) -> list[str]:
     """Return the rows of the table of scores, every method of every protocol."""
     rows = ["| protocol | method | MAE | RMSE | R2 | bias | CRPS | coverage 90 % | mean width |", "|---" * 9 + "|"]
     for key, protocols in metrics["species"].items():
-        for name, found in protocols.items():
-            for method in found["methods"].values():
+        for name, task_scores in protocols.items():
+            for method in task_scores["methods"].values():
                 s = method["overall"]
                 figures = (s["mae"], s["rmse"], s["r2"], s["bias"], s["crps"], s["coverage"], s["width"])
                 cells = " | ".join("-" if x is None else f"{x:.3f}" for x in figures)

@@ -116,22 +116,22 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("outputs/benchmarks/pictures"))
     parser.add_argument("--repeat", type=int, default=3, help="of which the median is told")
     parser.add_argument("--short", action="store_true", help="nothing is recorded")
-    told = parser.parse_args()
-    told.work.mkdir(parents=True, exist_ok=True)
-    marked = ["--model", str(told.stations)] if told.stations else []
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    marked = ["--model", str(options.stations)] if options.stations else []
     figures: dict[str, Any] = {}
-    for name, command in kinds(told.cube, told.work, DAYS).items():
-        figures[name] = {**run([*command, *marked], told.repeat), "mb": Path(command[3]).stat().st_size / 1e6}
+    for name, command in kinds(options.cube, options.work, DAYS).items():
+        figures[name] = {**run([*command, *marked], options.repeat), "mb": Path(command[3]).stat().st_size / 1e6}
     bars = {"map": f"{MAP_SECONDS:g} s", f"page of {DAYS} days": f"{MOST_MB} MB"}
     rows = [
         (name, f["seconds"], f["processor_seconds"], round(f["peak_mb"]), f["mb"], bars.get(name, ""))
         for name, f in figures.items()
     ]
-    page = open_page(told.work / "page.html", told.repeat)
+    page = open_page(options.work / "page.html", options.repeat)
     figures["in Chromium"] = page
-    with xr.open_dataset(told.cube) if told.cube.suffix == ".nc" else xr.open_zarr(told.cube) as opened:
+    with xr.open_dataset(options.cube) if options.cube.suffix == ".nc" else xr.open_zarr(options.cube) as opened:
         sizes = f"{opened.sizes['time']} steps of {opened.sizes['lon']} x {opened.sizes['lat']} cells"
-    lines = ["# Pictures", "", f"`benchmarks/pictures.py`, {sizes}; medians of {told.repeat}. {machine()}.", ""]
+    lines = ["# Pictures", "", f"`benchmarks/pictures.py`, {sizes}; medians of {options.repeat}. {machine()}.", ""]
     lines += table(("what", "wall, s", "processor, s", "peak, MB", "file, MB", "bar"), rows)
     lines += ["", "Chromium was not there."]
     if page:
@@ -140,7 +140,7 @@ def main() -> None:
             f"{PAGE_SECONDS:g} s), the next hour drawn at {page['moved_seconds']:.2f} s; all its processes took "
             f"{page['browser_processor_seconds']:.2f} s of processor."
         )
-    record("pictures", lines, figures, told.short)
+    record("pictures", lines, figures, options.short)
 
 
 if __name__ == "__main__":

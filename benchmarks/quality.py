@@ -55,16 +55,16 @@ def rows_of(path: Path, keys: list[str]) -> list[str]:
     flags = {}
     for flag, _ in TESTS:
         name = flag.name.lower()
-        found = flag_readings(values, observations.lat, observations.lon, QualityConfig(tests=(name,)))  # type: ignore[arg-type]
-        flags[name] = {key: found[key] == flag for key in keys}
+        flagged = flag_readings(values, observations.lat, observations.lon, QualityConfig(tests=(name,)))  # type: ignore[arg-type]
+        flags[name] = {key: flagged[key] == flag for key in keys}
     index, weight = weights(observations)
     out = []
     for key in keys:
-        any_default = np.any([found[key] for name, found in flags.items() if name in DEFAULT_TESTS], axis=0)
+        any_default = np.any([flagged[key] for name, flagged in flags.items() if name in DEFAULT_TESTS], axis=0)
         before = np.abs(estimate(values[key], index, weight) - values[key])
-        for name, found in [*flags.items(), (TOGETHER, {key: any_default})]:
-            if found[key].any():
-                cells = compare(values[key], before, found[key], any_default, (index, weight))
+        for name, flagged in [*flags.items(), (TOGETHER, {key: any_default})]:
+            if flagged[key].any():
+                cells = compare(values[key], before, flagged[key], any_default, (index, weight))
                 use = "yes" if name in (*DEFAULT_TESTS, TOGETHER) else "no"
                 out.append(f"| {key} | {name} | {use} | {' | '.join(cells)} |")
     return out

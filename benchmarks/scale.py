@@ -54,23 +54,23 @@ def main() -> None:
     command += ["--start", f"{FIRST}-01-01", "--end", f"{FIRST + years}-01-01", "--out", str(work / "decade.zarr")]
     command += [word for setting in BLOCKS for word in ("--set", setting)]
     # The plan is larger than this disk, which the dry run says after printing it, and ends with 2.
-    told, _, peak = run_watched([*command, "--dry-run", "--json"], allowed=(0, 2))
-    plan = json.loads(told)
-    found, trial = plan["estimate"], plan["trial"]
+    printed, _, peak = run_watched([*command, "--dry-run", "--json"], allowed=(0, 2))
+    plan = json.loads(printed)
+    foretold, trial = plan["estimate"], plan["trial"]
     cells = plan["hours"] * plan["rows"] * plan["columns"]
-    hours = found["processor_seconds"] / 3600
+    hours = foretold["processor_seconds"] / 3600
     rows = [
         ("cell-hours", f"{cells:.3g}"),
         ("blocks", f"{plan['blocks']:,} of {' x '.join(map(str, plan['block']))}"),
         ("layers before compression", f"{plan['raw_bytes'] / 1e12:.1f} TB"),
-        ("layers compressed, by the trial", f"{found['cube_bytes'] / 1e12:.1f} TB"),
+        ("layers compressed, by the trial", f"{foretold['cube_bytes'] / 1e12:.1f} TB"),
         ("processor hours of the sweep", f"{hours:,.0f}"),
         *((f"hours with {n} processors", f"{hours / n:.2g}") for n in (64, 256, 1024)),
         (
             "written a second by 256 processors",
-            f"{256 * found['cube_bytes'] / found['processor_seconds'] / 1e6:.0f} MB",
+            f"{256 * foretold['cube_bytes'] / foretold['processor_seconds'] / 1e6:.0f} MB",
         ),
-        ("memory of a computing process", f"{found['worker_bytes'] / 1e9:.2f} GB"),
+        ("memory of a computing process", f"{foretold['worker_bytes'] / 1e9:.2f} GB"),
         ("memory of this process", f"{peak / 1e9:.2f} GB"),
         ("station states of a time block", f"{trial['encode_seconds']:.2f} s"),
         ("geometry of a cell", f"{1e6 * trial['geometry_seconds']:.1f} us"),

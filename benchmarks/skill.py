@@ -53,25 +53,25 @@ class Bar:
 def bars(metrics: Mapping[str, Any]) -> Iterator[Bar]:
     """Yield every bar that the run can answer."""
     for key, protocols in metrics["species"].items():
-        for name, found in protocols.items():
-            yield from ratio_bars(key, name, found)
-            yield from coverage_bars(key, name, found["methods"][MODEL])
-            width = found["against_best_kriging"].get("width")
+        for name, task_scores in protocols.items():
+            yield from ratio_bars(key, name, task_scores)
+            yield from coverage_bars(key, name, task_scores["methods"][MODEL])
+            width = task_scores["against_best_kriging"].get("width")
             if width is not None:
                 text = f"{width['ratio']:.3f} ({width['best']})"
                 yield Bar(key, name, f"calibrated width over kriging's <= {WIDTH}", text, width["ratio"] <= WIDTH)
 
 
-def ratio_bars(key: str, name: str, found: Mapping[str, Any]) -> Iterator[Bar]:
+def ratio_bars(key: str, name: str, task_scores: Mapping[str, Any]) -> Iterator[Bar]:
     """Yield the bars on scores as shares of the best baseline's, and PM2.5's CRPS of the better kriging's."""
     city = "city" in name
     asked: list[tuple[str, str, Mapping[str, Any], float, float]] = []
     for score, (bar, tenth, cities) in (PM25 if key == "pm25" else OTHERS).items():
-        ratio = found["against_best_baseline"].get(score)
+        ratio = task_scores["against_best_baseline"].get(score)
         if ratio is not None:
             asked.append((score.upper(), "best baseline", ratio, bar, cities if city else tenth))
-    if key == "pm25" and "crps" in found["against_best_kriging"]:
-        asked.append(("CRPS", "best kriging", found["against_best_kriging"]["crps"], *KRIGING_CRPS))
+    if key == "pm25" and "crps" in task_scores["against_best_kriging"]:
+        asked.append(("CRPS", "best kriging", task_scores["against_best_kriging"]["crps"], *KRIGING_CRPS))
     for score, of, ratio, bar, aim in asked:
         bounds = "" if ratio["low"] is None else f" [{ratio['low']:.3f}, {ratio['high']:.3f}]"
         text = f"{ratio['ratio']:.3f}{bounds} ({ratio['best']})"

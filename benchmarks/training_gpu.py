@@ -63,9 +63,9 @@ def whole(observations: Observations, device: torch.device) -> dict[str, float]:
 
     def noting(*given: Any) -> Any:
         with watched(device) as seen:
-            found = run_members(*given)
+            measured = run_members(*given)
         busy.extend(seen)
-        return found
+        return measured
 
     training.run_members = noting
     with tempfile.TemporaryDirectory() as folder:
@@ -80,10 +80,10 @@ def whole(observations: Observations, device: torch.device) -> dict[str, float]:
 def trainers(observations: Observations, config: Config, device: torch.device) -> list[Trainer]:
     """Return the members of `config`, ready to take steps."""
     config = training.resolve(config, observations)
-    found = training._trainers(config, training._prepare(observations, config, None, None), Processes(device))
-    for trainer in found:
+    measured = training._trainers(config, training._prepare(observations, config, None, None), Processes(device))
+    for trainer in measured:
         trainer.network.train()
-    return list(found)
+    return list(measured)
 
 
 def step_seconds(take: Callable[[], Any], steps: int) -> float:
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     asked = parser.parse_args()
     device, observations = choose_device(asked.device), read_observations(asked.data)
-    found = whole(observations, device)
+    measured = whole(observations, device)
     (alone,) = trainers(observations, load_config("aqnet", []), device)
     rng, generator = np.random.default_rng(0), torch.Generator(device)
     plain = 1000 * step_seconds(lambda: alone._step(rng, generator), PLAIN_STEPS)
@@ -128,9 +128,9 @@ def main() -> None:
     four = trainers(observations, load_config("six", ["training.members=4"]), device)
     one, all_four = (1000 * step_seconds(graph_step(some), STEPS) for some in (four[:1], four))
     rows = [
-        ("default model to its early stop, s", found["seconds"], "at most 300"),
-        ("... its loop, s", found["loop"], ""),
-        ("... GPU busy in the loop, %", found["busy"], "at least 60"),
+        ("default model to its early stop, s", measured["seconds"], "at most 300"),
+        ("... its loop, s", measured["loop"], ""),
+        ("... GPU busy in the loop, %", measured["busy"], "at least 60"),
         ("a step launched kernel by kernel, ms", plain, ""),
         ("a recorded step, ms", played, ""),
         ("... times as fast", plain / played, ""),
@@ -138,9 +138,9 @@ def main() -> None:
         ("... a step of each of four members in turns, ms", all_four, ""),
         ("... members a time of one", 4 * one / all_four, ""),
     ]
-    head = f"`benchmarks/training_gpu.py`, {asked.data.stem}, {found['epochs']} epochs. "
+    head = f"`benchmarks/training_gpu.py`, {asked.data.stem}, {measured['epochs']} epochs. "
     head += f"{torch.cuda.get_device_name(device)}; {machine()}."
-    figures = found | {"plain_ms": plain, "recorded_ms": played, "one_ms": one, "four_ms": all_four}
+    figures = measured | {"plain_ms": plain, "recorded_ms": played, "one_ms": one, "four_ms": all_four}
     record(
         "training_gpu", ["# Training on a GPU", "", head, "", *table(("what", "figure", "bar"), rows)], figures, False
     )

@@ -41,13 +41,13 @@ LONGER = {
 @cache
 def modules() -> dict[str, tuple[Path, ast.Module]]:
     """Return the file and the syntax tree of every module of the package, by its name without the package's."""
-    found = {}
+    names = {}
     for folder in (PACKAGE, *INSTALLED_WITHIN):
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = path.relative_to(ROOT / PACKAGE if folder == PACKAGE else ROOT).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found[name] = path, ast.parse(path.read_text(encoding="utf-8"), str(path))
-    return found
+            names[name] = path, ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return names
 
 
 def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
@@ -69,14 +69,14 @@ def _module_of(name: str) -> str | None:
 
 def imports_of(name: str) -> set[str]:
     """Return the modules that a module imports when it runs, at its top or within functions."""
-    found: set[str | None] = set()
+    names: set[str | None] = set()
     for node in _at_run_time(modules()[name][1]):
         if isinstance(node, ast.Import):
-            found |= {_module_of(alias.name) for alias in node.names}
+            names |= {_module_of(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name}: imports are absolute here"
-            found |= {_module_of(f"{node.module}.{alias.name}") for alias in node.names}
-    return {module for module in found if module is not None} - {name}
+            names |= {_module_of(f"{node.module}.{alias.name}") for alias in node.names}
+    return {module for module in names if module is not None} - {name}
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
@@ -115,7 +115,7 @@ def untyped_parameters() -> set[str]:
                 if called or not node.name.startswith("_"):
                     yield f"{within}.{node.name}", node
 
-    found = set()
+    names = set()
     for module, (_, tree) in modules().items():
         for name, function in functions(tree.body, module):
             for each in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs):
@@ -124,14 +124,14 @@ def untyped_parameters() -> set[str]:
                     union = parts.pop()
                     parts = [*parts, union.right, union.left]
                 if any(isinstance(part, ast.Name) and part.id == "Any" for part in parts):
-                    found.add(f"{name} {each.arg}")
-    return found
+                    names.add(f"{name} {each.arg}")
+    return names
 
 
 def test_no_public_function_takes_just_anything() -> None:
-    found = untyped_parameters()
-    assert found - UNTYPED.keys() == set(), "name the type, or the reason in UNTYPED"
-    assert UNTYPED.keys() - found == set(), "these are typed now: take them from UNTYPED"
+    names = untyped_parameters()
+    assert names - UNTYPED.keys() == set(), "name the type, or the reason in UNTYPED"
+    assert UNTYPED.keys() - names == set(), "these are typed now: take them from UNTYPED"
 
 
 @pytest.mark.parametrize("room", ["cli", "grids", "configs", "common", "model", "production", "forecast", "evaluation"])

@@ -143,9 +143,9 @@ def test_repeated_rows_are_merged_and_told(tmp_path: Path) -> None:
 def test_columns_of_other_names_are_read_when_told(tmp_path: Path) -> None:
     table().rename(columns={"lat": "latitude", "pm25": "PM"}).to_csv(tmp_path / "obs.csv", index=False)
     assert "latitude" in refused(run("info", tmp_path / "obs.csv"))
-    told = run("info", tmp_path / "obs.csv", "--set", "columns.lat=latitude", "--set", "columns.species.pm25=PM")
-    assert told.exit_code == 0, told.output
-    assert "pm25" in told.stdout
+    given = run("info", tmp_path / "obs.csv", "--set", "columns.lat=latitude", "--set", "columns.species.pm25=PM")
+    assert given.exit_code == 0, given.output
+    assert "pm25" in given.stdout
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ DAY = {"--start": "2001-03-09", "--end": "2001-03-10", "--grid": "nature-0.1"}
 
 def produce(way: Any, out: Path, model: Path | None = None, records: Path | None = None, **changed: str) -> Result:
     """Run ``produce`` for a day on the shared model with some options changed."""
-    told = DAY | {f"--{name}": value for name, value in changed.items()}
-    pairs = [part for pair in told.items() for part in pair]
+    given = DAY | {f"--{name}": value for name, value in changed.items()}
+    pairs = [part for pair in given.items() for part in pair]
     return run(
         *("produce", "--model", model or way.model, "--observations", records or way.records, "--out", out),
         *pairs,
@@ -261,10 +261,10 @@ def test_a_model_bundle_with_a_file_missing_or_altered_is_refused(way: Any, name
 
 def test_a_model_that_is_not_there_is_refused(way: Any, tmp_path: Path) -> None:
     assert "nowhere" in refused(produce(way, tmp_path / "cube.nc", model=tmp_path / "nowhere"))
-    told = ("--observations", way.records, "--out", tmp_path / "e")
-    assert "nowhere" in refused(run("evaluate", "--model", tmp_path / "nowhere", *told))
+    given = ("--observations", way.records, "--out", tmp_path / "e")
+    assert "nowhere" in refused(run("evaluate", "--model", tmp_path / "nowhere", *given))
     assert "did you mean 'hidden-tenth'" in refused(
-        run("evaluate", "--model", way.model, *told, "--protocol", "hidden-tents")
+        run("evaluate", "--model", way.model, *given, "--protocol", "hidden-tents")
     )
     assert not (tmp_path / "e").exists()
 

@@ -48,8 +48,8 @@ def produce(folder: Path, out: str, *arguments: str):
 
 
 def test_train_records_its_covariates_in_the_bundle(case: Path) -> None:
-    told = json.loads((case / "windy" / "covariates.json").read_text())
-    assert told["names"] == ["u10", "v10", "blh"] and told["units"] == ["m s-1", "m s-1", "m"]
+    written = json.loads((case / "windy" / "covariates.json").read_text())
+    assert written["names"] == ["u10", "v10", "blh"] and written["units"] == ["m s-1", "m s-1", "m"]
     assert json.loads((case / "windy" / "provenance.json").read_text())["covariates_missing"] == {}
 
 

@@ -30,8 +30,8 @@ def test_each_form_is_written_and_told_in_json_and_not_replaced_unasked(form, cu
     out, *more = FORMS[form]
     done = run(form, cubes.one, "--out", tmp_path / out, "--json", *more)
     assert done.exit_code == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["bytes"] > 0 and len(told["files"]) == (3 if form == "cog" else 1)
+    printed = json.loads(done.stdout)
+    assert printed["bytes"] > 0 and len(printed["files"]) == (3 if form == "cog" else 1)
     again = run(form, cubes.one, "--out", tmp_path / out, *more)
     assert again.exit_code == 2 and "--overwrite" in again.stderr and again.stderr.count("\n") <= 2
     assert run(form, cubes.one, "--out", tmp_path / out, "--overwrite", *more).exit_code == 0

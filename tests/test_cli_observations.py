@@ -42,8 +42,8 @@ def test_a_folder_is_imported_and_checked(london: Path, tmp_path: Path) -> None:
     again = _run(
         "observations", "import", london, "--stations", tmp_path / "sites.csv", "--out", out, "--overwrite", "--json"
     )
-    told = json.loads(again.stdout)
-    assert told["file"] == str(out) and told["readings"] == {"no2": 96} and told["rows"] == 96
+    printed = json.loads(again.stdout)
+    assert printed["file"] == str(out) and printed["readings"] == {"no2": 96} and printed["rows"] == 96
     checked = _run("observations", "check", out, "--json")
     facts = json.loads(checked.stdout)
     assert facts["format"] == "netcdf" and facts["stations"] == 2 and facts["hours"] == 48

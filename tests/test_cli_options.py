@@ -79,8 +79,8 @@ def test_a_change_that_would_have_no_effect_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("species: [no2]\n")
     with pytest.raises(ConfigError, match=r"'uncertainty.coverage=0.5' has no effect here: this command uses columns"):
         options.load_model_config(tmp_path, None, ("uncertainty.coverage=0.5",))
-    told = options.load_model_config(tmp_path, None, ("production.tile_rows=7",), ("columns", "production"))
-    assert told.production.tile_rows == 7
+    config = options.load_model_config(tmp_path, None, ("production.tile_rows=7",), ("columns", "production"))
+    assert config.production.tile_rows == 7
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "produce", "compare", "info"])

@@ -27,10 +27,10 @@ def records(tmp_path: Path) -> Path:
 def test_a_bundle_is_told_in_json(records: Path, tmp_path: Path) -> None:
     done = train(records, tmp_path / "model", "--json", "--set", "training.epochs=1")
     assert done.exit_code == 0, done.stderr
-    told = json.loads(done.stdout)
+    printed = json.loads(done.stdout)
     bundle = read_bundle(tmp_path / "model")
-    assert told["digest"] == bundle.digest and told["species"] == ["pm25"]
-    assert told["training"]["history"][0]["validation"] == bundle.metrics["training"]["history"][0]["validation"]
+    assert printed["digest"] == bundle.digest and printed["species"] == ["pm25"]
+    assert printed["training"]["history"][0]["validation"] == bundle.metrics["training"]["history"][0]["validation"]
 
 
 @pytest.mark.parametrize("torn", ["fingerprint.json", "member-0/state.json"])

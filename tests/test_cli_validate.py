@@ -22,9 +22,9 @@ def test_a_clean_cube_ends_with_0_a_broken_one_with_1_and_no_cube_with_2(cubes, 
     with netCDF4.Dataset(path, "a") as file:
         file["o3"][5, 5, 5] = -4.0
     done = run(path, "--no-checker", "--json")
-    told = json.loads(done.stdout)
-    assert done.exit_code == 1 and not told["clean"] and told["counts"]["error"] == 2
-    assert {f["rule"] for f in told["findings"] if f["severity"] == "error"} == {"plausible", "enclosing"}
+    printed = json.loads(done.stdout)
+    assert done.exit_code == 1 and not printed["clean"] and printed["counts"]["error"] == 2
+    assert {f["rule"] for f in printed["findings"] if f["severity"] == "error"} == {"plausible", "enclosing"}
     done = run(tmp_path / "absent.nc")
     assert done.exit_code == 2 and done.stderr.count("\n") == 1 and "Error: no cube" in done.stderr
 

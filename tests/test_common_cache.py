@@ -40,9 +40,9 @@ def test_other_keys_get_the_room_of_stale_ones() -> None:
 
 
 def test_by_default_what_is_in_stays_in_and_with_none_stale_the_oldest_goes() -> None:
-    kept: BoundedCache[np.ndarray] = BoundedCache(1000)
-    assert _made_in_rounds(kept, range(10), 1) == [10]
-    assert _made_in_rounds(kept, range(100, 110), 10)[-1] == 10 and _made_in_rounds(kept, range(10), 1) == [0]
+    cache: BoundedCache[np.ndarray] = BoundedCache(1000)
+    assert _made_in_rounds(cache, range(10), 1) == [10]
+    assert _made_in_rounds(cache, range(100, 110), 10)[-1] == 10 and _made_in_rounds(cache, range(10), 1) == [0]
     recent: BoundedCache[np.ndarray] = BoundedCache(1000, stale=0)
     assert _made_in_rounds(recent, range(10), 1) == [10]
     assert _made_in_rounds(recent, range(5, 15), 2) == [5, 0]

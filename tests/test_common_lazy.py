@@ -15,7 +15,7 @@ _ROOMS = ("aqreanalysis.export", "aqreanalysis.pictures", "aqreanalysis.producti
 @pytest.mark.parametrize("name", _ROOMS)
 def test_every_public_name_is_found_and_none_is_called_like_a_module(name: str) -> None:
     room = import_module(name)
-    modules = {found.name for found in iter_modules(room.__path__)}
+    modules = {names.name for names in iter_modules(room.__path__)}
     assert not modules & set(room.__all__)
     assert room.__dir__() == sorted(room.__all__)
     assert all(getattr(room, public).__module__.startswith(name) for public in room.__all__)

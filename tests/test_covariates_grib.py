@@ -25,16 +25,18 @@ def test_an_instant_counts_at_its_stamp_and_is_interpolated_between_the_points(t
     path = write_grib(tmp_path / "a.grib", [message("t2m", "2020-01-01T05:00", plane(280.0, 2.0, -1.0))])
     covariates = Covariates.open(path)
     assert covariates.fields == ("t2m",)
-    found = covariates.at(np.array([49.6, 48.0, 51.0]), np.array([6.3, 5.0, 9.0]), np.array([hour("2020-01-01T05:00")]))
-    assert found.dtype == np.float32
-    assert found[0, :, 0] == pytest.approx([280 - 0.8 + 0.7, 280 - 4 + 2, 280 + 2 - 2], abs=1e-3)
+    values = covariates.at(
+        np.array([49.6, 48.0, 51.0]), np.array([6.3, 5.0, 9.0]), np.array([hour("2020-01-01T05:00")])
+    )
+    assert values.dtype == np.float32
+    assert values[0, :, 0] == pytest.approx([280 - 0.8 + 0.7, 280 - 4 + 2, 280 + 2 - 2], abs=1e-3)
 
 
 def test_places_off_the_grid_and_hours_not_in_the_file_are_missing(tmp_path: Path) -> None:
     covariates = Covariates.open(write_grib(tmp_path / "a.grib", [message("t2m", "2020-01-01T05:00", 280.0)]))
     hours = np.array([hour("2020-01-01T04:00"), hour("2020-01-01T05:00")])
-    found = covariates.at(np.array([50.0, 45.0, 50.0]), np.array([7.0, 7.0, 20.0]), hours)[:, :, 0]
-    assert np.isnan(found).tolist() == [[True, True, True], [False, True, True]]
+    values = covariates.at(np.array([50.0, 45.0, 50.0]), np.array([7.0, 7.0, 20.0]), hours)[:, :, 0]
+    assert np.isnan(values).tolist() == [[True, True, True], [False, True, True]]
 
 
 def test_longitudes_from_0_to_360_rows_from_the_south_and_the_seam_of_the_globe_are_understood(tmp_path: Path) -> None:
@@ -43,17 +45,17 @@ def test_longitudes_from_0_to_360_rows_from_the_south_and_the_seam_of_the_globe_
     path = write_grib(tmp_path / "globe.grib", [message("u10", "2020-01-01T00:00", east)], lat, lon)
     covariates = Covariates.open(path)
     asked = np.array([-30.0, -15.0, 345.0, 179.9, -180.0])
-    found = covariates.at(np.zeros(5), asked, np.array([hour("2020-01-01T00:00")]))[0, :, 0]
+    values = covariates.at(np.zeros(5), asked, np.array([hour("2020-01-01T00:00")]))[0, :, 0]
     seam = (np.cos(np.radians(-30)) + 1) / 2
-    assert found == pytest.approx([np.cos(np.radians(-30)), seam, seam, -1, -1], abs=2e-3)
+    assert values == pytest.approx([np.cos(np.radians(-30)), seam, seam, -1, -1], abs=2e-3)
 
 
 def test_era5_sums_hold_one_hour_and_end_at_their_stamp(tmp_path: Path) -> None:
     run = "2020-01-01T06:00"
     rain = [message("tp", run, mm / 1000, (step - 1, step)) for step, mm in ((1, 0.5), (2, 3.0), (3, 1.0))]
     covariates = Covariates.open(write_grib(tmp_path / "era5.grib", rain))
-    found = one(covariates, "2020-01-01T07:00", "2020-01-01T08:00", "2020-01-01T09:00")
-    assert found[:, 0] == pytest.approx([0.5, 3.0, 1.0], abs=1e-4)
+    values = one(covariates, "2020-01-01T07:00", "2020-01-01T08:00", "2020-01-01T09:00")
+    assert values[:, 0] == pytest.approx([0.5, 3.0, 1.0], abs=1e-4)
 
 
 def test_era5_land_sums_since_midnight_are_broken_up_whatever_their_header_says(tmp_path: Path) -> None:
@@ -62,10 +64,10 @@ def test_era5_land_sums_since_midnight_are_broken_up_whatever_their_header_says(
     first = [message("tp", "2020-01-01", total[s - 1], (s - 1, s), marsClass="l5") for s in range(1, 25)]
     second = [message("tp", "2020-01-02", 0.007, (0, 1), marsClass="l5")]
     covariates = Covariates.open(write_grib(tmp_path / "land.grib", first + second))
-    found = one(
+    values = one(
         covariates, "2020-01-01T01:00", "2020-01-01T12:00", "2020-01-01T23:00", "2020-01-02T00:00", "2020-01-02T01:00"
     )
-    assert found[:, 0] == pytest.approx([0.2, 0.2, 4.0, 1.0, 7.0], abs=1e-3)
+    assert values[:, 0] == pytest.approx([0.2, 0.2, 4.0, 1.0, 7.0], abs=1e-3)
 
 
 def test_a_sum_whose_step_before_is_absent_is_missing_and_told(tmp_path: Path) -> None:
@@ -78,8 +80,8 @@ def test_a_sum_whose_step_before_is_absent_is_missing_and_told(tmp_path: Path) -
 def test_forecast_sums_from_the_start_become_hourly_means_of_their_steps(tmp_path: Path) -> None:
     steps = [message("tp", "2020-01-01T00:00", mm / 1000, (0, end)) for end, mm in ((3, 3.0), (6, 9.0))]
     covariates = Covariates.open(write_grib(tmp_path / "cams.grib", steps))
-    found = one(covariates, *(f"2020-01-01T0{h}:00" for h in range(1, 7)))
-    assert found[:, 0] == pytest.approx([1, 1, 1, 2, 2, 2], abs=1e-3)
+    values = one(covariates, *(f"2020-01-01T0{h}:00" for h in range(1, 7)))
+    assert values[:, 0] == pytest.approx([1, 1, 1, 2, 2, 2], abs=1e-3)
 
 
 def test_hourly_sums_taken_for_sums_from_the_start_are_refused_not_turned_into_negative_rain(tmp_path: Path) -> None:
@@ -110,9 +112,9 @@ def test_of_two_forecasts_the_later_run_is_taken(tmp_path: Path) -> None:
 def test_three_hourly_instants_are_interpolated_and_longer_holes_stay(tmp_path: Path) -> None:
     instants = [message("t2m", f"2020-01-01T{h:02d}:00", 280.0 + h) for h in (0, 3, 9)]
     covariates = Covariates.open(write_grib(tmp_path / "a.grib", instants))
-    found = one(covariates, *(f"2020-01-01T0{h}:00" for h in (1, 2, 4, 9)))[:, 0]
-    assert found[[0, 1, 3]] == pytest.approx([281.0, 282.0, 289.0], abs=1e-3)
-    assert np.isnan(found[2])
+    values = one(covariates, *(f"2020-01-01T0{h}:00" for h in (1, 2, 4, 9)))[:, 0]
+    assert values[[0, 1, 3]] == pytest.approx([281.0, 282.0, 289.0], abs=1e-3)
+    assert np.isnan(values[2])
     assert "t2m: 2 hours interpolated between the stamps of the file" in covariates.report.lines()
     assert covariates.summary()["fields"]["t2m"]["missing_hours"] == 5
 
@@ -126,18 +128,18 @@ def test_steps_and_step_types_may_be_mixed_over_many_files_in_any_order(tmp_path
         write_grib(tmp_path / f"{9 - day}.grb", mixed)
     covariates = Covariates.open(tmp_path)
     assert covariates.fields == ("tp", "blh")
-    found = one(covariates, "2020-01-01T13:00", "2020-01-02T13:00", "2020-01-02T14:00")
-    assert found[:, 1] == pytest.approx([113.0, 213.0, np.nan], abs=1e-2, nan_ok=True)
-    assert found[:, 0] == pytest.approx([1.0, 2.0, 2.0], abs=1e-3)
+    values = one(covariates, "2020-01-01T13:00", "2020-01-02T13:00", "2020-01-02T14:00")
+    assert values[:, 1] == pytest.approx([113.0, 213.0, np.nan], abs=1e-2, nan_ok=True)
+    assert values[:, 0] == pytest.approx([1.0, 2.0, 2.0], abs=1e-3)
 
 
 def test_a_sea_without_values_leaves_the_weight_to_the_land(tmp_path: Path) -> None:
     values = plane(290.0)
     values[:, 3:] = np.nan
     covariates = Covariates.open(write_grib(tmp_path / "land.grib", [message("t2m", "2020-01-01", values)]))
-    found = covariates.at(np.full(3, 49.5), np.array([7.4, 7.9, 8.5]), np.array([hour("2020-01-01")]))[0, :, 0]
-    assert found[0] == pytest.approx(290.0, abs=1e-3)
-    assert np.isnan(found[1:]).all()
+    read = covariates.at(np.full(3, 49.5), np.array([7.4, 7.9, 8.5]), np.array([hour("2020-01-01")]))[0, :, 0]
+    assert read[0] == pytest.approx(290.0, abs=1e-3)
+    assert np.isnan(read[1:]).all()
 
 
 def test_a_finer_grid_goes_first_and_a_coarser_one_fills_what_it_misses(tmp_path: Path) -> None:
@@ -145,8 +147,8 @@ def test_a_finer_grid_goes_first_and_a_coarser_one_fills_what_it_misses(tmp_path
     write_grib(tmp_path / "a.grib", [message("t2m", "2020-01-01", 270.0)], *coarse)
     write_grib(tmp_path / "b.grib", [message("t2m", "2020-01-01", 280.0)])
     covariates = Covariates.open([tmp_path / "a.grib", tmp_path / "b.grib"])
-    found = covariates.at(np.array([50.0, 45.0]), np.array([7.0, 7.0]), np.array([hour("2020-01-01")]))[0, :, 0]
-    assert found == pytest.approx([280.0, 270.0])
+    values = covariates.at(np.array([50.0, 45.0]), np.array([7.0, 7.0]), np.array([hour("2020-01-01")]))[0, :, 0]
+    assert values == pytest.approx([280.0, 270.0])
 
 
 def test_a_mixing_ratio_becomes_mass_by_the_pressure_and_temperature_at_hand(tmp_path: Path) -> None:
@@ -159,8 +161,8 @@ def test_a_mixing_ratio_becomes_mass_by_the_pressure_and_temperature_at_hand(tmp
     assert any("other levels" in line for line in alone.report.lines())
     weather = [message("sp", "2020-01-01", 90000.0), message("t2m", "2020-01-01", 260.0)]
     both = Covariates.open([tmp_path / "cams.grib", write_grib(tmp_path / "era5.grib", weather)])
-    found = one(both, "2020-01-01")[0][both.fields.index("no2_background")]
-    assert found == pytest.approx(20 * 90000 / 287.05 / 260, rel=1e-3)
+    values = one(both, "2020-01-01")[0][both.fields.index("no2_background")]
+    assert values == pytest.approx(20 * 90000 / 287.05 / 260, rel=1e-3)
 
 
 def test_the_european_ensemble_of_cams_is_known_by_its_constituents(tmp_path: Path) -> None:
@@ -174,9 +176,9 @@ def test_the_european_ensemble_of_cams_is_known_by_its_constituents(tmp_path: Pa
         for number, level in held.values()
     ]
     covariates = Covariates.open(write_grib(tmp_path / "cams.grib2", maps))
-    found = dict(zip(covariates.fields, one(covariates, "2020-01-01T02:00")[0], strict=True))
+    values = dict(zip(covariates.fields, one(covariates, "2020-01-01T02:00")[0], strict=True))
     expected = {"pm25": 14.4, "pm10": 24.0, "o3": 96.0, "no2": 36.0, "co": 0.36}  # ug m-3, CO mg m-3
-    assert found == {f"{key}_background": pytest.approx(value, rel=1e-4) for key, value in expected.items()}
+    assert values == {f"{key}_background": pytest.approx(value, rel=1e-4) for key, value in expected.items()}
 
 
 def test_temperatures_aloft_and_unknown_parameters_are_not_taken_but_counted(tmp_path: Path) -> None:
@@ -249,8 +251,8 @@ def test_the_real_files_give_what_eccodes_gives_at_the_points_of_the_grid(name: 
                 lat, lon, values = (eccodes.codes_get_array(handle, k) for k in ("latitudes", "longitudes", "values"))
                 values = np.where(values == eccodes.codes_get(handle, "missingValue"), np.nan, values)
                 some = np.random.default_rng(0).choice(values.size, 500, replace=False)
-                found = covariates.select([key]).at(lat[some], lon[some], covariates.hours(key))[0, :, 0]
-                assert found == pytest.approx(values[some], rel=1e-5, abs=1e-4, nan_ok=True)
+                read = covariates.select([key]).at(lat[some], lon[some], covariates.hours(key))[0, :, 0]
+                assert read == pytest.approx(values[some], rel=1e-5, abs=1e-4, nan_ok=True)
             eccodes.codes_release(handle)
 
 
@@ -266,9 +268,9 @@ def test_the_grid_of_cells_has_the_shape_of_the_grid(tmp_path: Path) -> None:
 
     path = write_grib(tmp_path / "a.grib", [message("t2m", "2020-01-01", plane(280.0, 1.0, 0.5))])
     grid = load_grid("5.5,48.5,8.5,50.5@0.5")
-    found = Covariates.open(path).grid(grid, np.array([hour("2020-01-01")]))
-    assert found.shape == (1, *grid.shape, 1)
-    assert found[0, :, :, 0] == pytest.approx(280 + (grid.lat[:, None] - 50) + 0.5 * (grid.lon - 7), abs=1e-3)
+    values = Covariates.open(path).grid(grid, np.array([hour("2020-01-01")]))
+    assert values.shape == (1, *grid.shape, 1)
+    assert values[0, :, :, 0] == pytest.approx(280 + (grid.lat[:, None] - 50) + 0.5 * (grid.lon - 7), abs=1e-3)
     assert LAT[0] > LAT[-1] and LON[0] < LON[-1]
 
 

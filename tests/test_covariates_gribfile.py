@@ -39,8 +39,8 @@ def test_a_message_of_more_than_8_mb_is_measured_by_the_convention_for_them(tmp_
     frames = list(walk(path))
     assert len(frames) == 2 and frames[0].length > 0x800000
     assert sum(frame.length for frame in frames) == path.stat().st_size
-    found = Covariates.open(path).at(lat[[5]], lon[[7]], np.array([hour("2020-01-01T01:00")]))
-    assert found[0, 0, 0] == pytest.approx(noise[5, 7], abs=1e-3)
+    values = Covariates.open(path).at(lat[[5]], lon[[7]], np.array([hour("2020-01-01T01:00")]))
+    assert values[0, 0, 0] == pytest.approx(noise[5, 7], abs=1e-3)
 
 
 def test_an_empty_file_and_one_that_is_something_else_are_named(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_a_broken_file_among_whole_ones_stops_the_run_or_is_left_out_and_told(wh
     (tmp_path / "b.grib").write_bytes(whole.read_bytes()[:100])
     with pytest.raises(CovariatesError, match=r"b.grib, message 1"):
         Covariates.open(tmp_path)
-    kept = Covariates.open(tmp_path, CovariatesConfig(skip_broken=True))
-    assert kept.hours("t2m").size == 3
-    assert list(kept.report.skipped) == [str(tmp_path / "b.grib")]
+    opened = Covariates.open(tmp_path, CovariatesConfig(skip_broken=True))
+    assert opened.hours("t2m").size == 3
+    assert list(opened.report.skipped) == [str(tmp_path / "b.grib")]
 
 
 def test_without_cfgrib_or_its_library_one_line_says_what_to_install(
@@ -115,14 +115,14 @@ def test_a_damaged_file_gives_one_line_with_its_name_or_the_right_numbers(
     path.write_bytes(broken)
     try:
         covariates = Covariates.open(path)
-        found = covariates.at(
+        read = covariates.at(
             np.array([50.0]), np.array([7.0]), np.array([hour(f"2020-01-01T0{h}:00") for h in range(3)])
         )
     except CovariatesError as error:
         assert "fuzzed.grib" in str(error) and "\n" not in str(error)
         return
     for h in range(3):
-        values = found[h, 0]
+        values = read[h, 0]
         assert all(np.isnan(v) or 180 < v < 340 for v in values)
         if kind != "zero" and covariates.fields == ("t2m",) and np.isfinite(values[0]):
             assert values[0] == pytest.approx(280.0 + h, abs=1.1)

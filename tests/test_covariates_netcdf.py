@@ -50,8 +50,8 @@ def test_era5_of_the_old_store_with_both_issues_side_by_side(tmp_path: Path) -> 
     held = np.array([[280.0, np.nan], [281.0, 270.0], [np.nan, 282.0]])
     variable = (("time", "expver", *DIMS), maps(held), {"units": "K"})
     path = write(tmp_path / "old.nc", {"t2m": variable}, {"time": times, "expver": [1, 5]})
-    found = at(Covariates.open(path), *(f"2020-01-01T0{h}:00" for h in range(3)))
-    assert found[:, 0] == pytest.approx([279.6, 280.6, 281.6], abs=1e-3)
+    values = at(Covariates.open(path), *(f"2020-01-01T0{h}:00" for h in range(3)))
+    assert values[:, 0] == pytest.approx([279.6, 280.6, 281.6], abs=1e-3)
 
 
 @pytest.mark.parametrize("since_midnight", [True, False])
@@ -62,8 +62,8 @@ def test_what_a_sum_without_a_period_holds_is_told_by_its_values(tmp_path: Path,
     held = np.broadcast_to(held[:, None, None] / 1000, (48, LAT.size, LON.size))
     path = write(tmp_path / "tp.nc", {"tp": (("time", *DIMS), held, {"units": "m"})}, {"time": times})
     covariates = Covariates.open(path)
-    found = covariates.at(*PLACE, covariates.hours("tp"))[:, 0, 0]
-    assert found == pytest.approx(rain, abs=1e-4)
+    values = covariates.at(*PLACE, covariates.hours("tp"))[:, 0, 0]
+    assert values == pytest.approx(rain, abs=1e-4)
     assert any("since 00 UTC" in note for note in covariates.report.notes) == since_midnight
 
 
@@ -72,10 +72,10 @@ def test_hourly_means_with_bounds_count_for_their_hours(tmp_path: Path) -> None:
     bounds = np.stack([times - pd.Timedelta(hours=3), times], axis=1)
     variable = (("time", *DIMS), maps([280.0, 290.0]), {"units": "K"})
     coords = {"time": ("time", times, {"bounds": "time_bnds"}), "time_bnds": (("time", "n"), bounds)}
-    found = at(
+    values = at(
         Covariates.open(write(tmp_path / "m.nc", {"t2m": variable}, coords)), "2020-01-01T01:00", "2020-01-01T04:00"
     )
-    assert found[:, 0] == pytest.approx([279.6, 289.6], abs=1e-3)
+    assert values[:, 0] == pytest.approx([279.6, 289.6], abs=1e-3)
 
 
 def test_cams_global_forecasts_by_run_and_lead_with_levels(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_cams_global_forecasts_by_run_and_lead_with_levels(tmp_path: Path) -> No
         "forecast_period": ("forecast_period", [9.0, 12.0, 15.0], {"units": "hours"}),
     }
     path = write(tmp_path / "cams.nc", {"pm2p5": (*variable, {"units": "kg m**-3"})}, coords)
-    found = at(Covariates.open(path), "2020-01-01T10:00", "2020-01-01T12:00", "2020-01-02T00:00")
-    assert found[:, 0] == pytest.approx([11.0, 13.0, 23.0], rel=1e-3)
+    values = at(Covariates.open(path), "2020-01-01T10:00", "2020-01-01T12:00", "2020-01-02T00:00")
+    assert values[:, 0] == pytest.approx([11.0, 13.0, 23.0], rel=1e-3)
 
 
 def test_cams_european_files_whose_times_are_since_a_day_in_the_long_name(tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_damaged_netcdf_gives_one_line_or_is_skipped(tmp_path: Path) -> None:
         with pytest.raises(CovariatesError, match=r"bad.nc") as caught:
             at(Covariates.open(tmp_path / "bad.nc"), "2020-01-01T01:00")
         assert "\n" not in str(caught.value)
-    kept = Covariates.open(tmp_path, CovariatesConfig(skip_broken=True))
-    assert list(kept.report.skipped) == [str(tmp_path / "bad.nc")] and kept.fields == ("t2m",)
+    opened = Covariates.open(tmp_path, CovariatesConfig(skip_broken=True))
+    assert list(opened.report.skipped) == [str(tmp_path / "bad.nc")] and opened.fields == ("t2m",)
 
 
 def test_two_blocks_that_read_at_once_open_one_file_after_the_other(
@@ -162,6 +162,6 @@ def test_two_blocks_that_read_at_once_open_one_file_after_the_other(
     monkeypatch.setattr(xr, "open_dataset", Counted)
     hours = [hour(f"2020-01-0{1 + h // 24}T{h % 24:02d}:00") for h in range(48)]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda h: covariates.at(*PLACE, np.array([h]))[0, 0, 0], hours))
+        values = list(pool.map(lambda h: covariates.at(*PLACE, np.array([h]))[0, 0, 0], hours))
     assert most[0] == 1
-    assert np.diff(found) == pytest.approx(np.ones(47), abs=1e-3)
+    assert np.diff(values) == pytest.approx(np.ones(47), abs=1e-3)

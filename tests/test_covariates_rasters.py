@@ -58,9 +58,9 @@ def test_a_slope_is_found_at_the_point_and_as_the_mean_around_it(tmp_path: Path,
 
 def test_static_fields_are_repeated_over_the_hours_and_missing_off_the_raster(tmp_path: Path) -> None:
     covariates = Covariates.open(write(tmp_path / "elevation.tif", slope()))
-    found = covariates.at(np.array([50.5, 10.0]), np.array([7.0, 7.0]), np.arange(3))
-    assert found.shape == (3, 2, 1)
-    assert np.isfinite(found[:, 0]).all() and np.isnan(found[:, 1]).all()
+    values = covariates.at(np.array([50.5, 10.0]), np.array([7.0, 7.0]), np.arange(3))
+    assert values.shape == (3, 2, 1)
+    assert np.isfinite(values[:, 0]).all() and np.isnan(values[:, 1]).all()
 
 
 def test_the_mean_is_over_the_window_by_its_width_in_km(tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_land_cover_becomes_the_share_of_each_class(tmp_path: Path) -> None:
     covariates = Covariates.open(path, CovariatesConfig(static={"landcover": config}))
     assert covariates.fields == ("landcover_green", "landcover_urban")
     edge = WEST + 200 * STEP
-    found = covariates.static_at(np.full(3, 50.5), np.array([edge - 1.0, edge, edge + 1.0]))
-    assert found == pytest.approx(np.array([[1, 0], [0.5, 0.5], [1, 0]]), abs=0.01)
+    shares = covariates.static_at(np.full(3, 50.5), np.array([edge - 1.0, edge, edge + 1.0]))
+    assert shares == pytest.approx(np.array([[1, 0], [0.5, 0.5], [1, 0]]), abs=0.01)
 
 
 def test_pixels_without_a_value_are_left_out_and_a_window_mostly_without_is_missing(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_pixels_without_a_value_are_left_out_and_a_window_mostly_without_is_miss
     values[:, 200:] = -9999.0
     covariates = Covariates.open(write(tmp_path / "people.tif", values, nodata=-9999.0))
     edge = WEST + 200 * STEP
-    found = covariates.static_at(np.full(3, 50.5), np.array([edge - 0.5, edge - 0.005, edge + 0.3]))[:, 0]
-    assert found == pytest.approx([7.0, 7.0, np.nan], nan_ok=True)
+    means = covariates.static_at(np.full(3, 50.5), np.array([edge - 0.5, edge - 0.005, edge + 0.3]))[:, 0]
+    assert means == pytest.approx([7.0, 7.0, np.nan], nan_ok=True)
 
 
 def test_many_places_far_apart_give_the_same_as_one_by_one(tmp_path: Path) -> None:

@@ -59,6 +59,6 @@ def test_breaking_up_running_sums_gives_back_the_hourly_amounts(rain: list[float
         held.append(sum(rain[run : h + 1]))
     index = list(range(len(rows)))
     order.shuffle(index)  # type: ignore[attr-defined]
-    found = values(time_steps(*(rows[i] for i in index)), [held[i] for i in index], 1)
-    assert list(found) == list(range(1, len(rain) + 1))
-    assert list(found.values()) == pytest.approx(rain, abs=1e-9)
+    broken_up = values(time_steps(*(rows[i] for i in index)), [held[i] for i in index], 1)
+    assert list(broken_up) == list(range(1, len(rain) + 1))
+    assert list(broken_up.values()) == pytest.approx(rain, abs=1e-9)

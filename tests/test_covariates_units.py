@@ -69,9 +69,9 @@ def test_an_unknown_field_is_named_with_the_nearest() -> None:
 def test_valid_cf_units_and_the_spellings_of_files_are_taken(
     units: str, key: str, factor: float, offset: float
 ) -> None:
-    found = conversion(units, get_field(key), "file")
-    assert (found.factor, found.offset) == pytest.approx((factor, offset), rel=1e-14)
-    assert found.mixing_ratio == (units == "g kg-1")
+    factors = conversion(units, get_field(key), "file")
+    assert (factors.factor, factors.offset) == pytest.approx((factor, offset), rel=1e-14)
+    assert factors.mixing_ratio == (units == "g kg-1")
 
 
 @pytest.mark.parametrize(("units", "key", "factor"), [("kg m-3", "o3_background", 1e9), ("hPa", "sp", 100.0)])

@@ -50,17 +50,17 @@ def test_columns_become_fields_in_their_units_at_the_nearest_station_within_reac
     covariates = opened(tmp_path, table())
     assert covariates.fields == ("u10", "v10", "t2m", "d2m", "sp", "tp")
     hours = np.array([hour("2020-01-01T02:00"), hour("2020-01-01T03:00"), hour("2020-01-02")])
-    found = covariates.at(np.array([40.01, 41.0, 30.0]), np.array([116.0, 117.0, 100.0]), hours)
-    assert found[0, 0] == pytest.approx([-2.0, 0.0, 275.15, 268.15, 101000.0, 0.5], abs=1e-3)
-    assert found[1, 1] == pytest.approx([3.0, 0.0, 286.15, 268.15, 101000.0, 2.0], abs=1e-3)
-    assert np.isnan(found[0, 1, :2]).all()  # no speed
-    assert np.isnan(found[:, 2]).all() and np.isnan(found[2]).all()
+    values = covariates.at(np.array([40.01, 41.0, 30.0]), np.array([116.0, 117.0, 100.0]), hours)
+    assert values[0, 0] == pytest.approx([-2.0, 0.0, 275.15, 268.15, 101000.0, 0.5], abs=1e-3)
+    assert values[1, 1] == pytest.approx([3.0, 0.0, 286.15, 268.15, 101000.0, 2.0], abs=1e-3)
+    assert np.isnan(values[0, 1, :2]).all()  # no speed
+    assert np.isnan(values[:, 2]).all() and np.isnan(values[2]).all()
 
 
 def test_points_of_the_compass_are_read(tmp_path: Path) -> None:
     covariates = opened(tmp_path, table(wspm=2.0, wdir=["N", "E", "nnw", "S", "W", "SW"]))
-    found = covariates.at(np.array([40.0]), np.array([116.0]), np.array([hour("2020-01-01T03:00")]))[0, 0, :2]
-    assert found == pytest.approx([2 * np.sin(np.radians(22.5)), -2 * np.cos(np.radians(22.5))], abs=1e-5)
+    values = covariates.at(np.array([40.0]), np.array([116.0]), np.array([hour("2020-01-01T03:00")]))[0, 0, :2]
+    assert values == pytest.approx([2 * np.sin(np.radians(22.5)), -2 * np.cos(np.radians(22.5))], abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_a_damaged_table_is_refused_in_one_line_or_its_values_can_be(
     except CovariatesError as error:
         assert "\n" not in str(error) and name in str(error)
         return
-    found = covariates.at(np.array([40.0]), np.array([116.0]), np.array([hour("2020-01-01T02:00")]))[0, 0]
-    for key, value in zip(covariates.fields, found, strict=True):
+    values = covariates.at(np.array([40.0]), np.array([116.0]), np.array([hour("2020-01-01T02:00")]))[0, 0]
+    for key, value in zip(covariates.fields, values, strict=True):
         low, high = get_field(key).plausible
         assert np.isnan(value) or low <= value <= high
 
@@ -117,8 +117,8 @@ def test_the_meteorology_of_the_beijing_stations_is_theirs() -> None:
     covariates = Covariates.open(REAL)
     frame = pd.read_parquet(REAL).query("station_id == 'dingling'").sample(50, random_state=0)
     hours = ((frame["time"] - pd.Timestamp(0)) / pd.Timedelta(hours=1)).to_numpy(np.int64)
-    found = covariates.at(frame["lat"].to_numpy(float)[:1], frame["lon"].to_numpy(float)[:1], hours)[:, 0]
-    named = dict(zip(covariates.fields, found.T, strict=True))
+    values = covariates.at(frame["lat"].to_numpy(float)[:1], frame["lon"].to_numpy(float)[:1], hours)[:, 0]
+    named = dict(zip(covariates.fields, values.T, strict=True))
     assert named["t2m"] == pytest.approx(frame["temp"] + 273.15, abs=1e-3, nan_ok=True)
     assert named["sp"] == pytest.approx(frame["pres"] * 100, rel=1e-5, nan_ok=True)
     assert np.hypot(named["u10"], named["v10"]) == pytest.approx(

@@ -21,8 +21,8 @@ def files() -> list[str]:
     """Return the paths of the sources, with a slash before each."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
-    found = listed or [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file() and ".venv" not in p.parts]
-    return [f"/{name}" for name in found if (ROOT / name).exists()]
+    names = listed or [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file() and ".venv" not in p.parts]
+    return [f"/{name}" for name in names if (ROOT / name).exists()]
 
 
 def names_in(path: Path) -> set[str]:

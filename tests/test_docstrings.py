@@ -70,9 +70,9 @@ def test_the_example_in_a_docstring_of_the_public_api_runs(
     name: str, thing: object, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(files)
-    found = [t for t in doctest.DocTestFinder(recurse=False).find(thing, name, globs={}) if t.examples]
-    assert found, f"aqreanalysis.{name} shows no example"
-    for test in found:
+    tests = [t for t in doctest.DocTestFinder(recurse=False).find(thing, name, globs={}) if t.examples]
+    assert tests, f"aqreanalysis.{name} shows no example"
+    for test in tests:
         lines: list[str] = []
         failed = doctest.DocTestRunner().run(test, out=lines.append).failed
         assert not failed, "".join(lines)

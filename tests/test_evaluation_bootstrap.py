@@ -22,30 +22,30 @@ def _errors(seed: int = 0, stations: int = 30) -> np.ndarray:
 def test_sums_add_up_to_the_scores() -> None:
     errors = _errors()
     errors[5, 3] = np.nan
-    found = Sums.of(_sample(errors), HOURS)
-    assert found.mae.shape == (60 // BLOCK_DAYS, 30)
-    assert found.mae.sum() == pytest.approx(np.nansum(np.abs(errors)))
-    assert found.rmse.sum() == pytest.approx(np.nansum(errors**2))
-    assert found.crps.sum() == pytest.approx(np.nansum(np.abs(errors)) / 2)
+    ratio = Sums.of(_sample(errors), HOURS)
+    assert ratio.mae.shape == (60 // BLOCK_DAYS, 30)
+    assert ratio.mae.sum() == pytest.approx(np.nansum(np.abs(errors)))
+    assert ratio.rmse.sum() == pytest.approx(np.nansum(errors**2))
+    assert ratio.crps.sum() == pytest.approx(np.nansum(np.abs(errors)) / 2)
 
 
 def test_a_method_that_errs_by_a_tenth_less_everywhere_has_that_ratio_and_no_doubt() -> None:
     sums = {"own": Sums.of(_sample(0.9 * _errors()), HOURS), "other": Sums.of(_sample(_errors()), HOURS)}
-    found = ratios(sums, {"mae": "other", "rmse": "other", "crps": "other"})
+    ratio = ratios(sums, {"mae": "other", "rmse": "other", "crps": "other"})
     for score in ("mae", "rmse", "crps"):
-        assert [found["own"][score][k] for k in ("ratio", "low", "high")] == pytest.approx([0.9] * 3)
-        assert found["other"][score]["ratio"] == 1.0
+        assert [ratio["own"][score][k] for k in ("ratio", "low", "high")] == pytest.approx([0.9] * 3)
+        assert ratio["other"][score]["ratio"] == 1.0
 
 
 def test_the_interval_holds_one_for_two_equal_methods_and_knows_where_doubt_comes_from() -> None:
     rng = np.random.default_rng(1)
     by_station = rng.normal(1, 0.3, (1, 30)) * _errors(2)
     sums = {"own": Sums.of(_sample(by_station), HOURS), "other": Sums.of(_sample(_errors(3)), HOURS)}
-    found = ratios(sums, {"mae": "other"})["own"]["mae"]
-    assert found["low"] < found["ratio"] < found["high"]
-    width = {k: found[k][1] - found[k][0] for k in ("by_station", "by_day")}
+    ratio = ratios(sums, {"mae": "other"})["own"]["mae"]
+    assert ratio["low"] < ratio["ratio"] < ratio["high"]
+    width = {k: ratio[k][1] - ratio[k][0] for k in ("by_station", "by_day")}
     assert width["by_station"] > 3 * width["by_day"]
-    assert found["high"] - found["low"] > 0.9 * width["by_station"]
+    assert ratio["high"] - ratio["low"] > 0.9 * width["by_station"]
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
@@ -62,12 +62,12 @@ def test_the_interval_covers_the_true_ratio_about_as_often_as_it_says() -> None:
         shared = rng.normal(0, 3, (len(HOURS), 12)) * rng.lognormal(0, 0.4, (1, 12))
         own, other = (shared + rng.normal(0, 3, shared.shape) for _ in range(2))
         sums = {"own": Sums.of(_sample(own), HOURS), "other": Sums.of(_sample(other), HOURS)}
-        found = ratios(sums, {"mae": "other"}, seed)["own"]["mae"]
-        inside += found["low"] <= 1 <= found["high"]
+        ratio = ratios(sums, {"mae": "other"}, seed)["own"]["mae"]
+        inside += ratio["low"] <= 1 <= ratio["high"]
     assert 52 <= inside <= 60
 
 
 def test_one_station_leaves_no_interval() -> None:
     sums = {"own": Sums.of(_sample(_errors(stations=1)), HOURS), "other": Sums.of(_sample(_errors(1, 1)), HOURS)}
-    found = ratios(sums, {"mae": "other"})["own"]["mae"]
-    assert found["low"] is None and found["by_station"] == (None, None) and found["by_day"][0] is not None
+    ratio = ratios(sums, {"mae": "other"})["own"]["mae"]
+    assert ratio["low"] is None and ratio["by_station"] == (None, None) and ratio["by_day"][0] is not None

@@ -66,10 +66,10 @@ def test_each_station_is_in_one_fold_whatever_their_order() -> None:
 
 
 def test_a_fold_holds_nothing_else_back_and_keeps_the_limits_it_is_given(small_config: Config) -> None:
-    found = fold_config(small_config, FoldOptions(minutes=4.0, epochs=3))
-    assert (found.split.hidden_stations, found.split.hidden_cities, found.split.unseen_time) == (0, 0, 0)
-    assert found.split.calibration_stations == small_config.split.calibration_stations
-    assert (found.training.max_minutes, found.training.epochs) == (4.0, 3)
+    fold = fold_config(small_config, FoldOptions(minutes=4.0, epochs=3))
+    assert (fold.split.hidden_stations, fold.split.hidden_cities, fold.split.unseen_time) == (0, 0, 0)
+    assert fold.split.calibration_stations == small_config.split.calibration_stations
+    assert (fold.training.max_minutes, fold.training.epochs) == (4.0, 3)
     assert fold_config(small_config, FoldOptions()).training == small_config.training
 
 
@@ -98,15 +98,15 @@ def test_no_fold_is_trained_with_its_own_stations_and_every_station_is_scored(
 ) -> None:
     out, metrics, trainer = run
     for number, (seen, _) in enumerate(trainer.given, start=1):
-        told = json.loads((out / "folds" / f"fold-{number}" / "answers.json").read_text())
-        assert not set(told["stations"]) & set(seen.stations)
-        assert set(told["stations"]) | set(seen.stations) == set(particles.stations)
-    found = metrics["species"]["pm25"]["station-folds"]
-    assert found["stations"] == 36 and set(found["methods"]) >= {"aq-net", "log-kriging", "space-time-kriging"}
+        answers = json.loads((out / "folds" / f"fold-{number}" / "answers.json").read_text())
+        assert not set(answers["stations"]) & set(seen.stations)
+        assert set(answers["stations"]) | set(seen.stations) == set(particles.stations)
+    fold = metrics["species"]["pm25"]["station-folds"]
+    assert fold["stations"] == 36 and set(fold["methods"]) >= {"aq-net", "log-kriging", "space-time-kriging"}
     known = int(np.isfinite(particles.values("pm25")[particles.hours % 11 == 0]).sum())
-    assert found["station_hours_observed"] == known
-    assert found["methods"]["aq-net"]["overall"]["n"] > 0.95 * known
-    assert set(found["methods"]["kriging"]["tuned"]) == {"fold 1", "fold 2"}
+    assert fold["station_hours_observed"] == known
+    assert fold["methods"]["aq-net"]["overall"]["n"] > 0.95 * known
+    assert set(fold["methods"]["kriging"]["tuned"]) == {"fold 1", "fold 2"}
     assert "station-folds" in (out / "report.html").read_text()
 
 

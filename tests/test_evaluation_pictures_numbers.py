@@ -86,10 +86,10 @@ def test_best_median_and_worst_are_told_apart_and_a_station_of_few_readings_is_n
 
 
 def test_a_line_is_broken_where_hours_are_missing(result, tmp_path):
-    kept = np.r_[0:30, 60:90]
-    fewer = {m: _cut(e, kept) for m, e in result.estimates.items()}
+    present = np.r_[0:30, 60:90]
+    fewer = {m: _cut(e, present) for m, e in result.estimates.items()}
     drawn = picture_series(
-        replace(result, hours=result.hours[kept], observed=result.observed[kept], estimates=fewer),
+        replace(result, hours=result.hours[present], observed=result.observed[present], estimates=fewer),
         tmp_path / "a.png",
     )
     assert drawn is not None
@@ -112,8 +112,8 @@ def test_a_bias_that_comes_back_each_morning_is_seen_at_its_solar_hours(result, 
 
 
 def test_the_mean_of_an_empty_class_is_unknown():
-    found = mean_by(np.array([1.0, 3.0, np.nan]), np.array([0, 0, 1]), 3)
-    np.testing.assert_array_equal(found, [2.0, np.nan, np.nan])
+    means = mean_by(np.array([1.0, 3.0, np.nan]), np.array([0, 0, 1]), 3)
+    np.testing.assert_array_equal(means, [2.0, np.nan, np.nan])
 
 
 def test_reliability_and_pit_tell_a_true_distribution_from_a_wrong_one(result, tmp_path):

@@ -57,13 +57,17 @@ def test_the_block_length_changes_nothing(
 
 def test_estimates_follow_the_stations_around(model: AnalysisPredictor, town_network: Observations) -> None:
     hours = town_network.hours
-    found = estimate(model, _visible(town_network), _targets(town_network, hours))["pm25"]
+    estimates = estimate(model, _visible(town_network), _targets(town_network, hours))["pm25"]
     observed = town_network.values("pm25")[:, :4]
     known = np.isfinite(observed)
-    assert np.corrcoef(found.best[known], observed[known])[0, 1] > 0.5
-    assert np.isfinite(found.crps[known]).all() and np.isnan(found.crps[~known]).all()
-    assert np.isnan(found.pit[~known]).all() and ((found.pit[known] >= 0) & (found.pit[known] <= 1)).all()
-    assert (found.lower <= found.best).all() and (found.best <= found.upper).all() and (found.lower >= 0).all()
+    assert np.corrcoef(estimates.best[known], observed[known])[0, 1] > 0.5
+    assert np.isfinite(estimates.crps[known]).all() and np.isnan(estimates.crps[~known]).all()
+    assert np.isnan(estimates.pit[~known]).all() and ((estimates.pit[known] >= 0) & (estimates.pit[known] <= 1)).all()
+    assert (
+        (estimates.lower <= estimates.best).all()
+        and (estimates.best <= estimates.upper).all()
+        and (estimates.lower >= 0).all()
+    )
 
 
 def test_an_hour_at_the_edge_of_the_timeline_is_answered(model: AnalysisPredictor, town_network: Observations) -> None:

@@ -128,14 +128,14 @@ def test_the_model_is_told_its_level_at_calibration_stations_that_are_visible(
 ) -> None:
     for protocol in (TENTH, CITIES):
         task = build_task(particles, split, protocol, OPTIONS)
-        told = np.array(task.visible.stations)[task.calibration]
-        assert set(split.roles_of(told.tolist())) == {CALIBRATION}
+        calibrating = np.array(task.visible.stations)[task.calibration]
+        assert set(split.roles_of(calibrating.tolist())) == {CALIBRATION}
     for result in (tenth, *results):
         assert all(level is not None and 0.5 < level <= 0.99 for level in result.levels.values())
-        for found in result.estimates.values():
-            answered = np.isfinite(found.best)
-            assert (found.calibrated_lower <= found.best)[answered].all()
-            assert (found.calibrated_upper >= found.best)[answered].all()
+        for estimates in result.estimates.values():
+            answered = np.isfinite(estimates.best)
+            assert (estimates.calibrated_lower <= estimates.best)[answered].all()
+            assert (estimates.calibrated_upper >= estimates.best)[answered].all()
 
 
 def test_hours_are_anchored_to_the_clock_and_not_to_the_file(split: Split, town_network: Observations) -> None:
@@ -156,9 +156,9 @@ def test_observations_before_the_unseen_hours_are_refused_with_a_way_out(
 def test_a_network_without_the_hidden_stations_is_refused(
     model: AnalysisPredictor, split: Split, town_network: Observations
 ) -> None:
-    kept = [s for s, r in zip(split.stations, split.role, strict=True) if r != HIDDEN_TENTH]
+    visible = [s for s, r in zip(split.stations, split.role, strict=True) if r != HIDDEN_TENTH]
     with pytest.raises(ModelError, match="none of the stations that the model's split hides"):
-        run_protocol(model, build_task(town_network.select(stations=kept), split, TENTH, OPTIONS))
+        run_protocol(model, build_task(town_network.select(stations=visible), split, TENTH, OPTIONS))
 
 
 def test_a_model_with_covariates_stands_beside_baselines_that_are_given_the_same(tmp_path: Path) -> None:

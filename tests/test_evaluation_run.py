@@ -34,10 +34,10 @@ def test_scores_of_every_method_pollutant_and_protocol_are_written(written: Path
     assert set(metrics["species"]) == {"pm25", "o3"}
     for protocols in metrics["species"].values():
         assert set(protocols) == {"unseen-time-hidden-tenth", "unseen-time-leave-city-out"}
-        for found in protocols.values():
-            for method in found["methods"].values():
+        for scores in protocols.values():
+            for method in scores["methods"].values():
                 overall = method["overall"]
-                assert overall["n"] == found["station_hours_scored"] > 0
+                assert overall["n"] == scores["station_hours_scored"] > 0
                 assert 0 < overall["mae"] <= overall["rmse"]
                 assert 0 < overall["crps"] < 2 * overall["mae"]
                 parts = method["by_distance"].values()
@@ -47,11 +47,11 @@ def test_scores_of_every_method_pollutant_and_protocol_are_written(written: Path
 
 
 def test_the_ratio_to_the_best_baseline_is_that_of_the_table(written: Path) -> None:
-    found = _metrics(written)["species"]["pm25"]["unseen-time-hidden-tenth"]
-    ratio = found["against_best_baseline"]["mae"]
-    others = {n: m["overall"]["mae"] for n, m in found["methods"].items() if n != "aq-net"}
+    scores = _metrics(written)["species"]["pm25"]["unseen-time-hidden-tenth"]
+    ratio = scores["against_best_baseline"]["mae"]
+    others = {n: m["overall"]["mae"] for n, m in scores["methods"].items() if n != "aq-net"}
     assert ratio["best"] == min(others, key=lambda n: others[n])
-    assert ratio["ratio"] == pytest.approx(found["methods"]["aq-net"]["overall"]["mae"] / min(others.values()))
+    assert ratio["ratio"] == pytest.approx(scores["methods"]["aq-net"]["overall"]["mae"] / min(others.values()))
 
 
 def test_the_table_has_a_row_a_method_and_says_what_it_rests_on(written: Path) -> None:

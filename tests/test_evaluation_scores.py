@@ -48,17 +48,17 @@ def test_central_coverage_of_a_uniform_pit_is_its_probability() -> None:
 
 
 def test_nothing_observed_gives_no_score_rather_than_zero() -> None:
-    found = scores.score(_sample([1.0, 2.0], [NAN, NAN]))
-    assert found["n"] == 0
-    assert all(np.isnan(v) for k, v in found.items() if k != "n")
+    result = scores.score(_sample([1.0, 2.0], [NAN, NAN]))
+    assert result["n"] == 0
+    assert all(np.isnan(v) for k, v in result.items() if k != "n")
 
 
 def test_classes_together_hold_all_and_each_its_own_error() -> None:
     sample = _sample([1.0, 2.0, 10.0, 20.0], [2.0, 3.0, 15.0, 25.0])
-    found = scores.score_by(sample, np.array([0, 0, 1, 1]), ["near", "far", "nowhere"])
-    assert set(found) == {"near", "far"}
-    assert (found["near"]["mae"], found["far"]["mae"]) == (1.0, 5.0)
-    assert found["near"]["coverage"] == 1.0 and found["far"]["coverage"] == 0.0
+    result = scores.score_by(sample, np.array([0, 0, 1, 1]), ["near", "far", "nowhere"])
+    assert set(result) == {"near", "far"}
+    assert (result["near"]["mae"], result["far"]["mae"]) == (1.0, 5.0)
+    assert result["near"]["coverage"] == 1.0 and result["far"]["coverage"] == 0.0
 
 
 def test_arrays_of_two_shapes_are_refused() -> None:
@@ -85,22 +85,22 @@ def test_a_mean_needs_three_quarters_of_its_hours() -> None:
     values = np.ones((48, 2))
     values[:6, 0] = np.nan
     values[24:31, 1] = np.nan
-    found = period_means(values, HOURS, "daily")
-    assert np.isfinite(found).tolist() == [[True, True], [True, False]]
+    result = period_means(values, HOURS, "daily")
+    assert np.isfinite(result).tolist() == [[True, True], [True, False]]
 
 
 def test_errors_of_hours_that_cancel_leave_a_right_mean() -> None:
     observed = np.random.default_rng(0).gamma(3, 10, (48, 5))
     best = observed + np.where(np.arange(48) % 2, 4.0, -4.0)[:, None]
-    found = score_means(best, observed, HOURS)
-    assert found["daily"]["n"] == 10
-    assert found["daily"]["mae"] == pytest.approx(0, abs=1e-9) and found["daily"]["r2"] == pytest.approx(1)
-    assert found["monthly"]["n"] == 0 and np.isnan(found["monthly"]["mae"])
+    result = score_means(best, observed, HOURS)
+    assert result["daily"]["n"] == 10
+    assert result["daily"]["mae"] == pytest.approx(0, abs=1e-9) and result["daily"]["r2"] == pytest.approx(1)
+    assert result["monthly"]["n"] == 0 and np.isnan(result["monthly"]["mae"])
 
 
 def test_both_sides_are_averaged_over_the_same_hours() -> None:
     observed = np.arange(48.0)[:, None] * np.ones((1, 2))
     best = observed.copy()
     best[2:5] = np.nan
-    found = score_means(best, observed, HOURS)
-    assert found["daily"]["mae"] == pytest.approx(0, abs=1e-9)
+    result = score_means(best, observed, HOURS)
+    assert result["daily"]["mae"] == pytest.approx(0, abs=1e-9)

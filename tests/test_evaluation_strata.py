@@ -17,13 +17,13 @@ def test_a_stamp_belongs_to_the_season_of_the_hour_that_it_ends() -> None:
 
 
 def test_the_hour_of_day_is_that_of_the_sun() -> None:
-    found = hour_of_day(_hours("2019-01-01T13", "2019-01-01T00"), np.array([0.0, 120.0, -75.0]))
-    assert found.tolist() == [[12, 20, 7], [23, 7, 18]]
+    hour = hour_of_day(_hours("2019-01-01T13", "2019-01-01T00"), np.array([0.0, 120.0, -75.0]))
+    assert hour.tolist() == [[12, 20, 7], [23, 7, 18]]
 
 
 def test_every_hour_of_a_day_is_a_class_of_its_own() -> None:
-    found = hour_of_day(np.arange(24), np.array([116.4]))
-    assert sorted(found[:, 0]) == list(range(24))
+    hour = hour_of_day(np.arange(24), np.array([116.4]))
+    assert sorted(hour[:, 0]) == list(range(24))
 
 
 def test_distance_classes_begin_at_their_edge() -> None:

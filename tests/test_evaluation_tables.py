@@ -53,20 +53,20 @@ def test_what_a_new_card_lacks_gives_way_to_what_was_measured(
     assert "Not yet" not in card and card.isascii() and "## Not for" in card
     assert read_bundle(folder).digest == digest
     for key, protocols in metrics["species"].items():
-        for found in protocols.values():
-            own = found["methods"]["aq-net"]["overall"]
+        for task_scores in protocols.values():
+            own = task_scores["methods"]["aq-net"]["overall"]
             rows = [r for r in card.splitlines() if "| AQ-Net |" in r and SPECIES[key].title in r]
             assert any(f"| {own['coverage']:.3f} |" in r and f"| {own['n']} |" in r for r in rows)
-            assert f"{found['stations']} hidden stations" in card
-            assert f"MAE {found['against_best_baseline']['mae']['ratio']:.3f}" in card
+            assert f"{task_scores['stations']} hidden stations" in card
+            assert f"MAE {task_scores['against_best_baseline']['mae']['ratio']:.3f}" in card
 
 
 def test_the_coverage_for_the_cube_names_figure_split_and_hours(scored: Path) -> None:
     metrics = json.loads((scored / "metrics.json").read_text(encoding="utf-8"))
-    found = metrics["evaluation"]["species"]["pm25"]["unseen-time-hidden-tenth"]
+    task_scores = metrics["evaluation"]["species"]["pm25"]["unseen-time-hidden-tenth"]
     said = measured_coverage(metrics)
     assert said.isascii()
-    assert f"PM2.5 {found['methods']['aq-net']['overall']['coverage']:.3f} (unseen-time-hidden-tenth, " in said
+    assert f"PM2.5 {task_scores['methods']['aq-net']['overall']['coverage']:.3f} (unseen-time-hidden-tenth, " in said
     assert metrics["evaluation"]["hours"]["first"] in said
 
 

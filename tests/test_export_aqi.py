@@ -18,20 +18,22 @@ def test_the_index_is_the_highest_sub_index_and_names_its_pollutant(name, cubes)
     index = INDICES[name]
     with CubeSource(cubes.two) as two:
         day = periods_of(two, "day")[1]
-        found = aqi(two, index, day)
+        indices = aqi(two, index, day)
         mean = two.read("pm2p5", slice(24, 48)).mean(axis=0)
         layers = {layer.name for layer in aqi_layers(two, index)}
-    assert layers == set(found)
+    assert layers == set(indices)
     (scale,) = (s for s in index.scales if (s.key, s.average) == ("pm25", "mean"))
     alone = index.rounded(scale.sub_index(mean))
-    known = np.isfinite(found["aqi"])
+    known = np.isfinite(indices["aqi"])
     assert known.sum() == 63 - 13 and not known[0, 0]
-    assert (found["aqi"] >= alone)[known].all()
-    assert (found["aqi_lower"] <= found["aqi"])[known].all() and (found["aqi"] <= found["aqi_upper"])[known].all()
-    leads = found["aqi_leading_pollutant"]
+    assert (indices["aqi"] >= alone)[known].all()
+    assert (indices["aqi_lower"] <= indices["aqi"])[known].all() and (indices["aqi"] <= indices["aqi_upper"])[
+        known
+    ].all()
+    leads = indices["aqi_leading_pollutant"]
     pm25 = list(SPECIES).index("pm25") + 1
     assert set(np.unique(leads)) <= {0, pm25, list(SPECIES).index("o3") + 1}
-    assert (found["aqi"] == alone)[leads == pm25].all() and (leads[~known] == 0).all()
+    assert (indices["aqi"] == alone)[leads == pm25].all() and (leads[~known] == 0).all()
 
 
 def test_what_is_missing_from_an_index_is_said(cubes):

@@ -17,10 +17,10 @@ DAY = TimeSpan(datetime(2019, 1, 2), datetime(2019, 1, 2, 5))
 
 @pytest.fixture(scope="module")
 def cogs(cubes, tmp_path_factory):
-    told = []
+    noted = []
     with CubeSource(cubes.two, span=DAY) as source:
-        paths = export_cogs(source, tmp_path_factory.mktemp("x") / "cogs", None, lambda *said: told.append(said[:2]))
-    assert told[-1] == (5, 5)
+        paths = export_cogs(source, tmp_path_factory.mktemp("x") / "cogs", None, lambda *said: noted.append(said[:2]))
+    assert noted[-1] == (5, 5)
     return paths
 
 

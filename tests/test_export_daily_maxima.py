@@ -44,19 +44,19 @@ def test_each_rule_takes_its_own_means_of_the_day(rule, first, last, cubes):
     with CubeSource(cubes.one) as one:
         day = periods_of(one, "day")[1]
         values = one.read("pm2p5", slice(0, 72))[:, 3, 3]
-        found = max_eight_hour(one, "pm2p5", day, RULES[rule])[3, 3]
+        maxima = max_eight_hour(one, "pm2p5", day, RULES[rule])[3, 3]
     # Stamp h of the second day is value 23 + h; a mean that ends there takes the 8 values up to it.
     wanted = max(values[24 + end - 8 : 24 + end].mean() for end in range(first, last + 1))
-    assert found == pytest.approx(wanted, rel=1e-5)
+    assert maxima == pytest.approx(wanted, rel=1e-5)
 
 
 def test_bounds_enclose_the_maximum_and_hours_beyond_the_cube_are_missing(cubes):
     with CubeSource(cubes.two) as two:
         day = periods_of(two, "day")[1]
-        found = mda8(two, two.species["o3"], day, RULES["eu"])
-        known = np.isfinite(found["o3_mda8"])
-        assert known.any() and (found["o3_mda8_lower"] <= found["o3_mda8"])[known].all()
-        assert (found["o3_mda8"] <= found["o3_mda8_upper"])[known].all()
+        maxima = mda8(two, two.species["o3"], day, RULES["eu"])
+        known = np.isfinite(maxima["o3_mda8"])
+        assert known.any() and (maxima["o3_mda8_lower"] <= maxima["o3_mda8"])[known].all()
+        assert (maxima["o3_mda8"] <= maxima["o3_mda8_upper"])[known].all()
         hours = two.read("o3", slice(24, 48))
         np.testing.assert_array_equal(max_one_hour(two, "o3", day), np.fmax.reduce(hours, axis=0))
         last = periods_of(two, "day")[-1]

@@ -43,15 +43,15 @@ def test_the_cubes_own_probability_agrees_with_that_from_its_bounds(cubes):
 def test_hours_are_counted_between_their_bounds_and_expected_from_the_cubes_own_probability(cubes):
     with CubeSource(cubes.two) as two:
         day, limit = periods_of(two, "day")[1], Limit("o3", 60.0)
-        found = count_exceedances(two, limit, day, DayCut(RULES["eu"]))
+        counts = count_exceedances(two, limit, day, DayCut(RULES["eu"]))
         hours = {n: two.read(n, slice(24, 48)) for n in ("o3", "o3_lower", "o3_upper", "o3_exceedance_60")}
     stem = "o3_hours_above_60"
     cell = (5, 5)
-    assert found[stem][cell] == (hours["o3"] > 60).sum(axis=0)[cell]
-    assert found[f"{stem}_lower"][cell] <= found[stem][cell] <= found[f"{stem}_upper"][cell]
-    assert found[f"{stem}_expected"][cell] == pytest.approx(hours["o3_exceedance_60"].sum(axis=0)[cell], rel=1e-5)
-    assert found[f"{stem}_probability"][cell] == hours["o3_exceedance_60"].max(axis=0)[cell]
-    assert np.isnan(found[stem][0, 0])  # masked
+    assert counts[stem][cell] == (hours["o3"] > 60).sum(axis=0)[cell]
+    assert counts[f"{stem}_lower"][cell] <= counts[stem][cell] <= counts[f"{stem}_upper"][cell]
+    assert counts[f"{stem}_expected"][cell] == pytest.approx(hours["o3_exceedance_60"].sum(axis=0)[cell], rel=1e-5)
+    assert counts[f"{stem}_probability"][cell] == hours["o3_exceedance_60"].max(axis=0)[cell]
+    assert np.isnan(counts[stem][0, 0])  # masked
 
 
 @pytest.mark.parametrize("basis", ["day", "mda8"])
@@ -60,12 +60,12 @@ def test_days_are_counted_by_their_mean_or_maximum(basis, cubes):
         whole = periods_of(one, "year")[0]
         limit = Limit("pm25", 40.0, basis)
         assert np.isnan(count_exceedances(one, limit, whole, DayCut(RULES["eu"]))[layer_prefix(one, limit)]).all()
-        found = count_exceedances(one, limit, whole, DayCut(RULES["eu"], 0, 2 / 365))[layer_prefix(one, limit)]
+        counts = count_exceedances(one, limit, whole, DayCut(RULES["eu"], 0, 2 / 365))[layer_prefix(one, limit)]
         days = [one.read("pm2p5", slice(24 * i, 24 * i + 24)).mean(axis=0) for i in range(3)]
     if basis == "day":
-        np.testing.assert_array_equal(found, sum((d > 40).astype(np.float32) for d in days))
+        np.testing.assert_array_equal(counts, sum((d > 40).astype(np.float32) for d in days))
     else:
-        assert (found >= 0).all() and (found <= 3).all()
+        assert (counts >= 0).all() and (counts <= 3).all()
 
 
 def test_a_limit_that_is_none_is_refused():

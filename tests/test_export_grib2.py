@@ -34,10 +34,10 @@ def test_cfgrib_reads_the_values_times_and_places_of_the_cube(key, messages, cub
         np.testing.assert_array_equal(read.valid_time.values, source.times)
         np.testing.assert_allclose(read.latitude.values[::-1], source.dataset.lat.values)
         np.testing.assert_allclose(read.longitude.values, source.dataset.lon.values)
-    found = read[name].values[:, ::-1].astype(np.float64)
-    np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+    values = read[name].values[:, ::-1].astype(np.float64)
+    np.testing.assert_array_equal(np.isnan(values), np.isnan(wanted))
     step = np.nanmax(wanted, axis=(1, 2)) - np.nanmin(wanted, axis=(1, 2))
-    assert (np.nanmax(np.abs(found - wanted), axis=(1, 2)) <= step / (2**BITS - 1) * 1.01 + 1e-15).all()
+    assert (np.nanmax(np.abs(values - wanted), axis=(1, 2)) <= step / (2**BITS - 1) * 1.01 + 1e-15).all()
     attrs = read[name].attrs
     assert attrs["GRIB_stepType"] == "avg"
     if key == "pm25":
@@ -63,8 +63,8 @@ def test_each_pollutant_has_its_constituent_of_the_wmo_tables(key, wanted, cubes
     try:
         kind = "aerosolType" if wanted[0] == 46 else "constituentType"
         assert (eccodes.codes_get(handle, "productDefinitionTemplateNumber"), eccodes.codes_get(handle, kind)) == wanted
-        told = [eccodes.codes_get(handle, k) for k in ("discipline", "parameterCategory", "parameterNumber")]
-        assert told == [0, 20, 0]
+        codes = [eccodes.codes_get(handle, k) for k in ("discipline", "parameterCategory", "parameterNumber")]
+        assert codes == [0, 20, 0]
         known = {"pm25": 210073, "pm10": 210074}
         assert eccodes.codes_get(handle, "paramId") == known.get(key, 0)
     finally:
@@ -75,13 +75,13 @@ def test_each_pollutant_has_its_constituent_of_the_wmo_tables(key, wanted, cubes
 def test_cdo_reads_the_same_field(messages, cubes):
     command = ["cdo", "-s", "outputf,%.9g,1", "-seltimestep,30", str(messages / "pm25.grib2")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = np.array(done.stdout.split(), dtype=np.float64).reshape(7, 9)[::-1]
+    values = np.array(done.stdout.split(), dtype=np.float64).reshape(7, 9)[::-1]
     with CubeSource(cubes.two, ["pm25"]) as source:
         wanted = source.read("pm2p5", slice(29, 30))[0] * 1e-9
     known = np.isfinite(wanted)
-    np.testing.assert_allclose(found[known], wanted[known], atol=1e-11)
-    told = subprocess.run(["cdo", "-s", "showtimestamp", str(messages / "pm25.grib2")], capture_output=True, text=True)
-    assert told.stdout.split()[0] == "2019-01-02T01:00:00" and len(told.stdout.split()) == 72
+    np.testing.assert_allclose(values[known], wanted[known], atol=1e-11)
+    codes = subprocess.run(["cdo", "-s", "showtimestamp", str(messages / "pm25.grib2")], capture_output=True, text=True)
+    assert codes.stdout.split()[0] == "2019-01-02T01:00:00" and len(codes.stdout.split()) == 72
 
 
 def test_several_pollutants_are_refused(cubes, tmp_path):

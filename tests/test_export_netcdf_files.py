@@ -32,11 +32,11 @@ def test_numbers_fills_and_attributes_are_the_cubes(layout, chunks, name, cubes,
 
 
 def test_a_file_a_month_is_named_and_stamped_by_it(cubes, tmp_path):
-    told = []
+    noted = []
     with CubeSource(cubes.one) as one:
         one.bounds = one.bounds + np.timedelta64(24 * 29 - 12, "h")  # over the end of January
-        paths = export_netcdf(one, tmp_path / "months", progress=lambda *said: told.append(said[:2]))
-    assert [p.name for p in paths] == ["one_201901.nc", "one_201902.nc"] and told == [(1, 2), (2, 2)]
+        paths = export_netcdf(one, tmp_path / "months", progress=lambda *said: noted.append(said[:2]))
+    assert [p.name for p in paths] == ["one_201901.nc", "one_201902.nc"] and noted == [(1, 2), (2, 2)]
     with xr.open_dataset(paths[0]) as january, xr.open_dataset(paths[1]) as february:
         assert january.sizes["time"] + february.sizes["time"] == 72
         assert str(january.time.values[-1]) == "2019-02-01T00:00:00.000000000"

@@ -105,12 +105,12 @@ def test_nothing_after_the_origin_reaches_a_method(model: ForecastPredictor, obs
         assert task.origins[0] == origin
         first = task.records.histories(task.origins[:1])
         stamps = task.records.stamps(task.origins[:1])
-        found = [model.forecast(first[..., task.order], stamps, *task.visible)["pm25"].best]
+        scores = [model.forecast(first[..., task.order], stamps, *task.visible)["pm25"].best]
         for kind in QUICK:
             method = kind()
             method.fit(task.records)
-            found.append(method.predict(first, stamps).mean)
-        answers.append(found)
+            scores.append(method.predict(first, stamps).mean)
+        answers.append(scores)
     for one, other in zip(*answers, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -119,20 +119,20 @@ def test_every_method_is_scored_on_the_same_hours(
     quick: None, bundle: Path, observations: Observations, tmp_path: Path
 ) -> None:
     metrics = evaluate_forecast(bundle, observations, tmp_path, ForecastEvaluationOptions(every=24, device="cpu"))
-    found = metrics["species"]["pm25"]
-    assert found["visible"]["stations"] + found["hidden"]["stations"] == STATIONS
+    scores = metrics["species"]["pm25"]
+    assert scores["visible"]["stations"] + scores["hidden"]["stations"] == STATIONS
     for where in ("visible", "hidden"):
-        methods = found[where]["methods"]
+        methods = scores[where]["methods"]
         assert list(methods) == [MODEL, *(b.name for b in QUICK)]
         for horizon in ("6 h", "12 h", "24 h", "2 d"):
             assert len({m["horizons"][horizon]["n"] for m in methods.values()}) == 1
-            ratio = found[where]["against_best_baseline"][horizon]["mae"]
+            ratio = scores[where]["against_best_baseline"][horizon]["mae"]
             best = min(m["horizons"][horizon]["mae"] for n, m in methods.items() if n != MODEL)
             assert ratio["ratio"] == pytest.approx(methods[MODEL]["horizons"][horizon]["mae"] / best)
     assert json.loads((tmp_path / "forecast.json").read_text()) == metrics
     page = (tmp_path / "forecast.html").read_text()
     assert "<section id='forecast'>" in page and "data:image/png;base64," in page
-    assert np.shape(found["history"]["elasticity"])[0] == metrics["lead_hours"] // 24
+    assert np.shape(scores["history"]["elasticity"])[0] == metrics["lead_hours"] // 24
     assert "persistence of the last day" in forecast_table(metrics).text()
 
 
@@ -142,11 +142,11 @@ def test_scores_are_those_of_the_constructed_errors() -> None:
     truth[0, 0, 3] = np.nan
     right, off = PointForecast(truth, truth), PointForecast(truth + 2, truth - 4)
     spread = IntervalScores(np.ones_like(truth), np.ones_like(truth))
-    found = protocol._scored(truth, {MODEL: off, "right": right}, spread, {MODEL: "m", "right": "r"})
-    scores = found["methods"][MODEL]["horizons"]["6 h"]
-    assert scores["n"] == 4 * 2 * 6 - 1 and found["unanswered"] == 0
+    result = protocol._scored(truth, {MODEL: off, "right": right}, spread, {MODEL: "m", "right": "r"})
+    scores = result["methods"][MODEL]["horizons"]["6 h"]
+    assert scores["n"] == 4 * 2 * 6 - 1 and result["unanswered"] == 0
     assert scores["mae"] == pytest.approx(2) and scores["rmse"] == pytest.approx(4)
-    assert found["methods"]["right"]["horizons"]["2 d"]["r2"] == pytest.approx(1)
+    assert result["methods"]["right"]["horizons"]["2 d"]["r2"] == pytest.approx(1)
 
 
 def test_an_earlier_evaluation_is_not_replaced_unasked(
@@ -205,11 +205,11 @@ def test_a_baseline_is_asked_once_and_its_answer_kept_for_the_same_question_alon
     first = predict_baseline_once(Ridge(), task, weights, lambda *told: None, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Ridge, "fit", lambda *args: pytest.fail("asked again"))
-        kept = predict_baseline_once(Ridge(), task, weights, lambda *told: None, tmp_path)
-    assert kept[0] == json.loads(json.dumps(first[0]))
+        folder_of = predict_baseline_once(Ridge(), task, weights, lambda *told: None, tmp_path)
+    assert folder_of[0] == json.loads(json.dumps(first[0]))
     for where in ("visible", "hidden"):
-        np.testing.assert_array_equal(kept[1][where].median, first[1][where].median)
-        np.testing.assert_array_equal(kept[1][where].mean, first[1][where].mean)
+        np.testing.assert_array_equal(folder_of[1][where].median, first[1][where].median)
+        np.testing.assert_array_equal(folder_of[1][where].mean, first[1][where].mean)
     other = build_task(model, altered(model, "later")[0], Split.of_bundle(model.bundle), "pm25", 24)
     predict_baseline_once(Ridge(), other, weights, lambda *told: None, tmp_path)
     assert len(list(tmp_path.glob("ridge-*.npz"))) == 2

@@ -74,9 +74,9 @@ def test_each_part_is_forecast_without_its_own_rows_and_the_weights_without_the_
 
     # What the part held reads may choose the penalty and nothing else.
     again, _ = forecast_straight._left_out(x, changed, part, 3, shrink)
-    for found in (weights, again):
+    for fitted in (weights, again):
         for lead in range(2):
-            assert any(torch.allclose(found[:, lead], s[:, lead]) for s in solutions(part != 3))
+            assert any(torch.allclose(fitted[:, lead], s[:, lead]) for s in solutions(part != 3))
     without = solutions((part != 3) & (part != 1))
     assert any(torch.allclose((x[part == 1] @ s)[:, 0], elsewhere[part == 1, 0]) for s in without)
 
@@ -92,16 +92,16 @@ def test_the_absolute_error_of_concentrations_is_lower_than_where_the_squares_le
     error = forecast_straight._AbsoluteError(0.0, torch.ones(1).double(), torch.tensor([0]), known)
     start = torch.linalg.lstsq(x[100:], y[100:]).solution
     shrinks = 1e-4 * torch.tensor([[1.0], [1.0], [0.0]]).double()
-    found = error.refine(x, y, torch.ones(600, dtype=torch.bool), start, shrinks)
+    fitted = error.refine(x, y, torch.ones(600, dtype=torch.bool), start, shrinks)
 
     def absolute(weights: Tensor) -> float:
         return float((torch.exp(x[100:] @ weights) - torch.exp(y[100:])).abs().mean())
 
     # Of twelve seeds: 0.93 to 0.985.
-    assert absolute(found) < 0.99 * absolute(start)
+    assert absolute(fitted) < 0.99 * absolute(start)
     for step in 0.05 * torch.eye(3).double():
-        assert absolute(found) < 1.01 * absolute(found + step[:, None])
-        assert absolute(found) < 1.01 * absolute(found - step[:, None])
+        assert absolute(fitted) < 1.01 * absolute(fitted + step[:, None])
+        assert absolute(fitted) < 1.01 * absolute(fitted - step[:, None])
 
 
 @pytest.mark.parametrize("exponent", sorted(set(BOX_COX_LAMBDAS)))

@@ -150,10 +150,10 @@ def test_covariates_of_the_history_change_the_forecast_and_missing_ones_are_none
     fields = torch.randn(1, HISTORY, STATIONS, 3, generator=torch.Generator().manual_seed(4))
     holed = fields.clone()
     holed[..., 2] = torch.nan
-    found = []
+    answers = []
     for beside in (fields, holed, 0 * fields):
         history = built.history(readings, readings, around(), beside)
         with torch.no_grad():
-            found.append(built(history, torch.full((STATIONS,), FIRST_HOUR + HISTORY - 1))[0])
-    assert all(torch.isfinite(f).all() for f in found)
-    assert (found[0] - found[1]).abs().max() > 1e-3 and (found[1] - found[2]).abs().max() > 1e-3
+            answers.append(built(history, torch.full((STATIONS,), FIRST_HOUR + HISTORY - 1))[0])
+    assert all(torch.isfinite(f).all() for f in answers)
+    assert (answers[0] - answers[1]).abs().max() > 1e-3 and (answers[1] - answers[2]).abs().max() > 1e-3

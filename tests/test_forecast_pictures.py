@@ -45,9 +45,9 @@ def some_histories() -> np.ndarray:
 def test_known_powers_are_found_at_their_lead_and_day() -> None:
     histories = some_histories()
     before = histories.copy()
-    found = influence_of_history(forecast, histories, 1)
-    np.testing.assert_allclose(found.elasticity, powers(), atol=1e-5)
-    assert found.forecasts == 24
+    influence = influence_of_history(forecast, histories, 1)
+    np.testing.assert_allclose(influence.elasticity, powers(), atol=1e-5)
+    assert influence.forecasts == 24
     np.testing.assert_array_equal(histories, before)
 
 
@@ -56,8 +56,8 @@ def test_an_input_that_is_not_read_has_no_influence() -> None:
 
 
 def test_a_forecast_of_nothing_is_no_division_by_zero() -> None:
-    found = influence_of_history(lambda h: np.zeros((LEADS, 4, 6), np.float32), some_histories(), 1)
-    np.testing.assert_array_equal(found.elasticity, 0)
+    influence = influence_of_history(lambda h: np.zeros((LEADS, 4, 6), np.float32), some_histories(), 1)
+    np.testing.assert_array_equal(influence.elasticity, 0)
 
 
 def test_the_picture_says_what_it_shows_and_stands_in_the_section(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_the_picture_says_what_it_shows_and_stands_in_the_section(tmp_path: Path
     assert picture.numbers["history_days"] == [-4, -3, -2, -1, 0]
     with Image.open(picture.path) as image:
         assert image.width > 400
-    told = {"file": "history.png", "caption": picture.caption, "alt": picture.alt, **picture.numbers}
+    entry = {"file": "history.png", "caption": picture.caption, "alt": picture.alt, **picture.numbers}
     metrics = {"history_hours": 120, "lead_hours": 72, "unseen_from": "2021-03-09", "every": 24}
-    metrics |= {"species": {"pm25": {"notes": [], "history": json.loads(json.dumps(told))}}}
+    metrics |= {"species": {"pm25": {"notes": [], "history": json.loads(json.dumps(entry))}}}
     section = forecast_section(metrics, tmp_path)
     assert "data:image/png;base64," in section and "This is the whole network" in section
     assert "<img" not in forecast_section(metrics, tmp_path / "elsewhere")
@@ -82,9 +82,9 @@ def test_the_attention_is_drawn_by_lead_day_and_stands_behind_it_in_the_section(
     assert picture.numbers["step_hours"] == 12 and np.shape(picture.numbers["attention"]) == (LEADS, 2 * DAYS)
     assert "not a learned one" not in picture.caption
     assert "not a learned one" in picture_attention("pm25", attention, 12, tmp_path / "again.png", True).caption
-    told = {"file": "attention.png", "caption": picture.caption, "alt": picture.alt, **picture.numbers}
+    entry = {"file": "attention.png", "caption": picture.caption, "alt": picture.alt, **picture.numbers}
     metrics = {"history_hours": 120, "lead_hours": 72, "unseen_from": "2021-03-09", "every": 24}
-    metrics |= {"species": {"pm25": {"notes": [], "attention": json.loads(json.dumps(told))}}}
+    metrics |= {"species": {"pm25": {"notes": [], "attention": json.loads(json.dumps(entry))}}}
     section = forecast_section(metrics, tmp_path)
     assert section.count("data:image/png;base64,") == 1 and "Attention over the history by lead day" in section
 

@@ -73,9 +73,9 @@ def cube(model: Path, observations: Observations, grid: Grid, tmp_path_factory: 
 
 
 def test_load_predictor_gives_the_forecast_as_one_of_the_predictors(model: Path) -> None:
-    found = load_predictor(model, "cpu")
-    assert isinstance(found, ForecastPredictor) and isinstance(found, aqreanalysis.Predictor)
-    assert (found.history_hours, found.lookahead_hours, found.lead_hours) == (HISTORY, 0, LEAD)
+    predictor = load_predictor(model, "cpu")
+    assert isinstance(predictor, ForecastPredictor) and isinstance(predictor, aqreanalysis.Predictor)
+    assert (predictor.history_hours, predictor.lookahead_hours, predictor.lead_hours) == (HISTORY, 0, LEAD)
 
 
 def test_a_cube_holds_the_hours_after_the_last_reading_with_their_lead_time_and_flag(cube: xr.Dataset) -> None:
@@ -96,16 +96,16 @@ def test_a_cell_is_told_what_a_hidden_station_there_would_be(
     asked = load_forecaster(model, "cpu").forecast(
         values[None, -HISTORY:], np.array([LAST]), *station_places(), (lat, lon)
     )["pm25"]
-    told = {
+    as_asked = {
         "pm2p5": asked.best,
         "pm2p5_standard_error": asked.standard_error,
         "pm2p5_lower": asked.interval(0.9)[0],
         "pm2p5_upper": asked.interval(0.9)[1],
         "pm2p5_exceedance_35": asked.exceedance(35.0),
     }
-    for name, expected in told.items():
-        found = cube[name].values.reshape(LEAD, -1)
-        np.testing.assert_allclose(found, expected[:LEAD], rtol=2e-5, atol=1e-6, err_msg=name)
+    for name, expected in as_asked.items():
+        predictor = cube[name].values.reshape(LEAD, -1)
+        np.testing.assert_allclose(predictor, expected[:LEAD], rtol=2e-5, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("options", [TILED, replace(TILED, workers=2)], ids=["tiles", "workers"])
@@ -211,9 +211,13 @@ def test_a_cube_says_the_skill_that_was_measured_at_hidden_stations(
         after = read_bundle(model)
         assert after.digest == before.digest and "| PM2.5 | hidden | AQ-Net | 24 h |" in after.card
         out = tmp_path / "told.nc"
-        told = produce(model, observations, grid, moment(LAST), moment(LAST + 3), out, WHOLE).forecast_skill_measured
+        expected = produce(
+            model, observations, grid, moment(LAST), moment(LAST + 3), out, WHOLE
+        ).forecast_skill_measured
         mae = metrics["species"]["pm25"]["hidden"]["methods"]["aq-net"]["horizons"]["24 h"]["mae"]
-        assert f"24 h: MAE {mae:.3g}" in told and "stations hidden from the model" in told and told.isascii()
+        assert (
+            f"24 h: MAE {mae:.3g}" in expected and "stations hidden from the model" in expected and expected.isascii()
+        )
     finally:  # the other tests' model was never evaluated
         (model / "metrics.json").write_text(json.dumps(before.metrics), encoding="utf-8")
         (model / "MODEL_CARD.md").write_text(before.card, encoding="utf-8")
@@ -256,15 +260,15 @@ def test_a_model_with_weather_makes_cubes_from_the_weather_of_the_history_alone(
     timeline = moment(LAST), moment(LAST + LEAD)
     with pytest.raises(ModelError, match="u10, v10 are missing"):
         produce(windy, observations, grid, *timeline, tmp_path / "x.nc", WHOLE)
-    found = load_predictor(windy, "cpu", weather := Weather())
-    cube = produce(found, observations, grid, *timeline, tmp_path / "x.nc", WHOLE).load()
+    predictor = load_predictor(windy, "cpu", weather := Weather())
+    cube = produce(predictor, observations, grid, *timeline, tmp_path / "x.nc", WHOLE).load()
     assert np.isfinite(cube["pm2p5"]).all() and cube.covariates == "u10, v10, sha256 wind"
     places = (np.repeat(grid.lat, len(grid.lon)), np.tile(grid.lon, len(grid.lat)))
     weather.latest = 0
-    window = found.window(range(LAST + 1, LAST + 3), LAST)
-    read = observations.to_array(found.inputs)[-HISTORY:]
+    window = predictor.window(range(LAST + 1, LAST + 3), LAST)
+    read = observations.to_array(predictor.inputs)[-HISTORY:]
     stations = observations.lat, observations.lon
-    encoded = found.encode(read, np.array(window.read), *stations)
-    best = found.predict(encoded, found.geometry(*stations, *places))["pm25"].best
+    encoded = predictor.encode(read, np.array(window.read), *stations)
+    best = predictor.predict(encoded, predictor.geometry(*stations, *places))["pm25"].best
     assert weather.latest == LAST
     np.testing.assert_allclose(cube["pm2p5"].values.reshape(LEAD, -1), best, rtol=2e-5)

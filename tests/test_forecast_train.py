@@ -75,9 +75,9 @@ def test_two_members_forecast_two_pollutants_each_by_one_set_of_weights(
     observations: Observations, tmp_path: Path
 ) -> None:
     config = small_forecast_config("species=[pm25, o3]", "forecast.members=2")
-    found = load_forecaster(train_forecast(observations, config, tmp_path / "both", "cpu"), "cpu")
+    predictor = load_forecaster(train_forecast(observations, config, tmp_path / "both", "cpu"), "cpu")
     values = forecast_values(days=4)[None, :72]
-    both = found.forecast(values, np.array([FIRST_HOUR + 71]), *station_places())
+    both = predictor.forecast(values, np.array([FIRST_HOUR + 71]), *station_places())
     assert set(both) == {"pm25", "o3"}
 
 
@@ -110,10 +110,10 @@ def _interrupt(observations: Observations, out: Path, at: str) -> None:
 def test_an_interrupted_training_goes_on_with_its_members_and_ends_with_the_same_model(
     observations: Observations, tmp_path: Path
 ) -> None:
-    out, told = tmp_path / "two", []
+    out, result = tmp_path / "two", []
     _interrupt(observations, out, "member 2, step 4")
-    again = train_forecast(observations, small_forecast_config(*_TWO), out, "cpu", lambda *call: told.append(call))
-    assert told == [(12, 12, told[0][2])]  # one look was left: the first member is whole, the second goes on
+    again = train_forecast(observations, small_forecast_config(*_TWO), out, "cpu", lambda *call: result.append(call))
+    assert result == [(12, 12, result[0][2])]  # one look was left: the first member is whole, the second goes on
     whole = train_forecast(observations, small_forecast_config(*_TWO), tmp_path / "whole", "cpu")
     assert read_bundle(again).digest == read_bundle(whole).digest
     assert [p.name for p in tmp_path.iterdir() if p.suffix == ".part"] == []
@@ -162,11 +162,11 @@ def test_a_forecast_trained_with_weather_reads_it_and_does_not_run_without(
     values, origin = forecast_values(days=4)[None, :72], np.array([FIRST_HOUR + 71])
     calm = Weather()
     calm.at = lambda lat, lon, hours: np.zeros((len(hours), len(lat), 2), np.float32)  # type: ignore[method-assign]
-    told = [
+    result = [
         load_forecaster(windy, "cpu", source).forecast(values, origin, *station_places())["pm25"].best
         for source in (Weather(), calm)
     ]
-    assert np.abs(told[0] - told[1]).max() > 1e-3
+    assert np.abs(result[0] - result[1]).max() > 1e-3
 
 
 def test_covariates_that_do_not_change_by_the_hour_are_refused(observations: Observations, tmp_path: Path) -> None:
@@ -178,17 +178,19 @@ def test_covariates_that_do_not_change_by_the_hour_are_refused(observations: Obs
 
 
 def test_each_range_of_leads_has_a_calibration_and_the_whole_distribution_agrees(bundle: Path) -> None:
-    found = load_forecaster(bundle, "cpu")
+    predictor = load_forecaster(bundle, "cpu")
     ranges = lead_ranges(48)
-    assert sorted(found.bundle.calibration) == sorted(range_key("pm25", label) for label in ranges)
+    assert sorted(predictor.bundle.calibration) == sorted(range_key("pm25", label) for label in ranges)
     covered = np.concatenate([np.arange(50)[leads] for leads in ranges.values()])
     assert covered.tolist() == list(range(50))
-    told = found.forecast(forecast_values(days=4)[None, :72], np.array([FIRST_HOUR + 71]), *station_places())["pm25"]
-    lower, upper = told.interval(0.9)
-    np.testing.assert_allclose(told.cdf(told.best), 0.5, atol=0.01)
-    np.testing.assert_allclose(told.cdf(upper) - told.cdf(lower), 0.9, atol=0.02)
-    assert told.crps(told.best).shape == told.mean.shape == told.standard_error.shape == told.best.shape
-    assert ((told.exceedance(50.0) > 0.5) == (told.best > 50.0)).mean() > 0.99
+    result = predictor.forecast(forecast_values(days=4)[None, :72], np.array([FIRST_HOUR + 71]), *station_places())[
+        "pm25"
+    ]
+    lower, upper = result.interval(0.9)
+    np.testing.assert_allclose(result.cdf(result.best), 0.5, atol=0.01)
+    np.testing.assert_allclose(result.cdf(upper) - result.cdf(lower), 0.9, atol=0.02)
+    assert result.crps(result.best).shape == result.mean.shape == result.standard_error.shape == result.best.shape
+    assert ((result.exceedance(50.0) > 0.5) == (result.best > 50.0)).mean() > 0.99
 
 
 def test_a_gap_is_carried_from_the_value_before_it() -> None:

@@ -46,9 +46,9 @@ def test_a_day_needs_eighteen_of_its_hours() -> None:
     day = torch.arange(48.0)
     day[:6] = torch.nan
     day[24:31] = torch.nan
-    found = daily_means(day)
-    assert found[0] == torch.arange(6.0, 24.0).mean()
-    assert torch.isnan(found[1])
+    means = daily_means(day)
+    assert means[0] == torch.arange(6.0, 24.0).mean()
+    assert torch.isnan(means[1])
 
 
 def test_covariates_are_those_of_the_history(windows: Windows) -> None:

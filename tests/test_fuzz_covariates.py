@@ -100,13 +100,13 @@ class Shelf(dict):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, np.ndarray, tuple[str, ...]]]:
     folder = tmp_path_factory.mktemp("covariates")
-    found = Shelf()
+    shelf = Shelf()
     for name in NAMES:
         path = _make(folder, name)
         covariates = Covariates.open(path)
-        found[name] = path, covariates.at(*PLACES, HOURS), covariates.fields
-        assert np.isfinite(found[name][1]).all(), name
-    return found
+        shelf[name] = path, covariates.at(*PLACES, HOURS), covariates.fields
+        assert np.isfinite(shelf[name][1]).all(), name
+    return shelf
 
 
 def _refused_or(path: Path) -> tuple[np.ndarray, tuple[str, ...]] | None:
@@ -141,15 +141,15 @@ def test_a_truncated_file_is_refused_or_gives_what_is_left_of_it(
     raw = whole.read_bytes()
     path = tmp_path_factory.mktemp("cut") / name
     path.write_bytes(raw[: int(share * len(raw))])
-    found = _refused_or(path)
-    if found is not None:
-        assert found[1] == fields
-        covariates, there = Covariates.open(path), np.isfinite(found[0])
-        wrong = found[0][there] != right[there]
+    shelf = _refused_or(path)
+    if shelf is not None:
+        assert shelf[1] == fields
+        covariates, there = Covariates.open(path), np.isfinite(shelf[0])
+        wrong = shelf[0][there] != right[there]
         # The last number of a text may be cut, as 90.0 to 9, and no reader can know: then it is told. Of a wind
         # direction two fields are made.
-        told = any("ends without a line end" in line for line in covariates.report.lines())
-        assert wrong.sum() <= 2 * told
+        warned = any("ends without a line end" in line for line in covariates.report.lines())
+        assert wrong.sum() <= 2 * warned
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -164,9 +164,9 @@ def test_other_bytes_are_refused_or_give_values_that_can_be(
         raw[int(where * len(raw))] = byte
     path = tmp_path_factory.mktemp("bytes") / name
     path.write_bytes(raw)
-    found = _refused_or(path)
-    if found is not None:
-        assert _can_be(*found)
+    shelf = _refused_or(path)
+    if shelf is not None:
+        assert _can_be(*shelf)
 
 
 @pytest.mark.parametrize("name", ["one.grib", "two.grib2"])
@@ -207,11 +207,11 @@ def test_the_empty_the_enormous_and_another_kind_are_refused_or_right(
     whole, right, fields = made[name]
     path = tmp_path / name
     path.write_bytes(harm[1](whole.read_bytes()))
-    found = _refused_or(path)
-    if found is not None:
-        there = np.isfinite(found[0])
-        assert found[1] == fields
-        np.testing.assert_array_equal(found[0][there], right[there])
+    shelf = _refused_or(path)
+    if shelf is not None:
+        there = np.isfinite(shelf[0])
+        assert shelf[1] == fields
+        np.testing.assert_array_equal(shelf[0][there], right[there])
 
 
 @pytest.mark.parametrize("value", [1e30, -5.0, 5000.0, np.inf])
@@ -227,9 +227,9 @@ def test_numbers_that_cannot_be_are_refused_with_file_and_value(tmp_path: Path, 
         frame = pd.read_csv(_make(tmp_path, "weather.csv"))
         frame.loc[4, "temp"] = value if value > 0 else -500.0
         frame.to_csv(path, index=False)
-    found = _refused_or(path)
+    shelf = _refused_or(path)
     # Infinity is no number: it is missing.
-    assert found is None or (np.isinf(value) and not np.isfinite(found[0]).all() and _can_be(*found))
+    assert shelf is None or (np.isinf(value) and not np.isfinite(shelf[0]).all() and _can_be(*shelf))
 
 
 @pytest.mark.parametrize("files", [60, pytest.param(2000, marks=pytest.mark.slow)])
@@ -243,7 +243,7 @@ def test_one_broken_file_among_many_stops_by_name_or_is_left_out_and_named(tmp_p
     broken.write_bytes(broken.read_bytes()[:-9])
     with pytest.raises(CovariatesError, match=rf"{broken.name}, message 1: .*cut short"):
         Covariates.open(folder)
-    kept = Covariates.open(folder, CovariatesConfig(skip_broken=True))
-    assert list(kept.report.skipped) == [str(broken)] and any(broken.name in line for line in kept.report.lines())
-    assert len(kept.hours("t2m")) in (files - 1, files)  # the hour of the broken file lies between two others
+    opened = Covariates.open(folder, CovariatesConfig(skip_broken=True))
+    assert list(opened.report.skipped) == [str(broken)] and any(broken.name in line for line in opened.report.lines())
+    assert len(opened.hours("t2m")) in (files - 1, files)  # the hour of the broken file lies between two others
     assert not [path for path in folder.iterdir() if path.suffix != ".grib"]

@@ -47,12 +47,12 @@ def _read(made: Made, path: Path) -> Observations:
 
 def _readings(observations: Observations) -> dict[tuple[str, str, pd.Timestamp], float]:
     """Return (pollutant, station, stamp) -> reading, whatever its flag."""
-    found = {}
+    readings = {}
     for key in observations.species:
         frame = observations.dataset[key].to_pandas()
         for (stamp, station), value in frame.stack().dropna().items():
-            found[key, str(station), stamp] = float(value)
-    return found
+            readings[key, str(station), stamp] = float(value)
+    return readings
 
 
 def _text(path: Path) -> bytes:
@@ -96,8 +96,8 @@ def test_a_truncated_file_is_refused_or_gives_what_is_left_of_it(
     assert name in TEXTS and name != "openaq-api", "binary files and JSON tell that they are cut"
     wrong = {k: v for k, v in _readings(observations).items() if right[name].get(k) != v}
     # The last number may be cut, as 45.0 to 4, and no reader can know: then it is told that the line has no end.
-    told = observations.report.counts.get("files_without_line_end", 0)
-    assert len(wrong) <= told, (wrong, whole[-80:])
+    warned = observations.report.counts.get("files_without_line_end", 0)
+    assert len(wrong) <= warned, (wrong, whole[-80:])
 
 
 @pytest.mark.parametrize("name", ["openaq-archive", "table-zip", "table-parquet", "wide-parquet", "eea", "netcdf"])
@@ -242,8 +242,8 @@ def test_the_empty_and_the_enormous_are_refused_or_hold_no_wrong_number(
     for key in observations.species:
         assert np.isfinite(observations.values(key)[~np.isnan(observations.values(key))]).all()
     if harm[0] in ("a line of 40 MB", "the file ten times over"):
-        found = _readings(observations)
-        assert all(right[name].get(k) == v for k, v in found.items())
+        readings = _readings(observations)
+        assert all(right[name].get(k) == v for k, v in readings.items())
 
 
 @pytest.mark.parametrize("name", NAMES)

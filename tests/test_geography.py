@@ -11,8 +11,8 @@ from aqreanalysis.geography.make import altitude, population
 
 
 def metres_and_people(lat: float, lon: float) -> tuple[float, float]:
-    found = describe(np.array([lat]), np.array([lon]))[0]
-    return tuple(little * np.expm1(x) for x, (little, _) in zip(found, FIELDS.values(), strict=True))
+    values = describe(np.array([lat]), np.array([lon]))[0]
+    return tuple(little * np.expm1(x) for x, (little, _) in zip(values, FIELDS.values(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def metres_and_people(lat: float, lon: float) -> tuple[float, float]:
     ],
 )
 def test_known_places_are_as_high_and_as_crowded_as_they_are(lat, lon, metres, people):
-    found = metres_and_people(lat, lon)
-    assert metres[0] <= found[0] <= metres[1]
-    assert people[0] <= found[1] <= people[1]
+    values = metres_and_people(lat, lon)
+    assert metres[0] <= values[0] <= metres[1]
+    assert people[0] <= values[1] <= people[1]
 
 
 def test_the_seam_of_the_globe_is_closed_and_longitudes_come_in_any_turn():
@@ -44,11 +44,11 @@ def test_the_seam_of_the_globe_is_closed_and_longitudes_come_in_any_turn():
 def test_there_is_no_step_anywhere_and_the_poles_have_values():
     lat = np.linspace(-90, 90, 20001)
     lon = np.full_like(lat, 87.0)
-    found = describe(lat, lon)
-    assert np.isfinite(found).all()
+    values = describe(lat, lon)
+    assert np.isfinite(values).all()
     # A cell is 18.5 arc minutes of these steps wide: no step carries more than its share of the largest difference.
     per_cell = 20000 / 180 / 6
-    assert np.abs(np.diff(found, axis=0)).max() < 1.01 * np.log1p(7000 / 10) / per_cell
+    assert np.abs(np.diff(values, axis=0)).max() < 1.01 * np.log1p(7000 / 10) / per_cell
 
 
 def test_packing_keeps_values_to_a_level_and_the_ends():
@@ -67,17 +67,17 @@ def test_heights_are_means_of_cells_from_south_to_north_and_the_sea_is_zero(tmp_
         file.createDimension("y", 2160)
         file.createDimension("x", 4320)
         file.createVariable("Altitude", "u1", ("y", "x"), fill_value=False)[:] = packed
-    found = altitude(tmp_path / "h.nc")
-    assert found.shape == (1080, 2160)
-    assert found[-1, 0] == pytest.approx((390 + 670 + 950 + 0) / 4)
-    assert found[0, -1] == 0 and np.count_nonzero(found) == 1
+    values = altitude(tmp_path / "h.nc")
+    assert values.shape == (1080, 2160)
+    assert values[-1, 0] == pytest.approx((390 + 670 + 950 + 0) / 4)
+    assert values[0, -1] == 0 and np.count_nonzero(values) == 1
 
 
 def test_people_are_neither_lost_nor_made(tmp_path):
     towns = '{"1": {"latitude": 60.0, "longitude": 179.95, "population": 500000}}'
     (tmp_path / "towns.json").write_text(towns, encoding="utf-8")
-    found = population(tmp_path / "towns.json")
+    values = population(tmp_path / "towns.json")
     lat = -90 + (np.arange(1080) + 0.5) / 6
     area = (111.2 / 6) ** 2 * np.cos(np.radians(lat))[:, None]
-    assert (found * area).sum() == pytest.approx(500000, rel=0.02)
-    assert found[900].argmax() in (0, 2159) and found[900, 0] > 0 and found[900, -1] > 0
+    assert (values * area).sum() == pytest.approx(500000, rel=0.02)
+    assert values[900].argmax() in (0, 2159) and values[900, 0] > 0 and values[900, -1] > 0

@@ -50,14 +50,14 @@ def test_the_short_cut_of_leaving_out_equals_kriging_without_the_group() -> None
     groups = np.repeat(np.arange(9), 4)
     hour = rng.gamma(2, 20, (1, 36))
     hour[0, [4, 13, 35]] = np.nan
-    found = leave_out(hour, km, VARIOGRAM, groups)
+    result = leave_out(hour, km, VARIOGRAM, groups)
     known = np.isfinite(hour[0])
     for group in (0, 3, 8):
         members = known & (groups == group)
         others = known & (groups != group)
         estimate, variance = _kriged((x[others], y[others]), hour[0, others], (x[members], y[members]))
-        assert found.estimate[0, members] == pytest.approx(estimate, rel=1e-6)
-        assert found.variance[0, members] == pytest.approx(variance, rel=1e-6)
+        assert result.estimate[0, members] == pytest.approx(estimate, rel=1e-6)
+        assert result.variance[0, members] == pytest.approx(variance, rel=1e-6)
 
 
 def _drifting(seed: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -98,22 +98,22 @@ def test_a_field_that_is_constant_at_the_stations_takes_no_part() -> None:
     places, z, here, there = _drifting()
     flat = np.full((40, 1), 0.1) + 1e-17, np.full((25, 1), 7.0)
     without = _kriged_with_drift(places, z, (here, there), 40)
-    found = _kriged_with_drift(places, z, (np.hstack([here, flat[0]]), np.hstack([there, flat[1]])), 40)
-    assert found[0] == pytest.approx(without[0]) and found[1] == pytest.approx(without[1])
+    result = _kriged_with_drift(places, z, (np.hstack([here, flat[0]]), np.hstack([there, flat[1]])), 40)
+    assert result[0] == pytest.approx(without[0]) and result[1] == pytest.approx(without[1])
 
 
 def test_leaving_out_with_a_drift_equals_kriging_without_the_group() -> None:
     places, z, here, _ = _drifting()
     km = np.hypot(places[0, :40, None] - places[0, :40], places[1, :40, None] - places[1, :40])
     groups = np.concatenate([np.repeat(np.arange(5), 4), np.arange(5, 25)])
-    found = leave_out(z[None], km, VARIOGRAM, groups, here[None])
+    result = leave_out(z[None], km, VARIOGRAM, groups, here[None])
     for group in (0, 3, 8):
         members, others = np.flatnonzero(groups == group), np.flatnonzero(groups != group)
         order = np.concatenate([others, members])
         parts = here[others], here[members]
         estimate, variance = _kriged_with_drift(places[:, :40][:, order], z[others], parts, len(others))
-        assert found.estimate[0, members] == pytest.approx(estimate, rel=1e-6)
-        assert found.variance[0, members] == pytest.approx(variance, rel=1e-6)
+        assert result.estimate[0, members] == pytest.approx(estimate, rel=1e-6)
+        assert result.variance[0, members] == pytest.approx(variance, rel=1e-6)
 
 
 def test_a_station_that_alone_has_a_field_is_told_by_nobody() -> None:
@@ -121,9 +121,9 @@ def test_a_station_that_alone_has_a_field_is_told_by_nobody() -> None:
     km = np.hypot(places[0, :40, None] - places[0, :40], places[1, :40, None] - places[1, :40])
     here[:, 1] = 0.0
     here[7, 1] = 1.0
-    found = leave_out(z[None], km, VARIOGRAM, np.arange(40), here[None])
-    assert np.isnan(found.estimate[0, 7]) and np.isnan(found.variance[0, 7])
-    assert np.isfinite(np.delete(found.estimate[0], 7)).all()
+    result = leave_out(z[None], km, VARIOGRAM, np.arange(40), here[None])
+    assert np.isnan(result.estimate[0, 7]) and np.isnan(result.variance[0, 7])
+    assert np.isfinite(np.delete(result.estimate[0], 7)).all()
 
 
 def test_several_series_are_left_out_each_by_itself() -> None:

@@ -11,8 +11,8 @@ def test_a_fit_finds_the_model_that_made_the_points(family: str) -> None:
     count = 1 if " " not in family else 2
     made = Variogram(family, 0.1, (0.4, 0.8)[:count], (20.0, 300.0)[:count])
     km = np.geomspace(2, 700, 20)
-    found = fit_variogram(family, Empirical(km, made(km), np.full(20, 500.0)))
-    assert found(km) == pytest.approx(made(km), rel=0.02)
+    fitted = fit_variogram(family, Empirical(km, made(km), np.full(20, 500.0)))
+    assert fitted(km) == pytest.approx(made(km), rel=0.02)
 
 
 def test_semivariance_is_zero_at_zero_and_the_nugget_just_above() -> None:

@@ -45,16 +45,16 @@ def test_estimates_on_cuda_are_those_of_the_cpu():
 def test_cells_of_a_dense_grid_on_cuda_are_those_of_the_cpu():
     readings = make_readings(days=2, padded=True)
     lat, lon = (axis.ravel() for axis in np.meshgrid(39.5 + 0.02 * np.arange(9), 116.4 + 0.03 * np.arange(7)))
-    found = {}
+    result = {}
     for device in ("cuda", "cpu"):
         predictor = AnalysisPredictor(make_bundle(members=2), device)
         encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
         places = predictor.geometry(readings.lat, readings.lon, lat, lon, (0.02, 0.03))
         assert (places.blocks is not None) == (device == "cpu")
-        found[device] = predictor.predict(encoded, places)
-    for key, one in found["cpu"].items():
-        np.testing.assert_allclose(found["cuda"][key].best, one.best, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(found["cuda"][key].standard_error, one.standard_error, rtol=1e-3)
+        result[device] = predictor.predict(encoded, places)
+    for key, one in result["cpu"].items():
+        np.testing.assert_allclose(result["cuda"][key].best, one.best, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(result["cuda"][key].standard_error, one.standard_error, rtol=1e-3)
 
 
 @pytest.mark.parametrize("workers", [None, max(1, torch.cuda.device_count())])
@@ -134,7 +134,7 @@ def test_a_step_on_cuda_runs_and_moves_the_weights(mixed):
     trainer = make_trainer(f"training.mixed_precision={mixed}", processes=Processes(choose_device("cuda")))
     assert trainer.timeline.days == DAYS and trainer.timeline.scaled.is_cuda
     dtypes = set()
-    trainer.network.own.register_forward_hook(lambda module, given, found: dtypes.add(found.dtype))
+    trainer.network.own.register_forward_hook(lambda module, given, result: dtypes.add(result.dtype))
     began = trainer.averaged_weights()
     loss = float(trainer._step(np.random.default_rng(0), torch.Generator("cuda").manual_seed(0)))
     assert np.isfinite(loss) and loss > 0
@@ -164,11 +164,11 @@ def test_a_recorded_step_has_the_loss_and_the_gradients_of_the_cpu():
         wanted = here.loss_of(torch.tensor(days), masks, torch.Generator())
         wanted.backward()
         torch.testing.assert_close(loss.cpu(), wanted.detach(), rtol=1e-5, atol=1e-6)
-        found = dict(there.network.named_parameters())
+        result = dict(there.network.named_parameters())
         largest = max(float(p.grad.abs().max()) for p in here.network.parameters() if p.grad is not None)
         for name, p in here.network.named_parameters():
             if p.grad is not None:
-                torch.testing.assert_close(found[name].grad.cpu(), p.grad, rtol=1e-3, atol=1e-4 * largest, msg=name)
+                torch.testing.assert_close(result[name].grad.cpu(), p.grad, rtol=1e-3, atol=1e-4 * largest, msg=name)
         masks = masks[::-1]
 
 
@@ -194,8 +194,8 @@ def test_a_model_trained_on_cuda_works_on_the_cpu(tmp_path):
     readings = make_readings(days=1, padded=True)
     predictor = AnalysisPredictor(bundle, "cpu")
     encoded = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon)
-    found = predictor.predict(encoded, predictor.geometry(readings.lat, readings.lon, *some_places()))["pm25"]
-    assert np.isfinite(found.best).all() and (found.standard_error > 0).all()
+    result = predictor.predict(encoded, predictor.geometry(readings.lat, readings.lon, *some_places()))["pm25"]
+    assert np.isfinite(result.best).all() and (result.standard_error > 0).all()
 
 
 def test_a_cuda_device_beyond_the_last_is_refused():

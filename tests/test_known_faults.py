@@ -66,16 +66,16 @@ def ask(model: AnalysisPredictor, table: pd.DataFrame, east: float = 0.0) -> Fie
     observations = from_frame(table)
     lat, lon = some_places()
     hours = np.arange(observations.hours[0], observations.hours[-1] + 1 + FORECAST_HOURS)
-    found = estimate(model, observations, Targets(lat, lon + east, hours, {}))
-    return Field(hours, {key: e.best for key, e in found.items()})
+    estimates = estimate(model, observations, Targets(lat, lon + east, hours, {}))
+    return Field(hours, {key: e.best for key, e in estimates.items()})
 
 
 @pytest.fixture(scope="module")
 def field(model: AnalysisPredictor, table: pd.DataFrame) -> Field:
-    found = ask(model, table)
+    estimates = ask(model, table)
     # What all tests below rest on: there is something to get wrong in time and in space.
-    assert found.best["pm25"].std(axis=0).min() > 1 and found.best["pm25"].std(axis=1).min() > 1
-    return found
+    assert estimates.best["pm25"].std(axis=0).min() > 1 and estimates.best["pm25"].std(axis=1).min() > 1
+    return estimates
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -114,18 +114,18 @@ def test_a_row_that_is_not_there_is_a_reading_that_is_missing(
 def test_a_gap_shifts_no_hour(model: AnalysisPredictor, table: pd.DataFrame, field: Field, gap: int) -> None:
     times = np.sort(table["time"].unique())
     begin = 30
-    kept = table[~table["time"].isin(times[begin : begin + gap])]
-    found = ask(model, kept)
-    assert np.array_equal(found.hours, field.hours)
+    rest = table[~table["time"].isin(times[begin : begin + gap])]
+    estimates = ask(model, rest)
+    assert np.array_equal(estimates.hours, field.hours)
     # Hours whose window, which is that of their UTC day, does not touch the gap know nothing of it.
     day = (field.hours - field.hours[0]) // 24 * 24
     free = (day - HISTORY >= begin + gap) | (day + 23 + LOOKAHEAD < begin)
     assert free.sum() >= 48
-    np.testing.assert_allclose(found.best["pm25"][free], field.best["pm25"][free], rtol=1e-5)
+    np.testing.assert_allclose(estimates.best["pm25"][free], field.best["pm25"][free], rtol=1e-5)
     # And those beside it follow their own hour's readings still: no neighbouring hour explains them better.
     after = np.arange(begin + gap, begin + gap + 12)
     logs = {s: np.log(field.best["pm25"][after + s]) for s in (-2, -1, 0, 1, 2)}
-    here = np.log(found.best["pm25"][after])
+    here = np.log(estimates.best["pm25"][after])
     errors = {s: float(np.abs(here - logs[s]).mean()) for s in logs}
     assert min(errors, key=lambda s: errors[s]) == 0
 
@@ -191,9 +191,9 @@ def _answers(
 
     def listen(outcome, *rest, **more):
         heard[(outcome.species, "observed")] = {"best": outcome.observed.copy()}
-        for method, found in outcome.estimates.items():
+        for method, estimates in outcome.estimates.items():
             layers = ("best", "standard_error", "lower", "upper")
-            heard[(outcome.species, method)] = {layer: getattr(found, layer).copy() for layer in layers}
+            heard[(outcome.species, method)] = {layer: getattr(estimates, layer).copy() for layer in layers}
         return scored(outcome, *rest, **more)
 
     with monkeypatch.context() as patch:

@@ -44,77 +44,77 @@ probabilities = st.floats(0.005, 0.995)
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 99), calibrations, st.floats(0.02, 0.98))
 def test_bounds_enclose_the_best_estimate_and_nothing_is_negative(seed, calibration, coverage):
-    found = some(seed, calibration)
-    lower, upper = found.interval(coverage)
-    assert (lower >= 0).all() and (lower <= found.best).all() and (found.best <= upper).all()
-    assert (found.standard_error > 0).all() and np.isfinite(found.standard_error).all()
+    predictive = some(seed, calibration)
+    lower, upper = predictive.interval(coverage)
+    assert (lower >= 0).all() and (lower <= predictive.best).all() and (predictive.best <= upper).all()
+    assert (predictive.standard_error > 0).all() and np.isfinite(predictive.standard_error).all()
     assert lower.dtype == np.float32 and lower.shape == (HOURS, PLACES)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 99), calibrations, probabilities)
 def test_the_cdf_undoes_the_quantile(seed, calibration, p):
-    found = some(seed, calibration)
-    value = found.quantile(p)
+    predictive = some(seed, calibration)
+    value = predictive.quantile(p)
     above_zero = value > 0  # below, the distribution has a lump at zero and no inverse
-    np.testing.assert_allclose(found.cdf(value)[above_zero], p, atol=2e-4)
+    np.testing.assert_allclose(predictive.cdf(value)[above_zero], p, atol=2e-4)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 99), calibrations, st.tuples(probabilities, probabilities).map(sorted))
 def test_quantiles_increase_with_probability(seed, calibration, pair):
-    found = some(seed, calibration)
-    assert (found.quantile(pair[0]) <= found.quantile(pair[1])).all()
+    predictive = some(seed, calibration)
+    assert (predictive.quantile(pair[0]) <= predictive.quantile(pair[1])).all()
 
 
 @pytest.mark.parametrize("calibration", [Calibration.normal(), skewed()])
 @pytest.mark.parametrize("threshold", [0.0, 15.0, 75.0, 400.0])
 def test_exceedance_agrees_with_the_quantiles(calibration, threshold):
-    found = some(calibration=calibration)
-    exceedance = found.exceedance(threshold)
+    predictive = some(calibration=calibration)
+    exceedance = predictive.exceedance(threshold)
     assert ((exceedance >= 0) & (exceedance <= 1)).all()
     for p in (0.05, 0.5, 0.9):
-        above = found.quantile(p) > threshold
+        above = predictive.quantile(p) > threshold
         assert (exceedance[above] >= 1 - p - 1e-4).all()
         assert (exceedance[~above] <= 1 - p + 1e-4).all()
 
 
 def test_no_value_is_below_zero_and_every_one_above_minus_something():
-    found = some()
-    assert (found.cdf(-1.0) == 0).all()
-    assert (found.exceedance(-1.0) == 1).all()
+    predictive = some()
+    assert (predictive.cdf(-1.0) == 0).all()
+    assert (predictive.exceedance(-1.0) == 1).all()
     observed = np.full((HOURS, PLACES), np.nan, np.float32)
-    assert np.isnan(found.cdf(observed)).all() and np.isnan(found.crps(observed)).all()
+    assert np.isnan(predictive.cdf(observed)).all() and np.isnan(predictive.crps(observed)).all()
 
 
 def test_the_score_of_an_uncalibrated_distribution_is_that_of_a_log_normal():
     rng = np.random.default_rng(1)
     plain = Scaling(offset=0.0, mean=3.5, std=0.7, typical_error=12.0)
     location, scale = rng.normal(0, 1, (40, 50)), rng.uniform(0.3, 0.9, (40, 50))
-    found = make(location, scale, scaling=plain)
+    predictive = make(location, scale, scaling=plain)
     y = np.exp(3.5 + 0.7 * (location + scale * rng.normal(size=location.shape)))
     wanted = scoringrules.crps_lognormal(y, 3.5 + 0.7 * location, 0.7 * scale)
-    np.testing.assert_allclose(found.crps(y.T.astype(np.float32)).mean(), wanted.mean(), rtol=0.02)
+    np.testing.assert_allclose(predictive.crps(y.T.astype(np.float32)).mean(), wanted.mean(), rtol=0.02)
 
 
 def test_mean_and_standard_error_are_those_of_a_log_normal():
     plain = Scaling(offset=0.0, mean=3.5, std=0.7, typical_error=12.0)
     scale = np.repeat([[0.1], [0.3], [0.6]], 4, axis=1)
-    found = make(np.zeros((3, 4)), scale, scaling=plain)
+    predictive = make(np.zeros((3, 4)), scale, scaling=plain)
     sigma = 0.7 * scale.T
     mean = np.exp(3.5 + sigma**2 / 2)
-    np.testing.assert_allclose(found.mean, mean, rtol=0.01)
-    np.testing.assert_allclose(found.standard_error, mean * np.sqrt(np.expm1(sigma**2)), rtol=0.03)
+    np.testing.assert_allclose(predictive.mean, mean, rtol=0.01)
+    np.testing.assert_allclose(predictive.standard_error, mean * np.sqrt(np.expm1(sigma**2)), rtol=0.03)
 
 
 def test_the_best_estimate_of_a_centred_table_is_the_networks():
-    found = make(np.zeros((2, 3)), np.ones((2, 3)))
-    np.testing.assert_allclose(found.best, np.exp(3.5) - 3.0, rtol=1e-5)
+    predictive = make(np.zeros((2, 3)), np.ones((2, 3)))
+    np.testing.assert_allclose(predictive.best, np.exp(3.5) - 3.0, rtol=1e-5)
 
 
 def test_standardising_a_quantile_gives_the_tabled_one():
-    found = make(np.full((2, 3), 0.4), np.full((2, 3), 0.3))
-    standard, level = found.standardise(found.quantile(0.9))
+    predictive = make(np.full((2, 3), 0.4), np.full((2, 3), 0.3))
+    standard, level = predictive.standardise(predictive.quantile(0.9))
     np.testing.assert_allclose(standard, 1.2816, atol=2e-3)
     np.testing.assert_allclose(level, 0.4, rtol=1e-6)
 
@@ -143,20 +143,20 @@ def test_the_standard_error_has_no_edge_where_the_table_has_a_node():
     )
     km = np.linspace(0, 120, 1201)
     zeros = torch.zeros((len(km), 1), dtype=torch.float64)
-    found = Predictive(zeros, zeros + 0.2, zeros + 5, torch.from_numpy(km), SCALING, table)
-    slope = np.diff(found.standard_error[0].astype(np.float64)) / 0.1
+    predictive = Predictive(zeros, zeros + 0.2, zeros + 5, torch.from_numpy(km), SCALING, table)
+    slope = np.diff(predictive.standard_error[0].astype(np.float64)) / 0.1
     # A straight table turns by 0.3 at 40 km from one step to the next.
     assert slope.max() > 0.2 and np.abs(np.diff(slope)).max() < 0.02
 
 
 def test_moments_are_computed_once(monkeypatch):
-    found = some()
+    predictive = some()
     asked = []
     monkeypatch.setattr(Predictive, "summary", lambda self, f=Predictive.summary: asked.append(1) or f(self))
-    mean = found.mean
+    mean = predictive.mean
     count = len(asked)
-    assert (found.standard_error > 0).all() and count == 1 and len(asked) == 1
-    np.testing.assert_array_equal(found.mean, mean)
+    assert (predictive.standard_error > 0).all() and count == 1 and len(asked) == 1
+    np.testing.assert_array_equal(predictive.mean, mean)
 
 
 def test_the_table_is_taken_by_distance_and_by_level():
@@ -187,13 +187,13 @@ def test_the_summary_is_what_the_parts_are(hours):
     reporting = torch.ones(5, hours)
     one = Predictive(location, scale, reporting, nearest, SCALING, calibration)
     summary, bounds = one.summary(0.8), one.interval(0.8)
-    for found, expected in (
+    for predictive, expected in (
         (summary.best, one.best),
         (summary.standard_error, one.standard_error),
         (summary.lower, bounds[0]),
         (summary.upper, bounds[1]),
     ):
-        assert found.shape == (hours, 5) and np.allclose(found, expected, rtol=2e-4, atol=1e-4)
+        assert predictive.shape == (hours, 5) and np.allclose(predictive, expected, rtol=2e-4, atol=1e-4)
     assert (summary.lower <= summary.best).all() and (summary.best <= summary.upper).all()
 
 

@@ -61,13 +61,13 @@ def test_sums_joined_in_order_are_those_of_the_whole_however_it_is_cut(autocovar
     mean, error = drawn(seed, sum(cuts))
     edges = np.cumsum([0, *cuts])
     parts = [accumulate_hours(mean[a:b], error[a:b], autocovariance) for a, b in pairwise(edges)]
-    found = parts[0]
+    predictive = parts[0]
     for part in parts[1:]:
-        found = found.joined(part, autocovariance)
+        predictive = predictive.joined(part, autocovariance)
     whole = accumulate_hours(mean, error, autocovariance)
-    assert found.hours == whole.hours == sum(cuts)
+    assert predictive.hours == whole.hours == sum(cuts)
     for name in ("total", "variance", "left", "right"):
-        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-9, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(getattr(predictive, name), getattr(whole, name), rtol=1e-9, atol=1e-9, err_msg=name)
 
 
 def test_a_lasting_bias_is_not_averaged_away_and_noise_is():
@@ -109,11 +109,11 @@ def test_bounds_enclose_the_estimate_nothing_is_negative_and_all_tell_the_same(t
 def test_the_best_estimate_is_the_mean_of_the_hourly_expectations():
     mean, error = drawn(1, 48)
     one = calibration(shape=ndtri(PROBABILITIES))
-    found = MeanPredictive(accumulate_hours(mean, error, one.autocovariance), np.zeros(3), one, "daily")
-    np.testing.assert_allclose(found.best, mean.mean(axis=0), rtol=1e-6)
+    whole = MeanPredictive(accumulate_hours(mean, error, one.autocovariance), np.zeros(3), one, "daily")
+    np.testing.assert_allclose(whole.best, mean.mean(axis=0), rtol=1e-6)
     # And that is the mean of the distribution that the bounds are of.
-    spread = np.mean([found.quantile(p) for p in PROBABILITIES], axis=0)
-    np.testing.assert_allclose(spread, found.best, rtol=0.01)
+    spread = np.mean([whole.quantile(p) for p in PROBABILITIES], axis=0)
+    np.testing.assert_allclose(spread, whole.best, rtol=0.01)
 
 
 def test_the_interval_widens_with_distance_and_with_the_spread_of_the_hours():

@@ -25,12 +25,12 @@ def block():
 
 
 def test_attention_is_a_share_of_each_window_hour_for_each_hour_asked_for(predictor, block):
-    found = read_attention(predictor, *block)
-    assert found.weights.shape == (24, HISTORY + 24 + LOOKAHEAD) == (len(found.query_hours), len(found.key_hours))
-    np.testing.assert_allclose(found.weights.sum(axis=1), 1, rtol=1e-5)
-    assert found.weights.min() >= 0 and found.weights.std() > 1e-4
-    assert (found.key_hours[0], found.key_hours[-1]) == (-HISTORY, 23 + LOOKAHEAD)
-    assert found.windows == STATIONS
+    read = read_attention(predictor, *block)
+    assert read.weights.shape == (24, HISTORY + 24 + LOOKAHEAD) == (len(read.query_hours), len(read.key_hours))
+    np.testing.assert_allclose(read.weights.sum(axis=1), 1, rtol=1e-5)
+    assert read.weights.min() >= 0 and read.weights.std() > 1e-4
+    assert (read.key_hours[0], read.key_hours[-1]) == (-HISTORY, 23 + LOOKAHEAD)
+    assert read.windows == STATIONS
 
 
 def test_attention_follows_the_readings(predictor, block):
@@ -53,16 +53,16 @@ def test_attention_over_all_stations_is_the_mean_over_each(predictor, block):
 def test_neighbour_weights_sum_to_one_and_are_those_of_the_nearest_stations(predictor, block):
     *_, lat, lon = block
     places = some_places()
-    found = read_neighbour_weights(predictor, lat, lon, *places)
-    assert set(found) == {"pm25", "o3"}
-    for learned in found.values():
+    read = read_neighbour_weights(predictor, lat, lon, *places)
+    assert set(read) == {"pm25", "o3"}
+    for learned in read.values():
         assert learned.weights.shape == (2 * 3 * 2, 15, 8)  # members times bands times mixtures
         assert learned.bands == 2 * tuple(band for band in BAND_TITLES for _ in range(2)) and len(BAND_TITLES) == BANDS
         np.testing.assert_allclose(learned.weights.sum(axis=2), 1, rtol=1e-3)
         np.testing.assert_allclose(learned.distance_km[:, 0], predictor.geometry(lat, lon, *places).nearest_km)
         assert (np.diff(learned.distance_km, axis=1) > -1e-3).all()
         assert learned.weights[..., 0].mean() > learned.weights[..., -1].mean()
-    assert not np.allclose(found["pm25"].weights, found["o3"].weights)
+    assert not np.allclose(read["pm25"].weights, read["o3"].weights)
 
 
 def test_a_model_that_was_looked_into_gives_the_same_numbers_and_keeps_no_hook(predictor, block):

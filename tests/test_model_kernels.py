@@ -54,8 +54,8 @@ def test_weights_of_a_square_are_those_that_torch_gives():
     network = predictor.networks[0]
     shared = LatticeKriging(network.knn, squares)
     nodes = squares.position, squares.reach_km
-    for found, expected in zip(shared._solve(*nodes), solve_lattice_systems(network.knn, *nodes), strict=True):
-        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
+    for result, expected in zip(shared._solve(*nodes), solve_lattice_systems(network.knn, *nodes), strict=True):
+        assert torch.allclose(result, expected, rtol=1e-3, atol=1e-3)
     seated = assign_to_lattice_cells(lattice, stations, (lat.ravel(), lon.ravel()), 8, torch.device("cpu"))
     around = lattice_neighbourhood(network, seated)
     for block in shared.weight_blocks():
@@ -96,20 +96,20 @@ def test_a_place_has_the_same_weights_alone_and_among_others():
 @pytest.mark.parametrize(("steps", "width", "heads"), [(72, 32, 4), (5, 6, 2), (64, 8, 8)])
 def test_attention_is_that_of_torch(steps, width, heads):
     draw = torch.Generator().manual_seed(0)
-    query, told = torch.randn(7, 24, width, generator=draw), 3 * torch.randn(7, steps, 2 * width, generator=draw)
-    found = np.empty(query.shape, np.float32)
-    attention(query.numpy(), told.numpy(), heads, found)
-    apart = [x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, *told.split(width, dim=-1))]
+    query, given = torch.randn(7, 24, width, generator=draw), 3 * torch.randn(7, steps, 2 * width, generator=draw)
+    result = np.empty(query.shape, np.float32)
+    attention(query.numpy(), given.numpy(), heads, result)
+    apart = [x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, *given.split(width, dim=-1))]
     expected = torch.nn.functional.scaled_dot_product_attention(*apart).transpose(1, 2).flatten(2)
-    assert np.allclose(found, expected.numpy(), atol=2e-6, rtol=1e-5)
+    assert np.allclose(result, expected.numpy(), atol=2e-6, rtol=1e-5)
 
 
 def test_attention_to_what_is_missing_is_missing_in_its_window_alone():
-    told = np.ones((2, 40, 8), np.float32)
-    told[1, 3, 0] = np.nan
-    found = np.empty((2, 1, 4), np.float32)
-    attention(np.ones((2, 1, 4), np.float32), told, 1, found)
-    assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
+    given = np.ones((2, 40, 8), np.float32)
+    given[1, 3, 0] = np.nan
+    result = np.empty((2, 1, 4), np.float32)
+    attention(np.ones((2, 1, 4), np.float32), given, 1, result)
+    assert np.isfinite(result[0]).all() and np.isnan(result[1]).all()
 
 
 def predictive(places=37, hours=5, levels=3, seed=0):
@@ -126,27 +126,27 @@ def predictive(places=37, hours=5, levels=3, seed=0):
 @pytest.mark.parametrize("levels", [1, 3, 5])
 def test_a_summary_is_that_of_the_quantiles_one_by_one(levels):
     one = predictive(levels=levels)
-    found = one.summary(0.8)
-    assert found.best.shape == (5, 37)
-    assert np.allclose(found.best, one.quantile(0.5), rtol=1e-5, atol=1e-5)
-    assert np.allclose(found.lower, one.quantile(0.1), rtol=1e-5, atol=1e-5)
-    assert np.allclose(found.upper, one.quantile(0.9), rtol=1e-5, atol=1e-5)
+    result = one.summary(0.8)
+    assert result.best.shape == (5, 37)
+    assert np.allclose(result.best, one.quantile(0.5), rtol=1e-5, atol=1e-5)
+    assert np.allclose(result.lower, one.quantile(0.1), rtol=1e-5, atol=1e-5)
+    assert np.allclose(result.upper, one.quantile(0.9), rtol=1e-5, atol=1e-5)
 
 
 def test_a_summary_has_the_moments_that_torch_gives():
     one = predictive()
-    found = one.summary()
+    result = one.summary()
     expected = one.summary_on_device()
     for name, layer in zip(("best", "standard_error", "lower", "upper", "mean"), expected, strict=True):
-        assert np.allclose(getattr(found, name), layer.T.numpy(), rtol=1e-4, atol=1e-4), name
+        assert np.allclose(getattr(result, name), layer.T.numpy(), rtol=1e-4, atol=1e-4), name
 
 
 def test_a_summary_of_an_unknown_place_is_unknown():
     one = predictive()
     one._location[3, 2] = torch.nan
-    found = one.summary()
-    assert np.isnan([found.best[2, 3], found.upper[2, 3], found.standard_error[2, 3]]).all()
-    assert np.isfinite(found.best).sum() == found.best.size - 1
+    result = one.summary()
+    assert np.isnan([result.best[2, 3], result.upper[2, 3], result.standard_error[2, 3]]).all()
+    assert np.isfinite(result.best).sum() == result.best.size - 1
 
 
 def test_without_a_folder_to_keep_them_in_they_are_compiled_all_the_same(tmp_path):
@@ -159,8 +159,8 @@ def test_without_a_folder_to_keep_them_in_they_are_compiled_all_the_same(tmp_pat
         "np.ones((1, 3), np.float32))\n"
         "print(float(towards[0, 0, 0]))\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
-    assert float(told.stdout) == pytest.approx(0.999, abs=1e-5)
+    given = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert float(given.stdout) == pytest.approx(0.999, abs=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 7, 25])
@@ -168,9 +168,9 @@ def test_without_a_folder_to_keep_them_in_they_are_compiled_all_the_same(tmp_pat
 def test_a_product_has_the_same_bits_in_a_larger_one_and_with_zeros_in_between(rows, inner, columns):
     draw = np.random.default_rng(rows)
     left, right = (draw.standard_normal(shape, np.float32) for shape in ((rows, inner), (inner, columns)))
-    found = np.empty((rows, columns), np.float32)
-    multiply(left, right, found)
-    assert np.allclose(found, left.astype(float) @ right.astype(float), atol=1e-4)
+    result = np.empty((rows, columns), np.float32)
+    multiply(left, right, result)
+    assert np.allclose(result, left.astype(float) @ right.astype(float), atol=1e-4)
     places = np.sort(draw.choice(2 * inner, inner, replace=False))
     wide, long = (
         np.zeros((rows + 6, 2 * inner), np.float32),
@@ -179,7 +179,7 @@ def test_a_product_has_the_same_bits_in_a_larger_one_and_with_zeros_in_between(r
     wide[3:-3, places], long[places, 40:-37] = left, right
     larger = np.empty((rows + 6, columns + 77), np.float32)
     multiply(wide, long, larger)
-    assert np.array_equal(larger[3:-3, 40:-37], found)
+    assert np.array_equal(larger[3:-3, 40:-37], result)
 
 
 @pytest.mark.parametrize("levels", [1, 3, 5])

@@ -28,9 +28,9 @@ def test_every_compiled_loop_has_its_plain_form():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_compiled_loop_gives_what_its_plain_form_gives(kernel: Kernel, shape: tuple[int, int]):
     given = kernel.draw(np.random.default_rng(0), *shape)
-    found, expected = kernel.loop(*given), kernel.plain(*given)
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
+    results, expected = kernel.loop(*given), kernel.plain(*given)
+    assert len(results) == len(expected)
+    for one, other in zip(results, expected, strict=True):
         assert one.shape == other.shape and np.isfinite(other).all()
         assert np.abs(one - other).max() <= kernel.tolerance * max(1.0, np.abs(other).max())
 

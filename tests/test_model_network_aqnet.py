@@ -127,8 +127,8 @@ def test_every_part_of_the_network_learns(values):
 def test_the_score_of_a_log_normal_forecast_agrees_with_the_library(scale):
     rng = np.random.default_rng(0)
     location, y = rng.normal(3, 0.5, 200), rng.lognormal(3, 0.8, 200)
-    found = lognormal_crps(torch.from_numpy(y), torch.from_numpy(location), torch.full((200,), scale).double())
-    np.testing.assert_allclose(found.numpy(), scoringrules.crps_lognormal(y, location, np.full(200, scale)), rtol=1e-6)
+    crps = lognormal_crps(torch.from_numpy(y), torch.from_numpy(location), torch.full((200,), scale).double())
+    np.testing.assert_allclose(crps.numpy(), scoringrules.crps_lognormal(y, location, np.full(200, scale)), rtol=1e-6)
 
 
 def test_a_user_sees_no_warning_of_torch():

@@ -83,18 +83,18 @@ def test_untrained_covariates_tell_nothing_but_what_the_wind_brings(windy: Path)
     fresh = AQNet(2, [0], bundle.config.model, bundle.fields).state_dict()
     assert fresh["surroundings.carry.0.bias"].item() == pytest.approx(0.7)
     fresh["surroundings.carry.0.bias"].zero_()
-    kept = {k: v for k, v in bundle.members[0].items() if not k.startswith("surroundings.")}
-    bundle.members = [kept | {k: v for k, v in fresh.items() if k.startswith("surroundings.")}]
+    members = {k: v for k, v in bundle.members[0].items() if not k.startswith("surroundings.")}
+    bundle.members = [members | {k: v for k, v in fresh.items() if k.startswith("surroundings.")}]
     with_fields = estimate(AnalysisPredictor(bundle, "cpu", MadeUp()))
-    bundle.members, bundle.fields = [kept], None
+    bundle.members, bundle.fields = [members], None
     assert np.allclose(with_fields, estimate(AnalysisPredictor(bundle, "cpu")), rtol=1e-5)
 
 
 def test_trained_covariates_count(windy: Path) -> None:
-    found = estimate(load_predictor(windy, "cpu", MadeUp()))
+    estimates = estimate(load_predictor(windy, "cpu", MadeUp()))
     calm = estimate(load_predictor(windy, "cpu", MadeUp(missing=tuple(range(FIRST - 240, FIRST + 24 * DAYS + 240)))))
-    assert np.isfinite(found).all() and np.isfinite(calm).all()
-    assert not np.allclose(found, calm, rtol=1e-4)
+    assert np.isfinite(estimates).all() and np.isfinite(calm).all()
+    assert not np.allclose(estimates, calm, rtol=1e-4)
 
 
 def test_numbers_depend_on_no_block_and_no_neighbouring_place(windy: Path) -> None:

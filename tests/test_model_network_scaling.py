@@ -33,10 +33,10 @@ def test_fields_are_standardised_and_what_is_missing_stays_missing() -> None:
     values = some_values()
     values[:7, 2] = np.nan
     scaling = FieldScaling.fit(values, NAMES, UNITS, 5)
-    found = scaling.forward(values)
-    assert np.isnan(found[:7, 2]).all() and np.isfinite(found[7:]).all()
-    assert np.nanmean(found, axis=0) == pytest.approx(np.zeros(6), abs=0.02)
-    assert np.nanstd(found, axis=0) == pytest.approx(np.ones(6), abs=0.02)
+    standard = scaling.forward(values)
+    assert np.isnan(standard[:7, 2]).all() and np.isfinite(standard[7:]).all()
+    assert np.nanmean(standard, axis=0) == pytest.approx(np.zeros(6), abs=0.02)
+    assert np.nanstd(standard, axis=0) == pytest.approx(np.ones(6), abs=0.02)
     assert scaling.wind == (0, 1)
 
 

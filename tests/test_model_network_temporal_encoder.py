@@ -39,9 +39,9 @@ def strongest_hour(encoder, values, hour, missing):
 
 def test_there_is_a_state_for_each_hour_of_the_day_whatever_is_missing(encoder, series):
     for missing in ((), (20,), range(STEPS)):
-        found = states(encoder, series, missing)
-        assert found.shape == (3, LAST - FIRST, 8)
-        assert torch.isfinite(found).all()
+        encoded = states(encoder, series, missing)
+        assert encoded.shape == (3, LAST - FIRST, 8)
+        assert torch.isfinite(encoded).all()
 
 
 @pytest.mark.parametrize("missing", [(), (20,), (5, 6, 7), (20, 21, 22, 23, 24, 25)])

@@ -12,11 +12,11 @@ from aqreanalysis.model.network.wind import KM_PER_HOUR, MOST_SITES, WindAdvecti
 
 def flow(lags: list[int], described: int = 2) -> WindAdvection:
     torch.manual_seed(0)
-    found = WindAdvection(lags, described)
+    carried = WindAdvection(lags, described)
     with torch.no_grad():  # the wind as it is, and trajectories that go nowhere else
-        found.speed.bias.zero_()
-        found.log_astray.fill_(-20.0)
-    return found
+        carried.speed.bias.zero_()
+        carried.log_astray.fill_(-20.0)
+    return carried
 
 
 def points(lat: np.ndarray, lon: np.ndarray) -> torch.Tensor:
@@ -87,7 +87,7 @@ def test_in_a_calm_and_without_lags_it_is_ordinary_kriging() -> None:
     made = flow([0])
     values = torch.randn(24, 12, 1, 1)
     with torch.no_grad():
-        found, told = made(settled(made, where, torch.zeros(24, 12, 1, 2), values), places)
+        carried, carried_alone = made(settled(made, where, torch.zeros(24, 12, 1, 2), values), places)
         between = torch.cdist(where.double(), where.double()) * EARTH_RADIUS_KM
         towards = torch.cdist(places.double(), where.double()) * EARTH_RADIUS_KM
         system = made._covariance(between, torch.zeros(1)) + (math.exp(float(made.log_nugget)) + 0.01) * torch.eye(12)
@@ -99,8 +99,8 @@ def test_in_a_calm_and_without_lags_it_is_ordinary_kriging() -> None:
     flat = np.linalg.solve(system, np.ones(12))
     mean = flat @ deviation / flat.sum()
     expected = there @ z + mean + asked @ np.linalg.solve(system, deviation - mean)
-    assert found[:, 5, 0].numpy() == pytest.approx(expected, abs=2e-3)
-    assert ((told > 0) & (told < 1)).all()
+    assert carried[:, 5, 0].numpy() == pytest.approx(expected, abs=2e-3)
+    assert ((carried_alone > 0) & (carried_alone < 1)).all()
 
 
 def test_what_all_stations_share_at_another_hour_is_not_brought() -> None:
@@ -109,8 +109,8 @@ def test_what_all_stations_share_at_another_hour_is_not_brought() -> None:
     values = torch.zeros(24, 9, 2, 1)
     values[:, :, 1] = 5.0  # three hours ago every station was as high
     with torch.no_grad():
-        found, _ = made(settled(made, points(lat, lon), torch.zeros(24, 9, 2, 2), values), points(lat + 0.3, lon))
-    assert found.abs().max() < 1e-4
+        carried, _ = made(settled(made, points(lat, lon), torch.zeros(24, 9, 2, 2), values), points(lat + 0.3, lon))
+    assert carried.abs().max() < 1e-4
 
 
 def test_hours_without_any_reading_count_for_nothing() -> None:
@@ -124,10 +124,10 @@ def test_hours_without_any_reading_count_for_nothing() -> None:
     other[:, :, 1] = 7 * torch.randn(24, 9, 1)
     shift = torch.zeros(24, 9, 2, 2)
     with torch.no_grad():
-        found, again = (
+        carried, again = (
             made(made.krige_readings(where, shift, (v[:, :, 0], v), known), places)[0] for v in (values, other)
         )
-    assert torch.equal(found, again)
+    assert torch.equal(carried, again)
 
 
 def test_the_wind_is_that_of_the_stations_around_that_have_any() -> None:
@@ -151,11 +151,11 @@ def test_stations_of_a_large_network_are_joined_and_the_map_hardly_changes() -> 
     with torch.no_grad():
         joined = settled(made, where, shift, values)
         order = torch.from_numpy(rng.permutation(200))
-        found = made(joined, places)[0]
+        carried = made(joined, places)[0]
         assert len(joined.sites) <= MOST_SITES
-        assert torch.allclose(found, made(settled(made, where[order], shift, values[:, order]), places)[0], atol=1e-3)
+        assert torch.allclose(carried, made(settled(made, where[order], shift, values[:, order]), places)[0], atol=1e-3)
         single = made(settled(made, where[::2], shift[:, ::2], values[:, ::2]), places)[0]
-    assert (found - single).abs().max() < 0.05
+    assert (carried - single).abs().max() < 0.05
 
 
 def test_many_places_at_once_are_what_each_is_alone() -> None:
@@ -165,9 +165,9 @@ def test_many_places_at_once_are_what_each_is_alone() -> None:
     made = flow([0, 3])
     with torch.no_grad():
         airborne = settled(made, where, 50 * torch.randn(24, 8, 2, 2), torch.randn(24, 8, 2, 1))
-        found, told = made(airborne, many)
+        carried, carried_alone = made(airborne, many)
         alone, sure = made(airborne, many[[777]])
-    assert torch.allclose(found[777], alone[0], atol=1e-5) and torch.allclose(told[777], sure[0], atol=1e-5)
+    assert torch.allclose(carried[777], alone[0], atol=1e-5) and torch.allclose(carried_alone[777], sure[0], atol=1e-5)
 
 
 def test_everything_in_it_learns() -> None:
@@ -178,8 +178,8 @@ def test_everything_in_it_learns() -> None:
     wind = made.smoothed_wind(3 * torch.randn(1, 48, 8, 2), points(lat, lon))
     shift = made.displacements(wind, torch.randn(1, 48, 8, 2), 12)
     airborne = settled(made, points(lat, lon), shift, torch.randn(24, 8, 2, 1))
-    found, told = made(airborne, points(lat[:2] + 0.1, lon[:2]))
-    (found.square().sum() + told.sum()).backward()
+    carried, carried_alone = made(airborne, points(lat[:2] + 0.1, lon[:2]))
+    (carried.square().sum() + carried_alone.sum()).backward()
     for name, parameter in made.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), name
 

@@ -45,9 +45,9 @@ def without(readings, *hours):
 
 
 def test_every_pollutant_gets_a_distribution_at_every_hour_and_place(predictor, readings):
-    found = predict(predictor, readings)
-    assert tuple(found) == predictor.species == ("pm25", "o3")
-    for one in found.values():
+    predictives = predict(predictor, readings)
+    assert tuple(predictives) == predictor.species == ("pm25", "o3")
+    for one in predictives.values():
         lower, upper = one.interval(0.9)
         assert one.best.shape == (24, 15) and one.best.dtype == np.float32
         assert np.isfinite(one.standard_error).all()
@@ -155,13 +155,13 @@ def test_a_day_without_any_reading_still_gives_a_field(predictor, readings):
 
 def test_the_members_disagreement_is_part_of_the_spread(readings):
     several = make_bundle(members=3)
-    found = predict(AnalysisPredictor(several, "cpu"), readings)["pm25"]
+    predictives = predict(AnalysisPredictor(several, "cpu"), readings)["pm25"]
     alone = [
         predict(AnalysisPredictor(dataclasses.replace(several, members=[m]), "cpu"), readings)["pm25"]
         for m in several.members
     ]
     logs = [np.log(one.best + one.scaling.offset) for one in alone]
-    np.testing.assert_allclose(np.log(found.best + found.scaling.offset), np.mean(logs, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(np.log(predictives.best + predictives.scaling.offset), np.mean(logs, axis=0), rtol=1e-4)
     # Where the members say the same the spread is theirs, where they disagree it is more than theirs.
     calm = predict(AnalysisPredictor(dataclasses.replace(several, members=several.members[:1] * 3), "cpu"), readings)[
         "pm25"
@@ -170,7 +170,9 @@ def test_the_members_disagreement_is_part_of_the_spread(readings):
     disagree = np.std(logs, axis=0) > 0.1
     assert disagree.sum() > 20
     bounds = [np.log(one.quantile(0.9) + one.scaling.offset) - log for one, log in zip(alone, logs, strict=True)]
-    width = np.log(found.quantile(0.9) + found.scaling.offset) - np.log(found.best + found.scaling.offset)
+    width = np.log(predictives.quantile(0.9) + predictives.scaling.offset) - np.log(
+        predictives.best + predictives.scaling.offset
+    )
     assert (width > np.mean(bounds, axis=0))[disagree].mean() > 0.95
 
 
@@ -214,9 +216,9 @@ def test_days_that_threads_encode_apart_have_the_bits_of_a_block(predictor, monk
         apart.append(predictor.encode(block[0][hours], block[1][hours], *block[2:]))
     joined, whole = predictor.join(apart), predictor.encode(*block)
     assert np.array_equal(joined.hours, whole.hours)
-    for found, expected in zip(joined.members, whole.members, strict=True):
+    for predictives, expected in zip(joined.members, whole.members, strict=True):
         for name in ("bands", "trends", "channels", "observed", "clock"):
-            assert torch.equal(getattr(found, name), getattr(expected, name)), name
+            assert torch.equal(getattr(predictives, name), getattr(expected, name)), name
 
 
 def test_a_single_thread_shares_nothing(predictor):

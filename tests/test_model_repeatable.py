@@ -42,9 +42,9 @@ print(os.environ["MKL_CBWR"], differing)
 
 
 def _multiply(**environment: str) -> list[str]:
-    kept = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
+    environ = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
     command = [sys.executable, "-c", _PRODUCTS]
-    return subprocess.run(command, env=kept | environment, capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(command, env=environ | environment, capture_output=True, text=True, check=True).stdout.split()
 
 
 def test_products_of_torch_do_not_depend_on_where_their_factors_lie():

@@ -86,17 +86,17 @@ def test_windows_are_the_same_and_read_no_more_than_they_need(
     monkeypatch.setattr(
         backing.FileBacking, "read", lambda self, key, a, b: read.append(b - a) or real(self, key, a, b)
     )
-    found = window(kept, ("o3", "so2", "pm25"), whole.first_hour + first, hours)
-    np.testing.assert_array_equal(found[0], expected[0])
-    np.testing.assert_array_equal(found[1], expected[1])
+    part = window(kept, ("o3", "so2", "pm25"), whole.first_hour + first, hours)
+    np.testing.assert_array_equal(part[0], expected[0])
+    np.testing.assert_array_equal(part[1], expected[1])
     assert sum(read) == 2 * max(min(first + hours, HOURS) - max(first, 0), 0)
 
 
 def test_a_selection_and_a_second_file_are_the_same(
     whole: Observations, kept: Observations, path: Path, tmp_path: Path
 ) -> None:
-    for told in ({"stations": ["S3", "S1"]}, {"start": "2019-01-09", "end": "2019-01-20"}):
-        assert kept.select(**told).digest() == whole.select(**told).digest()
+    for chosen in ({"stations": ["S3", "S1"]}, {"start": "2019-01-09", "end": "2019-01-20"}):
+        assert kept.select(**chosen).digest() == whole.select(**chosen).digest()
     with xr.open_dataset(kept.to_netcdf(tmp_path / "a.nc")) as one, xr.open_dataset(path) as other:
         xr.testing.assert_equal(one, other)
 

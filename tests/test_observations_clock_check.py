@@ -31,10 +31,10 @@ def _ozone(days: int, lon: float, shift: float = 0.0, peak: float = 15.0) -> tup
 @given(lon=st.floats(-180, 180), peak=st.floats(0, 24, exclude_max=True))
 @settings(max_examples=40, deadline=None)
 def test_the_peak_is_found_in_local_solar_time_anywhere(lon: float, peak: float) -> None:
-    found = daily_peak(*_ozone(30, lon, peak=peak))
-    assert found is not None
-    assert abs(hours_off(found.solar_hour, peak)) < 0.3
-    assert found.stations == 3
+    peak_hour = daily_peak(*_ozone(30, lon, peak=peak))
+    assert peak_hour is not None
+    assert abs(hours_off(peak_hour.solar_hour, peak)) < 0.3
+    assert peak_hour.stations == 3
 
 
 @given(lon=st.floats(-180, 180), off=st.sampled_from([-10, -8, -7, -6, -5, 5, 5.5, 8, 9, 12]))

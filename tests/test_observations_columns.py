@@ -12,10 +12,10 @@ FIXED = ["station_id", "time", "lat", "lon"]
 
 
 def test_pollutants_are_found_by_key_layer_and_alias_in_the_order_of_species() -> None:
-    found = find_columns([*FIXED, "CO", "Ozone", "PM2.5", "pm10", "rain"], ColumnsConfig(), "t")
-    assert dict(found.species) == {"pm25": "PM2.5", "pm10": "pm10", "o3": "Ozone", "co": "CO"}
-    assert list(found.species) == ["pm25", "pm10", "o3", "co"]
-    assert found.needed() == [*FIXED, "PM2.5", "pm10", "Ozone", "CO"]
+    roles = find_columns([*FIXED, "CO", "Ozone", "PM2.5", "pm10", "rain"], ColumnsConfig(), "t")
+    assert dict(roles.species) == {"pm25": "PM2.5", "pm10": "pm10", "o3": "Ozone", "co": "CO"}
+    assert list(roles.species) == ["pm25", "pm10", "o3", "co"]
+    assert roles.needed() == [*FIXED, "PM2.5", "pm10", "Ozone", "CO"]
 
 
 def test_a_configured_column_wins_over_the_usual_name() -> None:
@@ -24,8 +24,8 @@ def test_a_configured_column_wins_over_the_usual_name() -> None:
 
 
 def test_city_and_name_are_taken_where_they_are() -> None:
-    found = find_columns([*FIXED, "pm25", "town", "name"], ColumnsConfig(city="town"), "t")
-    assert (found.city, found.name) == ("town", "name")
+    roles = find_columns([*FIXED, "pm25", "town", "name"], ColumnsConfig(city="town"), "t")
+    assert (roles.city, roles.name) == ("town", "name")
     assert find_columns([*FIXED, "pm25", "city"], ColumnsConfig(), "t").city == "city"
     assert find_columns([*FIXED, "pm25"], ColumnsConfig(), "t").city is None
 
@@ -48,7 +48,7 @@ def test_what_is_missing_is_named_with_the_way_out(names: list[str], columns: Co
 
 
 def test_places_may_come_from_a_list() -> None:
-    found = find_columns(["station_id", "time", "pm25"], ColumnsConfig(), "t", places_given=True)
-    assert (found.lat, found.lon) == (None, None)
+    roles = find_columns(["station_id", "time", "pm25"], ColumnsConfig(), "t", places_given=True)
+    assert (roles.lat, roles.lon) == (None, None)
     with pytest.raises(ObservationsError, match="'lat'"):
         find_columns(["station_id", "time", "pm25"], ColumnsConfig(), "t")

@@ -189,11 +189,11 @@ def test_of_a_long_record_only_the_hours_that_are_needed_are_read(tmp_path: Path
 def test_a_span_that_holds_the_whole_record_reads_it_as_ever(tmp_path: Path) -> None:
     whole = _long(100)
     path = whole.to_netcdf(tmp_path / "short.nc")
-    found = read_observations(path, options=ReadOptions(span=(-(10**6), 10**6)))
-    assert found.full_span is None and found.digest() == whole.digest()
+    read = read_observations(path, options=ReadOptions(span=(-(10**6), 10**6)))
+    assert read.full_span is None and read.digest() == whole.digest()
 
 
 def test_a_span_outside_the_record_reads_it_whole_so_that_a_check_can_say_how_far_it_reaches(tmp_path: Path) -> None:
     whole = _long(100)
-    found = read_observations(whole.to_netcdf(tmp_path / "short.nc"), options=ReadOptions(span=(10**5, 10**5 + 9)))
-    assert found.digest() == whole.digest()
+    read = read_observations(whole.to_netcdf(tmp_path / "short.nc"), options=ReadOptions(span=(10**5, 10**5 + 9)))
+    assert read.digest() == whole.digest()

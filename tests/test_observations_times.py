@@ -110,9 +110,9 @@ def test_zones_are_read_and_unknown_ones_name_the_nearest() -> None:
 def test_short_averages_are_known_by_their_stamps(step: int, end: str) -> None:
     stamps = [str(t) for t in pd.date_range("2020-01-01", "2020-01-02", freq=f"{step}min")]
     clock = Clock(stamp="start")
-    found, minutes = stamps_to_minutes(pa.chunked_array([pa.array(stamps)]), clock, QualityReport(), Where("t"))
+    ends, minutes = stamps_to_minutes(pa.chunked_array([pa.array(stamps)]), clock, QualityReport(), Where("t"))
     assert minutes == step
-    assert found[-1] == pd.Timestamp(end).timestamp() // 60
+    assert ends[-1] == pd.Timestamp(end).timestamp() // 60
 
 
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=60))
@@ -123,7 +123,7 @@ def test_full_hours_are_never_taken_for_short_averages(hours: list[int]) -> None
 
 def test_a_pattern_reads_what_is_not_iso() -> None:
     clock = Clock(pattern="%d/%m/%Y %H:%M")
-    found, _ = stamps_to_minutes(pa.array(["02/01/2013 01:00"]), clock, QualityReport(), Where("t"))
-    assert found[0] == pd.Timestamp("2013-01-02 01:00").timestamp() // 60
+    minutes, _ = stamps_to_minutes(pa.array(["02/01/2013 01:00"]), clock, QualityReport(), Where("t"))
+    assert minutes[0] == pd.Timestamp("2013-01-02 01:00").timestamp() // 60
     with pytest.raises(ObservationsError, match=r"t, row 1: 1 of 1 stamps: '2013-13-45' is not written as %d/%m/%Y"):
         stamps_to_minutes(pa.array(["2013-13-45"]), clock, QualityReport(), Where("t"))

@@ -68,8 +68,8 @@ def test_the_four_files_name_the_layer_its_classes_and_its_hours(cubes: Cubes, t
     assert raster.find("temporal").get("mode") == "3"
     ranges = raster.findall("temporal/ranges/range")
     assert len(ranges) == steps
-    told = {"band": "1", "begin": "2019-01-02T00:00:00Z", "end": "2019-01-02T01:00:00Z"}
-    assert ranges[0].attrib == {**told, "includeBeginning": "1", "includeEnd": "0"}
+    fields = {"band": "1", "begin": "2019-01-02T00:00:00Z", "end": "2019-01-02T01:00:00Z"}
+    assert ranges[0].attrib == {**fields, "includeBeginning": "1", "includeEnd": "0"}
     # QGIS sorts a mesh's groups by name: ozone first, then PM2.5.
     assert mesh.find("mesh-renderer-settings/active-dataset-group").get("scalar") == "1"
     assert [layer.get("type") for layer in project.findall("projectlayers/maplayer")] == ["mesh", "raster"]

@@ -81,10 +81,10 @@ def test_the_page_draws_moves_and_tells_the_numbers_of_the_cube(browser: Any, cu
     )
     ready(browser, f"best 40 {row * len(cube.lon) + column}")
     text = browser.execute_script("return document.getElementById('reading').textContent")
-    told = re.search(r"UTC: ([\d.]+) \S+ \S+; 90 % interval ([\d.]+) to ([\d.]+)", text)
-    assert told is not None, text
+    numbers = re.search(r"UTC: ([\d.]+) \S+ \S+; 90 % interval ([\d.]+) to ([\d.]+)", text)
+    assert numbers is not None, text
     for shown, name, layer in zip(
-        told.groups(), ("best", "lower", "upper"), ("pm2p5", "pm2p5_lower", "pm2p5_upper"), strict=True
+        numbers.groups(), ("best", "lower", "upper"), ("pm2p5", "pm2p5_lower", "pm2p5_upper"), strict=True
     ):
         true = float(cube[layer][40, row, column])
         # Half a step by rounding, and half a unit of the last decimal that is shown.

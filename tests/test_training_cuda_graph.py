@@ -47,12 +47,12 @@ def test_loss_and_gradients_are_those_of_the_plain_step(overrides):
     one, many = np.zeros(15, bool), np.zeros(15, bool)
     one[3] = True
     many[[0, 1, 5, 6, 7, 11, 12, 13, 14]] = True
-    plain, fixed, wanted, found = both([one, many], *overrides)
+    plain, fixed, wanted, result = both([one, many], *overrides)
     torch.testing.assert_close(fixed, plain, rtol=1e-5, atol=1e-6)
-    assert wanted.keys() == found.keys() and len(found) > 30
+    assert wanted.keys() == result.keys() and len(result) > 30
     largest = max(float(g.abs().max()) for g in wanted.values())
     for name, gradient in wanted.items():
-        torch.testing.assert_close(found[name], gradient, rtol=2e-4, atol=2e-5 * largest, msg=name)
+        torch.testing.assert_close(result[name], gradient, rtol=2e-4, atol=2e-5 * largest, msg=name)
 
 
 def test_the_loss_depends_on_what_is_hidden():

@@ -15,8 +15,8 @@ from aqreanalysis.training.loss import normal_crps, target_scores
 @pytest.mark.parametrize("scale", [0.05, 0.5, 3.0])
 def test_the_score_of_a_normal_forecast_agrees_with_the_library(scale):
     y = np.random.default_rng(0).normal(0, 1, 200)
-    found = normal_crps(torch.from_numpy(y), torch.full((200,), scale).double())
-    np.testing.assert_allclose(found.numpy(), scoringrules.crps_normal(y, 0.0, scale), rtol=1e-6)
+    predictives = normal_crps(torch.from_numpy(y), torch.full((200,), scale).double())
+    np.testing.assert_allclose(predictives.numpy(), scoringrules.crps_normal(y, 0.0, scale), rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,13 @@ def case():
     states = predictor.encode(readings.values, readings.hours, readings.lat, readings.lon).members[0]
     neighbourhood = predictor.geometry(readings.lat, readings.lon, *some_places()).members[0]
     scalings = [bundle.scaling[k] for k in predictor.species]
-    found = predictor.predict(
+    predictives = predictor.predict(
         predictor.encode(readings.values, readings.hours, readings.lat, readings.lon),
         predictor.geometry(readings.lat, readings.lon, *some_places()),
     )
-    truth = np.stack([found[k].best + s.offset for k, s in zip(predictor.species, scalings, strict=True)], axis=-1)
+    truth = np.stack(
+        [predictives[k].best + s.offset for k, s in zip(predictor.species, scalings, strict=True)], axis=-1
+    )
     return network.eval(), states, neighbourhood, torch.from_numpy(truth), scalings
 
 
@@ -100,5 +102,5 @@ def test_pollutants_of_different_units_count_alike(case):
     network, states, neighbourhood, truth, scalings = case
     mg = [Scaling(s.offset / 1000, s.mean - np.log(1000), s.std, s.typical_error / 1000) for s in scalings]
     with torch.no_grad():
-        found = target_scores(network, states, neighbourhood, truth / 1000, mg)
-    assert [float(x) for x in found] == pytest.approx(score(case, truth), rel=1e-3)
+        predictives = target_scores(network, states, neighbourhood, truth / 1000, mg)
+    assert [float(x) for x in predictives] == pytest.approx(score(case, truth), rel=1e-3)

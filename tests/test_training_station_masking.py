@@ -84,10 +84,10 @@ def test_the_same_seed_masks_the_same_and_another_does_not():
 
 def test_what_is_kept_keeps_its_value():
     values = torch.randn(4, 48, 3, 2)
-    found = mask_readings(values, small_config().training, CENTRE, torch.Generator().manual_seed(0))
-    kept = torch.isfinite(found)
-    assert kept.any() and not kept.all()
-    assert torch.equal(found[kept], values[kept])
+    visible = mask_readings(values, small_config().training, CENTRE, torch.Generator().manual_seed(0))
+    left = torch.isfinite(visible)
+    assert left.any() and not left.all()
+    assert torch.equal(visible[left], values[left])
 
 
 def test_stations_of_a_town_share_their_vote():

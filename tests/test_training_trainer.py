@@ -114,11 +114,11 @@ def heard(trainer, visible, targets):
 
 def test_what_targets_measured_never_reaches_the_estimate_at_them():
     visible, targets = np.arange(12), np.arange(12, 15)
-    found, truth = heard(make_trainer(), visible, targets)
+    heard_of, truth = heard(make_trainer(), visible, targets)
     noise = make_readings().values
     noise[:, 12:] = np.random.default_rng(9).uniform(1, 500, noise[:, 12:].shape)
     scrambled, other_truth = heard(make_trainer(values=noise), visible, targets)
-    assert all(torch.equal(a, b) for a, b in zip(found, scrambled, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(heard_of, scrambled, strict=True))
     assert not torch.equal(truth, other_truth)
 
 

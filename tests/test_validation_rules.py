@@ -138,8 +138,8 @@ def test_a_cube_broken_in_one_way_is_found_by_the_rule_of_that_way(rule, cubes, 
     with netCDF4.Dataset(path, "a") as file:
         BROKEN[rule](file)
     report = validate(path, ValidateOptions(checker=False))
-    found = [f for f in report.findings if f.rule == rule]
-    assert found and all(f.message and f.reason for f in found), report.lines()
+    findings = [f for f in report.findings if f.rule == rule]
+    assert findings and all(f.message and f.reason for f in findings), report.lines()
     assert not report.clean
 
 
@@ -183,8 +183,8 @@ def test_an_unfinished_run_beside_the_cube_is_found_and_its_ledger_is_left_as_it
     text = json.dumps({"fingerprint": {"model": "f" * 64}}) + '\n{"block": 0}\n{"block": 1}\n{"blo'
     (part / "ledger.jsonl").write_text(text)
     report = validate(path, ValidateOptions(checker=False))
-    (found,) = [f for f in report.findings if f.rule == "ledger"]
-    assert "2 blocks done" in found.message and "f" * 16 in found.message
+    (findings,) = [f for f in report.findings if f.rule == "ledger"]
+    assert "2 blocks done" in findings.message and "f" * 16 in findings.message
     assert (part / "ledger.jsonl").read_text() == text
 
 
@@ -214,8 +214,8 @@ def test_a_zarr_3_store_and_a_long_file_get_advice(cubes, tmp_path):
         )
         copy[...] = array[...]
         copy.attrs.update({k: v for k, v in array.attrs.items() if k not in ("_ARRAY_DIMENSIONS", "_CRS")})
-    found = {f.rule for f in validate(path, ValidateOptions(checker=False, values=False)).findings}
-    assert "zarr-format" in found and "zarr" not in found
+    findings = {f.rule for f in validate(path, ValidateOptions(checker=False, values=False)).findings}
+    assert "zarr-format" in findings and "zarr" not in findings
 
 
 def test_every_rule_has_a_cube_that_breaks_it():
@@ -230,5 +230,5 @@ def test_a_file_of_more_than_a_month_is_advised_to_be_cut(tmp_path):
             file.createDimension(name, length)
             file.createVariable(name, "f8", (name,))[:] = np.arange(length)
         file.createVariable("pm2p5", "f4", ("time", "lat", "lon"))[:] = 1
-    found = {f.rule for f in validate(path, ValidateOptions(checker=False, values=False)).findings}
-    assert "size" in found
+    findings = {f.rule for f in validate(path, ValidateOptions(checker=False, values=False)).findings}
+    assert "size" in findings
