@@ -18,19 +18,17 @@ from aqreanalysis.forecast.distribution import LeadPredictive, lead_ranges, rang
 from aqreanalysis.forecast.network import Forecaster
 from aqreanalysis.forecast.windows import history_fields, history_width
 from aqreanalysis.model.bundle import MODEL, Bundle, load_member, read_bundle
-from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.hourly import Calibration, mix_members
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.network.neighbours import Geometry, find_neighbours
 from aqreanalysis.model.network.scaling import FieldSource, scale_inputs
-from aqreanalysis.model.predictor import check_covariates
 from aqreanalysis.model.protocol import (
     BlockWindow,
+    BundlePredictor,
     CubeText,
     EncodedStations,
     PlaceGeometry,
     Predictor,
-    synthetic_training,
 )
 from aqreanalysis.species import SPECIES
 
@@ -78,7 +76,7 @@ class ForecastGeometry(PlaceGeometry):
     lon: Degrees
 
 
-class ForecastPredictor:
+class ForecastPredictor(BundlePredictor):
     """A long forecast, a `Predictor`: a bundle loaded onto a device.
 
     What it estimates is anchored to the origin, the record's last reading: the hours after it, up to `lead_hours`,
@@ -111,23 +109,15 @@ class ForecastPredictor:
                 "the model estimates the analysis and no long forecast: train one with 'aqreanalysis train --config "
                 "forecast'"
             )
-        self.bundle = bundle
-        self.config = bundle.config
+        super().__init__(bundle, device, covariates)
         self.settings: ForecastConfig = bundle.config.forecast
-        self.species = tuple(bundle.config.species)
-        self.inputs = tuple(bundle.config.inputs or bundle.config.species)
         self.history_hours, self.lookahead_hours = self.settings.history_hours, 0
         self.lead_hours = self.settings.lead_hours
         self.leads = self.lead_hours + self.lead_hours // 24
-        self.digest = bundle.digest
         self.calibration_means: Mapping[str, MeansCalibration] = {}
-        self.trained_on_synthetic = synthetic_training(bundle)
-        self.device = choose_device(device) if isinstance(device, str) else device
-        targets = [self.inputs.index(s) for s in self.species]
-        self.covariates = check_covariates(bundle, covariates)
         width = history_width(bundle.fields)
         self._networks = [
-            load_member(Forecaster(len(self.inputs), targets, self.settings, width), weights, self.device)
+            load_member(Forecaster(len(self.inputs), self._targets, self.settings, width), weights, self.device)
             for weights in bundle.members
         ]
 

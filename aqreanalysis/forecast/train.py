@@ -18,10 +18,10 @@ from aqreanalysis.forecast.trainer import ForecastTrainer
 from aqreanalysis.forecast.windows import Windows, history_fields
 from aqreanalysis.model import Bundle, Calibration, Scaling, choose_device, find_neighbours
 from aqreanalysis.observations import Observations
-from aqreanalysis.species import get_species
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
 from aqreanalysis.training.distributed import is_launched
-from aqreanalysis.training.fields import ReadFields, read_fields
+from aqreanalysis.training.fields import ReadFields, covariates_provenance, read_fields, with_fields
+from aqreanalysis.training.model_card import data_read, species_read
 from aqreanalysis.training.run_folder import (
     Trained,
     TrainOptions,
@@ -83,19 +83,16 @@ def train_forecast(
     split = draw_split(observations, config.split)
     windows, scaling = _windows(observations, config, split)
     read = _covariates(options.covariates, windows, split, progress)
+    config = with_fields(config, read)
     if read is not None:
-        config = config.model_copy(
-            update={"covariates": config.covariates.model_copy(update={"fields": list(read.fields)})}
-        )
         windows = replace(windows, fields=torch.from_numpy(history_fields(read.values, read.scaling)))
     network = _network(config, split, scaling, chosen)
     part = open_run_folder(out, observations, config, options)
     members, metrics, calibration = _train_members(config, windows.to(chosen), network, part, progress)
     bundle = make_bundle(observations, config, split, scaling, Trained(members, {"training": metrics}, chosen.type))
     bundle.calibration = calibration
-    if read is not None and options.covariates is not None:
-        bundle.fields = read.scaling
-        bundle.provenance |= {"covariates_digest": options.covariates.digest(), "covariates_missing": read.missing()}
+    bundle.fields = read.scaling if read is not None else None
+    bundle.provenance |= covariates_provenance(options.covariates, read)
     bundle.card = forecast_card(bundle, observations)
     return publish_bundle(bundle, part, out)
 
@@ -184,10 +181,7 @@ def forecast_card(bundle: Bundle, observations: Observations) -> str:
     """Return the card of a long forecast as Markdown. Scores are added by the evaluation, never typed in."""
     provenance, settings = bundle.provenance, bundle.config.forecast
     assert settings is not None
-    roles = ", ".join(f"{count} {role}" for role, count in provenance["stations_by_role"].items())
-    species = ", ".join(f"{get_species(s).title} ({get_species(s).units})" for s in bundle.config.species)
-    inputs = ", ".join(get_species(s).title for s in bundle.config.inputs or [])
-    label = observations.attributes.get("source") or observations.attributes.get("title") or "not stated"
+    (species, inputs), (record, roles) = species_read(bundle), data_read(bundle, observations)
     stops = ", ".join(str(m["best_step"]) for m in bundle.metrics["training"]["members"])
     lines = [
         "# Model card: long forecast",
@@ -197,8 +191,7 @@ def forecast_card(bundle: Bundle, observations: Observations) -> str:
         "",
         f"- Forecasts: hourly means of {species} for {settings.lead_hours} h and their daily means, from "
         f"{settings.history_hours} h of {inputs}.",
-        f"- Data: {label}; {provenance['time_coverage_start']} to {provenance['time_coverage_end']} UTC; "
-        f"{len(observations.lat)} stations.",
+        f"- Data: {record}; {len(observations.lat)} stations.",
         f"- Roles of the stations: {roles}. Hours from {provenance['unseen_from']} on were not seen in training.",
         f"- Training: {settings.members} members, best at step {stops}, "
         f"{bundle.metrics['training']['seconds'] / 60:.1f} minutes.",

@@ -13,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from aqreanalysis.common.geodesy import Degrees, unit_vectors
-from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model.bundle import Bundle, load_member, measured_coverage, read_bundle
-from aqreanalysis.model.device import choose_device, load_linear_algebra, to_device
+from aqreanalysis.model.device import load_linear_algebra, to_device
 from aqreanalysis.model.distribution.hourly import Predictive, mix_members
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.inference.block_estimator import BlockEstimator, estimate_blocks
@@ -37,7 +36,7 @@ from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.neighbours import find_neighbours
 from aqreanalysis.model.network.scaling import FieldSource, field_reach, scale_inputs, window_parts
 from aqreanalysis.model.network.temporal_filters import REACH_HOURS, around_day
-from aqreanalysis.model.protocol import BlockWindow, CubeText, EncodedStations, PlaceGeometry, synthetic_training
+from aqreanalysis.model.protocol import BlockWindow, BundlePredictor, CubeText, EncodedStations, PlaceGeometry
 
 # Stations whose windows are read together on the CPU: what the encoder makes of them stays in the processor's cache,
 # which halves the time of two thousand.
@@ -89,7 +88,7 @@ class AnalysisGeometry(PlaceGeometry):
     squares: list[list[WindSquare]] | None = None
 
 
-class AnalysisPredictor:
+class AnalysisPredictor(BundlePredictor):
     """AQ-Net's analysis, a `Predictor`: a bundle loaded onto a device.
 
     Attributes
@@ -120,21 +119,13 @@ class AnalysisPredictor:
                 "the model is a long forecast and analyses nothing: score it with 'aqreanalysis evaluate --protocol "
                 "forecast', and for hours with readings train one with 'aqreanalysis train --config aqnet'"
             )
-        self.bundle = bundle
-        self.config: Config = bundle.config
-        self.species = tuple(bundle.config.species)
-        self.inputs = tuple(bundle.config.inputs or bundle.config.species)
+        super().__init__(bundle, device, covariates)
         self.history_hours = bundle.config.window.history_hours
         self.lookahead_hours = self.lead_hours = bundle.config.window.lookahead_hours
-        self.digest = bundle.digest
         self.calibration_means: Mapping[str, MeansCalibration] = bundle.calibration_means
-        self.trained_on_synthetic = synthetic_training(bundle)
-        self.device = choose_device(device) if isinstance(device, str) else device
         if self.device.type == "cpu":
             warm_up()
         load_linear_algebra(self.device)
-        self._targets = [self.inputs.index(s) for s in self.species]
-        self.covariates = check_covariates(bundle, covariates)
         self._cached_station_weights: tuple[tuple[bytes, bytes], list[torch.Tensor]] | None = None
         self._lattices: dict[tuple[bytes, bytes, tuple[float, float]], Lattice | None] = {}
         self.networks = [
@@ -440,23 +431,6 @@ def _by_days(
     windows, near = fields
     for some, values in zip(windows.split(size), near.values.split(size), strict=True):
         yield some, CovariatesAt(values, near.points)
-
-
-def check_covariates(bundle: Bundle, covariates: FieldSource | None) -> FieldSource | None:
-    """Return the covariates that a model reads, in its order; None for a model without.
-
-    Raises
-    ------
-    ModelError
-        If the model was trained with covariates that are not given, which are named, or is given some and knows none.
-    """
-    if bundle.fields is not None:
-        return bundle.fields.check(covariates)
-    if covariates is not None:
-        raise ModelError(
-            "the model was trained without covariates and cannot use any: leave --covariates out, or train one with it"
-        )
-    return None
 
 
 def load_analysis(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> AnalysisPredictor:

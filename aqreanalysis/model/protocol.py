@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.geodesy import Degrees
 from aqreanalysis.configs import Config
+from aqreanalysis.errors import ModelError
 from aqreanalysis.model.bundle import Bundle, read_bundle
+from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.hourly import Array, Summary
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.network.scaling import FieldSource
@@ -263,6 +265,38 @@ def resolve_predictor(
     return load_predictor(model, device, covariates)
 
 
-def synthetic_training(bundle: Bundle) -> str:
-    """Return what the readings that a model was trained on say of a synthetic origin; empty where they are real."""
-    return str(bundle.provenance.get("synthetic", ""))
+class BundlePredictor:
+    """What every predictor takes over from the bundle that it was loaded from.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Members, scalings, stations with their roles, provenance.
+    device : str or torch.device
+        Where it computes.
+    covariates : FieldSource, optional
+        Needed by a model that was trained with covariates, and by no other.
+
+    Raises
+    ------
+    ModelError
+        If covariates that it was trained with are missing, which are named, or it is given some and knows none.
+    """
+
+    def __init__(
+        self, bundle: Bundle, device: str | torch.device = "auto", covariates: FieldSource | None = None
+    ) -> None:
+        self.bundle, self.config, self.digest = bundle, bundle.config, bundle.digest
+        self.species = tuple(bundle.config.species)
+        self.inputs = tuple(bundle.config.inputs or bundle.config.species)
+        self.trained_on_synthetic = str(bundle.provenance.get("synthetic", ""))
+        self.device = choose_device(device) if isinstance(device, str) else device
+        self._targets = [self.inputs.index(s) for s in self.species]
+        self.covariates: FieldSource | None = None
+        if bundle.fields is not None:
+            self.covariates = bundle.fields.check(covariates)
+        elif covariates is not None:
+            raise ModelError(
+                "the model was trained without covariates and cannot use any: leave --covariates out, or train one "
+                "with it"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.configs import WindowConfig
+from aqreanalysis.configs import Config, WindowConfig
 from aqreanalysis.model.network.covariate_effects import CovariateDrift
 from aqreanalysis.model.network.scaling import FieldScaling, field_reach, window_parts
 
@@ -125,6 +125,21 @@ def read_fields(
             progress(end, count, "covariates at the stations")
     scaling = FieldScaling.fit(values[:, training], covariates.fields, covariates.units, len(covariates.hourly))
     return ReadFields(covariates.fields, values, first, lat, lon, scaling)
+
+
+def with_fields(config: Config, covariates: Covariates | ReadFields | None) -> Config:
+    """Return `config` with the fields that the model reads filled in, in their order."""
+    if covariates is None:
+        return config
+    fields = config.covariates.model_copy(update={"fields": list(covariates.fields)})
+    return config.model_copy(update={"covariates": fields})
+
+
+def covariates_provenance(covariates: Covariates | None, read: ReadFields | None) -> dict[str, Any]:
+    """Return what a bundle says of the covariates that it was trained with; nothing without any."""
+    if covariates is None or read is None:
+        return {}
+    return {"covariates_digest": covariates.digest(), "covariates_missing": read.missing()}
 
 
 @dataclass(frozen=True)

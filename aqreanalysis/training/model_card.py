@@ -34,10 +34,23 @@ def model_card(bundle: Bundle, observations: Observations) -> str:
     return "\n".join(lines)
 
 
+def species_read(bundle: Bundle) -> tuple[str, str]:
+    """Return in words the pollutants that a model estimates, with their units, and those that it reads."""
+    estimated = ", ".join(f"{get_species(s).title} ({get_species(s).units})" for s in bundle.config.species)
+    return estimated, ", ".join(get_species(s).title for s in bundle.config.inputs or [])
+
+
+def data_read(bundle: Bundle, observations: Observations) -> tuple[str, str]:
+    """Return in words where a model's readings come from and how long they are, and the roles of the stations."""
+    provenance = bundle.provenance
+    label = observations.attributes.get("source") or observations.attributes.get("title") or "not stated"
+    roles = ", ".join(f"{count} {role}" for role, count in provenance["stations_by_role"].items())
+    return f"{label}; {provenance['time_coverage_start']} to {provenance['time_coverage_end']} UTC", roles
+
+
 def _what(bundle: Bundle) -> list[str]:
     provenance, state, config = bundle.provenance, bundle.metrics["training"], bundle.config
-    species = ", ".join(f"{get_species(s).title} ({get_species(s).units})" for s in config.species)
-    inputs = ", ".join(get_species(s).title for s in config.inputs or [])
+    species, inputs = species_read(bundle)
     lines = [
         f"AQ-Net trained by {provenance['program']} with torch {provenance['torch']} on {provenance['device']}.",
         "",
@@ -77,16 +90,15 @@ def _covariates(bundle: Bundle) -> list[str]:
 
 def _data(bundle: Bundle, observations: Observations) -> list[str]:
     provenance, lat, lon = bundle.provenance, observations.lat, observations.lon
-    roles = ", ".join(f"{count} {role}" for role, count in provenance["stations_by_role"].items())
-    label = observations.attributes.get("source") or observations.attributes.get("title") or "not stated"
+    record, roles = data_read(bundle, observations)
     present = ", ".join(
         f"{get_species(key).title} {_present(observations, key):.0%}"
         for key in bundle.config.inputs or bundle.config.species
         if key in observations.species
     )
     return [
-        f"- Data: {label}; {provenance['time_coverage_start']} to {provenance['time_coverage_end']} UTC; "
-        f"{len(lat)} stations, {lat.min():.2f}..{lat.max():.2f} N, {lon.min():.2f}..{lon.max():.2f} E.",
+        f"- Data: {record}; {len(lat)} stations, {lat.min():.2f}..{lat.max():.2f} N, "
+        f"{lon.min():.2f}..{lon.max():.2f} E.",
         f"- Station-hours with a usable reading: {present}.",
         f"- Roles of the stations: {roles} (seed {bundle.config.split.seed}). Hours from {provenance['unseen_from']} "
         "on were not seen in training.",

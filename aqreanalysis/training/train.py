@@ -25,7 +25,7 @@ from aqreanalysis.training.covariate_drift import fit_covariate_drift
 from aqreanalysis.training.distributed import Processes, joined
 from aqreanalysis.training.drift import fit_drift, hour_stride
 from aqreanalysis.training.ensemble import run_members, side_by_side
-from aqreanalysis.training.fields import ReadFields, TimelineFields, read_fields
+from aqreanalysis.training.fields import ReadFields, TimelineFields, covariates_provenance, read_fields, with_fields
 from aqreanalysis.training.model_card import model_card
 from aqreanalysis.training.run_folder import (
     Trained,
@@ -111,7 +111,7 @@ def train(
     """
     out, options = Path(out), options or TrainOptions()
     chosen = choose_device(device)
-    config = _with_fields(resolve_species(config, observations), options.covariates)
+    config = with_fields(resolve_species(config, observations), options.covariates)
     check_out(out, options)
     data = _prepare(observations, config, options.covariates, progress)
     with joined(chosen) as processes:
@@ -151,7 +151,7 @@ def _prepare(
 def _complete(bundle: Bundle, data: _Data, covariates: Covariates | None, processes: Processes) -> None:
     """Put drift, provenance, calibration of hours and of means, and the scaling of covariates into the bundle."""
     seen, split, device = data.seen, data.split, str(processes.device)
-    bundle.provenance |= _provenance_of(covariates, data.read) | {"processes": processes.count}
+    bundle.provenance |= covariates_provenance(covariates, data.read) | {"processes": processes.count}
     bundle.drift = data.drift
     bundle.fields = data.read.scaling if data.read is not None else None
     roles = split.where(TRAINING), split.where(CALIBRATION)
@@ -216,20 +216,6 @@ def _covariates(
     before, after = field_reach(config.window)
     span = seen.first_hour - before, before + 24 * seen.days + after
     return read_fields(covariates, (split.lat, split.lon), span, split.where(TRAINING), progress)
-
-
-def _with_fields(config: Config, covariates: Covariates | None) -> Config:
-    """Return `config` with the fields that the model reads filled in, in their order."""
-    if covariates is None:
-        return config
-    fields = config.covariates.model_copy(update={"fields": list(covariates.fields)})
-    return config.model_copy(update={"covariates": fields})
-
-
-def _provenance_of(covariates: Covariates | None, read: ReadFields | None) -> dict[str, Any]:
-    if covariates is None or read is None:
-        return {}
-    return {"covariates_digest": covariates.digest(), "covariates_missing": read.missing()}
 
 
 def _seen_hours(observations: Observations, config: Config, split: Split) -> _Seen:
