@@ -212,3 +212,19 @@ def test_a_function_takes_at_most_seven_arguments() -> None:
         if len(taken) > ARGUMENTS and not is_called_by_click(node):
             many.add(name)
     assert many == set(), "what belongs together is one dataclass"
+
+
+def test_no_variable_bears_a_name_that_says_nothing() -> None:
+    empty = {"found", "kept", "told"}
+    bound = set()
+    for module, (_, tree) in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.arg):
+                name = node.arg
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                name = node.id
+            else:
+                continue
+            if name in empty:
+                bound.add(f"{module}:{node.lineno} {name}")
+    assert bound == set(), "what is it: scores, an estimate, neighbours, matches?"

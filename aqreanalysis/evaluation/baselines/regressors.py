@@ -69,9 +69,9 @@ class ReadOnce:
 
     def select(self, fields: Sequence[str]) -> ReadOnce:
         """Return the same with these fields in this order."""
-        kept = tuple(fields)
-        values = self.values[..., [self.fields.index(name) for name in kept]]
-        return replace(self, fields=kept, hourly=tuple(k for k in kept if k in self.hourly), values=values)
+        chosen = tuple(fields)
+        values = self.values[..., [self.fields.index(name) for name in chosen]]
+        return replace(self, fields=chosen, hourly=tuple(k for k in chosen if k in self.hourly), values=values)
 
     def digest(self) -> str:
         """Return the digest of what was read."""

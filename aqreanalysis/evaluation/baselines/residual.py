@@ -252,19 +252,21 @@ class ResidualKriging(Baseline):
     def tune(self, field: StationField) -> dict[str, Any]:
         sample = RegressionSample.of(field)
         self._residuals, left_out = fit_residuals(sample)
-        found = self._residuals
+        residuals = self._residuals
         few, rows = sample.few(TUNING_HOURS)
-        left = forward(few.values, found.offset) - found.regressors.of(sample.covariates[rows]) @ found.slopes
-        size = hour_scale(left, sample.km, found.variogram)
-        self._spread, answer = fit_kriging_spread(left_out, size, few.values, found.offset)
+        left = (
+            forward(few.values, residuals.offset) - residuals.regressors.of(sample.covariates[rows]) @ residuals.slopes
+        )
+        size = hour_scale(left, sample.km, residuals.variogram)
+        self._spread, answer = fit_kriging_spread(left_out, size, few.values, residuals.offset)
         self._keep_left_out(answer, few.values)
         return {
-            "left_out_mae": found.left_out_mae,
-            "regressed": "concentrations" if found.offset is None else "logarithms",
-            "offset": found.offset or 0.0,
-            "penalty": found.penalty,
-            "slopes": dict(zip(found.regressors.names, found.slopes.tolist(), strict=True)),
-            **vars(found.variogram),
+            "left_out_mae": residuals.left_out_mae,
+            "regressed": "concentrations" if residuals.offset is None else "logarithms",
+            "offset": residuals.offset or 0.0,
+            "penalty": residuals.penalty,
+            "slopes": dict(zip(residuals.regressors.names, residuals.slopes.tolist(), strict=True)),
+            **vars(residuals.variogram),
             "spread": vars(self._spread),
         }
 
@@ -272,13 +274,13 @@ class ResidualKriging(Baseline):
         self, field: StationField, lat: Floats, lon: Floats, progress: Progress | None = None
     ) -> CensoredNormal | ShiftedLogNormal:
         assert self._residuals is not None and self._spread is not None, "tune() comes first"
-        found, places = self._residuals, Distances.of(field, lat, lon)
+        residuals, places = self._residuals, Distances.of(field, lat, lon)
         here, there = (
-            found.regressors.of(field.covariates_at(*where)) @ found.slopes
+            residuals.regressors.of(field.covariates_at(*where)) @ residuals.slopes
             for where in ((field.lat, field.lon), (lat, lon))
         )
-        left = forward(field.values, found.offset) - here
-        estimate, variance = krige_hours(left, places, found.variogram, None, progress, self.title)
+        left = forward(field.values, residuals.offset) - here
+        estimate, variance = krige_hours(left, places, residuals.variogram, None, progress, self.title)
         estimate += there
-        scale = self._spread.scale(variance, hour_scale(left, places.among, found.variogram), estimate)
-        return distribution(estimate, scale, found.offset)
+        scale = self._spread.scale(variance, hour_scale(left, places.among, residuals.variogram), estimate)
+        return distribution(estimate, scale, residuals.offset)

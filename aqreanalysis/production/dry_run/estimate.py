@@ -223,21 +223,21 @@ def geometry_cells(plan: Plan, cells: int, bytes_a_cell: float, processes: int) 
     again at each visit. Which process a tile comes to is chance.
     """
     room = GEOMETRY_BYTES / bytes_a_cell if bytes_a_cell else math.inf
-    kept = made = 0.0
+    cached = made = 0.0
     for _ in range(plan.counts[0]):
-        missed = cells / processes * (1 - kept / cells)
+        missed = cells / processes * (1 - cached / cells)
         made += missed
-        kept = min(kept + missed, room)
+        cached = min(cached + missed, room)
     return processes * made
 
 
 def stored_bytes(prepared: Prepared, rates: MeasuredRates) -> dict[str, dict[str, int]]:
     """Return frequency -> layer -> bytes on the disk."""
-    found: dict[str, dict[str, int]] = {}
+    by_frequency: dict[str, dict[str, int]] = {}
     # Where nothing is wanted all values are one, which takes next to no room.
     cells = wanted_cells(prepared.grid)
     for name, cube in prepared.cubes.items():
-        found[name] = {
+        by_frequency[name] = {
             layer.name: int(
                 cells
                 * (cube.plan.steps if layer.dims == CUBE_DIMS else 1)
@@ -246,15 +246,15 @@ def stored_bytes(prepared: Prepared, rates: MeasuredRates) -> dict[str, dict[str
             )
             for layer in cube.layers
         }
-    return found
+    return by_frequency
 
 
 def worker_bytes(plan: Plan, cells: int, rates: MeasuredRates, crew: Workers) -> int:
     """Return the peak of the memory of one computing process."""
     in_hand = min(math.ceil(crew.concurrency / crew.processes), plan.blocks) * rates.block_bytes
-    kept = min(rates.geometry_bytes * cells, GEOMETRY_BYTES)
+    cached = min(rates.geometry_bytes * cells, GEOMETRY_BYTES)
     own = 0 if crew.workers else rates.observations_bytes
-    return int(rates.process_bytes + own + in_hand + kept)
+    return int(rates.process_bytes + own + in_hand + cached)
 
 
 def _whole_rounds(blocks: int, concurrency: int) -> float:

@@ -52,12 +52,12 @@ def estimate_run(
     return estimate(prepared, rates, crew, _copies(stores), start_seconds), rates
 
 
-def check_estimate(found: Estimate, crew: Workers, stores: Stores, present_bytes: int = 0) -> None:
+def check_estimate(estimated: Estimate, crew: Workers, stores: Stores, present_bytes: int = 0) -> None:
     """Refuse a run that does not fit.
 
     Parameters
     ----------
-    found : Estimate
+    estimated : Estimate
         Of the run.
     crew : Workers
         Who computes.
@@ -72,18 +72,18 @@ def check_estimate(found: Estimate, crew: Workers, stores: Stores, present_bytes
         With the settings to change.
     """
     free = available_memory()
-    if found.memory_bytes > free:
+    if estimated.memory_bytes > free:
         what = f"{crew.processes} worker processes" if crew.workers else f"{crew.concurrency} threads"
         fewer = "--workers, " if crew.workers else ""
         raise OutputError(
-            f"{what} need about {size_text(found.memory_bytes)} of memory by a trial, {size_text(free)} are free; "
+            f"{what} need about {size_text(estimated.memory_bytes)} of memory by a trial, {size_text(free)} are free; "
             f"lower {fewer}production.tile_rows, production.tile_columns or production.block_days"
         )
     folder = local_folder(stores)
     if folder is None:
         return
     free = shutil.disk_usage(folder).free
-    need = found.disk_bytes - present_bytes
+    need = estimated.disk_bytes - present_bytes
     if need > free:
         staging = ", with the chunks that the NetCDF file is made of" if _copies(stores) else ""
         raise OutputError(

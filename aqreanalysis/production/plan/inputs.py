@@ -93,10 +93,10 @@ def observed_hours(observations: Observations, keys: tuple[str, ...]) -> dict[st
     ObservationsError
         If none of `keys` has a reading at all.
     """
-    found = {key: span for key, span in observations.observed_span().items() if key in keys}
-    if not found:
+    spans = {key: span for key, span in observations.observed_span().items() if key in keys}
+    if not spans:
         raise ObservationsError(f"the observations hold no usable reading of {', '.join(keys)}")
-    return found
+    return spans
 
 
 def _slabs(span: HourSpan) -> list[tuple[int, int]]:

@@ -180,8 +180,8 @@ class Prepared:
         plans = {name: cube.plan for name, cube in self.cubes.items() if name != HOURLY}
         if not plans:
             return None
-        found = self.predictor.calibration_means
-        return MeanInputs({key: found[key] for key in self.species}, plans)
+        calibrations = self.predictor.calibration_means
+        return MeanInputs({key: calibrations[key] for key in self.species}, plans)
 
     def template(
         self, facts: Mapping[str, Any], frequency: str = HOURLY, part: tuple[str, tuple[int, int]] | None = None

@@ -86,12 +86,12 @@ def output_errors(part: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        kept = f"finished blocks are kept in {part}; " if part.exists() else ""
+        blocks_kept = f"finished blocks are kept in {part}; " if part.exists() else ""
         # HDF5 tells a whole report over several lines.
         reason = " ".join(str(error.strerror or error).split())
         if error.errno in _FULL:
             raise OutputError(
-                f"no space left for the output{where}: {os.strerror(error.errno)}; {kept}free some and run the "
+                f"no space left for the output{where}: {os.strerror(error.errno)}; {blocks_kept}free some and run the "
                 "same command again"
             ) from error
-        raise OutputError(f"cannot write the output{where}: {reason}; {kept}mend it and run again") from error
+        raise OutputError(f"cannot write the output{where}: {reason}; {blocks_kept}mend it and run again") from error

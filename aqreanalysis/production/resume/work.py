@@ -74,15 +74,15 @@ class Work:
         """What of the outputs is written, each with its store."""
         return [(store, output) for store in self.stores.values() for output in store.outputs]
 
-    def check_stop(self, kept: str | None = None) -> None:
-        """Raise `Interrupted` if that is wished; `kept` says how far the run got, else blocks are counted."""
-        self.stop.check(self.part, kept or f"{len(self.ledger.done)} of {self.blocks} blocks are done")
+    def check_stop(self, so_far: str | None = None) -> None:
+        """Raise `Interrupted` if that is wished; `so_far` says how far the run got, else blocks are counted."""
+        self.stop.check(self.part, so_far or f"{len(self.ledger.done)} of {self.blocks} blocks are done")
 
-    def watched(self, kept: str | None = None) -> Progress:
+    def watched(self, so_far: str | None = None) -> Progress:
         """Return what passes progress on and ends the work if that is wished, as of `check_stop`."""
 
         def step(done: int, total: int, note: str) -> None:
-            self.check_stop(kept)
+            self.check_stop(so_far)
             if self.options.progress is not None:
                 self.options.progress(done, total, note)
 
