@@ -168,10 +168,11 @@ def _left_out(z: Floats, fields: Floats, sample: RegressionSample, variogram: Va
     A station that alone has a field (rain at one place) would else drop out of the error that the field is chosen by.
     """
     groups = sample.field.groups
-    told = leave_out(z, sample.km, variogram, groups, fields)
+    with_drift = leave_out(z, sample.km, variogram, groups, fields)
     plain = leave_out(z, sample.km, variogram, groups)
-    known = np.isfinite(told.estimate) & (told.variance < _MOST_SILLS * variogram.sill)
-    return LeftOut(np.where(known, told.estimate, plain.estimate), np.where(known, told.variance, plain.variance))
+    known = np.isfinite(with_drift.estimate) & (with_drift.variance < _MOST_SILLS * variogram.sill)
+    estimate = np.where(known, with_drift.estimate, plain.estimate)
+    return LeftOut(estimate, np.where(known, with_drift.variance, plain.variance))
 
 
 def _limited(variance: Floats, drift: _Drift) -> Floats:

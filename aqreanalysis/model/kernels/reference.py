@@ -547,11 +547,11 @@ def covariances_of_readings(
     apart = where[:, None].astype(np.float64) - where
     distance = np.sqrt((apart**2).sum(axis=-1))
     amplitudes = (np.tile(part, (sites, sites)) for part in (near, far))
-    found = sum(a * np.exp(-distance * rate) for a, rate in zip(amplitudes, rates, strict=True)) + np.diag(own)
+    among = sum(a * np.exp(-distance * rate) for a, rate in zip(amplitudes, rates, strict=True)) + np.diag(own)
     for site in range(sites):
         within = slice(site * lags, (site + 1) * lags)
-        found[within, within] += shared[site]
-    return (found,)
+        among[within, within] += shared[site]
+    return (among,)
 
 
 def _covary(where: Values, near: Values, far: Values, rates: Values, shared: Values, own: Values) -> Outputs:
