@@ -45,8 +45,8 @@ def test_a_models_concentration_enters_as_logarithm_where_the_reading_does() -> 
     for logarithm in (True, False):
         made = Regressors.fit(covariates, FIELDS, logarithm)
         expected = np.log(background + 0.1 * background.mean()) if logarithm else background
-        found = made.of(covariates)[..., 3]
-        assert found == pytest.approx((expected - expected.mean()) / expected.std())
+        result = made.of(covariates)[..., 3]
+        assert result == pytest.approx((expected - expected.mean()) / expected.std())
 
 
 def test_wind_enters_by_its_speed_too() -> None:
@@ -62,9 +62,9 @@ def test_regressors_beyond_the_stations_are_held_at_theirs_and_missing_ones_coun
     made = Regressors.fit(covariates, FIELDS, True)
     far = np.full((1, 2, 5), 1e6)
     far[0, 1] = np.nan
-    found = made.of(far)
-    assert found[0, 0] == pytest.approx(made.of(covariates).max(axis=(0, 1)).clip(min=found[0, 0]))
-    assert (found[0, 0] <= made.high).all() and (found[0, 1] == 0).all()
+    result = made.of(far)
+    assert result[0, 0] == pytest.approx(made.of(covariates).max(axis=(0, 1)).clip(min=result[0, 0]))
+    assert (result[0, 0] <= made.high).all() and (result[0, 1] == 0).all()
 
 
 def test_a_field_without_values_says_nothing_and_none_with_values_is_refused() -> None:

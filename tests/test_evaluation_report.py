@@ -39,20 +39,20 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
+        result = dict(attrs)
         if tag not in ("meta", "img", "br"):
             self.open.append(tag)
         if tag == "img":
-            self.images.append(found)
+            self.images.append(result)
         if tag == "a":
-            self.links.append(found["href"])
+            self.links.append(result["href"])
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
             self.rows[-1].append("")
-        self.ids |= {found["id"]} if "id" in found else set()
+        self.ids |= {result["id"]} if "id" in result else set()
         self.fetched += [v for k, v in attrs if k in ("src", "srcset", "data", "action") and not v.startswith("data:")]
-        self.fetched += [found["href"]] if tag == "link" else []
+        self.fetched += [result["href"]] if tag == "link" else []
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -76,8 +76,8 @@ def folder(untrained_bundle: Path, town_network: Observations, tmp_path_factory:
 
 def _only(metrics: dict) -> dict:
     """Return what was found under the one protocol of the one pollutant."""
-    (found,) = metrics["species"]["pm25"].values()
-    return found
+    (result,) = metrics["species"]["pm25"].values()
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -110,17 +110,17 @@ def test_every_picture_is_whole_and_told_in_words_and_figures(page: Page, folder
 
 
 def test_the_tables_hold_the_scores_of_every_method(page: Page, metrics: dict) -> None:
-    found = _only(metrics)
-    for method in found["methods"].values():
+    result = _only(metrics)
+    for method in result["methods"].values():
         row = next(r for r in page.rows if r[:2] == [method["title"], str(method["overall"]["n"])])
         assert f"{method['overall']['mae']:.2f}" in row and f"{method['overall']['coverage']:.3f}" in row
-    ratio = found["against_best_baseline"]["mae"]["ratio"]
+    ratio = result["against_best_baseline"]["mae"]["ratio"]
     assert any(r[2:3] == ["MAE"] and f"{ratio:.3f}" in r for r in page.rows)
 
 
 def test_the_numbers_in_the_pictures_lie_beside_the_page(folder: Path, metrics: dict) -> None:
     drawn = json.loads((folder / "report.json").read_text(encoding="utf-8"))["pictures"]
-    (pictures,) = (found for name, found in drawn.items() if name != "network")
+    (pictures,) = (result for name, result in drawn.items() if name != "network")
     scores = _only(metrics)["methods"]["aq-net"]
     assert pictures["distance"]["mae"]["aq-net"] == pytest.approx(
         [scores["by_distance"][n]["mae"] for n in pictures["distance"]["classes"]]

@@ -38,40 +38,40 @@ def answer(method: ForecastBaseline, records: Records, origins: list[int]) -> Po
 def test_persistence_repeats_the_last_reading_there_is() -> None:
     series = np.arange(400, dtype=np.float32)[:, None] + np.array([[0.0, 1000.0]], np.float32)
     series[300, 0] = np.nan
-    found = answer(Persistence(), records_of(series), [300])
-    assert (found.median[0, 0] == 299).all()
-    assert (found.mean[0, 1] == 1300).all()
+    forecast = answer(Persistence(), records_of(series), [300])
+    assert (forecast.median[0, 0] == 299).all()
+    assert (forecast.mean[0, 1] == 1300).all()
 
 
 def test_a_station_that_read_nothing_has_no_persistence() -> None:
     series = np.full((400, 2), np.nan, np.float32)
     series[:, 0] = 3.0
-    found = answer(Persistence(), records_of(series), [300])
-    assert np.isnan(found.median[0, 1]).all() and (found.median[0, 0] == 3).all()
+    forecast = answer(Persistence(), records_of(series), [300])
+    assert np.isnan(forecast.median[0, 1]).all() and (forecast.median[0, 0] == 3).all()
 
 
 def test_daily_persistence_is_exact_for_a_series_that_repeats_each_day() -> None:
     series = np.tile(np.arange(24, dtype=np.float32), 20)[:, None]
     records = records_of(series)
-    found = answer(DailyPersistence(), records, [200, 211])
-    np.testing.assert_allclose(found.median, records.truth(np.array([200, 211])))
+    forecast = answer(DailyPersistence(), records, [200, 211])
+    np.testing.assert_allclose(forecast.median, records.truth(np.array([200, 211])))
 
 
 def test_climatology_is_exact_for_a_series_of_the_hour_of_day() -> None:
     hours = FIRST + np.arange(24 * 400)
     series = (10.0 + hours % 24)[:, None].astype(np.float32)
     records = records_of(series)
-    found = answer(SeasonalClimatology(), records, [3000, 5011])
-    np.testing.assert_allclose(found.mean, records.truth(np.array([3000, 5011])), rtol=1e-5)
-    np.testing.assert_allclose(found.median[..., :LEAD], found.mean[..., :LEAD])
+    forecast = answer(SeasonalClimatology(), records, [3000, 5011])
+    np.testing.assert_allclose(forecast.mean, records.truth(np.array([3000, 5011])), rtol=1e-5)
+    np.testing.assert_allclose(forecast.median[..., :LEAD], forecast.mean[..., :LEAD])
 
 
 def test_climatology_answers_errors_of_either_kind() -> None:
     rng = np.random.default_rng(0)
     series = rng.lognormal(3, 1, (24 * 730, 1)).astype(np.float32)
-    found = answer(SeasonalClimatology(), records_of(series), [5000])
-    assert found.median[0, 0, :LEAD].mean() == pytest.approx(np.exp(3), rel=0.1)
-    assert found.mean[0, 0, :LEAD].mean() == pytest.approx(np.exp(3.5), rel=0.1)
+    forecast = answer(SeasonalClimatology(), records_of(series), [5000])
+    assert forecast.median[0, 0, :LEAD].mean() == pytest.approx(np.exp(3), rel=0.1)
+    assert forecast.mean[0, 0, :LEAD].mean() == pytest.approx(np.exp(3.5), rel=0.1)
 
 
 def test_ridge_finds_a_linear_recursion() -> None:
@@ -82,10 +82,10 @@ def test_ridge_finds_a_linear_recursion() -> None:
     series = (series + 100).astype(np.float32)
     records = records_of(series)
     origins = list(range(3000, 4600, 40))
-    found = answer(Ridge(), records, origins)
+    forecast = answer(Ridge(), records, origins)
     now = series[np.array(origins)]
     expected = 100 + 0.99**6 * (now - 100)
-    assert np.abs(found.mean[:, :, 5] - expected).mean() < 1.0  # six hours' noise has a mean absolute size of 1.9
+    assert np.abs(forecast.mean[:, :, 5] - expected).mean() < 1.0  # six hours' noise has a mean absolute size of 1.9
 
 
 def test_ridge_uses_nothing_after_the_hours_seen() -> None:
@@ -138,8 +138,8 @@ def test_a_network_learns_a_diurnal_course(kind: type[Lstm | PatchTst], monkeypa
     rng = np.random.default_rng(4)
     series = 50 + 30 * np.sin(2 * np.pi * hours / 24)[:, None] + rng.normal(0, 2, (len(hours), 2))
     records = records_of(series.astype(np.float32))
-    found = answer(kind(), records, [1300, 1307])
-    error = np.abs(found.median - records.truth(np.array([1300, 1307])))[..., :LEAD].mean()
+    forecast = answer(kind(), records, [1300, 1307])
+    error = np.abs(forecast.median - records.truth(np.array([1300, 1307])))[..., :LEAD].mean()
     assert error < 12  # the course's own mean absolute deviation is 19
 
 

@@ -65,9 +65,9 @@ def test_the_drift_is_linear_between_its_ends_and_constant_beyond_them():
     lat, lon = np.array([39.9, 40.6, 27.99, 0.0]), np.array([116.4, 115.0, 86.92, -30.0])
     fields = describe(lat, lon)
     assert fields[2, 0] > DRIFT.high[0]  # Qomolangma lies beyond every station
-    found = DRIFT.at(lat, lon, ["o3"])[:, 0]
-    np.testing.assert_allclose(found[:2], 0.2 * (fields[:2, 0] - 0.3), rtol=1e-5)
-    assert found[2] == pytest.approx(0.2 * (2.0 - 0.3))
+    result = DRIFT.at(lat, lon, ["o3"])[:, 0]
+    np.testing.assert_allclose(result[:2], 0.2 * (fields[:2, 0] - 0.3), rtol=1e-5)
+    assert result[2] == pytest.approx(0.2 * (2.0 - 0.3))
     assert not DRIFT.at(lat, lon, ["so2"]).any()
 
 

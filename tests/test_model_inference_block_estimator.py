@@ -88,5 +88,5 @@ def test_what_the_tiles_of_a_block_share_is_made_once_and_not_sent_to_other_proc
     sent = pickle.loads(pickle.dumps(encoded))
     assert sent.estimators == {} and np.array_equal(sent.hours, encoded.hours)
     for key in predictor.species:
-        for found in (again, predictor.predict(sent, geometry)):
-            assert np.array_equal(found[key].best, first[key].best)
+        for result in (again, predictor.predict(sent, geometry)):
+            assert np.array_equal(result[key].best, first[key].best)

@@ -42,15 +42,15 @@ def estimate(predictor, readings, places, steps):
 
 
 def test_cells_in_patches_have_the_numbers_of_places_one_by_one(predictor, readings):
-    blocks, found = estimate(predictor, readings, grid(), STEPS)
+    blocks, result = estimate(predictor, readings, grid(), STEPS)
     alone, expected = estimate(predictor, readings, grid(), None)
     assert blocks.blocks is not None and alone.blocks is None
     assert np.array_equal(blocks.nearest_km, alone.nearest_km)
     for key in predictor.species:
-        one, other = found[key].summary(), expected[key].summary()
+        one, other = result[key].summary(), expected[key].summary()
         for layer in ("best", "standard_error", "lower", "upper"):
             assert np.allclose(getattr(one, layer), getattr(other, layer), rtol=1e-5, atol=1e-5)
-        assert np.array_equal(found[key].observations_used, expected[key].observations_used)
+        assert np.array_equal(result[key].observations_used, expected[key].observations_used)
 
 
 def test_a_part_of_a_grid_has_the_numbers_of_the_whole(predictor, readings):
@@ -82,10 +82,10 @@ def test_an_estimate_of_full_width_has_the_same_bits_in_any_tile_and_any_block(s
     def find(days: slice, some: slice) -> dict[str, np.ndarray]:
         own = slice(24 * days.start, 24 * days.stop + before + after)
         cells = [axis[some, some].ravel() for axis in places]
-        found = predictor.predict(
+        result = predictor.predict(
             predictor.encode(values[own], hours[own], lat, lon), predictor.geometry(lat, lon, *cells, steps)
         )["pm25"]
-        return {**vars(found.summary()), "above": found.exceedance(20.0)}
+        return {**vars(result.summary()), "above": result.exceedance(20.0)}
 
     whole = find(slice(0, 5), slice(0, 12))
     for days, some in ((slice(1, 2), slice(0, 12)), (slice(0, 5), slice(2, 9)), (slice(2, 5), slice(3, 4))):
@@ -99,10 +99,10 @@ def test_an_estimate_of_full_width_has_the_same_bits_in_any_tile_and_any_block(s
 def test_each_cell_is_in_one_patch_and_patches_of_many_stations_are_cut(readings, monkeypatch, most):
     monkeypatch.setattr(module, "_MOST_STATIONS", most)
     lat, lon = grid()
-    found = find_neighbours(readings.lat, readings.lon, lat, lon, 8)
-    groups = group_into_blocks(found, lat, lon, STEPS)
+    result = find_neighbours(readings.lat, readings.lon, lat, lon, 8)
+    groups = group_into_blocks(result, lat, lon, STEPS)
     assert torch.equal(torch.cat(groups).sort().values, torch.arange(len(lat)))
     for group in groups:
-        assert len(group) == 1 or len(torch.unique(found.index[group])) <= most
+        assert len(group) == 1 or len(torch.unique(result.index[group])) <= most
     if most == 1000:
         assert len(groups) == 4 * 3  # of eight cells a side, counted from the equator and from Greenwich

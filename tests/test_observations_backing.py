@@ -48,7 +48,7 @@ def whole(path: Path) -> Observations:
 
 
 @pytest.fixture
-def kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> Observations:
+def backed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Observations:
     """The same record, read as if it were long, in parts shorter than it is and into mapped files."""
     monkeypatch.setattr(backing, "READINGS_IN_MEMORY", 100)
     monkeypatch.setattr(backing, "BLOCK_HOURS", 300)
@@ -59,26 +59,28 @@ def kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> Observations:
     return observations
 
 
-def test_all_that_can_be_asked_is_the_same(whole: Observations, kept: Observations) -> None:
-    assert kept.digest() == whole.digest() and kept.summary() == whole.summary()
-    assert kept.stations == whole.stations and kept.times.equals(whole.times) and kept.attributes == whole.attributes
-    assert kept.observed_span() == whole.observed_span() and set(kept.observed_span()) == {"pm25", "o3"}
-    assert kept.report.lines() == whole.report.lines()
+def test_all_that_can_be_asked_is_the_same(whole: Observations, backed: Observations) -> None:
+    assert backed.digest() == whole.digest() and backed.summary() == whole.summary()
+    assert (
+        backed.stations == whole.stations and backed.times.equals(whole.times) and backed.attributes == whole.attributes
+    )
+    assert backed.observed_span() == whole.observed_span() and set(backed.observed_span()) == {"pm25", "o3"}
+    assert backed.report.lines() == whole.report.lines()
     for key in whole.species:
-        np.testing.assert_array_equal(kept.flag_counts(key), whole.flag_counts(key))
-    assert not kept._usable and "dataset" not in vars(kept), "none of this needs all readings at once"
+        np.testing.assert_array_equal(backed.flag_counts(key), whole.flag_counts(key))
+    assert not backed._usable and "dataset" not in vars(backed), "none of this needs all readings at once"
     for key in whole.species:
-        np.testing.assert_array_equal(kept.values(key), whole.values(key))
-        np.testing.assert_array_equal(kept.flags(key), whole.flags(key))
+        np.testing.assert_array_equal(backed.values(key), whole.values(key))
+        np.testing.assert_array_equal(backed.flags(key), whole.flags(key))
         assert whole.flag_counts(key).sum() == HOURS * STATIONS
-    assert kept.held_bytes() == 0 and whole.held_bytes() >= 4 * 3 * HOURS * STATIONS
-    xr.testing.assert_identical(kept.dataset, whole.dataset)
-    np.testing.assert_array_equal(kept.to_array(("o3", "no2", "pm25")), whole.to_array(("o3", "no2", "pm25")))
+    assert backed.held_bytes() == 0 and whole.held_bytes() >= 4 * 3 * HOURS * STATIONS
+    xr.testing.assert_identical(backed.dataset, whole.dataset)
+    np.testing.assert_array_equal(backed.to_array(("o3", "no2", "pm25")), whole.to_array(("o3", "no2", "pm25")))
 
 
 @pytest.mark.parametrize(("first", "hours"), [(-50, 90), (0, HOURS), (1990, 40), (7, 1), (-9, HOURS + 30), (5000, 3)])
 def test_windows_are_the_same_and_read_no_more_than_they_need(
-    whole: Observations, kept: Observations, monkeypatch: pytest.MonkeyPatch, first: int, hours: int
+    whole: Observations, backed: Observations, monkeypatch: pytest.MonkeyPatch, first: int, hours: int
 ) -> None:
     expected = window(whole, ("o3", "so2", "pm25"), whole.first_hour + first, hours)
     read = []
@@ -86,22 +88,22 @@ def test_windows_are_the_same_and_read_no_more_than_they_need(
     monkeypatch.setattr(
         backing.FileBacking, "read", lambda self, key, a, b: read.append(b - a) or real(self, key, a, b)
     )
-    part = window(kept, ("o3", "so2", "pm25"), whole.first_hour + first, hours)
+    part = window(backed, ("o3", "so2", "pm25"), whole.first_hour + first, hours)
     np.testing.assert_array_equal(part[0], expected[0])
     np.testing.assert_array_equal(part[1], expected[1])
     assert sum(read) == 2 * max(min(first + hours, HOURS) - max(first, 0), 0)
 
 
 def test_a_selection_and_a_second_file_are_the_same(
-    whole: Observations, kept: Observations, path: Path, tmp_path: Path
+    whole: Observations, backed: Observations, path: Path, tmp_path: Path
 ) -> None:
     for chosen in ({"stations": ["S3", "S1"]}, {"start": "2019-01-09", "end": "2019-01-20"}):
-        assert kept.select(**chosen).digest() == whole.select(**chosen).digest()
-    with xr.open_dataset(kept.to_netcdf(tmp_path / "a.nc")) as one, xr.open_dataset(path) as other:
+        assert backed.select(**chosen).digest() == whole.select(**chosen).digest()
+    with xr.open_dataset(backed.to_netcdf(tmp_path / "a.nc")) as one, xr.open_dataset(path) as other:
         xr.testing.assert_equal(one, other)
 
 
-def test_some_hours_of_it_know_how_far_the_whole_reaches(whole: Observations, kept: Observations, path: Path) -> None:
+def test_some_hours_of_it_know_how_far_the_whole_reaches(whole: Observations, backed: Observations, path: Path) -> None:
     span = whole.first_hour + 400, whole.first_hour + 1500
     part = read_observations(path, None, ReadOptions(span=span))
     assert not part.in_memory and (part.first_hour, len(part.times)) == (
@@ -112,7 +114,7 @@ def test_some_hours_of_it_know_how_far_the_whole_reaches(whole: Observations, ke
     np.testing.assert_array_equal(part.values("pm25"), whole.values("pm25")[400:1501])
 
 
-def test_a_change_and_damage_are_told(kept: Observations, path: Path, tmp_path: Path) -> None:
+def test_a_change_and_damage_are_told(backed: Observations, path: Path, tmp_path: Path) -> None:
     changed = tmp_path / "changed.nc"
     changed.write_bytes(path.read_bytes())
     with netCDF4.Dataset(changed, "a") as file:

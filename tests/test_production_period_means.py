@@ -32,7 +32,7 @@ END = "2019-01-07"
 ALL = ("hourly", "daily")
 
 
-def told(**more) -> ProduceOptions:
+def with_options(**more) -> ProduceOptions:
     return ProduceOptions(**{"production": TILES, "frequencies": ALL, **more})
 
 
@@ -53,7 +53,7 @@ def model(tmp_path_factory):
 def pair(model, observations, tmp_path_factory):
     """Return the hourly and the daily cube of four days, of two pollutants with thresholds."""
     out = tmp_path_factory.mktemp("pair") / "x.nc"
-    options = told(thresholds={"pm25": (35.0, 75.0)})
+    options = with_options(thresholds={"pm25": (35.0, 75.0)})
     cubes = produce_cubes(model, observations, small_grid(mask=True), (START, END), out, options)
     described = describe_cube(out.with_name("x_daily.nc"))
     assert (described["frequency"], described["steps"], described["hours"]) == ("daily", 4, 96)
@@ -126,7 +126,7 @@ def test_counts_and_flags_follow_from_the_hours(pair):
 
 
 def test_a_day_beyond_the_last_reading_is_flagged(model, observations, tmp_path):
-    options = told(frequencies=["daily"])
+    options = with_options(frequencies=["daily"])
     with produce(model, observations, GRID, "2019-01-08", "2019-01-10", tmp_path / "f.nc", options) as cube:
         flag = cube.pm2p5_quality_flag.values
         assert (flag[0] & 1 == 0).all() and (flag[1] & 1 != 0).all() and (flag[1] & 2 != 0).all()
@@ -218,9 +218,9 @@ def test_a_run_killed_between_its_renames_ends_with_both_cubes(suffix, model, ob
     for left in (1, 2):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(kind, "finalise", die_after)
-            produce_cubes(model, observations, GRID, timeline, out, told())
+            produce_cubes(model, observations, GRID, timeline, out, with_options())
         assert len(list(tmp_path.glob("x_*"))) == left
-    cubes = produce_cubes(model, observations, GRID, timeline, out, told())
+    cubes = produce_cubes(model, observations, GRID, timeline, out, with_options())
     assert [c.sizes["time"] for c in cubes.values()] == [48, 2]
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"x_daily{suffix}", f"x_hourly{suffix}"]
 
@@ -231,7 +231,12 @@ def test_worker_processes_write_the_same_bytes(observations, tmp_path):
     make_frame().to_parquet(tmp_path / "obs.parquet")
     for name, more in (("a", {}), ("b", {"workers": 2})):
         produce_cubes(
-            model, tmp_path / "obs.parquet", GRID, (START, "2019-01-05"), tmp_path / f"{name}.zarr", told(**more)
+            model,
+            tmp_path / "obs.parquet",
+            GRID,
+            (START, "2019-01-05"),
+            tmp_path / f"{name}.zarr",
+            with_options(**more),
         )
     for frequency in ALL:
         assert digest(tmp_path / f"a_{frequency}.zarr") == digest(tmp_path / f"b_{frequency}.zarr")
@@ -245,7 +250,7 @@ def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, obser
     from aqreanalysis.production.plan.blocks import hours_between, make_mean_plan, make_plan
     from aqreanalysis.production.plan.prepare import prepare
 
-    prepared = prepare(model, observations, GRID, (START, END), told(frequencies=["daily"], species=["pm25"]))
+    prepared = prepare(model, observations, GRID, (START, END), with_options(frequencies=["daily"], species=["pm25"]))
     calibration = make_calibration_means()
     sweep = make_plan(hours_between("2019-01-01", "2020-01-01"), (1, 2), ProductionConfig(), 0)
     rng = np.random.default_rng(0)
@@ -285,7 +290,7 @@ def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, obser
 
 
 def test_days_of_another_clock_are_means_of_its_hours(model, observations, pair, tmp_path):
-    options = told(frequencies=["daily"], utc_offset_hours=8)
+    options = with_options(frequencies=["daily"], utc_offset_hours=8)
     timeline = ("2019-01-03T16:00", "2019-01-05T16:00")
     grid = small_grid(mask=True)
     with produce(model, observations, grid, *timeline, tmp_path / "local.nc", options) as cube:
@@ -309,7 +314,7 @@ def test_what_cannot_be_made_is_one_clear_line_and_leaves_nothing_behind(
 ):
     end = change.pop("end", END)
     with pytest.raises(error, match=words):
-        produce(model, observations, GRID, START, end, tmp_path / "x.nc", told(**change))
+        produce(model, observations, GRID, START, end, tmp_path / "x.nc", with_options(**change))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -317,16 +322,18 @@ def test_a_model_without_a_calibration_of_means_is_refused_for_means_only(model,
     predictor = load_predictor(model, "cpu")
     predictor.calibration_means = {}
     with pytest.raises(ModelError, match="no calibration of daily, monthly and annual means for pm25"):
-        produce(predictor, observations, GRID, START, END, tmp_path / "x.nc", told(frequencies=["daily"]))
-    produce(predictor, observations, GRID, START, "2019-01-04", tmp_path / "x.nc", told(frequencies=["hourly"])).close()
+        produce(predictor, observations, GRID, START, END, tmp_path / "x.nc", with_options(frequencies=["daily"]))
+    produce(
+        predictor, observations, GRID, START, "2019-01-04", tmp_path / "x.nc", with_options(frequencies=["hourly"])
+    ).close()
 
 
 def test_a_sibling_that_exists_is_refused_and_replaced_when_told(model, observations, tmp_path):
     timeline, taken = (START, "2019-01-04"), tmp_path / "x_daily.nc"
     taken.write_text("of somebody else")
     with pytest.raises(OutputError, match=r"x_daily\.nc exists"):
-        produce_cubes(model, observations, GRID, timeline, tmp_path / "x.nc", told())
+        produce_cubes(model, observations, GRID, timeline, tmp_path / "x.nc", with_options())
     assert taken.read_text() == "of somebody else"
-    produce_cubes(model, observations, GRID, timeline, tmp_path / "x.nc", told(overwrite=True))
+    produce_cubes(model, observations, GRID, timeline, tmp_path / "x.nc", with_options(overwrite=True))
     with open_cube(taken) as cube:
         assert cube.sizes["time"] == 1

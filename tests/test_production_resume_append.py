@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from append_case import Killed, dying, read, same
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from production_case import GRID, START, make_bundle, make_frame
@@ -30,8 +31,6 @@ from aqreanalysis.production.resume.ledger import Lock
 WIDE = ProductionConfig(block_days=1, tile_rows=4, tile_columns=9)
 OPTIONS = ProduceOptions(production=WIDE)
 APPEND = replace(OPTIONS, append=True)
-# What tells a grown cube from one of a single run: when it was made and what was done.
-OWN = ("history", "date_created", "date_modified", "date_metadata_modified")
 OLD_END, NEW_END = "2019-01-06", "2019-01-08"
 
 
@@ -43,11 +42,6 @@ def frame():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return load_predictor(make_bundle(tmp_path_factory.mktemp("model") / "bundle"), "cpu")
-
-
-def read(frame, end: str):
-    """Return what had been observed by a moment."""
-    return from_frame(frame[frame["time"] <= pd.Timestamp(end)])
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +68,6 @@ def whole(model, newer, tmp_path_factory):
 def place(old, tmp_path):
     """Return a folder with copies of the cubes that may grow."""
     return shutil.copytree(old, tmp_path / "cubes")
-
-
-def same(grown: xr.Dataset, whole: xr.Dataset) -> None:
-    """Check that a grown cube is that of one run, but for what its own attributes say of its making."""
-    for name in OWN:
-        grown.attrs.pop(name), whole.attrs.pop(name, None)
-    xr.testing.assert_identical(grown, whole)
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
@@ -248,10 +235,6 @@ def test_a_start_is_needed_where_there_is_no_cube_to_take_it_from(model, newer, 
         produce(model, newer, GRID, None, NEW_END, tmp_path / "x.nc", OPTIONS)
 
 
-class Killed(BaseException):
-    """What stands for `kill -9`: nothing of the program catches it."""
-
-
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
     suffix, model, newer, whole, place, monkeypatch
@@ -267,15 +250,6 @@ def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
     def die(*_: object, **__: object) -> None:
         raise Killed
 
-    def dies_after(function, calls: int):
-        left = [calls]
-
-        def wrapped(*args: object, **more: object) -> object:
-            left[0] -= 1
-            return die() if left[0] < 0 else function(*args, **more)
-
-        return wrapped
-
     from aqreanalysis.production.resume.ledger import Ledger
 
     last = (netcdf, "rename_file", 0) if suffix == ".nc" else (stores, "publish_folder", 0)
@@ -289,7 +263,7 @@ def test_killed_in_any_phase_the_old_cube_is_whole_and_the_same_command_goes_on(
     ]
     for owner, name, calls in phases:
         with monkeypatch.context() as patch:
-            patch.setattr(owner, name, dies_after(getattr(owner, name), calls))
+            patch.setattr(owner, name, dying(getattr(owner, name), calls))
             with pytest.raises(Killed):
                 produce(model, newer, GRID, None, NEW_END, out, APPEND)
         with open_cube(out) as cube:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import xarray as xr
+from append_case import same
 from fields_case import FIRST, MadeUp, network, trained
 
 from aqreanalysis.configs import ProductionConfig
@@ -20,7 +21,6 @@ GRID = "114,38,117,40@0.5"
 DAY = FIRST // 24
 OPTIONS = ProduceOptions(production=ProductionConfig(block_days=1), threads=1)
 APPEND = replace(OPTIONS, append=True)
-OWN = ("history", "date_created", "date_modified", "date_metadata_modified")
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,6 @@ def made(bundle, out, end, covariates=None, options=OPTIONS) -> xr.Dataset:
     begin = None if options.append else stamp(1)
     with produce(model(bundle, covariates), network(), GRID, begin, stamp(end), out, options) as cube:
         return cube.load()
-
-
-def same(grown: xr.Dataset, whole: xr.Dataset) -> None:
-    for name in OWN:
-        grown.attrs.pop(name), whole.attrs.pop(name, None)
-    xr.testing.assert_identical(grown, whole)
 
 
 def hours_of(*days: int) -> tuple[int, ...]:

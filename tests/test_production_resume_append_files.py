@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from append_case import Killed, dying, read, same
 from production_case import GRID, make_bundle, make_frame
 from s3_case import URL, fresh_bucket, running_server
 
@@ -25,7 +26,6 @@ OPTIONS = ProduceOptions(production=ProductionConfig(block_days=2, tile_rows=4, 
 # Eight days of readings, over the end of a month and of a year.
 SHIFT = pd.Timedelta(days=-4)
 START, OLD_END, NEW_END = "2018-12-29", "2019-01-01T06:00", "2019-01-03"
-OWN = ("history", "date_created", "date_modified", "date_metadata_modified")
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,6 @@ def frame():
     return frame.assign(time=frame["time"] + SHIFT)
 
 
-def read(frame, end: str):
-    """Return what had been observed by a moment."""
-    return from_frame(frame[frame["time"] <= pd.Timestamp(end)])
-
-
 @pytest.fixture(scope="module")
 def newer(frame):
     return read(frame, "2019-01-04")
@@ -52,13 +47,6 @@ def newer(frame):
 def loaded(path) -> xr.Dataset:
     with open_cube(path) as cube:
         return cube.load()
-
-
-def same(grown: xr.Dataset, whole: xr.Dataset) -> None:
-    """Check that a grown cube is that of one run, but for what its own attributes say of its making."""
-    for name in OWN:
-        grown.attrs.pop(name), whole.attrs.pop(name, None)
-    xr.testing.assert_identical(grown, whole)
 
 
 class TestFilesOfMonths:
@@ -137,19 +125,8 @@ class TestFilesOfMonths:
     def test_killed_between_its_renames_the_same_command_goes_on(self, calls, model, newer, whole, old, monkeypatch):
         from aqreanalysis.production.stores import netcdf
 
-        class Killed(BaseException):
-            pass
-
-        left, real = [calls], netcdf.rename_file
-
-        def dies(*given):
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-            real(*given)
-
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(netcdf, "rename_file", dies)
+            patch.setattr(netcdf, "rename_file", dying(netcdf.rename_file, calls))
             self.grow(model, newer, old)
         self.grow(model, newer, old)
         assert sorted(p.name for p in old.parent.iterdir()) == ["x_201812.nc", "x_201901.nc"]
@@ -232,19 +209,8 @@ class TestBuckets:
             produce(model, newer, GRID, None, NEW_END, URL, stop)
         assert {name: data for name, data in objects().items() if name.startswith("some/x.zarr/")} == old
 
-        class Killed(BaseException):
-            pass
-
-        left, copy = [calls], obstore.copy
-
-        def dies(*given):
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-            return copy(*given)
-
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(obstore, "copy", dies)
+            patch.setattr(obstore, "copy", dying(obstore.copy, calls))
             produce(model, newer, GRID, None, NEW_END, URL, append)
         assert not bucket.BucketUrl.of(URL).holds_cube(), "never a mixed one"
         with produce(model, newer, GRID, None, NEW_END, URL, append) as cube:

@@ -165,13 +165,13 @@ def records(values=None):
 
 
 def test_calibration_makes_intervals_cover_the_stations_left_out():
-    bundle, told = make_bundle(species=("pm25",)), records()
+    bundle, station_records = make_bundle(species=("pm25",)), records()
     torch.manual_seed(0)
     bundle.members = [AQNet(2, [0], bundle.config.model).state_dict()]  # kriging, before any training
-    table = calibrate(bundle, told, "cpu")["pm25"]
+    table = calibrate(bundle, station_records, "cpu")["pm25"]
     assert table.quantiles.shape == (1, 1, 100)  # three towns cannot tell how the shape changes with distance
     predictor = AnalysisPredictor(bundle, "cpu")
-    standard = np.concatenate([rows[2] for _, rows in _residuals(predictor, told)])
+    standard = np.concatenate([rows[2] for _, rows in _residuals(predictor, station_records)])
 
     for coverage in (0.5, 0.8, 0.9, 0.95):
         low, high = np.interp((0.5 - coverage / 2, 0.5 + coverage / 2), PROBABILITIES, table.quantiles[0, 0])
@@ -183,24 +183,30 @@ def test_views_leave_out_an_eighth_alone_and_by_neighbourhoods_and_never_the_cal
     readings = make_readings(padded=True)
     rng = np.random.default_rng(0)
     lat, lon = rng.uniform(30, 40, 200), rng.uniform(105, 120, 200)
-    told = StationRecords(readings.values, readings.hours, lat, lon, np.arange(200) < 160, np.arange(200) >= 180)
-    hidden = np.array([told.training & ~told.sample_visible_stations(300.0, rng) for _ in range(60)])
+    station_records = StationRecords(
+        readings.values, readings.hours, lat, lon, np.arange(200) < 160, np.arange(200) >= 180
+    )
+    hidden = np.array(
+        [station_records.training & ~station_records.sample_visible_stations(300.0, rng) for _ in range(60)]
+    )
     assert not hidden[:, 160:].any()
     assert (hidden.sum(axis=1) >= 20).all() and (hidden.sum(axis=1) <= 40).all()
     assert (hidden.any(axis=0)[:160]).mean() > 0.95  # every station has its turn
-    nearest = [told._between(np.flatnonzero(h))[:, told.training & ~h].min() for h in hidden]
-    alone = [told._between(np.flatnonzero(h))[:, told.training & ~h].min(axis=1).max() for h in hidden]
+    nearest = [station_records._between(np.flatnonzero(h))[:, station_records.training & ~h].min() for h in hidden]
+    alone = [
+        station_records._between(np.flatnonzero(h))[:, station_records.training & ~h].min(axis=1).max() for h in hidden
+    ]
     assert np.median(alone) > 150 > np.median(nearest)  # the middle of a neighbourhood sees nobody near
 
 
 def test_a_network_in_one_spot_still_leaves_somebody_in_sight():
     readings = make_readings(padded=True)
     spot = np.full(STATIONS, 40.0)
-    told = StationRecords(
+    station_records = StationRecords(
         readings.values, readings.hours, spot, spot, np.arange(STATIONS) < 15, np.arange(STATIONS) >= 17
     )
     rng = np.random.default_rng(0)
-    assert all(11 <= told.sample_visible_stations(120.0, rng).sum() <= 14 for _ in range(20))
+    assert all(11 <= station_records.sample_visible_stations(120.0, rng).sum() <= 14 for _ in range(20))
 
 
 def test_a_station_asked_every_day_counts_as_much_as_one_asked_now_and_then():
@@ -213,13 +219,13 @@ def test_a_station_asked_every_day_counts_as_much_as_one_asked_now_and_then():
 
 def test_stations_that_stand_together_count_as_one_place():
     readings = make_readings(padded=True)
-    told = dataclasses.replace(records(), lat=readings.lat // 10 * 10, lon=readings.lon // 10 * 10)
-    assert len(np.unique(told.places())) < len(np.unique(records().places())) <= STATIONS
+    station_records = dataclasses.replace(records(), lat=readings.lat // 10 * 10, lon=readings.lon // 10 * 10)
+    assert len(np.unique(station_records.places())) < len(np.unique(records().places())) <= STATIONS
 
 
 def test_stations_of_other_roles_never_reach_the_calibration():
     noise = records().values.copy()
     noise[:, 18:] = 777.0
     bundle = make_bundle(species=("pm25",))
-    one, other = (calibrate(bundle, told, "cpu")["pm25"] for told in (records(), records(noise)))
+    one, other = (calibrate(bundle, station_records, "cpu")["pm25"] for station_records in (records(), records(noise)))
     assert np.array_equal(one.quantiles, other.quantiles)

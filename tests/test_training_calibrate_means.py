@@ -107,18 +107,18 @@ def test_days_with_many_gaps_do_not_count_and_a_gap_is_no_error():
     observed = one.observed.copy()
     observed[:, 0] = np.where(np.arange(len(observed)) % 24 < 8, np.nan, observed[:, 0])  # 16 of 24 hours
     observed[:, 1] = np.where(np.arange(len(observed)) % 24 < 5, np.nan, observed[:, 1])  # 19 of 24, never at night
-    found = fit_means([HourlyErrors(one.mean, one.standard_error, observed, one.nearest_km)], OFFSET)
-    assert found.tables["daily"].means == 40 * 9 and found.tables["daily"].stations == 9
+    result = fit_means([HourlyErrors(one.mean, one.standard_error, observed, one.nearest_km)], OFFSET)
+    assert result.tables["daily"].means == 40 * 9 and result.tables["daily"].stations == 9
 
 
 def test_a_handful_of_stations_does_not_make_the_interval_too_sure_of_itself():
     fresh = simulate(60, 200, seed=99)
-    found = []
+    result = []
     for seed in range(8):
         few = fit_means([simulate(60, 5, seed)], OFFSET)
         assert few.tables["monthly"].quantiles.shape[:2] == (1, 1)
-        found.append(covered(few, fresh, "monthly", 30, 0.9))
-    assert 0.8 < np.mean(found) < 0.97
+        result.append(covered(few, fresh, "monthly", 30, 0.9))
+    assert 0.8 < np.mean(result) < 0.97
 
 
 def test_errors_of_one_station_go_together():
@@ -146,9 +146,9 @@ def records() -> StationRecords:
 
 
 def test_a_bundle_gets_a_calibration_for_every_pollutant_and_frequency():
-    found = calibrate_means(make_bundle(), records(), "cpu")
-    assert set(found) == {"pm25", "o3"}
-    for one in found.values():
+    result = calibrate_means(make_bundle(), records(), "cpu")
+    assert set(result) == {"pm25", "o3"}
+    for one in result.values():
         assert set(one.tables) == set(MEAN_DAYS)
         assert one.tables["daily"].means > 0 and one.tables["daily"].stations == 3
 

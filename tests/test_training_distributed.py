@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(folder: Path) -> list[dict[str, Any]]:
+def outcomes(folder: Path) -> list[dict[str, Any]]:
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -55,10 +55,13 @@ def test_every_process_ends_with_the_same_weights(folder: Path) -> None:
     assert same(first, second)
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(folder: Path, told: list[dict[str, Any]]) -> None:
+def test_a_stopped_training_goes_on_to_the_same_weights(folder: Path, outcomes: list[dict[str, Any]]) -> None:
     whole, resumed = (load_file(folder / f"0-{name}.safetensors") for name in ("whole", "resumed"))
     assert same(whole, resumed)
-    assert told[0]["looks"] == 2 and told[0]["histories"][0] == told[0]["histories"][1] == told[1]["histories"][0]
+    assert (
+        outcomes[0]["looks"] == 2
+        and outcomes[0]["histories"][0] == outcomes[0]["histories"][1] == outcomes[1]["histories"][0]
+    )
 
 
 def test_each_process_draws_days_of_its_own(folder: Path, tmp_path: Path) -> None:
@@ -66,18 +69,18 @@ def test_each_process_draws_days_of_its_own(folder: Path, tmp_path: Path) -> Non
     assert not same(alone, load_file(folder / "0-whole.safetensors"))
 
 
-def test_an_epoch_is_shared_out(told: list[dict[str, Any]]) -> None:
-    assert [t["steps"] for t in told] == [3, 3]  # six days, of which each process draws one a step
+def test_an_epoch_is_shared_out(outcomes: list[dict[str, Any]]) -> None:
+    assert [t["steps"] for t in outcomes] == [3, 3]  # six days, of which each process draws one a step
     assert make_trainer("training.steps_per_epoch=null").steps_per_epoch == 6
 
 
-def test_gradients_are_averaged_over_the_processes_that_have_any(told: list[dict[str, Any]]) -> None:
-    assert [t["both"] for t in told] == [[True, 1.5]] * 2
-    assert [t["one"] for t in told] == [[True, 2.0]] * 2  # the first had no target
+def test_gradients_are_averaged_over_the_processes_that_have_any(outcomes: list[dict[str, Any]]) -> None:
+    assert [t["both"] for t in outcomes] == [[True, 1.5]] * 2
+    assert [t["one"] for t in outcomes] == [[True, 2.0]] * 2  # the first had no target
 
 
-def test_sums_and_decisions_are_those_of_all(told: list[dict[str, Any]]) -> None:
-    assert [t["total"] for t in told] == [[2.0, 1.0]] * 2 and [t["first"] for t in told] == [7.0, 7.0]
+def test_sums_and_decisions_are_those_of_all(outcomes: list[dict[str, Any]]) -> None:
+    assert [t["total"] for t in outcomes] == [[2.0, 1.0]] * 2 and [t["first"] for t in outcomes] == [7.0, 7.0]
 
 
 def test_a_process_alone_changes_nothing() -> None:

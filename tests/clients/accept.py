@@ -107,7 +107,7 @@ class Verdict:
 def read_verdicts(file: str, printed: str, unnamed: tuple[str, ...] = (), steps: int = 0) -> list[Verdict]:
     """Return the verdicts in what ``accept.sh`` printed."""
     lines = [re.match(r"(PASS|FAIL|ABSENT)\s+(\S+)\s*(.*)$", line) for line in printed.splitlines()]
-    return [Verdict(file, found[2], found[1], found[3], unnamed, steps) for found in lines if found]
+    return [Verdict(file, match[2], match[1], match[3], unnamed, steps) for match in lines if match]
 
 
 def missing_library(client: str) -> str:
@@ -162,10 +162,10 @@ def ask_validate(path: Path) -> Verdict:
     command = [sys.executable, "-m", "aqreanalysis.cli", "validate", str(path), "--no-checker", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
-        found = [f for f in json.loads(done.stdout)["findings"] if f["severity"] != "advice"]
+        findings = [f for f in json.loads(done.stdout)["findings"] if f["severity"] != "advice"]
     except (ValueError, KeyError):
         return Verdict(path.name, "validate", "FAIL", f"-- {(done.stderr or done.stdout).strip()[-200:]}")
-    said = "; ".join(f"{f['rule']}: {f['message']}" for f in found)
+    said = "; ".join(f"{f['rule']}: {f['message']}" for f in findings)
     return Verdict(path.name, "validate", "FAIL" if done.returncode else "PASS", f"-- {said}" if said else "")
 
 
@@ -216,25 +216,25 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="parts of the names of files to open")
     parser.add_argument("--clients", default="", help="clients to ask, by name, apart by spaces")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="files opened at a time")
-    told = parser.parse_args()
+    options = parser.parse_args()
     if not SCRIPT.is_file():
         print(f"accept: there is no {SCRIPT}; it comes with the folder 'shared' beside the checkout", file=sys.stderr)
         return 2
-    told.out.mkdir(parents=True, exist_ok=True)
-    files = list(make_files(told.out.resolve(), told.only))
+    options.out.mkdir(parents=True, exist_ok=True)
+    files = list(make_files(options.out.resolve(), options.only))
     verdicts: list[Verdict] = []
 
     def ask(one: tuple[Path, tuple[str, ...], bool]) -> list[Verdict]:
         path, layers, cube = one
-        wanted = cube and (not told.clients or "validate" in told.clients)
-        return [*ask_clients(path, layers, told.clients), *([ask_validate(path)] if wanted else [])]
+        wanted = cube and (not options.clients or "validate" in options.clients)
+        return [*ask_clients(path, layers, options.clients), *([ask_validate(path)] if wanted else [])]
 
-    with ThreadPoolExecutor(told.jobs) as pool:
+    with ThreadPoolExecutor(options.jobs) as pool:
         for some in pool.map(ask, files):
             verdicts += some
             bad = [f"{v.client}: {v.complaint or v.text}" for v in some if v.mark == "FAIL"]
             print(f"{some[0].file}: {'; '.join(bad) or 'nothing unexpected'}", flush=True)
-    (told.out / "verdicts.json").write_text(json.dumps([asdict(v) for v in verdicts], indent=1))
+    (options.out / "verdicts.json").write_text(json.dumps([asdict(v) for v in verdicts], indent=1))
     print(format_table(verdicts))
     return 1 if any(v.mark == "FAIL" for v in verdicts) else 0
 

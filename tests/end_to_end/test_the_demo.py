@@ -55,7 +55,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_table_of_scores_by_the_truth_has_a_row_for_each_distance() -> None:
-    found = {"n": 10, "mae": 1.234, "rmse": 2.0, "r2": None, "bias": -0.5, "coverage": 0.91}
-    text = format_truth({"pm25": {"units": "ug m-3", "overall": found, "by_distance": {"0-5 km": found}}})
+    scores = {"n": 10, "mae": 1.234, "rmse": 2.0, "r2": None, "bias": -0.5, "coverage": 0.91}
+    text = format_truth({"pm25": {"units": "ug m-3", "overall": scores, "by_distance": {"0-5 km": scores}}})
     rows = [line.split() for line in text.splitlines() if line.startswith("PM2.5")]
     assert [row[-6:] for row in rows] == [["10", "1.23", "2.00", "-", "-0.50", "0.910"]] * 2

@@ -101,11 +101,11 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_compare_scores_the_cube_at_stations(way: Any, cubes: dict[str, Path]) -> None:
-    found = {"nc": json.loads(run("compare", cubes["nc"], "--observations", way.records, "--json").stdout)}
-    found["zarr"] = json.loads(here("compare", cubes["zarr"], "--observations", way.records, "--json").stdout)
-    assert found["nc"] == found["zarr"]
-    assert found["nc"]["species"]["pm25"]["stations"] == 40
-    assert found["nc"]["hours"]["common"] == 48
+    printed = {"nc": json.loads(run("compare", cubes["nc"], "--observations", way.records, "--json").stdout)}
+    printed["zarr"] = json.loads(here("compare", cubes["zarr"], "--observations", way.records, "--json").stdout)
+    assert printed["nc"] == printed["zarr"]
+    assert printed["nc"]["species"]["pm25"]["stations"] == 40
+    assert printed["nc"]["hours"]["common"] == 48
     assert "PM2.5" in here("compare", cubes["nc"], "--observations", way.records).stdout
 
 
@@ -129,20 +129,20 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(way: Any, tmp_path: Path) 
     plan = json.loads(done.stdout)
     assert (plan["hours"], plan["rows"], plan["columns"]) == (48, 41, 61)
     assert len(plan["cubes"]["hourly"]["layers"]) > len(LAYERS)
-    found, hourly = plan["estimate"], plan["cubes"]["hourly"]
-    assert 0 < found["cube_bytes"] < hourly["raw_bytes"] and set(found["stored_bytes"]["hourly"]) == set(
+    printed, hourly = plan["estimate"], plan["cubes"]["hourly"]
+    assert 0 < printed["cube_bytes"] < hourly["raw_bytes"] and set(printed["stored_bytes"]["hourly"]) == set(
         hourly["layers"]
     )
-    assert found["seconds"] > found["sweep_seconds"] > 0 and found["worker_bytes"] > 10_000_000
+    assert printed["seconds"] > printed["sweep_seconds"] > 0 and printed["worker_bytes"] > 10_000_000
     assert not list(tmp_path.iterdir())
 
 
 def test_a_dry_run_for_people_tells_time_and_memory_unless_the_trial_is_left_out(way: Any, tmp_path: Path) -> None:
     asked = ("produce", "--model", way.model, "--observations", way.records, "--grid", "nature-0.1", *SPAN)
     asked += ("--out", tmp_path / "plan.zarr", "--dry-run")
-    told = {line.split()[0]: line for line in here(*asked).stdout.splitlines() if not line.startswith(" ")}
-    assert "cell-hours a second" in told["time"] and "to finish" in told["time"]
-    assert "compressed" in told["size"] and "on this machine" in told["memory"]
+    lines = {line.split()[0]: line for line in here(*asked).stdout.splitlines() if not line.startswith(" ")}
+    assert "cell-hours a second" in lines["time"] and "to finish" in lines["time"]
+    assert "compressed" in lines["size"] and "on this machine" in lines["memory"]
     plain = here(*asked, "--no-calibration").stdout
     assert "a block in hand" in plain and "trial" not in plain
     assert not list(tmp_path.iterdir())

@@ -78,15 +78,15 @@ class Inputs:
 
 def make_inputs(folder: Path, days: int = _DAYS) -> Inputs:
     """Simulate, and train a network that is small and no good, but a real one; what is in the folder is read."""
-    model, kept = folder / "model", folder / "records.nc"
-    if model.is_dir() and kept.is_file():
-        return Inputs(model, read_observations(kept))
+    model, records_file = folder / "model", folder / "records.nc"
+    if model.is_dir() and records_file.is_file():
+        return Inputs(model, read_observations(records_file))
     nature = nature_run(seed=1, days=days, stations=_STATIONS)
     data = nature.observations.dataset
     # The run begins in March; moved to January it holds a calendar year.
     shift = pd.Timestamp(data.time.values[0]) - pd.Timestamp("2001-01-01T01:00")
     records = Observations(data.assign_coords(time=data.time - shift))
-    records.to_netcdf(kept, overwrite=True)
+    records.to_netcdf(records_file, overwrite=True)
     early = records.select(end=pd.Timestamp("2001-01-31"))
     return Inputs(train(early, load_config("six", _TRAINING), model, options=TrainOptions(overwrite=True)), records)
 

@@ -71,7 +71,7 @@ def main(folder: Path) -> None:
             processes.wait()
         again = make_trainer("training.epochs=2", processes=processes)
         resumed = again.run(folder / "stopped")
-        told = {
+        outcome = {
             "count": processes.count,
             "steps": make_trainer("training.steps_per_epoch=null", processes=processes).steps_per_epoch,
             "looks": len(looks),
@@ -81,7 +81,7 @@ def main(folder: Path) -> None:
             "total": processes.total(1.0, processes.rank),
             "first": processes.of_first(7.0 + processes.rank),
         }
-    (folder / f"{processes.rank}.json").write_text(json.dumps(told))
+    (folder / f"{processes.rank}.json").write_text(json.dumps(outcome))
     save_file(weights, folder / f"{processes.rank}-whole.safetensors")
     save_file(resumed, folder / f"{processes.rank}-resumed.safetensors")
 
