@@ -33,8 +33,6 @@ LINES, ARGUMENTS = 60, 7
 LONGER = {
     "model.kernels.attention.attention": "cut into several, whose arrays the compiler cannot tell apart, it takes half "
     "as long again",
-    "production.plan.prepare.prepare": "the order of all that can be refused before the first byte",
-    "production.run.produce_cubes": "the whole run on one screen",
 }
 
 
