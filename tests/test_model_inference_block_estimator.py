@@ -14,6 +14,7 @@ from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.inference.block_estimator import BlockEstimator, estimate_blocks
 from aqreanalysis.model.inference.lattice import LatticeKriging, choose_lattice, sort_into_lattice_cells
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
+from aqreanalysis.model.inference.reporting import NearestStations
 
 STEPS = (0.02, 0.03)
 
@@ -43,7 +44,7 @@ def test_patches_give_what_the_network_gives_for_the_same_weights(readings, targ
     assert len(squares.places) > 1
     network, states = predictor.networks[0], encode(predictor, readings).members[0]
     blocks = LatticeKriging(network.knn, squares).weight_blocks()
-    nearest = torch.from_numpy(squares.nearest_km)
+    nearest = torch.from_numpy(NearestStations.find(stations, places, torch.device("cpu"), 1).km[:, 0])
     seated = assign_to_lattice_cells(lattice, stations, places, 8, torch.device("cpu"))
     whole = network.estimate_at(states, lattice_neighbourhood(network, seated), target)
     parts = estimate_blocks(BlockEstimator(network, states, target), blocks, nearest, len(states.clock))

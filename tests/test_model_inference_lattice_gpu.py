@@ -16,6 +16,7 @@ from aqreanalysis.model.inference.lattice_gpu import (
     assign_to_lattice_cells,
     lattice_neighbourhood,
 )
+from aqreanalysis.model.inference.reporting import NearestStations
 from aqreanalysis.model.network.neighbours import find_neighbours
 
 STEPS = (0.02, 0.03)
@@ -38,7 +39,7 @@ def test_all_cells_at_once_are_estimated_as_square_by_square(keep, members):
     lattice = choose_lattice(*stations, 8, STEPS)
     squares = sort_into_lattice_cells(lattice, stations, places, 8)
     seated = assign_to_lattice_cells(lattice, stations, places, 8, torch.device("cpu"))
-    nearest = torch.from_numpy(squares.nearest_km)
+    nearest = torch.from_numpy(NearestStations.find(stations, places, torch.device("cpu"), 1).km[:, 0])
     assert torch.allclose(seated.nearest_km, nearest, rtol=1e-5, atol=1e-4)
     for network, states in zip(predictor.networks, encoded.members, strict=True):
         blocks = LatticeKriging(network.knn, squares).weight_blocks()

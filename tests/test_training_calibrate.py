@@ -11,14 +11,8 @@ from model_case import STATIONS, make_bundle, make_readings
 from scipy.stats import gamma
 
 from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, AQNet, Calibration, Predictive, Scaling
-from aqreanalysis.training.calibrate import (
-    Residuals,
-    StationRecords,
-    _equal_shares,
-    _residuals,
-    calibrate,
-    fit_table,
-)
+from aqreanalysis.training.calibrate import Residuals, calibrate, fit_table
+from aqreanalysis.training.left_out import StationRecords, measure
 
 SCALING = Scaling(offset=0.0, mean=3.5, std=0.7, typical_error=12.0)
 NORMAL = Calibration.normal().quantiles[0, 0]
@@ -170,57 +164,13 @@ def test_calibration_makes_intervals_cover_the_stations_left_out():
     bundle.members = [AQNet(2, [0], bundle.config.model).state_dict()]  # kriging, before any training
     table = calibrate(bundle, station_records, "cpu")["pm25"]
     assert table.quantiles.shape == (1, 1, 100)  # three towns cannot tell how the shape changes with distance
-    predictor = AnalysisPredictor(bundle, "cpu")
-    standard = np.concatenate([rows[2] for _, rows in _residuals(predictor, station_records)])
+    residuals = measure(AnalysisPredictor(bundle, "cpu"), station_records)["pm25"].residuals
+    standard = residuals.standard[(residuals.reporting_km == residuals.nearest_km) & (residuals.gap_hours == 0)]
 
     for coverage in (0.5, 0.8, 0.9, 0.95):
         low, high = np.interp((0.5 - coverage / 2, 0.5 + coverage / 2), PROBABILITIES, table.quantiles[0, 0])
         assert abs(np.mean((standard >= low) & (standard <= high)) - coverage) < 0.04, coverage
     assert len(standard) > 400 and not np.allclose(table.quantiles, Calibration.normal().quantiles, atol=0.1)
-
-
-def test_views_leave_out_an_eighth_alone_and_by_neighbourhoods_and_never_the_calibration_stations():
-    readings = make_readings(padded=True)
-    rng = np.random.default_rng(0)
-    lat, lon = rng.uniform(30, 40, 200), rng.uniform(105, 120, 200)
-    station_records = StationRecords(
-        readings.values, readings.hours, lat, lon, np.arange(200) < 160, np.arange(200) >= 180
-    )
-    hidden = np.array(
-        [station_records.training & ~station_records.sample_visible_stations(300.0, rng) for _ in range(60)]
-    )
-    assert not hidden[:, 160:].any()
-    assert (hidden.sum(axis=1) >= 20).all() and (hidden.sum(axis=1) <= 40).all()
-    assert (hidden.any(axis=0)[:160]).mean() > 0.95  # every station has its turn
-    nearest = [station_records._between(np.flatnonzero(h))[:, station_records.training & ~h].min() for h in hidden]
-    alone = [
-        station_records._between(np.flatnonzero(h))[:, station_records.training & ~h].min(axis=1).max() for h in hidden
-    ]
-    assert np.median(alone) > 150 > np.median(nearest)  # the middle of a neighbourhood sees nobody near
-
-
-def test_a_network_in_one_spot_still_leaves_somebody_in_sight():
-    readings = make_readings(padded=True)
-    spot = np.full(STATIONS, 40.0)
-    station_records = StationRecords(
-        readings.values, readings.hours, spot, spot, np.arange(STATIONS) < 15, np.arange(STATIONS) >= 17
-    )
-    rng = np.random.default_rng(0)
-    assert all(11 <= station_records.sample_visible_stations(120.0, rng).sum() <= 14 for _ in range(20))
-
-
-def test_a_station_asked_every_day_counts_as_much_as_one_asked_now_and_then():
-    station = np.repeat([0, 1, 2, 3], [900, 100, 100, 10])
-    shares = np.bincount(station, _equal_shares(station)) / len(station)
-    np.testing.assert_allclose(shares[:3], 1 / 3.1)
-    np.testing.assert_allclose(shares[3], 0.1 / 3.1)  # ten readings say little of a place
-    assert _equal_shares(np.empty(0, np.int64)).size == 0
-
-
-def test_stations_that_stand_together_count_as_one_place():
-    readings = make_readings(padded=True)
-    station_records = dataclasses.replace(records(), lat=readings.lat // 10 * 10, lon=readings.lon // 10 * 10)
-    assert len(np.unique(station_records.places())) < len(np.unique(records().places())) <= STATIONS
 
 
 def test_stations_of_other_roles_never_reach_the_calibration():

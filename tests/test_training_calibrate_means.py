@@ -12,15 +12,14 @@ from aqreanalysis.model.distribution.period_means import (
     MeanPredictive,
     accumulate_hours,
 )
-from aqreanalysis.training.calibrate import StationRecords
 from aqreanalysis.training.calibrate_means import (
     HourlyErrors,
     _hourly_errors,
     calibrate_means,
     fit_autocovariance,
     fit_means,
-    independent_means,
 )
+from aqreanalysis.training.left_out import StationRecords
 
 # Mean square of the own lasting bias of a station, and of the part that decays with three hours.
 BIAS, DECAYING, HOURS = 0.2, 0.8, 3.0
@@ -119,14 +118,6 @@ def test_a_handful_of_stations_does_not_make_the_interval_too_sure_of_itself():
         assert few.tables["monthly"].quantiles.shape[:2] == (1, 1)
         result.append(covered(few, fresh, "monthly", 30, 0.9))
     assert 0.8 < np.mean(result) < 0.97
-
-
-def test_errors_of_one_station_go_together():
-    rng = np.random.default_rng(0)
-    station, weight = np.repeat(np.arange(20), 50), np.ones(1000)
-    noise = rng.normal(size=1000)
-    assert independent_means(noise, station, weight) > 300
-    assert independent_means(np.repeat(rng.normal(size=20), 50), station, weight) == pytest.approx(20, rel=0.01)
 
 
 def test_without_a_reading_errors_are_taken_to_last():

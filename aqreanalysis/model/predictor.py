@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from aqreanalysis.model.bundle import Bundle, load_member, measured_coverage, re
 from aqreanalysis.model.device import load_linear_algebra, to_device
 from aqreanalysis.model.distribution.hourly import Predictive, mix_members
 from aqreanalysis.model.distribution.period_means import MeansCalibration
+from aqreanalysis.model.distribution.silence import Silence
 from aqreanalysis.model.inference.block_estimator import BlockEstimator, estimate_blocks
 from aqreanalysis.model.inference.cell_covariates import CellCovariates
 from aqreanalysis.model.inference.exact import exact_weight_blocks, group_into_blocks
@@ -29,6 +31,7 @@ from aqreanalysis.model.inference.lattice import (
     sort_into_lattice_cells,
 )
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
+from aqreanalysis.model.inference.reporting import NearestStations, Reporting
 from aqreanalysis.model.inference.wind_squares import WindCarrier, WindSquare, wind_squares
 from aqreanalysis.model.kernels import Array, warm_up
 from aqreanalysis.model.network.aqnet import AQNet, Neighbourhood, StationStates, join_hours
@@ -47,18 +50,19 @@ _STATIONS_AT_ONCE = 224
 class EncodedAnalysis(EncodedStations):
     """What the stations say over a time block, one `StationStates` a member.
 
-    `hours` are the stamps of the block, int64 (T,), hours since 1970-01-01; `estimators` keeps what all
-    blocks of a member and target share, `carriers` what those of a member share where the wind is known; they stay
-    behind when the rest goes to another process.
+    `hours` are the stamps of the block, int64 (T,), hours since 1970-01-01; `reporting` says of each target who
+    reports it; `estimators` keeps what all blocks of a member and target share, `carriers` what those of a member share
+    where the wind is known; they stay behind when the rest goes to another process.
     """
 
     members: list[StationStates]
     hours: NDArray[np.int64]
+    reporting: list[Reporting]
     estimators: dict[tuple[int, int], BlockEstimator] = field(default_factory=dict, repr=False, compare=False)
     carriers: dict[int, WindCarrier] = field(default_factory=dict, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return EncodedAnalysis, (self.members, self.hours)
+        return EncodedAnalysis, (self.members, self.hours, self.reporting)
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ class AnalysisGeometry(PlaceGeometry):
 
     Attributes
     ----------
-    nearest_km : float32 (place,)
-        Distance to the nearest station.
+    near : NearestStations
+        The stations nearest to each place.
     lat, lon : float64 (place,)
         Degrees.
     blocks : list of list of WeightBlock, or None
@@ -80,12 +84,17 @@ class AnalysisGeometry(PlaceGeometry):
     """
 
     members: list[Neighbourhood]
-    nearest_km: NDArray[np.float32]
+    near: NearestStations
     lat: Degrees
     lon: Degrees
     blocks: list[list[WeightBlock]] | None = None
     static: Array | None = None
     squares: list[list[WindSquare]] | None = None
+
+    @property
+    def nearest_km(self) -> NDArray[np.float32]:  # type: ignore[override]
+        """Distance to the nearest station, float32 (place,)."""
+        return np.ascontiguousarray(self.near.km[:, 0])
 
 
 class AnalysisPredictor(BundlePredictor):
@@ -188,7 +197,8 @@ class AnalysisPredictor(BundlePredictor):
         for network, among in zip(self.networks, weights, strict=True):
             parts = zip(windows.split(size), window_hours.split(size), _by_days(fields, size), strict=False)
             members.append(join_hours([self._states(network, *part[:2], among, part[2]) for part in parts]))
-        return EncodedAnalysis(members, block)
+        reporting = [Reporting.of(values[..., target], before, after) for target in self._targets]
+        return EncodedAnalysis(members, block, reporting)
 
     def split_hours(self, estimated: range, threads: int) -> list[range]:
         """Return the days of a window that each of so many threads may `encode` by itself: no number depends on it.
@@ -204,7 +214,8 @@ class AnalysisPredictor(BundlePredictor):
         """Return what the stations say of parts that follow each other."""
         known = [part for part in parts if isinstance(part, EncodedAnalysis)]
         members = [join_hours(member) for member in zip(*(part.members for part in known), strict=True)]
-        return EncodedAnalysis(members, np.concatenate([part.hours for part in known]))
+        reporting = [reduce(Reporting.joined, some) for some in zip(*(part.reporting for part in known), strict=True)]
+        return EncodedAnalysis(members, np.concatenate([part.hours for part in known]), reporting)
 
     @property
     def _days_stand_alone(self) -> bool:
@@ -305,29 +316,29 @@ class AnalysisPredictor(BundlePredictor):
             much closer together than the stations then share kriging systems: see `model.inference.lattice`.
         """
         stations, count = (station_lat, station_lon), self.config.model.neighbours
-        lattice = self._lattice(stations, steps)
+        near, lattice = NearestStations.find(stations, (lat, lon), self.device), self._lattice(stations, steps)
         if lattice is not None and steps is not None:
             if self.device.type == "cpu":
                 squares = sort_into_lattice_cells(lattice, stations, (lat, lon), count)
                 blocks = [LatticeKriging(network.knn, squares).weight_blocks() for network in self.networks]
-                return self._cells_of_grid(blocks, squares.nearest_km, (lat, lon), steps)
+                return self._cells_of_grid(blocks, near, (lat, lon), steps)
             # The small steps of patches would starve a GPU, which takes all places at once instead.
             seated = assign_to_lattice_cells(lattice, stations, (lat, lon), count, self.device)
             members = [lattice_neighbourhood(network, seated) for network in self.networks]
-            return AnalysisGeometry(members, seated.nearest_km.cpu().numpy(), lat, lon)
+            return AnalysisGeometry(members, near, lat, lon)
         around = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.device.type == "cpu":
             groups = group_into_blocks(around, lat, lon, steps)
             blocks = [exact_weight_blocks(network.knn, around, groups) for network in self.networks]
-            return self._cells_of_grid(blocks, around.nearest_km, (lat, lon), steps)
+            return self._cells_of_grid(blocks, near, (lat, lon), steps)
         on_device = around.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
-        return AnalysisGeometry(members, around.nearest_km, lat, lon)
+        return AnalysisGeometry(members, near, lat, lon)
 
     def _cells_of_grid(
         self,
         blocks: list[list[WeightBlock]],
-        nearest_km: NDArray[np.float32],
+        near: NearestStations,
         places: tuple[Degrees, Degrees],
         steps: tuple[float, float],
     ) -> AnalysisGeometry:
@@ -337,7 +348,7 @@ class AnalysisPredictor(BundlePredictor):
             static = scaling.static_of(self.covariates, *places)
             flows = [network.surroundings.flow for network in self.networks if network.surroundings is not None]
             squares = [wind_squares(flow, *places, steps) for flow in flows if flow is not None] or None
-        return AnalysisGeometry([], nearest_km, *places, blocks, static, squares)
+        return AnalysisGeometry([], near, *places, blocks, static, squares)
 
     def _lattice(self, stations: tuple[Degrees, Degrees], steps: tuple[float, float] | None) -> Lattice | None:
         # On a GPU a model with covariates has systems of its own for each cell.
@@ -365,13 +376,25 @@ class AnalysisPredictor(BundlePredictor):
                 continue
             parts = estimate(target)
             location, scale = mix_members([p[0] for p in parts], [p[1] for p in parts])
+            calibration, silence = self.bundle.calibration[key], self._silence(encoded, target, places)
+            if silence is not None and calibration.silence is not None:
+                location, scale = calibration.silence.answer(location, scale, nearest, silence)
             if drift is not None:
                 location = location + drift[:, target, None]
-            reporting = parts[0][2]
             predictives[key] = Predictive(
-                location, scale, reporting, nearest, self.bundle.scaling[key], self.bundle.calibration[key]
+                location, scale, parts[0][2], nearest, self.bundle.scaling[key], calibration, silence
             )
         return predictives
+
+    def _silence(self, encoded: EncodedAnalysis, target: int, places: AnalysisGeometry) -> Silence | None:
+        """Return where and when the nearest station does not report; None if it always does."""
+        reporting = encoded.reporting[target]
+        km = places.near.reporting_km(reporting, self.device)
+        if km is None and not reporting.gap_hours.any():
+            return None
+        if km is None:
+            km = to_device(places.nearest_km, self.device)[:, None].expand(-1, len(reporting.gap_hours))
+        return Silence(km, reporting.gap_hours, encoded.hours)
 
     def _estimates(
         self, encoded: EncodedAnalysis, places: AnalysisGeometry

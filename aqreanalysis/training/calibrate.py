@@ -1,22 +1,21 @@
 """Conformal calibration: the shape of the residual at stations left out, by distance and by level.
 
-Two kinds of stations are asked as cells are: from others. The calibration stations, which never trained the network,
-and as many of the training stations, left out alone and by neighbourhoods, in draws that change from day to day. The
-first say how far the second can be believed; the second stand at every distance, which some fifty stations do not.
+Distances are to the nearest station that reports. `left_out` says whose residuals they are, and `calibrate_silence`
+what is said where the nearest station does not report, or none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.common.geodesy import relative_position
 from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, Bundle, Calibration
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
-from aqreanalysis.model.network.scaling import FieldSource
+from aqreanalysis.training.calibrate_silence import fit_climatology, fit_silence
+from aqreanalysis.training.left_out import NetworkResiduals, StationRecords, drift_at, measure
+from aqreanalysis.training.weighted_quantiles import equal_shares, recentred, weighted_quantiles
 
 _DISTANCE_NODES, _LEVEL_NODES = 5, 3
 # Fewer residuals than this round a node would make a table of noise; then there are fewer nodes.
@@ -25,67 +24,6 @@ _FEWEST_A_NODE = 400
 _PLACES_A_NODE = 10
 # Distances beyond these percentiles are too rare for a node.
 _OUTERMOST = (2.5, 97.5)
-_MOST_DAYS = 180
-# Days that share one draw of what is left out: the geometry is solved once for them.
-_DAYS_A_VIEW = 2
-# Of the training stations, left out at once: few enough that the others still are the network that a cube is made from.
-_LEFT_OUT = 0.125
-# Stations of one cell this wide err together and count as one place.
-_PLACE_DEGREES = 0.5
-
-
-@dataclass(frozen=True)
-class StationRecords:
-    """Readings for calibration: concentrations (hour, station, input) of whole UTC days, their stamps, the stations.
-
-    `training` and `calibration` are masks over the stations; `fields` holds the covariates of a model that has them.
-    """
-
-    values: NDArray[np.float32]
-    hours: NDArray[np.int64]
-    lat: NDArray[np.float64]
-    lon: NDArray[np.float64]
-    training: NDArray[np.bool_]
-    calibration: NDArray[np.bool_]
-    fields: FieldSource | None = None
-
-    def exclude_within(self, radius_km: float) -> NDArray[np.bool_] | None:
-        """Return the training stations farther than a radius from every calibration station, shape (station,).
-
-        None if too few are left to say anything.
-        """
-        if radius_km <= 0:
-            return self.training.copy()
-        targets = np.flatnonzero(self.calibration)
-        visible = self.training & (self._between(targets) > radius_km).all(axis=0)
-        return visible if visible.sum() >= max(5, 0.2 * self.training.sum()) else None
-
-    def sample_visible_stations(self, reach_km: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Return the training stations that stay in sight, shape (station,): an eighth is left out.
-
-        Half of it are single stations, half neighbourhoods of random radius up to `reach_km`.
-        """
-        among = np.flatnonzero(self.training)
-        budget = max(1, round(_LEFT_OUT * len(among)))
-        hidden = np.zeros(len(self.training), dtype=bool)
-        hidden[rng.permutation(among)[: (budget + 1) // 2]] = True
-        while hidden.sum() < budget:
-            centre = rng.choice(among)
-            near = self.training & (self._between(np.array([centre]))[0] <= rng.uniform(0, reach_km))
-            # One neighbourhood may hold half of a small network: then its middle alone goes.
-            more = near if (hidden | near).sum() <= 2 * budget else np.arange(len(hidden)) == centre
-            hidden |= more
-        return self.training & ~hidden
-
-    def places(self) -> NDArray[np.int64]:
-        """Return a number for each station, shape (station,), the same for stations that stand close together."""
-        cells = np.stack((np.floor(self.lat / _PLACE_DEGREES), np.floor(self.lon / _PLACE_DEGREES)))
-        return np.unique(cells, axis=1, return_inverse=True)[1].ravel().astype(np.int64)
-
-    def _between(self, targets: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return distances in km from `targets` to all stations, shape (target, station)."""
-        lat, lon = self.lat[targets][:, None], self.lon[targets][:, None]
-        return np.asarray(np.linalg.norm(relative_position(lat, lon, self.lat[None], self.lon[None]), axis=-1))
 
 
 @dataclass(frozen=True)
@@ -95,7 +33,7 @@ class Residuals:
     Attributes
     ----------
     distance_km, level : float64
-        Distance to the nearest station in sight; standardised location.
+        Distance to the nearest station that reports; standardised location.
     standard : float64
         ``(log(x + offset) - location) / scale``.
     place : int64
@@ -121,53 +59,39 @@ class Residuals:
 
 def calibrate(bundle: Bundle, records: StationRecords, device: str) -> dict[str, Calibration]:
     """Return each pollutant's calibration, measured at stations left out, in the hours that training saw."""
-    predictor = AnalysisPredictor(bundle, device, records.fields)
-    parts: dict[str, list[NDArray[np.float64]]] = {key: [] for key in predictor.species}
-    for key, part in _residuals(predictor, records):
-        parts[key].append(part)
-    place, tables = records.places(), {}
-    for key, rows in parts.items():
-        distance_km, level, standard, whose = np.concatenate(rows, axis=1) if rows else np.empty((4, 0))
-        station = whose.astype(np.int64)
-        weight = _equal_shares(station)
-        tables[key] = fit_table(
-            Residuals(distance_km, level, standard, place[station], records.training[station], weight)
-        )
+    uncalibrated = replace(bundle, calibration={key: Calibration.normal() for key in bundle.config.species})
+    predictor = AnalysisPredictor(uncalibrated, device, records.fields)
+    window, tables = predictor.config.window, {}
+    reach = max(window.history_hours, window.lookahead_hours) + 23
+    for key, measured in measure(predictor, records).items():
+        residuals = measured.residuals
+        gap, silent = residuals.gap_hours > 0, residuals.reporting_km > residuals.nearest_km
+        usual = _sorted(residuals.only(~gap & ~silent), records)
+        table, beside = fit_table(usual), residuals.only(~gap & silent)
+        wider = np.where(records.training[beside.station], training_factor(usual), 1.0)
+        beside = replace(beside, standard=wider * beside.standard)
+        points = np.concatenate(measured.points, axis=1) if measured.points else np.empty((2, 0))
+        record = _climatology(predictor, records, key), reach
+        tables[key] = replace(table, silence=fit_silence(points, beside, residuals.only(gap), table, record))
     return tables
 
 
-def _equal_shares(station: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return weights of mean one by which every station counts the same, those seldom asked somewhat less.
-
-    A calibration station is left out every day and a training station now and then, and readings of one station err
-    together: a few would decide alone.
-    """
-    if len(station) == 0:
-        return np.empty(0)
-    count = np.bincount(station)
-    share = 1.0 / np.maximum(count, np.median(count[count > 0]))[station]
-    return np.asarray(share / share.mean())
+def _climatology(predictor: AnalysisPredictor, records: StationRecords, key: str) -> NDArray[np.float64]:
+    """Return the climatology of a pollutant at the training stations, less their drift."""
+    lat, lon = records.lat[records.training], records.lon[records.training]
+    readings = records.values[:, records.training, predictor.inputs.index(key)]
+    scaled = predictor.bundle.scaling[key].forward(readings) - drift_at(predictor, lat, lon, key)
+    count = np.isfinite(scaled).sum(axis=1)
+    mean = np.where(count > 0, np.nansum(scaled, axis=1) / np.maximum(count, 1), np.nan)
+    return fit_climatology(records.hours, mean)
 
 
-def _residuals(predictor: AnalysisPredictor, records: StationRecords) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Yield (pollutant, rows of distance, level, standardised residual, station) day by day."""
-    rng = np.random.default_rng(predictor.config.split.seed)
-    before, after = predictor.history_hours, predictor.lookahead_hours
-    days = (len(records.hours) - before - after) // 24
-    for number, day in enumerate(np.unique(np.linspace(0, days - 1, _MOST_DAYS).astype(int))):
-        if number % _DAYS_A_VIEW == 0:
-            visible = records.sample_visible_stations(predictor.config.training.neighbourhood_km, rng)
-            targets = np.flatnonzero(records.calibration | (records.training & ~visible))
-            lat, lon = records.lat[visible], records.lon[visible]
-            places = predictor.geometry(lat, lon, records.lat[targets], records.lon[targets])
-        steps = slice(day * 24, day * 24 + before + 24 + after)
-        encoded = predictor.encode(records.values[steps][:, visible], records.hours[steps], lat, lon)
-        centre = records.values[day * 24 + before : day * 24 + before + 24][:, targets]
-        for key, predictive in predictor.predict(encoded, places).items():
-            standard, level = predictive.standardise(centre[..., predictor.inputs.index(key)])
-            distance, whose = np.broadcast_to(np.stack((places.nearest_km, targets))[:, None], (2, *standard.shape))
-            rows = np.stack((distance, level, standard, whose)).astype(np.float64)
-            yield key, rows[:, np.isfinite(standard)]
+def _sorted(residuals: NetworkResiduals, records: StationRecords) -> Residuals:
+    """Return residuals of hours at which the nearest station reports, with the places and weights of their stations."""
+    station = residuals.station
+    place, trained = records.places()[station], records.training[station]
+    by = residuals.nearest_km, residuals.level
+    return Residuals(*by, residuals.standard, place, trained, equal_shares(station))
 
 
 def fit_table(residuals: Residuals) -> Calibration:
@@ -204,23 +128,28 @@ def fit_table(residuals: Residuals) -> Calibration:
             weight = near[:, i] * high[:, j]
             if weight.sum() < _FEWEST_A_NODE / 4:
                 weight = near[:, i] + 1e-9  # a corner that hardly occurs takes its distance's shape
-            table[i, j] = _centred(_quantiles(ordered, weight, PROBABILITIES), shift)
+            table[i, j] = recentred(weighted_quantiles(ordered, weight, PROBABILITIES), shift)
     return Calibration(distance, level, table)
 
 
 def inflate_training_residuals(residuals: Residuals) -> Residuals:
-    """Return the residuals, those of training stations widened where they are smaller than those of stations unseen.
+    """Return the residuals, those of training stations widened where they are smaller than those of stations unseen."""
+    wider = training_factor(residuals)
+    return replace(residuals, standard=np.where(residuals.trained, wider, 1.0) * residuals.standard)
+
+
+def training_factor(residuals: Residuals) -> float:
+    """Return by how much residuals of training stations are to be widened.
 
     A network that knows its stations by heart would look surer than it is. Only what cannot be chance counts: two
     standard errors, over places, of the ratio of the mean squares.
     """
     learnt, unseen = (_mean_squares(residuals, residuals.trained == known) for known in (True, False))
     if min(len(learnt), len(unseen)) < 2:
-        return residuals
+        return 1.0
     ratio = unseen.mean() / learnt.mean()
     error = np.sqrt(sum((x.std(ddof=1) / x.mean()) ** 2 / len(x) for x in (learnt, unseen)))
-    wider = np.sqrt(max(1.0, ratio * (1 - 2 * error)))
-    return replace(residuals, standard=np.where(residuals.trained, wider, 1.0) * residuals.standard)
+    return float(np.sqrt(max(1.0, ratio * (1 - 2 * error))))
 
 
 def _mean_squares(residuals: Residuals, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -236,30 +165,11 @@ def shrunk_median_shift(ordered: NDArray[np.float64], weight: NDArray[np.float64
     to zero by the share of its square that is the square of its standard error, over places. That error is the one of
     a sample median: the excess of readings above it, place by place, over twice the density there.
     """
-    median = float(_quantiles(ordered, weight, np.array([0.5]))[0])
-    below, above = _quantiles(ordered, weight, np.array([0.4, 0.6]))
+    median = float(weighted_quantiles(ordered, weight, np.array([0.5]))[0])
+    below, above = weighted_quantiles(ordered, weight, np.array([0.4, 0.6]))
     excess = np.bincount(place, weight * np.where(ordered > median, 0.5, -0.5))
     error = np.sqrt((excess**2).sum()) / weight.sum() * (above - below) / 0.2
     return float(median * max(0.0, 1 - error**2 / max(median**2, 1e-12)))
-
-
-def _quantiles(
-    ordered: NDArray[np.float64], weight: NDArray[np.float64], probability: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return weighted quantiles of values given in increasing order."""
-    cumulated = (np.cumsum(weight) - weight / 2) / weight.sum()
-    return np.asarray(np.interp(probability, cumulated, ordered))
-
-
-def _centred(quantiles: NDArray[np.float64], median: float) -> NDArray[np.float64]:
-    """Return quantiles moved to `median`, widened so that their mean square about it is what it was.
-
-    A shift that is taken out becomes spread on both sides. The tail it came from may still be covered a little less.
-    """
-    own = np.interp(0.5, PROBABILITIES, quantiles)
-    centred = quantiles - own
-    spread = np.sqrt(centred.std() ** 2 + (own - median) ** 2) / max(centred.std(), 1e-9)
-    return np.asarray(centred * spread + median)
 
 
 def _distance_nodes(residuals: Residuals, most: int) -> NDArray[np.float64]:

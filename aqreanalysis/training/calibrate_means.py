@@ -28,7 +28,8 @@ from aqreanalysis.model.distribution.period_means import (
     lognormal_from_moments,
 )
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
-from aqreanalysis.training.calibrate import StationRecords
+from aqreanalysis.training.left_out import StationRecords
+from aqreanalysis.training.weighted_quantiles import independent_means, recentred
 
 # Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
 # Two, and not the four of the hourly calibration: with those, three of four means were seen from afar and the nodes of
@@ -191,37 +192,12 @@ def shrunk_quantiles(
     cumulated = (np.cumsum(share) - share / 2) / share.sum()
     # Split conformal prediction: with n independent errors the (n + 1) p smallest covers p of what comes next.
     wanted = 0.5 + (PROBABILITIES - 0.5) * (count + 1) / count
-    own = _centred(np.interp(np.clip(wanted, 0, 1), cumulated, ordered))
+    # The median stays where the hourly estimates put it: a shift would be the mean of the stations' own biases.
+    own = recentred(np.interp(np.clip(wanted, 0, 1), cumulated, ordered), 0.0)
     # Beyond the outermost of them they can only say that it is farther out.
     own = np.where(wanted < 0, np.minimum(own, plain), np.where(wanted > 1, np.maximum(own, plain), own))
     trust = count / (count + _PRIOR_MEANS)
     return np.asarray(trust * own + (1 - trust) * plain)
-
-
-def independent_means(standard: NDArray[np.float64], station: NDArray[np.int64], weight: NDArray[np.float64]) -> float:
-    """Return how many independent errors carry as much as these, which go together at a station (design effect)."""
-    _, group = np.unique(station, return_inverse=True)
-    mass = np.bincount(group, weight)
-    mean = np.bincount(group, weight * standard) / mass
-    overall = float((weight * standard).sum() / weight.sum())
-    between = float((mass * (mean - overall) ** 2).sum() / mass.sum())
-    total = float((weight * (standard - overall) ** 2).sum() / weight.sum())
-    shared = between / total if total > 0 else 1.0
-    effective = float(weight.sum() ** 2 / (weight**2).sum())
-    stations = float(mass.sum() ** 2 / (mass**2).sum())
-    return max(1.0, effective / (1 + max(0.0, effective / stations - 1) * shared))
-
-
-def _centred(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return quantiles with median zero, widened so that their mean square about zero is what it was.
-
-    The median stays where the hourly estimates put it: a shift would be the mean of the calibration stations' own
-    biases.
-    """
-    median = np.interp(0.5, PROBABILITIES, quantiles)
-    centred = quantiles - median
-    spread = np.sqrt(centred.std() ** 2 + median**2) / max(centred.std(), 1e-9)
-    return np.asarray(centred * spread)
 
 
 def _nodes(x: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -19,13 +19,14 @@ from aqreanalysis.model.network.scaling import field_reach
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.species import get_species
 from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
-from aqreanalysis.training.calibrate import StationRecords, calibrate
+from aqreanalysis.training.calibrate import calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.covariate_drift import fit_covariate_drift
 from aqreanalysis.training.distributed import Processes, joined
 from aqreanalysis.training.drift import fit_drift, hour_stride
 from aqreanalysis.training.ensemble import run_members, side_by_side
 from aqreanalysis.training.fields import ReadFields, TimelineFields, covariates_provenance, read_fields, with_fields
+from aqreanalysis.training.left_out import StationRecords
 from aqreanalysis.training.model_card import model_card
 from aqreanalysis.training.run_folder import (
     Trained,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.model import AQNet, Bundle, Calibration, Scaling
+from aqreanalysis.model.distribution.silence import SilenceCalibration
 from aqreanalysis.observations import Observations, StationPlaces
 
 STATIONS, DAYS, HISTORY, LOOKAHEAD = 20, 6, 12, 12
@@ -87,7 +88,15 @@ def make_bundle(species: tuple[str, ...] = ("pm25", "o3"), members: int = 1, see
     readings = make_readings()
     normal = Calibration.normal().quantiles[0, 0]
     widths = np.array([[0.8, 1.0], [1.2, 1.5]])
-    calibration = Calibration(np.array([5.0, 40.0]), np.array([-1.0, 1.0]), widths[..., None] * normal)
+    silence = SilenceCalibration(
+        np.array([0.0, 20.0, 80.0]),
+        np.array([-1.2, -0.6, 0.0]),
+        np.array([1.0, 30.0]),
+        np.array([0.1, 1.0]),
+        np.stack((normal, 1.2 * normal)),
+        np.array([0.1, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0]),
+    )
+    calibration = Calibration(np.array([5.0, 40.0]), np.array([-1.0, 1.0]), widths[..., None] * normal, silence)
     roles = ["training"] * 16 + ["calibration"] * 2 + ["hidden-tenth"] * 2
     stations = pd.DataFrame(
         {

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.model.device import to_device
+from aqreanalysis.model.distribution.silence import Silence, SilenceCalibration
 from aqreanalysis.model.distribution.smoothstep import smoothstep_passed, smoothstep_weights
 from aqreanalysis.model.kernels import exceed, summarise
 from aqreanalysis.model.network.scaling import Scaling
@@ -39,16 +40,20 @@ class Calibration:
     Attributes
     ----------
     distance_km : float64 (distance,)
-        Nodes: distance to the nearest station; constant beyond the ends.
+        Nodes: distance to the nearest station that reports; constant beyond the ends.
     level : float64 (level,)
         Nodes: standardised location; constant beyond the ends.
     quantiles : float64 (distance, level, probability)
         At `PROBABILITIES`, increasing.
+    silence : SilenceCalibration or None
+        What is said where stations are silent; None in models trained before it was measured, which are as sure then
+        as ever.
     """
 
     distance_km: NDArray[np.float64]
     level: NDArray[np.float64]
     quantiles: NDArray[np.float64]
+    silence: SilenceCalibration | None = None
 
     @classmethod
     def normal(cls) -> Calibration:
@@ -58,11 +63,22 @@ class Calibration:
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Calibration:
         """Return the table from what `to_dict` gave."""
-        return cls(*(np.asarray(raw[k], dtype=np.float64) for k in ("distance_km", "level", "quantiles")))
+        silence = SilenceCalibration.from_dict(raw["silence"]) if "silence" in raw else None
+        distance, level, quantiles = (np.asarray(raw[k], np.float64) for k in ("distance_km", "level", "quantiles"))
+        return cls(distance, level, quantiles, silence)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the nodes and the table as lists."""
-        return {k: getattr(self, k).round(6).tolist() for k in ("distance_km", "level", "quantiles")}
+        tables = {k: getattr(self, k).round(6).tolist() for k in ("distance_km", "level", "quantiles")}
+        return tables if self.silence is None else {**tables, "silence": self.silence.to_dict()}
+
+    def entries(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the table with that of gaps below it (distance or gap, level, probability), and the gaps' hours."""
+        if self.silence is None:
+            return self.quantiles, np.empty(0)
+        shape = len(self.silence.gap_hours), *self.quantiles.shape[1:]
+        gaps = np.broadcast_to(self.silence.quantiles[:, None], shape)
+        return np.concatenate((self.quantiles, gaps)), self.silence.gap_hours
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,9 @@ class Predictive:
         Distance to the nearest station (place,).
     scaling, calibration
         Of the pollutant.
+    silence : Silence, optional
+        Where and when that station does not report, which location and scale have answered to; it always does where
+        none is given.
     """
 
     def __init__(
@@ -102,18 +121,56 @@ class Predictive:
         nearest_km: Tensor,
         scaling: Scaling,
         calibration: Calibration,
+        silence: Silence | None = None,
     ) -> None:
-        self.scaling = scaling
+        self.scaling, self.silence = scaling, silence
         self._standardised = location
         self._location = location * scaling.std + scaling.mean
         self._scale = scale * scaling.std
-        table, distance, level = (
+        entries, gaps = calibration.entries()
+        table, distance, level, gap_hours = (
             to_device(part, location.device).to(location)
-            for part in (calibration.quantiles, calibration.distance_km, calibration.level)
+            for part in (entries, calibration.distance_km, calibration.level, gaps)
         )
-        self._table, self._nodes = table, level
-        self._near = smoothstep_weights(nearest_km.to(location), distance)
+        self._table, self._nodes, self._distances, self._gaps = table, level, distance, gap_hours
+        self._nearest = nearest_km.to(location)
+        self._usual = self._shares(self._nearest)
         self._reporting = reporting
+
+    def _shares(self, entry: Tensor) -> Tensor:
+        """Return what each entry of the table counts (..., entry): distances from zero on, gaps below it."""
+        beyond = torch.zeros((*entry.shape, len(self._gaps)), dtype=entry.dtype, device=entry.device)
+        at_distance = torch.cat((smoothstep_weights(entry, self._distances), beyond), dim=-1)
+        if not len(self._gaps):
+            return at_distance
+        before = torch.zeros((*entry.shape, len(self._distances)), dtype=entry.dtype, device=entry.device)
+        in_gap = torch.cat((before, smoothstep_weights(-entry, self._gaps)), dim=-1)
+        return torch.where(entry[..., None] < 0, in_gap, at_distance)
+
+    @cached_property
+    def _entry(self) -> Tensor | None:
+        """Where the table is read (place, hour); None where it is at the nearest station at every hour."""
+        if self.silence is None:
+            return None
+        if not len(self._gaps):
+            # A table without gaps: there an hour is what it is where the nearest station reports.
+            gap = to_device(self.silence.gap_hours > 0, self._nearest.device)
+            return torch.where(gap, self._nearest[:, None], self.silence.reporting_km).to(self._nearest)
+        return self.silence.entry.to(self._nearest)
+
+    @cached_property
+    def _near(self) -> Tensor:
+        """What each entry of the table counts (place, hour or one, entry)."""
+        return self._usual[:, None] if self._entry is None else self._shares(self._entry)
+
+    @property
+    def reporting_km(self) -> Array:
+        """Distance to the nearest station that reports, float32 (hour, place): see `Silence`."""
+        return _numpy(self.reporting_on_device().expand_as(self._location))
+
+    def reporting_on_device(self) -> Tensor:
+        """Return `reporting_km` where the model computes: float32 (place, hour or one)."""
+        return self._nearest[:, None].float() if self.silence is None else self.silence.reporting_km
 
     @cached_property
     def _level(self) -> Tensor:
@@ -129,7 +186,7 @@ class Predictive:
 
     def _standard(self, p: float) -> Tensor:
         """Return the tabled quantile at probability `p` for each (place, hour)."""
-        return ((self._near @ self._tabled(p))[:, None, :] * self._level).sum(dim=-1)
+        return ((self._near @ self._tabled(p)) * self._level).sum(dim=-1)
 
     def _at(self, standard: Tensor) -> Tensor:
         return (torch.exp(self._location + self._scale * standard) - self.scaling.offset).clamp(min=0.0)
@@ -139,6 +196,11 @@ class Predictive:
         x = torch.as_tensor(reading, dtype=self._location.dtype, device=self._location.device).T
         standard = (torch.log(x.clamp(min=0.0) + self.scaling.offset) - self._location) / self._scale
         return _numpy(standard), _numpy(self._standardised)
+
+    @property
+    def scale(self) -> Array:
+        """The scale in standardised log units, float32 (hour, place)."""
+        return _numpy(self._scale / self.scaling.std)
 
     def quantile(self, p: float) -> Array:
         """Return the `p` quantile, 0.005 <= p <= 0.995, float32 (hour, place), not negative.
@@ -200,7 +262,14 @@ class Predictive:
         """Return best, standard error, lower and upper bound, mean, where the model computes: (5, place, hour)."""
         table, shares = self._summary_tables(coverage)
         summary = self._location.new_empty((5, *self._location.shape))
-        self._summarise(torch.einsum("pd,dql->pql", self._near, table), shares, summary)
+        self._summarise((self._standardised, self._location, self._scale), self._usual, (table, shares), summary)
+        if self._entry is not None:
+            # Few of all values: as places of one hour each.
+            place, hour = torch.nonzero(self._entry != self._nearest[:, None], as_tuple=True)
+            values = tuple(x[place, hour][:, None] for x in (self._standardised, self._location, self._scale))
+            own = summary.new_empty((5, len(place), 1))
+            self._summarise(values, self._shares(self._entry[place, hour]), (table, shares), own)
+            summary[:, place, hour] = own[..., 0]
         return summary
 
     def _summary_tables(self, coverage: float) -> tuple[Tensor, Tensor]:
@@ -214,18 +283,27 @@ class Predictive:
         """Return the same as `summary` on the CPU: every quantile of a value while it is at hand, turned on the way."""
         table, shares = self._summary_tables(coverage)
         values = self._standardised, self._location, self._scale
-        tables = self._near, table, shares
+        tables = self._usual, table, shares
         summary = np.empty((5, *reversed(self._location.shape)), np.float32)
         arrays = ([_array(part) for part in some] for some in (values, tables))
-        summarise(*(tuple(some) for some in arrays), self._nodes.numpy(), self.scaling.offset, summary)
+        summarise(*(tuple(some) for some in arrays), self._where(), self.scaling.offset, summary)
         return Summary(*summary)
 
-    def _summarise(self, table: Tensor, shares: Tensor, summary: Tensor) -> None:
-        """Write best, standard error, lower and upper bound and mean into `summary` (5, place, hour)."""
-        offset = self.scaling.offset
-        steps = smoothstep_passed(self._standardised, self._nodes, 1)
+    def _where(self) -> tuple[Array, ...]:
+        """Return where the compiled loops read the table: its nodes, the nearest stations, and where others report."""
+        at_hour = self._nearest[:, None][:, :0] if self._entry is None else self._entry
+        return tuple(_array(part) for part in (self._nodes, self._distances, self._gaps, self._nearest, at_hour))
+
+    def _summarise(
+        self, values: tuple[Tensor, ...], near: Tensor, tables: tuple[Tensor, Tensor], summary: Tensor
+    ) -> None:
+        """Write best, standard error, lower and upper bound and mean of `values` into `summary` (5, place, hour)."""
+        standardised, location, scale = values
+        shares, offset = tables[1], self.scaling.offset
+        table = torch.einsum("pd,dql->pql", near, tables[0])
+        steps = smoothstep_passed(standardised, self._nodes, 1)
         standard = torch.baddbmm(table[..., :1], table.diff(dim=-1), steps)  # (place, probability, hour)
-        value = torch.addcmul(self._location[:, None], self._scale[:, None], standard).exp_()
+        value = torch.addcmul(location[:, None], scale[:, None], standard).exp_()
         value.sub_(offset).clamp_(min=0.0)
         # About the median: the squares of large concentrations would leave float32 few digits for the variance.
         median = value[:, 0]
@@ -259,10 +337,10 @@ class Predictive:
         if self._location.device.type != "cpu" or self._location.dtype != torch.float32 or threshold < 0:
             return (1.0 - self.cdf(threshold)).astype(np.float32)
         values = (_array(part) for part in (self._standardised, self._location, self._scale))
-        tables = _array(self._near), _array(self._table.transpose(1, 2))
+        tables = _array(self._usual), _array(self._table.transpose(1, 2))
         probability = np.empty(tuple(reversed(self._location.shape)), np.float32)
         limit = math.log(threshold + self.scaling.offset)
-        exceed(tuple(values), tables, self._nodes.numpy(), limit, probability)
+        exceed(tuple(values), tables, self._where(), limit, probability)
         return probability
 
     def exceedance_on_device(self, threshold: float) -> Tensor:

@@ -13,10 +13,9 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, nearest_point, tangent_frames, unit_vectors
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, tangent_frames, unit_vectors
 from aqreanalysis.model.distribution.smoothstep import T, smoothstep
 from aqreanalysis.model.kernels import (
     Array,
@@ -67,8 +66,6 @@ class LatticeCells:
         Unit vectors up, east and north of each place, float32 (place, 3, 3).
     stations : Tensor
         Unit vectors of the stations, float32 (station, 3).
-    nearest_km : float32 (place,)
-        Distance to the nearest station.
     """
 
     places: list[Tensor]
@@ -79,7 +76,6 @@ class LatticeCells:
     reach_km: Tensor
     frames: Tensor
     stations: Tensor
-    nearest_km: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -150,7 +146,6 @@ def sort_into_lattice_cells(
         neighbours_of_nodes.reach_km,
         torch.from_numpy(tangent_frames(lat, lon).astype(np.float32)),
         torch.from_numpy(unit_vectors(*stations).astype(np.float32)),
-        nearest_point(*stations, lat, lon)[1].astype(np.float32),
     )
 
 

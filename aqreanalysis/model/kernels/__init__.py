@@ -22,6 +22,7 @@ from aqreanalysis.model.kernels.kriging_shared import (
     project_stations,
 )
 from aqreanalysis.model.kernels.numba_setup import Array, multiply
+from aqreanalysis.model.kernels.reporting import find_reporting, widen_scale
 from aqreanalysis.model.kernels.summary import exceed, summarise
 from aqreanalysis.model.kernels.surroundings import add_drift, average_hours
 from aqreanalysis.model.kernels.wind import average_sites, krige_advected, reading_covariances, solve_factored
@@ -39,6 +40,7 @@ __all__ = [
     "estimate_block",
     "exceed",
     "fill_gaps",
+    "find_reporting",
     "invert_systems",
     "krige_advected",
     "mix_kernels",
@@ -49,6 +51,7 @@ __all__ = [
     "solve_kriging_batched",
     "summarise",
     "warm_up",
+    "widen_scale",
 ]
 
 
@@ -91,8 +94,12 @@ def warm_up() -> None:
     average_sites(square[0], _zeros(3, k), 1.0, _zeros(1, k, hours), _zeros(1, hours), _zeros(3, places, hours))
     tables = _zeros(places, 1), _zeros(1, 4, 2), _zeros(1)
     values = tuple(_zeros(3, places, hours))
-    exceed(values, (_zeros(places, 1), _zeros(1, 4, 2)), np.arange(2, dtype=np.float32), 0.0, _zeros(hours, places))
-    summarise(values, tables, np.arange(2, dtype=np.float32), 0.0, _zeros(5, hours, places))
+    where = np.arange(2, dtype=np.float32), _zeros(1), _zeros(0), _zeros(places), _zeros(places, 0)
+    exceed(values, (_zeros(places, 1), _zeros(1, 4, 2)), where, 0.0, _zeros(hours, places))
+    summarise(values, tables, where, 0.0, _zeros(5, hours, places))
+    near = np.zeros((places, 1), np.int32), _zeros(places, 1), np.zeros((stations, hours), np.bool_)
+    find_reporting(*near, _zeros(places, hours), np.zeros(places, np.bool_))
+    widen_scale(_zeros(places, hours), _zeros(places), _zeros(places, hours), _zeros(1), _zeros(1))
 
 
 def _zeros(*shape: int) -> Array:

@@ -30,6 +30,7 @@ from aqreanalysis.model.kernels.kriging_shared import (
     project_stations,
 )
 from aqreanalysis.model.kernels.numba_setup import multiply
+from aqreanalysis.model.kernels.reporting import find_reporting, widen_scale
 from aqreanalysis.model.kernels.summary import exceed, summarise
 from aqreanalysis.model.kernels.surroundings import add_drift, average_hours
 from aqreanalysis.model.kernels.wind import average_sites, krige_advected, reading_covariances, solve_factored
@@ -358,6 +359,30 @@ def _draw_head_with_covariates(rng: Generator, places: int, hours: int) -> Outpu
 _OFFSET = 2.0
 
 
+def _entry_shares(entry: Values, distances: Values, gaps: Values) -> Values:
+    """Return what each entry of a table counts (..., entry): distances from zero on, gaps below it."""
+    shares = np.zeros((*entry.shape, len(distances) + len(gaps)))
+    for own, nodes, first in ((entry >= 0, distances, 0), (entry < 0, gaps, len(distances))):
+        way = np.clip((np.abs(entry[own])[:, None] - nodes[:-1]) / np.diff(nodes), 0, 1)
+        passed = np.pad(way * way * (3 - 2 * way), ((0, 0), (1, 1)), constant_values=((0, 0), (1, 0)))
+        shares[own, first : first + len(nodes)] = -np.diff(passed)
+    return shares
+
+
+def _tables_at_hours(near: Values, table: Values, where: tuple[Values, ...]) -> Values:
+    """Return the table (row, level) of each place and hour, from `where` of `summarise` less its levels."""
+    distances, gaps, usual, at_hour = where
+    own = np.where((at_hour == usual[:, None])[..., None], near[:, None], _entry_shares(at_hour, distances, gaps))
+    return np.einsum("phd,drl->phrl", own, table)
+
+
+def _shapes(standardised: Values, tables: Values, nodes: Values) -> Values:
+    """Return the rows of each (place, hour)'s table at its level (place, hour, row)."""
+    way = np.clip((standardised[..., None].astype(np.float64) - nodes[:-1]) / np.diff(nodes), 0, 1)
+    passed = way * way * (3 - 2 * way)
+    return tables[..., 0] + np.einsum("phl,phrl->phr", passed, np.diff(tables, axis=-1))
+
+
 def summaries(
     standardised: Values,
     location: Values,
@@ -366,13 +391,10 @@ def summaries(
     table: Values,
     shares: Values,
     nodes: Values,
+    *where: Values,
 ) -> Outputs:
     """Return median, mean, standard error, lower and upper bound (5, hour, place); see `summarise`."""
-    way = (standardised[..., None].astype(np.float64) - nodes[:-1]) / np.diff(nodes)
-    way = np.clip(way, 0, 1)
-    passed = way * way * (3 - 2 * way)
-    own = np.einsum("pd,drl->prl", near, table)
-    shape = own[:, None, :, 0] + np.einsum("phl,prl->phr", passed, np.diff(own, axis=-1))
+    shape = _shapes(standardised, _tables_at_hours(near, table, where), nodes)
     value = np.maximum(np.exp(location[..., None] + scale[..., None] * shape) - _OFFSET, 0)
     median, lower, upper = np.moveaxis(value[..., :3], -1, 0)
     mean = value[..., 3:] @ shares
@@ -384,13 +406,10 @@ _LIMIT = 2.3
 
 
 def exceedances(
-    standardised: Values, location: Values, scale: Values, near: Values, table: Values, nodes: Values
+    standardised: Values, location: Values, scale: Values, near: Values, table: Values, nodes: Values, *where: Values
 ) -> Outputs:
     """Return the probability that the logarithm exceeds a limit (hour, place); see `exceed`."""
-    way = np.clip((standardised[..., None].astype(np.float64) - nodes[:-1]) / np.diff(nodes), 0, 1)
-    own = np.einsum("pd,dql->pql", near, table)
-    passed = way * way * (3 - 2 * way)
-    quantiles = own[:, None, :, 0] + np.einsum("phl,pql->phq", passed, np.diff(own, axis=-1))
+    quantiles = _shapes(standardised, _tables_at_hours(near, table, where), nodes)
     standard = ((_LIMIT - location) / scale)[..., None]
     below = np.clip((standard - quantiles[..., :-1]) / np.diff(quantiles), 0, 1).sum(axis=-1)
     return (1 - np.minimum((0.5 + below) / quantiles.shape[-1], 1).T,)
@@ -398,31 +417,80 @@ def exceedances(
 
 def _exceed(*given: Values) -> Outputs:
     probability = _empty(*reversed(given[0].shape))
-    exceed(given[:3], given[3:5], given[5], _LIMIT, probability)
+    exceed(given[:3], given[3:5], given[5:], _LIMIT, probability)
     return (probability,)
 
 
 def _draw_exceedances(rng: Generator, places: int, hours: int) -> Outputs:
-    *given, _, nodes = _draw_distributions(rng, places, hours)
-    return *given, nodes
+    drawn = _draw_distributions(rng, places, hours)
+    return *drawn[:5], *drawn[6:]
 
 
 def _summarise(*given: Values) -> Outputs:
     summary = _empty(5, *reversed(given[0].shape))
-    summarise(given[:3], given[3:6], given[6], _OFFSET, summary)
+    summarise(given[:3], given[3:6], given[6:], _OFFSET, summary)
     return (summary,)
 
 
 def _draw_distributions(rng: Generator, places: int, hours: int) -> Outputs:
-    table = np.sort(rng.normal(size=(2, 12, 5)), axis=1)
-    near, shares = rng.dirichlet(np.ones(2), places), rng.dirichlet(np.ones(9))
-    nodes = np.linspace(-1.5, 1.5, 5)
+    table = np.sort(rng.normal(size=(4, 12, 5)), axis=1)
+    shares, nodes = rng.dirichlet(np.ones(9)), np.linspace(-1.5, 1.5, 5)
     values = (
         rng.normal(size=(places, hours)),
         rng.normal(2, 0.5, (places, hours)),
         rng.uniform(0.1, 0.8, (places, hours)),
     )
-    return tuple(_f32(part) for part in (*values, near, table, shares, nodes))
+    # At most hours the nearest station reports; at some another one, or none for a while.
+    distances, gaps, usual = np.array([2.0, 40.0]), np.array([1.0, 30.0]), rng.uniform(0, 50, places).astype(np.float32)
+    others = rng.choice(np.array([11, 90, np.inf, -3, -40]), (places, hours))
+    at_hour = np.where(rng.random((places, hours)) < 0.8, usual[:, None], others)
+    near = _entry_shares(usual, distances, gaps)
+    return tuple(_f32(part) for part in (*values, near, table, shares, nodes, distances, gaps, usual, at_hour))
+
+
+# Which station reports.
+
+
+def reporting_stations(index: Values, km: Values, reports: Values) -> Outputs:
+    """Return one over the distance to the nearest that reports (place, hour), and what stays open; see
+    `find_reporting`."""
+    listed = reports[index]  # (place, listed, hour)
+    km_reporting = np.where(listed, km[..., None], np.inf).min(axis=1)
+    return 1 / km_reporting, 1.0 * (np.isinf(km_reporting) & reports.any(axis=0)).any(axis=1)
+
+
+def widened_scales(scale: Values, nearest: Values, reporting: Values, nodes: Values, log_scale: Values) -> Outputs:
+    """Return the scales (place, hour); see `widen_scale`."""
+    near, far = (_entry_shares(np.log1p(x), nodes, nodes) @ np.tile(log_scale, 2) for x in (nearest, reporting))
+    return (scale * np.exp(far - near[:, None]),)
+
+
+def _find_reporting(index: Values, km: Values, reports: Values) -> Outputs:
+    km_reporting, unresolved = _empty(len(index), reports.shape[1]), np.empty(len(index), np.bool_)
+    find_reporting(index, km, reports, km_reporting, unresolved)
+    return 1 / km_reporting, 1.0 * unresolved
+
+
+def _widen(scale: Values, *given: Values) -> Outputs:
+    wider = scale.copy()
+    widen_scale(wider, *given)
+    return (wider,)
+
+
+def _draw_reports(rng: Generator, places: int, hours: int) -> Outputs:
+    index = np.stack([rng.permutation(9)[:4] for _ in range(places)]).astype(np.int32)
+    reports = rng.random((9, hours)) < 0.6
+    reports[:, 0] = False
+    reports[8] = True
+    reports[8, 0] = False
+    return index, _f32(np.sort(rng.uniform(0, 90, (places, 4)), axis=1)), reports
+
+
+def _draw_scales(rng: Generator, places: int, hours: int) -> Outputs:
+    nearest = rng.uniform(0, 90, places)
+    reporting = np.where(rng.random((places, hours)) < 0.7, nearest[:, None], nearest[:, None] + rng.choice([9, 70]))
+    nodes, log_scale = np.log1p([0, 10, 80]), np.array([-1.5, -1.0, -0.2])
+    return tuple(_f32(part) for part in (rng.uniform(0.1, 0.8, (places, hours)), nearest, reporting, nodes, log_scale))
 
 
 # Covariates: averages along the hours, and what the wind brings.
@@ -596,6 +664,8 @@ KERNELS = (
     Kernel("mix_kernels", _mix, mixed_kernels, _draw_kernels),
     Kernel("estimate_block", _estimate, estimates, _draw_head, 2e-5),
     Kernel("estimate_block", _estimate, estimates, _draw_head_with_covariates, 2e-5),
+    Kernel("find_reporting", _find_reporting, reporting_stations, _draw_reports),
+    Kernel("widen_scale", _widen, widened_scales, _draw_scales),
     Kernel("summarise", _summarise, summaries, _draw_distributions, 2e-5),
     Kernel("add_drift", _drift, drifted, _draw_drift),
     Kernel("average_hours", _average_hours, hours_averaged, _draw_series),

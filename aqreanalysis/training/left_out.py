@@ -1,0 +1,292 @@
+"""What a network says of stations left out, silent, or in hours at which no station reports: what calibration rests on.
+
+Two kinds of stations are asked as cells are: from others. The calibration stations, which never trained the network,
+and as many of the training stations, left out alone and by neighbourhoods, in draws that change from day to day. The
+first say how far the second can be believed; the second stand at every distance, which some fifty stations do not.
+On some days the same stations are there and silent, and on some no station reports for hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.common.geodesy import KM_PER_DEGREE, relative_position
+from aqreanalysis.model import AnalysisPredictor
+from aqreanalysis.model.distribution.hourly import Predictive
+from aqreanalysis.model.network.scaling import FieldSource
+from aqreanalysis.model.predictor import AnalysisGeometry
+
+_MOST_DAYS = 180
+# Days that share one draw of what is left out: the geometry is solved once for them.
+_DAYS_A_VIEW = 2
+# Of four days, on which the stations left out are there and silent, on which no station reports for some hours, and on
+# which the network's scale is read round the stations, at so many points.
+_DAYS_APART, _SILENT_DAY, _GAP_DAY, _POINTS_DAY = 4, 1, 2, 0
+_POINTS = 48
+_POINT_KM = 0.3, 300.0
+# Of the training stations, left out at once: few enough that the others still are the network that a cube is made from.
+_LEFT_OUT = 0.125
+# Stations of one cell this wide err together and count as one place.
+_PLACE_DEGREES = 0.5
+
+
+@dataclass(frozen=True)
+class StationRecords:
+    """Readings for calibration: concentrations (hour, station, input) of whole UTC days, their stamps, the stations.
+
+    `training` and `calibration` are masks over the stations; `fields` holds the covariates of a model that has them.
+    """
+
+    values: NDArray[np.float32]
+    hours: NDArray[np.int64]
+    lat: NDArray[np.float64]
+    lon: NDArray[np.float64]
+    training: NDArray[np.bool_]
+    calibration: NDArray[np.bool_]
+    fields: FieldSource | None = None
+
+    def exclude_within(self, radius_km: float) -> NDArray[np.bool_] | None:
+        """Return the training stations farther than a radius from every calibration station, shape (station,).
+
+        None if too few are left to say anything.
+        """
+        if radius_km <= 0:
+            return self.training.copy()
+        targets = np.flatnonzero(self.calibration)
+        visible = self.training & (self._between(targets) > radius_km).all(axis=0)
+        return visible if visible.sum() >= max(5, 0.2 * self.training.sum()) else None
+
+    def sample_visible_stations(self, reach_km: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Return the training stations that stay in sight, shape (station,): an eighth is left out.
+
+        Half of it are single stations, half neighbourhoods of random radius up to `reach_km`.
+        """
+        among = np.flatnonzero(self.training)
+        budget = max(1, round(_LEFT_OUT * len(among)))
+        hidden = np.zeros(len(self.training), dtype=bool)
+        hidden[rng.permutation(among)[: (budget + 1) // 2]] = True
+        while hidden.sum() < budget:
+            centre = rng.choice(among)
+            near = self.training & (self._between(np.array([centre]))[0] <= rng.uniform(0, reach_km))
+            # One neighbourhood may hold half of a small network: then its middle alone goes.
+            more = near if (hidden | near).sum() <= 2 * budget else np.arange(len(hidden)) == centre
+            hidden |= more
+        return self.training & ~hidden
+
+    def places(self) -> NDArray[np.int64]:
+        """Return a number for each station, shape (station,), the same for stations that stand close together."""
+        cells = np.stack((np.floor(self.lat / _PLACE_DEGREES), np.floor(self.lon / _PLACE_DEGREES)))
+        return np.unique(cells, axis=1, return_inverse=True)[1].ravel().astype(np.int64)
+
+    def _between(self, targets: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return distances in km from `targets` to all stations, shape (target, station)."""
+        lat, lon = self.lat[targets][:, None], self.lon[targets][:, None]
+        return np.asarray(np.linalg.norm(relative_position(lat, lon, self.lat[None], self.lon[None]), axis=-1))
+
+
+@dataclass(frozen=True)
+class NetworkResiduals:
+    """What readings were off by, in the network's own scale, with what they are sorted by; each float64 (reading,).
+
+    Attributes
+    ----------
+    station : int64
+        Whose reading.
+    hour : int64
+        Stamp, hours since 1970-01-01.
+    reporting_km, nearest_km
+        Distance to the nearest station that reports, and to the nearest.
+    gap_hours
+        Hours to the nearest reading of any station; 0 where one reports.
+    level, location, scale
+        Standardised location, with the drift and less it, and scale.
+    standard
+        ``(log(x + offset) - location) / scale``.
+    """
+
+    station: NDArray[np.int64]
+    hour: NDArray[np.int64]
+    reporting_km: NDArray[np.float64]
+    nearest_km: NDArray[np.float64]
+    gap_hours: NDArray[np.float64]
+    level: NDArray[np.float64]
+    location: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    standard: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        predictive: Predictive,
+        reading: NDArray[np.float32],
+        where: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]],
+    ) -> NetworkResiduals:
+        """Return those of readings (hour, place); `where` is stations, hours, distances and drift of the places."""
+        station, hours, nearest, drift = where
+        standard, level = predictive.standardise(reading)
+        gap = np.zeros(len(standard)) if predictive.silence is None else predictive.silence.gap_hours
+        sorted_by = station, hours[:, None], predictive.reporting_km, nearest, gap[:, None], level, level - drift
+        known = np.isfinite(standard)
+        return cls(*(np.broadcast_to(part, standard.shape)[known] for part in (*sorted_by, predictive.scale, standard)))
+
+    @classmethod
+    def joined(cls, parts: list[NetworkResiduals]) -> NetworkResiduals:
+        """Return all of them, in float64."""
+
+        def column(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(part, name) for part in parts] or [np.empty(0)])
+
+        station, hour, *others = (column(f.name) for f in fields(cls))
+        return cls(station.astype(np.int64), hour.astype(np.int64), *(one.astype(np.float64) for one in others))
+
+    def only(self, chosen: NDArray[np.bool_]) -> NetworkResiduals:
+        """Return some of them."""
+        return NetworkResiduals(*(getattr(self, f.name)[chosen] for f in fields(self)))
+
+
+@dataclass
+class Measured:
+    """What was measured of one pollutant.
+
+    Attributes
+    ----------
+    parts : list of NetworkResiduals
+        Of each day.
+    points : list of ndarray
+        Distance to the nearest station in km, and mean logarithm of the network's scale, at some points (2, point).
+    """
+
+    parts: list[NetworkResiduals] = field(default_factory=list)
+    points: list[NDArray[np.float64]] = field(default_factory=list)
+
+    @property
+    def residuals(self) -> NetworkResiduals:
+        """All residuals."""
+        return NetworkResiduals.joined(self.parts)
+
+
+@dataclass(frozen=True)
+class _View:
+    """Which stations are in sight, which are asked, and as what they are seen from the others."""
+
+    visible: NDArray[np.bool_]
+    targets: NDArray[np.int64]
+    places: AnalysisGeometry
+
+
+def measure(predictor: AnalysisPredictor, records: StationRecords) -> dict[str, Measured]:
+    """Return what an uncalibrated network says of the hours that training saw, by pollutant."""
+    rng = np.random.default_rng(predictor.config.split.seed)
+    measured = {key: Measured() for key in predictor.species}
+    before, after = predictor.history_hours, predictor.lookahead_hours
+    days = (len(records.hours) - before - after) // 24
+    there = records.training | records.calibration
+    for number, day in enumerate(np.unique(np.linspace(0, days - 1, _MOST_DAYS).astype(int))):
+        if number % _DAYS_A_VIEW == 0:
+            view = _draw_view(predictor, records, rng)
+        steps = slice(day * 24, day * 24 + before + 24 + after)
+        values = records.values[steps]
+        for key, part in _ask(predictor, records, view, (values, steps)):
+            measured[key].parts.append(part)
+        if number % _DAYS_APART == _POINTS_DAY:
+            for key, scales in _read_points(predictor, records, view, (values, steps), rng):
+                measured[key].points.append(scales)
+        if number % _DAYS_APART == _SILENT_DAY:
+            silent = np.where(view.visible[:, None], values, np.nan)
+            beside = _View(there, view.targets, _geometry(predictor, records, there, view.targets))
+            for key, part in _ask(predictor, records, beside, (silent, steps)):
+                measured[key].parts.append(part)
+        if number % _DAYS_APART == _GAP_DAY:
+            gap = values.copy()
+            gap[draw_gap(before, len(gap), rng)] = np.nan
+            for key, part in _ask(predictor, records, view, (gap, steps)):
+                measured[key].parts.append(part.only(part.gap_hours > 0))
+    return measured
+
+
+def _draw_view(predictor: AnalysisPredictor, records: StationRecords, rng: np.random.Generator) -> _View:
+    visible = records.sample_visible_stations(predictor.config.training.neighbourhood_km, rng)
+    targets = np.flatnonzero(records.calibration | (records.training & ~visible))
+    return _View(visible, targets, _geometry(predictor, records, visible, targets))
+
+
+def _geometry(
+    predictor: AnalysisPredictor, records: StationRecords, stations: NDArray[np.bool_], targets: NDArray[np.int64]
+) -> AnalysisGeometry:
+    """Return the targets as seen from some stations."""
+    return predictor.geometry(records.lat[stations], records.lon[stations], records.lat[targets], records.lon[targets])
+
+
+def _ask(
+    predictor: AnalysisPredictor, records: StationRecords, view: _View, window: tuple[NDArray[np.float32], slice]
+) -> Iterator[tuple[str, NetworkResiduals]]:
+    """Yield (pollutant, residuals) of a view on a day whose window of the records has the readings given."""
+    values, steps = window
+    stations = records.lat[view.visible], records.lon[view.visible]
+    encoded = predictor.encode(values[:, view.visible], records.hours[steps], *stations)
+    truth = records.values[steps][predictor.history_hours :][:24, view.targets]
+    for key, predictive in predictor.predict(encoded, view.places).items():
+        drift = drift_at(predictor, view.places.lat, view.places.lon, key)
+        where = view.targets, encoded.hours, view.places.nearest_km, drift
+        yield key, NetworkResiduals.of(predictive, truth[..., predictor.inputs.index(key)], where)
+
+
+def _read_points(
+    predictor: AnalysisPredictor,
+    records: StationRecords,
+    view: _View,
+    window: tuple[NDArray[np.float32], slice],
+    rng: np.random.Generator,
+) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Yield (pollutant, distances and mean logarithms of the scale over the day), at points round the stations."""
+    values, steps = window
+    stations = records.lat[view.visible], records.lon[view.visible]
+    encoded = predictor.encode(values[:, view.visible], records.hours[steps], *stations)
+    if records.fields is None:
+        points = points_around(*stations, _POINTS, rng)
+    else:  # covariates are known at the stations alone
+        some = rng.permutation(len(records.lat))[:_POINTS]
+        points = records.lat[some], records.lon[some]
+    places = predictor.geometry(*stations, *points)
+    for key, predictive in predictor.predict(encoded, places).items():
+        yield key, np.stack((places.nearest_km, np.log(predictive.scale).mean(axis=0))).astype(np.float64)
+
+
+def drift_at(
+    predictor: AnalysisPredictor, lat: NDArray[np.float64], lon: NDArray[np.float64], key: str
+) -> NDArray[np.float32]:
+    """Return what is put onto the estimates of a pollutant at places (degrees), standardised log units (place,)."""
+    if predictor.bundle.drift is None:
+        return np.zeros(len(lat), np.float32)
+    return predictor.bundle.drift.at(lat, lon, (key,))[:, 0]
+
+
+def points_around(
+    lat: NDArray[np.float64], lon: NDArray[np.float64], count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return latitudes and longitudes of points at all distances round stations drawn at random (degrees)."""
+    centre, bearing = rng.integers(len(lat), size=count), rng.uniform(0, 2 * np.pi, count)
+    km = np.exp(rng.uniform(np.log(_POINT_KM[0]), np.log(_POINT_KM[1]), count))
+    degrees = km / KM_PER_DEGREE
+    there = np.clip(lat[centre] + degrees * np.cos(bearing), -89.0, 89.0)
+    east = degrees * np.sin(bearing) / np.cos(np.radians(there))
+    return there, (lon[centre] + east + 180.0) % 360.0 - 180.0
+
+
+def draw_gap(day_begin: int, steps: int, rng: np.random.Generator) -> slice:
+    """Return the hours of a window of `steps` at which all stations are hidden: some or all of its day among them.
+
+    A third leaves nothing, a third the hours before or after alone, a third both.
+    """
+    kind, begin = rng.integers(3), day_begin + int(rng.integers(-day_begin, 24))
+    if kind == 0:
+        return slice(0, steps)
+    if kind == 1:
+        end = day_begin + int(rng.integers(1, steps - day_begin + 1))
+        return slice(begin, steps) if rng.random() < 0.5 else slice(0, end)
+    return slice(begin, max(begin, day_begin) + int(rng.integers(2, 49)))

@@ -1,0 +1,54 @@
+"""Quantiles of weighted residuals, and how many independent ones stand behind many that go together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.model import PROBABILITIES
+
+
+def weighted_quantiles(
+    ordered: NDArray[np.float64], weight: NDArray[np.float64], probability: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return weighted quantiles of values given in increasing order."""
+    cumulated = (np.cumsum(weight) - weight / 2) / weight.sum()
+    return np.asarray(np.interp(probability, cumulated, ordered))
+
+
+def recentred(quantiles: NDArray[np.float64], median: float) -> NDArray[np.float64]:
+    """Return quantiles moved to `median`, widened so that their mean square about it is what it was.
+
+    A shift that is taken out becomes spread on both sides. The tail it came from may still be covered a little less.
+    """
+    own = np.interp(0.5, PROBABILITIES, quantiles)
+    centred = quantiles - own
+    spread = np.sqrt(centred.std() ** 2 + (own - median) ** 2) / max(centred.std(), 1e-9)
+    return np.asarray(centred * spread + median)
+
+
+def equal_shares(station: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return weights of mean one by which every station counts the same, those seldom asked somewhat less.
+
+    A calibration station is left out every day and a training station now and then, and readings of one station err
+    together: a few would decide alone.
+    """
+    if len(station) == 0:
+        return np.empty(0)
+    count = np.bincount(station)
+    share = 1.0 / np.maximum(count, np.median(count[count > 0]))[station]
+    return np.asarray(share / share.mean())
+
+
+def independent_means(standard: NDArray[np.float64], group: NDArray[np.int64], weight: NDArray[np.float64]) -> float:
+    """Return how many independent errors carry as much as these, which go together in a group (design effect)."""
+    _, which = np.unique(group, return_inverse=True)
+    mass = np.bincount(which, weight)
+    mean = np.bincount(which, weight * standard) / mass
+    overall = float((weight * standard).sum() / weight.sum())
+    between = float((mass * (mean - overall) ** 2).sum() / mass.sum())
+    total = float((weight * (standard - overall) ** 2).sum() / weight.sum())
+    shared = between / total if total > 0 else 1.0
+    effective = float(weight.sum() ** 2 / (weight**2).sum())
+    stations = float(mass.sum() ** 2 / (mass**2).sum())
+    return max(1.0, effective / (1 + max(0.0, effective / stations - 1) * shared))
