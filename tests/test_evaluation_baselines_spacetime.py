@@ -44,9 +44,9 @@ def test_without_lags_it_is_ordinary_kriging_of_the_neighbours() -> None:
     around = _Around.nearest(network, km, 15)
     estimate, variance = krige_local(z, np.arange(12), around, COVARIANCE, (0,))
     among = COVARIANCE(around.mutual[0], np.zeros(()))
-    towards = COVARIANCE(around.km[0], np.zeros(()))[:, None]
+    to_point = COVARIANCE(around.km[0], np.zeros(()))[:, None]
     for t in (0, 7):
-        own = ordinary_kriging(among, towards, z[t, around.index[0]], COVARIANCE.sill)
+        own = ordinary_kriging(among, to_point, z[t, around.index[0]], COVARIANCE.sill)
         assert estimate[t, 0] == pytest.approx(own[0][0]) and variance[t, 0] == pytest.approx(own[1][0])
 
 
@@ -59,8 +59,8 @@ def test_a_missing_reading_takes_no_part() -> None:
     estimate, variance = krige_local(z, np.array([4, 5]), around, COVARIANCE, (0,))
     left = np.delete(np.arange(15), np.flatnonzero(around.index[0] == 3))
     mutual = around.mutual[0][np.ix_(left, left)]
-    towards = COVARIANCE(around.km[0][left], np.zeros(()))[:, None]
-    own = ordinary_kriging(COVARIANCE(mutual, np.zeros(())), towards, z[4, around.index[0][left]], COVARIANCE.sill)
+    to_point = COVARIANCE(around.km[0][left], np.zeros(()))[:, None]
+    own = ordinary_kriging(COVARIANCE(mutual, np.zeros(())), to_point, z[4, around.index[0][left]], COVARIANCE.sill)
     assert estimate[0, 0] == pytest.approx(own[0][0]) and variance[0, 0] == pytest.approx(own[1][0])
     assert variance[0, 0] > variance[1, 0]
 

@@ -17,8 +17,8 @@ def _kriged(
     """Return what `ordinary_kriging` says at points from stations at places, all in kilometres."""
     (x, y), (px, py) = places, points
     among = VARIOGRAM.covariance(np.hypot(x[:, None] - x, y[:, None] - y))
-    towards = VARIOGRAM.covariance(np.hypot(x[:, None] - px, y[:, None] - py))
-    return ordinary_kriging(among, towards, z, VARIOGRAM.sill)
+    to_places = VARIOGRAM.covariance(np.hypot(x[:, None] - px, y[:, None] - py))
+    return ordinary_kriging(among, to_places, z, VARIOGRAM.sill)
 
 
 def test_estimate_and_variance_are_those_of_pykrige() -> None:

@@ -103,14 +103,14 @@ def _message_class() -> Any:
 @contextmanager
 def decoding(where: str) -> Iterator[None]:
     """Turn what ecCodes raises (or prints) inside the block into one line that names file and message."""
-    with capture_eccodes_log() as heard:
+    with capture_eccodes_log() as log:
         try:
             yield
         except CovariatesError:
             raise
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            detail = f"; ecCodes: {heard[-1]}" if heard else ""
+            detail = f"; ecCodes: {log[-1]}" if log else ""
             kind = type(error).__name__
             raise CovariatesError(
                 f"{where}: cannot be decoded ({kind}: {reason}{detail}); the file is damaged, get it again"

@@ -224,19 +224,19 @@ def _protocol(key: str, protocol: str, task_scores: Mapping[str, Any], drawn: Se
 def _against_kriging(task_scores: Mapping[str, Any]) -> list[str]:
     """Return what is said of the model's distribution against that of the best kriging, where it was compared."""
     ratios = task_scores.get("against_best_kriging") or {}
-    said = []
+    clauses = []
     if "crps" in ratios:
-        said.append(f"CRPS {ratios['crps']['ratio']:.3f} of that of {_method(task_scores, ratios['crps'])}")
+        clauses.append(f"CRPS {ratios['crps']['ratio']:.3f} of that of {_method(task_scores, ratios['crps'])}")
     if "width" in ratios:
         both = [
             _number(task_scores["methods"][m]["overall"].get("calibrated_coverage"))
             for m in (MODEL, ratios["width"]["best"])
         ]
-        said.append(
+        clauses.append(
             f"width {ratios['width']['ratio']:.3f} of that of {_method(task_scores, ratios['width'])}, once both were "
             f"calibrated at left-out visible stations (they cover {both[0]} and {both[1]} here)"
         )
-    return [paragraph(f"{MODEL_TITLE} against the better kriging: {'; '.join(said)}.")] if said else []
+    return [paragraph(f"{MODEL_TITLE} against the better kriging: {'; '.join(clauses)}.")] if clauses else []
 
 
 def _method(task_scores: Mapping[str, Any], ratio: Mapping[str, Any]) -> str:

@@ -194,9 +194,9 @@ def _period_stem(source: CubeSource, period: Period) -> str:
 def _file_tags(source: CubeSource, bounds: NDArray[np.datetime64]) -> dict[str, str]:
     first, last = (pd.Timestamp(b) for b in bounds)
     wanted = ("title", "source", "history", "license", "model_digest", "observations_digest", "institution", "comment")
-    said = {key: str(source.dataset.attrs[key]) for key in wanted if key in source.dataset.attrs}
+    facts = {key: str(source.dataset.attrs[key]) for key in wanted if key in source.dataset.attrs}
     return {
-        **said,
+        **facts,
         "time": f"{last:%Y-%m-%dT%H:%M:%SZ}",
         "time_bounds": f"{first:%Y-%m-%dT%H:%M:%SZ}/{last:%Y-%m-%dT%H:%M:%SZ}",
         "TIFFTAG_DATETIME": f"{last:%Y:%m:%d %H:%M:%S}",

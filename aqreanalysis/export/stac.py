@@ -95,10 +95,10 @@ def _properties(source: CubeSource) -> dict[str, Any]:
 
 def _digest(source: CubeSource) -> str:
     """Return eight digits that differ between cubes of one name: of the digests in it and its hours."""
-    said = [str(source.dataset.attrs.get(k, "")) for k in ("model_digest", "observations_digest")]
-    return hashlib.sha256("".join([*said, str(source.bounds[0, 0]), str(source.bounds[-1, 1])]).encode()).hexdigest()[
-        :8
-    ]
+    digests = [str(source.dataset.attrs.get(k, "")) for k in ("model_digest", "observations_digest")]
+    return hashlib.sha256(
+        "".join([*digests, str(source.bounds[0, 0]), str(source.bounds[-1, 1])]).encode()
+    ).hexdigest()[:8]
 
 
 def _extent(source: CubeSource) -> tuple[list[float], dict[str, Any]]:

@@ -29,14 +29,14 @@ class LeftOut:
     variance: Floats
 
 
-def ordinary_kriging(covariance: Floats, towards: Floats, z: Floats, sill: float) -> tuple[Floats, Floats]:
+def ordinary_kriging(covariance: Floats, to_places: Floats, z: Floats, sill: float) -> tuple[Floats, Floats]:
     """Return the ordinary-kriging estimate and variance at the points, each of shape (point,).
 
     Parameters
     ----------
     covariance : ndarray, shape (station, station)
         Among the stations that report, `sill` on the diagonal.
-    towards : ndarray, shape (station, point)
+    to_places : ndarray, shape (station, point)
         Between them and the points.
     z : ndarray, shape (station,)
         Readings.
@@ -44,17 +44,17 @@ def ordinary_kriging(covariance: Floats, towards: Floats, z: Floats, sill: float
         Variance of the field, nugget and all.
     """
     factor = scipy.linalg.cho_factor(covariance, lower=True, check_finite=False)
-    solved = scipy.linalg.cho_solve(factor, np.column_stack([towards, np.ones(len(z))]), check_finite=False)
+    solved = scipy.linalg.cho_solve(factor, np.column_stack([to_places, np.ones(len(z))]), check_finite=False)
     simple, ones = solved[:, :-1], solved[:, -1]
     # The unknown mean: weights that sum to less than one are filled up in proportion to `ones` (Cressie 1993, 3.2).
     missing = 1.0 - simple.sum(axis=0)
     estimate = z @ simple + missing * (z @ ones) / ones.sum()
-    variance = sill - np.einsum("sp,sp->p", towards, simple) + missing**2 / ones.sum()
+    variance = sill - np.einsum("sp,sp->p", to_places, simple) + missing**2 / ones.sum()
     return estimate, variance
 
 
 def universal_kriging(
-    covariance: Floats, towards: Floats, z: Floats, drift: tuple[Floats, Floats], sill: float
+    covariance: Floats, to_places: Floats, z: Floats, drift: tuple[Floats, Floats], sill: float
 ) -> tuple[Floats, Floats]:
     """Return the estimate and variance of kriging with a drift at the points, each of shape (point,).
 
@@ -63,7 +63,7 @@ def universal_kriging(
 
     Parameters
     ----------
-    covariance, towards, z, sill
+    covariance, to_places, z, sill
         As of `ordinary_kriging`.
     drift : tuple of ndarray
         The fields at the readings (station, field) and at the points (point, field).
@@ -71,13 +71,13 @@ def universal_kriging(
     middle, tell = _varying(drift[0])
     here, there = (np.column_stack([np.ones(len(part)), (part - middle) * tell]) for part in drift)
     factor = scipy.linalg.cho_factor(covariance, lower=True, check_finite=False)
-    solved = scipy.linalg.cho_solve(factor, np.column_stack([towards, here]), check_finite=False)
-    simple, drifted = solved[:, : towards.shape[1]], solved[:, towards.shape[1] :]
+    solved = scipy.linalg.cho_solve(factor, np.column_stack([to_places, here]), check_finite=False)
+    simple, drifted = solved[:, : to_places.shape[1]], solved[:, to_places.shape[1] :]
     # What simple weights leave of the drift at the point is filled up by generalised least squares.
     missing = there - simple.T @ here
     precision = _pseudo_inverse(here.T @ drifted)
     estimate = z @ simple + missing @ (precision @ (drifted.T @ z))
-    variance = sill - np.einsum("sp,sp->p", towards, simple) + np.einsum("pi,ij,pj->p", missing, precision, missing)
+    variance = sill - np.einsum("sp,sp->p", to_places, simple) + np.einsum("pi,ij,pj->p", missing, precision, missing)
     return estimate, variance
 
 
@@ -178,7 +178,9 @@ def _groups_of_several(groups: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int
     return [np.flatnonzero(groups == number) for number in numbers[counts > 1]]
 
 
-def kriging_of_known(among: Floats, towards: Floats, values: Floats, sill: float, fewest: int) -> tuple[Floats, Floats]:
+def kriging_of_known(
+    among: Floats, to_places: Floats, values: Floats, sill: float, fewest: int
+) -> tuple[Floats, Floats]:
     """Return estimate and variance of one point at each row of `values` (T, n), where NaN takes no part."""
     known = np.isfinite(values)
     estimate, variance = np.full((2, len(values)), np.nan)
@@ -190,12 +192,12 @@ def kriging_of_known(among: Floats, towards: Floats, values: Floats, sill: float
         masks, member = np.unique(known[rows], axis=0, return_inverse=True)
         both = masks[:, :, None] & masks[:, None, :]
         systems = np.where(both, among, identity)
-        right = np.stack([np.where(masks, towards, 0.0), masks.astype(np.float64)], axis=-1)
+        right = np.stack([np.where(masks, to_places, 0.0), masks.astype(np.float64)], axis=-1)
         solved = np.linalg.solve(systems, right)
         simple, ones = solved[..., 0], solved[..., 1]
         missing, total = 1.0 - simple.sum(axis=1), ones.sum(axis=1)
         weights = simple + (missing / total)[:, None] * ones
         estimate[rows] = (weights[member.ravel()] * np.where(known[rows], values[rows], 0.0)).sum(axis=1)
-        spent = (np.where(masks, towards, 0.0) * simple).sum(axis=1)
+        spent = (np.where(masks, to_places, 0.0) * simple).sum(axis=1)
         variance[rows] = (sill - spent + missing**2 / total)[member.ravel()]
     return estimate, variance

@@ -101,12 +101,12 @@ def mean_attention(networks: Sequence[nn.Module], work: Callable[[], object]) ->
         If `work` calls no multi-head attention.
     """
     attentions = [m for n in networks for m in n.modules() if isinstance(m, nn.MultiheadAttention)]
-    with _listening(attentions) as heard:
+    with _listening(attentions) as calls:
         work()
-    if not heard:
+    if not calls:
         raise ModelError("the network has no multi-head attention over the hours of its window: there is none to show")
     total, count = torch.zeros(()), 0
-    for module, given in heard:
+    for module, given in calls:
         # The module's own computation once more, this time with its weights: it keeps whatever masks it was given.
         weights = module.forward(**(given | {"need_weights": True, "average_attn_weights": True}))[1]
         assert weights is not None
@@ -134,15 +134,15 @@ def read_neighbour_weights(
 @contextmanager
 def _listening(modules: list[nn.MultiheadAttention]) -> Iterator[list[tuple[nn.MultiheadAttention, dict[str, Any]]]]:
     """Give the list of (module, its arguments by name) that fills as the modules are called."""
-    heard: list[tuple[nn.MultiheadAttention, dict[str, Any]]] = []
+    calls: list[tuple[nn.MultiheadAttention, dict[str, Any]]] = []
 
     def hear(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
         assert isinstance(module, nn.MultiheadAttention)
-        heard.append((module, dict(zip(("query", "key", "value"), args, strict=False)) | kwargs))
+        calls.append((module, dict(zip(("query", "key", "value"), args, strict=False)) | kwargs))
 
     handles = [m.register_forward_pre_hook(hear, with_kwargs=True) for m in modules]
     try:
-        yield heard
+        yield calls
     finally:
         for handle in handles:
             handle.remove()

@@ -149,14 +149,14 @@ class Assembler:
         """Return a block with its flags, which quality control sets with the neighbours of the block in sight."""
         around = [merged[near] for near in (number - 1, number, number + 1) if near in merged]
         own = merged[number]
-        values, said = own.values, own.flags
+        values, source_flags = own.values, own.flags
         if len(around) > 1:
             values = {key: np.concatenate([part.values[key] for part in around]) for key in self.keys}
-            said = {
+            source_flags = {
                 key: np.concatenate([part.flags.get(key, np.zeros(part.values[key].shape, np.int8)) for part in around])
                 for key in {key for part in around for key in part.flags}
             }
-        flags = flag_readings(values, self.places.lat, self.places.lon, self._assembly.quality, said)
+        flags = flag_readings(values, self.places.lat, self.places.lon, self._assembly.quality, source_flags)
         if len(around) > 1:
             begin = own.first_hour - around[0].first_hour
             flags = {key: flags[key][begin : begin + len(own.values[key])] for key in self.keys}

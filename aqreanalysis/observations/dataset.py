@@ -185,14 +185,14 @@ class Observations:
                     f"{key} has shape {readings.shape}, expected (time, station) = {(len(times), len(places.ids))}"
                 )
         order = np.argsort(np.array(places.ids, dtype=object), kind="stable")
-        said = dict(screening.source_flags or {})
+        source_flags = dict(screening.source_flags or {})
         if not np.array_equal(order, np.arange(len(order))):
             places = places.subset(order)
             known = {key: np.ascontiguousarray(readings[:, order]) for key, readings in known.items()}
-            said = {key: flags[:, order] for key, flags in said.items()}
+            source_flags = {key: flags[:, order] for key, flags in source_flags.items()}
         frame = pd.DataFrame({"station": np.array(places.ids, dtype=object), "lat": places.lat, "lon": places.lon})
         check_range(frame, "observations")
-        flags = flag_readings(known, places.lat, places.lon, screening.quality, said)
+        flags = flag_readings(known, places.lat, places.lon, screening.quality, source_flags)
         return cls(station_dataset(times, places, known, flags, attributes or {}), report)
 
     @classmethod

@@ -76,9 +76,9 @@ def flag_readings(
         flags[key] = np.isnan(readings).astype(np.int8)  # Flag.GOOD is 0, Flag.MISSING is 1
         remaining[key] = readings
         if source_flags is not None and key in source_flags:
-            said = (source_flags[key] != Flag.GOOD) & (flags[key] == Flag.GOOD)
-            flags[key][said] = source_flags[key][said]
-            remaining[key] = _without(readings, said & ~np.isin(source_flags[key], list(USABLE)))
+            by_source = (source_flags[key] != Flag.GOOD) & (flags[key] == Flag.GOOD)
+            flags[key][by_source] = source_flags[key][by_source]
+            remaining[key] = _without(readings, by_source & ~np.isin(source_flags[key], list(USABLE)))
     for flag, test in TESTS:
         if flag.name.lower() not in chosen.tests:
             continue

@@ -167,11 +167,13 @@ def _write_mp4(frames: Iterator[Frame], path: Path, speed: float, encoder: str) 
         process.kill()
         raise
     finally:
-        said = process.stderr.read().decode(errors="replace")
+        message = process.stderr.read().decode(errors="replace")
         process.stderr.close()
         process.wait()
     if process.returncode:
-        raise OutputError(f"ffmpeg could not write {path.name}: {' '.join(said.split())[:300]}; write a .gif instead")
+        raise OutputError(
+            f"ffmpeg could not write {path.name}: {' '.join(message.split())[:300]}; write a .gif instead"
+        )
 
 
 def _ffmpeg() -> str:

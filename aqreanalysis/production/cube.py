@@ -96,8 +96,8 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
 
 def _frequency(cube: xr.Dataset) -> str:
     """Return the frequency that the cube says it has; one that says none is of hours."""
-    said = cube.attrs.get("time_coverage_resolution")
-    return next((f.name for f in FREQUENCIES.values() if f.resolution == said), HOURLY)
+    resolution = cube.attrs.get("time_coverage_resolution")
+    return next((f.name for f in FREQUENCIES.values() if f.resolution == resolution), HOURLY)
 
 
 def _hours(cube: xr.Dataset) -> int:

@@ -242,14 +242,14 @@ def _flag_layer(name: str, of: str, kind: CubeKind) -> Layer:
 
 
 def _used_layer(name: str, of: str, kind: CubeKind) -> Layer:
-    said = (
+    long_name = (
         f"number of hourly readings of neighbouring stations{of} used"
         if kind.mean
         else f"number of neighbouring stations{of} {kind.counted} and used"
     )
     attrs = {
         "standard_name": "number_of_observations",
-        "long_name": said,
+        "long_name": long_name,
         "units": "1",
         "coverage_content_type": "qualityInformation",
     }

@@ -70,13 +70,13 @@ def _messages(check: Mapping[str, Any]) -> list[str]:
     What a rule of ours has already said, with the remedy, is not; nor that a layer has no standard name whose quantity
     CF has none for.
     """
-    said = [" ".join(str(message).split()) for message in check["msgs"] or [check["name"]]]
+    messages = [" ".join(str(message).split()) for message in check["msgs"] or [check["name"]]]
     lacking = _OF_VARIABLE.match(str(check["name"]))
     if lacking is not None:
         layer = lacking[1]
-        return [f"{layer} has no {key}" for key in said if not (key == "standard_name" and nameless(layer))]
-    named = {m: m.removesuffix(" not present").split("/")[-1] for m in said}
-    return [m for m in said if named[m] not in WANTED and not m.startswith(_NOT_APPLICABLE)]
+        return [f"{layer} has no {key}" for key in messages if not (key == "standard_name" and nameless(layer))]
+    named = {m: m.removesuffix(" not present").split("/")[-1] for m in messages}
+    return [m for m in messages if named[m] not in WANTED and not m.startswith(_NOT_APPLICABLE)]
 
 
 def _run(path: Path, suite: str) -> dict[str, Any]:

@@ -64,13 +64,13 @@ def coordinate_range(cube: RawCube) -> Iterator[str]:
 )
 def cell_bounds(cube: RawCube) -> Iterator[str]:
     for name in _AXES:
-        said = cube.attrs(name).get("bounds", "")
-        if not said or said not in cube.raw.variables:
+        bounds_name = cube.attrs(name).get("bounds", "")
+        if not bounds_name or bounds_name not in cube.raw.variables:
             yield f"{name} has no bounds"
             continue
-        centres, bounds = cube.numbers(name), cube.numbers(said)
+        centres, bounds = cube.numbers(name), cube.numbers(bounds_name)
         if bounds.shape != (len(centres), 2):
-            yield f"{said} has shape {bounds.shape}; it is ({len(centres)}, 2)"
+            yield f"{bounds_name} has shape {bounds.shape}; it is ({len(centres)}, 2)"
             continue
         yield from _enclosing(name, centres, bounds)
 
@@ -101,16 +101,16 @@ def time_encoding(cube: RawCube) -> Iterator[str]:
 
 @rule("time-bounds", "error", "a stamp without bounds does not say whether it begins or ends its hour")
 def time_bounds(cube: RawCube) -> Iterator[str]:
-    said = cube.attrs("time").get("bounds", "")
-    if not said or said not in cube.raw.variables:
+    bounds_name = cube.attrs("time").get("bounds", "")
+    if not bounds_name or bounds_name not in cube.raw.variables:
         yield "time has no bounds"
         return
-    stamps, bounds = cube.numbers("time"), cube.numbers(said)
+    stamps, bounds = cube.numbers("time"), cube.numbers(bounds_name)
     if bounds.shape != (len(stamps), 2) or not np.isfinite(bounds.astype(np.float64)).all():
-        yield f"{said} has shape {bounds.shape} or values that are no number; it is ({len(stamps)}, 2)"
+        yield f"{bounds_name} has shape {bounds.shape} or values that are no number; it is ({len(stamps)}, 2)"
         return
     if (bounds[:, 1] <= bounds[:, 0]).any():
-        yield f"step {int((bounds[:, 1] <= bounds[:, 0]).argmax())} of {said} has no length"
+        yield f"step {int((bounds[:, 1] <= bounds[:, 0]).argmax())} of {bounds_name} has no length"
     late = stamps != bounds[:, 1]
     if late.any():
         yield f"{int(late.sum())} stamps are not the end of their bounds, the first {_moment(stamps[late.argmax()])}"
@@ -122,9 +122,9 @@ def gaps(cube: RawCube) -> Iterator[str]:
     if (np.diff(stamps) <= 0).any():
         yield "time does not ascend"
         return
-    said = cube.attrs("time").get("bounds", "")
-    if said in cube.raw.variables and cube.numbers(said).shape == (len(stamps), 2):
-        bounds = cube.numbers(said)
+    bounds_name = cube.attrs("time").get("bounds", "")
+    if bounds_name in cube.raw.variables and cube.numbers(bounds_name).shape == (len(stamps), 2):
+        bounds = cube.numbers(bounds_name)
         holes = np.flatnonzero(bounds[1:, 0] > bounds[:-1, 1])
         for at in holes[:5]:
             yield f"nothing between {_moment(bounds[at, 1])} and {_moment(bounds[at + 1, 0])}"
@@ -140,9 +140,9 @@ def extent(cube: RawCube) -> Iterator[str]:
         values = cube.numbers(axis)
         for end, value in (("min", values.min()), ("max", values.max())):
             key = f"geospatial_{axis}_{end}"
-            said = cube.raw.attrs.get(key)
-            if said is None or abs(float(said) - float(value)) > 1e-9:
-                yield f"{key} is {said}; the centres reach {value:.10g}"
+            stated = cube.raw.attrs.get(key)
+            if stated is None or abs(float(stated) - float(value)) > 1e-9:
+                yield f"{key} is {stated}; the centres reach {value:.10g}"
 
 
 @rule("time-coverage", "error", "a catalogue finds the cube by the time that its attributes say")
@@ -152,9 +152,9 @@ def time_coverage(cube: RawCube) -> Iterator[str]:
         return
     bounds = cube.numbers(name)
     for key, value in (("time_coverage_start", bounds[0, 0]), ("time_coverage_end", bounds[-1, -1])):
-        said = cube.raw.attrs.get(key)
-        if said is None or pd.Timestamp(said).tz_localize(None) != pd.Timestamp(_moment(value)):
-            yield f"{key} is {said}; the bounds say {_moment(value)}"
+        stated = cube.raw.attrs.get(key)
+        if stated is None or pd.Timestamp(stated).tz_localize(None) != pd.Timestamp(_moment(value)):
+            yield f"{key} is {stated}; the bounds say {_moment(value)}"
 
 
 def _moment(hours: float) -> str:

@@ -22,12 +22,12 @@ _HOURS_A_MONTH = 31 * 24
 
 @rule("conventions", "error", "the ACDD check splits Conventions on commas only, and CF-1.12 fails the checker")
 def conventions(cube: RawCube) -> Iterator[str]:
-    said = str(cube.raw.attrs.get("Conventions", ""))
-    names = [part.strip() for part in said.split(",")]
+    stated = str(cube.raw.attrs.get("Conventions", ""))
+    names = [part.strip() for part in stated.split(",")]
     versions = [re.fullmatch(r"CF-1\.(\d+)", name) for name in names]
     minors = [int(match.group(1)) for match in versions if match]
     if not minors or max(minors) > 11 or not any(name.startswith("ACDD-") for name in names):
-        yield f"Conventions is {said!r}; write 'CF-1.11, ACDD-1.3'"
+        yield f"Conventions is {stated!r}; write 'CF-1.11, ACDD-1.3'"
 
 
 @rule("netcdf4", "error", "an older data model has no chunks, and zstd breaks GDAL, QGIS, CDO, NCO, netCDF-Java and R")
@@ -96,9 +96,9 @@ def standard_names(cube: RawCube) -> Iterator[str]:
 @rule("invented-names", "error", "a standard name that CF does not have for a quantity says what it is not")
 def invented_names(cube: RawCube) -> Iterator[str]:
     for name in cube.layers:
-        reason, said = nameless(name), cube.attrs(name).get("standard_name")
-        if reason is not None and said is not None:
-            yield f"{name} has standard_name {said!r}; leave it out: CF has none for {reason.what} ({reason.why})"
+        reason, invented = nameless(name), cube.attrs(name).get("standard_name")
+        if reason is not None and invented is not None:
+            yield f"{name} has standard_name {invented!r}; leave it out: CF has none for {reason.what} ({reason.why})"
 
 
 @rule("units", "error", "a number without units cannot be used")
@@ -137,36 +137,36 @@ def ancillary(cube: RawCube) -> Iterator[str]:
 )
 def cell_methods(cube: RawCube) -> Iterator[str]:
     for one in cube.species:
-        said = str(cube.attrs(one.layer).get("cell_methods", ""))
-        if not said.startswith("time: m"):
-            yield f"{one.layer} has cell_methods {said!r}; an hourly mean has 'time: mean'"
-        if "area:" in said:
-            yield f"{one.layer} has cell_methods {said!r}; the estimate is of the cell's centre, so drop 'area:'"
+        methods = str(cube.attrs(one.layer).get("cell_methods", ""))
+        if not methods.startswith("time: m"):
+            yield f"{one.layer} has cell_methods {methods!r}; an hourly mean has 'time: mean'"
+        if "area:" in methods:
+            yield f"{one.layer} has cell_methods {methods!r}; the estimate is of the cell's centre, so drop 'area:'"
 
 
 @rule("interval", "error", "bounds without their probability say nothing; CF has no cell method for a quantile")
 def interval(cube: RawCube) -> Iterator[str]:
     for one in cube.species:
-        said = {}
+        probabilities = {}
         for name in (f"{one.layer}_lower", f"{one.layer}_upper"):
             if not cube.has(name):
                 continue
             attrs = cube.attrs(name)
-            probability = said[name] = attrs.get("coverage_probability")
+            probability = probabilities[name] = attrs.get("coverage_probability")
             if probability is None or not 0 < float(probability) < 1:
                 yield f"{name} has coverage_probability {probability}; give a number between 0 and 1"
             if "cell_methods" in attrs:
                 yield f"{name} has cell_methods {attrs['cell_methods']!r}; leave it out"
-        if len({str(p) for p in said.values()}) > 1:
-            yield f"coverage_probability differs: {', '.join(f'{n} {p}' for n, p in said.items())}"
+        if len({str(p) for p in probabilities.values()}) > 1:
+            yield f"coverage_probability differs: {', '.join(f'{n} {p}' for n, p in probabilities.items())}"
 
 
 @rule("grid-mapping", "error", "without a grid mapping with crs_wkt GDAL and R show no EPSG code and QGIS asks for it")
 def grid_mapping(cube: RawCube) -> Iterator[str]:
     for name in cube.layers:
-        said = cube.attrs(name).get("grid_mapping", cube.raw[name].encoding.get("grid_mapping"))
-        if said != "crs":
-            yield f"{name} has grid_mapping {said!r}; it is 'crs'"
+        mapping = cube.attrs(name).get("grid_mapping", cube.raw[name].encoding.get("grid_mapping"))
+        if mapping != "crs":
+            yield f"{name} has grid_mapping {mapping!r}; it is 'crs'"
     if not cube.has("crs"):
         yield "there is no variable crs"
         return
@@ -183,11 +183,11 @@ def fill(cube: RawCube) -> Iterator[str]:
             continue
         if layer.dtype != np.float32:
             yield f"{name} is {layer.dtype}; layers are float32"
-        said = layer.attrs.get("_FillValue", layer.encoding.get("_FillValue"))
-        if cube.is_netcdf and (said is None or float(said) != FILL):
-            yield f"{name} has _FillValue {said}; in NetCDF it is {FILL:g}"
-        if not cube.is_netcdf and said is not None and not np.isnan(float(said)):
-            yield f"{name} has _FillValue {said}; in Zarr it is NaN"
+        stated = layer.attrs.get("_FillValue", layer.encoding.get("_FillValue"))
+        if cube.is_netcdf and (stated is None or float(stated) != FILL):
+            yield f"{name} has _FillValue {stated}; in NetCDF it is {FILL:g}"
+        if not cube.is_netcdf and stated is not None and not np.isnan(float(stated)):
+            yield f"{name} has _FillValue {stated}; in Zarr it is NaN"
 
 
 @rule("actual-range", "error", "clients take their colours from actual_range, and CF wants it to be that of the data")
@@ -201,10 +201,10 @@ def actual_range(cube: RawCube) -> Iterator[str]:
             if np.isfinite(values).any():
                 low, high = ranges.get(name, (np.inf, -np.inf))
                 ranges[name] = (min(low, float(np.nanmin(values))), max(high, float(np.nanmax(values))))
-    for name, said in declared.items():
+    for name, stated_range in declared.items():
         true = ranges.get(name)
-        if true is None or tuple(map(float, said)) != true:
-            yield f"{name} has actual_range {said.tolist()}; the data's is {true and list(true)}: leave it out"
+        if true is None or tuple(map(float, stated_range)) != true:
+            yield f"{name} has actual_range {stated_range.tolist()}; the data's is {true and list(true)}: leave it out"
 
 
 @rule("packing", "error", "packed layers lose digits, and several clients forget to unpack them")
@@ -260,9 +260,9 @@ def size(cube: RawCube) -> Iterator[str]:
 
 @rule("vocabulary", "warning", "any other text makes the checker try to download a table")
 def vocabulary(cube: RawCube) -> Iterator[str]:
-    said = cube.raw.attrs.get("standard_name_vocabulary")
-    if said != VOCABULARY:
-        yield f"standard_name_vocabulary is {said!r}; write {VOCABULARY!r}"
+    stated = cube.raw.attrs.get("standard_name_vocabulary")
+    if stated != VOCABULARY:
+        yield f"standard_name_vocabulary is {stated!r}; write {VOCABULARY!r}"
 
 
 @rule("vertical", "error", "a vertical extent without a vertical coordinate contradicts itself")

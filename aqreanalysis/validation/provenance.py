@@ -39,11 +39,11 @@ WANTED = (
 def fingerprint(cube: RawCube) -> Iterator[str]:
     attrs = cube.raw.attrs
     for key in ("model_digest", "observations_digest"):
-        said = str(attrs.get(key, ""))
-        if not _DIGEST.fullmatch(said):
-            yield f"{key} is {said!r}; it is a sha256 of 64 hexadecimal digits"
-        elif said not in str(attrs.get("source", "")):
-            yield f"source does not name the {key} {said[:16]}"
+        digest = str(attrs.get(key, ""))
+        if not _DIGEST.fullmatch(digest):
+            yield f"{key} is {digest!r}; it is a sha256 of 64 hexadecimal digits"
+        elif digest not in str(attrs.get("source", "")):
+            yield f"source does not name the {key} {digest[:16]}"
     if not attrs.get("history"):
         yield "there is no history"
 
@@ -56,8 +56,8 @@ def model(cube: RawCube) -> Iterator[str]:
 
     digest = read_bundle(cube.model).digest
     if cube.raw.attrs.get("model_digest") != digest:
-        said = str(cube.raw.attrs.get("model_digest", ""))[:16]
-        yield f"the cube was made by model {said or '(unsaid)'}, and {cube.model} is {digest[:16]}"
+        made_by = str(cube.raw.attrs.get("model_digest", ""))[:16]
+        yield f"the cube was made by model {made_by or '(unsaid)'}, and {cube.model} is {digest[:16]}"
 
 
 @rule("history", "warning", "history tells what was done to a cube after it was made")

@@ -140,8 +140,8 @@ def validate(path: str | Path, options: ValidateOptions | None = None, progress:
             if SEAMS.id not in options.skip:
                 findings += seam_findings(cube, scan)
         if options.checker:
-            said, why = check_conventions(cube)
-            findings += said
+            remarks, why = check_conventions(cube)
+            findings += remarks
             not_run += [why] if why else []
         else:
             not_run.append("compliance-checker (asked for)")

@@ -96,7 +96,7 @@ class Distances:
     """Kilometres among the stations (station, station), and from them to points (station, point)."""
 
     among: Floats
-    towards: Floats
+    to_places: Floats
 
     @classmethod
     def of(cls, field: StationField, lat: Floats | None = None, lon: Floats | None = None) -> Distances:
@@ -128,12 +128,12 @@ def krige_hours(
     progress, title
         ``progress(hours done, hours, title)``.
     """
-    covariance, towards = variogram.covariance(places.among), variogram.covariance(places.towards)
-    estimate, variance = np.full((2, len(z), towards.shape[1]), np.nan)
+    covariance, to_places = variogram.covariance(places.among), variogram.covariance(places.to_places)
+    estimate, variance = np.full((2, len(z), to_places.shape[1]), np.nan)
     for t, hour in enumerate(z):
         at = np.flatnonzero(np.isfinite(hour))
         if at.size >= FEWEST_READINGS:
-            system = covariance[np.ix_(at, at)], towards[at], hour[at]
+            system = covariance[np.ix_(at, at)], to_places[at], hour[at]
             if drift is None:
                 estimate[t], variance[t] = ordinary_kriging(*system, variogram.sill)
             else:

@@ -50,11 +50,11 @@ class _Around:
     mutual: Floats
 
     @classmethod
-    def nearest(cls, field: StationField, towards: Floats, count: int) -> _Around:
-        """Return the `count` nearest by `towards` (point, station), infinite where a station must not be used."""
-        index = np.argsort(towards, axis=1, kind="stable")[:, :count]
+    def nearest(cls, field: StationField, km: Floats, count: int) -> _Around:
+        """Return the `count` nearest by `km` (point, station), infinite where a station must not be used."""
+        index = np.argsort(km, axis=1, kind="stable")[:, :count]
         mutual = _station_km(field)
-        return cls(index, np.take_along_axis(towards, index, axis=1), mutual[index[:, :, None], index[:, None, :]])
+        return cls(index, np.take_along_axis(km, index, axis=1), mutual[index[:, :, None], index[:, None, :]])
 
 
 def _station_km(field: StationField) -> Floats:
@@ -92,11 +92,11 @@ def krige_local(
         among = covariance(around.mutual[p][None, :, None, :], between[:, None, :, None])
         size = among.shape[0] * among.shape[1]
         # Never zero: a point at a station's very place is still no reading of that instrument.
-        towards = covariance(np.maximum(around.km[p], 0.001)[None, :], steps[:, None]).reshape(size)
+        to_point = covariance(np.maximum(around.km[p], 0.001)[None, :], steps[:, None]).reshape(size)
         values = np.where(within[:, :, None], z[at[:, :, None], index[None, None, :]], np.nan)
         values = np.where(usable, values, np.nan).reshape(len(rows), size)
         system = among.reshape(size, size)
-        kriged = kriging_of_known(system, towards, values, covariance.sill, _FEWEST_READINGS)
+        kriged = kriging_of_known(system, to_point, values, covariance.sill, _FEWEST_READINGS)
         estimate[:, p], variance[:, p] = kriged
     return estimate, variance
 
@@ -186,8 +186,8 @@ class SpaceTimeKriging(Baseline):
         """Return what the other groups say at the hours of `sample`, at `stations` or at all, NaN elsewhere."""
         hours, history = sample.timeline()
         at = np.arange(len(sample.lat)) if stations is None else stations
-        towards = np.where(sample.groups[at][:, None] == sample.groups[None, :], np.inf, _station_km(sample)[at])
-        around = _Around.nearest(sample, towards, choice[0])
+        km = np.where(sample.groups[at][:, None] == sample.groups[None, :], np.inf, _station_km(sample)[at])
+        around = _Around.nearest(sample, km, choice[0])
         estimate, variance = np.full((2, *sample.values.shape), np.nan)
         kriged = krige_local(z, hours - history.first_hour, around, covariance, choice[1])
         estimate[:, at], variance[:, at] = kriged

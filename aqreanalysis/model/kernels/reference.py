@@ -155,10 +155,10 @@ def _systems(position: Values, noise: Values, metrics: Values, shapes: Values) -
 def kriging_weights(position: Values, noise: Values, metrics: Values, shapes: Values) -> Outputs:
     """Return weights (model, place, k) and variances (model, place) of each place; see `solve_kriging_batched`."""
     systems = _systems(position, noise, metrics, shapes)
-    towards = plain_covariances(np.moveaxis(position, -1, 0), metrics, shapes)
-    simple, flat = np.moveaxis(np.linalg.solve(systems, np.stack((towards, np.ones_like(towards)), axis=-1)), -1, 0)
+    to_places = plain_covariances(np.moveaxis(position, -1, 0), metrics, shapes)
+    simple, flat = np.moveaxis(np.linalg.solve(systems, np.stack((to_places, np.ones_like(to_places)), axis=-1)), -1, 0)
     missing, total = 1 - simple.sum(axis=-1), flat.sum(axis=-1)
-    variance = 1 - (simple * towards).sum(axis=-1) + missing**2 / total
+    variance = 1 - (simple * to_places).sum(axis=-1) + missing**2 / total
     return simple + flat * (missing / total)[..., None], np.maximum(variance, 0) + LEAST_VARIANCE
 
 
@@ -171,13 +171,13 @@ def inverted_systems(position: Values, noise: Values, metrics: Values, shapes: V
     return inverse - flat[..., :, None] * offsets[..., None, :], offsets, 1 / total
 
 
-def blended_weights(towards: Values, shares: Values, nodes: Values, local: Values, *systems: Values) -> Outputs:
+def blended_weights(to_places: Values, shares: Values, nodes: Values, local: Values, *systems: Values) -> Outputs:
     """Return weights (model, place, station) and variances (model, place) of a square; see `blend_lattice_weights`."""
     products, offsets, ends = (part.astype(np.float64) for part in systems)
-    models, stations, places = towards.shape
+    models, stations, places = to_places.shape
     weights, variance = np.zeros((models, places, stations)), np.ones((models, places))
     for node, own, share in zip(nodes, local, shares, strict=True):
-        toward = towards[:, own].transpose(0, 2, 1)
+        toward = to_places[:, own].transpose(0, 2, 1)
         corner = toward @ products[:, node] + offsets[:, node, None]
         weights[..., own] += share[:, None] * corner
         variance += share * (ends[:, node, None] - (toward * (corner + offsets[:, node, None])).sum(axis=-1))
@@ -218,8 +218,8 @@ def _invert(position: Values, noise: Values, metrics: Values, shapes: Values) ->
     return inverses
 
 
-def _blend(towards: Values, shares: Values, nodes: Values, local: Values, *systems: Values) -> Outputs:
-    weights, variance = blend_lattice_weights(towards, shares, (nodes, local), systems)
+def _blend(to_places: Values, shares: Values, nodes: Values, local: Values, *systems: Values) -> Outputs:
+    weights, variance = blend_lattice_weights(to_places, shares, (nodes, local), systems)
     return weights, variance
 
 
@@ -252,9 +252,9 @@ def _draw_square(rng: Generator, places: int, k: int) -> Outputs:
     stations = k + 3
     local = np.stack([rng.permutation(stations)[:k] for _ in range(4)])
     systems = inverted_systems(*_draw_systems(rng, 6, k))
-    towards = rng.uniform(0, 1, (2, stations, places))
+    to_places = rng.uniform(0, 1, (2, stations, places))
     shares = rng.dirichlet(np.ones(4), places).T
-    return _f32(towards), _f32(shares), rng.permutation(6)[:4], local, *(_f32(part) for part in systems)
+    return _f32(to_places), _f32(shares), rng.permutation(6)[:4], local, *(_f32(part) for part in systems)
 
 
 # The head: fields of the stations, mixed for each place, through three layers.

@@ -38,7 +38,7 @@ class StationFormat:
         Columns that a table of this format has, every one.
     filename : str or None
         Pattern that the names of its files match.
-    looks : callable or None
+    matches : callable or None
         Another way to know a file: returns the reason, or None.
     repeats : str
         What is done with rows of one station-hour that differ: see `ColumnsConfig.repeats`.
