@@ -3,8 +3,8 @@
     python benchmarks/made_covariates.py outputs/benchmarks/covariates
 
 Writes a folder with wind and boundary layer hour by hour on a quarter of a degree (as ERA5), PM2.5 of a model every
-third hour on 0.4 degree, both NetCDF, and two rasters at 0.01 degree, `population` and `roads`, as GeoTIFF. Waves that
-run along: they say nothing of the air. Then a model that reads them:
+third hour on 0.4 degree, both NetCDF, and two rasters at 0.01 degree, `population` and `roads`, as GeoTIFF, much at few
+places. Waves that run along: they say nothing of the air. Then a model that reads them:
 
     aqreanalysis train --observations outputs/benchmarks/covariates/january.nc \
         --covariates outputs/benchmarks/covariates/files --set training.epochs=1 --out outputs/models/windy
@@ -79,7 +79,7 @@ def _write_raster(path: Path, seed: int) -> None:
 
     lat = np.arange(_NORTH - _RASTER_STEP / 2, _SOUTH, -_RASTER_STEP)
     lon = np.arange(_WEST + _RASTER_STEP / 2, _EAST, _RASTER_STEP)
-    values = np.exp(1.5 * waves((np.zeros(1), lat, lon), seed, count=12, degrees=0.8)[0])
+    values = np.exp(3.0 * waves((np.zeros(1), lat, lon), seed, count=12, degrees=0.8)[0])
     raster = xr.DataArray(values, {"y": lat, "x": lon}, ("y", "x"))
     raster.rio.write_crs("EPSG:4326").rio.to_raster(path, compress="deflate")
 

@@ -142,20 +142,25 @@ def run_watched(
 def run_job(job: Mapping[str, Any]) -> dict[str, float]:
     """Produce in this process and return the figures of `Timing` that can be seen from inside.
 
-    `job` has model, observations, grid, start, end, out and options of `ProduceOptions`; ``events``, the path of a
-    file, gets a line a finished block: the processor seconds of the process by then, the blocks done and all of them.
+    `job` has model, observations, grid, start, end, out and options of `ProduceOptions`, of which ``covariates`` is a
+    path; ``events``, the path of a file, gets a line a finished block: the processor seconds of the process by then,
+    the blocks done and all of them.
     """
     from aqreanalysis import load_predictor
     from aqreanalysis.configs import ProductionConfig
     from aqreanalysis.production import ProduceOptions, produce
 
     options = {k: v for k, v in job.items() if k not in ("model", "observations", "grid", "start", "end", "out")}
+    if "covariates" in options:
+        from aqreanalysis.covariates import Covariates
+
+        options["covariates"] = Covariates.open(options["covariates"])
     production = ProductionConfig(**options.pop("production")) if "production" in options else None
     events = options.pop("events", None)
     blocks: list[tuple[float, float, int]] = []
     begun: list[float] = []
     # By the public name, which an older checkout has too.
-    kind: Any = type(load_predictor(job["model"], "cpu"))
+    kind: Any = type(load_predictor(job["model"], "cpu", options.get("covariates")))
     encode = kind.encode
 
     def noted(*given: Any, **named: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from fields_case import FIRST, MadeUp, network, trained
 
+from aqreanalysis.model.inference import wind_squares as squares_module
 from aqreanalysis.model.predictor import AnalysisPredictor
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import window
@@ -65,6 +66,13 @@ def without_lattice(predictor: AnalysisPredictor) -> AnalysisPredictor:
     return predictor
 
 
+@pytest.fixture
+def no_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all readings summed cell by cell."""
+    monkeypatch.setattr(squares_module, "_MOST_CELLS", 1)
+
+
+@pytest.mark.usefixtures("no_nodes")
 @pytest.mark.parametrize("key", ["pm25", "no2"])
 @pytest.mark.parametrize("missing", [(), GAPS])
 def test_cells_have_the_numbers_that_the_network_gives_one_by_one(windy: Path, missing: tuple[int, ...], key: str):

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -53,7 +54,10 @@ _DEPTH = 1000.0
 _KM_PER_HOUR = 3.6
 _NODES = round(SIDE / STEP) + 1
 _HELD_BYTES = 128 << 20
-_ONE_AT_ONCE = threading.RLock()
+# What two threads lack is made by one of them, while others may make what has another of these.
+_LOCKS = [threading.RLock() for _ in range(61)]
+# More squares than there are round the Earth.
+_TURN = 1000
 
 
 @dataclass
@@ -81,22 +85,25 @@ class UpwindSources:
         """Return a field, float32 (hour, place): its raster's units times hours per kilometre of depth; NaN where the
         weather of the hour is unknown."""
         source = self.fields.index(key)
-        out = np.full((len(hours), len(lat)), np.nan, np.float32)
+        # A place after the other, as its nodes are summed.
+        out = np.full((len(lat), len(hours)), np.nan, np.float32)
         row, column = lat / SIDE, (lon % 360.0) / SIDE
-        squares = np.stack([np.floor(row), np.floor(column)], axis=1).astype(np.int64)
+        south, west = np.floor(row).astype(np.int64), np.floor(column).astype(np.int64)
         days = hours // 24
-        for square in np.unique(squares, axis=0):
-            here = np.flatnonzero((squares == square).all(axis=1))
-            y, x = ((a[here] - corner) * (SIDE / STEP) for a, corner in zip((row, column), square, strict=True))
-            for day in np.unique(days):
+        for square in np.unique(south * _TURN + west).tolist():
+            corner = divmod(square, _TURN)
+            here = np.flatnonzero((south == corner[0]) & (west == corner[1]))
+            y, x = ((a[here] - edge) * (SIDE / STEP) for a, edge in zip((row, column), corner, strict=True))
+            maps = np.empty((_NODES * _NODES, len(hours)), np.float32)
+            for day in np.unique(days).tolist():
                 at = np.flatnonzero(days == day)
-                maps = self._day(int(day), (int(square[0]), int(square[1])))[source, hours[at] - 24 * day]
-                out[np.ix_(at, here)] = _between_nodes(maps, y, x)
-        return out
+                maps[:, at] = self._day(day, corner)[source, hours[at] - 24 * day].reshape(len(at), -1).T
+            out[here] = _between_nodes(y, x) @ maps
+        return out.T
 
     def _day(self, day: int, square: tuple[int, int]) -> Maps:
         """Return all fields at the nodes of a square in the hours of a day (source, hour, row, column)."""
-        with _ONE_AT_ONCE:  # what two threads lack is made by one of them
+        with _LOCKS[hash((day, square)) % len(_LOCKS)]:
             return self._held.get((day, square), lambda: self._compute(day, square))
 
     def _compute(self, day: int, square: tuple[int, int]) -> Maps:
@@ -136,25 +143,79 @@ def _axis(start: float, step: float) -> Floats:
     return np.asarray(start - _BEYOND + step * np.arange(round((SIDE + 2 * _BEYOND) / step) + 1), np.float64)
 
 
-def _between_nodes(maps: Maps, y: Floats, x: Floats) -> Maps:
-    """Return values at places, in nodes from the south-west corner, bilinear (hour, place)."""
+def _between_nodes(y: Floats, x: Floats) -> sp.csr_array:
+    """Return what nodes count at places (place, node), bilinear; places are in nodes from the south-west corner."""
     row, column = (np.minimum(a.astype(np.int64), _NODES - 2) for a in (y, x))
-    a, b = (y - row).astype(np.float32), (x - column).astype(np.float32)
-    upper = maps[:, row, column] * (1 - b) + maps[:, row, column + 1] * b
-    lower = maps[:, row + 1, column] * (1 - b) + maps[:, row + 1, column + 1] * b
-    return np.asarray(upper * (1 - a) + lower * a)
+    a, b = y - row, x - column
+    corner = np.stack([row * _NODES + column + step for step in (0, 1, _NODES, _NODES + 1)], axis=1)
+    share = np.stack([(1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b], axis=1).astype(np.float32)
+    start = np.arange(0, 4 * len(y) + 1, 4)
+    return sp.csr_array((share.ravel(), corner.ravel(), start), shape=(len(y), _NODES * _NODES))
 
 
 @compiled_in_order
-def _bilinear(values: Maps, row: np.float32, column: np.float32) -> np.float32:
-    """Return a value between the nodes of an array, which the place must lie on."""
-    i = min(int(row), values.shape[0] - 2)
-    j = min(int(column), values.shape[1] - 2)
-    a, b = row - np.float32(i), column - np.float32(j)
+def _corner(row: np.float32, column: np.float32, rows: int, columns: int) -> tuple[int, int, np.float32, np.float32]:
+    """Return the node before a place in an array, which the place must lie on, and the shares of the next ones."""
+    i, j = min(int(row), rows - 2), min(int(column), columns - 2)
+    return i, j, row - np.float32(i), column - np.float32(j)
+
+
+@compiled_in_order
+def _bilinear(values: Maps, part: int, at: tuple[int, int, np.float32, np.float32]) -> np.float32:
+    """Return a part of the values (row, column, part) at a place, as of `_corner`."""
+    i, j, a, b = at
     one = np.float32(1.0)
-    upper = values[i, j] * (one - b) + values[i, j + 1] * b
-    lower = values[i + 1, j] * (one - b) + values[i + 1, j + 1] * b
+    upper = values[i, j, part] * (one - b) + values[i, j + 1, part] * b
+    lower = values[i + 1, j, part] * (one - b) + values[i + 1, j + 1, part] * b
     return upper * (one - a) + lower * a
+
+
+@compiled_in_order
+def _step_back(winds: Maps, ground: Maps, left: np.float32, paths: Maps, out: Maps, row: int) -> None:
+    """Follow the air of a row of nodes back by an hour, and add what lies under its path to a row of `out`.
+
+    The nodes of a row in turn, for the steps of one path wait for each other: an eighth less time.
+
+    Parameters
+    ----------
+    winds : float32 (row, column, 3)
+        Of the hour: nodes that the air moves to the east and to the north, and the depth in m.
+    ground : float32 (row, column, source)
+        The sources as plumes of the age see them.
+    left : float32
+        How much is left, times the depth that dilutes by one.
+    paths : float32 (4, node)
+        Where the air is, row and column; the deepest layer since; one while it is followed.
+    out : float32 (source, node, node)
+    row : int
+        Of `out`.
+    """
+    height, width, _ = winds.shape
+    last_row, last_column = np.float32(height - 1), np.float32(width - 1)
+    half, finer, nothing = np.float32(0.5), np.float32(_WEATHER_STEP / STEP), np.float32(0.0)
+    for j in range(paths.shape[1]):
+        if paths[3, j] == nothing:
+            continue
+        y, x = paths[0, j], paths[1, j]
+        # Half the hour back, by the wind there the whole hour: the path bends with the wind.
+        here = _corner(y, x, height, width)
+        middle_y, middle_x = y - half * _bilinear(winds, 1, here), x - half * _bilinear(winds, 0, here)
+        if not (0 <= middle_y <= last_row and 0 <= middle_x <= last_column):
+            paths[3, j] = nothing  # beyond the square, or the weather of that hour is unknown
+            continue
+        here = _corner(middle_y, middle_x, height, width)
+        depth, deepest = _bilinear(winds, 2, here), paths[2, j]
+        if depth > deepest:
+            deepest = depth
+        paths[2, j] = deepest
+        if deepest > nothing:
+            below = _corner(middle_y * finer, middle_x * finer, ground.shape[0], ground.shape[1])
+            for source in range(out.shape[0]):
+                out[source, row, j] += left / deepest * _bilinear(ground, source, below)
+        y, x = y - _bilinear(winds, 1, here), x - _bilinear(winds, 0, here)
+        paths[0, j], paths[1, j] = y, x
+        if not (0 <= y <= last_row and 0 <= x <= last_column):
+            paths[3, j] = nothing
 
 
 @compiled_in_order
@@ -174,36 +235,22 @@ def follow_back(weather: tuple[Maps, Maps, Maps], sources: Maps, fade: Maps, out
         Overwritten.
     """
     u, v, depth = weather
+    maps = np.empty((*u.shape, 3), np.float32)
+    maps[..., 0], maps[..., 1], maps[..., 2] = u, v, depth
+    ground = np.ascontiguousarray(sources.transpose(1, 2, 3, 0))
     count, hours, rows, columns = out.shape
-    finer = np.float32(_WEATHER_STEP / STEP)
-    first = np.float32(_BEYOND / _WEATHER_STEP)
-    last_row, last_column = np.float32(u.shape[1] - 1), np.float32(u.shape[2] - 1)
+    finer, first = np.float32(_WEATHER_STEP / STEP), np.float32(_BEYOND / _WEATHER_STEP)
+    paths = np.empty((4, columns), np.float32)
     for hour in range(hours):
+        now = maps[hour + len(fade) - 1]
         for i in range(rows):
+            y = first + np.float32(i) / finer
             for j in range(columns):
-                y, x = first + np.float32(i) / finer, first + np.float32(j) / finer
-                now = _bilinear(depth[hour + len(fade) - 1], y, x)
+                x = first + np.float32(j) / finer
+                paths[0, j], paths[1, j], paths[2, j], paths[3, j] = y, x, np.float32(0.0), np.float32(1.0)
+                unknown = _bilinear(now, 2, _corner(y, x, maps.shape[1], maps.shape[2])) * np.float32(0.0)
                 for source in range(count):
-                    out[source, hour, i, j] = now * np.float32(0.0)  # unknown where the weather of the hour is
-                deepest = np.float32(0.0)
-                for ago in range(len(fade)):
-                    at = hour + len(fade) - 1 - ago
-                    # Half the hour back, by the wind there the whole hour: the path bends with the wind.
-                    middle_y = y - np.float32(0.5) * _bilinear(v[at], y, x)
-                    middle_x = x - np.float32(0.5) * _bilinear(u[at], y, x)
-                    if not (0 <= middle_y <= last_row and 0 <= middle_x <= last_column):
-                        break  # beyond the square, or the weather of that hour is unknown
-                    here = _bilinear(depth[at], middle_y, middle_x)
-                    north, east = _bilinear(v[at], middle_y, middle_x), _bilinear(u[at], middle_y, middle_x)
-                    if not here > deepest:
-                        here = deepest
-                    deepest = here
-                    if deepest > np.float32(0.0):
-                        weight = fade[ago] * np.float32(_DEPTH) / deepest
-                        for source in range(count):
-                            out[source, hour, i, j] += weight * _bilinear(
-                                sources[source, ago], middle_y * finer, middle_x * finer
-                            )
-                    y, x = y - north, x - east
-                    if not (0 <= y <= last_row and 0 <= x <= last_column):
-                        break
+                    out[source, hour, i, j] = unknown  # where the weather of the hour is
+            for ago in range(len(fade)):
+                left = fade[ago] * np.float32(_DEPTH)
+                _step_back(maps[hour + len(fade) - 1 - ago], ground[ago], left, paths, out[:, hour], i)

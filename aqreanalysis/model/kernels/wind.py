@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model.kernels.numba_setup import ONE, ZERO, Array, compiled_in_order, exp, multiply
+from aqreanalysis.model.kernels.numba_setup import ONE, ZERO, Array, compiled, compiled_in_order, exp, multiply
 
 
 @compiled_in_order
@@ -37,7 +37,7 @@ def _add_readings(
         Amplitudes of the two exponentials, by the age of the reading (2, reading); one over their ranges, 1/km (2,).
     """
     amplitudes, rates = model
-    targets, count = weight.shape[0], points.shape[1]
+    targets, count, short, long = weight.shape[0], points.shape[1], rates[0], rates[1]
     x, y, z = points[0], points[1], points[2]
     covariance = np.empty(count, np.float32)
     known, certain = sums[targets], sums[targets + 1]
@@ -48,7 +48,7 @@ def _add_readings(
         for p in range(count):
             east, north, up = x[p] - a, y[p] - b, z[p] - c
             distance = np.sqrt(east * east + north * north + up * up + aside)
-            covariance[p] = near * exp(-distance * rates[0]) + far * exp(-distance * rates[1])
+            covariance[p] = near * exp(-distance * short) + far * exp(-distance * long)
         for target in range(targets):
             by, row = weight[target, reading], sums[target]
             for p in range(count):
@@ -60,16 +60,51 @@ def _add_readings(
             certain[p] += fourth * fourth
 
 
+@compiled
+def _sum_at_nodes(nodes: Array, readings: Array, count: int, rates: Array, covariance: Array, sums: Array) -> None:
+    """Fill the same sums (target + 2, node) at a few nodes: a run over the many readings for each, in vectors.
+
+    The first `count` columns of `readings` are those of `_sort_readings`; how many there are hangs on the hour and the
+    square alone, so each sum has one order.
+    """
+    targets, short, long = readings.shape[0] - 6, rates[0], rates[1]
+    x, y, z, aside, near, far = readings[0], readings[1], readings[2], readings[3], readings[4], readings[5]
+    for node in range(nodes.shape[1]):
+        a, b, c = nodes[0, node], nodes[1, node], nodes[2, node]
+        for r in range(count):
+            east, north, up = x[r] - a, y[r] - b, z[r] - c
+            distance = np.sqrt(east * east + north * north + up * up + aside[r] * aside[r])
+            covariance[r] = near[r] * exp(-distance * short) + far[r] * exp(-distance * long)
+        for target in range(targets):
+            total, by = ZERO, readings[6 + target]
+            for r in range(count):
+                total += by[r] * covariance[r]
+            sums[target, node] = total
+        known, certain = ZERO, ZERO
+        for r in range(count):
+            square = covariance[r] * covariance[r]
+            fourth = square * square
+            known += square
+            certain += fourth * fourth
+        sums[targets, node], sums[targets + 1, node] = known, certain
+
+
 @compiled_in_order
-def _sort_readings(where: Array, centre: Array, near: NDArray[np.int64], far: NDArray[np.int64]) -> int:
-    """Fill which readings (4, reading) lie within the distance `centre[3]` of a centre and, from its begin on, `far`
-    with the others; return how many are near."""
+def _sort_readings(
+    where: Array, weight: Array, amplitudes: Array, centre: Array, near: NDArray[np.int64], far: Array
+) -> int:
+    """Fill which readings lie within the distance `centre[3]` of a centre, and put the others side by side: places,
+    amplitudes and weights (4 + 2 + target, reading); return how many are near."""
     close, distant, limit = 0, 0, centre[3] * centre[3]
     for reading in range(where.shape[1]):
         x, y, z = where[0, reading] - centre[0], where[1, reading] - centre[1], where[2, reading] - centre[2]
         aside = where[3, reading]
         if x * x + y * y + z * z + aside * aside > limit:
-            far[distant] = reading
+            for part in range(4):
+                far[part, distant] = where[part, reading]
+            far[4, distant], far[5, distant] = amplitudes[0, reading], amplitudes[1, reading]
+            for target in range(weight.shape[0]):
+                far[6 + target, distant] = weight[target, reading]
             distant += 1
         else:
             near[close] = reading
@@ -105,14 +140,14 @@ def krige_advected(
     hours, _, readings = where.shape
     rows, count, grid = out.shape[0], places.shape[1], nodes.shape[1]
     cells, coarse = np.empty((rows, count), np.float32), np.empty((rows, grid), np.float32)
-    near, far = np.empty(readings, np.int64), np.empty(readings, np.int64)
+    near, far = np.empty(readings, np.int64), np.empty((rows + 4, readings), np.float32)
+    covariance = np.empty(readings, np.float32)
     for hour in range(hours):
-        close = _sort_readings(where[hour], centre, near, far)
+        close = _sort_readings(where[hour], weight[hour], model[0], centre, near, far)
         cells[:] = ZERO
         _add_readings(places, where[hour], near[:close], weight[hour], model, cells)
         if close < readings:
-            coarse[:] = ZERO
-            _add_readings(nodes, where[hour], far[: readings - close], weight[hour], model, coarse)
+            _sum_at_nodes(nodes, far, readings - close, model[1], covariance, coarse)
             for row in range(rows):
                 into = cells[row]
                 for node in range(grid):
@@ -185,7 +220,7 @@ def reading_covariances(
     """
     near, far, rates = model
     shared, own = noise
-    readings, lags = len(where), len(near)
+    readings, lags, first, second = len(where), len(near), rates[0], rates[1]
     x, y, z = np.empty(readings, np.float32), np.empty(readings, np.float32), np.empty(readings, np.float32)
     short, long = np.empty((lags, readings), np.float32), np.empty((lags, readings), np.float32)
     aside = np.empty(readings, np.float32)
@@ -199,7 +234,7 @@ def reading_covariances(
         for j in range(readings):
             east, north, up, apart = x[j] - x[i], y[j] - y[i], z[j] - z[i], aside[j] - aside[i]
             distance = np.sqrt(east * east + north * north + up * up + apart * apart)
-            row[j] = a[j] * exp(-distance * rates[0]) + b[j] * exp(-distance * rates[1])
+            row[j] = a[j] * exp(-distance * first) + b[j] * exp(-distance * second)
         for other in range(lags):
             row[site * lags + other] += shared[site, lag, other]
         row[i] += own[i]
