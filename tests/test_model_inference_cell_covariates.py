@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from aqreanalysis.model.predictor import AnalysisPredictor
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import window
 
+WINDY = MadeUp(("u10", "v10", "blh", "pm25_background"))
 GAPS = (FIRST + 60, FIRST + 61)
 
 
 @pytest.fixture(scope="module")
 def windy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(
-        tmp_path_factory.mktemp("models") / "windy", MadeUp(), "species=[pm25, no2]", "training.learning_rate=0.1"
+        tmp_path_factory.mktemp("models") / "windy", WINDY, "species=[pm25, no2]", "training.learning_rate=0.1"
     )
 
 
@@ -62,6 +64,9 @@ def without_lattice(predictor: AnalysisPredictor) -> AnalysisPredictor:
     for part in predictor.networks:
         with torch.no_grad():
             part.surroundings.drift.copy_(0.1 * torch.randn(part.surroundings.drift.shape, generator=torch.Generator()))
+            part.surroundings.drift_share.fill_(0.6)
+            for i, *_ in part.surroundings.logarithms:
+                part.surroundings.drift_amounts[i] = 0.05
             part.surroundings.drift_range.copy_(torch.tensor([[-1.0], [0.7]]).expand_as(part.surroundings.drift_range))
     return predictor
 
@@ -76,7 +81,7 @@ def no_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("key", ["pm25", "no2"])
 @pytest.mark.parametrize("missing", [(), GAPS])
 def test_cells_have_the_numbers_that_the_network_gives_one_by_one(windy: Path, missing: tuple[int, ...], key: str):
-    predictor = without_lattice(load_predictor(windy, "cpu", MadeUp(missing=missing)))
+    predictor = without_lattice(load_predictor(windy, "cpu", replace(WINDY, missing=missing)))
     states, places = encoded(predictor), cells(0.1)
     on_grid, apart = (estimate(predictor, states, places, step, key) for step in (0.1, None))
     assert np.allclose(on_grid.best, apart.best, rtol=2e-5)
@@ -84,7 +89,7 @@ def test_cells_have_the_numbers_that_the_network_gives_one_by_one(windy: Path, m
 
 
 def test_readings_far_from_fine_cells_are_interpolated_to_a_thousandth_of_the_value(windy: Path):
-    predictor = without_lattice(load_predictor(windy, "cpu", MadeUp()))
+    predictor = without_lattice(load_predictor(windy, "cpu", WINDY))
     states, places = encoded(predictor), cells(0.02)
     readings = network()
     geometry = predictor.geometry(readings.lat, readings.lon, *places, (0.02, 0.02))
@@ -103,7 +108,7 @@ def test_without_wind_cells_have_the_numbers_of_the_network_too(calm: Path):
 
 @pytest.mark.parametrize("step", [0.02, 0.1])
 def test_a_part_of_the_grid_has_the_bits_of_the_whole(windy: Path, step: float):
-    predictor = load_predictor(windy, "cpu", MadeUp(missing=GAPS))
+    predictor = load_predictor(windy, "cpu", replace(WINDY, missing=GAPS))
     states = encoded(predictor)
     whole = estimate(predictor, states, cells(step), step)
     part = estimate(predictor, states, cells(step, slice(5, 14), slice(3, 20)), step)
@@ -113,7 +118,7 @@ def test_a_part_of_the_grid_has_the_bits_of_the_whole(windy: Path, step: float):
 
 
 def test_a_day_has_the_bits_that_it_has_in_a_longer_block(windy: Path):
-    predictor = load_predictor(windy, "cpu", MadeUp(missing=GAPS))
+    predictor = load_predictor(windy, "cpu", replace(WINDY, missing=GAPS))
     whole = estimate(predictor, encoded(predictor, 2, 3), cells(0.1), 0.1).best
     for day in range(3):
         assert np.array_equal(
@@ -122,7 +127,7 @@ def test_a_day_has_the_bits_that_it_has_in_a_longer_block(windy: Path):
 
 
 def test_days_that_threads_encode_apart_are_joined_to_the_same_states(windy: Path):
-    predictor = load_predictor(windy, "cpu", MadeUp())
+    predictor = load_predictor(windy, "cpu", WINDY)
     parts = predictor.split_hours(range(FIRST + 48, FIRST + 96), 2)
     assert len(parts) == 2
     joined = predictor.join([encoded(predictor, 2, 1), encoded(predictor, 3, 1)])

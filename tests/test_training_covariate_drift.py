@@ -7,7 +7,7 @@ import pytest
 import torch
 from fields_case import MadeUp, small_config, trained
 
-from aqreanalysis.model import AQNet
+from aqreanalysis.model import AQNet, Scaling
 from aqreanalysis.model.bundle import read_bundle
 from aqreanalysis.model.network.covariate_effects import CovariateDrift
 from aqreanalysis.model.network.scaling import FieldScaling
@@ -28,9 +28,15 @@ def region(slopes: tuple[float, float], noise: float = 0.3, seed: int = 0):
     return readings[..., None].astype(np.float32), fields.astype(np.float32), lat, lon
 
 
+def fitted(readings, fields, lat, lon, names=("t2m", "sp")) -> CovariateDrift:
+    """Return the drift of a region whose fields are standardised already."""
+    scaling = FieldScaling(names, ("", ""), 2, *((value,) * 2 for value in (None, 0.0, 1.0)))
+    return fit_covariate_drift(readings, fields, (lat, lon), {"pm25": Scaling(1.0, 0.0, 1.0, 1.0)}, scaling)
+
+
 def test_a_drift_is_found_with_its_size_whatever_the_level_of_the_hour() -> None:
     readings, fields, lat, lon = region((0.5, -0.2))
-    drift = fit_covariate_drift(readings, fields, lat, lon)
+    drift = fitted(readings, fields, lat, lon)
     assert drift.slopes[:, 0] == pytest.approx([0.5, -0.2], abs=0.02)
     assert drift.explained[0] == pytest.approx(0.29 / (0.29 + 0.09), abs=0.03)
     assert drift.low == pytest.approx(fields.min(axis=(0, 1))) and drift.high == pytest.approx(fields.max(axis=(0, 1)))
@@ -38,14 +44,14 @@ def test_a_drift_is_found_with_its_size_whatever_the_level_of_the_hour() -> None
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_drift_is_made_of_noise(seed: int) -> None:
-    drift = fit_covariate_drift(*region((0.0, 0.0), seed=seed))
+    drift = fitted(*region((0.0, 0.0), seed=seed))
     assert not drift.slopes.any() and not drift.explained.any()
 
 
 def test_of_few_towns_nothing_is_learned() -> None:
     readings, fields, lat, lon = region((0.5, 0.0))
     few = slice(0, 4 * A_TOWN)
-    assert not fit_covariate_drift(readings[:, few], fields[:, few], lat[few], lon[few]).slopes.any()
+    assert not fitted(readings[:, few], fields[:, few], lat[few], lon[few]).slopes.any()
 
 
 def test_the_stations_of_a_town_share_a_vote() -> None:
@@ -55,16 +61,36 @@ def test_the_stations_of_a_town_share_a_vote() -> None:
     there = readings.mean() - 0.5 * own[..., :1]
     joined = np.concatenate((readings, there), axis=1), np.concatenate((fields, own), axis=1)
     places = np.append(lat, np.full(crowd, 41.0)), np.append(lon, np.full(crowd, 125.0))
-    slope = fit_covariate_drift(*joined, *places).slopes[0, 0]
+    slope = fitted(*joined, *places).slopes[0, 0]
     assert 0.35 < slope < 0.55  # by stations alone it would be about -0.35
+
+
+def test_what_adds_up_in_the_air_is_found_as_a_sum() -> None:
+    rng = np.random.default_rng(4)
+    _, _, lat, lon = region((0.0, 0.0))
+    names = ("pm25_background", "works_upwind")
+    scaling = FieldScaling(names, ("", ""), 2, (1.0, 0.5), (2.0, 1.0), (0.5, 1.0))
+    field = rng.normal(size=(HOURS, len(lat), 2))
+    model, plume = (np.exp(field[..., i] * s + m) - o for i, (o, m, s) in enumerate(((1.0, 2.0, 0.5), (0.5, 1.0, 1.0))))
+    air = 4.0 + 0.5 * np.maximum(model, 0) + 2.0 * np.maximum(plume, 0)
+    readings = (np.log(air) + rng.normal(0, 0.1, air.shape))[..., None].astype(np.float32)
+    drift = fit_covariate_drift(
+        readings, field.astype(np.float32), (lat, lon), {"pm25": Scaling(1.0, 0.0, 1.0, 1.0)}, scaling
+    )
+    assert drift.amounts[:, 0] == pytest.approx([0.5 / 4.0, 2.0 / 4.0], rel=0.15)
+    assert drift.share[0] == pytest.approx(1.0, abs=0.1) and np.abs(drift.slopes).max() < 0.1
+
+
+def drift_of(slopes, amounts, share, bounds) -> CovariateDrift:
+    numbers = (np.asarray(a, np.float32) for a in (slopes, amounts, share, *bounds))
+    return CovariateDrift(*numbers, np.zeros(len(share)))
 
 
 def test_a_network_takes_the_drift_off_readings_and_puts_it_onto_places() -> None:
     scaling = FieldScaling(("blh",), ("m",), 1, (None,), (0.0,), (1.0,))
     network = AQNet(2, [1], small_config().model, scaling)
     assert network.surroundings is not None
-    slopes = np.array([[0.5, 2.0]], np.float32)
-    network.surroundings.start_from(CovariateDrift(slopes, np.array([-1.0]), np.array([1.5]), np.zeros(2)))
+    network.surroundings.start_from(drift_of([[0.5, 2.0]], [[0.0, 0.0]], [0.0, 0.0], ([-1.0], [1.5])))
     fields = torch.tensor([[[[0.5]], [[9.0]], [[torch.nan]]]])
     readings = torch.ones(1, 3, 1, 2)
     expected = torch.tensor([[1 - 0.25, 1 - 1.0], [1 - 0.75, 1 - 3.0], [1.0, 1.0]])
@@ -72,14 +98,24 @@ def test_a_network_takes_the_drift_off_readings_and_puts_it_onto_places() -> Non
     assert torch.equal(network.remove_drift(readings, None), readings)
 
 
+def test_the_sum_of_concentrations_enters_in_its_logarithm() -> None:
+    scaling = FieldScaling(("pm25_background",), ("ug m-3",), 1, (1.0,), (2.0,), (0.5,))
+    network = AQNet(1, [0], small_config().model, scaling)
+    assert network.surroundings is not None
+    network.surroundings.start_from(drift_of([[0.0]], [[0.3]], [0.7], ([-2.0], [2.0])))
+    drift = network.surroundings.drift_of(torch.tensor([[1.0]]))
+    assert float(drift) == pytest.approx(0.7 * np.log1p(0.3 * (np.exp(2.5) - 1.0)), rel=1e-5)
+
+
 def test_a_model_of_before_there_was_a_drift_loads_and_has_none() -> None:
     scaling = FieldScaling(("blh",), ("m",), 1, (None,), (0.0,), (1.0,))
     network = AQNet(2, [0], small_config().model, scaling)
     state = {k: v for k, v in network.state_dict().items() if "drift" not in k}
     assert network.surroundings is not None
-    network.surroundings.start_from(CovariateDrift(np.ones((1, 2)), np.array([-1.0]), np.array([1.0]), np.zeros(2)))
+    network.surroundings.start_from(drift_of([[1.0, 1.0]], [[0.0, 0.0]], [0.5, 0.5], ([-1.0], [1.0])))
     network.load_state_dict(state)
     assert not network.surroundings.drift.any() and not network.surroundings.drift_range.any()
+    assert not network.surroundings.drift_of(torch.ones(1, 1)).any()
 
 
 def test_the_card_says_what_the_regression_on_covariates_explains(tmp_path) -> None:

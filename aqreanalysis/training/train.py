@@ -175,7 +175,7 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
         data.drift.at(split.lat, split.lon, inputs) if data.drift is not None else None,
     )
     if read is not None:
-        timeline = replace(timeline, fields=_timeline_fields(timeline, read, config, split))
+        timeline = replace(timeline, fields=_timeline_fields(timeline, data, read, config))
     timeline = timeline.to(processes.device)
     places = StationRoles(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
     training, trainers = config.training, []
@@ -189,13 +189,15 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
     return trainers
 
 
-def _timeline_fields(timeline: Timeline, read: ReadFields, config: Config, split: Split) -> TimelineFields:
+def _timeline_fields(timeline: Timeline, data: _Data, read: ReadFields, config: Config) -> TimelineFields:
     """Return the covariates of a timeline, standardised, with the drift that a network starts from."""
     scaled = read.scaling.forward(read.values)
     begin = field_reach(config.window)[0] - config.window.history_hours
     fields = scaled[begin : begin + len(timeline.scaled)]
+    split, inputs = data.split, {key: data.scaling[key] for key in config.inputs or config.species}
     among = split.where(TRAINING)
-    drift = fit_covariate_drift(timeline.scaled.numpy()[:, among], fields[:, among], split.lat[among], split.lon[among])
+    readings, places = timeline.scaled.numpy()[:, among], (split.lat[among], split.lon[among])
+    drift = fit_covariate_drift(readings, fields[:, among], places, inputs, read.scaling)
     return TimelineFields(torch.from_numpy(scaled), read.scaling, config.window, drift)
 
 

@@ -55,6 +55,7 @@ class MadeUp:
             "u10": 4 * np.sin(2 * np.pi * t / 3 + y),
             "v10": 3 * np.cos(2 * np.pi * t / 5 + x),
             "blh": 600 + 400 * np.sin(2 * np.pi * t + x + y),
+            "pm25_background": 25 + 15 * np.sin(2 * np.pi * t / 4 + x - y),
             "t2m": 280 + 5 * np.sin(2 * np.pi * t) + 0 * x * y,
         }
         out = np.stack([np.broadcast_to(known[key], (len(hours), len(lat))) for key in self.fields], axis=-1)

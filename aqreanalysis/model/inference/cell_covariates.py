@@ -93,8 +93,7 @@ class SurroundingsHead:
         self.bias = weight[:, known].sum(axis=1) + weight[:, there].sum(axis=1)
         self._first = [around[:, averages]] + [around[:, known]] * self._around_missing + [own[:, averages]]
         self._own_known, self._rest = own[:, known], weight[:, 2 * width :]
-        self._slopes = np.ascontiguousarray(effects.drift.detach().numpy()[:, effects.targets[target]])
-        self._bounds = effects.drift_range.numpy()
+        self._drift = effects.drift_table(effects.targets[target])
         self.target, self.known = target, np.empty(0, np.float32)
         #: A further row of the last layer, its bias last: what share of the wind's increment is followed.
         self.share = np.empty((0, weight.shape[0] + 1), np.float32)
@@ -133,10 +132,11 @@ class SurroundingsHead:
         """Add to the location (place, hour) of some places what the regression on the covariates says."""
         hourly = len(cells.series)
         constant = np.zeros(len(places), np.float32)
-        for i, values in enumerate(cells.static[places].T, start=hourly):
-            constant += np.clip(np.nan_to_num(values), *self._bounds[:, i]) * self._slopes[i]
+        table, share = self._drift
+        for values, (slope, low, high) in zip(cells.static[places].T, table[:3, hourly:].T, strict=True):
+            constant += np.clip(np.nan_to_num(values), low, high) * slope
         series = np.ascontiguousarray(cells.series[:, places])
-        add_drift(series, self._slopes[:hourly], np.ascontiguousarray(self._bounds[:, :hourly]), constant, location)
+        add_drift(series, np.ascontiguousarray(table[:, :hourly]), share, constant, location)
 
     def beside(self, cells: CellCovariates, places: NDArray[np.int64]) -> tuple[Array, Array]:
         """Return the features of some places (feature, place, hour) and the hours at which the wind is known, as

@@ -528,25 +528,28 @@ def _draw_series(rng: Generator, places: int, hours: int) -> Outputs:
 _WIND_BASE_KM = 500.0
 
 
-def drifted(series: Values, slopes: Values, bounds: Values, constant: Values, start: Values) -> Outputs:
+def drifted(series: Values, table: Values, share: Values, constant: Values, start: Values) -> Outputs:
     """Return `start` (place, hour) with the regression on the fields added; see `add_drift`."""
     reach = (series.shape[2] - start.shape[1]) // 2
-    inside = np.nan_to_num(series[:, :, reach:-reach].astype(np.float64))
-    inside = np.clip(inside, bounds[0, :, None, None], bounds[1, :, None, None])
-    return (start + np.einsum("f,fph->ph", slopes, inside) + constant[:, None],)
+    slope, low, high, amount, std, mean, offset = table.astype(np.float64)[:, :, None, None]
+    inside = np.clip(np.nan_to_num(series[:, :, reach:-reach].astype(np.float64)), low, high)
+    total = (amount * np.maximum(np.exp(inside * std + mean) - offset, 0)).sum(axis=0)
+    return (start + (slope * inside).sum(axis=0) + share * np.log1p(total) + constant[:, None],)
 
 
-def _drift(series: Values, slopes: Values, bounds: Values, constant: Values, start: Values) -> Outputs:
+def _drift(series: Values, table: Values, share: Values, constant: Values, start: Values) -> Outputs:
     out = _empty(*start.shape)
     out[:] = start
-    add_drift(series, slopes, bounds, constant, out)
+    add_drift(series, table, np.float32(share.item()), constant, out)
     return (out,)
 
 
 def _draw_drift(rng: Generator, places: int, hours: int) -> Outputs:
     series, _ = _draw_series(rng, places, hours)
-    bounds = np.stack((rng.uniform(-2, -1, 2), rng.uniform(0, 1, 2)))
-    parts = rng.normal(size=2), bounds, rng.normal(size=places), rng.normal(size=(places, hours))
+    bounds, slopes = np.stack((rng.uniform(-2, -1, 2), rng.uniform(0, 1, 2))), rng.normal(size=(1, 2))
+    logarithms = np.array([[0.7, 0.0], [0.6, 1.0], [1.5, 0.5], [0.4, 0.3]])  # the second is no concentration
+    table = np.concatenate((slopes, bounds, logarithms))
+    parts = table, rng.normal(size=1), rng.normal(size=places), rng.normal(size=(places, hours))
     return series, *(_f32(part) for part in parts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.model.kernels.numba_setup import ONE, ZERO, Array, compiled_in_order
+from aqreanalysis.model.kernels.numba_setup import ONE, ZERO, Array, compiled_in_order, exp
 
 # What is known of an average's weight at least: as in `CovariateEffects.describe`.
 _LEAST_KNOWN = np.float32(0.05)
@@ -81,29 +81,43 @@ def average_hours(series: Array, weights: Array, out: Array) -> None:
 
 
 @compiled_in_order
-def add_drift(series: Array, slopes: Array, bounds: Array, constant: Array, out: Array) -> None:
+def add_drift(series: Array, table: Array, share: np.float32, constant: Array, out: Array) -> None:
     """Add what a regression on the fields of each hour says to `out` (place, hour).
 
     Parameters
     ----------
     series : float32 (field, place, hour + reach on either side)
-        NaN where missing: such an hour says nothing of the field.
-    slopes : float32 (field,)
-    bounds : float32 (2, field)
-        Between which a field counts; beyond it stays at them.
+        NaN where missing: such an hour counts as the field's mean, which is zero.
+    table : float32 (7, field)
+        Slope; the bounds between which the field counts, beyond which it stays at them; and, where it is a
+        concentration that adds up with others, its amount, and the standard deviation, the mean and the offset of its
+        logarithm. The amount is zero of all others.
+    share : float32
+        By which the logarithm of one and the sum of the concentrations counts.
     constant : float32 (place,)
         What the fields that do not change say.
     out : float32 (place, hour)
     """
     places, hours = out.shape
     reach = (series.shape[2] - hours) // 2
+    total, inside = np.empty(hours, np.float32), np.empty(hours, np.float32)
     for p in range(places):
         into = out[p]
+        total[:] = ZERO
         for field in range(series.shape[0]):
-            row, slope, low, high = series[field, p], slopes[field], bounds[0, field], bounds[1, field]
+            row = series[field, p, reach : reach + hours]
+            slope, low, high = table[0, field], table[1, field], table[2, field]
+            amount, std, mean, offset = table[3, field], table[4, field], table[5, field], table[6, field]
             for h in range(hours):
-                x = row[reach + h]
-                x = ZERO if np.isnan(x) else x
-                into[h] += slope * max(min(x, high), low)
+                x = ZERO if np.isnan(row[h]) else row[h]
+                inside[h] = max(min(x, high), low)
+            for h in range(hours):
+                into[h] += slope * inside[h]
+            if amount != ZERO:
+                for h in range(hours):
+                    total[h] += amount * max(exp(inside[h] * std + mean) - offset, ZERO)
+        if share != ZERO:
+            for h in range(hours):
+                into[h] += share * np.log(ONE + total[h])
         for h in range(hours):
             into[h] += constant[p]

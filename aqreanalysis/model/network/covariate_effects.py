@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aqreanalysis.model.network.scaling import FieldScaling
+from aqreanalysis.model.network.scaling import FieldScaling, is_concentration
 from aqreanalysis.model.network.temporal_filters import REACH_HOURS
 from aqreanalysis.model.network.wind import KNOWN_FEATURES, AdvectedReadings, WindAdvection
 
@@ -27,20 +27,29 @@ _CARRIED = 0.7
 
 @dataclass(frozen=True)
 class CovariateDrift:
-    """A regression of standardised log readings on standardised covariates, each hour about its own mean.
+    """A regression of standardised log readings on covariates, each hour about its own mean.
+
+    What a chemistry model says and what the wind brings of sources add up in the air, so their sum enters in its
+    logarithm: ``share * log(1 + sum of amount * concentration) + sum of slope * field``.
 
     Attributes
     ----------
     slopes : float32 (field, input)
         Standardised log units per standard deviation of the field.
+    amounts : float32 (field, input)
+        Of the fields that are concentrations, per unit of the field; zero of all others.
+    share : float32 (input,)
+        Standardised log units per unit of the logarithm of the sum.
     low, high : float32 (field,)
         Of each field at the stations: beyond, the drift stays what it is there.
     explained : float64 (input,)
         Share of the readings' variance within the hours that it explains at towns that it was not fitted to; zero
-        where that did not pay, and the slopes are zero.
+        where that did not pay, and the drift is zero.
     """
 
     slopes: NDArray[np.float32]
+    amounts: NDArray[np.float32]
+    share: NDArray[np.float32]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     explained: NDArray[np.float64]
@@ -141,6 +150,7 @@ class CovariateEffects(nn.Module):
     """
 
     drift_range: Tensor
+    drift_amounts: Tensor
 
     def __init__(
         self,
@@ -164,6 +174,14 @@ class CovariateEffects(nn.Module):
         self.average = nn.Parameter(torch.stack((now, memory)).repeat(self.hourly, 1, 1))
         self.drift = nn.Parameter(torch.zeros(count, inputs))
         self.register_buffer("drift_range", torch.zeros(2, count))
+        self.drift_share = nn.Parameter(torch.zeros(inputs))
+        self.register_buffer("drift_amounts", torch.zeros(count, inputs))
+        # How a concentration is got back from its standardised logarithm; of other fields none is.
+        self.logarithms = [
+            (i, parts[0] or 0.0, *parts[1:])
+            for i, parts in enumerate(zip(scaling.offset, scaling.mean, scaling.std, strict=True))
+            if is_concentration(scaling.names[i])
+        ]
         self.flow = WindAdvection(self.lags, described) if self.lags else None
         if self.wind is not None:
             scale = [[parts[i] for i in self.wind] for parts in (scaling.mean, scaling.std)]
@@ -176,6 +194,8 @@ class CovariateEffects(nn.Module):
         """Take the regression that the network is to start from."""
         with torch.no_grad():
             self.drift.copy_(torch.from_numpy(drift.slopes))
+            self.drift_share.copy_(torch.from_numpy(drift.share))
+            self.drift_amounts.copy_(torch.from_numpy(drift.amounts))
             self.drift_range.copy_(torch.from_numpy(np.stack((drift.low, drift.high))))
 
     def drift_of(self, fields: Tensor) -> Tensor:
@@ -184,18 +204,32 @@ class CovariateEffects(nn.Module):
         Parameters
         ----------
         fields : Tensor
-            Standardised, NaN where missing (..., field); a missing one says nothing.
+            Standardised, NaN where missing (..., field); a missing one counts with its mean.
         """
         inside = torch.nan_to_num(fields).clamp(self.drift_range[0], self.drift_range[1])
         # One field after the other: of a matrix product the last digit depends on how many places there are.
         drift = inside[..., :1] * self.drift[0]
         for i in range(1, len(self.drift)):
             drift = drift + inside[..., i : i + 1] * self.drift[i]
-        return drift
+        total = torch.zeros_like(drift)
+        for i, offset, mean, std in self.logarithms:
+            concentration = torch.exp(inside[..., i : i + 1] * std + mean) - offset
+            total = total + concentration.clamp(min=0) * self.drift_amounts[i]
+        return drift + self.drift_share * torch.log1p(total)
+
+    def drift_table(self, read: int) -> tuple[NDArray[np.float32], np.float32]:
+        """Return the regression of an input as numbers: of each field slope, bounds, amount, and standard deviation,
+        mean and offset of its logarithm (7, field); and the share of the sum's logarithm."""
+        slopes, amounts = (x.detach().cpu().numpy()[:, read] for x in (self.drift, self.drift_amounts))
+        logarithms = np.zeros((3, len(slopes)), np.float32)
+        for i, offset, mean, std in self.logarithms:
+            logarithms[:, i] = std, mean, offset
+        table = np.concatenate((slopes[None], self.drift_range.cpu().numpy(), amounts[None], logarithms))
+        return np.ascontiguousarray(table, np.float32), np.float32(self.drift_share[read].item())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
         # Models of before there was a drift have none.
-        for name in ("drift", "drift_range"):
+        for name in ("drift", "drift_range", "drift_share", "drift_amounts"):
             state_dict.setdefault(prefix + name, torch.zeros_like(getattr(self, name)))
         super()._load_from_state_dict(state_dict, prefix, *more)
 

@@ -233,9 +233,14 @@ class FieldScaling:
         return source.select(self.names)
 
 
+def is_concentration(name: str) -> bool:
+    """Tell whether a field adds up with others in the air: a model's concentration, or what the wind brings."""
+    return name.endswith((BACKGROUND, UPWIND))
+
+
 def log_offset(name: str, seen: NDArray[np.float64]) -> float | None:
     """Return what is added to values `seen` of a field before their logarithm, in its units; None where it has none."""
-    if name.endswith((BACKGROUND, UPWIND)):
+    if is_concentration(name):
         return _BACKGROUND_OFFSET_SHARE * max(float(seen.mean()), 1e-6)
     return _LOGARITHMIC.get(name)
 
