@@ -13,7 +13,7 @@ from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
-    from aqreanalysis.covariates import Covariates
+    from aqreanalysis.covariates import Covariates, StaticFields
     from aqreanalysis.evaluation.tables import Table
     from aqreanalysis.observations import Observations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--model", "model_path", type=click.Path(), help="Model bundle (a folder); station-folds needs none.")
 @options.observations_option
 @options.covariates_option
+@options.static_option
 @click.option("--out", required=True, type=click.Path(), help="Folder for metrics.json, the table and the pictures.")
 @click.option(
     "--protocol",
@@ -65,6 +66,7 @@ def evaluate(
     model_path: str | None,
     observations_path: str,
     covariate_paths: tuple[str, ...],
+    static_specs: tuple[str, ...],
     out: str,
     protocols: tuple[str, ...],
     hours: Literal["seen", "unseen", "all"] | None,
@@ -86,7 +88,10 @@ def evaluate(
     config = _config(model_path, config_source, overrides)
     settings = {k: v for k, v in settings.items() if v is not None}
     covariates = options.load_covariates(covariate_paths, config, trained=model_path is not None)
+    static = options.load_static(static_specs, config, trained=model_path is not None)
     if _asks_forecast(model_path, config, protocols):
+        if static is not None:
+            raise ConfigError(f"{model_path} looks ahead and has no drift, in which static fields stand: no --static")
         settings["covariates"] = covariates
         show, metrics = _forecast(str(model_path), options.load_observations(observations_path, config), out, settings)
     else:
@@ -95,9 +100,14 @@ def evaluate(
         from aqreanalysis.evaluation import evaluate as run
 
         limits = {k: settings.pop(f"fold_{k}") for k in ("minutes", "epochs") if f"fold_{k}" in settings}
-        folds = FoldOptions(_trainer(settings["device"], covariates), config, seed=settings["seed"], **limits)
+        folds = FoldOptions(_trainer(settings["device"], covariates, static), config, seed=settings["seed"], **limits)
         chosen = EvaluationOptions(
-            protocols or EvaluationOptions().protocols, hours, folds=folds, covariates=covariates, **settings
+            protocols or EvaluationOptions().protocols,
+            hours,
+            folds=folds,
+            covariates=covariates,
+            static=static,
+            **settings,
         )
         with progress_shown("evaluating") as progress:
             metrics = run(model_path, observations, out, chosen, progress=progress)
@@ -159,11 +169,11 @@ def _config(model_path: str | None, source: str | None, overrides: tuple[str, ..
     return options.load_run_config(source, overrides)
 
 
-def _trainer(device: str, covariates: Covariates | None) -> Any:
+def _trainer(device: str, covariates: Covariates | None, static: StaticFields | None) -> Any:
     def train(observations: Observations, config: Config, out: Path, progress: Any) -> Path:
         from aqreanalysis.training import TrainOptions
         from aqreanalysis.training import train as run
 
-        return run(observations, config, out, device, progress, TrainOptions(covariates=covariates))
+        return run(observations, config, out, device, progress, TrainOptions(covariates=covariates, static=static))
 
     return train

@@ -75,7 +75,7 @@ def describe_cube(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 def describe_model(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Return what a model bundle holds, every file of it checked, and the lines that say it."""
-    from aqreanalysis.model.bundle import read_bundle
+    from aqreanalysis.model.bundle import read_bundle, static_fields_lines
 
     bundle = read_bundle(path)
     roles = {str(role): int(n) for role, n in bundle.stations["role"].value_counts().items()}
@@ -89,6 +89,7 @@ def describe_model(path: Path) -> tuple[dict[str, Any], list[str]]:
         "parameters": sum(tensor.numel() for tensor in bundle.members[0].values()),
         "stations": roles,
         "provenance": bundle.provenance,
+        "drift": bundle.drift.to_dict() if bundle.drift is not None else None,
         "metrics": bundle.metrics,
     }
     lines = [
@@ -100,6 +101,7 @@ def describe_model(path: Path) -> tuple[dict[str, Any], list[str]]:
         f"size      {len(bundle.members)} network(s) of {facts['parameters']} parameters",
     ]
     lines += [f"{key}: {value}" for key, value in bundle.provenance.items() if isinstance(value, (str, int, float))]
+    lines += [f"drift     {line}" for line in static_fields_lines(bundle)]
     return facts, [*lines, f"scores and limits: {path / 'MODEL_CARD.md'}"]
 
 

@@ -15,7 +15,7 @@ from aqreanalysis.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
-    from aqreanalysis.covariates import Covariates
+    from aqreanalysis.covariates import Covariates, StaticFields
     from aqreanalysis.observations import Observations, ReadOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -243,6 +243,31 @@ def covariates_option(command: Command) -> Command:
         help="Meteorology, background concentrations and rasters: GRIB, NetCDF, NAME=RASTER, tables of weather, or "
         "folders of them. Repeatable. What a model was trained with it needs ever after.",
     )(command)
+
+
+def static_option(command: Command) -> Command:
+    """Add ``--static``, repeatable; see `load_static`."""
+    return click.option(
+        "--static",
+        "static_specs",
+        multiple=True,
+        metavar="[NAME=]PATH[:COLUMN]",
+        help="Static field of the external drift: a raster, a NetCDF file (:VARIABLE), or a table of points with lat, "
+        "lon and a strength (:COLUMN; without it they are counted). Repeatable. What a model's drift was found to use "
+        "it needs ever after.",
+    )(command)
+
+
+def load_static(specs: Sequence[str], config: Config, trained: bool = False) -> StaticFields | None:
+    """Return the static fields of ``--static``, taken as the config's section drift says; None without any.
+
+    With `trained` it is the config of a trained model, of whose fields those that it does not use may be left out.
+    """
+    if not specs:
+        return None
+    from aqreanalysis.covariates import StaticFields
+
+    return StaticFields.open(specs, config.drift, some=trained)
 
 
 def load_covariates(paths: Sequence[str], config: Config, trained: bool = False) -> Covariates | None:

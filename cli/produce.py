@@ -92,6 +92,7 @@ dry_run_options = options.option_group(
 @options.model_option
 @options.observations_option
 @options.covariates_option
+@options.static_option
 @timeline_options
 @click.option(
     "--out", required=True, type=click.Path(), help="Cube to write: a name in .nc or .zarr, or s3://....zarr."
@@ -107,6 +108,7 @@ def produce(
     model_path: str,
     observations_path: str,
     covariate_paths: tuple[str, ...],
+    static_specs: tuple[str, ...],
     grid_spec: str,
     start: datetime | None,
     end: datetime,
@@ -144,7 +146,8 @@ def produce(
     from aqreanalysis.production.resume.append import resolve_timeline
 
     chosen = _produce_options(config, as_json, **settings)
-    chosen = replace(chosen, covariates=options.load_covariates(covariate_paths, config, trained=True))
+    static = options.load_static(static_specs, config, trained=True)
+    chosen = replace(chosen, covariates=options.load_covariates(covariate_paths, config, trained=True), static=static)
     grid, asked = load_grid(grid_spec), (start, end)
     timeline = resolve_timeline(out, asked, chosen)
     # In a list, from which it is handed on for good: nothing here keeps it in memory during the sweep.

@@ -15,6 +15,7 @@ from aqreanalysis.cli import options
 @click.command(short_help="Station observations to a model bundle.")
 @options.observations_option
 @options.covariates_option
+@options.static_option
 @options.config_options("aqnet", "training.epochs=20 or columns.lat=latitude")
 @click.option("--out", required=True, type=click.Path(), help="Folder of the model bundle to write.")
 @options.species_option("Pollutants to estimate.  [default: those of the config]")
@@ -25,6 +26,7 @@ from aqreanalysis.cli import options
 def train(
     observations_path: str,
     covariate_paths: tuple[str, ...],
+    static_specs: tuple[str, ...],
     config_source: str | None,
     overrides: tuple[str, ...],
     out: str,
@@ -40,6 +42,7 @@ def train(
     aqreanalysis train --observations obs.parquet --config aqnet --out outputs/models/north
     aqreanalysis train --observations obs.csv --out outputs/models/o3 --species o3 --set columns.lat=latitude
     aqreanalysis train --observations obs.parquet --covariates era5/ --out outputs/models/windy
+    aqreanalysis train --observations obs.parquet --static lights.tif --static plants.csv:mw --out outputs/models/lit
     aqreanalysis train --observations obs.parquet --config forecast --out outputs/models/week-ahead
     torchrun --nproc-per-node 4 --no-python aqreanalysis train --observations obs.parquet --out outputs/models/fast
     """
@@ -48,6 +51,7 @@ def train(
 
     config = options.load_run_config(config_source, overrides, species)
     covariates = options.load_covariates(covariate_paths, config)
+    static = options.load_static(static_specs, config)
     with _spoken_once() as is_first:
         observations = options.load_observations(observations_path, config)
         # Not before the checks above, which should answer at once: torch takes seconds to load.
@@ -58,14 +62,16 @@ def train(
                 from aqreanalysis.training import train as run
             from aqreanalysis.training import TrainOptions
 
-            chosen = TrainOptions(resume=not fresh, overwrite=overwrite, covariates=covariates)
+            chosen = TrainOptions(resume=not fresh, overwrite=overwrite, covariates=covariates, static=static)
             bundle = run(observations, config, out, device, progress, chosen)
     if not is_first:
         return
-    if as_json:
-        from aqreanalysis.model import read_bundle
+    from aqreanalysis.model.bundle import read_bundle, static_fields_lines
 
-        made = read_bundle(bundle)
+    made = read_bundle(bundle)
+    for line in static_fields_lines(made):
+        click.echo(line, err=True)
+    if as_json:
         print_json({"bundle": bundle, "digest": made.digest, "species": made.config.species, **made.metrics})
         return
     click.echo(f"model bundle: {bundle}")

@@ -140,6 +140,32 @@ class CovariatesConfig(StrictModel):
     skip_broken: bool = Field(False, description="leave unreadable files out and say so, instead of stopping")
 
 
+class DriftFieldConfig(StrictModel):
+    """How one static field enters the external drift."""
+
+    windows_km: list[Positive] | None = Field(None, description="null: those of drift.windows_km")
+    transform: Literal["both", "log", "linear"] = Field(
+        "both", description="what is made of each mean: log(1 + x / a tenth of its usual size), x itself, or both"
+    )
+    column: str | None = Field(None, description="of a table: the strength; null: rows are counted. NetCDF: a variable")
+    where: dict[str, str | bool | float | list[str | bool | float]] = Field(
+        default_factory=dict, description="of a table: column -> the value, or values, of the rows that count"
+    )
+
+
+class DriftConfig(StrictModel):
+    """Static fields of the external drift: rasters and tables of points, given with --static."""
+
+    windows_km: list[Positive] = Field(
+        [1.0, 5.0, 20.0, 80.0],
+        min_length=1,
+        description="widths of the squares over which a raster is averaged, distances within which points count",
+    )
+    fields: dict[str, DriftFieldConfig] = Field(
+        default_factory=dict, description="name of a field -> how it enters; others: as these are by default"
+    )
+
+
 class SplitConfig(StrictModel):
     """What training never sees. Roles are drawn by station and by hour, from one seed."""
 
@@ -285,6 +311,7 @@ class Config(StrictModel):
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
     quality: QualityConfig = Field(default_factory=QualityConfig)
     covariates: CovariatesConfig = Field(default_factory=CovariatesConfig)
+    drift: DriftConfig = Field(default_factory=DriftConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     window: WindowConfig = Field(default_factory=WindowConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)

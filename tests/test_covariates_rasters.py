@@ -9,6 +9,7 @@ from rasterio.transform import from_origin
 
 from aqreanalysis.configs import CovariatesConfig, StaticConfig
 from aqreanalysis.covariates import Covariates
+from aqreanalysis.covariates.rasters import Raster
 from aqreanalysis.errors import CovariatesError
 
 WEST, NORTH, STEP = 5.0, 52.0, 0.01
@@ -146,3 +147,77 @@ def test_a_setting_for_a_raster_that_is_not_given_is_refused(tmp_path: Path) -> 
         CovariatesError, match=r"covariates.static names 'height', and no raster is called so \(elevation\)"
     ):
         Covariates.open(path, CovariatesConfig(static={"height": StaticConfig()}))
+
+
+def raster(path: Path) -> Raster:
+    return Raster.open(path.stem, path, StaticConfig())
+
+
+def test_means_over_several_windows_are_those_of_each_by_itself(tmp_path: Path) -> None:
+    path = write(tmp_path / "lights.tif", np.random.default_rng(0).random((300, 400)).astype(np.float32))
+    together = raster(path).means(*PLACES, [1.0, 5.0, 40.0])
+    for i, window in enumerate((1.0, 5.0, 40.0)):
+        config = CovariatesConfig(static={"lights": StaticConfig(window_km=window)})
+        assert together[:, i] == pytest.approx(Covariates.open(path, config).static_at(*PLACES)[:, 0], rel=1e-6)
+    assert np.ptp(together[:, 2]) < np.ptp(together[:, 0])
+
+
+def test_the_mean_of_a_place_has_the_same_bits_whoever_asks_with_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    one = raster(write(tmp_path / "e.tif", rng.lognormal(0, 3, (1400, 1300)).astype(np.float32)))
+    lat, lon = rng.uniform(NORTH - 14, NORTH, 80), rng.uniform(WEST, WEST + 13, 80)
+    together = one.means(lat, lon, [2.0, 30.0])
+    for i in range(80):
+        np.testing.assert_array_equal(one.means(lat[[i]], lon[[i]], [2.0, 30.0])[0], together[i])
+
+
+def test_a_raster_round_the_earth_has_no_seam(tmp_path: Path) -> None:
+    lon = -180 + (np.arange(720) + 0.5) / 2
+    values = np.cos(np.radians(lon)) * 100 + np.zeros((80, 1))
+    east = write(tmp_path / "east.tif", values.astype(np.float32), transform=from_origin(-180, 20, 0.5, 0.5))
+    turned = np.roll(values, 360, axis=1).astype(np.float32)
+    whole = write(tmp_path / "whole.tif", turned, transform=from_origin(0, 20, 0.5, 0.5))
+    places = np.zeros(5), np.array([179.9, -179.9, 180.1, 0.1, 359.9])
+    expected = 100 * np.cos(np.radians(places[1]))
+    for path in (east, whole):
+        assert raster(path).means(*places, [60.0, 400.0]) == pytest.approx(np.stack([expected] * 2, 1), abs=0.05)
+
+
+def test_a_raster_across_the_date_line_is_found_from_both_sides(tmp_path: Path) -> None:
+    values = np.arange(200.0)[None] + np.zeros((100, 1))
+    fiji = raster(write(tmp_path / "fiji.tif", values.astype(np.float32), transform=from_origin(175, -12, 0.05, 0.05)))
+    found = fiji.means(np.full(4, -15.0), np.array([179.0, -179.0, 181.0, 174.0]), [5.0])[:, 0]
+    assert found == pytest.approx([79.5, 119.5, 119.5, np.nan], abs=0.01, nan_ok=True)
+
+
+def test_means_in_another_projection_are_those_in_degrees(tmp_path: Path) -> None:
+    from pyproj import Transformer
+
+    back = Transformer.from_crs("EPSG:3035", "EPSG:4326", always_xy=True)
+    x, y = 4_000_000 + 1000 * (np.arange(500) + 0.5), 3_200_000 - 1000 * (np.arange(400) + 0.5)
+    lon, lat = back.transform(*np.meshgrid(x, y))
+    values = expected(lat, lon).astype(np.float32)
+    path = write(tmp_path / "laea.tif", values, "EPSG:3035", from_origin(4_000_000, 3_200_000, 1000, 1000))
+    places = np.array([50.503, 49.8]), np.array([7.017, 8.61])
+    assert raster(path).means(*places, [2.0, 20.0]) == pytest.approx(np.stack([expected(*places)] * 2, 1), abs=1.0)
+
+
+def test_no_more_of_a_large_raster_is_read_than_around_the_places(tmp_path: Path, monkeypatch) -> None:
+    path = write(tmp_path / "world.tif", np.zeros((6000, 9000), np.uint8), tiled=True, compress="deflate")
+    read = []
+    plain = Raster._window
+
+    def counted(self, band, rows, columns):
+        pixels = plain(self, band, rows, columns)
+        read.append(pixels.size)
+        return pixels
+
+    monkeypatch.setattr(Raster, "_window", counted)
+    raster(path).means(np.array([20.0, 20.1]), np.array([50.0, 50.1]), [1.0, 40.0])
+    assert 0 < sum(read) < 0.05 * 6000 * 9000
+
+
+def test_a_window_of_more_pixels_than_can_be_held_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "fine.tif", np.zeros((6000, 6000), np.uint8), transform=from_origin(5, 52, 1e-4, 1e-4))
+    with pytest.raises(CovariatesError, match=r"a window of 80 km is .* pixels wide; set the windows of fine smaller"):
+        raster(path).means(np.array([51.7]), np.array([5.3]), [80.0])

@@ -11,7 +11,8 @@ from model_case import INPUTS, make_bundle, make_readings, some_places
 from aqreanalysis.errors import ModelError
 from aqreanalysis.geography import FIELDS, describe
 from aqreanalysis.model import AnalysisPredictor, read_bundle, write_bundle
-from aqreanalysis.model.distribution.external_drift import Drift
+from aqreanalysis.model.bundle import OFFERED
+from aqreanalysis.model.distribution.external_drift import Drift, StaticField
 
 DRIFT = Drift({"pm25": (-0.4, 0.1), "o3": (0.2, 0.0)}, low=(0.0, 0.0), middle=(0.3, 5.0), high=(2.0, 8.0))
 
@@ -83,3 +84,43 @@ def test_a_drift_of_other_fields_is_refused_with_the_way_out():
     stored = DRIFT.to_dict() | {"fields": ["altitude", "roads"]}
     with pytest.raises(ModelError, match=rf"of altitude, roads, this program knows {', '.join(FIELDS)}: retrain"):
         Drift.from_dict(stored)
+
+
+LIT = StaticField("lights", "l.tif", "a" * 64, (1.0, 20.0), little=2.0)
+
+
+class Lights:
+    """Lights that are the latitude, and missing in the far north."""
+
+    fields = (LIT,)
+
+    def means(self, name, lat, lon, windows_km):
+        return np.where(lat[:, None] > 60, np.nan, lat[:, None] + np.zeros(len(windows_km)))
+
+
+def lit_drift() -> Drift:
+    bounds = np.array([[0.0, 0.0, 0.0, 0.0, 10.0, 10.0], [0.0] * 6, [9.0, 9.0, 9.0, 9.0, 50.0, 50.0]])
+    slopes = {"no2": (0.0, 0.0, 0.5, 0.0, 0.0, 0.1)}
+    return Drift(slopes, *(tuple(b) for b in bounds), (LIT,), {"no2": {"all": 0.3}})
+
+
+def test_a_static_field_gives_its_logarithm_and_itself_at_each_window_and_its_lowest_where_it_has_no_value():
+    drift = lit_drift().with_source(Lights())
+    found = drift.at(np.array([20.0, 55.0, 70.0]), np.array([5.0, 5.0, 5.0]), ["no2"])[:, 0]
+    expected = [0.5 * np.log1p(10) + 2.0, 0.5 * np.log1p(27.5) + 5.0, 0.0 + 1.0]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_bundle_keeps_its_static_fields_and_asks_for_them(tmp_path):
+    bundle = bundle_with(lit_drift().with_source(Lights()))
+    bundle.provenance[OFFERED] = {"lights": "l.tif", "roads": "r.csv"}
+    stored = read_bundle(write_bundle(bundle, tmp_path / "lit"))
+    assert stored.drift == lit_drift() and stored.drift.source is None
+    assert AnalysisPredictor(bundle, "cpu").drift.source is not None  # as in the training that made it
+    assert AnalysisPredictor(stored, "cpu", static=Lights()).drift.source is not None
+    with pytest.raises(ModelError, match=r"reads lights \(l.tif\), and lights is not given: add --static lights=PATH"):
+        AnalysisPredictor(stored, "cpu")
+
+
+def test_a_drift_without_static_fields_is_written_as_it_was_before_there_were_any():
+    assert set(DRIFT.to_dict()) == {"fields", "slopes", "low", "middle", "high"}

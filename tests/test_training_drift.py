@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rasterio
+import static_case
 from model_case import FIRST_HOUR, make_readings, small_config
+from rasterio.transform import from_origin
 from training_case import ALONE, CALIBRATION, TRAINING
 
-from aqreanalysis.geography import describe
+from aqreanalysis.covariates import StaticFields
+from aqreanalysis.errors import ModelError
+from aqreanalysis.geography import FIELDS, describe
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.training.drift import fit_drift, hour_stride
@@ -112,3 +117,60 @@ def test_a_network_is_scored_at_what_was_measured_and_not_in_the_world_without_t
     factor = np.exp(station[CALIBRATION, 0] * scalings[0].std)
     assert factor.min() < with_drift / without < factor.max()
     assert abs(with_drift / without - 1) > 0.01
+
+
+def fit_with(folder, slope: float, *specs: str):
+    """Return the drift of the towns of `static_case`, offered static fields, and the fields."""
+    values, lat, lon = static_case.readings(slope)
+    scaling = {"no2": Scaling.fit(values[..., None])}
+    static = StaticFields.open(specs)
+    return fit_drift(values[..., None], scaling, lat, lon, static), static
+
+
+def test_lights_are_found_where_readings_follow_them_and_a_table_that_tells_nothing_is_not_used(tmp_path):
+    lights, plants = static_case.write_lights(tmp_path / "l.tif"), static_case.write_plants(tmp_path / "p.csv")
+    drift, _ = fit_with(tmp_path, 0.5, f"lights={lights}", f"plants={plants}:mw")
+    assert drift is not None and [one.name for one in drift.static] == ["lights"]
+    assert len(drift.slopes["no2"]) == len(drift.low) == len(FIELDS) + drift.static[0].width
+    shares = drift.explained["no2"]
+    assert shares["all"] > 0.7 and shares["built-in"] < 0.2 and shares["lights"] > 0.5 and "plants" not in shares
+    lat, lon, bright = static_case.towns()
+    at = drift.at(lat, lon, ["no2"])[:, 0]
+    assert np.corrcoef(at, np.log(bright))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_the_lights_of_another_world_are_not_used(tmp_path, seed):
+    lights = static_case.write_lights(tmp_path / "l.tif", seed=seed)
+    drift, _ = fit_with(tmp_path, 0.5, f"lights={lights}")
+    assert drift is None or not drift.static
+
+
+def test_readings_that_follow_no_lights_get_none(tmp_path):
+    drift, _ = fit_with(tmp_path, 0.0, f"lights={static_case.write_lights(tmp_path / 'l.tif')}")
+    assert drift is None or not drift.static
+
+
+def test_a_raster_that_covers_no_station_is_refused(tmp_path):
+    path = tmp_path / "far.tif"
+    with rasterio.open(static_case.write_lights(path)) as file:
+        values, profile = file.read(), file.profile
+    with rasterio.open(path, "w", **(profile | {"transform": from_origin(0, 10, 0.02, 0.02)})) as file:
+        file.write(values)
+    with pytest.raises(ModelError, match=r"static field far \(far.tif\) has no value at any station"):
+        fit_with(tmp_path, 0.5, str(path))
+
+
+def test_where_a_raster_has_no_value_the_drift_is_that_of_its_lowest(tmp_path):
+    lights = static_case.write_lights(tmp_path / "l.tif")
+    with rasterio.open(lights) as file:
+        values, profile = file.read(1), file.profile
+    values[values < 1e-4] = -1.0  # nobody lives there, says a map of people
+    with rasterio.open(lights, "w", **(profile | {"nodata": -1.0})) as file:
+        file.write(values, 1)
+    drift, static = fit_with(tmp_path, 0.5, f"lights={lights}")
+    assert drift is not None and drift.static
+    lat, lon = static_case.towns()[:2]
+    dark = np.array([static_case.NORTH + 1.0]), np.array([static_case.WEST + 5.0])
+    assert np.isnan(static.means("lights", *dark, [1.0])).all()
+    assert drift.at(*dark, ["no2"])[0, 0] < np.median(drift.at(lat, lon, ["no2"]))

@@ -1,17 +1,19 @@
 """Static fields from any raster that GDAL reads: elevation, land cover, population, roads, night lights.
 
 A raster stays in its own projection; the places are brought to it. Around each place the value is taken at the point
-(bilinear), as the mean over a square window, or as the share of the window in each class. Windows are read block by
-block, and only where there are places, so the size of the file does not matter.
+(bilinear), as the mean over a square window (or over several at once), or as the share of the window in each class.
+Windows are read block by block, and only where there are places, so the size of the file does not matter. The blocks
+are fixed in the raster, so that the value of a place has the same bits whatever places are asked for with it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,13 @@ from numpy.typing import NDArray
 from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.common.geodesy import KM_PER_DEGREE
 from aqreanalysis.configs import StaticConfig
+from aqreanalysis.covariates.files import NETCDF
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.errors import CovariatesError
 
-#: Pixels along the side of the blocks by which places are gathered, and the most that one window may have.
-_BLOCK, _MOST = 1024, 4000
+#: Pixels along the side of the blocks by which places are gathered, and the most that is read around one.
+_BLOCK, _MOST = 512, 4000
 #: Pixels along the side of the windows by which a raster is looked at, how many there are a side, and below which share
 #: of the mean a pixel holds hardly anything.
 _LOOK, _LOOKS, _HARDLY = 64, 6, 0.25
@@ -32,6 +35,26 @@ _LOOK, _LOOKS, _HARDLY = 64, 6, 0.25
 _VALUES_BYTES = 32 << 20
 #: Share of a window that must have values.
 _ENOUGH = 0.25
+#: Dimensions of NetCDF files that are rows and columns.
+_LATITUDES, _LONGITUDES = ("lat", "latitude", "y"), ("lon", "longitude", "x")
+# How far windows reach is asked at so many points along the sides of a block, and taken so much farther.
+_PROBES, _MARGIN = 3, 1.05
+
+
+class _Pixels(NamedTuple):
+    """Places in a raster: column and row (0 is the centre of the first pixel), -1e9 where they are nowhere in it."""
+
+    row: Floats
+    column: Floats
+
+
+class _Piece(NamedTuple):
+    """A part of a raster with the places in it: which of them, its pixels, and where they stand among these."""
+
+    members: NDArray[np.intp]
+    pixels: NDArray[np.float64]
+    row: Floats
+    column: Floats
 
 
 @dataclass
@@ -55,15 +78,15 @@ class Raster:
     )
 
     @classmethod
-    def open(cls, name: str, path: Path, config: StaticConfig) -> Raster:
-        """Return the raster, its header read and checked.
+    def open(cls, name: str, path: Path, config: StaticConfig, variable: str | None = None) -> Raster:
+        """Return the raster, its header read and checked; `variable` names that of a NetCDF file with several.
 
         Raises
         ------
         CovariatesError
             If it cannot be read, has no projection, more than one band, or is turned against its projection's axes.
         """
-        with _opened(path) as array:
+        with _opened(path, variable) as array:
             if array.sizes.get("band", 1) != 1:
                 raise CovariatesError(f"{path} has {array.sizes['band']} bands and one is needed: gdal_translate -b 1")
             if array.rio.crs is None:
@@ -75,6 +98,8 @@ class Raster:
                 raise CovariatesError(f"{path} is rotated against the axes of its projection: use gdalwarp")
             facts = {
                 "crs": array.rio.crs.to_string(),
+                "degrees": bool(array.rio.crs.is_geographic),
+                "variable": variable,
                 "size": [int(array.sizes["y"]), int(array.sizes["x"])],
                 "pixel": [abs(transform.a), abs(transform.e)],
                 "bounds": [float(v) for v in array.rio.bounds()],
@@ -95,16 +120,21 @@ class Raster:
         hardly any. Told by some windows, so that a raster of any size is asked at once.
         """
         rows, columns = self.facts["size"]
-        with _opened(self.path) as array:
+        with _opened(self.path, self.facts["variable"]) as array:
             band = array.isel(band=0) if "band" in array.dims else array
             parts = [
-                self._window(band, slice(top, top + _LOOK), slice(left, left + _LOOK)).ravel()
+                self._window(band, slice(top, top + _LOOK), slice(left, min(left + _LOOK, columns))).ravel()
                 for top in np.unique(np.linspace(0, max(rows - _LOOK, 0), _LOOKS).astype(int))
                 for left in np.unique(np.linspace(0, max(columns - _LOOK, 0), _LOOKS).astype(int))
             ]
         seen = np.concatenate(parts)
         seen = seen[np.isfinite(seen)]
         return bool(seen.size and seen.min() >= 0 and np.median(seen) < _HARDLY * seen.mean())
+
+    @property
+    def _round(self) -> bool:
+        """Whether its columns go round the Earth, so that windows go on beyond its seam."""
+        return bool(self.facts["degrees"]) and abs(self.facts["size"][1] * self.facts["pixel"][0] - 360.0) < 1e-6
 
     def values(self, lat: Floats, lon: Floats) -> NDArray[np.float32]:
         """Return the fields at places, float32 (place, field); NaN outside the raster and where it has no value.
@@ -120,29 +150,72 @@ class Raster:
         return self._values.get(key, lambda: self._read(lat, lon))
 
     def _read(self, lat: Floats, lon: Floats) -> NDArray[np.float32]:
-        column, row, half_columns, half_rows = self._pixels(lat, lon)
         out = np.full((len(lat), len(self.fields)), np.nan, np.float32)
-        rows, columns = self.facts["size"]
-        inside = (column > -0.5) & (column < columns - 0.5) & (row > -0.5) & (row < rows - 0.5)
-        with _opened(self.path) as array:
-            band = array.isel(band=0) if "band" in array.dims else array
-            for members in _blocks(np.flatnonzero(inside), row, column):
-                reach = max(float(half_rows[members].max()), float(half_columns[members].max())) + 2
-                top, left = (int(max(0, np.floor(a[members].min() - reach))) for a in (row, column))
-                bottom = int(min(rows, np.ceil(row[members].max() + reach) + 1))
-                right = int(min(columns, np.ceil(column[members].max() + reach) + 1))
-                if max(bottom - top, right - left) > _MOST:
-                    raise CovariatesError(
-                        f"{self.path}: a window of {self.config.window_km:g} km is {2 * reach:.0f} pixels wide; "
-                        f"set covariates.static.{self.name}.window_km smaller or coarsen the raster (gdalwarp -tr)"
-                    )
-                window = self._window(band, slice(top, bottom), slice(left, right))
-                size = np.stack([half_rows[members], half_columns[members]])
-                out[members] = self._sample(window, row[members] - top, column[members] - left, size)
+        half = self._half(lat, lon, self.config.window_km)
+        for piece in self._pieces(lat, lon, self.config.window_km):
+            out[piece.members] = self._sample(piece, half[:, piece.members])
         return out
 
-    def _pixels(self, lat: Floats, lon: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return column and row of places (0 is the centre of the first pixel), and half the window in pixels."""
+    def means(self, lat: Floats, lon: Floats, windows_km: Sequence[float]) -> NDArray[np.float64]:
+        """Return the means over square windows of several widths in km, float64 (place, window), NaN as `values`.
+
+        Raises
+        ------
+        CovariatesError
+            If its pixels cannot be read.
+        """
+        out = np.full((len(lat), len(windows_km)), np.nan)
+        halves = [self._half(lat, lon, km) for km in windows_km]
+        for piece in self._pieces(lat, lon, max(windows_km)):
+            tables = _summed_areas(piece.pixels, [piece.pixels])
+            for window, half in enumerate(halves):
+                out[piece.members, window] = _box_means(tables, piece, half[:, piece.members])[:, 0]
+        return out
+
+    def _pieces(self, lat: Floats, lon: Floats, window_km: float) -> Iterator[_Piece]:
+        """Yield the places block by block, with all pixels that their windows may touch."""
+        if file_state(self.path) != self.facts["state"]:
+            raise CovariatesError(f"{self.path} was changed while it was in use; begin again")
+        row, column = self._pixels(lat, lon)
+        rows, columns = self.facts["size"]
+        inside = (column > -0.5) & (column < columns - 0.5) & (row > -0.5) & (row < rows - 0.5)
+        if not inside.any():
+            return
+        with _opened(self.path, self.facts["variable"]) as array:
+            band = array.isel(band=0) if "band" in array.dims else array
+            for members in _blocks(np.flatnonzero(inside), row, column):
+                first = [int(max(at[members[0]], 0.0) // _BLOCK) * _BLOCK for at in (row, column)]
+                reach = self._reach(first, window_km)
+                top, left = (a - b for a, b in zip(first, reach, strict=True))
+                bottom, right = (a + _BLOCK + b for a, b in zip(first, reach, strict=True))
+                top, bottom = max(top, 0), min(bottom, rows)
+                if not self._round:
+                    left, right = max(left, 0), min(right, columns)
+                if max(bottom - top, right - left) > _MOST:
+                    raise CovariatesError(
+                        f"{self.path}: a window of {window_km:g} km is {2 * max(reach):.0f} pixels wide; set the "
+                        f"windows of {self.name} smaller or coarsen the raster (gdalwarp -tr)"
+                    )
+                pixels = self._window(band, slice(top, bottom), slice(left, right))
+                yield _Piece(members, pixels, row[members] - top, column[members] - left)
+
+    def _reach(self, first: list[int], window_km: float) -> tuple[int, int]:
+        """Return how many rows and columns the windows of places in the block that begins at `first` may reach."""
+        from pyproj import Transformer
+
+        c, f, a, e = self.facts["origin"]
+        ends = [min(begin + _BLOCK, size) for begin, size in zip(first, self.facts["size"], strict=True)]
+        y, x = (np.linspace(begin, end, _PROBES) for begin, end in zip(first, ends, strict=True))
+        px, py = (part.ravel() for part in np.meshgrid(c + a * x, f + e * y))
+        back = Transformer.from_crs(self.facts["crs"], "EPSG:4326", always_xy=True).transform
+        lon, lat = (np.asarray(part) for part in back(px, py))
+        there = np.isfinite(lon) & np.isfinite(lat)
+        half = self._half(lat[there], lon[there], window_km)
+        rows, columns = (int(np.ceil(part.max(initial=0.0) * _MARGIN)) + 2 for part in half)
+        return rows, columns
+
+    def _pixels(self, lat: Floats, lon: Floats) -> _Pixels:
+        """Return where places lie in the raster."""
         from pyproj import Transformer
         from pyproj.exceptions import ProjError
 
@@ -153,54 +226,102 @@ class Raster:
                 f"{self.path}: projection {self.facts['crs']!r} is not understood ({error})"
             ) from None
         c, f, a, e = self.facts["origin"]
+        px, py = project(lon, lat)
+        if self.facts["degrees"]:
+            # Longitudes come in any turn, and so do rasters (0 to 360, or across the date line).
+            px = np.asarray(px) - 360.0 * np.floor((np.asarray(px) - c) / 360.0)
+        column, row = (np.asarray(px) - c) / a - 0.5, (np.asarray(py) - f) / e - 0.5
+        nowhere = ~(np.isfinite(column) & np.isfinite(row))
+        return _Pixels(np.where(nowhere, -1e9, row), np.where(nowhere, -1e9, column))
 
-        def pixel(y: Floats, x: Floats) -> tuple[Floats, Floats]:
-            px, py = project(x, y)
-            if self.facts["crs"] == "EPSG:4326" and c + a * self.facts["size"][1] > 180.0 + abs(a):
-                px = np.where(px < c, px + 360.0, px)  # a raster from 0 to 360
-            return (np.asarray(px) - c) / a - 0.5, (np.asarray(py) - f) / e - 0.5
+    def _half(self, lat: Floats, lon: Floats, window_km: float) -> Floats:
+        """Return half a window around places in rows and in columns, (2, place)."""
+        from pyproj import Transformer
 
-        column, row = pixel(lat, lon)
-        half = self.config.window_km / 2 / KM_PER_DEGREE
-        up, right = pixel(np.clip(lat + half, -90, 90), lon), pixel(lat, lon + half / np.cos(np.radians(lat)))
-        half_rows = np.maximum(np.abs(up[1] - row), np.abs(right[1] - row))
-        half_columns = np.maximum(np.abs(up[0] - column), np.abs(right[0] - column))
-        bad = ~(np.isfinite(column) & np.isfinite(row) & np.isfinite(half_rows) & np.isfinite(half_columns))
-        for values in (column, row):
-            values[bad] = -1e9
-        return column, row, np.where(bad, 0.0, half_rows), np.where(bad, 0.0, half_columns)
+        project = Transformer.from_crs("EPSG:4326", self.facts["crs"], always_xy=True).transform
+        _, _, a, e = self.facts["origin"]
+        half = window_km / 2 / KM_PER_DEGREE
+        north = np.where(lat + half > 90, lat - half, lat + half)
+        x, y = (np.asarray(part) for part in project(lon, lat))
+        up, right = project(lon, north), project(lon + half / np.maximum(np.cos(np.radians(lat)), 1e-3), lat)
+        across = [np.abs(np.asarray(end[0]) - x) for end in (up, right)]
+        along = [np.abs(np.asarray(end[1]) - y) for end in (up, right)]
+        if self.facts["degrees"]:
+            across = [np.minimum(part, 360.0 - part) for part in across]
+        half_pixels = np.stack([np.maximum(*along) / abs(e), np.maximum(*across) / abs(a)])
+        return np.where(np.isfinite(half_pixels), half_pixels, 0.0)
 
     def _window(self, band: Any, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Return pixels; columns before the first and after the last are those on the other side of the seam."""
+        width = self.facts["size"][1]
+        parts = [(columns.start, columns.stop)]
+        if columns.start < 0 or columns.stop > width:
+            edges = [columns.start, *(n * width for n in (0, 1) if columns.start < n * width < columns.stop)]
+            parts = list(itertools.pairwise([*edges, columns.stop]))
         try:
-            return np.asarray(band.isel(y=rows, x=columns).values, np.float64)
+            read = [
+                np.asarray(band.isel(y=rows, x=slice(a % width, (b - 1) % width + 1)).values, np.float64)
+                for a, b in parts
+            ]
         except Exception as error:  # GDAL's own
             raise CovariatesError(
                 f"{self.path}: its pixels cannot be read ({' '.join(str(error).split())}); get it again"
             ) from None
+        return read[0] if len(read) == 1 else np.concatenate(read, axis=1)
 
-    def _sample(self, window: NDArray[np.float64], row: Floats, column: Floats, half: Floats) -> NDArray[np.float32]:
-        config = self.config
-        if config.method == "bilinear" or (config.classes is None and (half < 0.5).all()):
-            return _bilinear(window, row, column)[:, None]
-        seen = np.isfinite(window)
-        layers = [window] if config.classes is None else [np.isin(window, v) * 1.0 for v in config.classes.values()]
-        whole = _boxes(seen * 1.0, row, column, half)
-        area = _boxes(np.ones_like(window), row, column, half)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = [_boxes(np.where(seen, layer, 0.0), row, column, half) / whole for layer in layers]
-        mean = np.stack(means, axis=1)
-        mean[whole < _ENOUGH * area] = np.nan
-        return mean.astype(np.float32)
+    def _sample(self, piece: _Piece, half: Floats) -> NDArray[np.float32]:
+        config, pixels = self.config, piece.pixels
+        if config.method == "bilinear":
+            return _bilinear(pixels, piece.row, piece.column)[:, None]
+        layers = [pixels]
+        if config.classes is not None:
+            layers = [np.isin(pixels, labels).astype(np.float64) for labels in config.classes.values()]
+        shares = _box_means(_summed_areas(pixels, layers), piece, half).astype(np.float32)
+        if config.classes is None and (half < 0.5).any():
+            small = (half < 0.5).all(axis=0)
+            shares[small, 0] = _bilinear(pixels, piece.row[small], piece.column[small])
+        return shares
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, variable: str | None = None) -> Any:
     import rioxarray
 
     try:
+        if path.suffix.lower() in NETCDF:
+            return _netcdf(path, variable)
+        if variable is not None:
+            raise CovariatesError(f"{path} is a raster and has no variables: leave ':{variable}' out")
         return rioxarray.open_rasterio(path, masked=True, mask_and_scale=True, cache=False)
+    except CovariatesError:
+        raise
     except Exception as error:  # rasterio, GDAL and rioxarray each have their own
         reason = " ".join(str(error).split())
         raise CovariatesError(f"{path} is no raster that can be read ({reason}); get it again") from None
+
+
+def _netcdf(path: Path, variable: str | None) -> Any:
+    """Return a variable of a NetCDF file by latitude and longitude, or in the projection that the file names."""
+    import rioxarray  # noqa: F401  # the accessor
+    import xarray as xr
+
+    with xr.open_dataset(path, cache=False, decode_coords="all") as data:
+        on_map = [str(name) for name, array in data.data_vars.items() if array.squeeze().ndim == 2]
+        if variable is None and len(on_map) != 1:
+            raise CovariatesError(
+                f"{path} has {len(on_map)} variables on a map ({', '.join(on_map) or 'none'}); name one: {path}:NAME"
+            )
+        chosen = on_map[0] if variable is None else variable
+        if chosen not in on_map:
+            raise CovariatesError(f"{path} has no variable {chosen!r} on a map; it has {', '.join(on_map)}")
+        array = data[chosen].squeeze(drop=True)
+    for axis, names in (("y", _LATITUDES), ("x", _LONGITUDES)):
+        array = array.rename({name: axis for name in array.dims if str(name).lower() in names})
+    if set(array.dims) != {"y", "x"}:
+        raise CovariatesError(
+            f"{path}: {chosen!r} is on {', '.join(map(str, array.dims))}, not on latitude and longitude (or y and x)"
+        )
+    array = array.transpose("y", "x")
+    return array.rio.write_crs("EPSG:4326") if array.rio.crs is None else array
 
 
 def _blocks(members: NDArray[np.intp], row: Floats, column: Floats) -> Iterator[NDArray[np.intp]]:
@@ -232,18 +353,37 @@ def _bilinear(window: NDArray[np.float64], row: Floats, column: Floats) -> NDArr
         return np.where(seen >= _ENOUGH, total / seen, np.nan).astype(np.float32)
 
 
-def _boxes(layer: NDArray[np.float64], row: Floats, column: Floats, half: Floats) -> Floats:
-    """Return the integral of a layer over the box of each place, pixels cut by its edge in proportion.
+def _summed_areas(pixels: NDArray[np.float64], layers: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Return summed-area tables: of where the pixels have a value, then of each layer there."""
+    seen = np.isfinite(pixels)
+    tables = []
+    for layer in (seen * 1.0, *(np.where(seen, layer, 0.0) for layer in layers)):
+        table = np.zeros((layer.shape[0] + 1, layer.shape[1] + 1))
+        table[1:, 1:] = layer.cumsum(axis=0).cumsum(axis=1)
+        tables.append(table)
+    return tables
 
-    By the summed-area table, read between its nodes; a box is at least one pixel wide.
+
+def _box_means(tables: Sequence[NDArray[np.float64]], piece: _Piece, half: Floats) -> Floats:
+    """Return the mean of each layer of `_summed_areas` over the box of each place (place, layer).
+
+    Pixels that its edge cuts count in proportion: the tables are read between their nodes. A box is at least one pixel
+    wide, which makes it bilinear interpolation. NaN where less than `_ENOUGH` of it has values.
     """
-    table = np.zeros((layer.shape[0] + 1, layer.shape[1] + 1))
-    table[1:, 1:] = layer.cumsum(axis=0).cumsum(axis=1)
     edges = []
-    for centre, reach, size in ((row, half[0], layer.shape[0]), (column, half[1], layer.shape[1])):
+    for centre, reach, size in zip((piece.row, piece.column), half, piece.pixels.shape, strict=True):
         reach = np.maximum(reach, 0.5)
         edges.append([np.clip(centre + 0.5 + sign * reach, 0, size) for sign in (-1, 1)])
     (top, bottom), (left, right) = edges
+    whole, *sums = (_integral(table, (top, bottom), (left, right)) for table in tables)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.stack([total / whole for total in sums], axis=1)
+    means[whole < _ENOUGH * (bottom - top) * (right - left)] = np.nan
+    return means
+
+
+def _integral(table: NDArray[np.float64], rows: tuple[Floats, Floats], columns: tuple[Floats, Floats]) -> Floats:
+    """Return the integral of a layer between edges, from its summed-area table."""
 
     def at(y: Floats, x: Floats) -> Floats:
         i, j = (np.minimum(np.floor(v).astype(np.int64), n - 2) for v, n in zip((y, x), table.shape, strict=True))
@@ -251,4 +391,5 @@ def _boxes(layer: NDArray[np.float64], row: Floats, column: Floats, half: Floats
         upper = table[i, j] * (1 - b) + table[i, j + 1] * b
         return np.asarray(upper * (1 - a) + (table[i + 1, j] * (1 - b) + table[i + 1, j + 1] * b) * a)
 
+    (top, bottom), (left, right) = rows, columns
     return at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left)

@@ -126,7 +126,7 @@ def _run_fold(
     if not bundle.is_dir():
         stations = np.array(observations.stations)[~hidden].tolist()
         options.folds.train(observations.select(stations=stations), config, bundle, _half(progress, 0))
-    model = load_analysis(bundle, options.device, options.covariates)
+    model = load_analysis(bundle, options.device, options.covariates, options.static)
     split = Split.of_bundle(model.bundle)
     hours = hours_of(observations, split, FOLD_PROTOCOL.hours, options.every)
     task = mask_stations(observations, hidden, split, FOLD_PROTOCOL, hours)
@@ -205,6 +205,8 @@ def _fingerprint(observations: Observations, config: Config, options: Evaluation
         own["covariates"] = options.covariates.digest()
         # Folds that were asked before these baselines stood beside the model lack their answers.
         own["covariate_baselines"] = [baseline.name for baseline in covariate_baselines()]
+    if options.static is not None:
+        own["static fields"] = options.static.digest()
     return training_fingerprint(observations.digest(), config) | own
 
 

@@ -21,6 +21,7 @@ from aqreanalysis.observations import Observations
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH
 
 if TYPE_CHECKING:
+    from aqreanalysis.covariates import StaticFields
     from aqreanalysis.model.network.scaling import FieldSource
 
 Hours = Literal["seen", "unseen", "all"]
@@ -135,6 +136,8 @@ class EvaluationOptions:
         For station-folds.
     covariates : FieldSource, optional
         Of a model that was trained with covariates.
+    static : StaticFields, optional
+        Of a model whose drift reads them.
     optional_baselines : tuple of str
         Baselines of `baselines.OPTIONAL` that stand beside the others where a trained model is asked; station-folds
         runs without them.
@@ -150,6 +153,7 @@ class EvaluationOptions:
     overwrite: bool = False
     folds: FoldOptions = field(default_factory=FoldOptions)
     covariates: FieldSource | None = None
+    static: StaticFields | None = None
     optional_baselines: tuple[str, ...] = ()
     optional_minutes: float = MINUTES
 

@@ -119,7 +119,7 @@ def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions)
             )
         return None
     if not isinstance(model, Predictor):
-        return load_analysis(model, options.device, options.covariates)
+        return load_analysis(model, options.device, options.covariates, options.static)
     if not isinstance(model, AnalysisPredictor):
         raise ModelError("the model is a long forecast: score it with 'aqreanalysis evaluate --protocol forecast'")
     return model

@@ -75,6 +75,8 @@ def train_forecast(
     out, options = Path(out), options or TrainOptions()
     if config.forecast is None:
         raise ConfigError("the config has no section forecast: take --config forecast")
+    if options.static is not None:
+        raise ConfigError("the long forecast has no drift, in which static fields stand: leave --static out")
     if is_launched():
         raise ConfigError("the long forecast trains in one process: start the command without torchrun")
     chosen = choose_device(device)

@@ -30,6 +30,8 @@ from aqreanalysis.species import SPECIES
 MODEL, MODEL_TITLE = "aq-net", "AQ-Net"
 #: Where the scores stand in the model card, before `evaluate` and after.
 MEASURED_HEADING = "## Measured at hidden stations"
+#: Entry of the provenance: the static fields that a training was offered, by name, with their files.
+OFFERED = "static_fields_offered"
 # Version of the numerics: raise it when the same weights would give other numbers.
 NUMERICS = 1
 
@@ -38,7 +40,7 @@ _PROVENANCE = "provenance.json"
 _MEANS = "calibration_means.json"
 # There where the model was trained with covariates, and only there.
 _FIELDS = "covariates.json"
-# There where height or population were found to tell something.
+# There where the ground was found to tell something: height, population, static fields.
 _DRIFT = "drift.json"
 _NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS, _DRIFT)
 N = TypeVar("N", bound=nn.Module)
@@ -69,7 +71,7 @@ class Bundle:
     fields : FieldScaling or None
         Covariates: order, units, how they are standardised; None where the model was trained without.
     drift : Drift or None
-        What height and population say of a place; None where they say nothing.
+        What height, population and static fields say of a place; None where they say nothing.
     """
 
     config: Config
@@ -233,6 +235,33 @@ def measured_coverage(bundle_metrics: Mapping[str, Any]) -> str:
         f"share of readings inside the {metrics['coverage']:.0%} interval at stations hidden from the model, "
         f"{hours['choice']} hours from {hours['first']} to {hours['last']}: {', '.join(parts)}"
     )
+
+
+def static_fields_lines(bundle: Bundle) -> list[str]:
+    """Return in sentences without a full stop which static fields a model was offered, which its drift uses, and what
+    they explained; none for a model that was offered none."""
+    offered = bundle.provenance.get(OFFERED)
+    if not offered:
+        return []
+    drift = bundle.drift
+    used = {one.name: one for one in drift.static} if drift is not None else {}
+    lines = [
+        f"Static field {name} ({one.source}) enters the drift, averaged over "
+        f"{', '.join(f'{w:g}' for w in one.windows_km)} km; --static {name}=PATH is needed wherever the model runs"
+        for name, one in used.items()
+    ]
+    unused = [f"{name} ({source})" for name, source in offered.items() if name not in used]
+    if unused:
+        lines.append(f"Static fields without which towns left out are told no worse, so not used: {', '.join(unused)}")
+    for key, shares in (drift.explained if drift is not None else {}).items():
+        if shares:
+            beside = ", ".join(f"{name} {x:.3f}" for name, x in shares.items() if name not in ("all", "built-in"))
+            lines.append(
+                f"Of what kriging lastingly misses of {SPECIES[key].title} at towns left out the drift explains "
+                f"{shares['all']:.3f}, height and population alone {shares['built-in']:.3f}"
+                + (f"; without a field it explains less by: {beside}" if beside else "")
+            )
+    return lines
 
 
 def load_member(network: N, weights: Mapping[str, Tensor], device: torch.device) -> N:

@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from aqreanalysis.common.geodesy import Degrees, unit_vectors
-from aqreanalysis.errors import ModelError
-from aqreanalysis.model.bundle import Bundle, load_member, measured_coverage, read_bundle
+from aqreanalysis.errors import ModelError, nearest_hint
+from aqreanalysis.model.bundle import OFFERED, Bundle, load_member, measured_coverage, read_bundle
 from aqreanalysis.model.device import load_linear_algebra, to_device
+from aqreanalysis.model.distribution.external_drift import Drift, StaticSource
 from aqreanalysis.model.distribution.hourly import Predictive, mix_members
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.distribution.silence import Silence
@@ -81,6 +82,8 @@ class AnalysisGeometry(PlaceGeometry):
         With `blocks`: standardised covariates that do not change, where the model has covariates.
     squares : list of list of WindSquare or None
         With `blocks`, one a member: where the model knows the wind.
+    drift : float32 (place, pollutant) or None
+        Of the places, in standardised log units; None for a model without.
     """
 
     members: list[Neighbourhood]
@@ -90,6 +93,7 @@ class AnalysisGeometry(PlaceGeometry):
     blocks: list[list[WeightBlock]] | None = None
     static: Array | None = None
     squares: list[list[WindSquare]] | None = None
+    drift: NDArray[np.float32] | None = None
 
     @property
     def nearest_km(self) -> NDArray[np.float32]:  # type: ignore[override]
@@ -118,10 +122,16 @@ class AnalysisPredictor(BundlePredictor):
         The members, ready to compute.
     covariates : FieldSource or None
         Where the model's covariates are read, block by block; None for a model without.
+    drift : Drift or None
+        What the ground says of places, bound to the files of its static fields; None for a model without.
     """
 
     def __init__(
-        self, bundle: Bundle, device: str | torch.device = "auto", covariates: FieldSource | None = None
+        self,
+        bundle: Bundle,
+        device: str | torch.device = "auto",
+        covariates: FieldSource | None = None,
+        static: StaticSource | None = None,
     ) -> None:
         if bundle.config.forecast is not None:
             raise ModelError(
@@ -135,7 +145,9 @@ class AnalysisPredictor(BundlePredictor):
         if self.device.type == "cpu":
             warm_up()
         load_linear_algebra(self.device)
+        self.drift = bind_drift(bundle, static)
         self._cached_station_weights: tuple[tuple[bytes, bytes], list[torch.Tensor]] | None = None
+        self._cached_station_drift: tuple[tuple[bytes, bytes], NDArray[np.float32]] | None = None
         self._lattices: dict[tuple[bytes, bytes, tuple[float, float]], Lattice | None] = {}
         self.networks = [
             load_member(AQNet(len(self.inputs), self._targets, self.config.model, bundle.fields), weights, self.device)
@@ -160,7 +172,9 @@ class AnalysisPredictor(BundlePredictor):
 
     def cube_text(self) -> CubeText:
         """Return what a cube says of the kind of its estimates."""
-        return CubeText()
+        static = () if self.drift is None else self.drift.static
+        files = ", ".join(f"{one.name} ({one.source}, sha256 {one.digest[:12]})" for one in static)
+        return CubeText(remark=f"Static fields in the external drift: {files}." if files else "")
 
     def measured(self) -> dict[str, str]:
         """Return what the hourly interval covered at hidden stations; empty before any evaluation."""
@@ -244,8 +258,8 @@ class AnalysisPredictor(BundlePredictor):
         """Return standardised readings (day, hour, station, input) and the hours (day, hour) of each day's window."""
         before, after = self.history_hours, self.lookahead_hours
         readings = scale_inputs(values, self.inputs, self.bundle.scaling)
-        if self.bundle.drift is not None:
-            readings = readings - self.bundle.drift.at(lat, lon, self.inputs)
+        if self.drift is not None:
+            readings = readings - self._station_drift(self.drift, lat, lon)
         scaled, clock_hours = to_device(readings, self.device), to_device(hours, self.device)
         days = [slice(d, d + before + 24 + after) for d in range(0, len(hours) - before - after, 24)]
         return torch.stack([scaled[day] for day in days]), torch.stack([clock_hours[day] for day in days])
@@ -260,6 +274,15 @@ class AnalysisPredictor(BundlePredictor):
         weights = [network.station_weights(around, len(lat), sparse=True) for network in self.networks]
         self._cached_station_weights = (key, weights)
         return weights
+
+    def _station_drift(self, drift: Drift, lat: Degrees, lon: Degrees) -> NDArray[np.float32]:
+        """Return the drift of stations (station, input); that of the last network is kept, since rasters are read."""
+        key, cached = (lat.tobytes(), lon.tobytes()), self._cached_station_drift
+        if cached is not None and cached[0] == key:
+            return cached[1]
+        values = drift.at(lat, lon, self.inputs)
+        self._cached_station_drift = (key, values)
+        return values
 
     def _own_states(
         self, network: AQNet, windows: torch.Tensor, hours: torch.Tensor, fields: torch.Tensor | None
@@ -325,7 +348,7 @@ class AnalysisPredictor(BundlePredictor):
             # The small steps of patches would starve a GPU, which takes all places at once instead.
             seated = assign_to_lattice_cells(lattice, stations, (lat, lon), count, self.device)
             members = [lattice_neighbourhood(network, seated) for network in self.networks]
-            return AnalysisGeometry(members, near, lat, lon)
+            return AnalysisGeometry(members, near, lat, lon, drift=self._place_drift(lat, lon))
         around = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.device.type == "cpu":
             groups = group_into_blocks(around, lat, lon, steps)
@@ -333,7 +356,10 @@ class AnalysisPredictor(BundlePredictor):
             return self._cells_of_grid(blocks, near, (lat, lon), steps)
         on_device = around.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
-        return AnalysisGeometry(members, near, lat, lon)
+        return AnalysisGeometry(members, near, lat, lon, drift=self._place_drift(lat, lon))
+
+    def _place_drift(self, lat: Degrees, lon: Degrees) -> NDArray[np.float32] | None:
+        return None if self.drift is None else self.drift.at(lat, lon, self.species)
 
     def _cells_of_grid(
         self,
@@ -348,7 +374,7 @@ class AnalysisPredictor(BundlePredictor):
             static = scaling.static_of(self.covariates, *places)
             flows = [network.surroundings.flow for network in self.networks if network.surroundings is not None]
             squares = [wind_squares(flow, *places, steps) for flow in flows if flow is not None] or None
-        return AnalysisGeometry([], near, *places, blocks, static, squares)
+        return AnalysisGeometry([], near, *places, blocks, static, squares, self._place_drift(*places))
 
     def _lattice(self, stations: tuple[Degrees, Degrees], steps: tuple[float, float] | None) -> Lattice | None:
         # On a GPU a model with covariates has systems of its own for each cell.
@@ -367,9 +393,7 @@ class AnalysisPredictor(BundlePredictor):
         assert isinstance(encoded, EncodedAnalysis) and isinstance(places, AnalysisGeometry)
         nearest = to_device(places.nearest_km, self.device)
         estimate = self._estimates(encoded, places)
-        drift = None
-        if self.bundle.drift is not None:
-            drift = to_device(self.bundle.drift.at(places.lat, places.lon, self.species), self.device)
+        drift = None if places.drift is None else to_device(places.drift, self.device)
         predictives = {}
         for target, key in enumerate(self.species):
             if species is not None and key not in species:
@@ -456,7 +480,34 @@ def _by_days(
         yield some, CovariatesAt(values, near.points)
 
 
-def load_analysis(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> AnalysisPredictor:
+def bind_drift(bundle: Bundle, static: StaticSource | None) -> Drift | None:
+    """Return the drift of a model, bound to the files of its static fields; None for a model without.
+
+    Raises
+    ------
+    ModelError
+        If one of its static fields is not given or is another file, or one is given that its training was not.
+    """
+    offered = bundle.provenance.get(OFFERED, {})
+    unknown = [one.name for one in static.fields if one.name not in offered] if static is not None else []
+    if unknown:
+        there = f"only with {', '.join(offered)}" if offered else "without any"
+        raise ModelError(
+            f"static field {unknown[0]}: the model was trained {there}; leave it out, give it the name that it had "
+            f"then, or train a model with it{nearest_hint(unknown[0], offered)}"
+        )
+    drift = bundle.drift
+    if drift is None or not drift.static or (static is None and drift.source is not None):
+        return drift
+    return drift.with_source(static)
+
+
+def load_analysis(
+    path: str | Path,
+    device: str = "auto",
+    covariates: FieldSource | None = None,
+    static: StaticSource | None = None,
+) -> AnalysisPredictor:
     """Return the analysis model in directory `path`, ready on `device`; arguments as of `load_predictor`.
 
     Raises
@@ -464,4 +515,4 @@ def load_analysis(path: str | Path, device: str = "auto", covariates: FieldSourc
     ModelError
         As of `load_predictor`; or if it is a long forecast.
     """
-    return AnalysisPredictor(read_bundle(path), device, covariates)
+    return AnalysisPredictor(read_bundle(path), device, covariates, static)

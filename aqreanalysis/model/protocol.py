@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model.bundle import Bundle, read_bundle
 from aqreanalysis.model.device import choose_device
+from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.distribution.hourly import Array, Summary
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.model.network.scaling import FieldSource
@@ -221,7 +222,12 @@ class Predictor(Protocol):
         """Return each pollutant's distribution at each hour of the window and place, or those of `species` alone."""
 
 
-def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSource | None = None) -> Predictor:
+def load_predictor(
+    path: str | Path,
+    device: str = "auto",
+    covariates: FieldSource | None = None,
+    static: StaticSource | None = None,
+) -> Predictor:
     """Return the model in directory `path`, ready on `device`: an analysis or a long forecast.
 
     Parameters
@@ -232,11 +238,14 @@ def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSour
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     covariates : FieldSource, optional
         Needed by a model that was trained with covariates, and by no other.
+    static : StaticSource, optional
+        The files of the static fields in the model's drift, where it has any.
 
     Raises
     ------
     ModelError
-        If the bundle is missing, unfinished or altered; if covariates are missing, or given to a model without.
+        If the bundle is missing, unfinished or altered; if covariates or static fields are missing, are other files,
+        or are given to a model without.
 
     Examples
     --------
@@ -245,15 +254,27 @@ def load_predictor(path: str | Path, device: str = "auto", covariates: FieldSour
     ('pm25', 'o3')
     """
     bundle = read_bundle(path)
-    module, name = _ANALYSIS if bundle.config.forecast is None else _FORECAST
-    predictor: Predictor = getattr(import_module(module), name)(bundle, device, covariates)
-    return predictor
+    if bundle.config.forecast is None:
+        analysis: Predictor = _class(_ANALYSIS)(bundle, device, covariates, static)
+        return analysis
+    if static is not None:
+        raise ModelError(f"model {path} is a long forecast and has no drift for static fields: leave --static out")
+    forecast: Predictor = _class(_FORECAST)(bundle, device, covariates)
+    return forecast
+
+
+def _class(home: tuple[str, str]) -> Any:
+    module, name = home
+    return getattr(import_module(module), name)
 
 
 def resolve_predictor(
-    model: str | Path | Predictor, device: str = "auto", covariates: FieldSource | None = None
+    model: str | Path | Predictor,
+    device: str = "auto",
+    covariates: FieldSource | None = None,
+    static: StaticSource | None = None,
 ) -> Predictor:
-    """Return the model in a directory, on `device` and with `covariates`, or one that is loaded as it is.
+    """Return the model in a directory, on `device`, with `covariates` and `static`, or one that is loaded as it is.
 
     Raises
     ------
@@ -262,7 +283,7 @@ def resolve_predictor(
     """
     if isinstance(model, Predictor):
         return model
-    return load_predictor(model, device, covariates)
+    return load_predictor(model, device, covariates, static)
 
 
 class BundlePredictor:

@@ -59,7 +59,7 @@ def estimate(
     Parameters
     ----------
     model : str, Path or Predictor
-        A model bundle, or a predictor already loaded.
+        A model bundle, or a predictor already loaded, as it must be where its drift reads static fields.
     observations : Observations, str or Path
         Station records.
     grid : Grid, str or Path

@@ -13,6 +13,7 @@ from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
 from aqreanalysis.species import get_species
 
 if TYPE_CHECKING:
+    from aqreanalysis.model.distribution.external_drift import StaticSource
     from aqreanalysis.model.network.scaling import FieldSource
 
 # How NetCDF cubes are cut into files.
@@ -61,6 +62,8 @@ class ProduceOptions:
         ``say(line)`` is told for people what an append does.
     covariates : FieldSource or None
         Of a model that was trained with them, where it is given as a path.
+    static : StaticSource or None
+        Of a model whose drift reads them, where it is given as a path.
     progress : callable or None
         ``progress(done, total, note)``.
     """
@@ -83,6 +86,7 @@ class ProduceOptions:
     append: bool = False
     say: Callable[[str], None] | None = None
     covariates: FieldSource | None = None
+    static: StaticSource | None = None
     progress: Progress | None = None
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.model import Predictor
+from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.model.protocol import BlockWindow, EncodedStations, HourlyDistribution, PlaceGeometry
 from aqreanalysis.production.day_sums import MeanInputs, day_block, day_sums, sums_name, sums_width
@@ -67,6 +68,8 @@ class SweepInputs:
         Where means are wanted: then the timeline is whole days, and their sums are made on the way.
     covariates : FieldSource or None
         What a worker that loads the model itself gives it, if the model has covariates.
+    static : StaticSource or None
+        The same of the static fields in its drift.
     last_reading : int
         Last stamp with a reading of anything that the model reads.
     """
@@ -87,6 +90,7 @@ class SweepInputs:
     hourly: bool = True
     means: MeanInputs | None = None
     covariates: FieldSource | None = None
+    static: StaticSource | None = None
     last_reading: int = 0
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.model.bundle import MEASURED_HEADING, Bundle
+from aqreanalysis.model.bundle import MEASURED_HEADING, Bundle, static_fields_lines
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species
 
@@ -64,6 +64,7 @@ def _what(bundle: Bundle) -> list[str]:
         f"the {config.model.neighbours} stations nearest to each place.",
         *_drift(bundle),
         *_covariates(bundle),
+        *_static(bundle),
         f"- Training: {state['epoch']} epochs, best at epoch {state['best_epoch']} (scaled CRPS "
         f"{state['best_score']:.4f} at the calibration stations), {state['seconds'] / 60:.1f} minutes; "
         f"{len(bundle.members)} member{'s' * (len(bundle.members) != 1)}, seed {config.training.seed}.",
@@ -86,6 +87,10 @@ def _covariates(bundle: Bundle) -> list[str]:
         f"- Covariates: {', '.join(bundle.fields.names)}. The network starts from a regression on them, which explains "
         f"of the variance within the hours, at towns that it was not fitted to: {', '.join(shares)}."
     ]
+
+
+def _static(bundle: Bundle) -> list[str]:
+    return [f"- {line}." for line in static_fields_lines(bundle)]
 
 
 def _data(bundle: Bundle, observations: Observations) -> list[str]:

@@ -25,7 +25,7 @@ from aqreanalysis.species import get_species, in_order
 from aqreanalysis.splits import Split
 
 if TYPE_CHECKING:
-    from aqreanalysis.covariates import Covariates
+    from aqreanalysis.covariates import Covariates, StaticFields
 
 
 _RECORD = "fingerprint.json"
@@ -45,11 +45,14 @@ class TrainOptions:
         Replace a bundle that is there.
     covariates : Covariates, optional
         Meteorology and rasters to learn from beside the readings.
+    static : StaticFields, optional
+        Rasters and tables of points to try in the external drift.
     """
 
     resume: bool = True
     overwrite: bool = False
     covariates: Covariates | None = None
+    static: StaticFields | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ def open_run_folder(
         mine["processes"] = processes
     if options.covariates is not None:
         mine["covariates"] = options.covariates.digest()
+    if options.static is not None:
+        mine["static fields"] = options.static.digest()
     record = part / _RECORD
     try:
         if part.exists() and not options.resume:

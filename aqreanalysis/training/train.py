@@ -14,6 +14,7 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.model import Bundle, Scaling, choose_device
+from aqreanalysis.model.bundle import OFFERED
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.network.scaling import field_reach
 from aqreanalysis.observations import Observations, window
@@ -114,7 +115,7 @@ def train(
     chosen = choose_device(device)
     config = with_fields(resolve_species(config, observations), options.covariates)
     check_out(out, options)
-    data = _prepare(observations, config, options.covariates, progress)
+    data = _prepare(observations, config, options, progress)
     with joined(chosen) as processes:
         if processes.is_first:
             open_run_folder(out, observations, config, options, processes.count)
@@ -125,16 +126,16 @@ def train(
             states = {"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]}
             states |= _explained(trainers[0], config)
             bundle = make_bundle(observations, config, data.split, data.scaling, Trained(weights, states, chosen.type))
-            _complete(bundle, data, options.covariates, processes)
+            _complete(bundle, data, options, processes)
             bundle.card = model_card(bundle, observations)
             publish_bundle(bundle, working_folder(out), out)
     return out
 
 
-def _prepare(
-    observations: Observations, config: Config, covariates: Covariates | None, progress: Progress | None
-) -> _Data:
+def _prepare(observations: Observations, config: Config, options: TrainOptions, progress: Progress | None) -> _Data:
     """Return what training reads, after all checks of it."""
+    if options.static is not None and not config.model.geography:
+        raise ConfigError("model.geography=false trains without a drift, in which static fields stand: leave one out")
     split = draw_split(observations, config.split)
     seen = _seen_hours(observations, config, split)
     some = subsample_stride(seen.values.shape[:2])
@@ -143,16 +144,17 @@ def _prepare(
     drift = None
     if config.model.geography:
         among = split.where(TRAINING)
-        drift = fit_drift(
-            seen.values[:: hour_stride(len(seen.values)), among], scaling, split.lat[among], split.lon[among]
-        )
-    return _Data(split, seen, scaling, drift, _covariates(covariates, seen, config, split, progress))
+        thinned = seen.values[:: hour_stride(len(seen.values)), among]
+        drift = fit_drift(thinned, scaling, split.lat[among], split.lon[among], options.static)
+    return _Data(split, seen, scaling, drift, _covariates(options.covariates, seen, config, split, progress))
 
 
-def _complete(bundle: Bundle, data: _Data, covariates: Covariates | None, processes: Processes) -> None:
+def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Processes) -> None:
     """Put drift, provenance, calibration of hours and of means, and the scaling of covariates into the bundle."""
     seen, split, device = data.seen, data.split, str(processes.device)
-    bundle.provenance |= covariates_provenance(covariates, data.read) | {"processes": processes.count}
+    bundle.provenance |= covariates_provenance(options.covariates, data.read) | {"processes": processes.count}
+    if options.static is not None:
+        bundle.provenance[OFFERED] = {one.name: one.source for one in options.static.fields}
     bundle.drift = data.drift
     bundle.fields = data.read.scaling if data.read is not None else None
     roles = split.where(TRAINING), split.where(CALIBRATION)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.errors import OutputError
+from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.production.day_sums import sums_name, sums_width
 from aqreanalysis.production.dry_run.estimate import SUMS, MeasuredRates
@@ -93,12 +94,16 @@ def measure_rates(trial: Trial) -> MeasuredRates:
             "with --no-calibration"
         ) from None
     if trial.workers:
-        start, launch, size = measure_worker(trial.prepared.model_path, trial.prepared.predictor.covariates)
+        start, launch, size = measure_worker(
+            trial.prepared.model_path, trial.prepared.predictor.covariates, trial.prepared.static
+        )
         rates = replace(rates, worker_start_seconds=start, worker_launch_seconds=launch, process_bytes=size)
     return replace(rates, seconds=time.perf_counter() - begun)
 
 
-def measure_worker(model_path: Path | None, covariates: FieldSource | None = None) -> tuple[float, float, int]:
+def measure_worker(
+    model_path: Path | None, covariates: FieldSource | None = None, static: StaticSource | None = None
+) -> tuple[float, float, int]:
     """Return how long worker processes take to begin, and the memory of one.
 
     Returns
@@ -114,7 +119,7 @@ def measure_worker(model_path: Path | None, covariates: FieldSource | None = Non
     for _ in range(2):  # the second finds the imports done
         begun = time.perf_counter()
         with cluster_client(1, None) as client:
-            size = client.submit(dask_workers.memory_with_model, model_path, covariates, pure=False).result()
+            size = client.submit(dask_workers.memory_with_model, model_path, covariates, static, pure=False).result()
             seconds.append(time.perf_counter() - begun)
     return max(seconds[0] - seconds[1], 0.0), seconds[1], size
 

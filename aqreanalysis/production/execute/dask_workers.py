@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model import load_predictor
+from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.production.execute.schedule import BLOCKS_A_TASK, OnDone, mean_tasks, sweep_tasks
 from aqreanalysis.production.execute.worker import Job, share_job
@@ -98,12 +99,14 @@ class SubmittedTasks:
         return ()
 
 
-def memory_with_model(model_path: Path | None, covariates: FieldSource | None = None) -> int:
-    """Return the bytes of a worker process that has loaded a model, with the covariates that it reads, if any."""
+def memory_with_model(
+    model_path: Path | None, covariates: FieldSource | None = None, static: StaticSource | None = None
+) -> int:
+    """Return the bytes of a worker process that has loaded a model, with what it reads beside stations, if any."""
     import psutil
 
     if model_path is not None:
-        load_predictor(model_path, "cpu", covariates)
+        load_predictor(model_path, "cpu", covariates, static)
     return int(psutil.Process().memory_info().rss)
 
 

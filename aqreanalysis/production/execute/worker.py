@@ -83,7 +83,7 @@ class Worker:
         self.inputs = job.inputs
         if job.model_path is not None:
             device = device_of_worker(job.device)
-            predictor = load_predictor(job.model_path, device, job.inputs.covariates)
+            predictor = load_predictor(job.model_path, device, job.inputs.covariates, job.inputs.static)
             self.inputs = replace(job.inputs, predictor=predictor)
         self.cache = GeometryCache()
         self.stop = threading.Event()

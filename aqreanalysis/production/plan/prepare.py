@@ -13,6 +13,7 @@ from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ModelError
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model import Predictor, resolve_predictor
+from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.day_sums import MeanInputs, sums_width
@@ -103,6 +104,8 @@ class Prepared:
         The bundle, where the model was given as one.
     readings, covariates : DayChecksums
         What was read, by day, of stations and of covariates (None without any).
+    static : StaticSource or None
+        What a worker gives the model that it loads.
     utc_offset_hours : int
         Of the clock by which the periods of means begin.
     """
@@ -123,6 +126,7 @@ class Prepared:
     model_path: Path | None
     readings: DayChecksums
     covariates: DayChecksums | None
+    static: StaticSource | None
     utc_offset_hours: int
 
     @property
@@ -237,6 +241,7 @@ class Prepared:
             hourly=HOURLY in self.cubes,
             means=self.means(),
             covariates=self.predictor.covariates,
+            static=self.static,
             last_reading=self.last_reading,
         )
 
@@ -264,7 +269,7 @@ def prepare(
         One of its children: see the readers of the inputs and the checks.
     """
     hours, grid = hours_between(*timeline), load_grid(grid)
-    predictor = resolve_predictor(model, options.device, options.covariates)
+    predictor = resolve_predictor(model, options.device, options.covariates, options.static)
     production = options.production or predictor.config.production
     plan = make_plan(hours, grid.shape, production, 0)
     if on_model is not None:
@@ -296,6 +301,7 @@ def prepare(
         model_path=Path(model) if isinstance(model, str | Path) else None,
         readings=readings,
         covariates=record_covariates(predictor, observations, grid, plan),
+        static=options.static,
         utc_offset_hours=options.utc_offset_hours,
     )
     return replace(prepared, fingerprint=fingerprint_of(prepared, digest))
