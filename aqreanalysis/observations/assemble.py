@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from aqreanalysis.common.hours import times_from_hours
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.backing import HourlyBlock
 from aqreanalysis.observations.clock_check import check_clock
-from aqreanalysis.observations.dataset import HourlyBlock, Observations
+from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.digest import count_flags, flag_totals, mask_unusable
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.merging import Hourly, Merger, MergeRules

@@ -22,6 +22,32 @@ READINGS_IN_MEMORY = 30_000_000
 BLOCK_HOURS = 8 * 744
 
 
+@dataclass(frozen=True)
+class HourlyBlock:
+    """Some hours of a record, screened.
+
+    Attributes
+    ----------
+    first_hour : int
+        Stamp of the first, hours since 1970-01-01 UTC.
+    values, usable : dict of str to ndarray
+        Pollutant key -> float32 (time, station), NaN where missing; in `usable` where flagged as not usable too.
+    flags : dict of str to ndarray
+        Pollutant key -> int8 (time, station), see `Flag`.
+    """
+
+    first_hour: int
+    values: dict[str, NDArray[np.float32]]
+    usable: dict[str, NDArray[np.float32]]
+    flags: dict[str, NDArray[np.int8]]
+
+    @property
+    def hours(self) -> NDArray[np.int64]:
+        """Stamps, int64 (time,), hours since 1970-01-01 UTC."""
+        length = len(next(iter(self.values.values())))
+        return np.arange(self.first_hour, self.first_hour + length, dtype=np.int64)
+
+
 class Backing(Protocol):
     """Readings and flags over hours and stations, wherever they lie."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.hours import hours_since_epoch, times_from_hours
 from aqreanalysis.common.large_arrays import zeros_mapped
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.backing import BLOCK_HOURS, Backing, FileBacking, MemoryBacking
+from aqreanalysis.observations.backing import BLOCK_HOURS, Backing, FileBacking, HourlyBlock, MemoryBacking
 from aqreanalysis.observations.digest import IncrementalDigest, RunningStats, count_flags, flag_totals, mask_unusable
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.places import StationPlaces, check_range
@@ -24,32 +23,6 @@ from aqreanalysis.observations.quality import Screening, flag_readings
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_readings, station_dataset, validated
 from aqreanalysis.species import SPECIES, in_order
-
-
-@dataclass(frozen=True)
-class HourlyBlock:
-    """Some hours of a record, screened.
-
-    Attributes
-    ----------
-    first_hour : int
-        Stamp of the first, hours since 1970-01-01 UTC.
-    values, usable : dict of str to ndarray
-        Pollutant key -> float32 (time, station), NaN where missing; in `usable` where flagged as not usable too.
-    flags : dict of str to ndarray
-        Pollutant key -> int8 (time, station), see `Flag`.
-    """
-
-    first_hour: int
-    values: dict[str, NDArray[np.float32]]
-    usable: dict[str, NDArray[np.float32]]
-    flags: dict[str, NDArray[np.int8]]
-
-    @property
-    def hours(self) -> NDArray[np.int64]:
-        """Stamps, int64 (time,), hours since 1970-01-01 UTC."""
-        length = len(next(iter(self.values.values())))
-        return np.arange(self.first_hour, self.first_hour + length, dtype=np.int64)
 
 
 class Observations:

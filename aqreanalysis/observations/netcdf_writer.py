@@ -6,22 +6,20 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import netCDF4
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from aqreanalysis.common.files import move_into_place, partial_name, replacing
 from aqreanalysis.common.hours import TIME_UNITS, times_from_hours
 from aqreanalysis.errors import OutputError
-from aqreanalysis.observations.backing import BLOCK_HOURS
+from aqreanalysis.observations.backing import BLOCK_HOURS, HourlyBlock
 from aqreanalysis.observations.digest import IncrementalDigest, mask_unusable
 from aqreanalysis.observations.places import StationPlaces
 from aqreanalysis.observations.report import QualityReport
-
-if TYPE_CHECKING:
-    from aqreanalysis.observations.dataset import HourlyBlock, Observations
 
 # Attributes in which the report of the reading and the digest of what was read travel.
 REPORT = "quality_report"
@@ -33,7 +31,36 @@ CHUNK_HOURS = 744
 _FILL = np.float32(-9999.0)
 
 
-def write_netcdf(observations: Observations, path: Path, overwrite: bool = False) -> Path:
+class Record(Protocol):
+    """What a file takes of `Observations`, which write themselves through `write_netcdf` and so stand above."""
+
+    report: QualityReport
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """All readings and flags."""
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Keys of the pollutants."""
+
+    @property
+    def first_hour(self) -> int:
+        """Hours since 1970-01-01 00:00 UTC of the first stamp."""
+
+    @property
+    def hours(self) -> NDArray[np.int64]:
+        """The same of each stamp."""
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Of the source."""
+
+    def digest(self) -> str:
+        """Return the sha256 of stations, hours and usable readings."""
+
+
+def write_netcdf(observations: Record, path: Path, overwrite: bool = False) -> Path:
     """Write the file under a temporary name, then rename it; return `path`. See `Observations.to_netcdf`."""
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists: choose another name, or replace it with --overwrite (overwrite=True)")
@@ -73,7 +100,7 @@ class BlockFile:
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
-    def begin(self, first: Observations) -> None:
+    def begin(self, first: Record) -> None:
         """Write the first block, which gives the file its stations, pollutants and attributes."""
         dataset = _as_file(first)
         dataset.to_netcdf(
@@ -133,7 +160,7 @@ class BlockFile:
         return digest.hexdigest()
 
 
-def _as_file(observations: Observations) -> xr.Dataset:
+def _as_file(observations: Record) -> xr.Dataset:
     """Return the dataset as it stands in the file: float hours with bounds, ASCII attributes, CF roles."""
     out = observations.dataset.copy()
     hours = observations.hours.astype(np.float64)
@@ -162,7 +189,7 @@ def _as_file(observations: Observations) -> xr.Dataset:
     for key in observations.species:
         out[key].attrs = {**out[key].attrs, "coordinates": coordinates}
         out[f"{key}_flag"].attrs = {**out[f"{key}_flag"].attrs, "coordinates": coordinates}
-    times = observations.times
+    times = times_from_hours(observations.hours[[0, -1]])
     program = f"aqreanalysis {version('aqreanalysis')}"
     out.attrs = {
         "Conventions": "CF-1.11",
@@ -170,7 +197,7 @@ def _as_file(observations: Observations) -> xr.Dataset:
         "title": TITLE,
         **{name: _ascii(value) for name, value in observations.attributes.items()},
         "time_coverage_start": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
-        "time_coverage_end": f"{times[-1]:%Y-%m-%dT%H:%M:%SZ}",
+        "time_coverage_end": f"{times[1]:%Y-%m-%dT%H:%M:%SZ}",
         "history": f"{program}: read from {_ascii(observations.report.source)}, quality flags added",
         DIGEST: observations.digest(),
         REPORT: observations.report.to_json(),
