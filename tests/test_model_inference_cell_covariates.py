@@ -12,7 +12,8 @@ import torch
 from fields_case import FIRST, MadeUp, network, trained
 
 from aqreanalysis.model.inference import wind_squares as squares_module
-from aqreanalysis.model.predictor import AnalysisPredictor
+from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
+from aqreanalysis.model.predictor import AnalysisGeometry, AnalysisPredictor
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.observations import window
 
@@ -124,6 +125,20 @@ def test_a_day_has_the_bits_that_it_has_in_a_longer_block(windy: Path):
         assert np.array_equal(
             estimate(predictor, encoded(predictor, 2 + day, 1), cells(0.1), 0.1).best, whole[24 * day :][:24]
         )
+
+
+def test_all_cells_at_once_as_on_a_gpu_have_the_numbers_of_the_squares(windy: Path):
+    predictor = load_predictor(windy, "cpu", MadeUp(missing=GAPS))
+    states, places, readings = encoded(predictor), cells(0.02), network()
+    stations = readings.lat, readings.lon
+    squares = predictor.geometry(*stations, *places, (0.02, 0.02))
+    lattice = predictor._lattice(stations, (0.02, 0.02))
+    seated = assign_to_lattice_cells(lattice, stations, places, predictor.config.model.neighbours, predictor.device)
+    with torch.inference_mode():
+        members = [lattice_neighbourhood(part, seated) for part in predictor.networks]
+    at_once = AnalysisGeometry(members, squares.near, *places)
+    there, here = (predictor.predict(states, geometry)["pm25"].best for geometry in (at_once, squares))
+    assert np.allclose(there, here, rtol=1e-3)
 
 
 def test_days_that_threads_encode_apart_are_joined_to_the_same_states(windy: Path):

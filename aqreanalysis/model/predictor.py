@@ -377,8 +377,7 @@ class AnalysisPredictor(BundlePredictor):
         return AnalysisGeometry([], near, *places, blocks, static, squares, self._place_drift(*places))
 
     def _lattice(self, stations: tuple[Degrees, Degrees], steps: tuple[float, float] | None) -> Lattice | None:
-        # On a GPU a model with covariates has systems of its own for each cell.
-        if steps is None or (self.bundle.fields is not None and self.device.type != "cpu"):
+        if steps is None:
             return None
         key = (stations[0].tobytes(), stations[1].tobytes(), steps)
         if key not in self._lattices:
