@@ -276,24 +276,28 @@ class Covariates:
     def _hourly(self, key: str, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
         if self.upwind is not None and key in self.upwind.fields:
             return self.upwind.values(key, lat, lon, hours)
-        # A place after the other: so layers give their values, and so a sweep reads them.
-        out = np.full((len(lat), len(hours)), np.nan, np.float32).T
-        for layer in self.layers:
-            if key not in _keys(layer):
-                continue
+        layers = [layer for layer in self.layers if key in _keys(layer)]
+        if not layers:
+            return np.full((len(hours), len(lat)), np.nan, np.float32)
+        out = self._of_layer(layers[0], key, lat, lon, hours)
+        for layer in layers[1:]:
             left = np.isnan(out)
             which, where = left.any(axis=1), left.any(axis=0)
             if not which.any():
                 break
-            values = layer.values(key, lat[where], lon[where], hours[which])
-            if isinstance(layer, GriddedSource) and layer.variables[key].conversion.mixing_ratio:
-                values = values * self._density(lat[where], lon[where], hours[which])
-            if left.all():
-                out = values
-                continue
+            values = self._of_layer(layer, key, lat[where], lon[where], hours[which])
             at = np.ix_(which, where)
             out[at] = np.where(left[at], values, out[at])
         return out
+
+    def _of_layer(
+        self, layer: GriddedSource | WeatherStations, key: str, lat: Floats, lon: Floats, hours: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return what one layer has of a field in its units (hour, place), NaN where missing."""
+        values = layer.values(key, lat, lon, hours)
+        if isinstance(layer, GriddedSource) and layer.variables[key].conversion.mixing_ratio:
+            return values * self._density(lat, lon, hours)
+        return values
 
     def _density(self, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the density of dry air, kg m-3: of pressure and temperature, `STANDARD_DENSITY` without them."""

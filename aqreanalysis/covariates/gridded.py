@@ -138,14 +138,15 @@ class GriddedSource:
         """Return a field at the points of a stencil, converted and checked, float32 (hour, point)."""
         variable = self.variables[key]
         row, column = places.positions
-        corners = np.column_stack((row // BOX_POINTS, column // BOX_POINTS))
-        boxes, member = np.unique(corners, axis=0, return_inverse=True)
+        wide = -(-self.axes.shape[1] // BOX_POINTS)
+        numbers, member = np.unique(row // BOX_POINTS * wide + column // BOX_POINTS, return_inverse=True)
+        boxes = [divmod(number, wide) for number in numbers.tolist()]
         of_day = variable.hourly_weights.hours[rows] // _DAY
         days = np.unique(of_day).tolist()
-        maps = self._boxes(key, [_Box(day, int(y), int(x)) for day in days for y, x in boxes])
+        maps = self._boxes(key, [_Box(day, y, x) for day in days for y, x in boxes])
         out = np.empty((len(rows), places.points.size), np.float32)
-        for number, (y, x) in enumerate(boxes.tolist()):
-            points = np.flatnonzero(member.ravel() == number)
+        for number, (y, x) in enumerate(boxes):
+            points = np.flatnonzero(member == number)
             inside = row[points] - y * BOX_POINTS, column[points] - x * BOX_POINTS
             for day in days:
                 hours = np.flatnonzero(of_day == day)

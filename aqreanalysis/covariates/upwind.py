@@ -154,34 +154,47 @@ def _between_nodes(y: Floats, x: Floats) -> sp.csr_array:
 
 
 @compiled_in_order
-def _corner(row: np.float32, column: np.float32, rows: int, columns: int) -> tuple[int, int, np.float32, np.float32]:
-    """Return the node before a place in an array, which the place must lie on, and the shares of the next ones."""
-    i, j = min(int(row), rows - 2), min(int(column), columns - 2)
-    return i, j, row - np.float32(i), column - np.float32(j)
+def _corner(
+    row: np.float32, column: np.float32, shape: tuple[int, int]
+) -> tuple[np.uint64, np.uint64, np.float32, np.float32]:
+    """Return the node before a place in a map of some rows and columns, which the place must lie on, and the one in the
+    next row, as they follow each other, and the shares of the next row and column."""
+    i, j = min(int(row), shape[0] - 2), min(int(column), shape[1] - 2)
+    # No sign: the compiler then looks for no index that counts from the end.
+    node = np.uint64(i * shape[1] + j)
+    return node, node + np.uint64(shape[1]), row - np.float32(i), column - np.float32(j)
 
 
 @compiled_in_order
-def _bilinear(values: Maps, part: int, at: tuple[int, int, np.float32, np.float32]) -> np.float32:
-    """Return a part of the values (row, column, part) at a place, as of `_corner`."""
-    i, j, a, b = at
-    one = np.float32(1.0)
-    upper = values[i, j, part] * (one - b) + values[i, j + 1, part] * b
-    lower = values[i + 1, j, part] * (one - b) + values[i + 1, j + 1, part] * b
+def _bilinear(values: Maps, part: int, at: tuple[np.uint64, np.uint64, np.float32, np.float32]) -> np.float32:
+    """Return a part of the values (node, part) at a place, as of `_corner`."""
+    node, above, a, b = at
+    one, step = np.float32(1.0), np.uint64(1)
+    upper = values[node, part] * (one - b) + values[node + step, part] * b
+    lower = values[above, part] * (one - b) + values[above + step, part] * b
     return upper * (one - a) + lower * a
 
 
 @compiled_in_order
-def _step_back(winds: Maps, ground: Maps, left: np.float32, paths: Maps, out: Maps, row: int) -> None:
+def _step_back(
+    maps: tuple[Maps, Maps],
+    shapes: tuple[tuple[int, int], tuple[int, int]],
+    left: np.float32,
+    paths: Maps,
+    out: Maps,
+    row: int,
+) -> None:
     """Follow the air of a row of nodes back by an hour, and add what lies under its path to a row of `out`.
 
-    The nodes of a row in turn, for the steps of one path wait for each other: an eighth less time.
+    The nodes of a row in turn, for the steps of one path wait for each other: a quarter less time.
 
     Parameters
     ----------
-    winds : float32 (row, column, 3)
-        Of the hour: nodes that the air moves to the east and to the north, and the depth in m.
-    ground : float32 (row, column, source)
-        The sources as plumes of the age see them.
+    maps : tuple of float32
+        Of the hour (node, 3): nodes that the air moves to the east and to the north, and the depth in m; and the
+        sources as plumes of the age see them (node, source).
+    shapes : tuple of tuple of int
+        Rows and columns of both.
     left : float32
         How much is left, times the depth that dilutes by one.
     paths : float32 (4, node)
@@ -190,26 +203,26 @@ def _step_back(winds: Maps, ground: Maps, left: np.float32, paths: Maps, out: Ma
     row : int
         Of `out`.
     """
-    height, width, _ = winds.shape
-    last_row, last_column = np.float32(height - 1), np.float32(width - 1)
+    (winds, ground), (shape, finer_shape) = maps, shapes
+    last_row, last_column = np.float32(shape[0] - 1), np.float32(shape[1] - 1)
     half, finer, nothing = np.float32(0.5), np.float32(_WEATHER_STEP / STEP), np.float32(0.0)
     for j in range(paths.shape[1]):
         if paths[3, j] == nothing:
             continue
         y, x = paths[0, j], paths[1, j]
         # Half the hour back, by the wind there the whole hour: the path bends with the wind.
-        here = _corner(y, x, height, width)
+        here = _corner(y, x, shape)
         middle_y, middle_x = y - half * _bilinear(winds, 1, here), x - half * _bilinear(winds, 0, here)
         if not (0 <= middle_y <= last_row and 0 <= middle_x <= last_column):
             paths[3, j] = nothing  # beyond the square, or the weather of that hour is unknown
             continue
-        here = _corner(middle_y, middle_x, height, width)
+        here = _corner(middle_y, middle_x, shape)
         depth, deepest = _bilinear(winds, 2, here), paths[2, j]
         if depth > deepest:
             deepest = depth
         paths[2, j] = deepest
         if deepest > nothing:
-            below = _corner(middle_y * finer, middle_x * finer, ground.shape[0], ground.shape[1])
+            below = _corner(middle_y * finer, middle_x * finer, finer_shape)
             for source in range(out.shape[0]):
                 out[source, row, j] += left / deepest * _bilinear(ground, source, below)
         y, x = y - _bilinear(winds, 1, here), x - _bilinear(winds, 0, here)
@@ -235,9 +248,11 @@ def follow_back(weather: tuple[Maps, Maps, Maps], sources: Maps, fade: Maps, out
         Overwritten.
     """
     u, v, depth = weather
-    maps = np.empty((*u.shape, 3), np.float32)
-    maps[..., 0], maps[..., 1], maps[..., 2] = u, v, depth
-    ground = np.ascontiguousarray(sources.transpose(1, 2, 3, 0))
+    shape, finer_shape = u.shape[1:], sources.shape[2:]
+    maps = np.empty((len(u), shape[0] * shape[1], 3), np.float32)
+    flat = u.reshape(len(u), -1), v.reshape(len(u), -1), depth.reshape(len(u), -1)
+    maps[..., 0], maps[..., 1], maps[..., 2] = flat
+    ground = np.ascontiguousarray(sources.reshape(len(sources), len(fade), -1).transpose(1, 2, 0))
     count, hours, rows, columns = out.shape
     finer, first = np.float32(_WEATHER_STEP / STEP), np.float32(_BEYOND / _WEATHER_STEP)
     paths = np.empty((4, columns), np.float32)
@@ -248,9 +263,10 @@ def follow_back(weather: tuple[Maps, Maps, Maps], sources: Maps, fade: Maps, out
             for j in range(columns):
                 x = first + np.float32(j) / finer
                 paths[0, j], paths[1, j], paths[2, j], paths[3, j] = y, x, np.float32(0.0), np.float32(1.0)
-                unknown = _bilinear(now, 2, _corner(y, x, maps.shape[1], maps.shape[2])) * np.float32(0.0)
+                unknown = _bilinear(now, 2, _corner(y, x, shape)) * np.float32(0.0)
                 for source in range(count):
                     out[source, hour, i, j] = unknown  # where the weather of the hour is
             for ago in range(len(fade)):
+                both = maps[hour + len(fade) - 1 - ago], ground[ago]
                 left = fade[ago] * np.float32(_DEPTH)
-                _step_back(maps[hour + len(fade) - 1 - ago], ground[ago], left, paths, out[:, hour], i)
+                _step_back(both, (shape, finer_shape), left, paths, out[:, hour], i)
