@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import fields_case
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -127,6 +128,24 @@ def test_a_part_made_alone_in_two_processes_has_the_bits_of_a_longer_and_larger_
         assert len(compared) > 10
         for name in compared:
             assert np.array_equal(part[frequency][name], same[name], equal_nan=True), (frequency, name)
+
+
+def test_a_part_has_the_bits_of_a_larger_cube_with_covariates_too(tmp_path):
+    weather = fields_case.MadeUp(missing=(fields_case.FIRST + 60,))
+    bundle = fields_case.trained(tmp_path / "windy", weather, "species=[pm25]", "training.learning_rate=0.1")
+    lat, lon = np.round(39.4 + 0.03 * np.arange(30), 10), np.round(116.1 + 0.03 * np.arange(28), 10)
+    days = [str(np.datetime64(fields_case.FIRST - 1 + 24 * day, "h"))[:10] for day in range(fields_case.DAYS)]
+
+    def produced(name: str, grid: Grid, span: tuple[str, str], production: ProductionConfig, threads: int):
+        options = ProduceOptions(threads=threads, production=production, device="cpu", covariates=weather)
+        return produce_cubes(bundle, fields_case.network(), grid, span, tmp_path / name, options)["hourly"]
+
+    whole = produced("whole.zarr", Grid("whole", lat, lon), (days[2], days[6]), ProductionConfig(), threads=2)
+    some, small = (slice(5, 19), slice(7, 28)), ProductionConfig(block_days=1, tile_rows=6, tile_columns=9)
+    part = produced("part.zarr", Grid("part", lat[some[0]], lon[some[1]]), (days[3], days[5]), small, threads=1)
+    same = whole.sel(time=part.time).isel(lat=some[0], lon=some[1])
+    for name in ("pm2p5", "pm2p5_standard_error", "pm2p5_lower", "pm2p5_upper"):
+        assert np.isfinite(part[name]).all() and np.array_equal(part[name], same[name]), name
 
 
 def test_the_field_has_something_to_get_wrong(case):
