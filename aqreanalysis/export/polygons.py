@@ -116,7 +116,7 @@ def area_weights(source: CubeSource, polygons: Any) -> Weights:
     west, north = frame.transform.c, frame.transform.f
     east, south = west + columns * frame.transform.a, north + rows * frame.transform.e
     raster = NumPyRasterSource(np.ones(frame.shape), west, south, east, north, srs_wkt=polygons.crs.to_wkt())
-    fractions = exact_extract(raster, _in_range(polygons, west, east), ["cell_id", "coverage"], output="pandas")
+    fractions = exact_extract(raster, _in_range(polygons, east), ["cell_id", "coverage"], output="pandas")
     counts = [len(ids) for ids in fractions["cell_id"]]
     if not sum(counts):
         raise OutputError(f"no polygon touches the cube, which spans {south:g}..{north:g} N, {west:g}..{east:g} E")
@@ -134,7 +134,7 @@ def area_weights(source: CubeSource, polygons: Any) -> Weights:
     return Weights(matrix, cells, _covered(polygons, (west, south, east, north)))
 
 
-def _in_range(polygons: Any, west: float, east: float) -> Any:
+def _in_range(polygons: Any, east: float) -> Any:
     """Return the polygons with longitudes turned by 360 degrees where the grid goes on past 180 and they do not."""
     if east <= 180 or polygons.total_bounds[2] > 180:
         return polygons[["place", "geometry"]]
@@ -161,7 +161,7 @@ def _covered(polygons: Any, grid: tuple[float, float, float, float]) -> NDArray[
     from shapely.geometry import box
 
     west, south, east, north = grid
-    turned = _in_range(polygons, west, east).geometry
+    turned = _in_range(polygons, east).geometry
     inside = turned.intersection(box(west, max(south, -90.0), east, min(north, 90.0)))
     # Two copies of a polygon stand beside each other where the grid goes on past 180; the whole is one of them.
     whole = polygons.geometry

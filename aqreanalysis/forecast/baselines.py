@@ -173,7 +173,7 @@ class SeasonalClimatology(ForecastBaseline):
         self._lead = records.lead
         stamps = records.first_hour + np.arange(records.seen)
         day = stamps % _HOURS_OF_YEAR / 24
-        readings = with_days(records.target[: records.seen], stamps)
+        readings = with_days(records.target[: records.seen])
         self._table = np.full((2, 12, 25, readings.shape[2]), np.nan, dtype=np.float32)
         for month in range(12):
             away = np.abs((day - (month + 0.5) * 365.2425 / 12 + 182.62) % 365.2425 - 182.62) < _SEASON_DAYS
@@ -195,7 +195,7 @@ class SeasonalClimatology(ForecastBaseline):
         return PointForecast(table[0], table[1])
 
 
-def with_days(readings: Array, stamps: Hours) -> Array:
+def with_days(readings: Array) -> Array:
     """Return (2, hour, station): the readings, and at each hour the mean of the 24 up to it (NaN where too few)."""
     known = np.isfinite(readings)
     total = np.cumsum(np.where(known, readings, 0), axis=0, dtype=np.float64)

@@ -169,7 +169,7 @@ def _members(file: Path) -> list[Source]:
     return [Source(file, name) for name in known] or [Source(file)]
 
 
-def text_encoding(source: Source, start: bytes, given: str | None) -> str:
+def text_encoding(start: bytes, given: str | None) -> str:
     """Return the encoding of a text: what its byte order mark says, else what is given, else UTF-8.
 
     Raises

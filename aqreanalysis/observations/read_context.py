@@ -98,7 +98,7 @@ def read_head(source: Source, encoding: str | None = None) -> FileHead:
     if source.has_suffix(NETCDF):
         return FileHead(source, (), "")
     # Whatever the encoding: what tells a format is ASCII, and reading will say what is not in its encoding.
-    text = start.decode(text_encoding(source, start, encoding), errors="replace")
+    text = start.decode(text_encoding(start, encoding), errors="replace")
     if text.lstrip()[:1] in ("{", "["):
         return FileHead(source, (), text)
     header = text.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")

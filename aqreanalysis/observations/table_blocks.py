@@ -70,7 +70,7 @@ def inspect_csv(source: Source, encoding: str | None = None, header_lines: int =
     ObservationsError
         The file is empty, damaged, or not in the encoding.
     """
-    used = text_encoding(source, source.head(), encoding)
+    used = text_encoding(source.head(), encoding)
     lines = list(islice(read_lines(source, used), header_lines))
     header = lines[-1] if len(lines) == header_lines else ""
     delimiter = find_delimiter(header)

@@ -133,7 +133,7 @@ def picture_density(result: TaskResult, path: Path) -> Picture:
     for method in shown:
         best = result.sample(method).best[known]
         densities.append(np.histogram2d(np.clip(observed, 0, top), np.clip(best, 0, top), bins=(edges, edges))[0].T)
-    scale = LogNorm(1, max(2.0, max(float(d.max()) for d in densities)))
+    scale = LogNorm(1, max(2.0, *(float(d.max()) for d in densities)))
     for axes, method, density in zip(panels, shown, densities, strict=True):
         mesh = axes.pcolormesh(
             edges,

@@ -77,7 +77,7 @@ class _Header:
 def read_ebas(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the hourly readings of one file."""
     name = context.source.name
-    encoding = text_encoding(context.source, context.source.head(), context.columns.encoding)
+    encoding = text_encoding(context.source.head(), context.columns.encoding)
     lines = list(read_lines(context.source, encoding))
     header = _header(lines, name)
     where = Where(name, header.lines + 1, "line")
