@@ -48,10 +48,10 @@ def test_left_out_estimates_are_those_of_kriging_what_the_regression_leaves() ->
     z = np.log(sample.field.values + residuals.offset)
     x = residuals.regressors.of(sample.covariates)
     one = np.broadcast_to(residuals.slopes, (10, 1, len(residuals.slopes)))
-    found, variance = left_out_with_slopes(z, x, sample, residuals.variogram, one)
+    result, variance = left_out_with_slopes(z, x, sample, residuals.variogram, one)
     trend = x @ residuals.slopes
     plain = leave_out(z - trend, sample.km, residuals.variogram, field.groups)
-    assert found[0] == pytest.approx(plain.estimate + trend, rel=1e-8, nan_ok=True)
+    assert result[0] == pytest.approx(plain.estimate + trend, rel=1e-8, nan_ok=True)
     assert variance == pytest.approx(plain.variance, rel=1e-8, nan_ok=True)
     assert left_out.estimate.shape == z.shape
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation import compare_cube as comparison
-from aqreanalysis.evaluation.compare_cube import compare, comparison_table, score_against_truth
+from aqreanalysis.evaluation.compare_cube import compare, comparison_table
 from aqreanalysis.observations import Observations, StationPlaces
 
 TIMES = pd.date_range("2021-03-01 01:00", periods=48, freq="h")
@@ -152,27 +152,3 @@ def test_a_cube_that_does_not_tell_what_its_steps_hold_and_other_units_are_refus
     cube["pm2p5"].attrs["units"] = "kg m-3"
     with pytest.raises(CubeError, match="'kg m-3', expected 'ug m-3'"):
         compare(cube, _at_two_stations())
-
-
-def test_scores_against_the_truth_are_told_by_distance_to_the_network() -> None:
-    cube = _cube()
-    error = np.array([0.0, 1.0, 2.0, 5.0], np.float32)
-    truth = xr.Dataset({"pm25": (("time", "lat", "lon"), cube["pm2p5"].values + error)}, cube.coords)
-    found = score_against_truth(cube, truth)["pm25"]
-    assert found["overall"]["n"] == 48 * 12
-    assert found["overall"]["mae"] == pytest.approx(2.0)
-    assert found["overall"]["coverage"] == pytest.approx(0.75)
-    assert {k: v["mae"] for k, v in found["by_distance"].items()} == {
-        "0-5 km": 0.0, "5-10 km": 1.0, "25-50 km": 2.0, "50-100 km": 5.0,
-    }  # fmt: skip
-
-
-def test_a_truth_of_other_cells_or_hours_is_refused() -> None:
-    cube = _cube()
-    truth = xr.Dataset({"pm25": (("time", "lat", "lon"), cube["pm2p5"].values)}, cube.coords)
-    with pytest.raises(CubeError, match="lacks an hour or a cell"):
-        score_against_truth(cube, truth.isel(time=slice(0, 10)))
-    with pytest.raises(CubeError, match="lacks an hour or a cell"):
-        score_against_truth(cube, truth.assign_coords(lat=truth["lat"] + 0.2))
-    with pytest.raises(CubeError, match="share no pollutant"):
-        score_against_truth(cube, truth.rename(pm25="o3"))

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
 
-from aqreanalysis.evaluation.distributions import WIDEST, CensoredNormal, ShiftedLogNormal, calibrated_level
+from aqreanalysis.evaluation.distributions import (
+    WIDEST,
+    CensoredNormal,
+    ShiftedLogNormal,
+    calibrated_level,
+    crps_through_bounds,
+)
 
 Family = CensoredNormal | ShiftedLogNormal
 
@@ -85,3 +91,29 @@ def test_unknown_readings_do_not_count_and_too_few_tell_nothing() -> None:
     pit = np.full(100, np.nan)
     pit[:19] = 0.5
     assert calibrated_level(pit, 0.9) is None
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_score_through_bounds_is_that_of_the_log_normal_they_are_of(mirrored: bool) -> None:
+    rng = np.random.default_rng(3)
+    made = ShiftedLogNormal(rng.uniform(2, 5, 200), rng.uniform(0.02, 0.9, 200), 0.0)
+    observed = np.exp(rng.uniform(1, 6, 200))
+    median, (lower, upper), expected = np.exp(made.location), made.interval(0.9), made.crps(observed)
+    if mirrored:
+        median, lower, upper, observed = -median, -upper, -lower, -observed
+    found = crps_through_bounds(median, (lower, upper), 0.9, observed)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_score_through_bounds_equally_far_is_that_of_the_normal_distribution() -> None:
+    rng = np.random.default_rng(4)
+    made = CensoredNormal(rng.uniform(60, 90, 50), rng.uniform(1, 6, 50))
+    observed = rng.uniform(40, 110, 50)
+    found = crps_through_bounds(made.best, made.interval(0.9), 0.9, observed)
+    assert found == pytest.approx(made.crps(observed), rel=1e-3)
+
+
+def test_the_score_through_bounds_beyond_the_end_of_the_distribution_grows_with_the_distance() -> None:
+    best, bounds = np.full(2, 10.0), (np.full(2, 8.0), np.full(2, 20.0))
+    near, far = crps_through_bounds(best, bounds, 0.9, np.array([-50.0, -60.0]))
+    assert far - near == pytest.approx(10.0)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from aqreanalysis.evaluation import scores
-from aqreanalysis.evaluation.scores import Sample, hours_in, period_means, periods, score_means
+from aqreanalysis.evaluation.scores import Sample, hours_in, period_means, periods, score, score_means, score_weighted
 
 NAN = np.nan
 
@@ -104,3 +104,17 @@ def test_both_sides_are_averaged_over_the_same_hours() -> None:
     best[2:5] = np.nan
     result = score_means(best, observed, HOURS)
     assert result["daily"]["mae"] == pytest.approx(0, abs=1e-9)
+
+
+def test_weights_count_entries_as_if_they_stood_there_as_often() -> None:
+    rng = np.random.default_rng(9)
+    arrays = [rng.gamma(3, 10, (4, 5)) for _ in range(5)]
+    best, observed, crps = arrays[:3]
+    observed[1, 2] = np.nan
+    weight = rng.integers(0, 4, 5)
+    lower, upper = best - 12, best + 9
+    sample = Sample(best, best, lower, upper, crps, crps, observed)
+    often = Sample(*(np.repeat(a, weight, axis=1) for a in (best, best, lower, upper, crps, crps, observed)))
+    expected = score(often)
+    assert score_weighted(sample, weight) == pytest.approx({k: expected[k] for k in score_weighted(sample, weight)})
+    assert all(np.isnan(value) for value in score_weighted(sample, np.zeros(5)).values())

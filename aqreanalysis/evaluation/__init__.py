@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from aqreanalysis.common.lazy import names_on_demand
 
 if TYPE_CHECKING:
-    from aqreanalysis.evaluation.compare_cube import compare, comparison_table, score_against_truth
+    from aqreanalysis.evaluation.against_truth import score_against_truth, truth_table
+    from aqreanalysis.evaluation.compare_cube import compare, comparison_table
     from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions, FoldOptions
     from aqreanalysis.evaluation.pictures import picture_field, picture_truth
     from aqreanalysis.evaluation.run import evaluate
@@ -29,12 +30,14 @@ __all__ = [
     "score_against_truth",
     "score_table",
     "table_rows",
+    "truth_table",
 ]
 
 __getattr__, __dir__ = names_on_demand(
     __name__,
     {
-        "compare_cube": ("compare", "comparison_table", "score_against_truth"),
+        "against_truth": ("score_against_truth", "truth_table"),
+        "compare_cube": ("compare", "comparison_table"),
         "options": ("PROTOCOLS", "EvaluationOptions", "FoldOptions"),
         "pictures": ("picture_field", "picture_truth"),
         "run": ("evaluate",),

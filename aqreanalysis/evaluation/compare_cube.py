@@ -1,4 +1,4 @@
-"""A finished cube scored: at the stations of any file, or against the truth of a synthetic region."""
+"""A finished cube scored at the stations of any file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from aqreanalysis.common.files import plain
 from aqreanalysis.common.hours import hours_since_epoch, stamp_text
 from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
-from aqreanalysis.evaluation.strata import distance_classes
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import SPECIES, Species
@@ -58,7 +57,7 @@ def compare(cube: str | Path | xr.Dataset, observations: Observations) -> dict[s
     >>> result["hours"]["common"], result["species"]["pm25"]["units"]
     (24, 'ug m-3')
     """
-    with _opened(cube) as dataset:
+    with opened_cube(cube) as dataset:
         return _compare(dataset, observations)
 
 
@@ -86,7 +85,7 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
         "species": {},
     }
     for one in species:
-        layers = _layers(cube, one)
+        layers = layers_of(cube, one)
         readings = observations.values(one.key)
         within = readings[steps.holds(observations.hours)]
         observed = steps.means(observations, readings[:, inside])
@@ -107,7 +106,7 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
             "readings_without_estimate": int((known & ~np.isfinite(estimates["best"])).sum()),
         }
         if "lower" in layers:
-            result["coverage_probability"][one.key] = _probability(cube[layers["lower"]])
+            result["coverage_probability"][one.key] = interval_probability(cube[layers["lower"]])
     if not any(s["n"] for s in result["species"].values()):
         raise CubeError("no reading of the common hours and places has an estimate in the cube: nothing to compare")
     return dict(plain(result))
@@ -144,65 +143,7 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
     return Table(header, rows, 1, lines)
 
 
-def score_against_truth(cube: str | Path | xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
-    """Score a cube at every cell and hour against a truth that is known everywhere (a nature run).
-
-    Returns, by pollutant, the scores over all cells and by class of distance to the nearest station (from the cube's
-    own ``nearest_station_distance``).
-
-    Parameters
-    ----------
-    cube : str, Path or Dataset
-        The cube.
-    truth : Dataset
-        One variable a pollutant under its key, dimensions (time, lat, lon), on a grid that holds the cube's cells.
-
-    Raises
-    ------
-    CubeError
-        If pollutants, hours or cells do not match.
-    """
-    with _opened(cube) as dataset:
-        keys = [s for s in SPECIES.values() if s.layer in dataset.data_vars and s.key in truth.data_vars]
-        if not keys:
-            raise CubeError("cube and truth share no pollutant")
-        aligned_truth = _on_grid_of(truth, dataset)
-        if "nearest_station_distance" not in dataset.variables:
-            raise CubeError("the cube has no nearest_station_distance: write it with aqreanalysis produce")
-        labels, names = distance_classes(np.asarray(dataset["nearest_station_distance"].values, np.float64))
-        result = {}
-        for one in keys:
-            sample = _cells_against(dataset, aligned_truth, one)
-            classes = {n: sample.where(labels == i) for i, n in enumerate(names)}
-            result[one.key] = {
-                "units": one.units,
-                "overall": {k: score(sample)[k] for k in _SCORES},
-                "by_distance": {
-                    n: {k: v for k, v in score(s).items() if k in _SCORES} for n, s in classes.items() if s.known.any()
-                },
-            }
-        return dict(plain(result))
-
-
-def _cells_against(cube: xr.Dataset, truth: xr.Dataset, species: Species) -> Sample:
-    layers = _layers(cube, species)
-    arrays = {name: np.asarray(cube[layer].values, np.float32) for name, layer in layers.items()}
-    observed = np.asarray(truth[species.key].transpose("time", "lat", "lon").values, np.float32)
-    empty = np.broadcast_to(np.float32(np.nan), observed.shape)
-    return Sample(arrays["best"], empty, arrays.get("lower", empty), arrays.get("upper", empty), empty, empty, observed)
-
-
-def _on_grid_of(truth: xr.Dataset, cube: xr.Dataset) -> xr.Dataset:
-    step = float(np.diff(cube["lat"].values).mean()) if cube.sizes["lat"] > 1 else 0.1
-    try:
-        return truth.sel(time=cube["time"].values).sel(
-            lat=cube["lat"].values, lon=cube["lon"].values, method="nearest", tolerance=0.01 * abs(step)
-        )
-    except KeyError as error:
-        raise CubeError(f"the truth lacks an hour or a cell of the cube: {' '.join(str(error).split())}") from None
-
-
-class _opened:
+class opened_cube:
     """Context of an opened cube: a path is opened and closed, a Dataset is passed through and left open."""
 
     def __init__(self, cube: str | Path | xr.Dataset) -> None:
@@ -244,12 +185,14 @@ def _common(cube: xr.Dataset, observations: Observations) -> list[Species]:
     return common
 
 
-def _layers(cube: xr.Dataset, species: Species) -> dict[str, str]:
+def layers_of(cube: xr.Dataset, species: Species) -> dict[str, str]:
+    """Return the names of those layers of a pollutant that the cube has: ``best``, ``lower``, ``upper``."""
     names = {"best": species.layer, "lower": f"{species.layer}_lower", "upper": f"{species.layer}_upper"}
     return {k: v for k, v in names.items() if v in cube.data_vars}
 
 
-def _probability(lower: xr.DataArray) -> float | None:
+def interval_probability(lower: xr.DataArray) -> float | None:
+    """Return the probability of the interval whose lower bound the layer is, or None where it does not say."""
     value = lower.attrs.get("coverage_probability")
     return None if value is None else float(value)
 

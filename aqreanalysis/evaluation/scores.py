@@ -129,6 +129,33 @@ def score(sample: Sample) -> dict[str, float]:
     }
 
 
+def score_weighted(sample: Sample, weight: Floats) -> dict[str, float]:
+    """Return MAE, RMSE, R2, bias, CRPS and coverage with entries that count by `weight`, of a shape that broadcasts.
+
+    NaN where no entry has any weight.
+    """
+    known = sample.known
+    w = np.where(known, weight, 0.0).astype(np.float64)
+
+    def mean(values: Floats) -> float:
+        counted = np.isfinite(values) & (w > 0)
+        return float(np.average(values[counted], weights=w[counted])) if counted.any() else float("nan")
+
+    observed = np.asarray(sample.observed, np.float64)
+    error = sample.best - observed
+    square, total = mean(error**2), mean((observed - mean(np.where(known, observed, np.nan))) ** 2)
+    held = np.isfinite(sample.lower) & np.isfinite(sample.upper)
+    inside = np.where(held, (observed >= sample.lower) & (observed <= sample.upper), np.nan)
+    return {
+        "mae": mean(np.abs(error)),
+        "rmse": float(np.sqrt(square)),
+        "r2": 1.0 - square / total if total > 0 else float("nan"),
+        "bias": mean(error),
+        "crps": mean(np.asarray(sample.crps, np.float64)),
+        "coverage": mean(inside),
+    }
+
+
 def score_by(sample: Sample, labels: npt.NDArray[np.integer[Any]], names: Sequence[str]) -> dict[str, dict[str, float]]:
     """Return the scores of each class that has an entry.
 

@@ -116,6 +116,9 @@ class Baseline(ABC):
         Name for people.
     needs_covariates : bool
         Whether it stands beside models with covariates alone, because it reads them itself.
+    asked_at_cells : bool
+        Whether it is asked at every cell of a cube where nobody names it: not if that takes many times as long as all
+        others together.
     left_out_pit : ndarray
         After tuning: distribution function at the readings of visible stations that were left out as the protocol
         hides them. It tells how wide an interval must be named to cover what it should (`calibrated_level`).
@@ -124,6 +127,7 @@ class Baseline(ABC):
     name: str
     title: str
     needs_covariates: bool = False
+    asked_at_cells: bool = True
 
     def __init__(self) -> None:
         self.left_out_pit: Floats = np.empty(0)

@@ -165,8 +165,8 @@ def left_out_with_slopes(
     series = np.concatenate([z[..., None], np.where(np.isfinite(z)[..., None], x, np.nan)], axis=-1)
     left_out = leave_out(series, sample.km, variogram, sample.field.groups)
     apart = x - left_out.estimate[..., 1:]
-    said = left_out.estimate[None, ..., 0] + np.einsum("tsq,spq->pts", apart, slopes[sample.fold])
-    return said, left_out.variance
+    kriged = left_out.estimate[None, ..., 0] + np.einsum("tsq,spq->pts", apart, slopes[sample.fold])
+    return kriged, left_out.variance
 
 
 def fit_residuals(sample: RegressionSample) -> tuple[Residuals, LeftOut]:
@@ -204,9 +204,11 @@ def _fit_in_space(sample: RegressionSample, offset: float | None, families: tupl
     tried = []
     for family in families:
         variogram = fit_variogram(family, data)
-        said, _ = left_out_with_slopes(z[rows], x[rows], sample, variogram, apart)
+        kriged, _ = left_out_with_slopes(z[rows], x[rows], sample, variogram, apart)
         tried.append(
-            Residuals(offset, regressors, slopes, FIRST_PENALTY, variogram, error_in_units(said[0], offset, few.values))
+            Residuals(
+                offset, regressors, slopes, FIRST_PENALTY, variogram, error_in_units(kriged[0], offset, few.values)
+            )
         )
     return min(tried, key=_error)
 
@@ -214,14 +216,14 @@ def _fit_in_space(sample: RegressionSample, offset: float | None, families: tupl
 def _choose_penalty(sample: RegressionSample, first: Residuals) -> tuple[Residuals, LeftOut]:
     z, x = forward(sample.field.values, first.offset), first.regressors.of(sample.covariates)
     few, rows = sample.few(TUNING_HOURS)
-    said, variance = left_out_with_slopes(
+    kriged, variance = left_out_with_slopes(
         z[rows], x[rows], sample, first.variogram, _slopes_apart(z, x, sample, PENALTIES)
     )
-    errors = [error_in_units(one, first.offset, few.values) for one in said]
+    errors = [error_in_units(one, first.offset, few.values) for one in kriged]
     best = int(np.argmin(errors))
     slopes = ridge_slopes(z, x, sample.weight, (PENALTIES[best],))[0]
     chosen = Residuals(first.offset, first.regressors, slopes, PENALTIES[best], first.variogram, errors[best])
-    return chosen, LeftOut(said[best], variance)
+    return chosen, LeftOut(kriged[best], variance)
 
 
 def _slopes_apart(z: Floats, x: Floats, sample: RegressionSample, penalties: tuple[float, ...]) -> Floats:

@@ -106,6 +106,8 @@ class SpaceTimeKriging(Baseline):
 
     name = "space-time-kriging"
     title = "space-time kriging of the logarithm"
+    # A system a cell and hour.
+    asked_at_cells = False
 
     def __init__(self) -> None:
         super().__init__()
