@@ -46,8 +46,8 @@ class Timing:
     seconds : float
         Of the whole process, from its start.
     processor_seconds : float
-        Of the driving process, all its threads together, from the first hours that it encodes, or from the first
-        finished block where workers encode, to the closed cube.
+        Of the driving process, all its threads together, from the first hours that it lays out to be encoded, or from
+        the first finished block where workers encode, to the closed cube.
     peak_bytes : int
         The most memory of it and its children together.
     cell_hours : int
@@ -161,13 +161,18 @@ def run_job(job: Mapping[str, Any]) -> dict[str, float]:
     begun: list[float] = []
     # By the public name, which an older checkout has too.
     kind: Any = type(load_predictor(job["model"], "cpu", options.get("covariates")))
-    encode = kind.encode
 
-    def noted(*given: Any, **named: Any) -> Any:
-        begun.append(time.process_time())
-        return encode(*given, **named)
+    def noted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            begun.append(time.process_time())
+            return function(*given, **named)
 
-    kind.encode = noted
+        return call
+
+    # Whichever is first: a run that goes on may find its hours encoded.
+    for name in ("split_hours", "encode"):
+        if hasattr(kind, name):
+            setattr(kind, name, noted(getattr(kind, name)))
 
     def progress(done: int, total: int, note: str) -> None:
         blocks.append((time.perf_counter(), time.process_time(), done))

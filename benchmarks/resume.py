@@ -3,9 +3,9 @@
     python benchmarks/resume.py --model outputs/models/north [--data ...] [--short] [--repeat 5]
 
 Each repetition kills (SIGKILL) the run and all it started at a random block, begins it again, and adds up what both
-parts took from the first hours that they encode, in seconds of processors, which others at work disturb less than the
-clock. What comes before, the start of a process with its model and observations, is paid by any start. A block is one
-of full size, by its share of the cells: those at the grid's edge are slivers. How to make a model: see
+parts took from the first hours that they lay out to be encoded, in seconds of processors, which others at work disturb
+less than the clock. What comes before, the start of a process with its model and observations, is paid by any start. A
+block is one of full size, by its share of the cells: those at the grid's edge are slivers. How to make a model: see
 benchmarks/producing.py.
 """
 

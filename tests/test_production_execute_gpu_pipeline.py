@@ -13,9 +13,10 @@ from production_case import END, START, TILES
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.production import ProduceOptions, produce
-from aqreanalysis.production.execute import executors, worker
+from aqreanalysis.production.execute import executors
 from aqreanalysis.production.execute import gpu_pipeline as pipeline
 from aqreanalysis.production.stores.store import Written
+from aqreanalysis.production.stores.zarr import ZarrStore
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_failed_write_ends_the_run_with_its_error(two_pollutants, on_cpu, tmp_
     def full(self, block, layers):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(worker.Worker, "write_hours", full)
+    monkeypatch.setattr(ZarrStore, "write", full)
     with pytest.raises(Exception, match="No space left"):
         make((*two_pollutants, production_case.small_grid()), tmp_path / "a.zarr")
 

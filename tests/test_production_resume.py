@@ -16,6 +16,7 @@ from production_processes import digest, kill, start, wait_for_blocks
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import Interrupted, OutputError
+from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.production import ProduceOptions, produce
 
 # Many small blocks, so that a kill meets the run between and within them.
@@ -123,6 +124,23 @@ def test_a_signal_ends_the_run_after_the_blocks_in_hand_and_says_how_to_go_on(nu
     assert f"{done} of {BLOCKS} blocks are done" in str(error) and "run the same command again" in str(error)
     produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
     assert digest(out) == whole[".zarr"]
+
+
+def test_a_run_that_goes_on_encodes_no_hours_and_makes_no_geometry_again(case, whole, tmp_path, monkeypatch):
+    out = tmp_path / "x.zarr"
+    stop_after(BLOCKS // 4 + 2, signal.SIGTERM, case, out)  # in its second day, whose tiles are those of the first
+    made: list[str] = []
+    for name in ("geometry", "encode"):
+        method = getattr(AnalysisPredictor, name)
+
+        def noted(*given, name=name, method=method):
+            made.append(name)
+            return method(*given)
+
+        monkeypatch.setattr(AnalysisPredictor, name, noted)
+    produce(case[0], case[1], GRID, START, END, out, FINE_OPTIONS).close()
+    assert "geometry" not in made and made.count("encode") <= 2
+    assert digest(out) == whole[".zarr"] and [p.name for p in tmp_path.iterdir()] == [out.name]
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])

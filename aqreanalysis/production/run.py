@@ -116,8 +116,10 @@ def produce_cubes(
         check_free(outputs, options)
     if options.workers is not None:
         prepare_workers()
-    hours, on_model = resolve_timeline(out, timeline, options), partial(start_gpu_warmup, options=options)
-    prepared = prepare(model, observations, grid, hours, options, on_model)
+    if options.append:
+        timeline = resolve_timeline(out, timeline, options)
+    warm_up = partial(start_gpu_warmup, options=options)
+    prepared = prepare(model, observations, grid, timeline, options, warm_up)
     if options.split != "none":
         offset = options.utc_offset_hours
         outputs = outputs.split({n: list(parts_of(c.plan, options.split, offset)) for n, c in prepared.cubes.items()})
@@ -175,7 +177,9 @@ def _sweep(prepared: Prepared, work: Work, window: StagedWindow) -> None:
     on_done = BlockProgress(prepared.blocks, prepared.keys, work.ledger, options.progress)
     elsewhere = options.workers is not None or options.scheduler is not None
     model = prepared.model_path if elsewhere else None, options.device
-    job = make_job(prepared, window, JobStores(work.stores, work.day_sums(prepared)), model)
+    # A run of one time block asks for no geometry twice, and workers of a cluster would save a disk full.
+    saves = prepared.plan.counts[0] > 1 and not elsewhere
+    job = make_job(prepared, window, JobStores(work.stores, work.day_sums(prepared)), model, saves)
     with open_executor(job.inputs, options) as executor:
         executor.run(job, done, on_done, work.stop.event)
     work.check_stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,7 +14,7 @@ from aqreanalysis.model import load_predictor
 from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.production.execute.schedule import BLOCKS_A_TASK, OnDone, mean_tasks, sweep_tasks
-from aqreanalysis.production.execute.worker import Job, share_job
+from aqreanalysis.production.execute.worker import Job, on_worker
 from aqreanalysis.production.stores.store import BlockResult
 
 if TYPE_CHECKING:
@@ -81,14 +82,15 @@ class SubmittedTasks:
     tiles_ahead = 0
 
     def __init__(self, client: Client, job: Job) -> None:
-        self._client, self._key = client, f"job-{job.token}"
+        self._client = client
+        # A task and not scattered: if every holder dies, the scheduler can make it again.
+        self._shared = client.submit(_hand_over, job, key=f"job-{job.token}")
 
-    def task(self, function: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
+    def task(self, method: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
         """Return a future; see `Tasks`."""
-        # The job is a task and not scattered: if every holder dies, the scheduler can make it again.
-        key: dict[str, Any] = {"key": self._key} if function is share_job else {}
+        key = f"{method.__name__}-{uuid.uuid4().hex}"  # by which the dashboard names and colours it
         where: dict[str, Any] = {} if address is None else {"workers": [address], "allow_other_workers": True}
-        return self._client.submit(function, *given, pure=False, **key, **where)
+        return self._client.submit(on_worker, self._shared, method, *given, key=key, **where)
 
     def addresses(self) -> Sequence[str]:
         """Return the address of each worker, as often as it has threads."""
@@ -108,6 +110,11 @@ def memory_with_model(
     if model_path is not None:
         load_predictor(model_path, "cpu", covariates, static)
     return int(psutil.Process().memory_info().rss)
+
+
+def _hand_over(job: Job) -> Job:
+    """Task: what all others share."""
+    return job
 
 
 def _hand_on(future: Any, on_done: OnDone) -> None:

@@ -38,6 +38,7 @@ from aqreanalysis.production.execute.gpu_sweep import (
 from aqreanalysis.production.execute.schedule import OnDone
 from aqreanalysis.production.execute.worker import Job, Worker
 from aqreanalysis.production.plan import Block, Plan
+from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.stores.store import BlockResult, Written
 from aqreanalysis.production.sweep import FlagThresholds, Layers, SweepInputs, encode_time_block
 
@@ -53,23 +54,23 @@ _WARMUP = "_aqreanalysis_gpu_warmup"
 Write = Callable[[Block, Layers], Written]
 
 
+@dataclass(frozen=True)
 class PipelineExecutor:
     """A GPU and the threads that write for it.
 
-    Parameters
+    Attributes
     ----------
     threads : int
         That drive the device and write.
     """
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    threads: int
 
     def run(self, job: Job, done: set[int], on_done: OnDone, stop: threading.Event) -> None:
         """Compute and write the blocks that are not `done`; see `Executor`."""
         worker = Worker(job)
         await_warmup(worker.inputs.predictor)
-        for result in run_pipeline(worker.inputs, done, worker.write_hours, self.threads, stop):
+        for result in run_pipeline(worker.inputs, done, job.stores.cubes[HOURLY].write, self.threads, stop):
             on_done(result)
 
 

@@ -13,8 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from aqreanalysis.production.execute import worker
-from aqreanalysis.production.execute.worker import Job
+from aqreanalysis.production.execute.worker import Job, Worker
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.stores.store import BlockResult
 
@@ -58,8 +57,8 @@ class Tasks(Protocol):
     tiles_ahead: int
     blocks_a_task: int
 
-    def task(self, function: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
-        """Return a task that calls `function` with what is given, tasks among it as their results.
+    def task(self, method: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
+        """Return a task that calls a method of `Worker` with what is given, tasks among it as their results.
 
         `address` is one of `addresses`, where it is wanted; another takes it where it has nothing else to do.
         """
@@ -73,16 +72,16 @@ class Tasks(Protocol):
 
 def sweep_tasks(job: Job, done: set[int], dask: Tasks) -> Iterator[Iterator[Any]]:
     """Yield the tasks of each time block, which share its station states; each gives a list of `BlockResult`."""
-    shared, plan = dask.task(worker.share_job, job), job.inputs.plan
+    plan = job.inputs.plan
     ahead = itertools.chain(itertools.repeat(True, dask.tiles_ahead), itertools.repeat(False))
 
     def block_tasks(time: tuple[int, int], blocks: list[Block]) -> Iterator[Any]:
-        parts = [dask.task(worker.encode_hours, shared, hours) for hours in dask.parts(time)]
-        states = dask.task(worker.encode, shared, time, *parts)
+        parts = [dask.task(Worker.encode_part, hours) for hours in dask.parts(time)]
+        states = dask.task(Worker.encode, time, *parts)
         # Addresses are asked anew for each time block: workers of a cluster come and go.
         for address, some in share_blocks(blocks, dask.addresses(), plan.tiles, dask.blocks_a_task):
-            after = dask.task(worker.make_geometry, shared, some[0], address=address) if next(ahead) else None
-            yield dask.task(worker.run_blocks, shared, states, some, after, address=address)
+            after = dask.task(Worker.make_geometry, some[0], address=address) if next(ahead) else None
+            yield dask.task(Worker.run_blocks, states, some, after, address=address)
 
     for time, blocks in pending_blocks(plan, done):
         yield block_tasks(time, blocks)
@@ -90,9 +89,14 @@ def sweep_tasks(job: Job, done: set[int], dask: Tasks) -> Iterator[Iterator[Any]
 
 def mean_tasks(job: Job, done: set[int], dask: Tasks) -> Iterator[Iterator[Any]]:
     """Yield the tasks of cubes of means, which read the sums that all blocks of the sweep have left."""
-    shared = dask.task(worker.share_job, job)
-    for frequency, block, number in pending_means(job, done):
-        yield iter([dask.task(worker.aggregate_means, shared, frequency, block, number)])
+    number = job.inputs.plan.blocks
+    # Blocks of all cubes are counted on from those of the sweep, so that one ledger holds them.
+    for frequency, plan in (job.inputs.means.plans if job.inputs.means else {}).items():
+        for place in range(plan.blocks):
+            if number not in done:
+                block = plan.get_block(place)
+                yield iter([dask.task(Worker.aggregate_means, frequency, block, number)])
+            number += 1
 
 
 def share_blocks(
@@ -130,19 +134,6 @@ def pending_blocks(plan: Plan, done: set[int]) -> Iterator[tuple[tuple[int, int]
         left = [block for block in plan.blocks_of(index) if block.number not in done]
         if left:
             yield plan.time_block(index), left
-
-
-def pending_means(job: Job, done: set[int]) -> Iterator[tuple[str, Block, int]]:
-    """Yield frequency, block and number of each block of means that is left to do.
-
-    Blocks of all cubes are counted on from those of the sweep, so that one ledger holds them.
-    """
-    number = job.inputs.plan.blocks
-    for frequency, plan in (job.inputs.means.plans if job.inputs.means else {}).items():
-        for place in range(plan.blocks):
-            if number not in done:
-                yield frequency, plan.get_block(place), number
-            number += 1
 
 
 def default_threads() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import dask
@@ -13,7 +14,7 @@ from dask.callbacks import Callback
 
 from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.production.execute.schedule import OnDone, mean_tasks, sweep_tasks
-from aqreanalysis.production.execute.worker import Job, Worker, share_job
+from aqreanalysis.production.execute.worker import Job, Worker, on_worker
 from aqreanalysis.production.sweep import split_time_block
 
 # Tiles whose geometry each further thread makes while the first encodes the first time block.
@@ -22,17 +23,17 @@ TILES_AHEAD = 8
 GRAPH_BLOCKS = 256
 
 
+@dataclass(frozen=True)
 class ThreadExecutor:
     """Threads of this process.
 
-    Parameters
+    Attributes
     ----------
     threads : int
         Blocks at a time.
     """
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    threads: int
 
     def run(self, job: Job, done: set[int], on_done: OnDone, stop: threading.Event) -> None:
         """Compute and write the blocks that are not `done`; see `Executor`."""
@@ -71,11 +72,9 @@ class DelayedTasks:
         self._worker, self._threads = worker, threads
         self.tiles_ahead = TILES_AHEAD * (threads - 1)
 
-    def task(self, function: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
-        """Return a delayed call; see `Tasks`. What all tasks share is this process' worker itself."""
-        if function is share_job:
-            return self._worker
-        return dask.delayed(function, pure=False, traverse=False)(*given)
+    def task(self, method: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
+        """Return a delayed call; see `Tasks`."""
+        return dask.delayed(on_worker, pure=False, traverse=False)(self._worker, method, *given)
 
     def addresses(self) -> Sequence[str]:
         """Return none: threads take whatever comes next."""

@@ -6,27 +6,29 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from threadpoolctl import threadpool_limits
 
 from aqreanalysis.common.library_threads import one_thread
 from aqreanalysis.model import load_predictor
-from aqreanalysis.model.protocol import EncodedStations
+from aqreanalysis.model.protocol import EncodedStations, PlaceGeometry
 from aqreanalysis.production.day_sums import day_block, sums_name
 from aqreanalysis.production.period_means import mean_block
-from aqreanalysis.production.plan import Block
+from aqreanalysis.production.plan import HOURS_A_DAY, Block
 from aqreanalysis.production.plan.inputs import StagedWindow
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.plan.timeline import HOURLY
+from aqreanalysis.production.resume.ledger import boot_number
+from aqreanalysis.production.resume.saved import SavedResults
 from aqreanalysis.production.stores.store import BlockResult, Store, Written
 from aqreanalysis.production.stores.zarr import DaySums
 from aqreanalysis.production.sweep import (
     BlockStates,
     GeometryCache,
-    Layers,
     SweepInputs,
     encode_part,
     encode_time_block,
@@ -34,6 +36,11 @@ from aqreanalysis.production.sweep import (
     tile_geometry,
     wanted_cells,
 )
+
+T = TypeVar("T")
+
+# Time blocks whose states are saved at a time.
+TIME_BLOCKS_SAVED = 4
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class Job:
         Where from, and onto what.
     stores : JobStores
         Where to.
+    saved : SavedResults or None
+        Where states and geometry are kept for a run that goes on; None keeps none.
     """
 
     token: str
@@ -73,6 +82,7 @@ class Job:
     model_path: str | None
     device: str
     stores: JobStores
+    saved: SavedResults | None = None
 
 
 class Worker:
@@ -85,7 +95,7 @@ class Worker:
             device = device_of_worker(job.device)
             predictor = load_predictor(job.model_path, device, job.inputs.covariates, job.inputs.static)
             self.inputs = replace(job.inputs, predictor=predictor)
-        self.cache = GeometryCache()
+        self.cache = GeometryCache() if job.saved is None else SavedGeometry(job.saved)
         self.stop = threading.Event()
 
     def encode(self, time_range: tuple[int, int], *parts: EncodedStations | None) -> BlockStates | None:
@@ -94,27 +104,41 @@ class Worker:
         encoded = [part for part in parts if part is not None]
         if self.stop.is_set() or len(encoded) < len(parts):
             return None
-        one_thread()
-        return encode_time_block(self.inputs, time_range, encoded or None)
+        if encoded:
+            return encode_time_block(self.inputs, time_range, encoded)
+        return self._saved(range(*time_range), lambda: encode_time_block(self.inputs, time_range))
 
     def encode_part(self, hours: range) -> EncodedStations | None:
         """Return what the stations say of a part of `split_time_block`; None if the run was asked to stop."""
         if self.stop.is_set():
             return None
-        one_thread()
-        return encode_part(self.inputs, hours)
+        return self._saved(hours, lambda: encode_part(self.inputs, hours))
+
+    def _saved(self, hours: range, encode: Callable[[], T]) -> T:
+        """Return what a run before this one has encoded of some hours, or what is encoded now.
+
+        Of the last few time blocks there are files: no more can be in hand at once.
+        """
+        if self.job.saved is None:
+            return encode()
+        days = TIME_BLOCKS_SAVED * self.inputs.plan.block[0] // HOURS_A_DAY
+        return self.job.saved.get(f"states-{hours.start // HOURS_A_DAY % days}", str(hours), encode)
 
     def make_geometry(self, block: Block) -> None:
         """Make the geometry of a block's tile beforehand, if a cell of it is wanted."""
         if not self.stop.is_set() and wanted_cells(self.inputs, block).any():
-            one_thread()
             tile_geometry(self.inputs, block, self.cache)
+
+    def run_blocks(
+        self, states: BlockStates | None, blocks: list[Block], after: None = None
+    ) -> list[BlockResult | None]:
+        """Compute and write some blocks of a time block, `after` their geometry where it is made beforehand."""
+        return [self.run(states, block) for block in blocks]
 
     def run(self, states: BlockStates | None, block: Block) -> BlockResult | None:
         """Compute and write a block; None if the run was to stop before it was begun."""
         if states is None or self.stop.is_set():
             return None
-        one_thread()
         begun = time.perf_counter()
         layers = sweep_block(self.inputs, states, block, self.cache)
         written: list[Written] = []
@@ -122,27 +146,46 @@ class Worker:
             sums = {name: layers.pop(name) for name in map(sums_name, self.inputs.species)}
             written.append(self.job.stores.sums.write(day_block(block), sums))
         if self.inputs.hourly:
-            written.append(self.write_hours(block, layers))
+            written.append(self.job.stores.cubes[HOURLY].write(block, layers))
         seconds = time.perf_counter() - begun
         return BlockResult(block.number, block.cell_hours, Written.joined(written), seconds)
 
-    def aggregate_means(self, frequency: str, block: Block, number: int) -> BlockResult | None:
+    def aggregate_means(self, frequency: str, block: Block, number: int) -> list[BlockResult | None]:
         """Compute and write a block of means from the sums of days; it is noted under `number`."""
         if self.stop.is_set():
-            return None
+            return [None]
         begun = time.perf_counter()
         sums = self.job.stores.sums
         assert sums is not None
         layers = mean_block(self.inputs, frequency, block, lambda key, days: sums.read(sums_name(key), days))
         written = self.job.stores.cubes[frequency].write(block, layers)
-        return BlockResult(number, 0, written, time.perf_counter() - begun)
-
-    def write_hours(self, block: Block, layers: Layers) -> Written:
-        """Write hourly layers of a block."""
-        return self.job.stores.cubes[HOURLY].write(block, layers)
+        return [BlockResult(number, 0, written, time.perf_counter() - begun)]
 
 
-def make_job(prepared: Prepared, window: StagedWindow, stores: JobStores, model: tuple[Path | None, str]) -> Job:
+class SavedGeometry(GeometryCache):
+    """Geometry of tiles that is saved besides, by all processes of a run together.
+
+    Parameters
+    ----------
+    saved : SavedResults
+        Where it is saved, while it fits into memory too.
+    """
+
+    def __init__(self, saved: SavedResults) -> None:
+        super().__init__()
+        self._saved = saved
+
+    def get(self, key: Hashable, make: Callable[[], PlaceGeometry]) -> PlaceGeometry:
+        """Return the geometry of a tile, that of an earlier run if there is one."""
+        if self.bytes >= self.limit_bytes:
+            return super().get(key, make)
+        (rows, _), (columns, _) = cast("tuple[tuple[int, int], tuple[int, int]]", key)
+        return super().get(key, lambda: self._saved.get(f"geometry-{rows}-{columns}", "", make))
+
+
+def make_job(
+    prepared: Prepared, window: StagedWindow, stores: JobStores, model: tuple[Path | None, str], saves: bool = False
+) -> Job:
     """Return the job of a prepared run.
 
     Parameters
@@ -155,15 +198,19 @@ def make_job(prepared: Prepared, window: StagedWindow, stores: JobStores, model:
         Where to.
     model : tuple
         The bundle, if workers are to load it themselves (None ships the predictor to them once), and onto what device.
+    saves : bool
+        Keep states and geometry, beside the readings, for a run that goes on where this one was killed.
     """
     model_path, device = model
     digest = hashlib.sha256(json.dumps(prepared.fingerprint, sort_keys=True).encode())
     digest.update(repr(stores).encode())
-    inputs = prepared.sweep_inputs(replace(window, path=str(Path(window.path).resolve())))
+    staged = Path(window.path).resolve()
+    inputs = prepared.sweep_inputs(replace(window, path=str(staged)))
     if model_path is not None:
         inputs = replace(inputs, predictor=None)  # type: ignore[arg-type]  # each worker puts its own there
     bundle = None if model_path is None else str(model_path.resolve())
-    return Job(digest.hexdigest(), inputs, bundle, device, stores)
+    saved = SavedResults(staged.parent, f"{digest.hexdigest()} {boot_number()}") if saves else None
+    return Job(digest.hexdigest(), inputs, bundle, device, stores, saved)
 
 
 def device_of_worker(asked: str) -> str:
@@ -189,46 +236,17 @@ _WORKERS: dict[str, Worker] = {}
 _WORKERS_LOCK = threading.Lock()
 
 
-def worker_of(shared: Job | Worker) -> Worker:
-    """Return the worker of this process: the driver's threads share theirs, another process makes one of the job."""
-    if isinstance(shared, Worker):
-        return shared
-    with _WORKERS_LOCK:
-        if shared.token not in _WORKERS:
-            _WORKERS.clear()  # a worker of a long-lived cluster keeps one job only
-            _WORKERS[shared.token] = Worker(shared)
-            threadpool_limits(1, user_api="blas")  # once for this process: see `threads_restored`
-        return _WORKERS[shared.token]
+def on_worker(shared: Job | Worker, method: Callable[..., T], *given: Any) -> T:
+    """Task: call a method of `Worker` on the worker of this process.
 
-
-def share_job(shared: Job | Worker) -> Job | Worker:
-    """Task: hand on what all others share."""
-    return shared
-
-
-def encode(shared: Job | Worker, time_range: tuple[int, int], *parts: EncodedStations | None) -> BlockStates | None:
-    """Task: the station states of a time block."""
-    return worker_of(shared).encode(time_range, *parts)
-
-
-def encode_hours(shared: Job | Worker, hours: range) -> EncodedStations | None:
-    """Task: what the stations say of some hours of a time block."""
-    return worker_of(shared).encode_part(hours)
-
-
-def make_geometry(shared: Job | Worker, block: Block) -> None:
-    """Task: the geometry of a block's tile, beforehand."""
-    worker_of(shared).make_geometry(block)
-
-
-def run_blocks(
-    shared: Job | Worker, states: BlockStates | None, blocks: list[Block], after: None = None
-) -> list[BlockResult | None]:
-    """Task: compute and write some blocks of a time block, `after` their geometry where it is made beforehand."""
-    worker = worker_of(shared)
-    return [worker.run(states, block) for block in blocks]
-
-
-def aggregate_means(shared: Job | Worker, frequency: str, block: Block, number: int) -> list[BlockResult | None]:
-    """Task: compute and write a block of means from the sums of days."""
-    return [worker_of(shared).aggregate_means(frequency, block, number)]
+    The driver's threads share theirs; another process makes one of the job.
+    """
+    if isinstance(shared, Job):
+        with _WORKERS_LOCK:
+            if shared.token not in _WORKERS:
+                _WORKERS.clear()  # a worker of a long-lived cluster keeps one job only
+                _WORKERS[shared.token] = Worker(shared)
+                threadpool_limits(1, user_api="blas")  # once for this process: see `threads_restored`
+            shared = _WORKERS[shared.token]
+    one_thread()
+    return method(shared, *given)

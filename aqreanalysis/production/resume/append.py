@@ -12,7 +12,7 @@ import numpy as np
 
 from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.errors import ConfigError, CubeError, OutputError
+from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.observations import Observations
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Moment, Plan, hours_between
@@ -402,26 +402,20 @@ def open_existing(out: str | Path, options: ProduceOptions) -> dict[str, Existin
 def resolve_timeline(
     out: str | Path, timeline: tuple[Moment | None, Moment], options: ProduceOptions
 ) -> tuple[Moment, Moment]:
-    """Return the timeline of a run; that of one which continues a cube begins with the cube.
+    """Return the timeline of a run that continues a cube, and begins with it.
 
     Raises
     ------
     OutputError
         If it does not continue the cube.
-    ConfigError
-        If there is no start, and no cube that has one.
     """
     start, end = timeline
-    if options.append:
-        part = Outputs.of(out, check_frequencies(options.frequencies)).part
-        ledger = Ledger(part / LEDGER)
-        if ledger.ready and ledger.header is not None:  # the cube may have got its new end already
-            return stamp_text(ledger.header["fingerprint"]["timeline and blocks"]["first_hour"] - 1), end
-        with output_errors(part):
-            return _longer_timeline(open_existing(out, options), start, end)
-    if start is None:
-        raise ConfigError("start is missing: only a cube that grows (--append) has one already")
-    return start, end
+    part = Outputs.of(out, check_frequencies(options.frequencies)).part
+    ledger = Ledger(part / LEDGER)
+    if ledger.ready and ledger.header is not None:  # the cube may have got its new end already
+        return stamp_text(ledger.header["fingerprint"]["timeline and blocks"]["first_hour"] - 1), end
+    with output_errors(part):
+        return _longer_timeline(open_existing(out, options), start, end)
 
 
 def _longer_timeline(

@@ -159,18 +159,14 @@ class Ledger:
             self._file = None
 
     def _append(self, entry: dict[str, Any]) -> None:
+        entries = [entry]
         if self._file is None:
             self._file = self.path.open("a", encoding="utf-8")
-            if self.header is not entry:
-                self._write({"boot": boot_number()})
-        self._write(entry)
-        if self.header is entry:
-            self._write({"boot": boot_number()})
-
-    def _write(self, entry: dict[str, Any]) -> None:
-        assert self._file is not None
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
+            # After the header, or before what is added to an old file.
+            entries.insert(1 if self.header is entry else 0, {"boot": boot_number()})
+        for one in entries:
+            self._file.write(json.dumps(one) + "\n")
+            self._file.flush()
 
     def _sync(self) -> None:
         """Put everything written so far on the disk, and note it."""

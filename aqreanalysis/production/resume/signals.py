@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +17,7 @@ from aqreanalysis.errors import Interrupted, OutputError
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+@dataclass
 class Stop:
     """The wish to stop, set by a signal and looked at between blocks.
 
@@ -23,13 +25,12 @@ class Stop:
     ----------
     event : threading.Event
         Set once the wish is there.
-    signal : int
+    signal : Signals
         Which signal brought it.
     """
 
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.signal = signal.SIGINT
+    event: threading.Event = field(default_factory=threading.Event)
+    signal: signal.Signals = signal.SIGINT
 
     def check(self, part: Path, done: str) -> None:
         """Raise `Interrupted` if the wish is there; `done` says how far the run got.

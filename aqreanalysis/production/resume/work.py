@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from aqreanalysis.common.progress import Progress
@@ -65,18 +64,13 @@ class Work:
     ledger: Ledger
 
     @property
-    def part(self) -> Path:
-        """The folder of what is unfinished."""
-        return self.outputs.part
-
-    @property
     def written(self) -> list[tuple[Store, Output]]:
         """What of the outputs is written, each with its store."""
         return [(store, output) for store in self.stores.values() for output in store.outputs]
 
     def check_stop(self, so_far: str | None = None) -> None:
         """Raise `Interrupted` if that is wished; `so_far` says how far the run got, else blocks are counted."""
-        self.stop.check(self.part, so_far or f"{len(self.ledger.done)} of {self.blocks} blocks are done")
+        self.stop.check(self.outputs.part, so_far or f"{len(self.ledger.done)} of {self.blocks} blocks are done")
 
     def watched(self, so_far: str | None = None) -> Progress:
         """Return what passes progress on and ends the work if that is wished, as of `check_stop`."""
@@ -105,7 +99,7 @@ class Work:
             if unlike and not options.overwrite:
                 more = f" (and {len(unlike) - 1} more)" if len(unlike) > 1 else ""
                 raise OutputError(
-                    f"{self.part} holds an unfinished run of another kind: {unlike[0]}{more}; "
+                    f"{self.outputs.part} holds an unfinished run of another kind: {unlike[0]}{more}; "
                     "repeat that run, choose another --out, or drop it with --overwrite"
                 )
             if unlike or (ledger.ready and not all(s.is_staged(o) or o.path.exists() for s, o in self.written)):
@@ -117,7 +111,7 @@ class Work:
 
     def day_sums(self, prepared: Prepared) -> DaySums | None:
         """Return the sums of days, where means are joined from them."""
-        return DaySums(self.part.resolve() / "sums.zarr") if prepared.means() else None
+        return DaySums(self.outputs.part.resolve() / "sums.zarr") if prepared.sums_widths else None
 
     def stage(self, prepared: Prepared, templates: Mapping[str, Template], header: dict[str, Any]) -> StagedWindow:
         """Return the window on the staged readings; create them, the empty stores and the ledger where there are none.
@@ -131,7 +125,7 @@ class Work:
         header : dict
             How the ledger begins.
         """
-        ledger, sums, readings = self.ledger, self.day_sums(prepared), self.part / "readings.npy"
+        ledger, sums, readings = self.ledger, self.day_sums(prepared), self.outputs.part / "readings.npy"
         staging = prepared.observations, tuple(prepared.predictor.inputs), prepared.span, readings
         created = all(self.stores[name].is_created() for name in templates) and (sums is None or sums.is_created())
         if ledger.header is not None and created:
@@ -141,10 +135,8 @@ class Work:
         window = stage_readings(*staging)
         for name, template in templates.items():
             self.stores[name].create(template)
-        means = prepared.means()
-        if sums is not None and means is not None:
-            widths = {sums_name(key): sums_width(c.autocovariance) for key, c in means.calibrations.items()}
-            sums.create(prepared.plan, widths, prepared.production.compression_level)
+        if sums is not None:
+            sums.create(prepared.plan, prepared.sums_widths, prepared.production.compression_level)
         ledger.begin(header)
         return window
 
@@ -153,7 +145,7 @@ class Work:
         for store, output in waiting:
             store.finalise(output)
         self.ledger.close()
-        shutil.rmtree(self.part)
+        shutil.rmtree(self.outputs.part)
 
 
 @contextmanager

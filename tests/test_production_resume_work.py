@@ -1,0 +1,52 @@
+"""Unfinished work: one process holds it, what has begun nothing leaves nothing, another run's is refused or dropped."""
+
+from __future__ import annotations
+
+import pytest
+
+from aqreanalysis.errors import OutputError
+from aqreanalysis.production import ProduceOptions
+from aqreanalysis.production.resume.work import check_free, open_work
+from aqreanalysis.production.stores.outputs import Outputs
+
+
+def work_on(out, options: ProduceOptions):
+    outputs = Outputs.of(out, ("hourly",))
+    return open_work(outputs, outputs.open(options, 1), options, 4)
+
+
+def test_work_that_has_begun_nothing_leaves_nothing_and_is_held_meanwhile(tmp_path):
+    out, options = tmp_path / "new" / "x.zarr", ProduceOptions()
+    with work_on(out, options) as work:
+        assert work.outputs.part.is_dir()
+        with pytest.raises(OutputError, match="is being written by process"), work_on(out, options):
+            pytest.fail("two at once")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_what_another_run_has_begun_is_refused_with_both_values_and_dropped_where_that_is_wished(tmp_path):
+    out, options = tmp_path / "x.zarr", ProduceOptions(overwrite=True)
+    with work_on(out, options) as work:
+        work.ledger.begin({"fingerprint": {"model": "a", "grid": "g"}, "facts": {}})
+        work.ledger.record(0, b"key")
+    with work_on(out, ProduceOptions()) as work:
+        assert [output.name for _, output in work.waiting({"model": "a", "grid": "g"})] == ["hourly"]
+        assert work.ledger.done == {0}
+        with pytest.raises(OutputError, match="model is a there and b here; repeat that run"):
+            work.waiting({"model": "b", "grid": "g"})
+    with work_on(out, options) as work:
+        assert work.waiting({"model": "b", "grid": "g"}) and work.ledger.header is None and not work.ledger.done
+
+
+def test_an_output_that_is_there_is_refused_unless_it_is_replaced_grows_or_is_unfinished(tmp_path):
+    out = tmp_path / "x.zarr"
+    out.mkdir()
+    outputs = Outputs.of(out, ("hourly",))
+    with pytest.raises(OutputError, match=r"x\.zarr exists; choose another --out"):
+        check_free(outputs, ProduceOptions())
+    with work_on(out, ProduceOptions()) as work, pytest.raises(OutputError, match="exists"):
+        work.waiting({"model": "a"})
+    check_free(outputs, ProduceOptions(overwrite=True))
+    check_free(outputs, ProduceOptions(append=True))
+    outputs.part.mkdir()
+    check_free(outputs, ProduceOptions())
