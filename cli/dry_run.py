@@ -57,7 +57,7 @@ def describe(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, Mea
             "layer_bytes": {layer.name: _raw_bytes(cube, layer) for layer in cube.layers},
             "block": cube.plan.block,
             "blocks": cube.plan.blocks,
-            "raw_bytes": cube.raw_bytes,
+            "raw_bytes": cube.plan.raw_bytes,
         }
         for name, cube in prepared.cubes.items()
     }
@@ -68,7 +68,7 @@ def describe(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, Mea
         "species": prepared.species,
         "blocks": prepared.blocks,
         "block": plan.block,
-        "raw_bytes": sum(cube.raw_bytes for cube in prepared.cubes.values()),
+        "raw_bytes": sum(cube.plan.raw_bytes for cube in prepared.cubes.values()),
         "sums_bytes": prepared.sums_bytes,
         "block_working_bytes": prepared.working.working_bytes,
         "cubes": cubes,
@@ -112,7 +112,8 @@ def _cube_pairs(
         pairs += [
             (
                 name,
-                f"{outputs.cubes[name]}: {cube.plan.steps} {period}s, {human_size(cube.raw_bytes)} before compression",
+                f"{outputs.cubes[name]}: {cube.plan.steps} {period}s, {human_size(cube.plan.raw_bytes)} before "
+                "compression",
             ),
             ("", f"chunks of {steps} {period}s x {rows} x {columns} cells{joined}"),
         ]
@@ -129,7 +130,7 @@ def _size_pairs(prepared: Prepared) -> list[tuple[str, str]]:
     from aqreanalysis.cli.printing import human_size
 
     return [
-        ("size", f"{human_size(sum(cube.raw_bytes for cube in prepared.cubes.values()))} before compression"),
+        ("size", f"{human_size(sum(cube.plan.raw_bytes for cube in prepared.cubes.values()))} before compression"),
         ("memory", f"about {human_size(prepared.working.working_bytes)} a block in hand"),
     ]
 
@@ -137,7 +138,7 @@ def _size_pairs(prepared: Prepared) -> list[tuple[str, str]]:
 def _trial_pairs(prepared: Prepared, crew: Workers, estimate: Estimate, rates: MeasuredRates) -> list[tuple[str, str]]:
     from aqreanalysis.cli.printing import human_size, human_time
 
-    raw = sum(cube.raw_bytes for cube in prepared.cubes.values())
+    raw = sum(cube.plan.raw_bytes for cube in prepared.cubes.values())
     who = f"{crew.processes} worker processes" if crew.workers else f"{crew.concurrency} threads"
     each = "a worker" if crew.workers else "the process"
     speed = prepared.plan.hours * prepared.plan.rows * prepared.plan.columns / estimate.sweep_seconds / 1e6

@@ -149,7 +149,7 @@ def produce(
     static = options.load_static(static_specs, config, trained=True)
     chosen = replace(chosen, covariates=options.load_covariates(covariate_paths, config, trained=True), static=static)
     grid, asked = load_grid(grid_spec), (start, end)
-    timeline = resolve_timeline(out, asked, chosen)
+    timeline = resolve_timeline(out, asked, chosen) if chosen.append else asked
     # In a list, from which it is handed on for good: nothing here keeps it in memory during the sweep.
     read = [options.load_observations(observations_path, config, required_span(timeline, config.reach))]
     if dry_run:

@@ -17,7 +17,7 @@ from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError, GridError, ModelError, OutputError
 from aqreanalysis.observations import read_observations
 from aqreanalysis.production import ProduceOptions, produce
-from aqreanalysis.production.dry_run.trial import Trial, measure_rates
+from aqreanalysis.production.dry_run.trial import measure_rates
 from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.stores.outputs import Outputs
 
@@ -68,12 +68,8 @@ def test_a_record_that_stays_in_its_file_makes_the_same_cube_and_plan_and_is_nev
     with xr.open_zarr(tmp_path / "a.zarr") as one, xr.open_zarr(pair[1]) as other:
         xr.testing.assert_identical(one.load(), other.load())
     prepared = prepare(model, kept, GRID, (START, END), OPTIONS)
-    assert (
-        measure_rates(
-            Trial(prepared, Outputs.of("x.zarr", ("hourly",)).open(OPTIONS, 1), 1, tmp_path)
-        ).observations_bytes
-        == 0
-    )
+    stores = Outputs.of("x.zarr", ("hourly",)).open(OPTIONS, 1)
+    assert measure_rates(prepared, stores, tmp_path, 1).observations_bytes == 0
 
 
 def test_netcdf_and_zarr_hold_the_same_numbers(pair):

@@ -172,6 +172,7 @@ def read_bundle(path: str | Path) -> Bundle:
     except SafetensorError as error:
         raise ModelError(f"model {path}: weights cannot be read: {error}") from None
     card = path / "MODEL_CARD.md"
+    means = _load(path / _MEANS, path) if _MEANS in digests else {}
     return Bundle(
         config=load_config(path / "config.yaml"),
         members=members,
@@ -181,14 +182,10 @@ def read_bundle(path: str | Path) -> Bundle:
         metrics=_load(path / "metrics.json", path) if (path / "metrics.json").is_file() else {},
         provenance=provenance,
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
-        calibration_means=_read_means(path) if _MEANS in digests else {},
+        calibration_means={k: MeansCalibration.from_dict(v) for k, v in means.items()},
         fields=FieldScaling.from_dict(_load(path / _FIELDS, path)) if _FIELDS in digests else None,
         drift=Drift.from_dict(_load(path / _DRIFT, path)) if _DRIFT in digests else None,
     )
-
-
-def _read_means(path: Path) -> dict[str, MeansCalibration]:
-    return {k: MeansCalibration.from_dict(v) for k, v in _load(path / _MEANS, path).items()}
 
 
 def _model_digest(digests: dict[str, str]) -> str:

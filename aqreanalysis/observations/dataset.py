@@ -101,10 +101,7 @@ class Observations:
         self._arrays: dict[tuple[str, ...], NDArray[np.float32]] = {}
         self._digest: str | None = None
         self._span: dict[str, tuple[int, int]] | None = None
-        self._look_through()
-
-    def _look_through(self) -> None:
-        """Check and count all readings; of those in a file take digest and span along, in the one pass."""
+        # Check and count all readings; of those in a file take digest and span along, in the one pass.
         digest = IncrementalDigest(self.stations, self.lat, self.lon, self.hours)
         spans: dict[str, tuple[int, int]] = {}
         counts = {}

@@ -23,6 +23,7 @@ from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_hours, station_dataset, validated
 from aqreanalysis.species import SPECIES
 
+_AS_STORED: Any = {"engine": "netcdf4", "decode_times": False, "decode_coords": False}
 _FARTHEST_HOUR = 2e6  # some 228 years; a damaged stamp beyond it would overflow nanoseconds
 
 
@@ -48,7 +49,7 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
         The file is unreadable, truncated, or holds no station records.
     """
     try:
-        with _open(path) as opened:
+        with xr.open_dataset(path, **_AS_STORED) as opened:
             _check_shape(opened, path)
             rows = _rows(opened, path, span)
             full_span = _full_span(opened, path) if rows is not None else None
@@ -74,10 +75,6 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
     return observations
 
 
-def _open(path: Path) -> xr.Dataset:
-    return xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_coords=False)
-
-
 def _has_flags(dataset: xr.Dataset) -> bool:
     return all(f"{key}_flag" in dataset for key in keys_in(dataset))
 
@@ -90,7 +87,7 @@ def _stays_in_file(opened: xr.Dataset, rows: slice | None) -> bool:
 
 def _left_in_file(path: Path, rows: slice, full_span: dict[str, tuple[int, int]] | None) -> Observations:
     """Return the rows of a long file as observations that stay in it."""
-    opened = _open(path)  # for as long as these observations are there
+    opened = xr.open_dataset(path, **_AS_STORED)  # for as long as these observations are there
     keys, places = list(keys_in(opened)), _places(opened)
     times = times_from_hours(_hours(opened, path)[rows])
     check_hours(times)

@@ -151,7 +151,13 @@ def render_template(
         "standard_name_vocabulary": VOCABULARY,
         "cdm_data_type": "Grid",
     }
-    _check_ascii(attrs)
+    for key, value in attrs.items():
+        if isinstance(value, str) and not value.isascii():
+            bad = next(c for c in value if not c.isascii())
+            raise ConfigError(
+                f"metadata.{key} = {value!r}: {bad!r} is not ASCII, and such an attribute breaks NCO, ncview and "
+                "ncdump; write it in plain letters"
+            )
     with_crs = tuple(Layer(x.name, x.dtype, x.fill, {**x.attrs, "grid_mapping": GRID_MAPPING}, x.dims) for x in layers)
     return Template(plan, attrs, coordinates(plan, grid) | _lead_time(plan, provenance), with_crs)
 
@@ -159,15 +165,24 @@ def render_template(
 def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
     """Return time, latitude, longitude, their bounds, and the grid mapping."""
     time = plan.stamps.astype(np.float64)
-    crs, crs_attrs = np.int32(0), crs_attributes()
+    time_attrs = {
+        "standard_name": "time",
+        "long_name": f"end of the averaging {FREQUENCIES[plan.frequency].period}",
+        "axis": "T",
+        "units": TIME_UNITS,
+        "calendar": "standard",
+        "units_metadata": "leap_seconds: none",
+        "bounds": "time_bnds",
+        "coverage_content_type": "coordinate",
+    }
     return {
-        "time": Coordinate(("time",), time, _time_attrs(plan)),
+        "time": Coordinate(("time",), time, time_attrs),
         "time_bnds": Coordinate(("time", "bnds"), plan.bounds.astype(np.float64)),
         "lat": Coordinate(("lat",), grid.lat, _axis_attrs("latitude", "degrees_north", "Y", "lat_bnds")),
         "lat_bnds": Coordinate(("lat", "bnds"), grid.lat_bounds),
         "lon": Coordinate(("lon",), grid.lon, _axis_attrs("longitude", "degrees_east", "X", "lon_bnds")),
         "lon_bnds": Coordinate(("lon", "bnds"), grid.lon_bounds),
-        GRID_MAPPING: Coordinate((), np.asarray(crs), crs_attrs),
+        GRID_MAPPING: Coordinate((), np.asarray(np.int32(0)), crs_attributes()),
     }
 
 
@@ -200,19 +215,6 @@ def crs_attributes() -> dict[str, Any]:
     }
 
 
-def _time_attrs(plan: Plan) -> dict[str, Any]:
-    return {
-        "standard_name": "time",
-        "long_name": f"end of the averaging {FREQUENCIES[plan.frequency].period}",
-        "axis": "T",
-        "units": TIME_UNITS,
-        "calendar": "standard",
-        "units_metadata": "leap_seconds: none",
-        "bounds": "time_bnds",
-        "coverage_content_type": "coordinate",
-    }
-
-
 def _axis_attrs(name: str, units: str, axis: str, bounds: str) -> dict[str, Any]:
     return {
         "standard_name": name,
@@ -232,13 +234,14 @@ def _description(
     first, last = stamp_text(plan.first_hour - 1), stamp_text(plan.first_hour + plan.hours - 1)
     given = {key: value for key, value in metadata.model_dump().items() if value is not None}
     what = f"{plan.frequency.capitalize()} {names} {provenance.product}".rstrip()
+    calibrated = "" if plan.frequency == HOURLY else f" of the {plan.frequency} mean (not an average of hourly bounds)"
     title = given.pop("title", f"{what} on the grid {grid.name}, {first} to {last} UTC")
     summary = given.pop(
         "summary",
         f"{plan.frequency.capitalize()} mean concentration of {names} at the cell centres of a regular "
         f"latitude/longitude grid, {provenance.product or 'estimated'} from the readings of {provenance.stations} "
         "stations by the neural network AQ-Net, with standard error, bounds of the coverage interval"
-        f"{_calibrated(plan)} and quality flag.",
+        f"{calibrated} and quality flag.",
     )
     comment = " ".join(t for t in (provenance.synthetic, provenance.remark, given.pop("comment", "")) if t)
     return {
@@ -250,10 +253,6 @@ def _description(
         **given,
         **({"comment": comment} if comment else {}),
     }
-
-
-def _calibrated(plan: Plan) -> str:
-    return "" if plan.frequency == HOURLY else f" of the {plan.frequency} mean (not an average of hourly bounds)"
 
 
 def _origin(provenance: Provenance) -> dict[str, str]:
@@ -298,16 +297,6 @@ def _extent(plan: Plan, grid: Grid) -> dict[str, Any]:
         "time_coverage_duration": f"PT{plan.hours}H",
         "time_coverage_resolution": FREQUENCIES[plan.frequency].resolution,
     }
-
-
-def _check_ascii(attrs: Mapping[str, Any]) -> None:
-    for key, value in attrs.items():
-        if isinstance(value, str) and not value.isascii():
-            bad = next(c for c in value if not c.isascii())
-            raise ConfigError(
-                f"metadata.{key} = {value!r}: {bad!r} is not ASCII, and such an attribute breaks NCO, ncview and "
-                "ncdump; write it in plain letters"
-            )
 
 
 def package_version() -> str:

@@ -41,8 +41,12 @@ class Entered:
 
     @staticmethod
     def _name(code: CodeType) -> tuple[str, str] | None:
-        """Return the file and the name of a function of the package; neither a module nor a class is one."""
-        if not code.co_flags & inspect.CO_OPTIMIZED:
+        """Return the file and the name of a function of the package, which is what stands behind a ``def``.
+
+        Neither a module nor a class is one; nor are comprehensions, generator expressions and lambdas, to each of which
+        CPython 3.11 gives a code object, while whoever reads the line sees no function.
+        """
+        if not code.co_flags & inspect.CO_OPTIMIZED or code.co_name.startswith("<"):
             return None
         file = Path(code.co_filename)
         for root in ROOTS:

@@ -13,13 +13,11 @@ from aqreanalysis.production.execute.dask_cluster import cluster_client
 from aqreanalysis.production.execute.schedule import default_threads
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.plan import HOURS_A_DAY, Plan
+from aqreanalysis.production.plan import HOURS_A_DAY
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.resume.ledger import SYNC_SECONDS
 from aqreanalysis.production.sweep import GEOMETRY_BYTES
 
-# The sums of days among the frequencies.
-SUMS = "sums"
 # At which finished chunks are copied where a store copies them, the disk left aside.
 COPY_BYTES_A_SECOND = 500e6
 
@@ -38,26 +36,20 @@ class MeasuredRates:
         That the first block of a process costs beyond the others.
     encode_seconds : float
         Station states of a whole time block, in one thread.
-    geometry_seconds : float
-        Of a wanted cell.
-    sweep_seconds : float
-        Of a wanted cell and hour, with compression and writing.
-    join_seconds : dict
+    geometry_seconds, sweep_seconds : float
+        Geometry of a wanted cell; a wanted cell and hour, with compression and writing.
+    mean_seconds : dict
         Frequency of means -> seconds of a wanted cell and day.
     disk_bytes_a_second : float
         That reach the disk.
     shares : dict
-        Frequency -> layer -> stored bytes a raw byte of a wanted cell; the sums of days under ``sums``.
-    block_bytes : int
-        Memory that one more block in hand takes.
-    geometry_bytes : float
-        Memory of the geometry of a wanted cell.
-    process_bytes : int
-        Memory of a computing process before its first block, without the observations.
-    observations_bytes : int
-        Memory of the observations, which the driving process alone holds.
-    worker_start_seconds, worker_launch_seconds : float
-        Until what worker processes import is there (loaded while the driver reads); from then to their first block.
+        Frequency -> layer -> stored bytes a raw byte of a wanted cell; what is not there counts whole.
+    block_bytes, geometry_bytes : float
+        Memory that one more block in hand takes; of the geometry of a wanted cell.
+    process_bytes, observations_bytes : int
+        Memory of a computing process before its first block; of the observations, which the driving process alone has.
+    worker_seconds : float
+        Until a worker process is there, which is begun while the driver reads.
     """
 
     seconds: float
@@ -66,15 +58,14 @@ class MeasuredRates:
     encode_seconds: float
     geometry_seconds: float
     sweep_seconds: float
-    join_seconds: Mapping[str, float]
+    mean_seconds: Mapping[str, float]
     disk_bytes_a_second: float
     shares: Mapping[str, Mapping[str, float]]
-    block_bytes: int
+    block_bytes: float
     geometry_bytes: float
     process_bytes: int
     observations_bytes: int
-    worker_start_seconds: float = 0.0
-    worker_launch_seconds: float = 0.0
+    worker_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,7 +125,7 @@ class Estimate:
     stored_bytes : dict
         Frequency -> layer -> bytes, compressed.
     disk_bytes : int
-        On the disk at the fullest moment: stores, sums of days, and finished cubes beside the chunks
+        On the disk at the fullest moment: stores, sums of days, saved geometry, and finished cubes beside the chunks
         that they are copied from.
     worker_bytes, memory_bytes : int
         Memory of one computing process at its peak, and of all on this machine.
@@ -176,36 +167,43 @@ def estimate(prepared: Prepared, rates: MeasuredRates, crew: Workers, copies: bo
     start_seconds : float
         That reading and loading have taken.
     """
-    plan, cells = prepared.plan, wanted_cells(prepared.grid)
-    concurrency = crew.running
-    busy = _whole_rounds(plan.blocks, concurrency) * (
-        rates.geometry_seconds * geometry_cells(plan, cells, rates.geometry_bytes, crew.processes)
-        + rates.sweep_seconds * cells * plan.hours
+    plan, cells, at_once = prepared.plan, wanted_cells(prepared.grid), crew.running
+    time_blocks = plan.counts[0]
+    geometry = rates.geometry_bytes * cells
+    # What finds no room in the caches is made again in each time block.
+    missed = max(0.0, 1 - crew.processes * GEOMETRY_BYTES / geometry) if geometry else 0.0
+    busy = (
+        _whole_rounds(plan.blocks, at_once)
+        * cells
+        * (rates.geometry_seconds * (1 + missed * (time_blocks - 1)) + rates.sweep_seconds * plan.hours)
     )
-    busy += rates.encode_seconds * plan.counts[0]
-    for frequency, seconds in rates.join_seconds.items():
-        rounds = _whole_rounds(prepared.cubes[frequency].plan.blocks, concurrency)
+    busy += rates.encode_seconds * time_blocks
+    for name, seconds in rates.mean_seconds.items():
+        rounds = _whole_rounds(prepared.cubes[name].plan.blocks, at_once)
         busy += rounds * seconds * cells * plan.hours / HOURS_A_DAY
     stored = stored_bytes(prepared, rates)
     cube_bytes = sum(sum(layers.values()) for layers in stored.values())
-    sums_bytes = int(prepared.sums_bytes * cells / prepared.grid.size * rates.shares.get(SUMS, {}).get(SUMS, 1.0))
+    sums_bytes = prepared.sums_bytes * cells // prepared.grid.size
+    saved_bytes = int(min(geometry, GEOMETRY_BYTES)) if time_blocks > 1 and not crew.workers else 0
     to_disk = (cube_bytes + sums_bytes) / rates.disk_bytes_a_second
-    waits = max(rates.worker_start_seconds - start_seconds * crew.here, 0.0) + rates.worker_launch_seconds
-    sweep = waits + rates.warm_seconds + max(busy / concurrency, to_disk)
+    waits = max(rates.worker_seconds - start_seconds * crew.here, 0.0)
+    sweep = waits + rates.warm_seconds + max(busy / at_once, to_disk)
     # What the last minute wrote must reach the disk; what is copied is written once more, by one process.
     finish = min(to_disk, SYNC_SECONDS * to_disk / max(sweep, 1e-9))
     if copies:
         finish += cube_bytes * (1 / COPY_BYTES_A_SECOND + 1 / rates.disk_bytes_a_second)
-    worker = worker_bytes(plan, cells, rates, crew)
+    in_hand = min(math.ceil(crew.concurrency / crew.processes), plan.blocks) * rates.block_bytes
+    worker = int(rates.process_bytes + in_hand + min(geometry, GEOMETRY_BYTES))
     # Beside the driver, the process that workers are forked from.
     driver = rates.process_bytes * (2 if crew.workers and crew.here else 1) + rates.observations_bytes
+    worker += 0 if crew.workers else rates.observations_bytes
     return Estimate(
         start_seconds=start_seconds,
         sweep_seconds=sweep,
         finish_seconds=finish,
         processor_seconds=busy,
         stored_bytes=stored,
-        disk_bytes=sums_bytes + cube_bytes * (2 if copies else 1),
+        disk_bytes=sums_bytes + saved_bytes + cube_bytes * (2 if copies else 1),
         worker_bytes=worker,
         memory_bytes=driver + worker * crew.processes * crew.here if crew.workers else worker,
     )
@@ -216,28 +214,12 @@ def wanted_cells(grid: Grid) -> int:
     return int(grid.size if grid.mask is None else np.count_nonzero(grid.mask))
 
 
-def geometry_cells(plan: Plan, cells: int, bytes_a_cell: float, processes: int) -> float:
-    """Return for how many cells geometry is made, all processes and time blocks together.
-
-    A process makes that of a tile at its first visit and keeps it while its cache has room; what finds no room is made
-    again at each visit. Which process a tile comes to is chance.
-    """
-    room = GEOMETRY_BYTES / bytes_a_cell if bytes_a_cell else math.inf
-    cached = made = 0.0
-    for _ in range(plan.counts[0]):
-        missed = cells / processes * (1 - cached / cells)
-        made += missed
-        cached = min(cached + missed, room)
-    return processes * made
-
-
 def stored_bytes(prepared: Prepared, rates: MeasuredRates) -> dict[str, dict[str, int]]:
-    """Return frequency -> layer -> bytes on the disk."""
-    by_frequency: dict[str, dict[str, int]] = {}
-    # Where nothing is wanted all values are one, which takes next to no room.
+    """Return frequency -> layer -> bytes on the disk; where nothing is wanted all values are one, which takes no
+    room."""
     cells = wanted_cells(prepared.grid)
-    for name, cube in prepared.cubes.items():
-        by_frequency[name] = {
+    return {
+        name: {
             layer.name: int(
                 cells
                 * (cube.plan.steps if layer.dims == CUBE_DIMS else 1)
@@ -246,17 +228,10 @@ def stored_bytes(prepared: Prepared, rates: MeasuredRates) -> dict[str, dict[str
             )
             for layer in cube.layers
         }
-    return by_frequency
+        for name, cube in prepared.cubes.items()
+    }
 
 
-def worker_bytes(plan: Plan, cells: int, rates: MeasuredRates, crew: Workers) -> int:
-    """Return the peak of the memory of one computing process."""
-    in_hand = min(math.ceil(crew.concurrency / crew.processes), plan.blocks) * rates.block_bytes
-    cached = min(rates.geometry_bytes * cells, GEOMETRY_BYTES)
-    own = 0 if crew.workers else rates.observations_bytes
-    return int(rates.process_bytes + own + in_hand + cached)
-
-
-def _whole_rounds(blocks: int, concurrency: int) -> float:
+def _whole_rounds(blocks: int, at_once: int) -> float:
     """Return by how much the time of `blocks` grows because the last round is not full."""
-    return math.ceil(blocks / concurrency) * concurrency / blocks
+    return math.ceil(blocks / at_once) * at_once / blocks

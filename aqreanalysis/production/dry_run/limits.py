@@ -10,12 +10,13 @@ from pathlib import Path
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.dry_run.estimate import Estimate, MeasuredRates, Workers, estimate, workers_of
-from aqreanalysis.production.dry_run.trial import Trial, measure_rates
+from aqreanalysis.production.dry_run.trial import measure_rates
 from aqreanalysis.production.execute.schedule import default_threads
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.blocks import available_memory, check_memory, size_text
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.stores.store import Store
+from aqreanalysis.production.sweep import GEOMETRY_BYTES
 
 # Beyond what `Plan.working_bytes` counts: memory of a process that has loaded its libraries, readings and model.
 PROCESS_BYTES = 1_000_000_000
@@ -48,8 +49,8 @@ def estimate_run(
     crew = workers_of(options)
     folder = local_folder(stores) or Path(tempfile.gettempdir())
     concurrency = max(1, min(Workers(crew.concurrency).running, prepared.plan.blocks))
-    rates = measure_rates(Trial(prepared, stores, concurrency, folder, crew.workers))
-    return estimate(prepared, rates, crew, _copies(stores), start_seconds), rates
+    rates = measure_rates(prepared, stores, folder, concurrency, crew.workers)
+    return estimate(prepared, rates, crew, any(store.copies for store in stores.values()), start_seconds), rates
 
 
 def check_estimate(estimated: Estimate, crew: Workers, stores: Stores, present_bytes: int = 0) -> None:
@@ -85,7 +86,8 @@ def check_estimate(estimated: Estimate, crew: Workers, stores: Stores, present_b
     free = shutil.disk_usage(folder).free
     need = estimated.disk_bytes - present_bytes
     if need > free:
-        staging = ", with the chunks that the NetCDF file is made of" if _copies(stores) else ""
+        copies = any(store.copies for store in stores.values())
+        staging = ", with the chunks that the NetCDF file is made of" if copies else ""
         raise OutputError(
             f"the cube needs about {size_text(need)} under {folder} by a trial{staging}; {size_text(free)} are free; "
             "free some, write elsewhere, or take fewer hours, species or cells"
@@ -114,10 +116,11 @@ def check_limits(prepared: Prepared, options: ProduceOptions, stores: Stores, pa
     if options.scheduler is None:
         check_memory(prepared.working, crew.concurrency, free)
         need = DOUBT * prepared.working.working_bytes * crew.concurrency + PROCESS_BYTES * crew.processes
-    raw_bytes = sum(cube.raw_bytes for cube in prepared.cubes.values()) * (2 if _copies(stores) else 1)
+    most = prepared.sums_bytes + (GEOMETRY_BYTES if prepared.plan.counts[0] > 1 and not crew.workers else 0)
+    for name, cube in prepared.cubes.items():
+        most += cube.plan.raw_bytes * (2 if stores[name].copies else 1)
     folder = local_folder(stores)
-    room = shutil.disk_usage(folder).free if folder else None
-    if need <= free and (room is None or raw_bytes + prepared.sums_bytes <= room):
+    if need <= free and (folder is None or most <= shutil.disk_usage(folder).free):
         return
     present = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
     check_estimate(estimate_run(prepared, options, stores)[0], crew, stores, present)
@@ -135,7 +138,3 @@ def local_folder(stores: Stores) -> Path | None:
         if above.is_dir():
             return above if os.access(above, os.W_OK) else Path(tempfile.gettempdir())
     return Path(tempfile.gettempdir())
-
-
-def _copies(stores: Stores) -> bool:
-    return any(store.copies for store in stores.values())

@@ -89,17 +89,14 @@ class DayChecksums:
         return f"{day} {base64.b64encode(b''.join(self.checksums)).decode('ascii')}"
 
     @property
-    def end_day(self) -> int:
-        """The day after the last."""
-        return self.first_day + len(self.checksums)
+    def days(self) -> range:
+        """The days that have one."""
+        return range(self.first_day, self.first_day + len(self.checksums))
 
     def get(self, day: int) -> bytes | None:
         """Return the checksum of a day; None outside of those known."""
-        return self.checksums[day - self.first_day] if self.first_day <= day < self.end_day else None
-
-    def over(self, days: range) -> bytes:
-        """Return those of some days, joined."""
-        return b"".join(self.get(day) or b"-" for day in days)
+        place = day - self.first_day
+        return self.checksums[place] if 0 <= place < len(self.checksums) else None
 
     def with_older_days(self, older: DayChecksums, first_verifiable_day: int | None = None) -> DayChecksums:
         """Return these with some days as an older record has them: what was read then is what the cube was made from.
@@ -191,9 +188,9 @@ class MadeFrom:
     def day_key(self, day: int, reach: Reach) -> bytes:
         """Return a digest of all that the estimates of a UTC day are made from, but for the cells."""
         digest = hashlib.blake2b(self._run_digest, digest_size=KEY_BYTES)
-        digest.update(self.readings.over(days_within_reach(day, reach.readings)))
-        if self.covariates is not None:
-            digest.update(self.covariates.over(days_within_reach(day, reach.covariates)))
+        for checksums, days in ((self.readings, reach.readings), (self.covariates, reach.covariates)):
+            if checksums is not None:
+                digest.update(b"".join(checksums.get(near) or b"-" for near in days_within_reach(day, days)))
         # An hour that lies no longer after the last reading loses its flag, even where its window has gained nothing.
         begin, end = day * HOURS_A_DAY, (day + 1) * HOURS_A_DAY
         digest.update(_json({key: min(max(last, begin), end) for key, last in self.run[_LAST].items()}).encode())

@@ -179,7 +179,7 @@ class Plan:
         return (first - 1) // HOURS_A_DAY, (last - 1) // HOURS_A_DAY + 1
 
 
-def hours_between(start: Moment, end: Moment) -> tuple[int, int]:
+def hours_between(start: Moment | None, end: Moment) -> tuple[int, int]:
     """Return the first stamp and the number of the hours that lie between two moments.
 
     Parameters
@@ -190,9 +190,13 @@ def hours_between(start: Moment, end: Moment) -> tuple[int, int]:
 
     Raises
     ------
+    ConfigError
+        If there is no start.
     OutputError
         If a moment cannot be read, or no whole hour lies between the two.
     """
+    if start is None:
+        raise ConfigError("start is missing: only a cube that grows (--append) has one already")
     first, last = _moment(start, "start"), _moment(end, "end")
     if first >= last:
         raise OutputError(f"start {first:%Y-%m-%d %H:%M} is not before end {last:%Y-%m-%d %H:%M} (UTC); swap them")

@@ -74,12 +74,6 @@ def check_grid_reach(grid: Grid, observations: Observations, limit_km: float) ->
     )
 
 
-def digest_covariates(predictor: Predictor) -> dict[str, str]:
-    """Return what a fingerprint says of the covariates: nothing for a model without."""
-    source = predictor.covariates
-    return {} if source is None else {"covariates": source.digest()}
-
-
 def missing_hours(predictor: Predictor, span: HourSpan) -> dict[str, int]:
     """Return by field how many hours of the span the files do not have; only fields that change by the hour.
 

@@ -59,7 +59,7 @@ def span_of(plan: Plan, predictor: Predictor, last_reading: int, time: tuple[int
     return HourSpan(read.start, len(read))
 
 
-def required_span(timeline: tuple[Moment, Moment], reach: tuple[int, int]) -> tuple[int, int]:
+def required_span(timeline: tuple[Moment | None, Moment], reach: tuple[int, int]) -> tuple[int, int]:
     """Return the first and last stamp (hours since 1970) that a run over a timeline may read; see `span_of`.
 
     `reach` are the hours before and after the timeline's UTC days, of `Config.reach`.
@@ -77,8 +77,10 @@ def stage_readings(observations: Observations, inputs: tuple[str, ...], span: Ho
         with temporary.open("wb") as file:  # written and not mapped: mapped pages would count as memory of this process
             header = {"descr": np.dtype("<f4").str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-            for begin, count in _slabs(span):
-                file.write(np.ascontiguousarray(window(observations, inputs, begin, count)[0], dtype="<f4").data)
+            end = span.first_hour + span.hours
+            for begin in range(span.first_hour, end, SLAB_HOURS):
+                part = window(observations, inputs, begin, min(SLAB_HOURS, end - begin))[0]
+                file.write(np.ascontiguousarray(part, dtype="<f4").data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -97,8 +99,3 @@ def observed_hours(observations: Observations, keys: tuple[str, ...]) -> dict[st
     if not spans:
         raise ObservationsError(f"the observations hold no usable reading of {', '.join(keys)}")
     return spans
-
-
-def _slabs(span: HourSpan) -> list[tuple[int, int]]:
-    end = span.first_hour + span.hours
-    return [(begin, min(SLAB_HOURS, end - begin)) for begin in range(span.first_hour, end, SLAB_HOURS)]

@@ -16,7 +16,7 @@ from aqreanalysis.model import Predictor, resolve_predictor
 from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
-from aqreanalysis.production.day_sums import MeanInputs, sums_width
+from aqreanalysis.production.day_sums import MeanInputs, sums_name, sums_width
 from aqreanalysis.production.layers import CubeKind, Layer, cube_layers, value_bytes
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.block_keys import (
@@ -46,7 +46,6 @@ from aqreanalysis.production.plan.checks import (
     check_grid_reach,
     choose_species,
     covariates_text,
-    digest_covariates,
     missing_hours,
 )
 from aqreanalysis.production.plan.inputs import HourSpan, observed_hours, span_of
@@ -71,11 +70,6 @@ class Cube:
 
     plan: Plan
     layers: tuple[Layer, ...]
-
-    @property
-    def raw_bytes(self) -> int:
-        """Bytes of all layers that change with time, uncompressed."""
-        return self.plan.raw_bytes
 
 
 @dataclass(frozen=True)
@@ -168,11 +162,17 @@ class Prepared:
         return self.plan.blocks + sum(c.plan.blocks for name, c in self.cubes.items() if name != HOURLY)
 
     @property
-    def sums_bytes(self) -> int:
-        """Bytes of the sums of days, which means are joined from; they are deleted at the end."""
+    def sums_widths(self) -> dict[str, int]:
+        """Name of the sums of days, which means are joined from -> values a day and cell; empty without means."""
         means = self.means()
-        width = sum(sums_width(c.autocovariance) for c in means.calibrations.values()) if means else 0
-        return 4 * width * self.plan.rows * self.plan.columns * -(-self.plan.hours // HOURS_A_DAY)
+        calibrations = means.calibrations if means is not None else {}
+        return {sums_name(key): sums_width(c.autocovariance) for key, c in calibrations.items()}
+
+    @property
+    def sums_bytes(self) -> int:
+        """Bytes of the sums of days; they are deleted at the end."""
+        days = -(-self.plan.hours // HOURS_A_DAY)
+        return 4 * sum(self.sums_widths.values()) * self.plan.rows * self.plan.columns * days
 
     @property
     def working(self) -> Plan:
@@ -212,7 +212,7 @@ class Prepared:
             remark=text.remark,
             extra={
                 **measured,
-                **covariates_text(self.predictor, self.span),
+                **(covariates_text(self.predictor, self.span) if self.predictor.covariates is not None else {}),
                 **self.made_from.attributes,
             },
             last_reading=max(self.last_observed.values()),
@@ -250,7 +250,7 @@ def prepare(
     model: str | Path | Predictor,
     observations: Observations | str | Path,
     grid: Grid | str | Path,
-    timeline: tuple[Moment, Moment],
+    timeline: tuple[Moment | None, Moment],
     options: ProduceOptions,
     on_model: Callable[[Predictor, Grid, Plan], None] | None = None,
 ) -> Prepared:
@@ -282,7 +282,7 @@ def prepare(
     last, last_reading = _check_reach(plan, observations, predictor, species, options.append)
     check_grid_reach(grid, observations, production.max_distance_km)
     span = span_of(plan, predictor, last_reading)
-    missing_hours(predictor, span)
+    source = predictor.covariates
     digest, readings = record_readings(observations, tuple(predictor.inputs), span)
     prepared = Prepared(
         plan=plan,
@@ -300,11 +300,19 @@ def prepare(
         fingerprint={},
         model_path=Path(model) if isinstance(model, str | Path) else None,
         readings=readings,
-        covariates=record_covariates(predictor, observations, grid, plan),
+        covariates=_check_covariates(predictor, observations, grid, (plan, span)) if source is not None else None,
         static=options.static,
         utc_offset_hours=options.utc_offset_hours,
     )
     return replace(prepared, fingerprint=fingerprint_of(prepared, digest))
+
+
+def _check_covariates(
+    predictor: Predictor, observations: Observations, grid: Grid, read: tuple[Plan, HourSpan]
+) -> DayChecksums | None:
+    """Check that the covariates have the hours that are read; return their checksums."""
+    missing_hours(predictor, read[1])
+    return record_covariates(predictor, observations, grid, read[0])
 
 
 def _check_reach(
@@ -372,6 +380,7 @@ def fingerprint_of(run: Prepared, observations_digest: str) -> Fingerprint:
 
     It is in the order in which a difference is told: the readings depend on the model's inputs and on the timeline.
     """
+    source = run.predictor.covariates
     return {
         "model": run.predictor.digest,
         "grid": run.grid.digest(),
@@ -379,18 +388,14 @@ def fingerprint_of(run: Prepared, observations_digest: str) -> Fingerprint:
         "frequencies": list(run.cubes),
         "species": list(run.species),
         "observations": observations_digest,
-        **digest_covariates(run.predictor),
+        **({} if source is None else {"covariates": source.digest()}),
         "last readings": run.last_observed,
         "coverage": run.coverage,
         "thresholds": {key: list(values) for key, values in run.thresholds.items()},
         "production config": run.production.model_dump(),
         "metadata": {**run.metadata.model_dump(exclude_none=True), "grid": run.grid.name},
-        "device": device_kind(run.predictor),
+        # ``cpu`` or ``cuda``: their last digits differ, so one run keeps to one of them.
+        "device": run.predictor.device.type,
         "software": {"aqreanalysis": package_version(), "numerics": NUMERICS}
         | {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
-
-
-def device_kind(predictor: Predictor) -> str:
-    """Return ``cpu`` or ``cuda``: their last digits differ, so one run keeps to one of them."""
-    return str(predictor.device).partition(":")[0]

@@ -10,7 +10,6 @@ from typing import Any
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
-from aqreanalysis.production.day_sums import sums_name, sums_width
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.block_keys import Fingerprint, differences
 from aqreanalysis.production.plan.inputs import StagedWindow, stage_readings

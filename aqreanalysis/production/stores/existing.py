@@ -217,7 +217,7 @@ def _joined(parts: Sequence[ExistingCube], records: Sequence[DayChecksums]) -> D
     owners = {day: place for place, part in enumerate(parts) for day in range(*part.days)}
     begin, stop = min(owners), max(owners)
     days = []
-    for day in range(records[0].first_day, records[-1].end_day):
+    for day in range(records[0].first_day, records[-1].days.stop):
         owner = owners[min(max(day, begin), stop)]
         if (known := records[owner].get(day)) is None:
             raise CubeError(

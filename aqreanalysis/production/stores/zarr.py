@@ -225,6 +225,8 @@ def create_group(path: Path, template: Template, form: ZarrLayout) -> None:
         array = _array(group, name)
         _describe(array, coordinate.dims, coordinate.attrs)
         array[...] = coordinate.values
+    # Where GDAL before 3.8 looks for the coordinate system of an array.
+    crs = {"_CRS": {"url": CRS_URL, "wkt": template.coordinates[GRID_MAPPING].attrs["crs_wkt"]}}
     for layer in template.layers:
         fill = np.nan if layer.dtype.startswith("float") else layer.fill
         chunks = template.chunks(layer)
@@ -232,7 +234,7 @@ def create_group(path: Path, template: Template, form: ZarrLayout) -> None:
             chunks = ShardedChunks.of(template.shape(layer), chunks)
         spec = (layer.dims, np.dtype(layer.dtype), chunks)
         _create(group, layer.name, template.shape(layer), spec, (fill, form.level))
-        _describe(group[layer.name], layer.dims, {**layer.attrs, **_crs_attribute(template)}, fill)
+        _describe(group[layer.name], layer.dims, {**layer.attrs, **crs}, fill)
     with warnings.catch_warnings():
         # Zarr 3 has not specified it yet, but xarray looks for it and readers that do not know it pass over it.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
@@ -280,15 +282,6 @@ def discard_partial_files(path: Path) -> int:
     return len(left)
 
 
-def single_threaded_blosc() -> None:
-    """Make compression independent of the thread it runs in.
-
-    Blosc joins the pieces of a chunk in the order in which its own threads finish: the bytes of two equal runs would
-    differ. Blocks are compressed in parallel instead.
-    """
-    numcodecs.blosc.use_threads = False
-
-
 class _HasZarrStore(Protocol):
     def zarr_store(self) -> Any: ...
 
@@ -316,7 +309,9 @@ class _Writer:
     """
 
     def __init__(self, store: Any) -> None:
-        single_threaded_blosc()
+        # Blosc joins the pieces of a chunk in the order in which its own threads finish: the bytes of two equal runs
+        # would differ. Blocks are compressed in parallel instead.
+        numcodecs.blosc.use_threads = False
         recording = _Recording(store)
         group = zarr.open_group(recording, mode="r+")
         self._recorded = recording.chunks
@@ -392,11 +387,6 @@ def _describe(array: Any, dims: tuple[str, ...], attrs: Mapping[str, Any], fill:
             base64.standard_b64encode(struct.pack("<d", fill)).decode() if isinstance(fill, float) else fill
         )
     array.attrs.update(plain)
-
-
-def _crs_attribute(template: Template) -> dict[str, Any]:
-    """Return the attribute in which GDAL before 3.8 looks for the coordinate system of a Zarr array."""
-    return {"_CRS": {"url": CRS_URL, "wkt": template.coordinates[GRID_MAPPING].attrs["crs_wkt"]}}
 
 
 class LinkedBlocks:
