@@ -90,7 +90,7 @@ def test_what_a_killed_worker_was_writing_is_not_in_the_cube(zarr_format, swept,
 
 def test_a_worker_of_many_threads_is_the_home_of_as_many_shares():
     client = SimpleNamespace(nthreads=lambda: {"tcp://b": 1, "tcp://a": 3}, submit=lambda *_, **__: None)
-    homes = SubmittedTasks(client, SimpleNamespace(token="t")).addresses()
+    homes = SubmittedTasks(client, SimpleNamespace(token="t")).addresses
     assert homes == ["tcp://a", "tcp://a", "tcp://a", "tcp://b"]
     blocks = list(Plan(1, 24, 8, 8, (24, 2, 2), 1).blocks_of(0))
     shared = list(share_blocks(blocks, homes, len(blocks), BLOCKS_A_TASK))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from aqreanalysis.production.execute.gpu_sweep import cut_strips, strip_cache, sweep_strip
-from aqreanalysis.production.sweep import GeometryCache, encode_time_block, sweep_block
+from aqreanalysis.production.sweep import GEOMETRY_BYTES, GeometryCache, encode_time_block, sweep_block
 
 
 def test_strips_hold_whole_tiles_in_order_and_depend_on_the_plan_alone(two_pollutants):
@@ -29,7 +29,7 @@ def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, maske
     found = list(sweep_strip(inputs, states, blocks, strip_cache(torch.device("cpu"))))
     assert [one.block for one in found] == blocks
     for one in found:
-        expected = sweep_block(inputs, states, one.block, GeometryCache())
+        expected = sweep_block(inputs, states, one.block, GeometryCache(GEOMETRY_BYTES))
         layers = {layer.name: layer.view(one.packed.numpy()) for layer in one.form} | one.beside
         assert layers.keys() == expected.keys()
         for name, values in expected.items():
@@ -42,5 +42,5 @@ def test_a_strip_without_a_wanted_cell_is_empty(two_pollutants):
     states = encode_time_block(inputs, inputs.plan.time_block(0))
     (one,) = sweep_strip(inputs, states, [inputs.plan.get_block(0)], strip_cache(torch.device("cpu")))
     layers = {layer.name: layer.view(one.packed.numpy()) for layer in one.form}
-    for name, values in sweep_block(inputs, states, one.block, GeometryCache()).items():
+    for name, values in sweep_block(inputs, states, one.block, GeometryCache(GEOMETRY_BYTES)).items():
         np.testing.assert_array_equal({**layers, **one.beside}[name], values)

@@ -13,7 +13,7 @@ from aqreanalysis.production.layers import DISTANCE, FLAGS
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.inputs import stage_readings
 from aqreanalysis.production.plan.prepare import prepare
-from aqreanalysis.production.sweep import GeometryCache, sweep, sweep_block
+from aqreanalysis.production.sweep import GEOMETRY_BYTES, GeometryCache, sweep, sweep_block
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_masked_cells_are_empty_and_a_block_of_them_asks_nothing_of_the_model(in
             raise AssertionError(f"{name} was asked for")
 
     first = inputs.plan.get_block(0)  # its three rows and four columns are all outside the mask
-    layers = sweep_block(replace(inputs, predictor=Silent()), None, first, GeometryCache())
+    layers = sweep_block(replace(inputs, predictor=Silent()), None, first, GeometryCache(GEOMETRY_BYTES))
     assert np.isnan(layers["pm2p5"]).all() and (layers["observations_used"] == -1).all()
     assert (layers["quality_flag"] == FLAGS["masked"]).all() and np.isnan(layers[DISTANCE]).all()
 

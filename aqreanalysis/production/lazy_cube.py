@@ -26,6 +26,7 @@ from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import Block, Moment, Plan
 from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.sweep import (
+    GEOMETRY_BYTES,
     BlockStates,
     GeometryCache,
     Layers,
@@ -133,7 +134,7 @@ class LazySweep:
     """
 
     def __init__(self, inputs: SweepInputs) -> None:
-        self.inputs, self._geometry = inputs, GeometryCache()
+        self.inputs, self._geometry = inputs, GeometryCache(GEOMETRY_BYTES)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LazySweep, (self.inputs,)

@@ -28,6 +28,7 @@ from aqreanalysis.production.resume.append import AppendPlan, plan_append, resol
 from aqreanalysis.production.resume.ledger import BlockProgress
 from aqreanalysis.production.resume.work import Work, check_free, open_work
 from aqreanalysis.production.stores.outputs import Outputs
+from aqreanalysis.production.stores.zarr import DaySums
 
 
 def produce(
@@ -160,18 +161,18 @@ def _fill(prepared: Prepared, append: AppendPlan | None, work: Work, header: dic
     if append is not None:
         append.check(templates)
         append.tell(work.options.say)
-    window = work.stage(prepared, templates, header)
+    window, sums = work.stage(prepared, templates, header)
     if append is not None:
         append.adopt_blocks(templates, work.ledger, work.watched())
     if len(work.ledger.done) < prepared.blocks:
-        _sweep(prepared, work, window)
+        _sweep(prepared, work, window, sums)
     for name, store in work.stores.items():
         parts = {o.name: prepared.template(facts, name, (o.name, o.steps) if o.steps else None) for o in store.outputs}
         store.complete(parts, work.watched("all blocks are computed, the NetCDF file is not written"))
     work.ledger.note_ready()
 
 
-def _sweep(prepared: Prepared, work: Work, window: StagedWindow) -> None:
+def _sweep(prepared: Prepared, work: Work, window: StagedWindow, sums: DaySums | None) -> None:
     """Compute the blocks that are not done."""
     options, done = work.options, work.ledger.done
     on_done = BlockProgress(prepared.blocks, prepared.keys, work.ledger, options.progress)
@@ -179,7 +180,7 @@ def _sweep(prepared: Prepared, work: Work, window: StagedWindow) -> None:
     model = prepared.model_path if elsewhere else None, options.device
     # A run of one time block asks for no geometry twice, and workers of a cluster would save a disk full.
     saves = prepared.plan.counts[0] > 1 and not elsewhere
-    job = make_job(prepared, window, JobStores(work.stores, work.day_sums(prepared)), model, saves)
+    job = make_job(prepared, window, JobStores(work.stores, sums), model, saves)
     with open_executor(job.inputs, options) as executor:
         executor.run(job, done, on_done, work.stop.event)
     work.check_stop()

@@ -131,18 +131,15 @@ GEOMETRY_BYTES = 512_000_000
 class GeometryCache(BoundedCache[PlaceGeometry]):
     """Geometry of tiles, held over time blocks while it fits: what is in stays in, for tiles come in one order."""
 
-    def __init__(self, limit_bytes: int = GEOMETRY_BYTES) -> None:
-        super().__init__(limit_bytes)
-
 
 def encode_time_block(
     inputs: SweepInputs, time: tuple[int, int], parts: Sequence[EncodedStations] | None = None
 ) -> BlockStates:
     """Return the station states of the windows that the steps `time` touch, and the flags of its hours.
 
-    `parts` is what `encode_part` gave for all parts of `split_time_block`, if it was asked before.
+    `parts` is what `encode_part` gave for all parts of its `block_window`, where those were asked for before.
     """
-    block, window = inputs.plan.stamps_of(time), _window(inputs, time)
+    block, window = inputs.plan.stamps_of(time), block_window(inputs, time)
     values, hours = _readings(inputs, window.read)
     if parts is None:
         states = inputs.predictor.encode(values, hours, inputs.station_lat, inputs.station_lon)
@@ -154,18 +151,13 @@ def encode_time_block(
     return BlockStates(states, (start, start + len(block)), flags)
 
 
-def split_time_block(inputs: SweepInputs, time: tuple[int, int], threads: int) -> list[range]:
-    """Return the hours of a time block's window that each of some threads may encode; one part where they may not."""
-    return inputs.predictor.split_hours(_window(inputs, time).estimated, threads)
-
-
 def encode_part(inputs: SweepInputs, hours: range) -> EncodedStations:
-    """Return what the stations say of a part of `split_time_block`."""
+    """Return what the stations say of some of the hours of a window, of `Predictor.split_hours`."""
     window = inputs.predictor.window(hours, inputs.last_reading)
     return inputs.predictor.encode(*_readings(inputs, window.read), inputs.station_lat, inputs.station_lon)
 
 
-def _window(inputs: SweepInputs, time: tuple[int, int]) -> BlockWindow:
+def block_window(inputs: SweepInputs, time: tuple[int, int]) -> BlockWindow:
     """Return what the steps `time` are made from."""
     return inputs.predictor.window(inputs.plan.stamps_of(time), inputs.last_reading)
 
@@ -225,7 +217,7 @@ def sweep(
     inputs: SweepInputs, blocks: Iterable[Block], cache: GeometryCache | None = None
 ) -> Iterator[tuple[Block, Layers]]:
     """Yield each block with its layers; blocks of one time block in a row share their station states."""
-    cache = cache or GeometryCache()
+    cache = cache or GeometryCache(GEOMETRY_BYTES)
     time, states = None, None
     for block in blocks:
         if states is None or block.time != time:

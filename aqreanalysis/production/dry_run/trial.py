@@ -36,7 +36,7 @@ from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.stores.store import Store, Written
 from aqreanalysis.production.stores.zarr import DaySums
-from aqreanalysis.production.sweep import BlockStates, GeometryCache, sweep_block, wanted_cells
+from aqreanalysis.production.sweep import GEOMETRY_BYTES, BlockStates, GeometryCache, sweep_block, wanted_cells
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class _Trial:
             assert states is not None  # nobody stops a trial
             with PeakMemory() as memory:
                 first += self._round(pool, states)
-            worker.cache = GeometryCache()
+            worker.cache = GeometryCache(GEOMETRY_BYTES)
             fresh = self._round(pool, states)
             again = float(np.median([self._round(pool, states) for _ in range(ROUNDS)]))
         # Of a cell and hour of a block.
@@ -182,7 +182,7 @@ class _Trial:
         if inputs.means is None:
             return {}
         strip = _first_rows(self.blocks[0], MEAN_ROWS)
-        layers = sweep_block(inputs, states, strip, GeometryCache())
+        layers = sweep_block(inputs, states, strip, GeometryCache(GEOMETRY_BYTES))
 
         def read(key: str, days: Block) -> NDArray[np.float32]:
             return np.repeat(layers[sums_name(key)][:1], days.time[1] - days.time[0], axis=0)

@@ -59,7 +59,7 @@ class ClientExecutor:
             while not stop.is_set() and (future := next(futures, None)) is not None:
                 flowing.add(future)
                 in_flight += 1
-                while in_flight >= IN_FLIGHT * max(1, len(tasks.addresses())):
+                while in_flight >= IN_FLIGHT * max(1, len(tasks.addresses)):
                     _hand_on(next(flowing), on_done)
                     in_flight -= 1
             while in_flight:
@@ -92,8 +92,9 @@ class SubmittedTasks:
         where: dict[str, Any] = {} if address is None else {"workers": [address], "allow_other_workers": True}
         return self._client.submit(on_worker, self._shared, method, *given, key=key, **where)
 
+    @property
     def addresses(self) -> Sequence[str]:
-        """Return the address of each worker, as often as it has threads."""
+        """The address of each worker, as often as it has threads."""
         return [address for address, threads in sorted(self._client.nthreads().items()) for _ in range(threads)]
 
     def parts(self, time: tuple[int, int]) -> Sequence[range]:

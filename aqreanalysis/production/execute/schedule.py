@@ -63,8 +63,9 @@ class Tasks(Protocol):
         `address` is one of `addresses`, where it is wanted; another takes it where it has nothing else to do.
         """
 
+    @property
     def addresses(self) -> Sequence[str]:
-        """Return the address of each thread that works, that of its process; empty where they have none."""
+        """The address of each thread that works, that of its process; empty where they have none."""
 
     def parts(self, time: tuple[int, int]) -> Sequence[range]:
         """Return the hours of a time block that are encoded apart and then joined; empty: it is encoded at once."""
@@ -79,7 +80,7 @@ def sweep_tasks(job: Job, done: set[int], dask: Tasks) -> Iterator[Iterator[Any]
         parts = [dask.task(Worker.encode_part, hours) for hours in dask.parts(time)]
         states = dask.task(Worker.encode, time, *parts)
         # Addresses are asked anew for each time block: workers of a cluster come and go.
-        for address, some in share_blocks(blocks, dask.addresses(), plan.tiles, dask.blocks_a_task):
+        for address, some in share_blocks(blocks, dask.addresses, plan.tiles, dask.blocks_a_task):
             after = dask.task(Worker.make_geometry, some[0], address=address) if next(ahead) else None
             yield dask.task(Worker.run_blocks, states, some, after, address=address)
 

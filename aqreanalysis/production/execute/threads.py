@@ -15,7 +15,7 @@ from dask.callbacks import Callback
 from aqreanalysis.common.library_threads import threads_restored
 from aqreanalysis.production.execute.schedule import OnDone, mean_tasks, sweep_tasks
 from aqreanalysis.production.execute.worker import Job, Worker, on_worker
-from aqreanalysis.production.sweep import split_time_block
+from aqreanalysis.production.sweep import block_window
 
 # Tiles whose geometry each further thread makes while the first encodes the first time block.
 TILES_AHEAD = 8
@@ -67,6 +67,7 @@ class DelayedTasks:
     """
 
     blocks_a_task = 1
+    addresses: Sequence[str] = ()  # threads take whatever comes next
 
     def __init__(self, worker: Worker, threads: int) -> None:
         self._worker, self._threads = worker, threads
@@ -76,13 +77,10 @@ class DelayedTasks:
         """Return a delayed call; see `Tasks`."""
         return dask.delayed(on_worker, pure=False, traverse=False)(self._worker, method, *given)
 
-    def addresses(self) -> Sequence[str]:
-        """Return none: threads take whatever comes next."""
-        return ()
-
     def parts(self, time: tuple[int, int]) -> Sequence[range]:
         """Return the hours that each thread encodes, where several may."""
-        shared = split_time_block(self._worker.inputs, time, self._threads)
+        inputs = self._worker.inputs
+        shared = inputs.predictor.split_hours(block_window(inputs, time).estimated, self._threads)
         return shared if len(shared) > 1 else ()
 
 

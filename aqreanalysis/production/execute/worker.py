@@ -27,6 +27,7 @@ from aqreanalysis.production.resume.saved import SavedResults
 from aqreanalysis.production.stores.store import BlockResult, Store, Written
 from aqreanalysis.production.stores.zarr import DaySums
 from aqreanalysis.production.sweep import (
+    GEOMETRY_BYTES,
     BlockStates,
     GeometryCache,
     SweepInputs,
@@ -95,7 +96,7 @@ class Worker:
             device = device_of_worker(job.device)
             predictor = load_predictor(job.model_path, device, job.inputs.covariates, job.inputs.static)
             self.inputs = replace(job.inputs, predictor=predictor)
-        self.cache = GeometryCache() if job.saved is None else SavedGeometry(job.saved)
+        self.cache = GeometryCache(GEOMETRY_BYTES) if job.saved is None else SavedGeometry(job.saved)
         self.stop = threading.Event()
 
     def encode(self, time_range: tuple[int, int], *parts: EncodedStations | None) -> BlockStates | None:
@@ -109,7 +110,7 @@ class Worker:
         return self._saved(range(*time_range), lambda: encode_time_block(self.inputs, time_range))
 
     def encode_part(self, hours: range) -> EncodedStations | None:
-        """Return what the stations say of a part of `split_time_block`; None if the run was asked to stop."""
+        """Return what the stations say of some hours of a time block; None if the run was asked to stop."""
         if self.stop.is_set():
             return None
         return self._saved(hours, lambda: encode_part(self.inputs, hours))
@@ -172,7 +173,7 @@ class SavedGeometry(GeometryCache):
     """
 
     def __init__(self, saved: SavedResults) -> None:
-        super().__init__()
+        super().__init__(GEOMETRY_BYTES)
         self._saved = saved
 
     def get(self, key: Hashable, make: Callable[[], PlaceGeometry]) -> PlaceGeometry:

@@ -356,18 +356,12 @@ def check_memory(plan: Plan, at_once: int, available: int | None = None) -> None
 
 def available_memory() -> int:
     """Return the bytes of memory that this machine can still give, within the limit of the control group if any."""
-    free = int(psutil.virtual_memory().available)
-    limit, used = (_cgroup(name) for name in ("memory.max", "memory.current"))
-    return free if limit is None or used is None else min(free, limit - used)
-
-
-def _cgroup(name: str) -> int | None:
-    path = Path("/sys/fs/cgroup") / name
+    free, group = int(psutil.virtual_memory().available), Path("/sys/fs/cgroup")
     try:
-        text = path.read_text(encoding="ascii").strip()
+        limit, used = ((group / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
     except OSError:
-        return None
-    return int(text) if text.isdigit() else None
+        return free
+    return min(free, int(limit) - int(used)) if limit.isdigit() and used.isdigit() else free
 
 
 def size_text(count: float) -> str:

@@ -108,12 +108,12 @@ class Work:
             self.outputs.refuse_existing()
         return waiting
 
-    def day_sums(self, prepared: Prepared) -> DaySums | None:
-        """Return the sums of days, where means are joined from them."""
-        return DaySums(self.outputs.part.resolve() / "sums.zarr") if prepared.sums_widths else None
+    def stage(
+        self, prepared: Prepared, templates: Mapping[str, Template], header: dict[str, Any]
+    ) -> tuple[StagedWindow, DaySums | None]:
+        """Return the window on the staged readings, and the sums of days where means are joined from them.
 
-    def stage(self, prepared: Prepared, templates: Mapping[str, Template], header: dict[str, Any]) -> StagedWindow:
-        """Return the window on the staged readings; create them, the empty stores and the ledger where there are none.
+        They, the empty stores and the ledger are created where there are none.
 
         Parameters
         ----------
@@ -124,12 +124,13 @@ class Work:
         header : dict
             How the ledger begins.
         """
-        ledger, sums, readings = self.ledger, self.day_sums(prepared), self.outputs.part / "readings.npy"
+        ledger, readings = self.ledger, self.outputs.part / "readings.npy"
+        sums = DaySums(self.outputs.part.resolve() / "sums.zarr") if prepared.sums_widths else None
         staging = prepared.observations, tuple(prepared.predictor.inputs), prepared.span, readings
         created = all(self.stores[name].is_created() for name in templates) and (sums is None or sums.is_created())
         if ledger.header is not None and created:
             ledger.keep(prepared.keys)
-            return stage_readings(*staging)
+            return stage_readings(*staging), sums
         readings.unlink(missing_ok=True)
         window = stage_readings(*staging)
         for name, template in templates.items():
@@ -137,7 +138,7 @@ class Work:
         if sums is not None:
             sums.create(prepared.plan, prepared.sums_widths, prepared.production.compression_level)
         ledger.begin(header)
-        return window
+        return window, sums
 
     def finish(self, waiting: list[tuple[Store, Output]]) -> None:
         """Give complete outputs their names, and remove the folder."""
