@@ -72,10 +72,10 @@ def load_grid(spec: str | Path | Grid) -> Grid:
         return _from_file(Path(text), None)
     if variable and Path(path).exists():
         return _from_file(Path(path), variable)
-    if text in list_grids():
-        return _from_yaml((resources.files("aqreanalysis.grids") / f"{text}.yaml").read_text("utf-8"), text, text)
     if "@" in text or text.count(",") == 3:
         return _from_box(text)
+    if text in list_grids():
+        return _from_yaml((resources.files("aqreanalysis.grids") / f"{text}.yaml").read_text("utf-8"), text, text)
     if isinstance(spec, Path) or Path(path).suffix in {".yaml", ".yml", ".nc", ".nc4", ".txt", ".zarr"} or "/" in path:
         raise GridError(f"no grid file {path!r}; --grid takes {FORMS}")
     raise GridError(f"no grid named {text!r}; there are {', '.join(list_grids())}{nearest_hint(text, list_grids())}")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.configs import ProductionConfig
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.plan.blocks import (
     Plan,
     available_memory,
@@ -50,10 +50,14 @@ def test_moments_may_be_of_any_kind_and_zones_are_converted(start):
     assert hours_between(start, "2019-01-08") == (JANUARY_7 + 1, 24)
 
 
-@pytest.mark.parametrize("wrong", ["yesterday week", "2019-13-01", None, "", float("nan")])
+@pytest.mark.parametrize("wrong", ["yesterday week", "2019-13-01", "", float("nan")])
 def test_what_is_no_date_is_refused_with_its_name(wrong):
     with pytest.raises(OutputError, match=r"start .* is no date"):
         hours_between(wrong, "2019-01-08")
+    with pytest.raises(OutputError, match="end None is no date"):
+        hours_between("2019-01-08", None)
+    with pytest.raises(ConfigError, match="start is missing"):
+        hours_between(None, "2019-01-08")
 
 
 @settings(deadline=None)

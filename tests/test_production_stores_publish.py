@@ -7,7 +7,7 @@ import os
 import pytest
 
 from aqreanalysis.production.stores import publish
-from aqreanalysis.production.stores.publish import inode_of, publish_folder, sync_file_system
+from aqreanalysis.production.stores.publish import publish_folder, sync_file_system
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_a_store_takes_the_place_of_an_old_one(swaps, folders, monkeypatch):
     store, out, trash = folders
     if not swaps:  # a file system that cannot swap names
         monkeypatch.setattr(publish, "_swap", lambda *_: False)
-    publish_folder(store, out, trash, inode_of(store))
+    publish_folder(store, out, trash, store.stat().st_ino)
     assert (out / "file").read_text() == "new"
     assert not trash.exists() and not store.exists()
 
@@ -41,7 +41,7 @@ def test_the_old_store_has_its_name_until_the_new_one_has_it(folders):
 
 def test_a_swap_that_was_killed_half_way_is_not_undone(folders):
     store, out, trash = folders
-    identity = inode_of(store)
+    identity = store.stat().st_ino
     assert publish._swap(store, out)  # and then the process is killed
     publish_folder(store, out, trash, identity)
     assert (out / "file").read_text() == "new"
@@ -50,7 +50,7 @@ def test_a_swap_that_was_killed_half_way_is_not_undone(folders):
 
 def test_two_renames_that_were_killed_between_them_are_completed(folders):
     store, out, trash = folders
-    identity = inode_of(store)
+    identity = store.stat().st_ino
     out.rename(trash)  # a file system that cannot swap; and then the process is killed
     publish_folder(store, out, trash, identity)
     assert (out / "file").read_text() == "new"

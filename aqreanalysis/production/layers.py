@@ -184,14 +184,12 @@ def interval_attrs(species: Species, kind: CubeKind, bound: str) -> dict[str, An
     }
 
 
-def distance_layer() -> Layer:
-    """Return the layer of the distance to the nearest station; CF has no standard name for it, and none is invented."""
-    attrs = {
-        "long_name": "great-circle distance to the nearest station",
-        "units": "km",
-        "coverage_content_type": "auxiliaryInformation",
-    }
-    return Layer(DISTANCE, "float32", FILL, attrs, MAP_DIMS)
+# CF has no standard name for the distance to the nearest station, and none is invented.
+_DISTANCE_ATTRS = {
+    "long_name": "great-circle distance to the nearest station",
+    "units": "km",
+    "coverage_content_type": "auxiliaryInformation",
+}
 
 
 def cube_layers(
@@ -203,7 +201,7 @@ def cube_layers(
     layers: list[Layer] = []
     for one in species:
         layers += species_layers(one, several, kind, (thresholds or {}).get(one.key, ()))
-    return (*layers, distance_layer())
+    return (*layers, Layer(DISTANCE, "float32", FILL, dict(_DISTANCE_ATTRS), MAP_DIMS))
 
 
 def value_bytes(layers: Iterable[Layer]) -> int:

@@ -159,7 +159,10 @@ def render_template(
                 "ncdump; write it in plain letters"
             )
     with_crs = tuple(Layer(x.name, x.dtype, x.fill, {**x.attrs, "grid_mapping": GRID_MAPPING}, x.dims) for x in layers)
-    return Template(plan, attrs, coordinates(plan, grid) | _lead_time(plan, provenance), with_crs)
+    # A cube of analysis hours alone has no use for a lead time.
+    last = provenance.last_reading
+    ahead = _lead_time(plan, last) if last is not None and plan.stamps[-1] > last else {}
+    return Template(plan, attrs, coordinates(plan, grid) | ahead, with_crs)
 
 
 def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
@@ -186,11 +189,9 @@ def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
     }
 
 
-def _lead_time(plan: Plan, provenance: Provenance) -> dict[str, Coordinate]:
-    """Return how far ahead each step looks, where any looks ahead: a cube of analysis hours alone has no use for it."""
-    if provenance.last_reading is None or plan.stamps[-1] <= provenance.last_reading:
-        return {}
-    lead = np.maximum(plan.stamps - provenance.last_reading, 0).astype(np.float32)
+def _lead_time(plan: Plan, last_reading: int) -> dict[str, Coordinate]:
+    """Return how far ahead of the last reading each step looks."""
+    lead = np.maximum(plan.stamps - last_reading, 0).astype(np.float32)
     attrs = {
         "standard_name": "forecast_period",
         "long_name": "lead time: hours after the last reading, zero at analysis hours",

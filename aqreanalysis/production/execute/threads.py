@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +39,7 @@ class ThreadExecutor:
         """Compute and write the blocks that are not `done`; see `Executor`."""
         worker = Worker(job)
         worker.stop = stop
-        tasks = DelayedTasks(worker, self.threads)
+        tasks = DelayedTasks(worker, self.threads, TILES_AHEAD * (self.threads - 1))
 
         class Watch(Callback):
             def _posttask(self, key: Any, result: Any, *_: Any) -> None:
@@ -48,43 +48,46 @@ class ThreadExecutor:
 
         # A fresh pool, so that leaving it waits for the blocks in hand even after an error. Means come after the sweep.
         with threads_restored(), ThreadPoolExecutor(self.threads) as pool, Watch():
-            for some in (sweep_tasks(job, done, tasks), mean_tasks(job, done, tasks)):
+            means = mean_tasks(job, done, tasks) if job.inputs.means is not None else ()
+            for some in (sweep_tasks(job, done, tasks), means):
                 for graph in _graphs(some):
                     if stop.is_set():
                         return
                     compute(graph, pool)
 
 
+@dataclass
 class DelayedTasks:
     """Tasks as delayed calls, which are computed some hundred at a time.
 
-    Parameters
+    Attributes
     ----------
     worker : Worker
         That all threads share.
     threads : int
         Of the pool.
+    tiles_ahead, blocks_a_task, addresses
+        See `Tasks`; threads take whatever comes next.
     """
 
-    blocks_a_task = 1
-    addresses: Sequence[str] = ()  # threads take whatever comes next
-
-    def __init__(self, worker: Worker, threads: int) -> None:
-        self._worker, self._threads = worker, threads
-        self.tiles_ahead = TILES_AHEAD * (threads - 1)
+    worker: Worker
+    threads: int
+    tiles_ahead: int
+    blocks_a_task: int = 1
+    addresses: Sequence[str] = ()
 
     def task(self, method: Callable[..., Any], *given: Any, address: str | None = None) -> Any:
         """Return a delayed call; see `Tasks`."""
-        return dask.delayed(on_worker, pure=False, traverse=False)(self._worker, method, *given)
+        return dask.delayed(on_worker, pure=False, traverse=False)(self.worker, method, *given)
 
     def parts(self, time: tuple[int, int]) -> Sequence[range]:
         """Return the hours that each thread encodes, where several may."""
-        inputs = self._worker.inputs
-        shared = inputs.predictor.split_hours(block_window(inputs, time).estimated, self._threads)
+        inputs = self.worker.inputs
+        shared = inputs.predictor.split_hours(block_window(inputs, time).estimated, self.threads)
         return shared if len(shared) > 1 else ()
 
 
-def _graphs(tasks: Iterator[Iterator[Any]]) -> Iterator[list[Any]]:
+def _graphs(tasks: Iterable[Iterator[Any]]) -> Iterator[list[Any]]:
     """Yield tasks enough for a graph, whole time blocks, whose states are then made once."""
     graph: list[Any] = []
     for some in tasks:

@@ -105,25 +105,25 @@ class Worker:
         encoded = [part for part in parts if part is not None]
         if self.stop.is_set() or len(encoded) < len(parts):
             return None
-        if encoded:
-            return encode_time_block(self.inputs, time_range, encoded)
-        return self._saved(range(*time_range), lambda: encode_time_block(self.inputs, time_range))
+        if encoded or self.job.saved is None:
+            return encode_time_block(self.inputs, time_range, encoded or None)
+        return self._saved(self.job.saved, range(*time_range), lambda: encode_time_block(self.inputs, time_range))
 
     def encode_part(self, hours: range) -> EncodedStations | None:
         """Return what the stations say of some hours of a time block; None if the run was asked to stop."""
         if self.stop.is_set():
             return None
-        return self._saved(hours, lambda: encode_part(self.inputs, hours))
+        if self.job.saved is None:
+            return encode_part(self.inputs, hours)
+        return self._saved(self.job.saved, hours, lambda: encode_part(self.inputs, hours))
 
-    def _saved(self, hours: range, encode: Callable[[], T]) -> T:
+    def _saved(self, saved: SavedResults, hours: range, encode: Callable[[], T]) -> T:
         """Return what a run before this one has encoded of some hours, or what is encoded now.
 
         Of the last few time blocks there are files: no more can be in hand at once.
         """
-        if self.job.saved is None:
-            return encode()
         days = TIME_BLOCKS_SAVED * self.inputs.plan.block[0] // HOURS_A_DAY
-        return self.job.saved.get(f"states-{hours.start // HOURS_A_DAY % days}", str(hours), encode)
+        return saved.get(f"states-{hours.start // HOURS_A_DAY % days}", str(hours), encode)
 
     def make_geometry(self, block: Block) -> None:
         """Make the geometry of a block's tile beforehand, if a cell of it is wanted."""
@@ -148,8 +148,9 @@ class Worker:
             written.append(self.job.stores.sums.write(day_block(block), sums))
         if self.inputs.hourly:
             written.append(self.job.stores.cubes[HOURLY].write(block, layers))
+        stored = written[0] if len(written) == 1 else Written.joined(written)
         seconds = time.perf_counter() - begun
-        return BlockResult(block.number, block.cell_hours, Written.joined(written), seconds)
+        return BlockResult(block.number, block.cell_hours, stored, seconds)
 
     def aggregate_means(self, frequency: str, block: Block, number: int) -> list[BlockResult | None]:
         """Compute and write a block of means from the sums of days; it is noted under `number`."""

@@ -363,10 +363,13 @@ def run_of(
 
     Not in it: the versions of libraries, which change over the years that a cube grows, and the discovery metadata.
     """
+    digest = hashlib.sha256("\n".join(observations.stations).encode())
+    for part in (observations.lat, observations.lon):
+        digest.update(np.asarray(part, dtype="<f8").tobytes())
     keys = ("model", "grid", "species", "coverage", "thresholds", "production config", "device", _LAST)
     return {
         **{key: fingerprint[key] for key in keys},
-        "stations": _stations(observations),
+        "stations": f"{len(observations.stations)} ({digest.hexdigest()[:12]})",
         "numerics": fingerprint["software"]["numerics"],
         "utc offset": utc_offset_hours,
         **({"covariates": list(fields)} if fields else {}),
@@ -395,13 +398,6 @@ def _short(value: Any) -> str:
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def _stations(observations: Observations) -> str:
-    digest = hashlib.sha256("\n".join(observations.stations).encode())
-    for part in (observations.lat, observations.lon):
-        digest.update(np.asarray(part, dtype="<f8").tobytes())
-    return f"{len(observations.stations)} ({digest.hexdigest()[:12]})"
 
 
 def _checksum(values: NDArray[np.float32]) -> bytes:

@@ -102,6 +102,8 @@ class Prepared:
         What a worker gives the model that it loads.
     utc_offset_hours : int
         Of the clock by which the periods of means begin.
+    coverage : float
+        Probability of the interval.
     """
 
     plan: Plan
@@ -122,11 +124,7 @@ class Prepared:
     covariates: DayChecksums | None
     static: StaticSource | None
     utc_offset_hours: int
-
-    @property
-    def coverage(self) -> float:
-        """Probability of the interval."""
-        return float(self.predictor.config.uncertainty.coverage)
+    coverage: float
 
     @property
     def made_from(self) -> MadeFrom:
@@ -303,6 +301,7 @@ def prepare(
         covariates=_check_covariates(predictor, observations, grid, (plan, span)) if source is not None else None,
         static=options.static,
         utc_offset_hours=options.utc_offset_hours,
+        coverage=float(predictor.config.uncertainty.coverage),
     )
     return replace(prepared, fingerprint=fingerprint_of(prepared, digest))
 

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -183,19 +184,41 @@ def boot_number() -> str:
         return "unknown"
 
 
+@dataclass
 class BlockProgress:
-    """Notes finished blocks, with their keys and checksums, in the ledger, and tells the progress."""
+    """Notes finished blocks, with their keys and checksums, in the ledger, and tells the progress.
 
-    def __init__(self, blocks: int, keys: RunKeys, ledger: Ledger, progress: Progress | None) -> None:
-        self.blocks, self.keys, self.ledger, self.progress = blocks, keys, ledger, progress
-        self.begun = time.perf_counter()
-        self.cells = self.bytes = self.here = 0
+    Attributes
+    ----------
+    blocks : int
+        Of the run, those done and those to do.
+    keys : RunKeys
+        Of all of them.
+    ledger : Ledger
+        Where they are noted.
+    progress : callable or None
+        Told of each.
+    begun : float
+        Moment at which this process began.
+    cells, bytes, here : int
+        Cell-hours, bytes and blocks that this process has done.
+    """
+
+    blocks: int
+    keys: RunKeys
+    ledger: Ledger
+    progress: Progress | None
+    begun: float = field(default_factory=time.perf_counter)
+    cells: int = 0
+    bytes: int = 0
+    here: int = 0
 
     def __call__(self, done: BlockResult | None) -> None:
         """Note one block; None is a block that was not begun because the run is stopping."""
         if done is None:
             return
-        self.ledger.record(done.number, self.keys[done.number], done.written.checksums)
+        checksums = {name: chunk.checksum for name, chunk in done.written.chunks.items()}
+        self.ledger.record(done.number, self.keys[done.number], checksums)
         self.cells, self.bytes, self.here = self.cells + done.cells, self.bytes + done.written.raw_bytes, self.here + 1
         if self.progress is not None:
             seconds = time.perf_counter() - self.begun

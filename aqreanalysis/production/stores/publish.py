@@ -27,9 +27,10 @@ def publish_folder(store: Path, out: Path, trash: Path, identity: int) -> None:
     trash : Path
         On the same file system.
     identity : int
-        Of `inode_of`, noted before: after a crash it tells whether the swap was done.
+        The number of the inode of `store`, which stays with it when it is renamed, noted before: after a crash it tells
+        whether the swap was done.
     """
-    if not (out.exists() and inode_of(out) == identity):
+    if not (out.exists() and out.stat().st_ino == identity):
         shutil.rmtree(trash, ignore_errors=True)
         if not out.exists():
             store.rename(out)
@@ -40,11 +41,6 @@ def publish_folder(store: Path, out: Path, trash: Path, identity: int) -> None:
         store.rename(trash)
     sync_folder(out.parent)
     shutil.rmtree(trash, ignore_errors=True)
-
-
-def inode_of(path: Path) -> int:
-    """Return what stays with a file or folder when it is renamed: the number of its inode."""
-    return path.stat().st_ino
 
 
 def sync_folder(folder: Path) -> None:

@@ -118,11 +118,6 @@ class Written:
         chunks = {name: chunk for part in parts for name, chunk in part.chunks.items()}
         return cls(sum(part.raw_bytes for part in parts), chunks)
 
-    @property
-    def checksums(self) -> dict[str, int]:
-        """Layer -> CRC-32 of its stored chunk."""
-        return {name: chunk.checksum for name, chunk in self.chunks.items()}
-
 
 @dataclass(frozen=True)
 class BlockResult:

@@ -25,7 +25,7 @@ from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.stores.existing import ExistingCube, Location, StoredHeader
-from aqreanalysis.production.stores.publish import inode_of, publish_folder, sync_file_system
+from aqreanalysis.production.stores.publish import publish_folder, sync_file_system
 from aqreanalysis.production.stores.store import (
     BlockSource,
     Layers,
@@ -146,7 +146,7 @@ class ZarrStore(Store):
         """Make the store whole and put it on the disk."""
         discard_partial_files(self.path)  # of this run before it was killed, or of a worker that was
         # Noted before the names are swapped: after a crash it tells whether that was done.
-        self._identity.write_text(str(inode_of(self.path)), encoding="ascii")
+        self._identity.write_text(str(self.path.stat().st_ino), encoding="ascii")
         sync_file_system(self.path)
 
     def is_staged(self, output: Output) -> bool:
