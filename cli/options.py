@@ -252,9 +252,9 @@ def static_option(command: Command) -> Command:
         "static_specs",
         multiple=True,
         metavar="[NAME=]PATH[:COLUMN]",
-        help="Static field of the external drift: a raster, a NetCDF file (:VARIABLE), or a table of points with lat, "
-        "lon and a strength (:COLUMN; without it they are counted). Repeatable. What a model's drift was found to use "
-        "it needs ever after.",
+        help="Static field of the external drift: a raster, a NetCDF file (:VARIABLE), a table of points with lat, lon "
+        "and a strength (:COLUMN; without it they are counted), or a folder of rasters. Repeatable. What a model's "
+        "drift was found to use it needs ever after.",
     )(command)
 
 

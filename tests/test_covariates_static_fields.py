@@ -13,6 +13,8 @@ from static_case import write_lights, write_plants
 from aqreanalysis.configs import DriftConfig
 from aqreanalysis.covariates import StaticFields
 from aqreanalysis.errors import CovariatesError
+from aqreanalysis.grids import load_grid
+from aqreanalysis.nature.static_fields import static_fields, write_static_fields
 
 LAT, LON = np.array([37.0, 38.5]), np.array([113.0, 114.5])
 
@@ -34,6 +36,24 @@ def test_files_are_given_by_path_name_and_column(files: Path) -> None:
         assert static.means(one.name, LAT, LON, one.windows_km).shape == (2, 4)
     again = pickle.loads(pickle.dumps(static))
     np.testing.assert_array_equal(again.means("power", LAT, LON, [20.0]), static.means("power", LAT, LON, [20.0]))
+
+
+def test_a_folder_gives_its_rasters_and_those_of_the_nature_run_are_read(tmp_path: Path) -> None:
+    grid = load_grid("8,48,10,50@0.1")
+    folder = tmp_path / "static"
+    write_static_fields(0, grid, folder, 0.02, {"synthetic": "yes"})
+    static = StaticFields.open(folder)
+    assert [one.name for one in static.fields] == ["population", "roads", "works"]
+    lat, lon = (a.ravel() for a in np.meshgrid(grid.lat, grid.lon, indexing="ij"))
+    truth = static_fields(0, grid, grid.lat, grid.lon)
+    for one in static.fields:
+        means = static.means(one.name, lat, lon, one.windows_km)
+        assert np.isfinite(means).all() and (means >= -1e-6).all()
+        # Over the cell's own width the raster says what the world is made from.
+        assert np.corrcoef(means[:, 0], truth[one.name].ravel())[0, 1] > 0.95
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(CovariatesError, match=r"bare holds no raster \(.tif"):
+        StaticFields.open(tmp_path / "bare")
 
 
 def test_the_config_says_windows_transform_column_and_rows(files: Path) -> None:

@@ -6,13 +6,14 @@ They stand apart from `Covariates`: the network never sees them, and nothing of 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aqreanalysis.configs import DriftConfig, DriftFieldConfig, StaticConfig
-from aqreanalysis.covariates.files import GRIB, NETCDF, TABLE, content_digest
+from aqreanalysis.covariates.files import GRIB, NETCDF, RASTER, TABLE, content_digest
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.point_tables import PointTable
 from aqreanalysis.covariates.rasters import Raster
@@ -48,7 +49,7 @@ class StaticFields:
         given : str, Path or sequence of them
             ``PATH``, ``NAME=PATH``, ``PATH:COLUMN`` or ``NAME=PATH:COLUMN``: a raster that GDAL reads, a NetCDF file
             (then the column is a variable), or a table of points (then it is their strength; without one they are
-            counted).
+            counted); or a folder of rasters.
         config : DriftConfig, optional
             Windows, transforms, and which rows of a table count.
         some : bool
@@ -62,8 +63,8 @@ class StaticFields:
         config = config or DriftConfig()
         sources: dict[str, Raster | PointTable] = {}
         fields = []
-        for spec in [given] if isinstance(given, str | Path) else given:
-            name, path, column = _parse(str(spec))
+        specs = [given] if isinstance(given, str | Path) else given
+        for name, path, column in itertools.chain.from_iterable(_parse(str(spec)) for spec in specs):
             if name in sources:
                 raise CovariatesError(f"two static fields are called {name!r}: write NAME=PATH for {path}")
             how = config.fields.get(name, DriftFieldConfig())
@@ -95,8 +96,8 @@ class StaticFields:
         return hashlib.sha256(repr(self.fields).encode()).hexdigest()
 
 
-def _parse(spec: str) -> tuple[str, Path, str | None]:
-    """Return name, path and column of ``[NAME=]PATH[:COLUMN]``."""
+def _parse(spec: str) -> list[tuple[str, Path, str | None]]:
+    """Return name, path and column of ``[NAME=]PATH[:COLUMN]``, or of each raster in a folder."""
     label, sign, rest = spec.partition("=")
     named = bool(sign) and label.isidentifier() and not Path(spec).exists()
     text = rest if named else spec
@@ -104,10 +105,18 @@ def _parse(spec: str) -> tuple[str, Path, str | None]:
     if not path.exists() and ":" in text:
         head, _, tail = text.rpartition(":")
         path, column = Path(head), tail or None
+    if path.is_dir() and not named and column is None:
+        rasters = sorted(one for one in path.iterdir() if one.suffix.lower() in RASTER)
+        if not rasters:
+            raise CovariatesError(f"{path} holds no raster ({', '.join(RASTER)}): name the files in it")
+        return [(_name(one), one, None) for one in rasters]
     if not path.is_file():
         raise CovariatesError(f"no static field at {text!r}: no such file (--static NAME=PATH or NAME=PATH:COLUMN)")
-    stem = "".join(c if c.isalnum() else "_" for c in path.stem.lower())
-    return label if named else stem, path, column
+    return [(label if named else _name(path), path, column)]
+
+
+def _name(path: Path) -> str:
+    return "".join(c if c.isalnum() else "_" for c in path.stem.lower())
 
 
 def _opened(name: str, path: Path, column: str | None, how: DriftFieldConfig) -> Raster | PointTable:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -254,18 +254,13 @@ def load_predictor(
     ('pm25', 'o3')
     """
     bundle = read_bundle(path)
-    if bundle.config.forecast is None:
-        analysis: Predictor = _class(_ANALYSIS)(bundle, device, covariates, static)
-        return analysis
-    if static is not None:
+    ahead = bundle.config.forecast is not None
+    if ahead and static is not None:
         raise ModelError(f"model {path} is a long forecast and has no drift for static fields: leave --static out")
-    forecast: Predictor = _class(_FORECAST)(bundle, device, covariates)
-    return forecast
-
-
-def _class(home: tuple[str, str]) -> Any:
-    module, name = home
-    return getattr(import_module(module), name)
+    module, name = _FORECAST if ahead else _ANALYSIS
+    given = (bundle, device, covariates) if ahead else (bundle, device, covariates, static)
+    predictor: Predictor = getattr(import_module(module), name)(*given)
+    return predictor
 
 
 def resolve_predictor(
