@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,3 +222,13 @@ def test_a_window_of_more_pixels_than_can_be_held_is_refused(tmp_path: Path) -> 
     path = write(tmp_path / "fine.tif", np.zeros((6000, 6000), np.uint8), transform=from_origin(5, 52, 1e-4, 1e-4))
     with pytest.raises(CovariatesError, match=r"a window of 80 km is .* pixels wide; set the windows of fine smaller"):
         raster(path).means(np.array([51.7]), np.array([5.3]), [80.0])
+
+
+def test_a_copy_with_another_window_has_its_own_values(tmp_path: Path) -> None:
+    values = np.zeros((300, 400), np.float32)
+    values[150, 200] = 900.0
+    one = Raster.open("works", write(tmp_path / "works.tif", values), StaticConfig(window_km=3))
+    at = np.array([NORTH - 150.5 * STEP]), np.array([WEST + 200.5 * STEP])
+    wide = replace(one, config=StaticConfig(window_km=30))
+    narrow = one.values(*at)
+    assert wide.values(*at)[0, 0] < narrow[0, 0] / 50 and np.array_equal(one.values(*at), narrow)

@@ -189,6 +189,14 @@ class Covariates:
         ordered = (*(k for k in wanted if k in hourly), *(k for k in wanted if k not in hourly))
         return replace(self, fields=ordered)
 
+    def as_read(self) -> Covariates:
+        """Return the fields that are read: without those that are made of others, with what these are made of."""
+        upwind = self.upwind
+        if upwind is None or not set(upwind.fields) & set(self.fields):
+            return self
+        read = [key for key in self.fields if key not in upwind.fields]
+        return self.select([*read, *NEEDED, *(raster.name for raster in upwind.rasters)])
+
     def at(self, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return every field at places and hours.
 

@@ -146,8 +146,9 @@ class Raster:
         """
         if file_state(self.path) != self.facts["state"]:
             raise CovariatesError(f"{self.path} was changed while it was in use; begin again")
-        key = hashlib.sha256(lat.tobytes() + b"|" + lon.tobytes()).hexdigest()
-        return self._values.get(key, lambda: self._read(lat, lon))
+        places = hashlib.sha256(lat.tobytes() + b"|" + lon.tobytes()).hexdigest()
+        # A copy with other windows shares what is held.
+        return self._values.get((places, self.config.model_dump_json()), lambda: self._read(lat, lon))
 
     def _read(self, lat: Floats, lon: Floats) -> NDArray[np.float32]:
         out = np.full((len(lat), len(self.fields)), np.nan, np.float32)

@@ -56,6 +56,7 @@ _NODES = round(SIDE / STEP) + 1
 _HELD_BYTES = 128 << 20
 # What two threads lack is made by one of them, while others may make what has another of these.
 _LOCKS = [threading.RLock() for _ in range(61)]
+_SOURCES = threading.RLock()
 # More squares than there are round the Earth.
 _TURN = 1000
 
@@ -75,6 +76,8 @@ class UpwindSources:
     rasters: tuple[Raster, ...]
     weather: Weather
     _held: BoundedCache[Maps] = field(default_factory=lambda: BoundedCache(_HELD_BYTES, stale=4), repr=False)
+    _plumes: BoundedCache[Maps] = field(default_factory=lambda: BoundedCache(_HELD_BYTES, stale=4), repr=False)
+    _strengths: BoundedCache[Maps] = field(default_factory=lambda: BoundedCache(_HELD_BYTES, stale=4), repr=False)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -108,7 +111,8 @@ class UpwindSources:
 
     def _compute(self, day: int, square: tuple[int, int]) -> Maps:
         south, west = SIDE * square[0], SIDE * square[1]
-        sources = self._held.get(square, lambda: self._sources(south, west))
+        with _SOURCES:
+            sources = self._plumes.get(square, lambda: self._sources(square))
         lat = _axis(south, _WEATHER_STEP)
         lon = _axis(west, _WEATHER_STEP)
         hours = np.arange(24 * day - HOURS + 1, 24 * day + 24, dtype=np.int64)
@@ -125,17 +129,37 @@ class UpwindSources:
         follow_back((u, v, depth), sources, fade, out)
         return out
 
-    def _sources(self, south: float, west: float) -> Maps:
+    def _sources(self, square: tuple[int, int]) -> Maps:
         """Return the sources round a square as plumes of each age see them (source, hours ago, row, column)."""
-        lat, lon = np.clip(_axis(south, STEP), -90.0, 90.0), (_axis(west, STEP) + 180.0) % 360.0 - 180.0
-        rows, columns = (a.ravel() for a in np.meshgrid(lat, lon, indexing="ij"))
-        out = np.empty((len(self.rasters), HOURS, len(lat), len(lon)), np.float32)
-        for i, raster in enumerate(self.rasters):
-            whole = replace(raster, config=StaticConfig(window_km=STEP * KM_PER_DEGREE))
-            strength = np.nan_to_num(whole.values(rows, columns)[:, 0]).reshape(len(lat), len(lon))
+        beyond = round(_BEYOND / SIDE)
+        around = range(-beyond, beyond + 2)  # the last node is the first of another square
+        rows = [
+            np.concatenate([self._strength(square[0] + down, square[1] + across) for across in around], axis=2)
+            for down in around
+        ]
+        nodes = round((SIDE + 2 * _BEYOND) / STEP) + 1
+        strength = np.concatenate(rows, axis=1)[:, :nodes, :nodes]
+        out = np.empty((len(strength), HOURS, nodes, nodes), np.float32)
+        for source, values in enumerate(strength):
             for ago in range(HOURS):
-                out[i, ago] = gaussian_filter(strength, _SPREAD_NODES * np.sqrt(ago + 1), mode="constant")
+                out[source, ago] = gaussian_filter(values, _SPREAD_NODES * np.sqrt(ago + 1), mode="constant")
         return out
+
+    def _strength(self, row: int, column: int) -> Maps:
+        """Return the sources at the nodes of a square itself (source, row, column); the squares around share them."""
+        column %= round(360 / SIDE)
+        return self._strengths.get((row, column), lambda: self._read(row, column))
+
+    def _read(self, row: int, column: int) -> Maps:
+        inside = np.arange(_NODES - 1)
+        lat = np.clip(SIDE * row + STEP * inside, -90.0, 90.0)
+        lon = (SIDE * column + STEP * inside + 180.0) % 360.0 - 180.0
+        rows, columns = (a.ravel() for a in np.meshgrid(lat, lon, indexing="ij"))
+        strengths = []
+        for raster in self.rasters:
+            whole = replace(raster, config=StaticConfig(window_km=STEP * KM_PER_DEGREE))
+            strengths.append(np.nan_to_num(whole.values(rows, columns)[:, 0]).reshape(len(lat), len(lon)))
+        return np.stack(strengths)
 
 
 def _axis(start: float, step: float) -> Floats:

@@ -325,6 +325,10 @@ def record_covariates(predictor: Predictor, observations: Observations, grid: Gr
     source = predictor.covariates
     if source is None:
         return None
+    from aqreanalysis.covariates import Covariates  # not loaded by a run without any
+
+    if isinstance(source, Covariates):
+        source = source.as_read()
     before, after = Reach.of(predictor).covariates
     first, end = plan.days((0, plan.hours))
     first, end = first - before, end + after
