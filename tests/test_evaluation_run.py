@@ -7,7 +7,8 @@ import pytest
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import EvaluationOptions, evaluate, format_table
-from aqreanalysis.evaluation.tables import table_rows
+from aqreanalysis.evaluation.report import write_report
+from aqreanalysis.evaluation.tables import card_section, table_rows
 from aqreanalysis.observations import Observations
 
 pytest_plugins = ("evaluation_case",)
@@ -88,3 +89,28 @@ def test_a_file_in_the_place_of_the_folder_is_refused(
     (tmp_path / "taken").write_text("x")
     with pytest.raises(OutputError, match="cannot write into"):
         evaluate(untrained_bundle, town_network, tmp_path / "taken", OPTIONS)
+
+
+def test_table_and_card_end_with_the_verdict(written: Path, untrained_bundle: Path) -> None:
+    metrics = _metrics(written)
+    assert metrics["verdict"].startswith("Verdict by MAE: ")
+    assert format_table(metrics).splitlines()[-1] == metrics["verdict"]
+    page = (written / "report.html").read_text(encoding="utf-8")
+    assert "Verdict by MAE: " in page
+    card = (untrained_bundle / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert card.rstrip().splitlines()[-1].startswith("Verdict by MAE: ")
+
+
+def test_skill_beside_the_instruments_floor_is_said_where_the_floor_is_known(written: Path, tmp_path: Path) -> None:
+    metrics = _metrics(written)
+    scores = metrics["species"]["pm25"]["unseen-time-hidden-tenth"]
+    # Sixteen hours of a pair are too few to know it.
+    assert scores["instrument_floor"] is None and "two instruments" not in format_table(metrics)
+    scores["instrument_floor"] = {"mae": 1.5, "pairs": 9, "skill": 0.75, "best": "kriging"}
+    text = (
+        "two instruments side by side differ by 1.5 ug m-3 each (9 pairs); beside this floor MAE is 0.750 of kriging's"
+    )
+    assert f"pm25 unseen-time-hidden-tenth: {text}" in format_table(metrics)
+    assert f"  Readings: {text}." in card_section(metrics)
+    page = write_report(metrics, {}, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.replace("'", "&#x27;") in page

@@ -13,6 +13,7 @@ from aqreanalysis.common.files import replacing, write_json
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation.pictures.draw import NETWORK
 from aqreanalysis.evaluation.pictures.style import Picture
+from aqreanalysis.evaluation.verdict import floor_text
 from aqreanalysis.model.bundle import MODEL, MODEL_TITLE
 from aqreanalysis.species import SPECIES
 
@@ -159,6 +160,7 @@ def _summary(metrics: Mapping[str, Any], network: bool) -> list[str]:
     return [
         table("AQ-Net against the best baseline of each score (a ratio below 1: AQ-Net is better)", header, rows, 3),
         *_bootstrap(metrics),
+        *([paragraph(metrics["verdict"])] if metrics.get("verdict") else []),
         "<nav><p>Sections:</p><ul>",
         *links,
         *(['<li><a href="#network">What the network has learned</a></li>'] if network else []),
@@ -210,6 +212,7 @@ def _protocol(key: str, protocol: str, task_scores: Mapping[str, Any], drawn: Se
             strong=MODEL_TITLE,
         ),
         *_against_kriging(task_scores),
+        *_beside_floor(task_scores, species.units),
         *_means(task_scores, species.units, small),
         figures(drawn),
         *(
@@ -237,6 +240,12 @@ def _against_kriging(task_scores: Mapping[str, Any]) -> list[str]:
             f"calibrated at left-out visible stations (they cover {both[0]} and {both[1]} here)"
         )
     return [paragraph(f"{MODEL_TITLE} against the better kriging: {'; '.join(clauses)}.")] if clauses else []
+
+
+def _beside_floor(task_scores: Mapping[str, Any], units: str) -> list[str]:
+    """Return what is said of the readings' own error, where enough instruments stand side by side to tell it."""
+    floor = task_scores.get("instrument_floor")
+    return [paragraph(f"Readings: {floor_text(floor, units)}.")] if floor else []
 
 
 def _method(task_scores: Mapping[str, Any], ratio: Mapping[str, Any]) -> str:

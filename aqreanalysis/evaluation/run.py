@@ -14,6 +14,7 @@ from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.evaluation.cross_validation import run_folds
+from aqreanalysis.evaluation.instrument_floor import floor_scores, measure_floor
 from aqreanalysis.evaluation.metrics import SCHEMA, score_task
 from aqreanalysis.evaluation.options import STATION_FOLDS, EvaluationOptions
 from aqreanalysis.evaluation.pictures import draw_pictures, inspect_model
@@ -21,7 +22,9 @@ from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.evaluation.protocols import TaskResult, build_task, run_protocol
 from aqreanalysis.evaluation.report import write_report
 from aqreanalysis.evaluation.tables import record_in_bundle
+from aqreanalysis.evaluation.verdict import verdict
 from aqreanalysis.model import Predictor
+from aqreanalysis.model.bundle import MODEL
 from aqreanalysis.model.predictor import AnalysisPredictor, load_analysis
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import Split
@@ -82,7 +85,7 @@ def evaluate(
     config = _config(predictor, options)
     folder = _folder(Path(out), options.overwrite)
     results = _results(predictor, observations, config, folder, options, progress)
-    species, drawn, hours = _scored(results, options, folder)
+    species, drawn, hours = _scored(results, observations, options, folder)
     metrics = plain(_metrics(species, observations, predictor, config, options))
     inside = inspect_model(predictor, observations, hours) if predictor is not None else None
     drawn |= draw_pictures([], folder, inside)
@@ -94,7 +97,7 @@ def evaluate(
 
 
 def _scored(
-    results: Iterator[TaskResult], options: EvaluationOptions, folder: Path
+    results: Iterator[TaskResult], observations: Observations, options: EvaluationOptions, folder: Path
 ) -> tuple[dict[str, dict[str, Any]], dict[str, list[Picture]], npt.NDArray[np.int64]]:
     """Return the scores and the pictures of all results by pollutant and protocol, and the hours of the last.
 
@@ -104,6 +107,8 @@ def _scored(
     drawn: dict[str, list[Picture]] = {}
     for result in results:
         task_scores = score_task(result, options.every, options.seed)
+        floor = measure_floor(observations, result.species, result.hours)
+        task_scores["instrument_floor"] = None if floor is None else floor_scores(floor, task_scores, MODEL)
         species.setdefault(result.species, {})[result.protocol.name] = task_scores
         drawn |= draw_pictures([result], folder)
         hours = result.hours
@@ -174,6 +179,7 @@ def _metrics(
             "last": max(task_scores["last"] for task_scores in asked),
         },
         "species": species,
+        "verdict": verdict(species),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from aqreanalysis.common.files import write_json
 from aqreanalysis.errors import OutputError
+from aqreanalysis.evaluation.verdict import floor_text
 from aqreanalysis.model.bundle import MEASURED_HEADING, MODEL, Bundle
 from aqreanalysis.species import SPECIES
 
@@ -93,14 +94,17 @@ def score_table(metrics: Mapping[str, Any]) -> Table:
         )
     for key, protocols in metrics["species"].items():
         for protocol, task_scores in protocols.items():
-            lines += [f"{key} {protocol}: {text}" for text in _remarks(task_scores, metrics["coverage"])]
+            lines += [f"{key} {protocol}: {text}" for text in _remarks(key, task_scores, metrics["coverage"])]
+    lines += [metrics["verdict"]] if "verdict" in metrics else []
     return Table(header, rows, 3, lines)
 
 
-def _remarks(task_scores: Mapping[str, Any], coverage: float) -> Iterator[str]:
+def _remarks(key: str, task_scores: Mapping[str, Any], coverage: float) -> Iterator[str]:
     """Yield what is said of one pollutant and protocol below the table."""
     own = task_scores["methods"][MODEL]
     yield f"AQ-Net over the best baseline: {', '.join(ratio_texts(task_scores['against_best_baseline']))}"
+    if task_scores.get("instrument_floor"):
+        yield floor_text(task_scores["instrument_floor"], SPECIES[key].units)
     kriging = task_scores["against_best_kriging"]
     if "width" in kriging:
         width = kriging["width"]
@@ -204,18 +208,21 @@ def card_section(metrics: Mapping[str, Any]) -> list[str]:
     ]
     for key, protocols in metrics["species"].items():
         for name, task_scores in protocols.items():
-            lines += _card_remarks(f"{SPECIES[key].title}, {name}", task_scores)
-    return lines
+            lines += _card_remarks(key, name, task_scores)
+    return [*lines, "", metrics["verdict"]] if "verdict" in metrics else lines
 
 
-def _card_remarks(what: str, task_scores: Mapping[str, Any]) -> list[str]:
+def _card_remarks(key: str, protocol: str, task_scores: Mapping[str, Any]) -> list[str]:
     """Return what is said of one pollutant and protocol: the split, the best baseline, the coverage by class."""
     own = task_scores["methods"][MODEL]
     ratios = ", ".join(ratio_texts(task_scores["against_best_baseline"]))
     lines = [
-        f"- {what}: {task_scores['stations']} hidden stations, in the median {task_scores['median_nearest_km']:.0f} km "
-        f"from the nearest visible one. AQ-Net over the best baseline: {ratios}."
+        f"- {SPECIES[key].title}, {protocol}: {task_scores['stations']} hidden stations, in the median "
+        f"{task_scores['median_nearest_km']:.0f} km from the nearest visible one. AQ-Net over the best baseline: "
+        f"{ratios}."
     ]
+    if task_scores.get("instrument_floor"):
+        lines.append(f"  Readings: {floor_text(task_scores['instrument_floor'], SPECIES[key].units)}.")
     by_class = coverage_texts(own)
     if by_class:
         lines.append(f"  Coverage by class, least to greatest: {'; '.join(by_class)}.")
