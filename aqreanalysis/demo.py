@@ -1,16 +1,18 @@
 """The main job on a synthetic region: nature run -> train -> evaluate -> produce -> score by the truth -> pictures.
 
 Everything is real but the air: the same functions that `aqreanalysis train`, `evaluate` and `produce` call, on the
-records that the nature run's network reports. Because the truth is known at every cell and hour, the error of the
-field can be measured where no station stands.
+records that the nature run's network reports, with a chemistry model's field, weather and static fields read from the
+files in which users have them. Because the truth is known at every cell and hour, the error of the field can be
+measured where no station stands: of AQ-Net with all that, of AQ-Net from stations alone, and of kriging either way.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +20,50 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.common.library_threads import one_thread, threads_restored
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.configs import load_config
+from aqreanalysis.configs import Config, load_config
+from aqreanalysis.covariates import Covariates
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import (
+    EvaluationOptions,
     evaluate,
     format_table,
     picture_field,
     picture_truth,
     score_against_truth,
+    truth_table,
 )
-from aqreanalysis.evaluation.tables import aligned
-from aqreanalysis.grids import load_grid
-from aqreanalysis.model.bundle import read_bundle
-from aqreanalysis.nature import nature_run
+from aqreanalysis.evaluation.against_truth import CellNetwork, CubeCells
+from aqreanalysis.evaluation.baselines import Baseline, OrdinaryKriging, ResidualKriging
+from aqreanalysis.evaluation.pictures.fields import picture_methods
+from aqreanalysis.model.bundle import MODEL, MODEL_TITLE, read_bundle
+from aqreanalysis.nature import Nature, nature_run
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production import ProduceOptions, open_cube, produce
 from aqreanalysis.species import SPECIES
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH
-from aqreanalysis.training import train
+from aqreanalysis.training import TrainOptions, train
 
 MARKER = "demo.json"
-FOLDERS = ("nature", "model", "evaluation", "cube", "pictures")
+FOLDERS = ("nature", "model", "model_stations_alone", "evaluation", "cube", "pictures")
 CUBE_DAYS = 7
-STEPS = 6
+#: A GPU would not end with the same weights, and neither would another number of threads.
+DEVICE = "cpu"
+STEPS = 9
+#: What the model reads beside the stations, by its name among the nature run's files.
+COVARIATES = {
+    "background_grib": "a chemistry model's field, in the layout of the CAMS European ensemble",
+    "weather_grib": "weather, in the layout of ERA5",
+    "static": "population, roads and works as GeoTIFF",
+}
+#: What AQ-Net is shown beside, without and with covariates.
+BASELINES: tuple[Callable[[], Baseline], ...] = (partial(OrdinaryKriging, "log"), ResidualKriging)
+ALONE = "aqnet-stations-alone"
 
 NEXT_COMMAND = (
-    "aqreanalysis train --observations YOUR.csv --out outputs/models/yours    "
+    "aqreanalysis train --observations YOUR.csv --covariates CAMS.grib --covariates ERA5.grib "
+    "--covariates population.tif --out outputs/models/yours    "
     "(columns station_id,time,lon,lat,pm25; others: see README.md)"
 )
 
@@ -60,7 +79,8 @@ class Demo:
     written : dict of Path to str
         What was written, and what it is.
     scores : dict
-        ``hidden_stations`` (as of `evaluate`) and ``truth`` (as of `score_against_truth`).
+        ``hidden_stations`` (as of `evaluate`) and ``truth`` (as of `score_against_truth`; among its methods is AQ-Net
+        from stations alone).
     table : str
         Both as text.
     next_command : str
@@ -85,6 +105,9 @@ def run_demo(
 ) -> Demo:
     """Return what the whole way on the synthetic region made; everything lies in `out` and says that it is synthetic.
 
+    The steps of training are counted, not timed, and computed on the CPU in one thread: the same seed gives the same
+    scores on any machine, but for the last digits on another make of processor.
+
     Parameters
     ----------
     out : str or Path
@@ -105,54 +128,142 @@ def run_demo(
     """
     folder = _prepare(Path(out), overwrite)
     settings = load_config(config)
+    with threads_restored():
+        one_thread()
+        region = _make_region(folder, settings, seed, days, progress)
+        return _walk(region, settings, progress)
+
+
+@dataclass(frozen=True)
+class _Region:
+    """The synthetic region and what a user would have of it, read back from the files.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the demo.
+    nature : Nature
+    paths : dict of str to Path
+        Its files.
+    observations : Observations
+    covariates : Covariates
+    """
+
+    folder: Path
+    nature: Nature
+    paths: dict[str, Path]
+    observations: Observations
+    covariates: Covariates
+
+    @property
+    def truth(self) -> xr.Dataset:
+        """The truth under the keys of pollutants, by which scores and pictures go, not the names of layers."""
+        truth = self.nature.truth
+        return truth.rename({s.layer: s.key for s in SPECIES.values() if s.layer in truth})
+
+    @property
+    def span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """Start and end of the cubes: whole days that end a day before the records do, so each has its lookahead."""
+        times = self.observations.times
+        end = times[-1].floor("D") - pd.Timedelta(days=1)
+        first = (times[0] - pd.Timedelta(hours=1)).ceil("D")
+        return max(first, end - pd.Timedelta(days=CUBE_DAYS)), end
+
+
+def _make_region(folder: Path, settings: Config, seed: int, days: int, progress: Progress | None) -> _Region:
     nature = nature_run(seed, days, progress=_step(progress, 1, "synthetic region"))
     paths = nature.write(folder / "nature")
-    # Read back, as a user's file is.
-    observations = read_observations(paths["observations"])
-    bundle = train(observations, settings, folder / "model", progress=_step(progress, 2, "training"))
-    metrics = evaluate(bundle, observations, folder / "evaluation", progress=_step(progress, 3, "evaluation"))
-    span = _week(observations.times)
-    cubes = [folder / "cube" / f"week.{suffix}" for suffix in ("nc", "zarr")]
+    covariates = Covariates.open([paths[name] for name in COVARIATES], settings.covariates)
+    return _Region(folder, nature, paths, read_observations(paths["observations"]), covariates)
+
+
+def _walk(region: _Region, settings: Config, progress: Progress | None) -> Demo:
+    """Return what training, evaluation, production, scores and pictures made of a region."""
+    folder, observations, covariates = region.folder, region.observations, region.covariates
+    bundle, alone = (folder / name for name in ("model", "model_stations_alone"))
+    options = TrainOptions(covariates=covariates)
+    train(observations, settings, bundle, DEVICE, _step(progress, 2, "training with covariates"), options)
+    train(observations, settings, alone, DEVICE, _step(progress, 3, "training from stations alone"))
+    evaluation = EvaluationOptions(device=DEVICE, covariates=covariates)
+    metrics = evaluate(
+        bundle, observations, folder / "evaluation", evaluation, progress=_step(progress, 4, "evaluation")
+    )
+    cubes = [folder / "cube" / name for name in ("week.nc", "week.zarr", "week_stations_alone.zarr")]
     for number, path in enumerate(cubes):
-        options = ProduceOptions(progress=_step(progress, 4 + number, f"cube {path.suffix}"))
-        produce(bundle, observations, nature.grid, *span, path, options).close()
-    last = _step(progress, 6, "scores and pictures")
-    # The truth comes under the names of the layers, the scores and pictures go by the keys.
-    truth = nature.truth.rename({s.layer: s.key for s in SPECIES.values() if s.layer in nature.truth})
-    against_truth = score_against_truth(cubes[0], truth)
-    pictures = [*_draw(cubes[0], observations, truth, folder), _draw_hidden(bundle, observations, span[1], folder)]
+        whole = path is not cubes[-1]
+        made = ProduceOptions(
+            device=DEVICE,
+            covariates=covariates if whole else None,
+            progress=_step(progress, 5 + number, f"cube {path.name}"),
+        )
+        produce(bundle if whole else alone, observations, region.nature.grid, *region.span, path, made).close()
+    against_truth = _score(region, cubes[0], cubes[-1], _step(progress, 8, "every method at every cell"))
+    last = _step(progress, 9, "pictures")
+    pictures = [_draw_side_by_side(region, key, (cubes[0], cubes[-1]), against_truth[key]) for key in against_truth]
+    drawn = [*_draw(region, cubes[0]), _draw_hidden(region, bundle)]
     last(1, 1, "")
     scores = {"hidden_stations": metrics, "truth": against_truth}
     (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    first, end = region.span
     written = {
-        paths["observations"]: "station records of the synthetic region",
-        paths["truth"]: "its truth at every cell and hour",
+        region.paths["observations"]: "station records of the synthetic region",
+        **{region.paths[name]: what for name, what in COVARIATES.items()},
+        region.paths["truth"]: "its truth at every cell and hour",
         bundle: "model bundle; read its MODEL_CARD.md",
+        alone: "model bundle from stations alone",
         folder / "evaluation" / "report.html": "scores at hidden stations, with pictures",
-        **dict.fromkeys(cubes, f"hourly cube, {span[0]:%Y-%m-%d} to {span[1]:%Y-%m-%d}"),
-        **dict.fromkeys(pictures, "picture"),
+        **dict.fromkeys(cubes, f"hourly cube, {first:%Y-%m-%d} to {end:%Y-%m-%d}"),
+        **dict.fromkeys(drawn, "picture"),
         folder / "scores.json": "all scores",
+        **dict.fromkeys(pictures, "truth, kriging and AQ-Net side by side: look at this one first"),
     }
-    return Demo(folder, written, scores, f"{format_table(metrics)}\n\n{format_truth(against_truth)}")
+    return Demo(folder, written, scores, f"{format_table(metrics)}\n\n{truth_table(against_truth).text()}")
 
 
-def format_truth(scores: Mapping[str, Any]) -> str:
-    """Return the scores of `score_against_truth` as a plain table, one row a class of distance."""
-    columns = {"mae": "{:.2f}", "rmse": "{:.2f}", "r2": "{:.3f}", "bias": "{:+.2f}", "coverage": "{:.3f}"}
-    header = ["pollutant", "cells by nearest station", "cell-hours", "MAE", "RMSE", "R2", "bias", "coverage"]
-    rows = [
-        [
-            f"{SPECIES[key].title} ({of_species['units']})",
-            name,
-            str(s["n"]),
-            *("-" if s[column] is None else form.format(s[column]) for column, form in columns.items()),
-        ]
-        for key, of_species in scores.items()
-        for name, s in {"all": of_species["overall"], **of_species["by_distance"]}.items()
-    ]
-    lines = ["against the truth at every cell and hour of the cube:", *aligned(header, rows, left=2)]
-    lines.append("(the interval is meant for a station's reading, which differs from the mean of its cell)")
-    return "\n".join(lines)
+def _score(region: _Region, with_all: Path, alone: Path, progress: Progress) -> dict[str, Any]:
+    """Return the scores of both cubes and of kriging against the truth, under the methods of `score_against_truth`."""
+    population = region.nature.static["population"]
+    scores = score_against_truth(
+        with_all,
+        region.truth,
+        observations=region.observations,
+        covariates=region.covariates,
+        baselines=[make().name for make in BASELINES],
+        population=population,
+        progress=progress,
+    )
+    for key, scored in score_against_truth(alone, region.truth, population=population).items():
+        methods = scores[key]["methods"]
+        methods[MODEL]["title"] = f"{MODEL_TITLE} with all"
+        methods[ALONE] = scored["methods"][MODEL] | {"title": f"{MODEL_TITLE} from stations alone"}
+    return scores
+
+
+def _draw_side_by_side(region: _Region, key: str, cubes: tuple[Path, Path], scores: Mapping[str, Any]) -> Path:
+    """Draw truth, the chemistry model's field and all methods in the hour with most in the air; return the picture."""
+    species = SPECIES[key]
+    with open_cube(cubes[0]) as with_all, open_cube(cubes[1]) as alone:
+        truth = region.truth[key].sel(time=with_all["time"].values)
+        stamp = pd.Timestamp(truth["time"].values[int(truth.mean(("lat", "lon")).values.argmax())])
+        fields = {
+            "truth (synthetic)": truth.sel(time=stamp),
+            "chemistry model's field, an input": region.nature.background[species.layer].sel(
+                time=stamp, method="bfill"
+            ),
+        }
+        cells = CubeCells.of(with_all, None)
+        network = CellNetwork(cells, region.observations, region.covariates)
+        kriged = network.samples([make() for make in BASELINES], key, cells.truth_of(truth, with_all), None)
+        answers = {name: truth.copy(data=sample.best.reshape(truth.shape)) for name, sample in kriged.items()}
+        answers |= {ALONE: alone[species.layer], MODEL: with_all[species.layer]}
+        for method, answer in answers.items():
+            title, overall = (scores["methods"][method][name] for name in ("title", "overall"))
+            name = f"{title}: MAE {overall['mae']:.1f}, R2 {overall['r2']:.2f}"
+            fields[name] = answer.sel(time=stamp).load()
+    title = f"{species.title}, hour ending {stamp:%Y-%m-%d %H:%M} UTC (synthetic); scores of the week"
+    path = region.folder / "pictures" / f"{species.layer}_side_by_side.png"
+    path.parent.mkdir(exist_ok=True)
+    return picture_methods(fields, region.observations, species, title, path)
 
 
 def _prepare(out: Path, overwrite: bool) -> Path:
@@ -172,17 +283,10 @@ def _prepare(out: Path, overwrite: bool) -> Path:
     return out
 
 
-def _week(times: pd.DatetimeIndex) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """Return start and end of the cube: whole days that end a day before the records do, so each has its lookahead."""
-    end = times[-1].floor("D") - pd.Timedelta(days=1)
-    first = (times[0] - pd.Timedelta(hours=1)).ceil("D")
-    return max(first, end - pd.Timedelta(days=CUBE_DAYS)), end
-
-
-def _draw(path: Path, observations: Observations, truth: xr.Dataset, out: Path) -> list[Path]:
+def _draw(region: _Region, path: Path) -> list[Path]:
     """Draw each pollutant of a cube at its most polluted hour and at its middle one; return the pictures."""
-    folder = out / "pictures"
-    folder.mkdir()
+    folder = region.folder / "pictures"
+    folder.mkdir(exist_ok=True)
     drawn = []
     with open_cube(path) as cube:
         for species in (s for s in SPECIES.values() if s.layer in cube.data_vars):
@@ -190,20 +294,24 @@ def _draw(path: Path, observations: Observations, truth: xr.Dataset, out: Path) 
             for name, index in (("peak", int(np.nanargmax(level))), ("middle", len(level) // 2)):
                 time = cube["time"].values[index]
                 field, difference = (folder / f"{species.layer}_{name}_{kind}.png" for kind in ("field", "truth"))
-                drawn.append(picture_field(cube, observations, (), time, field, species.key))
-                drawn.append(picture_truth(cube, truth[species.key], time, difference))
+                drawn.append(picture_field(cube, region.observations, (), time, field, species.key))
+                drawn.append(picture_truth(cube, region.truth[species.key], time, difference))
     return drawn
 
 
-def _draw_hidden(bundle: Path, observations: Observations, end: pd.Timestamp, out: Path) -> Path:
+def _draw_hidden(region: _Region, bundle: Path) -> Path:
     """Draw a field made without the hidden stations, with their readings on it; return the picture."""
+    observations, end = region.observations, region.span[1]
     stations = read_bundle(bundle).stations
     hidden = {str(s) for s in stations.loc[stations["role"].isin([HIDDEN_TENTH, HIDDEN_CITY]), "station"]}
     visible = observations.select(stations=[s for s in observations.stations if s not in hidden])
-    path = out / "cube" / "without_hidden_stations.zarr"
-    with produce(bundle, visible, load_grid("nature-0.1"), end - pd.Timedelta(days=1), end, path) as cube:
+    path = region.folder / "cube" / "without_hidden_stations.zarr"
+    day = end - pd.Timedelta(days=1), end
+    options = ProduceOptions(device=DEVICE, covariates=region.covariates)
+    with produce(bundle, visible, region.nature.grid, *day, path, options) as cube:
         time = cube["time"].values[8]
-        return picture_field(cube, observations, hidden, time, out / "pictures" / "hidden_stations.png")
+        picture = region.folder / "pictures" / "hidden_stations.png"
+        return picture_field(cube, observations, hidden, time, picture)
 
 
 def _step(progress: Progress | None, number: int, name: str) -> Progress:

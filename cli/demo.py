@@ -14,6 +14,8 @@ from aqreanalysis.cli import options
 def demo(out: str, overwrite: bool, as_json: bool) -> None:
     """Make a synthetic region, train on its stations, produce a week of maps, and score them against the truth.
 
+    AQ-Net with a chemistry model's field, weather and static fields, and from stations alone, beside kriging.
+
     Everything it writes says that it is synthetic. A folder with anything but an earlier demo in it is refused.
     """
     from aqreanalysis.cli.printing import human_size, print_json, size_on_disk

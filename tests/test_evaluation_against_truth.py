@@ -121,7 +121,9 @@ def test_without_a_name_all_are_asked_but_those_that_take_too_long(case: Map) ->
 
 def test_the_table_has_a_row_a_method_and_set_of_cells(scored: dict) -> None:
     table = truth_table({"pm25": scored})
-    sets = ["all", "beyond 50 km", "town", "country", "by people"]
+    near = [name for name in ("0-5 km", "5-10 km", "10-25 km", "25-50 km") if name in scored["by_distance"]]
+    assert near, "the network has cells within 50 km"
+    sets = ["all", *near, "beyond 50 km", "town", "country", "by people"]
     assert [(row[1], row[2]) for row in table.rows] == [
         (s, m["title"]) for s in sets for m in scored["methods"].values()
     ]

@@ -9,7 +9,9 @@ from matplotlib.image import imread
 
 from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.evaluation import picture_field, picture_truth
+from aqreanalysis.evaluation.pictures.fields import picture_methods
 from aqreanalysis.observations import Observations
+from aqreanalysis.species import SPECIES
 
 pytest_plugins = ("evaluation_case",)
 
@@ -73,3 +75,19 @@ def test_truth_estimate_and_difference_stand_side_by_side(cube: xr.Dataset, tmp_
     same = _image(picture_truth(cube, cube["pm2p5"].rename("pm25"), time, tmp_path / "same.png"))
     assert near.shape == same.shape and near.shape[1] > 2.5 * near.shape[0]
     assert not np.array_equal(near, same)
+
+
+def test_methods_side_by_side_have_a_panel_each_in_the_colours_of_the_first(
+    cube: xr.Dataset, town_network: Observations, tmp_path: Path
+) -> None:
+    hour = cube["pm2p5"].isel(time=0)
+    species = SPECIES["pm25"]
+    two = {"truth": hour, "half": hour * 0.5}
+    five = two | {"more": hour * 1.5, "same": hour, "coarse": hour.coarsen(lat=5, lon=5, boundary="trim").mean()}
+    images = [
+        _image(picture_methods(fields, town_network, species, "an hour", tmp_path / f"{len(fields)}.png"))
+        for fields in (two, five)
+    ]
+    assert images[1].shape[0] > 1.5 * images[0].shape[0]
+    doubled = _image(picture_methods(two | {"half": hour}, town_network, species, "an hour", tmp_path / "d.png"))
+    assert not np.array_equal(doubled, images[0])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from aqreanalysis.evaluation.distributions import crps_through_bounds
 from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import make_baselines
 from aqreanalysis.evaluation.scores import Sample, score, score_by, score_weighted
-from aqreanalysis.evaluation.strata import distance_classes, level_terciles
+from aqreanalysis.evaluation.strata import DISTANCE_EDGES_KM, distance_classes, level_terciles
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.model.bundle import MODEL, MODEL_TITLE
 from aqreanalysis.model.network.scaling import FieldSource
@@ -209,7 +210,7 @@ class CellNetwork:
 
 
 def truth_table(result: Mapping[str, Any]) -> Table:
-    """Return what `score_against_truth` found as a table, a row a method and set of cells: all, far, town, country."""
+    """Return what `score_against_truth` found as a table: a row a method and set of cells, among them by distance."""
     header = ["pollutant", "cells", "method", "MAE", "RMSE", "R2", "bias", "CRPS", "coverage"]
     rows = []
     for key, scored in result.items():
@@ -224,8 +225,17 @@ def truth_table(result: Mapping[str, Any]) -> Table:
     return Table(header, rows, 3, [note, "(an interval is meant for a station's reading, not for the mean of a cell)"])
 
 
-_CELL_SETS = {
+def _class_of(name: str, method: Mapping[str, Any]) -> Mapping[str, float | None] | None:
+    """Return a method's scores in a class of distance, or None where no cell is so far."""
+    scores: Mapping[str, float | None] | None = method["by_distance"].get(name)
+    return scores
+
+
+#: Classes of distance up to `FAR_KM`.
+_NEAR_CLASSES = distance_classes(np.zeros(1), [edge for edge in DISTANCE_EDGES_KM if edge <= FAR_KM])[1]
+_CELL_SETS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, float | None] | None]] = {
     "all": lambda method: method["overall"],
+    **{name: partial(_class_of, name) for name in _NEAR_CLASSES},
     f"beyond {FAR_KM:g} km": lambda method: method.get("far"),
     "town": lambda method: method.get("by_settlement", {}).get("town"),
     "country": lambda method: method.get("by_settlement", {}).get("country"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from aqreanalysis.demo import Demo, format_truth, run_demo
+from aqreanalysis.demo import Demo, run_demo
 from aqreanalysis.errors import OutputError
 
 SMALL = {
@@ -31,8 +32,27 @@ def test_the_demo_writes_what_it_says_and_scores_it(demo: Demo) -> None:
     assert 0 < overall["mae"] < 50
     asked = {"unseen-time-hidden-tenth", "unseen-time-leave-city-out"}
     assert set(demo.scores["hidden_stations"]["species"]["pm25"]) == asked
-    assert "against the truth" in demo.table
-    assert "AQ-Net" in demo.table
+    assert "at every cell and hour" in demo.table
+
+
+def test_every_method_is_scored_at_every_cell_by_distance_in_town_and_country_and_by_people(demo: Demo) -> None:
+    methods = demo.scores["truth"]["pm25"]["methods"]
+    assert set(methods) == {"aq-net", "log-kriging", "residual-kriging", "aqnet-stations-alone"}
+    for scores in methods.values():
+        assert {"0-5 km", "10-25 km", "25-50 km", "50-100 km"} <= set(scores["by_distance"])
+        assert set(scores["by_settlement"]) == {"town", "country"}
+        assert 0 < scores["overall"]["crps"] < scores["overall"]["mae"]
+        assert 0 < scores["by_people"]["mae"] < 50
+        assert scores["title"] in demo.table
+    assert [path.name for path in demo.written if "side_by_side" in path.name] == ["pm2p5_side_by_side.png"]
+
+
+def test_the_model_reads_background_weather_and_static_fields_from_the_files_that_were_written(demo: Demo) -> None:
+    read = json.loads((demo.out / "model" / "covariates.json").read_text())
+    text = json.dumps(read)
+    for name in ("pm25_background", "u10", "v10", "blh", "population", "roads", "works"):
+        assert name in text
+    assert not (demo.out / "model_stations_alone" / "covariates.json").exists()
 
 
 def test_an_earlier_demo_is_replaced_only_when_told_and_what_a_user_put_beside_it_stays(demo: Demo) -> None:
@@ -52,10 +72,3 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(OutputError, match="is a file"):
         run_demo(tmp_path / "thesis.tex")
-
-
-def test_the_table_of_scores_by_the_truth_has_a_row_for_each_distance() -> None:
-    scores = {"n": 10, "mae": 1.234, "rmse": 2.0, "r2": None, "bias": -0.5, "coverage": 0.91}
-    text = format_truth({"pm25": {"units": "ug m-3", "overall": scores, "by_distance": {"0-5 km": scores}}})
-    rows = [line.split() for line in text.splitlines() if line.startswith("PM2.5")]
-    assert [row[-6:] for row in rows] == [["10", "1.23", "2.00", "-", "-0.50", "0.910"]] * 2

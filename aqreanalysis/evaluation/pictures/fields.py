@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation.pictures.style import as_map, new_figure, save
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import SPECIES, Species, get_species
+
+#: Maps side by side in `picture_methods`.
+_COLUMNS = 3
 
 
 def picture_field(
@@ -107,6 +110,50 @@ def picture_truth(
     _draw_field(panels[2], hour, best - true, Normalize(-reach, reach), cmocean.cm.balance, f"difference, {label}")
     for panel, title in zip(panels, ("truth (synthetic)", "estimate", "estimate minus truth"), strict=True):
         panel.set_title(f"{title}, {pd.Timestamp(time):%Y-%m-%d %H:%M} UTC", fontsize=10)
+    return save(figure, Path(path))
+
+
+def picture_methods(
+    fields: Mapping[str, xr.DataArray], observations: Observations, species: Species, title: str, path: str | Path
+) -> Path:
+    """Draw one hour as several methods see it, in the colours of one scale, with the stations on them; return `path`.
+
+    Parameters
+    ----------
+    fields : mapping of str to DataArray
+        Dimensions (lat, lon), by what is written above each panel; the first one, the truth, sets the scale and the
+        region.
+    observations : Observations
+        Whose stations are drawn.
+    species : Species
+        The pollutant.
+    title : str
+        Written above all.
+    path : str or Path
+        PNG to write.
+    """
+    first = next(iter(fields.values()))
+    scale = Normalize(0, float(np.nanquantile(first.values, 0.995)))
+    rows = -(-len(fields) // _COLUMNS)
+    figure = new_figure(3.4 * rows + 0.4, 4.2 * _COLUMNS)
+    panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    mesh = None
+    for panel, (name, field) in zip(panels, fields.items(), strict=False):
+        lat, lon = field["lat"].values, field["lon"].values
+        mesh = panel.pcolormesh(
+            lon, lat, field.values, norm=scale, cmap=cmocean.cm.matter, shading="nearest", rasterized=True
+        )
+        panel.scatter(observations.lon, observations.lat, s=5, facecolors="none", edgecolors="black", linewidths=0.4)
+        panel.set_title(name, fontsize=10)
+        panel.set_xlim(first["lon"].values.min(), first["lon"].values.max())
+        panel.set_ylim(first["lat"].values.min(), first["lat"].values.max())
+        as_map(panel, first["lat"].values)
+        panel.label_outer()
+    for panel in panels[len(fields) :]:
+        panel.set_axis_off()
+    assert mesh is not None
+    figure.colorbar(mesh, ax=panels.tolist(), label=f"{species.title} ({species.units})", extend="max", shrink=0.8)
+    figure.suptitle(title, fontsize=11)
     return save(figure, Path(path))
 
 
