@@ -188,8 +188,13 @@ class ModelConfig(StrictModel):
     """Sizes of the parts of AQ-Net."""
 
     neighbours: Annotated[int, Field(ge=2, le=128)] = 40
-    short_range_km: Positive = Field(50.0, description="range that the covariance models start from, near part")
-    long_range_km: Positive = Field(800.0, description="range that the covariance models start from, far part")
+    short_range_km: Positive | None = Field(
+        None,
+        description="near range that covariance models start from; null, and the far one: fitted to the record",
+    )
+    long_range_km: Positive | None = Field(
+        None, description="far range that the covariance models start from, about 800; the near one is about 50"
+    )
     kernels: Count = Field(6, description="covariance models whose kriging-like weights the neural kNN mixes")
     state_width: Count = 32
     attention_heads: Count = 4
@@ -216,6 +221,9 @@ class TrainingConfig(StrictModel):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     patience: Count = Field(12, description="epochs without a better score at the calibration stations before stopping")
     max_minutes: Positive | None = Field(None, description="wall-clock limit; the best weights so far are kept")
+    threads: Count = Field(
+        1, description="of the processor; more gain little, and cost much where others compute on the same cores"
+    )
     mask_readings: Fraction = Field(0.1, description="share of single readings masked")
     mask_runs: Fraction = Field(0.1, description="share of station-windows with a run of hours masked")
     mask_fields: Fraction = Field(0.05, description="share of windows in which a covariate is missing everywhere")

@@ -45,7 +45,10 @@ def test_a_training_leaves_a_whole_bundle_and_nothing_else(bundle_path, observat
     assert Split.of_bundle(bundle).counts() == bundle.provenance["stations_by_role"]
     assert sum(bundle.provenance["stations_by_role"].values()) == STATIONS
     assert len(bundle.metrics["training"]["history"]) == 3
-    assert bundle.card.startswith("# Model card")
+    assert bundle.card.startswith("# Model card") and "minutes on 1 thread;" in bundle.card
+    whole = bundle.metrics["starting_covariances"]["whole"]
+    assert f"ranges {whole['short_km']:.0f} and {whole['long_km']:.0f} km" in bundle.card
+    assert bundle.metrics["training"]["departure"] == {"pm25": 0.0}  # two calibration stations bear nothing out
     assert load_predictor(bundle_path, "cpu").species == ("pm25",)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.configs import Config, ForecastConfig
 from aqreanalysis.errors import ConfigError, CovariatesError, ObservationsError
@@ -90,7 +91,8 @@ def train_forecast(
         windows = replace(windows, fields=torch.from_numpy(history_fields(read.values, read.scaling)))
     network = _network(config, split, scaling, chosen)
     part = open_run_folder(out, observations, config, options)
-    members, metrics, calibration = _train_members(config, windows.to(chosen), network, part, progress)
+    with library_threads(config.training.threads):
+        members, metrics, calibration = _train_members(config, windows.to(chosen), network, part, progress)
     bundle = make_bundle(observations, config, split, scaling, Trained(members, {"training": metrics}, chosen.type))
     bundle.calibration = calibration
     bundle.fields = read.scaling if read is not None else None

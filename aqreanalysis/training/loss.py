@@ -77,8 +77,38 @@ def target_scores(
         scale = torch.where(seen, scale.float() * scaling.std, 1.0)
         share = seen.to(y.dtype) if weights is None else seen * weights[:, None]
         share = share / share.sum().clamp(min=1e-12)
-        natural = (share * lognormal_crps(y, location, scale)).sum() / scaling.typical_error
-        logarithmic = (share * normal_crps(torch.log(y) - location, scale)).sum() / scaling.std
+        natural, logarithmic = ((share * score).sum() for score in _both_scores(y, location, scale, scaling))
         loss = loss + natural + _LOG_SHARE * logarithmic
         crps = crps + natural.detach()
     return loss, crps
+
+
+def _both_scores(y: Tensor, location: Tensor, scale: Tensor, scaling: Scaling) -> tuple[Tensor, Tensor]:
+    """Return the scaled scores in units and in logarithms; `location` and `scale` are those of ``log y``."""
+    natural = lognormal_crps(y, location, scale) / scaling.typical_error
+    return natural, normal_crps(torch.log(y) - location, scale) / scaling.std
+
+
+def station_scores(
+    estimate: tuple[Tensor, Tensor], truth: Tensor, scaling: Scaling, drift: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the sum over the hours of what training minimises, and the number of hours with a truth, each (place,).
+
+    Parameters
+    ----------
+    estimate : tuple of Tensor
+        Location and scale of one target in standardised log units (place, hour).
+    truth : Tensor
+        Shifted readings in its units, NaN where there is none (place, hour).
+    scaling : Scaling
+        Of the target.
+    drift : Tensor, optional
+        Added to the location (place,).
+    """
+    location, scale = estimate
+    if drift is not None:
+        location = location + drift[:, None]
+    seen = torch.isfinite(truth)
+    y = torch.where(seen, truth, 1.0)
+    natural, logarithmic = _both_scores(y, location * scaling.std + scaling.mean, scale * scaling.std, scaling)
+    return torch.where(seen, natural + _LOG_SHARE * logarithmic, 0.0).sum(dim=1), seen.sum(dim=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from aqreanalysis.model.bundle import MEASURED_HEADING, Bundle, static_fields_lines
@@ -65,8 +67,10 @@ def _what(bundle: Bundle) -> list[str]:
         *_drift(bundle),
         *_covariates(bundle),
         *_static(bundle),
+        *_start(bundle),
         f"- Training: {state['epoch']} epochs, best at epoch {state['best_epoch']} (scaled CRPS "
-        f"{state['best_score']:.4f} at the calibration stations), {state['seconds'] / 60:.1f} minutes; "
+        f"{state['best_score']:.4f} at the calibration stations), {state['seconds'] / 60:.1f} minutes on "
+        f"{_processors(provenance)}; "
         f"{len(bundle.members)} member{'s' * (len(bundle.members) != 1)}, seed {config.training.seed}.",
     ]
 
@@ -91,6 +95,30 @@ def _covariates(bundle: Bundle) -> list[str]:
 
 def _static(bundle: Bundle) -> list[str]:
     return [f"- {line}." for line in static_fields_lines(bundle)]
+
+
+def _processors(provenance: dict[str, Any]) -> str:
+    threads = provenance.get("threads", 1)
+    return f"{threads} thread{'s' * (threads != 1)}" if provenance["device"] == "cpu" else str(provenance["device"])
+
+
+def _start(bundle: Bundle) -> list[str]:
+    """Return what the covariance models were before training, and what was left of the network's departure."""
+    lines, models = [], bundle.metrics.get("starting_covariances")
+    if models is not None:
+        whole = models["whole"]
+        lines.append(
+            f"- Covariance models fitted to the record's variogram before training: ranges {whole['short_km']:.0f} and "
+            f"{whole['long_km']:.0f} km, {whole['long_share']:.0%} of it the far one, nugget {whole['nugget']:.2f}."
+        )
+    departure = bundle.metrics["training"].get("departure", {})
+    if departure:
+        shares = ", ".join(f"{get_species(k).title} {share:.0%}" for k, share in departure.items())
+        lines.append(
+            f"- Of what the head learned to move estimates by, left as far as the calibration stations bear it out: "
+            f"{shares}. The rest is kriging with learned covariances."
+        )
+    return lines
 
 
 def _data(bundle: Bundle, observations: Observations) -> list[str]:

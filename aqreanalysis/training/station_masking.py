@@ -20,12 +20,13 @@ _MOST_HIDDEN = 0.6
 
 @dataclass(frozen=True)
 class StationRoles:
-    """Stations as the loop needs them: degrees, and the role of each as a mask."""
+    """Stations as the loop needs them: degrees, the role of each as a mask, its town; without one each is its own."""
 
     lat: NDArray[np.float64]
     lon: NDArray[np.float64]
     training: NDArray[np.bool_]
     calibration: NDArray[np.bool_]
+    city: NDArray[np.str_] | None = None
 
 
 def most_hidden(stations: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
@@ -115,8 +116,8 @@ def train(
     chosen = choose_device(device)
     config = with_fields(resolve_species(config, observations), options.covariates)
     check_out(out, options)
-    data = _prepare(observations, config, options, progress)
-    with joined(chosen) as processes:
+    with library_threads(config.training.threads), joined(chosen) as processes:
+        data = _prepare(observations, config, options, progress)
         if processes.is_first:
             open_run_folder(out, observations, config, options, processes.count)
         processes.wait()
@@ -124,7 +125,7 @@ def train(
         weights = run_members(trainers, working_folder(out), progress if processes.is_first else None, options.resume)
         if processes.is_first:
             states = {"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]}
-            states |= _explained(trainers[0], config)
+            states |= _started_from(trainers[0], config)
             bundle = make_bundle(observations, config, data.split, data.scaling, Trained(weights, states, chosen.type))
             _complete(bundle, data, options, processes)
             bundle.card = model_card(bundle, observations)
@@ -152,7 +153,8 @@ def _prepare(observations: Observations, config: Config, options: TrainOptions, 
 def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Processes) -> None:
     """Put drift, provenance, calibration of hours and of means, and the scaling of covariates into the bundle."""
     seen, split, device = data.seen, data.split, str(processes.device)
-    bundle.provenance |= covariates_provenance(options.covariates, data.read) | {"processes": processes.count}
+    bundle.provenance |= covariates_provenance(options.covariates, data.read)
+    bundle.provenance |= {"processes": processes.count, "threads": bundle.config.training.threads}
     if options.static is not None:
         bundle.provenance[OFFERED] = {one.name: one.source for one in options.static.fields}
     bundle.drift = data.drift
@@ -179,7 +181,8 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
     if read is not None:
         timeline = replace(timeline, fields=_timeline_fields(timeline, data, read, config))
     timeline = timeline.to(processes.device)
-    places = StationRoles(split.lat, split.lon, split.where(TRAINING), split.where(CALIBRATION))
+    roles = split.where(TRAINING), split.where(CALIBRATION)
+    places = StationRoles(split.lat, split.lon, *roles, np.array(split.city, dtype=np.str_))
     training, trainers = config.training, []
     for member in range(training.members):
         minutes = training.max_minutes
@@ -203,13 +206,15 @@ def _timeline_fields(timeline: Timeline, data: _Data, read: ReadFields, config: 
     return TimelineFields(torch.from_numpy(scaled), read.scaling, config.window, drift)
 
 
-def _explained(trainer: Trainer, config: Config) -> dict[str, Any]:
-    """Return what the drift on covariates that the network started from explains, by input; nothing without one."""
-    fields = trainer.timeline.fields
+def _started_from(trainer: Trainer, config: Config) -> dict[str, Any]:
+    """Return what the network started from: the covariance models where they were fitted, and by input what the drift
+    on covariates explains where there are any."""
+    fields, covariances = trainer.timeline.fields, trainer.covariances
+    started: dict[str, Any] = {} if covariances is None else {"starting_covariances": asdict(covariances)}
     if fields is None:
-        return {}
+        return started
     explained = zip(config.inputs or config.species, fields.drift.explained.tolist(), strict=True)
-    return {"covariate_drift_explained": {key: round(share, 4) for key, share in explained}}
+    return started | {"covariate_drift_explained": {key: round(share, 4) for key, share in explained}}
 
 
 def _covariates(

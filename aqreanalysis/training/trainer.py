@@ -9,28 +9,35 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from aqreanalysis.common.geodesy import unit_vectors
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.configs import Config
+from aqreanalysis.configs import Config, TrainingConfig
 from aqreanalysis.errors import TrainingError
 from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.device import flatten_recurrent, mixed_precision
-from aqreanalysis.model.network.aqnet import Neighbourhood, StationStates
+from aqreanalysis.model.network.aqnet import BandCovariances, Neighbourhood, StationStates
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.temporal_filters import around_day
+from aqreanalysis.training.covariance_start import starting_covariances
 from aqreanalysis.training.cuda_graph import CudaGraphStep
+from aqreanalysis.training.departure import SHARES, choose_share
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
 from aqreanalysis.training.learner import Learner
-from aqreanalysis.training.loss import EncodedBatch, target_scores
+from aqreanalysis.training.loss import EncodedBatch, station_scores, target_scores
 from aqreanalysis.training.station_masking import StationMask, StationRoles, mask_readings, place_weights
 from aqreanalysis.training.windows import Timeline
 
 _WARM_UP_STEPS = 50
 # Of the average of the weights: it reaches back some two hundred steps.
 _AVERAGE_DECAY = 0.995
+# What interpolates between stations: some fifty numbers, of which the left-out stations of a batch tell much. Ten times
+# as fast they take the untrained network's MAE at hidden stations from 1.014 times that of the best of four
+# interpolations to 1.001 (seven networks of 12 to 80 stations).
+_INTERPOLATION = ("knn", "mixture", "filters")
+_INTERPOLATION_PACE = 10.0
 # Days on which the calibration stations are scored after each epoch.
 _VALIDATION_DAYS = 16
 
@@ -50,6 +57,11 @@ class Trainer(Learner):
         Of the targets.
     processes : Processes
         This process, with its device, and those that learn with it.
+
+    Attributes
+    ----------
+    covariances : BandCovariances or None
+        What was fitted to the record for the network to start from; None where the config sets its ranges.
     """
 
     network: AQNet
@@ -67,12 +79,13 @@ class Trainer(Learner):
         self.targets = torch.tensor([inputs.index(s) for s in config.species], device=self.device)
         scaling = timeline.fields.scaling if timeline.fields is not None else None
         network = AQNet(len(inputs), self.targets.tolist(), config.model, scaling).to(self.device)
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
-        )
         if timeline.fields is not None and network.surroundings is not None:
             network.surroundings.start_from(timeline.fields.drift)
-        super().__init__(network, optimiser, _AVERAGE_DECAY, "epoch")
+        self.covariances: BandCovariances | None = None
+        if config.model.short_range_km is None and config.model.long_range_km is None:
+            self.covariances = starting_covariances(self.timeline, roles, network)
+            network.start_from(self.covariances)
+        super().__init__(network, _optimiser(network, config.training), _AVERAGE_DECAY, "epoch")
         flatten_recurrent(self.average)
         weights = place_weights(roles.lat, roles.lon, config.split.cluster_km, config.training.place_weights)
         self.weights = torch.from_numpy(weights).to(self.device) if config.training.place_weights else None
@@ -95,8 +108,10 @@ class Trainer(Learner):
         writes; the folder must be one that all of them see.
         """
         training = self.config.training
-        if resume:
-            self.restore(checkpoints)
+        if not (resume and self.restore(checkpoints)):
+            if progress:
+                progress(0, training.epochs * self.steps_per_epoch, threads_note(self.device, training.threads))
+            self.keep_best(self.validate(), 0)  # the start may be the best there is
         while not self._finished():
             began = time.monotonic()
             epoch = self.state["epoch"]
@@ -111,6 +126,7 @@ class Trainer(Learner):
             if progress:
                 note = f"epoch {epoch + 1}: loss {loss:.4f}, at calibration stations {score:.4f}"
                 progress((epoch + 1) * self.steps_per_epoch, training.epochs * self.steps_per_epoch, note)
+        self._hold_back()
 
     def _finished(self) -> bool:
         training, state = self.config.training, self.state
@@ -131,7 +147,7 @@ class Trainer(Learner):
         for step in range(self.steps_per_epoch):
             done = epoch * self.steps_per_epoch + step
             for group in self.optimiser.param_groups:
-                group["lr"] = training.learning_rate * self._rate(done)
+                group["lr"] = group["pace"] * training.learning_rate * self._rate(done)
             loss = self._step(rng, generator) if self.graph_step is None else self._graph_step(rng)
             if loss is not None:
                 total += loss
@@ -267,18 +283,73 @@ class Trainer(Learner):
     @torch.no_grad()
     def validate(self) -> float:
         """Return the mean scaled CRPS at the calibration stations, seen from the training stations."""
+        there = torch.from_numpy(np.flatnonzero(self.roles.calibration)).to(self.device)
+        total, counted = 0.0, 0.0
+        for read, states, neighbourhood in self._left_out(self.processes.rank, self.processes.count):
+            seen = int(torch.isfinite(read.truth[:, there]).sum())
+            if seen:
+                total += float(self._scores(read, states, neighbourhood, there.cpu().numpy())[1]) * seen
+                counted += seen
+        total, counted = self.processes.total(total, counted)
+        return total / max(counted, 1) / len(self.scalings)
+
+    def _left_out(self, first: int = 0, step: int = 1) -> Iterator[tuple[EncodedBatch, StationStates, Neighbourhood]]:
+        """Yield what the training stations say of the calibration stations on some days: the `first`, and each
+        `step`-th from there on."""
         self.average.eval()
         visible = np.arange(len(self.training_stations))
         targets = np.flatnonzero(self.roles.calibration)
         days = np.unique(np.linspace(0, self.timeline.days - 1, _VALIDATION_DAYS).astype(np.int64))
-        own = torch.from_numpy(days[self.processes.rank :: self.processes.count]).to(self.device)
-        total, counted = 0.0, 0.0
+        own = torch.from_numpy(days[first::step]).to(self.device)
         for some in own.split(1 if self.device.type == "cpu" else _VALIDATION_DAYS):
             read = self.read(some, self.training_stations)
-            states, neighbourhood = self._forward_masked(read, visible, targets)
-            seen = int(torch.isfinite(read.truth[:, torch.from_numpy(targets).to(self.device)]).sum())
-            if seen:
-                total += float(self._scores(read, states, neighbourhood, targets)[1]) * seen
-                counted += seen
-        total, counted = self.processes.total(total, counted)
-        return total / max(counted, 1) / len(self.scalings)
+            yield read, *self._forward_masked(read, visible, targets)
+
+    @torch.no_grad()
+    def _hold_back(self) -> None:
+        """Leave of the best weights' departure from the start what the calibration stations bear out, and note it."""
+        network = self._network(None)
+        network.load_state_dict(self.best)
+        stations = np.flatnonzero(self.roles.calibration)
+        names = np.arange(len(self.roles.lat)).astype(str) if self.roles.city is None else self.roles.city
+        chosen = [choose_share(scores, names[stations]) for scores in self._departure_scores(network, stations)]
+        for p, share in enumerate(chosen):
+            network.hold_back(p, share)
+        self.best = self.averaged_weights()
+        self.state["departure"] = dict(zip(self.config.species, chosen, strict=True))
+
+    def _departure_scores(self, network: AQNet, stations: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return mean scores at the calibration stations with each share of the departure (target, share, station)."""
+        there = torch.from_numpy(stations).to(self.device)
+        drift, _ = self.drift_and_weights(there)
+        totals = np.zeros((2, len(self.scalings), len(SHARES), len(stations)))
+        for read, states, neighbourhood in self._left_out():
+            for p, scaling in enumerate(self.scalings):
+                own = None if drift is None else drift[:, p]
+                learned = {k: v.clone() for k, v in network.head_out[p].state_dict().items()}
+                for i, share in enumerate(SHARES):
+                    network.hold_back(p, share)
+                    location, scale, _ = network.estimate_at(states, neighbourhood, p)
+                    sums = station_scores((location, scale), read.truth[:, there, p].T, scaling, own)
+                    totals[:, p, i] += torch.stack(sums).cpu().numpy()
+                    network.head_out[p].load_state_dict(learned)
+        return np.where(totals[1] > 0, totals[0] / np.maximum(totals[1], 1), np.nan)
+
+
+def threads_note(device: torch.device, threads: int) -> str:
+    """Return in some words on what a training runs."""
+    if device.type != "cpu":
+        return f"on {device}"
+    return f"on {threads} thread{'s' * (threads != 1)} of the processor; training.threads takes more or fewer"
+
+
+def _optimiser(network: AQNet, training: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimiser: what interpolates moves faster than the rest, and no decay draws it anywhere."""
+    parts: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for name, parameter in network.named_parameters():
+        parts[name.split(".")[0] in _INTERPOLATION].append(parameter)
+    groups = [
+        {"params": parts[0], "pace": 1.0},
+        {"params": parts[1], "pace": _INTERPOLATION_PACE, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=training.learning_rate, weight_decay=training.weight_decay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,26 @@ from aqreanalysis.model.kernels import Array, solve_kriging_batched
 _ALL = slice(None)
 # Places solved together outside training on a GPU, so that the matrices of a whole tile need not fit at once.
 _PLACES_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class CovarianceModel:
+    """``(1 - long_share) exp(-d / short_km) + long_share exp(-d / long_km)``, and a nugget beside that variance of one.
+
+    Attributes
+    ----------
+    short_km, long_km : float
+        Ranges in km.
+    long_share : float
+        Of the far part, between 0 and 1.
+    nugget : float
+        Variance that stations do not share.
+    """
+
+    short_km: float
+    long_km: float
+    long_share: float
+    nugget: float
 
 
 class NeuralKNN(nn.Module):
@@ -33,20 +54,27 @@ class NeuralKNN(nn.Module):
         kernels: int,
         short_km: float = 50.0,
         long_km: float = 800.0,
-        starts: Sequence[tuple[float, float, float, float]] | None = None,
     ) -> None:
         super().__init__()
         spread = torch.linspace(-1.0, 1.0, kernels) if kernels > 1 else torch.zeros(1)
-        if starts is None:
-            starts = [(math.exp(0.7 * x), math.exp(0.4 * x), 0.83, 0.074 * math.exp(-0.5 * x)) for x in spread.tolist()]
-        short, long, share, nugget = torch.tensor([starts[i % len(starts)] for i in range(kernels)]).unbind(dim=-1)
-        self.log_short = nn.Parameter(torch.log(short_km * short))
-        self.log_long = nn.Parameter(torch.log(long_km * long))
-        self.long_share = nn.Parameter(torch.logit(share))
-        self.log_nugget = nn.Parameter(torch.log(nugget))
+        self.log_short = nn.Parameter(math.log(short_km) + 0.7 * spread)
+        self.log_long = nn.Parameter(math.log(long_km) + 0.4 * spread)
+        self.long_share = nn.Parameter(torch.full((kernels,), math.log(0.83 / 0.17)))
+        self.log_nugget = nn.Parameter(math.log(0.074) - 0.5 * spread)
         # Stretch matrices start as small deviations from the identity, in different directions.
         angle = math.pi * torch.arange(kernels) / max(kernels, 1)
         self.stretch = nn.Parameter(0.1 * torch.stack((torch.cos(2 * angle), torch.sin(2 * angle)), dim=-1))
+
+    @torch.no_grad()
+    def start_from(self, models: Sequence[CovarianceModel]) -> None:
+        """Take what each covariance model is to start from; with fewer than there are, they are taken in turn."""
+        rows = [models[i % len(models)] for i in range(len(self.log_short))]
+        columns = [[m.short_km, m.long_km, m.long_share, m.nugget] for m in rows]
+        short, long, share, nugget = torch.tensor(columns, device=self.log_short.device).unbind(dim=-1)
+        self.log_short.copy_(short.log())
+        self.log_long.copy_(long.log())
+        self.long_share.copy_(torch.logit(share))
+        self.log_nugget.copy_(nugget.log())
 
     def _stretched(self, position: Tensor, which: slice) -> Tensor:
         """Return positions (kernel, place, k, 2) in each kernel's own metric, km."""

@@ -11,8 +11,8 @@ REACH_HOURS = 12
 #: Parts that a value is split into: what lasts a day, what lasts some hours, what is of the hour.
 BANDS = 3
 TRENDS = 2
-# Standard deviations in hours that the two averages and the two trends start from.
-_SMOOTH_HOURS = (1.5, 5.0)
+#: Standard deviations in hours that the two averages start from, and below it those of the two trends.
+SMOOTH_HOURS = (1.5, 5.0)
 _TREND_HOURS = (1.5, 4.0)
 
 
@@ -27,7 +27,7 @@ class TemporalFilters(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         offset = torch.arange(-REACH_HOURS, REACH_HOURS + 1, dtype=torch.float32)
-        self.smooth = nn.Parameter(torch.stack([-0.5 * (offset / s) ** 2 for s in _SMOOTH_HOURS]))
+        self.smooth = nn.Parameter(torch.stack([-0.5 * (offset / s) ** 2 for s in SMOOTH_HOURS]))
         slopes = [offset / s * torch.exp(-0.5 * (offset / s) ** 2) for s in _TREND_HOURS]
         self.trend = nn.Parameter(torch.stack([s / s.abs().sum() for s in slopes]))
 
@@ -47,7 +47,7 @@ class TemporalFilters(nn.Module):
         weights = torch.cat((torch.softmax(self.smooth, dim=-1), self.trend))
         sums = self._along(filled * known[:, :, None], weights)
         held = self._along(known[:, :, None], weights)
-        averages = len(_SMOOTH_HOURS)
+        averages = len(SMOOTH_HOURS)
         smooth = sums[..., :averages] / held[..., :averages].clamp(min=1e-3)
         brief, lasting = smooth.unbind(dim=-1)
         trends = sums[..., averages:] - brief[..., None] * held[..., averages:]
