@@ -124,16 +124,21 @@ def absolute_errors(
     return found, used
 
 
-def table(observations: Observations, species: Sequence[str], static: StaticFields, every: int) -> list[str]:
-    """Return the rows of the table, and print each as it is there."""
+def table(
+    observations: Observations, asked: tuple[Sequence[str], Sequence[str]], static: StaticFields, every: int
+) -> list[str]:
+    """Return the rows of the table, and print each as it is there; `asked` are pollutants and tasks."""
     lat, lon = np.asarray(observations.lat), np.asarray(observations.lon)
     centre = float(lat.min() + lat.max()) / 2, float(lon.min() + lon.max()) / 2
     sources = {"built-in": None, "static": static, "mirrored": Mirrored(static, centre)}
     rows = []
+    species, tasks = asked
     for key in species:
         values = observations.values(key)
         lowest = floor(values, lat, lon)
-        for task, masks in hidden_masks(lat, lon).items():
+        folds_of = hidden_masks(lat, lon)
+        for task in tasks:
+            masks = folds_of[task]
             parts, used = defaultdict(list), defaultdict(list)
             for mask in masks:
                 found, names = absolute_errors(values, (lat, lon), mask, sources, every)
@@ -160,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--species", nargs="+", default=["no2", "pm10", "pm25"])
+    parser.add_argument("--tasks", nargs="+", default=list(FOLDS), choices=FOLDS)
     parser.add_argument("--every", type=int, default=61, help="hours between two that are scored; not a divisor of 24")
     given = parser.parse_args()
     folder = given.data.parent / "static"
@@ -168,7 +174,7 @@ def main() -> None:
         return
     config = DriftConfig.model_validate({"fields": WHERE})
     static = StaticFields.open([f"{name}={folder / file}" for name, file in FILES.items()], config)
-    rows = table(read(given.data), given.species, static, given.every)
+    rows = table(read(given.data), (given.species, given.tasks), static, given.every)
     command = f"python benchmarks/static_drift.py --data {given.data.name} --species {' '.join(given.species)}"
     text = f"{HEADING}\n`{command} --every {given.every}`. {EXPLAINED}\n{HEADER}\n" + "\n".join(rows) + "\n"
     RESULTS.mkdir(exist_ok=True)
