@@ -93,6 +93,7 @@ def test_a_truncated_file_is_refused_or_gives_what_is_left_of_it(
 
 @pytest.mark.parametrize("name", ["openaq-archive", "table-zip", "table-parquet", "wide-parquet", "eea", "netcdf"])
 @given(share=st.floats(0.0, 1, exclude_max=True), length=st.integers(1, 60), byte=st.integers(0, 255))
+@example(share=0.1875, length=1, byte=128)  # a text of Parquet that is no UTF-8
 @CASES
 def test_a_binary_file_with_other_bytes_in_it_is_refused_or_tells_it(
     made: dict[str, Made],

@@ -15,7 +15,7 @@ from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations import backing
 from aqreanalysis.observations.assemble import Assembler, Assembly, assemble
 from aqreanalysis.observations.dataset import Observations
-from aqreanalysis.observations.files import NETCDF, PathLike, Source, expected_readings, list_sources
+from aqreanalysis.observations.files import NETCDF, PathLike, Source, expected_readings, list_sources, unreadable
 from aqreanalysis.observations.formats.registry import StationFormat, find_format, guess_format
 from aqreanalysis.observations.netcdf_reader import read_netcdf
 from aqreanalysis.observations.netcdf_writer import BlockFile
@@ -220,9 +220,10 @@ def _gather(
             for records in chosen.read(context):
                 partitions.append(number, records)
             discovered.attributes.update(context.attributes)
-        except ObservationsError as error:
+        except (ObservationsError, UnicodeDecodeError) as error:  # Parquet's texts are decoded where they are used
+            refusal = error if isinstance(error, ObservationsError) else unreadable(source.name, "table", error)
             discovered.report.restore(before)
-            skip_or_raise(error, source, discovered.skip_broken, discovered.report)
+            skip_or_raise(refusal, source, discovered.skip_broken, discovered.report)
             partitions.discard_file(number)
 
 
