@@ -60,7 +60,10 @@ def test_a_client_whose_library_is_not_here_is_absent_and_says_what_to_run(monke
 
 
 def test_layers_without_a_standard_name_and_steps_are_read_from_the_file(cubes: Cubes) -> None:
-    assert accept.facts_of(cubes.two) == (("o3_exceedance_60", "nearest_station_distance"), 72)
+    assert accept.facts_of(cubes.two) == (
+        ("pm2p5_nearest_station_distance", "o3_exceedance_60", "o3_nearest_station_distance"),
+        72,
+    )
     assert accept.facts_of(cubes.one) == ((), 0)
 
 

@@ -21,14 +21,15 @@ def test_each_row_equals_the_cell_and_hour_that_hold_it(ending, cubes, tmp_path,
         wanted = {
             n: two.read(n, slice(None))[:, 3, 5] for n in ("o3", "o3_standard_error", "o3_upper", "o3_quality_flag")
         }
-        distance = two.read("nearest_station_distance", slice(0, 1))[3, 5]
+        distance = two.read("o3_nearest_station_distance", slice(None))[:, 3, 5]
     assert (report.rows, report.places, report.outside) == (2 * 2 * 72, 2, ["far"])
     table = pd.read_csv(out, parse_dates=["time", "time_start"]) if ending == "csv" else pd.read_parquet(out)
     rows = table[(table["place"] == "a") & (table["species"] == "o3")].sort_values("time")
     for column, name in (("value", "o3"), ("standard_error", "o3_standard_error"), ("upper", "o3_upper")):
         np.testing.assert_allclose(rows[column], wanted[name], rtol=1e-5)
     assert rows["quality_flag"].tolist() == wanted["o3_quality_flag"].tolist()
-    assert rows["nearest_station_km"].iloc[0] == pytest.approx(distance, rel=1e-5) and set(rows["units"]) == {"ug m-3"}
+    np.testing.assert_allclose(rows["nearest_station_km"], distance, rtol=1e-5)
+    assert set(rows["units"]) == {"ug m-3"}
     assert str(rows["time"].iloc[0]) == "2019-01-02 01:00:00+00:00"
     assert ((rows["time"] - rows["time_start"]) == pd.Timedelta(hours=1)).all()
     masked = table[table["place"] == "masked"]

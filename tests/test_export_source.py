@@ -25,7 +25,10 @@ def test_layers_are_known_by_pollutant_in_both_formats(cubes):
             {60.0: "o3_exceedance_60"},
         )
         assert one.species["pm25"].flag == "quality_flag" and one.step_hours == two.step_hours == 1.0
-        assert (one.bounds[:, 1] == one.times).all() and two.maps == ["nearest_station_distance"]
+        assert (one.bounds[:, 1] == one.times).all() and two.maps == []
+        assert (
+            one.species["pm25"].distance == "nearest_station_distance" and o3.distance == "o3_nearest_station_distance"
+        )
 
 
 def test_a_part_of_the_timeline_holds_the_hours_that_lie_in_it(cubes):

@@ -14,7 +14,7 @@ from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.inference.block_estimator import BlockEstimator, estimate_blocks
 from aqreanalysis.model.inference.lattice import LatticeKriging, choose_lattice, sort_into_lattice_cells
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
-from aqreanalysis.model.inference.reporting import NearestStations
+from aqreanalysis.model.network.neighbours import NearestStations
 
 STEPS = (0.02, 0.03)
 

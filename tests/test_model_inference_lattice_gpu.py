@@ -16,8 +16,7 @@ from aqreanalysis.model.inference.lattice_gpu import (
     assign_to_lattice_cells,
     lattice_neighbourhood,
 )
-from aqreanalysis.model.inference.reporting import NearestStations
-from aqreanalysis.model.network.neighbours import find_neighbours
+from aqreanalysis.model.network.neighbours import NearestStations, find_neighbours
 
 STEPS = (0.02, 0.03)
 

@@ -30,7 +30,7 @@ def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, maske
     assert [one.block for one in found] == blocks
     for one in found:
         expected = sweep_block(inputs, states, one.block, GeometryCache(GEOMETRY_BYTES))
-        layers = {layer.name: layer.view(one.packed.numpy()) for layer in one.form} | one.beside
+        layers = {layer.name: layer.view(one.packed.numpy()) for layer in one.form}
         assert layers.keys() == expected.keys()
         for name, values in expected.items():
             assert layers[name].dtype == values.dtype and layers[name].shape == values.shape
@@ -43,4 +43,4 @@ def test_a_strip_without_a_wanted_cell_is_empty(two_pollutants):
     (one,) = sweep_strip(inputs, states, [inputs.plan.get_block(0)], strip_cache(torch.device("cpu")))
     layers = {layer.name: layer.view(one.packed.numpy()) for layer in one.form}
     for name, values in sweep_block(inputs, states, one.block, GeometryCache(GEOMETRY_BYTES)).items():
-        np.testing.assert_array_equal({**layers, **one.beside}[name], values)
+        np.testing.assert_array_equal(layers[name], values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aqreanalysis.production.layers import CUBE_DIMS, FLAGS, MAP_DIMS, cube_layers, layer_names, value_bytes
+from aqreanalysis.production.layers import CUBE_DIMS, FLAGS, MAP_DIMS, Layer, cube_layers, layer_names, value_bytes
 from aqreanalysis.species import SPECIES
 
 ALL = list(SPECIES.values())
@@ -25,7 +25,7 @@ def test_one_species_has_the_plain_names():
 
 def test_all_six_species_have_layers_with_different_names_and_long_names():
     layers = cube_layers(ALL, 0.9, {"pm25": (35.0, 75.0), "co": (4.5,)})
-    assert len({x.name for x in layers}) == len(layers) == 6 * 6 + 3 + 1
+    assert len({x.name for x in layers}) == len(layers) == 6 * 7 + 3
     assert len({x.attrs["long_name"] for x in layers}) == len(layers)
 
 
@@ -53,6 +53,13 @@ def test_flags_are_bits_of_the_variables_own_type():
 
 def test_only_layers_in_time_count_towards_the_bytes_of_a_cell_and_hour():
     layers = cube_layers([SPECIES["pm25"]], 0.9)
-    assert value_bytes(layers) == 4 * 4 + 1 + 2
-    assert [x.name for x in layers if x.dims == MAP_DIMS] == ["nearest_station_distance"]
-    assert all(x.dims in (CUBE_DIMS, MAP_DIMS) for x in layers)
+    assert value_bytes(layers) == 5 * 4 + 1 + 2
+    assert all(x.dims == CUBE_DIMS for x in layers)
+    height = Layer("height", "float32", None, {}, MAP_DIMS)
+    assert value_bytes([*layers, height]) == value_bytes(layers)
+
+
+def test_the_distance_is_that_of_a_pollutants_own_stations():
+    names = {x.name: x.attrs["long_name"] for x in cube_layers(ALL, 0.9) if "distance" in x.name}
+    assert len(names) == 6
+    assert names["o3_nearest_station_distance"] == "nearest station that reports O3, great-circle distance"

@@ -117,12 +117,12 @@ def test_counts_and_flags_follow_from_the_hours(pair):
     flag = daily.pm2p5_quality_flag.values[:, inside]
     few = used.sum(axis=1) < 24 * ProductionConfig().few_neighbours
     np.testing.assert_array_equal(flag & 8 != 0, few)
-    np.testing.assert_array_equal(
-        flag & 4 != 0, hourly.pm2p5_quality_flag.values.reshape(4, 24, *inside.shape)[:, 0][:, inside] & 4 != 0
-    )
+    km = hourly.pm2p5_nearest_station_distance.values.reshape(4, 24, *inside.shape)[..., inside].mean(axis=1)
+    np.testing.assert_allclose(daily.pm2p5_nearest_station_distance.values[:, inside], km, rtol=1e-5)
+    np.testing.assert_array_equal(flag & 4 != 0, km > ProductionConfig().extrapolation_km)
     assert (daily.pm2p5_quality_flag.values[:, ~inside] == 16).all()
-    assert np.isnan(daily.pm2p5.values[:, ~inside]).all() and (daily.nearest_station_distance.values[inside] > 0).all()
-    np.testing.assert_array_equal(daily.nearest_station_distance, hourly.nearest_station_distance)
+    assert np.isnan(daily.pm2p5.values[:, ~inside]).all()
+    assert np.isnan(daily.pm2p5_nearest_station_distance.values[:, ~inside]).all()
 
 
 def test_a_day_beyond_the_last_reading_is_flagged(model, observations, tmp_path):
@@ -262,9 +262,11 @@ def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, obser
 
         mean, standard_error = (drawn[n].astype(np.float32) for n in ("mean", "standard_error"))
         observations_used = rng.integers(0, 5, (8760, 2)).astype(np.int16)
+        reporting_km = np.tile(np.array([5.0, 60.0], dtype=np.float32), (8760, 1))
 
-    nearest = np.array([5.0, 60.0], dtype=np.float32)
-    sums = day_sums(Hours, slice(0, 8760), np.zeros(8760, dtype=bool), nearest, calibration.autocovariance)
+    Hours.reporting_km[48:72] = np.inf  # a day on which nobody reports counts no distance
+    nearest = np.array([5.0, 60.0])
+    sums = day_sums(Hours, slice(0, 8760), np.zeros(8760, dtype=bool), calibration.autocovariance)
 
     def read(key, block):
         asked.append(block.time[1] - block.time[0])
@@ -283,6 +285,7 @@ def test_months_and_years_are_joined_from_their_days_in_flat_memory(model, obser
             np.testing.assert_allclose(layers["pm2p5"][place, 0], wanted.best, rtol=1e-5)
             np.testing.assert_allclose(layers["pm2p5_standard_error"][place, 0], wanted.standard_error, rtol=1e-4)
             np.testing.assert_allclose(layers["pm2p5_upper"][place, 0], wanted.interval(0.9)[1], rtol=1e-4)
+            np.testing.assert_allclose(layers["nearest_station_distance"][place, 0], nearest)
             used = Hours.observations_used[hours]
             np.testing.assert_array_equal(layers["observations_used"][place, 0], used.sum(axis=0, dtype=int))
             np.testing.assert_array_equal(layers["hours_observed"][place, 0], (used > 0).sum(axis=0))

@@ -9,10 +9,10 @@ import pytest
 from production_case import make_observations, small_grid
 
 from aqreanalysis.common.geodesy import distance_km
-from aqreanalysis.errors import ConfigError, ModelError, OutputError
+from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.plan.checks import check_grid_reach, choose_species
+from aqreanalysis.production.plan.checks import check_grid_reach, check_reporting, choose_species
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +66,17 @@ def test_only_wanted_cells_count(observations):
     with pytest.raises(OutputError, match="far from every station"):
         check_grid_reach(Grid("west", wide.lat, wide.lon, mask), observations, 100)
     assert grid.size
+
+
+def test_a_single_station_makes_no_map(observations):
+    alone = SimpleNamespace(stations=["s1"])
+    with pytest.raises(ObservationsError, match="1 station; a map needs at least 2 stations"):
+        check_reporting(alone, ("pm25",), {"pm25"})
+    check_reporting(observations, ("pm25",), {"pm25"})
+
+
+def test_a_pollutant_that_no_station_measures_is_refused(observations):
+    with pytest.raises(ObservationsError, match="no usable reading of pm25; ask for species o3 only"):
+        check_reporting(observations, ("pm25", "o3"), {"o3": (0, 9)})
+    with pytest.raises(ObservationsError, match="no usable reading of pm25; bring observations that measure it"):
+        check_reporting(observations, ("pm25",), {"o3"})

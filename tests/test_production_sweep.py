@@ -31,13 +31,13 @@ def test_a_block_has_every_layer_in_its_shape_and_type(inputs):
     plan = inputs.plan
     for block, layers in sweep(inputs, [plan.get_block(n) for n in range(plan.blocks)]):
         shape = tuple(s.stop - s.start for s in block.region)
-        types = {name: (v.shape, str(v.dtype)) for name, v in layers.items() if name != DISTANCE}
+        types = {name: (v.shape, str(v.dtype)) for name, v in layers.items()}
         assert types == {
             **{f"pm2p5{x}": (shape, "float32") for x in ("", "_standard_error", "_lower", "_upper")},
+            DISTANCE: (shape, "float32"),
             "quality_flag": (shape, "int8"),
             "observations_used": (shape, "int16"),
         }
-        assert (DISTANCE in layers) == (block.time[0] == 0)
 
 
 def test_masked_cells_are_empty_and_a_block_of_them_asks_nothing_of_the_model(inputs):

@@ -83,7 +83,7 @@ BROKEN: dict[str, Edit] = {
     "long-names": attribute("pm2p5_upper", "long_name", "lower bound of the 90 % coverage interval of PM2.5"),
     "layer-dimensions": extra_layer,
     "standard-names": attribute("o3", "standard_name", "ozone_in_air"),
-    "invented-names": attribute("nearest_station_distance", "standard_name", "distance_to_station"),
+    "invented-names": attribute("o3_nearest_station_distance", "standard_name", "distance_to_station"),
     "units": attribute("pm2p5_observations_used", "units", None),
     "actual-range": attribute("pm2p5", "actual_range", np.array([0, 500], np.float32)),
     "uncertainty": lambda file: file.renameVariable("o3_upper", "upper"),
@@ -206,7 +206,7 @@ def test_a_zarr_3_store_and_a_long_file_get_advice(cubes, tmp_path):
     shutil.rmtree(path)
     new = zarr.open_group(str(path), mode="w", zarr_format=3)
     new.attrs.update(dict(held.attrs))
-    dims = {"time": ["time"], "lat": ["lat"], "lon": ["lon"], "crs": [], "nearest_station_distance": ["lat", "lon"]}
+    dims = {"time": ["time"], "lat": ["lat"], "lon": ["lon"], "crs": []}
     for name, array in held.arrays():
         axis = dims.get(name, [name[:-5], "bnds"] if name.endswith("_bnds") else ["time", "lat", "lon"])
         copy = new.create_array(

@@ -28,8 +28,8 @@ def test_every_value_is_looked_at_whatever_the_size_of_the_slabs(cubes, monkeypa
     monkeypatch.setattr("aqreanalysis.validation.raw_cube.SLAB_VALUES", 7 * 9 * 5)
     with RawCube(cubes.two) as cube:
         pieces = survey(cube, RULES.values())
-    # 13 layers over time, with flag and count of each pollutant and one probability, and one map.
-    assert whole.values == pieces.values == 63 * (72 * 13 + 1)
+    # 15 layers over time: flag, count and distance of each pollutant, and one probability.
+    assert whole.values == pieces.values == 63 * 72 * 15
     for key, differences in whole.borders.items():
         np.testing.assert_allclose(pieces.borders[key], differences, rtol=1e-6)
 

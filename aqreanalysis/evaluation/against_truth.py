@@ -31,6 +31,8 @@ from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import SPECIES, Species
 
+_DISTANCE = "nearest_station_distance"
+
 #: Beyond so many kilometres from every station, a cell is none of a town that is measured.
 FAR_KM = 50.0
 #: People a square kilometre from which on a cell is town: the European degree of urbanisation's urban clusters.
@@ -117,7 +119,7 @@ class CubeCells:
     Attributes
     ----------
     lat, lon, nearest_km : ndarray of float64, shape (cell,)
-        Centres in degrees, and the distance to the nearest station.
+        Centres in degrees, and the distance to the nearest station that ever reports.
     hours : ndarray of int64, shape (T,)
         Stamps, hours since 1970-01-01 00:00 UTC.
     hourly : bool
@@ -136,10 +138,8 @@ class CubeCells:
     @classmethod
     def of(cls, cube: xr.Dataset, population: xr.DataArray | None) -> CubeCells:
         """Return the cells and hours of a cube."""
-        if "nearest_station_distance" not in cube.variables:
-            raise CubeError("the cube has no nearest_station_distance: write it with aqreanalysis produce")
         lat, lon = np.meshgrid(np.asarray(cube["lat"], np.float64), np.asarray(cube["lon"], np.float64), indexing="ij")
-        km = np.asarray(cube["nearest_station_distance"].values, np.float64)
+        km = _nearest_km(cube)
         hours = hours_since_epoch(pd.DatetimeIndex(cube["time"].values))
         hourly = not len(hours) > 1 or int(np.diff(hours).min()) == 1
         people = None
@@ -156,6 +156,15 @@ class CubeCells:
             raise CubeError(f"the truth lacks an hour or a cell of the cube: {lacking[0]}")
         aligned = _on_grid_of(truth.sel(time=times), cube, "truth").transpose("time", "lat", "lon")
         return np.asarray(aligned.values, np.float32).reshape(len(self.hours), -1)
+
+
+def _nearest_km(cube: xr.Dataset) -> npt.NDArray[np.float64]:
+    """Return the distance to the nearest station that reports any pollutant at any step (lat, lon)."""
+    layers = [cube[name] for name in map(str, cube.variables) if name.endswith(_DISTANCE)]
+    if not layers:
+        raise CubeError(f"the cube has no {_DISTANCE}: write it with aqreanalysis produce")
+    maps = [layer.min("time") if "time" in layer.dims else layer for layer in layers]
+    return np.fmin.reduce([np.asarray(one.transpose("lat", "lon").values, np.float64) for one in maps])
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def mean_layers(source: CubeSource, period: str) -> tuple[Layer, ...]:
     """Return the layers of a cube of means, from those of the source: estimate, error bars, flag, least count."""
     layers: list[Layer] = []
     for one in source.species.values():
-        averaged = (one.best, one.standard_error, one.lower, one.upper)
+        averaged = (one.best, one.standard_error, one.lower, one.upper, one.distance)
         layers += [_float_layer(source, one, name, period) for name in averaged if name is not None]
         if one.flag is not None:
             attrs = dict(source.dataset[one.flag].attrs)
@@ -54,7 +54,7 @@ def _float_layer(source: CubeSource, one: SpeciesLayers, name: str, period: str)
         attrs["cell_methods"] = "time: mean"
         ancillary = [n for n in one.names if n not in (name, one.hours, *one.exceedance.values())]
         attrs["ancillary_variables"] = " ".join([*ancillary, f"{name}_valid_share"])
-    else:
+    elif name != one.distance:
         attrs["comment"] = CORRELATION
     attrs["long_name"] = f"{attrs['long_name']}, mean of the {period}"
     return Layer(name, "float32", FILL, attrs)
@@ -88,7 +88,7 @@ def period_mean(
 
 def _species_mean(source: CubeSource, one: SpeciesLayers, period: Period, min_share: float) -> dict[str, NDArray[Any]]:
     shape = (source.dataset.sizes["lat"], source.dataset.sizes["lon"])
-    averaged = [n for n in (one.best, one.standard_error, one.lower, one.upper) if n is not None]
+    averaged = [n for n in (one.best, one.standard_error, one.lower, one.upper, one.distance) if n is not None]
     total = {name: np.zeros(shape, dtype=np.float64) for name in averaged}
     hours = np.zeros(shape, dtype=np.float64)
     flag = np.zeros(shape, dtype=np.int8)

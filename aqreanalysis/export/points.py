@@ -84,7 +84,7 @@ def export_points(
             "cell_lon": source.dataset["lon"].values[cells[1]],
         }
     )
-    distance = [source.read(name, slice(0, 1))[cells] for name in source.maps]
+    maps = [source.read(name, slice(0, 1))[cells] for name in source.maps]
     slabs = list(source.slabs(len(source.layers)))
     with (
         whole_file(out, SUFFIXES, overwrite) as temporary,
@@ -93,7 +93,10 @@ def export_points(
         for number, slab in enumerate(slabs):
             for one in source.species.values():
                 fields = {f: _at_cells(source, name, slab, cells) for f, name in zip(FIELDS, _names(one), strict=True)}
-                writer.write(tidy(source, one, slab, fixed, fields, distance[0] if distance else None))
+                distance = None if one.distance is None else _at_cells(source, one.distance, slab, cells)
+                if distance is None and maps:
+                    distance = np.broadcast_to(maps[0], (slab.stop - slab.start, len(maps[0])))
+                writer.write(tidy(source, one, slab, fixed, fields, distance))
             if progress is not None:
                 progress(number + 1, len(slabs), "points")
     return TableReport(Path(out), writer.rows, len(here), table.loc[~inside, "place"].tolist())
@@ -157,8 +160,8 @@ def tidy(
         A row a place, columns that do not change with time.
     fields : dict
         Column -> values (time, place).
-    distance : array (place,) or None
-        Kilometres to the nearest station.
+    distance : array (time, place) or None
+        Kilometres to the nearest station that reports.
     """
     hours, places = slab.stop - slab.start, len(fixed)
     rows = fixed.iloc[np.tile(np.arange(places), hours)].reset_index(drop=True)
@@ -171,6 +174,6 @@ def tidy(
         flat = np.asarray(values, dtype=np.float64 if whole else np.float32).ravel()
         rows[name] = pd.array(flat).astype("Int16") if whole else flat
     if distance is not None:
-        rows["nearest_station_km"] = np.tile(distance.astype(np.float32), hours)
+        rows["nearest_station_km"] = distance.astype(np.float32).ravel()
     rows["units"] = one.species.units
     return rows

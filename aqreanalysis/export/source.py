@@ -36,9 +36,9 @@ class SpeciesLayers:
         The pollutant.
     best : str
         The best estimate.
-    standard_error, lower, upper, flag, used, hours : str or None
+    standard_error, lower, upper, flag, used, hours, distance : str or None
         Standard error, bounds of the coverage interval, quality flag, observations used; of a cube of means the hours
-        observed.
+        observed; distance to the nearest station that reports, where it is a layer of each step.
     exceedance : dict
         Threshold in the pollutant's units -> layer of the probability that it is exceeded.
     """
@@ -51,12 +51,22 @@ class SpeciesLayers:
     flag: str | None
     used: str | None
     hours: str | None
+    distance: str | None
     exceedance: Mapping[float, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         """All layers that are there, the estimate first."""
-        known = (self.best, self.standard_error, self.lower, self.upper, self.flag, self.used, self.hours)
+        known = (
+            self.best,
+            self.standard_error,
+            self.lower,
+            self.upper,
+            self.flag,
+            self.used,
+            self.hours,
+            self.distance,
+        )
         return [name for name in (*known, *self.exceedance.values()) if name is not None]
 
 
@@ -118,8 +128,9 @@ class CubeSource:
 
     @property
     def maps(self) -> list[str]:
-        """Layers over (lat, lon)."""
-        return [DISTANCE] if DISTANCE in self.dataset.data_vars else []
+        """Layers over (lat, lon): of older cubes the distance to the nearest station, reporting or not."""
+        held = self.dataset.data_vars
+        return [DISTANCE] if DISTANCE in held and "time" not in held[DISTANCE].dims else []
 
     def read(self, name: str, steps: slice | NDArray[np.intp], rows: slice | None = None) -> NDArray[Any]:
         """Return a layer as (time, lat, lon), or (lat, lon) for a map; missing values of floats are NaN."""
@@ -244,6 +255,7 @@ def _layers_of(dataset: xr.Dataset, species: Species, several: bool) -> SpeciesL
         held(names.upper),
         held(names.flag),
         held(names.used),
-        held(names.used.replace("observations_used", "hours_observed")),
+        held(names.hours),
+        held(names.distance),
         {limit: name for limit, name in sorted(exceedance.items()) if np.isfinite(limit)},
     )

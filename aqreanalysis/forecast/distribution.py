@@ -69,6 +69,11 @@ class LeadPredictive:
         """How many of the nearest stations read the pollutant before the origin."""
         return np.concatenate([part.observations_used for part in self._parts])
 
+    @property
+    def reporting_km(self) -> Array:
+        """Distance to the nearest station."""
+        return np.concatenate([part.reporting_km for part in self._parts])
+
     def summary(self, coverage: float = 0.9) -> Summary:
         """Return best, mean, standard error and the bounds of the central interval at once."""
         parts = [part.summary(coverage) for part in self._parts]

@@ -32,12 +32,11 @@ from aqreanalysis.model.inference.lattice import (
     sort_into_lattice_cells,
 )
 from aqreanalysis.model.inference.lattice_gpu import assign_to_lattice_cells, lattice_neighbourhood
-from aqreanalysis.model.inference.reporting import NearestStations, Reporting
 from aqreanalysis.model.inference.wind_squares import WindCarrier, WindSquare, wind_squares
 from aqreanalysis.model.kernels import Array, warm_up
 from aqreanalysis.model.network.aqnet import AQNet, Neighbourhood, StationStates, join_hours
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
-from aqreanalysis.model.network.neighbours import find_neighbours
+from aqreanalysis.model.network.neighbours import NearestStations, Reporting, find_neighbours
 from aqreanalysis.model.network.scaling import FieldSource, field_reach, scale_inputs, window_parts
 from aqreanalysis.model.network.temporal_filters import REACH_HOURS, around_day
 from aqreanalysis.model.protocol import BlockWindow, BundlePredictor, CubeText, EncodedStations, PlaceGeometry
@@ -74,6 +73,8 @@ class AnalysisGeometry(PlaceGeometry):
     ----------
     near : NearestStations
         The stations nearest to each place.
+    nearest_km : float32 (place,)
+        Distance to the nearest of them, reporting or not.
     lat, lon : float64 (place,)
         Degrees.
     blocks : list of list of WeightBlock, or None
@@ -88,17 +89,13 @@ class AnalysisGeometry(PlaceGeometry):
 
     members: list[Neighbourhood]
     near: NearestStations
+    nearest_km: NDArray[np.float32]
     lat: Degrees
     lon: Degrees
     blocks: list[list[WeightBlock]] | None = None
     static: Array | None = None
     squares: list[list[WindSquare]] | None = None
     drift: NDArray[np.float32] | None = None
-
-    @property
-    def nearest_km(self) -> NDArray[np.float32]:  # type: ignore[override]
-        """Distance to the nearest station, float32 (place,)."""
-        return np.ascontiguousarray(self.near.km[:, 0])
 
 
 class AnalysisPredictor(BundlePredictor):
@@ -348,7 +345,7 @@ class AnalysisPredictor(BundlePredictor):
             # The small steps of patches would starve a GPU, which takes all places at once instead.
             seated = assign_to_lattice_cells(lattice, stations, (lat, lon), count, self.device)
             members = [lattice_neighbourhood(network, seated) for network in self.networks]
-            return AnalysisGeometry(members, near, lat, lon, drift=self._place_drift(lat, lon))
+            return AnalysisGeometry(members, near, near.km[:, 0].copy(), lat, lon, drift=self._place_drift(lat, lon))
         around = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.device.type == "cpu":
             groups = group_into_blocks(around, lat, lon, steps)
@@ -356,7 +353,7 @@ class AnalysisPredictor(BundlePredictor):
             return self._cells_of_grid(blocks, near, (lat, lon), steps)
         on_device = around.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
-        return AnalysisGeometry(members, near, lat, lon, drift=self._place_drift(lat, lon))
+        return AnalysisGeometry(members, near, near.km[:, 0].copy(), lat, lon, drift=self._place_drift(lat, lon))
 
     def _place_drift(self, lat: Degrees, lon: Degrees) -> NDArray[np.float32] | None:
         return None if self.drift is None else self.drift.at(lat, lon, self.species)
@@ -374,7 +371,9 @@ class AnalysisPredictor(BundlePredictor):
             static = scaling.static_of(self.covariates, *places)
             flows = [network.surroundings.flow for network in self.networks if network.surroundings is not None]
             squares = [wind_squares(flow, *places, steps) for flow in flows if flow is not None] or None
-        return AnalysisGeometry([], near, *places, blocks, static, squares, self._place_drift(*places))
+        return AnalysisGeometry(
+            [], near, near.km[:, 0].copy(), *places, blocks, static, squares, self._place_drift(*places)
+        )
 
     def _lattice(self, stations: tuple[Degrees, Degrees], steps: tuple[float, float] | None) -> Lattice | None:
         if steps is None:
@@ -399,7 +398,11 @@ class AnalysisPredictor(BundlePredictor):
                 continue
             parts = estimate(target)
             location, scale = mix_members([p[0] for p in parts], [p[1] for p in parts])
-            calibration, silence = self.bundle.calibration[key], self._silence(encoded, target, places)
+            calibration, reporting, silence = self.bundle.calibration[key], encoded.reporting[target], None
+            reporting_km = places.near.reporting_km(reporting, self.device)
+            if reporting_km is not None or reporting.gap_hours.any():
+                km = nearest[:, None].expand(-1, len(encoded.hours)) if reporting_km is None else reporting_km
+                silence = Silence(km, reporting.gap_hours, encoded.hours)
             if silence is not None and calibration.silence is not None:
                 location, scale = calibration.silence.answer(location, scale, nearest, silence)
             if drift is not None:
@@ -408,16 +411,6 @@ class AnalysisPredictor(BundlePredictor):
                 location, scale, parts[0][2], nearest, self.bundle.scaling[key], calibration, silence
             )
         return predictives
-
-    def _silence(self, encoded: EncodedAnalysis, target: int, places: AnalysisGeometry) -> Silence | None:
-        """Return where and when the nearest station does not report; None if it always does."""
-        reporting = encoded.reporting[target]
-        km = places.near.reporting_km(reporting, self.device)
-        if km is None and not reporting.gap_hours.any():
-            return None
-        if km is None:
-            km = to_device(places.nearest_km, self.device)[:, None].expand(-1, len(reporting.gap_hours))
-        return Silence(km, reporting.gap_hours, encoded.hours)
 
     def _estimates(
         self, encoded: EncodedAnalysis, places: AnalysisGeometry

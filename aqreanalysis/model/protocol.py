@@ -101,6 +101,10 @@ class HourlyDistribution(Protocol):
     def observations_used(self) -> NDArray[np.int16]:
         """How many of the nearest stations the estimate rests on."""
 
+    @property
+    def reporting_km(self) -> Array:
+        """Distance to the nearest station that reports the pollutant; infinite where none does."""
+
     def summary(self, coverage: float = 0.9) -> Summary:
         """Return best, mean, standard error and the bounds of the central interval at once."""
 

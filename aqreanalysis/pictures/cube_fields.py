@@ -26,7 +26,7 @@ LAYERS = {
     "width": "width of the interval",
     "flag": "quality flag",
     "used": "neighbours used",
-    "distance": "distance to the nearest station",
+    "distance": "distance to the nearest station that reports",
 }
 CONCENTRATIONS = ("best", "lower", "upper")
 #: What stands on top where several conditions hold: what weighs most comes last.
@@ -162,7 +162,7 @@ def _names(source: CubeSource, one: SpeciesLayers) -> dict[str, str | None]:
         "upper": one.upper,
         "flag": one.flag,
         "used": one.used,
-        "distance": next(iter(source.maps), None),
+        "distance": one.distance or next(iter(source.maps), None),
     }
 
 

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model.distribution.period_means import ErrorAutocovariance, MeansCalibration, accumulate_hours
+from aqreanalysis.model.distribution.period_means import (
+    ErrorAutocovariance,
+    MeansCalibration,
+    accumulate_hours,
+    mean_distance,
+)
 from aqreanalysis.model.protocol import HourlyDistribution
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 
@@ -54,7 +59,6 @@ def day_sums(
     predictive: HourlyDistribution,
     steps: slice,
     forecast: NDArray[np.bool_],
-    nearest_km: NDArray[np.float32],
     autocovariance: ErrorAutocovariance,
 ) -> NDArray[np.float32]:
     """Return the sums of each whole day of a block, (day, cell, value).
@@ -67,12 +71,11 @@ def day_sums(
         Those of the block, whole days.
     forecast : bool (hour,)
         Which of them lie after the last reading.
-    nearest_km : float32 (cell,)
-        Distance to the nearest station.
     autocovariance : ErrorAutocovariance
         Of the pollutant.
     """
     mean, error, used = (x[steps] for x in (predictive.mean, predictive.standard_error, predictive.observations_used))
+    nearest = predictive.reporting_km[steps]
     days = []
     for begin in range(0, len(mean), HOURS_A_DAY):
         day = slice(begin, begin + HOURS_A_DAY)
@@ -80,8 +83,8 @@ def day_sums(
         counts = (
             used[day].sum(axis=0),
             (used[day] > 0).sum(axis=0),
-            np.full(nearest_km.shape, forecast[day].sum()),
-            nearest_km,
+            np.full(mean.shape[1], forecast[day].sum()),
+            mean_distance(nearest[day]),
         )
         days.append(np.stack((sums.total, sums.variance, *counts, *sums.left, *sums.right), axis=-1))
     return np.stack(days).astype(np.float32)

@@ -37,6 +37,16 @@ MEAN_FLAGS = {
 }
 
 
+# CF has no standard name for the distance to a station, and none is invented. It changes with time because stations
+# fall silent: the interval is read by it.
+_DISTANCE_ATTRS = {
+    "units": "km",
+    "comment": "Stations with a reading of the pollutant at the hour; at an hour at which none has one, those with one "
+    "in the hours that its estimate reads; missing where there is none in them either.",
+    "coverage_content_type": "auxiliaryInformation",
+}
+
+
 @dataclass(frozen=True)
 class Layer:
     """One variable of the cube.
@@ -74,6 +84,7 @@ class LayerNames:
     used: str
     exceedance: tuple[str, ...]
     hours: str
+    distance: str
 
 
 def layer_names(species: Species, several: bool, thresholds: Sequence[float] = ()) -> LayerNames:
@@ -100,6 +111,7 @@ def layer_names(species: Species, several: bool, thresholds: Sequence[float] = (
         f"{own}observations_used",
         tuple(f"{layer}_exceedance_{_plain(t)}" for t in thresholds),
         f"{own}hours_observed",
+        f"{own}{DISTANCE}",
     )
 
 
@@ -137,7 +149,10 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
     counts = [_flag_layer(names.flag, of, kind), _used_layer(names.used, of, kind)]
     if kind.mean:
         counts.append(_hours_layer(names.hours, of))
-    ancillary = [names.standard_error, names.lower, names.upper, *(x.name for x in counts), *names.exceedance, DISTANCE]
+    over = f", mean of the {kind.mean.removesuffix(' mean')} hours" if kind.mean else ""
+    far = {"long_name": f"nearest station that reports {species.title}, great-circle distance{over}", **_DISTANCE_ATTRS}
+    counts.append(Layer(names.distance, "float32", FILL, far))
+    ancillary = [names.standard_error, names.lower, names.upper, *(x.name for x in counts), *names.exceedance]
     best = {
         "standard_name": species.standard_name,
         "long_name": f"{kind.mean} of {species.title} mass concentration"
@@ -184,14 +199,6 @@ def interval_attrs(species: Species, kind: CubeKind, bound: str) -> dict[str, An
     }
 
 
-# CF has no standard name for the distance to the nearest station, and none is invented.
-_DISTANCE_ATTRS = {
-    "long_name": "great-circle distance to the nearest station",
-    "units": "km",
-    "coverage_content_type": "auxiliaryInformation",
-}
-
-
 def cube_layers(
     species: Sequence[Species], kind: CubeKind | float, thresholds: Mapping[str, Sequence[float]] | None = None
 ) -> tuple[Layer, ...]:
@@ -201,7 +208,7 @@ def cube_layers(
     layers: list[Layer] = []
     for one in species:
         layers += species_layers(one, several, kind, (thresholds or {}).get(one.key, ()))
-    return (*layers, Layer(DISTANCE, "float32", FILL, dict(_DISTANCE_ATTRS), MAP_DIMS))
+    return tuple(layers)
 
 
 def value_bytes(layers: Iterable[Layer]) -> int:

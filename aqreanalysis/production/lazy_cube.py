@@ -21,7 +21,7 @@ from aqreanalysis.model import Predictor
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.production.cube import as_cube
-from aqreanalysis.production.layers import CUBE_DIMS, DISTANCE, Layer
+from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan import Block, Moment, Plan
 from aqreanalysis.production.plan.prepare import prepare
@@ -33,8 +33,6 @@ from aqreanalysis.production.sweep import (
     SweepInputs,
     encode_time_block,
     sweep_block,
-    tile_geometry,
-    wanted_cells,
 )
 from aqreanalysis.production.template import Template
 
@@ -145,20 +143,9 @@ class LazySweep:
         return encode_time_block(self.inputs, time)
 
     def layers(self, states: BlockStates, block: Block) -> Layers:
-        """Return the layers of a block that change with time."""
+        """Return the layers of a block."""
         one_thread()
-        layers = sweep_block(self.inputs, states, block, self._geometry)
-        layers.pop(DISTANCE, None)
-        return layers
-
-    def distance(self, block: Block) -> NDArray[np.float32]:
-        """Return the distance to the nearest station in a block's tile (row, column), which no hour is swept for."""
-        one_thread()
-        wanted = wanted_cells(self.inputs, block)
-        distance = np.full(wanted.shape, np.nan, dtype=np.float32)
-        if wanted.any():
-            distance[wanted] = tile_geometry(self.inputs, block, self._geometry).nearest_km
-        return distance
+        return sweep_block(self.inputs, states, block, self._geometry)
 
 
 def _arrays(sweep: LazySweep, template: Template) -> dict[str, dask.array.Array]:
@@ -168,14 +155,7 @@ def _arrays(sweep: LazySweep, template: Template) -> dict[str, dask.array.Array]
     states = [shared.encode(time, pure=False) for time in times]
     blocks = [plan.get_block(number) for number in range(plan.blocks)]
     swept = [shared.layers(states[block.number // plan.tiles], block, pure=False) for block in blocks]
-    arrays = {}
-    for layer in template.layers:
-        if layer.dims == CUBE_DIMS:
-            arrays[layer.name] = _cube_array(layer, plan, swept)
-        else:
-            tiles = [shared.distance(block, pure=False) for block in blocks[: plan.tiles]]
-            arrays[layer.name] = _map_array(layer, plan, tiles)
-    return arrays
+    return {layer.name: _cube_array(layer, plan, swept) for layer in template.layers}
 
 
 def _cube_array(layer: Layer, plan: Plan, swept: Sequence[Delayed]) -> dask.array.Array:
@@ -186,13 +166,6 @@ def _cube_array(layer: Layer, plan: Plan, swept: Sequence[Delayed]) -> dask.arra
         for number, block in enumerate(swept)
     }
     return _array(name, graph, swept, (layer, plan))
-
-
-def _map_array(layer: Layer, plan: Plan, tiles: Sequence[Delayed]) -> dask.array.Array:
-    """Return a layer (lat, lon) of the tiles."""
-    name = f"{layer.name}-{dask.base.tokenize(layer.name, [tile.key for tile in tiles[:1]])}"
-    graph = {(name, *np.unravel_index(number, plan.counts[1:])): tile.key for number, tile in enumerate(tiles)}
-    return _array(name, graph, tiles, (layer, plan))
 
 
 def _array(name: str, graph: Mapping[Any, Any], parts: Sequence[Delayed], form: tuple[Layer, Plan]) -> dask.array.Array:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.model.distribution.period_means import AccumulatedHours, MeanPredictive
-from aqreanalysis.production.layers import DISTANCE, MEAN_FLAGS, LayerNames
+from aqreanalysis.model.distribution.period_means import AccumulatedHours, MeanPredictive, mean_distance
+from aqreanalysis.production.layers import MEAN_FLAGS, LayerNames
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.sweep import SweepInputs
 
@@ -33,7 +33,12 @@ class _Period:
     used: NDArray[np.float64]
     observed: NDArray[np.float64]
     forecast: NDArray[np.float64]
-    nearest_km: NDArray[np.float64]
+    day_km: list[NDArray[np.float64]]
+
+    @property
+    def nearest_km(self) -> NDArray[np.float64]:
+        """Distance to the nearest station that reports, mean over the days at which one does."""
+        return mean_distance(np.stack(self.day_km))
 
 
 def mean_block(inputs: SweepInputs, frequency: str, block: Block, read: ReadSums) -> dict[str, NDArray[Any]]:
@@ -57,7 +62,8 @@ def mean_block(inputs: SweepInputs, frequency: str, block: Block, read: ReadSums
     layers: dict[str, NDArray[Any]] = {}
     for key in inputs.species:
         names: LayerNames = inputs.names(key)
-        for name in (names.best, names.standard_error, names.lower, names.upper, *names.exceedance):
+        floats = names.best, names.standard_error, names.lower, names.upper, names.distance, *names.exceedance
+        for name in floats:
             layers[name] = np.full(shape, np.nan, dtype=np.float32)
         layers[names.flag] = np.full(shape, MEAN_FLAGS["masked"], dtype=np.int8)
         layers[names.used] = np.full(shape, -1, dtype=np.int32)
@@ -67,12 +73,7 @@ def mean_block(inputs: SweepInputs, frequency: str, block: Block, read: ReadSums
             wanted, period = _read_period(inputs, key, (days, block), read)
             if period is None:
                 continue
-            _fill(inputs, key, (frequency, period), {n: layers[n][place] for n in layers if n != DISTANCE}, wanted)
-            if t0 == 0:
-                distance = layers.setdefault(DISTANCE, np.full(shape[1:], np.nan, dtype=np.float32))
-                distance[wanted] = period.nearest_km
-    if t0 == 0:
-        layers.setdefault(DISTANCE, np.full(shape[1:], np.nan, dtype=np.float32))
+            _fill(inputs, key, (frequency, period), {name: layer[place] for name, layer in layers.items()}, wanted)
     return layers
 
 
@@ -101,14 +102,14 @@ def _read_period(
                 np.reshape(rest[terms:], (terms, total.size)),
             )
             if period is None:
-                period = _Period(sums, used, observed, forecast, nearest)
+                period = _Period(sums, used, observed, forecast, [nearest])
             else:
                 period = _Period(
                     period.sums.joined(sums, autocovariance),
                     period.used + used,
                     period.observed + observed,
                     period.forecast + forecast,
-                    nearest,
+                    [*period.day_km, nearest],
                 )
     return wanted, period
 
@@ -124,7 +125,8 @@ def _fill(
     assert inputs.means is not None, "the run has no means"
     frequency, period = given
     names, flag_thresholds = inputs.names(key), inputs.flag_thresholds
-    predictive = MeanPredictive(period.sums, period.nearest_km, inputs.means.calibrations[key], frequency)
+    nearest = period.nearest_km
+    predictive = MeanPredictive(period.sums, nearest, inputs.means.calibrations[key], frequency)
     lower, upper = predictive.interval(inputs.coverage)
     maps[names.best][wanted] = predictive.best
     maps[names.standard_error][wanted] = predictive.standard_error
@@ -132,13 +134,14 @@ def _fill(
     maps[names.upper][wanted] = upper
     for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
         maps[name][wanted] = predictive.exceedance(threshold)
+    maps[names.distance][wanted] = np.where(np.isinf(nearest), np.nan, nearest)
     maps[names.used][wanted] = period.used
     maps[names.hours][wanted] = period.observed
     hours = period.sums.hours
     conditions = {
         "contains_forecast_hours": period.forecast > 0,
         "few_hours_with_observations": period.observed < COMPLETE * hours,
-        "extrapolated_beyond_network": period.nearest_km > flag_thresholds.extrapolation_km,
+        "extrapolated_beyond_network": nearest > flag_thresholds.extrapolation_km,
         "few_neighbours": period.used < flag_thresholds.few_neighbours * hours,
     }
     flags = np.zeros(period.used.shape, dtype=np.int8)

@@ -15,12 +15,12 @@ from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.model.protocol import BlockWindow, EncodedStations, HourlyDistribution, PlaceGeometry
 from aqreanalysis.production.day_sums import MeanInputs, day_block, day_sums, sums_name, sums_width
-from aqreanalysis.production.layers import DISTANCE, FLAGS, LayerNames, layer_names
+from aqreanalysis.production.layers import FLAGS, LayerNames, layer_names
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.species import SPECIES
 
 # Changes whenever the numbers of a cube change for the same model, observations and grid; part of the fingerprint.
-NUMERICS = "8"
+NUMERICS = "9"
 
 Layers = dict[str, NDArray[Any]]
 Window = Callable[[int, int], NDArray[np.float32]]
@@ -184,32 +184,26 @@ def wanted_cells(inputs: SweepInputs, block: Block) -> NDArray[np.bool_]:
 
 
 def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: GeometryCache) -> Layers:
-    """Return the layers of one block: name -> array (hour, row, column), and the distance map in the first time block.
+    """Return the layers of one block: name -> array (hour, row, column).
 
     Cells outside the mask are NaN (counts -1) and flagged. Where means are wanted, the sums of the block's days are
     there too, as `sums_name` -> float32 (day, row, column, value), NaN outside the mask.
     """
     wanted = wanted_cells(inputs, block)
-    shape = wanted.shape
     layers = _empty_layers(inputs, block)
-    if inputs.hourly and block.time[0] == 0:
-        layers[DISTANCE] = np.full(shape, np.nan, dtype=np.float32)
     if not wanted.any():
         return layers
     geometry = tile_geometry(inputs, block, cache)
-    nearest = np.asarray(geometry.nearest_km, dtype=np.float32)
-    if DISTANCE in layers:
-        layers[DISTANCE][wanted] = nearest
     predictives = inputs.predictor.predict(states.states, geometry, inputs.species)
     steps = slice(*states.steps)
     for key in inputs.species:
         flags = states.hour_flags[key]
         if inputs.hourly:
-            _fill_species(inputs, key, predictives[key], layers, (wanted, nearest, steps, flags))
+            _fill_species(inputs, key, predictives[key], layers, (wanted, steps, flags))
         if inputs.means is not None:
             autocovariance = inputs.means.calibrations[key].autocovariance
             forecast = flags & FLAGS["forecast_hour"] != 0
-            layers[sums_name(key)][:, wanted] = day_sums(predictives[key], steps, forecast, nearest, autocovariance)
+            layers[sums_name(key)][:, wanted] = day_sums(predictives[key], steps, forecast, autocovariance)
     return layers
 
 
@@ -237,7 +231,8 @@ def _empty_layers(inputs: SweepInputs, block: Block) -> Layers:
         if not inputs.hourly:
             continue
         names = inputs.names(key)
-        for name in (names.best, names.standard_error, names.lower, names.upper, *names.exceedance):
+        floats = names.best, names.standard_error, names.lower, names.upper, names.distance, *names.exceedance
+        for name in floats:
             layers[name] = np.full(shape, np.nan, dtype=np.float32)
         layers[names.flag] = np.full(shape, FLAGS["masked"], dtype=np.int8)
         layers[names.used] = np.full(shape, -1, dtype=np.int16)
@@ -249,10 +244,10 @@ def _fill_species(
     key: str,
     predictive: HourlyDistribution,
     layers: Layers,
-    where: tuple[NDArray[np.bool_], NDArray[np.float32], slice, NDArray[np.int8]],
+    where: tuple[NDArray[np.bool_], slice, NDArray[np.int8]],
 ) -> None:
-    """Write the layers of one species at the wanted cells; `where` is the mask, distances, steps and hour flags."""
-    wanted, nearest, steps, hour_flags = where
+    """Write the layers of one species at the wanted cells; `where` is the mask, steps and hour flags."""
+    wanted, steps, hour_flags = where
     names = inputs.names(key)
     summary = predictive.summary(inputs.coverage)
     computed: Layers = {
@@ -262,6 +257,8 @@ def _fill_species(
         names.upper: summary.upper,
         names.used: predictive.observations_used,
     }
+    nearest = predictive.reporting_km
+    computed[names.distance] = np.where(np.isinf(nearest), np.float32(np.nan), nearest)
     for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
         computed[name] = predictive.exceedance(threshold)
     few = computed[names.used] < inputs.flag_thresholds.few_neighbours

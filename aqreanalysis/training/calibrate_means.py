@@ -26,6 +26,7 @@ from aqreanalysis.model.distribution.period_means import (
     MeanTable,
     accumulate_hours,
     lognormal_from_moments,
+    mean_distance,
 )
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 from aqreanalysis.training.left_out import StationRecords
@@ -62,8 +63,8 @@ class HourlyErrors:
         Of the hourly distributions, in the pollutant's units; whole days.
     observed : float32 (hour, station)
         NaN where missing.
-    nearest_km : float32 (station,)
-        Distance to the nearest station that was left.
+    nearest_km : float32 (hour, station), or (station,) where it does not change
+        Distance to the nearest station that was left and reports.
     """
 
     mean: NDArray[np.float32]
@@ -231,7 +232,8 @@ def _mean_errors(
             location, scale = lognormal_from_moments(sums.total, sums.variance, count, offset)
             observed = np.where(seen, one.observed[part][:, complete], 0).sum(axis=0, dtype=np.float64) / count
             standard = (np.log(np.maximum(observed, 0) + offset) - location) / np.maximum(scale, 1e-9)
-            rows.append(np.stack((one.nearest_km[complete], location, standard, complete)).astype(np.float64))
+            nearest = mean_distance(np.broadcast_to(one.nearest_km, one.mean.shape)[part][:, complete])
+            rows.append(np.stack((nearest, location, standard, complete)).astype(np.float64))
     distance, level, standard, station = np.concatenate(rows, axis=1) if rows else np.empty((4, 0))
     return MeanErrors(distance, level, standard, station.astype(np.int64))
 
@@ -268,7 +270,7 @@ def _hourly_errors(
         centre = records.values[day * 24 + before : day * 24 + before + count][:, targets]
         for key, predictive in predictor.predict(encoded, places).items():
             observed = centre[..., predictor.inputs.index(key)]
-            parts[key].append(np.stack((predictive.mean, predictive.standard_error, observed)))
+            parts[key].append(np.stack((predictive.mean, predictive.standard_error, observed, predictive.reporting_km)))
     for key, pieces in parts.items():
-        mean, error, observed = np.concatenate(pieces, axis=1)
-        yield key, HourlyErrors(mean, error, observed, np.asarray(places.nearest_km, dtype=np.float32))
+        mean, error, observed, nearest = np.concatenate(pieces, axis=1)
+        yield key, HourlyErrors(mean, error, observed, nearest)

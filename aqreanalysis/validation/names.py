@@ -27,7 +27,7 @@ class WithoutStandardName:
 
 NAMELESS = (
     WithoutStandardName(
-        r"nearest_station_distance",
+        r"(\w+_)?nearest_station_distance",
         "the distance to a station",
         "the table has distances to the Sun, to the geocentre, across a cyclone, none to a station",
     ),

@@ -54,7 +54,7 @@ def not_negative(cube: RawCube, slab: Slab) -> Masks:
             if name in slab.values:
                 yield name, slab.values[name] < 0
     for name, values in slab.values.items():
-        if name == DISTANCE or cube.attrs(name).get("standard_name") == "number_of_observations":
+        if name.endswith(DISTANCE) or cube.attrs(name).get("standard_name") == "number_of_observations":
             yield name, values < 0
 
 

@@ -166,7 +166,8 @@ class Predictive:
     @property
     def reporting_km(self) -> Array:
         """Distance to the nearest station that reports, float32 (hour, place): see `Silence`."""
-        return _numpy(self.reporting_on_device().expand_as(self._location))
+        km = self._nearest[:, None] if self.silence is None else self.silence.reporting_km
+        return _numpy(km.expand_as(self._location))
 
     def reporting_on_device(self) -> Tensor:
         """Return `reporting_km` where the model computes: float32 (place, hour or one)."""

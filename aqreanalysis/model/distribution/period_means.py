@@ -207,7 +207,7 @@ class MeanPredictive:
     sums : AccumulatedHours
         Of all hours of the period.
     nearest_km : float (place,)
-        Distance to the nearest station.
+        Distance to the nearest station that reports, mean over the hours (`mean_distance`).
     calibration : MeansCalibration
         Of the pollutant.
     frequency : str
@@ -263,6 +263,13 @@ class MeanPredictive:
         inner = np.clip(above, 0, 1).sum(axis=1) / len(PROBABILITIES)
         ends = ((q[:, 0] > threshold).astype(np.float64) + (q[:, -1] > threshold)) * PROBABILITIES[0]
         return np.asarray(np.clip(inner + ends, 0, 1), dtype=np.float32)
+
+
+def mean_distance(reporting_km: NDArray[Any]) -> Table:
+    """Return the mean distance of each place over hours (hour, place); infinite where no station reports at any."""
+    known = np.isfinite(reporting_km)
+    total = np.where(known, reporting_km, 0.0).sum(axis=0, dtype=np.float64)
+    return np.asarray(np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.inf))
 
 
 def lognormal_from_moments(

@@ -1,8 +1,15 @@
-"""Where the nearest stations lie, seen from each place: the part of the model's input that time does not change."""
+"""Where the nearest stations lie, seen from each place, which time does not change; and which of them report, hour by
+hour.
+
+A station that falls silent, or that never measures a pollutant, tells a cell beside it no more than one that is not
+there: within an hour its own estimate errs as if it were left out. So distances are to stations that report. Each
+place has a short list of its nearest stations, which answers at nearly all hours; where all of them are silent, longer
+ones are drawn up.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +18,12 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, chord_angle, tangent_frames, unit_vectors
+from aqreanalysis.model.device import to_device
+from aqreanalysis.model.kernels import find_reporting
+
+# Stations of the short list: with a tenth of the readings missing at random, one hour and place in 1e8 needs more.
+_LISTED = 8
+_LONGER = 8
 
 
 @dataclass(frozen=True)
@@ -93,3 +106,121 @@ def find_neighbours(
         torch.from_numpy(position.astype(np.float32)),
         torch.from_numpy((reach * EARTH_RADIUS_KM).astype(np.float32)),
     )
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """Which stations report a pollutant at each hour of a block.
+
+    Attributes
+    ----------
+    stations : bool (station, hour)
+        Whether there is a reading at the hour; where no station has one, whether the station has one in the window
+        that the hour's day is estimated from.
+    gap_hours : float32 (hour,)
+        Hours to the nearest hour with a reading of any station: 0 where there is one; infinite where the window holds
+        none.
+    """
+
+    stations: NDArray[np.bool_]
+    gap_hours: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, readings: NDArray[np.float32], before: int, after: int) -> Reporting:
+        """Return it from readings (before + T + after, station), T whole days, each estimated from its own window."""
+        finite = np.isfinite(readings)
+        stations, gaps = [], []
+        for day in range(0, len(finite) - before - after, 24):
+            window = finite[day : day + before + 24 + after]
+            own = window[before : before + 24]
+            known = np.flatnonzero(window.any(axis=1))
+            away = np.abs(np.arange(before, before + 24)[:, None] - known)
+            gap = away.min(axis=1, initial=np.iinfo(np.int64).max) if len(known) else np.full(24, np.inf)
+            stations.append(np.where((gap == 0)[:, None], own, window.any(axis=0)))
+            gaps.append(gap.astype(np.float32))
+        return cls(np.ascontiguousarray(np.concatenate(stations).T), np.concatenate(gaps))
+
+    def joined(self, later: Reporting) -> Reporting:
+        """Return that of the hours of both, one block after the other."""
+        stations = np.concatenate((self.stations, later.stations), axis=1)
+        return Reporting(stations, np.concatenate((self.gap_hours, later.gap_hours)))
+
+
+@dataclass(frozen=True)
+class NearestStations:
+    """The stations nearest to each place, nearest first.
+
+    Attributes
+    ----------
+    index : int32 (place, listed)
+        Which.
+    km : float32 (place, listed)
+        How far.
+    stations, places : tuple of float64
+        Latitudes and longitudes, for longer lists.
+    """
+
+    index: NDArray[np.int32]
+    km: NDArray[np.float32]
+    stations: tuple[Degrees, Degrees]
+    places: tuple[Degrees, Degrees]
+    _on_devices: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def find(
+        cls,
+        stations: tuple[Degrees, Degrees],
+        places: tuple[Degrees, Degrees],
+        device: torch.device,
+        listed: int = _LISTED,
+    ) -> NearestStations:
+        """Return the lists of places (latitudes, longitudes), looked for on `device`."""
+        count, points, here = min(listed, len(stations[0])), unit_vectors(*stations), unit_vectors(*places)
+        if device.type == "cpu":
+            chord, index = KDTree(points).query(here, k=range(1, count + 1))
+        else:
+            # The nearest by one product, their distances by differences, which alone are exact where they are close.
+            there, around = to_device(points, device), to_device(here, device)
+            listed_there = (around @ there.T).topk(count, dim=1).indices
+            far = torch.linalg.vector_norm(there[listed_there] - around[:, None], dim=-1)
+            chords, order = far.sort(dim=1, stable=True)
+            chord, index = chords.cpu().numpy(), listed_there.gather(1, order).cpu().numpy()
+        km = (EARTH_RADIUS_KM * chord_angle(chord)).astype(np.float32)
+        return cls(np.ascontiguousarray(index, np.int32), np.ascontiguousarray(km), stations, places)
+
+    def reporting_km(self, reporting: Reporting, device: torch.device) -> Tensor | None:
+        """Return the distance to the nearest station that reports, float32 (place, hour), looked for on `device`.
+
+        Infinite where none does. None where the nearest station of every place reports at every hour.
+        """
+        if device.type == "cpu":
+            if reporting.stations[np.unique(self.index[:, 0])].all():
+                return None
+            return torch.from_numpy(self._search(reporting.stations))
+        return None if reporting.stations.all() else self._search_there(reporting.stations, device)
+
+    def _search(self, reports: NDArray[np.bool_]) -> NDArray[np.float32]:
+        km_reporting = np.empty((len(self.index), reports.shape[1]), np.float32)
+        unresolved = np.empty(len(self.index), np.bool_)
+        find_reporting(self.index, self.km, reports, km_reporting, unresolved)
+        rest, listed = np.flatnonzero(unresolved), self.index.shape[1]
+        if len(rest) and listed < len(self.stations[0]):
+            places = self.places[0][rest], self.places[1][rest]
+            longer = NearestStations.find(self.stations, places, torch.device("cpu"), _LONGER * listed)
+            km_reporting[rest] = longer._search(reports)
+        return km_reporting
+
+    def _search_there(self, reporting: NDArray[np.bool_], device: torch.device) -> Tensor:
+        if device not in self._on_devices:
+            self._on_devices[device] = to_device(self.index, device).long(), to_device(self.km, device)
+        index, km = self._on_devices[device]
+        reports = to_device(reporting, device)
+        km_reporting = km.new_full((len(index), reports.shape[1]), torch.inf)
+        for k in reversed(range(index.shape[1])):
+            km_reporting = torch.where(reports[index[:, k]], km[:, k, None], km_reporting)
+        rest = torch.nonzero((torch.isinf(km_reporting) & reports.any(dim=0)).any(dim=1))[:, 0].cpu().numpy()
+        if len(rest):
+            places = self.places[0][rest], self.places[1][rest]
+            longer = NearestStations.find(self.stations, places, torch.device("cpu"), _LONGER * _LISTED)
+            km_reporting[to_device(rest, device)] = to_device(longer._search(reporting), device)
+        return km_reporting

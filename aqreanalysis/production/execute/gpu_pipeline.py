@@ -155,7 +155,6 @@ class _Writers:
             yield self._finish()
         piece = self._free.pop() if self._free else self.copies.piece(self._size)
         layers: list[tuple[str, PackedLayer | NDArray[Any]]] = [(layer.name, layer) for layer in packed.form]
-        layers += packed.beside.items()
         hand = _InHand(packed, piece, self.copies.fetch(packed.packed, piece), TASKS_A_BLOCK)
         self._in_hand += 1
         for first in range(TASKS_A_BLOCK):

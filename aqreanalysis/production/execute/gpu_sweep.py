@@ -21,9 +21,9 @@ from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.model import AnalysisPredictor, Predictive
 from aqreanalysis.model.device import to_device
 from aqreanalysis.model.protocol import PlaceGeometry
-from aqreanalysis.production.layers import DISTANCE, FLAGS
+from aqreanalysis.production.layers import FLAGS
 from aqreanalysis.production.plan import Block, Plan
-from aqreanalysis.production.sweep import GEOMETRY_BYTES, BlockStates, Layers, SweepInputs, wanted_cells
+from aqreanalysis.production.sweep import GEOMETRY_BYTES, BlockStates, SweepInputs, wanted_cells
 
 # Cells times hours of a strip: seven tiles a week, for which a GPU computes longer than it takes to tell it how.
 STRIP_CELL_HOURS = 5_000_000
@@ -65,14 +65,11 @@ class PackedBlock:
         What lies where.
     packed : Tensor
         uint8 (byte,).
-    beside : dict
-        Layers that never were there: the map of distances.
     """
 
     block: Block
     form: list[PackedLayer]
     packed: Tensor
-    beside: Layers
 
 
 @dataclass(frozen=True)
@@ -100,18 +97,12 @@ class StripPlaces:
     ----------
     places : PlaceGeometry or None
         As the model sees them; None if no cell is wanted.
-    spans : list of tuple of int
-        Which of them are of each tile.
     runs : list of Run
         What is put together in one go.
-    beyond : Tensor
-        Whether the nearest station is too far, bool (place,).
     """
 
     places: PlaceGeometry | None
-    spans: list[tuple[int, int]]
     runs: list[Run]
-    beyond: Tensor
 
 
 def cut_strips(plan: Plan, cell_hours: int) -> list[list[int]]:
@@ -156,8 +147,7 @@ def sweep_strip(
 ) -> Iterator[PackedBlock]:
     """Yield each block of a strip with its layers as bytes, as they are asked for; the device may still be at work."""
     strip = cache.get(("strip", blocks[0].tile), lambda: _strip_places(inputs, blocks))
-    device = strip.beyond.device
-    steps = slice(*states.steps)
+    device, steps = inputs.predictor.device, slice(*states.steps)
     values: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
     if strip.places is not None:
         predictor = inputs.predictor
@@ -165,15 +155,15 @@ def sweep_strip(
         predictives = predictor.predict(states.states, strip.places, inputs.species)
         for key in inputs.species:
             hour_flags = to_device(states.hour_flags[key], device)
-            values[key] = _values(inputs, key, predictives.pop(key), (strip.beyond, steps, hour_flags))
+            values[key] = _values(inputs, key, predictives.pop(key), (steps, hour_flags))
     for run in strip.runs:
         some = blocks[slice(*run.tiles)]
         form = block_form(inputs, some[0])
         packed = torch.empty((len(some), -(-form[-1].end // _ALIGNED) * _ALIGNED), dtype=torch.uint8, device=device)
         for key in inputs.species:
             _pack(packed, [layer for layer in form if layer.species == key], values.get(key), run)
-        for block, own, span in zip(some, packed.unbind(), strip.spans[slice(*run.tiles)], strict=True):
-            yield PackedBlock(block, form, own, _beside(inputs, block, strip.places, span))
+        for block, own in zip(some, packed.unbind(), strict=True):
+            yield PackedBlock(block, form, own)
 
 
 def block_form(inputs: SweepInputs, block: Block) -> list[PackedLayer]:
@@ -183,7 +173,7 @@ def block_form(inputs: SweepInputs, block: Block) -> list[PackedLayer]:
     form: list[PackedLayer] = []
     for key in inputs.species:
         names = inputs.names(key)
-        numbers = (names.best, names.standard_error, names.lower, names.upper, *names.exceedance)
+        numbers = (names.best, names.standard_error, names.lower, names.upper, *names.exceedance, names.distance)
         begin = -(-form[-1].end // _ALIGNED) * _ALIGNED if form else 0
         for name, dtype in (*((n, "float32") for n in numbers), (names.used, "int16"), (names.flag, "int8")):
             end = begin + math.prod(shape) * _BYTES[dtype]
@@ -194,7 +184,7 @@ def block_form(inputs: SweepInputs, block: Block) -> list[PackedLayer]:
 
 def _strip_places(inputs: SweepInputs, blocks: Sequence[Block]) -> StripPlaces:
     predictor = inputs.predictor
-    lat, lon, spans = [], [], []
+    lat, lon = [], []
     runs: list[Run] = []
     begin, shape = 0, None
     for number, block in enumerate(blocks):
@@ -202,7 +192,6 @@ def _strip_places(inputs: SweepInputs, blocks: Sequence[Block]) -> StripPlaces:
         lat.append(np.broadcast_to(inputs.lat[slice(*block.rows), None], wanted.shape)[wanted])
         lon.append(np.broadcast_to(inputs.lon[None, slice(*block.columns)], wanted.shape)[wanted])
         end = begin + len(lat[-1])
-        spans.append((begin, end))
         cells = None if wanted.all() else to_device(np.flatnonzero(wanted), predictor.device)
         if runs and cells is None and runs[-1].cells is None and wanted.shape == shape:
             runs[-1] = Run((runs[-1].tiles[0], number + 1), (runs[-1].places[0], end), None)
@@ -210,24 +199,25 @@ def _strip_places(inputs: SweepInputs, blocks: Sequence[Block]) -> StripPlaces:
             runs.append(Run((number, number + 1), (begin, end), cells))
         begin, shape = end, wanted.shape
     if not begin:
-        return StripPlaces(None, spans, runs, torch.zeros(0, dtype=torch.bool, device=predictor.device))
+        return StripPlaces(None, runs)
     stations = (inputs.station_lat, inputs.station_lon)
     places = predictor.geometry(*stations, np.concatenate(lat), np.concatenate(lon), inputs.steps)
-    beyond = np.asarray(places.nearest_km) > inputs.flag_thresholds.extrapolation_km
-    return StripPlaces(places, spans, runs, to_device(beyond, predictor.device))
+    return StripPlaces(places, runs)
 
 
 def _values(
-    inputs: SweepInputs, key: str, predictive: Predictive, where: tuple[Tensor, slice, Tensor]
+    inputs: SweepInputs, key: str, predictive: Predictive, where: tuple[slice, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the numbers of a species (layer, place, hour), its counts and its flags (1, place, hour)."""
-    beyond, steps, hour_flags = where
+    steps, hour_flags = where
     numbers = predictive.summary_on_device(inputs.coverage)[:4, :, steps]
     exceeded = [predictive.exceedance_on_device(t)[None, :, steps] for t in inputs.thresholds.get(key, ())]
     used = predictive.used_on_device()[None, :, steps]
     few = (used < inputs.flag_thresholds.few_neighbours).to(torch.int8) * FLAGS["few_neighbours"]
-    far = beyond.to(torch.int8) * FLAGS["extrapolated_beyond_network"]
-    return torch.cat((numbers, *exceeded)) if exceeded else numbers, used, few | far[:, None] | hour_flags
+    nearest = predictive.reporting_on_device()[:, steps if predictive.silence is not None else slice(None)]
+    far = (nearest > inputs.flag_thresholds.extrapolation_km).to(torch.int8) * FLAGS["extrapolated_beyond_network"]
+    distance = torch.where(torch.isinf(nearest), torch.nan, nearest).expand_as(numbers[0])[None]
+    return torch.cat((numbers, *exceeded, distance)), used, few | far | hour_flags
 
 
 def _pack(
@@ -258,14 +248,3 @@ def _pack(
             view.copy_(ours)
         else:
             view.index_copy_(3, run.cells, ours)
-
-
-def _beside(inputs: SweepInputs, block: Block, places: PlaceGeometry | None, span: tuple[int, int]) -> Layers:
-    """Return the map of distances, which goes with the first time block."""
-    if block.time[0] != 0:
-        return {}
-    wanted = wanted_cells(inputs, block)
-    distance = np.full(wanted.shape, np.nan, dtype=np.float32)
-    if places is not None:
-        distance[wanted] = places.nearest_km[slice(*span)]
-    return {DISTANCE: distance}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from aqreanalysis.common.geodesy import nearest_point
 from aqreanalysis.common.hours import stamp_text
-from aqreanalysis.errors import ConfigError, ModelError, OutputError
+from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
 from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
@@ -50,6 +52,33 @@ def choose_species(predictor: Predictor, observations: Observations, options: Pr
         if get_species(key).key not in wanted:
             raise ConfigError(f"a threshold is given for {key}, which is not estimated here ({', '.join(wanted)})")
     return wanted
+
+
+def check_reporting(observations: Observations, species: Sequence[str], observed: Iterable[str]) -> None:
+    """Refuse observations that cannot say anything between stations.
+
+    Parameters
+    ----------
+    observations : Observations
+        Station records.
+    species : sequence of str
+        Pollutants wanted.
+    observed : iterable of str
+        Pollutants with a usable reading.
+
+    Raises
+    ------
+    ObservationsError
+        If there is a single station, or a wanted pollutant has no usable reading at any.
+    """
+    count = len(observations.stations)
+    if count < 2:
+        raise ObservationsError(f"the observations hold {count} station; a map needs at least 2 stations: bring more")
+    silent = in_order(set(species) - set(observed))
+    if silent:
+        rest = ", ".join(key for key in species if key in observed)
+        way = f"ask for species {rest} only" if rest else "bring observations that measure it"
+        raise ObservationsError(f"the observations hold no usable reading of {', '.join(silent)}; {way}")
 
 
 def check_grid_reach(grid: Grid, observations: Observations, limit_km: float) -> None:

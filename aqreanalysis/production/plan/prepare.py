@@ -44,6 +44,7 @@ from aqreanalysis.production.plan.blocks import (
 )
 from aqreanalysis.production.plan.checks import (
     check_grid_reach,
+    check_reporting,
     choose_species,
     covariates_text,
     missing_hours,
@@ -324,7 +325,8 @@ def _check_reach(
     seen_from = min(span_seen[0], plan.first_hour) if growing else span_seen[0]
     observations_span = seen_from, span_seen[1]
     check_timeline(plan, observations_span, predictor.timeline(observations_span))
-    # A species without a single reading has only forecast hours.
+    if not growing:  # what a cube that grows gets may be the readings of one pollutant
+        check_reporting(observations, species, observed)
     return {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}, span_seen[1]
 
 
