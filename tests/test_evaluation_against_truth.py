@@ -128,6 +128,10 @@ def test_the_table_has_a_row_a_method_and_set_of_cells(scored: dict) -> None:
         (s, m["title"]) for s in sets for m in scored["methods"].values()
     ]
     own = scored["methods"][MODEL]["overall"]
+    best = min(scored["methods"].values(), key=lambda m: m["overall"]["mae"] if m["title"] != "AQ-Net" else np.inf)
+    against = scored["against_best_baseline"]["mae"]
+    assert against["ratio"] == pytest.approx(own["mae"] / best["overall"]["mae"])
+    assert table.notes[-1].startswith("Verdict by MAE: ") and "PM2.5 every cell (" in table.notes[-1]
     assert table.rows[0][3:5] == [f"{own['mae']:.2f}", f"{own['rmse']:.2f}"]
 
 

@@ -19,13 +19,16 @@ from aqreanalysis.common.hours import hours_since_epoch
 from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.errors import ConfigError, CubeError, nearest_hint
 from aqreanalysis.evaluation.baselines import Baseline, ReadOnce, StationField, StationHistory
+from aqreanalysis.evaluation.bootstrap import Sums, ratios
 from aqreanalysis.evaluation.compare_cube import interval_probability, layers_of, opened_cube
 from aqreanalysis.evaluation.distributions import crps_through_bounds
+from aqreanalysis.evaluation.metrics import best_baselines
 from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import make_baselines
 from aqreanalysis.evaluation.scores import Sample, score, score_by, score_weighted
 from aqreanalysis.evaluation.strata import DISTANCE_EDGES_KM, distance_classes, level_terciles
 from aqreanalysis.evaluation.tables import Table
+from aqreanalysis.evaluation.verdict import verdict
 from aqreanalysis.model.bundle import MODEL, MODEL_TITLE
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.observations import Observations
@@ -42,6 +45,8 @@ _SCORES = ("n", "mae", "rmse", "r2", "bias", "crps", "coverage", "width")
 #: Cells times hours that a baseline answers at once (some 200 MB with what it needs for that).
 _BLOCK_VALUES = 4_000_000
 _USUAL_COVERAGE = 0.9
+#: Side of the squares that the bootstrap draws.
+_SQUARE_DEGREES = 1.0
 
 
 def score_against_truth(
@@ -60,8 +65,10 @@ def score_against_truth(
     of distance to the nearest station (from its own ``nearest_station_distance``); and ``methods``, the cube (as
     ``aq-net``) and each baseline on the cells and hours that all answer that answer any, with ``title``, ``overall``,
     ``by_distance``, ``by_level`` (terciles of the estimate), ``far`` (beyond 50 km from every station), and with a
-    `population` ``by_settlement`` (town and country) and ``by_people`` (weighted by people). The CRPS of the cube is
-    that of the distribution through its estimate and the bounds of its interval.
+    `population` ``by_settlement`` (town and country) and ``by_people`` (weighted by people); and
+    ``against_best_baseline``, the cube's scores as shares of the best baseline's, with the bounds of a bootstrap of
+    squares of a degree and blocks of days. The CRPS of the cube is that of the distribution through its estimate and
+    the bounds of its interval.
 
     Parameters
     ----------
@@ -230,8 +237,12 @@ def truth_table(result: Mapping[str, Any]) -> Table:
                 scores = read(method)
                 if scores is not None:
                     rows.append([named, title, method["title"], *_cells_of(scores, small)])
-    note = "against the truth at every cell and hour that all methods answer"
-    return Table(header, rows, 3, [note, "(an interval is meant for a station's reading, not for the mean of a cell)"])
+    notes = [
+        "against the truth at every cell and hour that all methods answer",
+        "(an interval is meant for a station's reading, not for the mean of a cell)",
+    ]
+    compared = {key: {"every cell": scored} for key, scored in result.items() if scored["against_best_baseline"]}
+    return Table(header, rows, 3, [*notes, verdict(compared)] if compared else notes)
 
 
 def _class_of(name: str, method: Mapping[str, Any]) -> Mapping[str, float | None] | None:
@@ -295,7 +306,26 @@ def _scored(samples: Mapping[str, Sample], titles: Mapping[str, str], cells: Cub
             town = (cells.people >= TOWN_PEOPLE).astype(np.int64)
             methods[name]["by_settlement"] = _by(common, town, ["country", "town"])
             methods[name]["by_people"] = score_weighted(common, cells.people)
-    return {"overall": _cell_scores(score(own)), "by_distance": _by(own, *distance), "methods": methods}
+    sums = {name: _sums(sample.where(answered), cells) for name, sample in samples.items()}
+    against = ratios(sums, best_baselines(methods))[MODEL] if len(samples) > 1 else {}
+    return {
+        "overall": _cell_scores(score(own)),
+        "by_distance": _by(own, *distance),
+        "methods": methods,
+        "against_best_baseline": against,
+    }
+
+
+def _sums(sample: Sample, cells: CubeCells) -> Sums:
+    """Return the sums of scores by block of days and square of `_SQUARE_DEGREES`: cells side by side err together."""
+    corner = np.floor(np.column_stack([cells.lat, cells.lon]) / _SQUARE_DEGREES)
+    squares, square = np.unique(corner, axis=0, return_inverse=True)
+    by_cell = Sums.of(sample, cells.hours)
+    gathered = (
+        np.stack([np.bincount(square.ravel(), row, len(squares)) for row in values]).astype(np.float64)
+        for values in (by_cell.mae, by_cell.rmse, by_cell.crps)
+    )
+    return Sums(*gathered)
 
 
 def _by(sample: Sample, labels: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, dict[str, float]]:
