@@ -76,6 +76,18 @@ def test_twice_the_depth_is_half_the_plume(tmp_path: Path) -> None:
     assert plumes[0][:, 0] == pytest.approx(2 * plumes[1][:, 0], rel=1e-5)
 
 
+def test_the_field_reaches_the_border_of_the_weather_without_a_rim(tmp_path: Path) -> None:
+    border = np.full(3, 51.05), np.array([11.8, 11.95, 12.1])  # the last column of the weather is at 12.0
+    raster = tmp_path / "everywhere.tif"
+    profile = {"driver": "GTiff", "count": 1, "height": 12, "width": 20, "dtype": "float32", "crs": "EPSG:4326"}
+    with rasterio.open(raster, "w", **profile, transform=from_origin(3.0, 56.0, 1.0, 1.0)) as file:
+        file.write(np.ones((1, 12, 20), np.float32))
+    config = CovariatesConfig(upwind=["works"])
+    covariates = Covariates.open([str(weather(tmp_path / "weather.nc", u=-3.0)), f"works={raster}"], config)
+    values = covariates.select(["works_upwind"]).at(*border, hours())[0, :, 0]
+    assert values[1:] == pytest.approx(values[0], rel=0.02)
+
+
 def test_a_number_depends_on_nothing_else_that_is_asked(files: list[str]) -> None:
     whole = Covariates.open(files).select(["works_upwind"])
     lat, lon = (a.ravel() for a in np.meshgrid(np.arange(50.0, 52.0, 0.17), np.arange(5.0, 9.0, 0.17), indexing="ij"))
@@ -131,8 +143,12 @@ def plain(u, v, depth, plumes, fade, node) -> np.ndarray:
         if not all(0 <= c <= edge for c in half):
             break
         deepest = np.fmax(deepest, at(depth[now], *half))
-        total += fade[ago] * 1000 / deepest * np.array([at(p[ago], 2 * half[0], 2 * half[1]) for p in plumes])
-        y, x = y - at(v[now], *half), x - at(u[now], *half)
+        north, east = at(v[now], *half), at(u[now], *half)
+        for part in range(3):
+            under = y - (part + 0.5) / 3 * north, x - (part + 0.5) / 3 * east
+            if all(0 <= c <= edge for c in under):
+                total += fade[ago] * 1000 / deepest * np.array([at(p[ago], *(2 * c for c in under)) for p in plumes])
+        y, x = y - north, x - east
         if not (0 <= y <= edge and 0 <= x <= edge):
             break
     return total

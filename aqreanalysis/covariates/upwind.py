@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.common.geodesy import KM_PER_DEGREE
@@ -49,6 +49,8 @@ _CARRYING = 1.6
 # A plume of an hour is as wide as a third of a node's distance.
 _SPREAD_NODES = 0.3
 _LOST_HOURS = 15.0
+# Times an hour that is looked what lies under the path.
+_PARTS = 3
 # Depth that dilutes by one, m.
 _DEPTH = 1000.0
 _KM_PER_HOUR = 3.6
@@ -118,13 +120,13 @@ class UpwindSources:
         hours = np.arange(24 * day - HOURS + 1, 24 * day + 24, dtype=np.int64)
         inside = np.clip(lat, -90.0, 90.0), (lon + 180.0) % 360.0 - 180.0
         rows, columns = (a.ravel() for a in np.meshgrid(*inside, indexing="ij"))
-        weather = self.weather(rows, columns, hours).reshape(len(hours), len(lat), len(lon), 3)
+        weather = _held_beyond(self.weather(rows, columns, hours).reshape(len(hours), len(lat), len(lon), 3))
         u, v, depth = (np.ascontiguousarray(weather[..., i]) for i in range(3))
         # Nodes of the weather that the air moves in an hour.
         north = _KM_PER_HOUR * _CARRYING / (KM_PER_DEGREE * _WEATHER_STEP)
         u *= np.float32(north) / np.cos(np.radians(np.clip(lat, -89.0, 89.0)), dtype=np.float32)[:, None]
         v *= np.float32(north)
-        fade = np.exp(-np.arange(HOURS) / _LOST_HOURS).astype(np.float32)
+        fade = np.exp(-np.arange(HOURS) / _LOST_HOURS).astype(np.float32) / np.float32(_PARTS)
         out = np.empty((len(sources), 24, _NODES, _NODES), np.float32)
         follow_back((u, v, depth), sources, fade, out)
         return out
@@ -160,6 +162,19 @@ class UpwindSources:
             whole = replace(raster, config=StaticConfig(window_km=STEP * KM_PER_DEGREE))
             strengths.append(np.nan_to_num(whole.values(rows, columns)[:, 0]).reshape(len(lat), len(lon)))
         return np.stack(strengths)
+
+
+def _held_beyond(weather: Maps) -> Maps:
+    """Return weather (hour, row, column, field) in which nodes off its grid have that of the nearest node on it.
+
+    The air that comes from over the border would else bring nothing, and the map had a rim there. An hour that is
+    missing everywhere stays missing.
+    """
+    there = np.isfinite(weather).any(axis=(0, 3))
+    if there.all() or not there.any():
+        return weather
+    nearest = distance_transform_edt(~there, return_distances=False, return_indices=True)
+    return np.ascontiguousarray(weather[:, nearest[0], nearest[1]])
 
 
 def _axis(start: float, step: float) -> Floats:
@@ -245,11 +260,16 @@ def _step_back(
         if depth > deepest:
             deepest = depth
         paths[2, j] = deepest
-        if deepest > nothing:
-            below = _corner(middle_y * finer, middle_x * finer, finer_shape)
-            for source in range(out.shape[0]):
-                out[source, row, j] += left / deepest * _bilinear(ground, source, below)
-        y, x = y - _bilinear(winds, 1, here), x - _bilinear(winds, 0, here)
+        north, east = _bilinear(winds, 1, here), _bilinear(winds, 0, here)
+        # Several times an hour: air that goes some nodes in it would else step over sources, and plumes have ripples.
+        for part in range(_PARTS):
+            gone = (np.float32(part) + half) / np.float32(_PARTS)
+            under_y, under_x = y - gone * north, x - gone * east
+            if deepest > nothing and 0 <= under_y <= last_row and 0 <= under_x <= last_column:
+                below = _corner(under_y * finer, under_x * finer, finer_shape)
+                for source in range(out.shape[0]):
+                    out[source, row, j] += left / deepest * _bilinear(ground, source, below)
+        y, x = y - north, x - east
         paths[0, j], paths[1, j] = y, x
         if not (0 <= y <= last_row and 0 <= x <= last_column):
             paths[3, j] = nothing
