@@ -128,7 +128,7 @@ def test_a_day_has_the_bits_that_it_has_in_a_longer_block(windy: Path):
 
 
 def test_all_cells_at_once_as_on_a_gpu_have_the_numbers_of_the_squares(windy: Path):
-    predictor = load_predictor(windy, "cpu", MadeUp(missing=GAPS))
+    predictor = load_predictor(windy, "cpu", replace(WINDY, missing=GAPS))
     states, places, readings = encoded(predictor), cells(0.02), network()
     stations = readings.lat, readings.lon
     squares = predictor.geometry(*stations, *places, (0.02, 0.02))
