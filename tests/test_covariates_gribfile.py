@@ -132,8 +132,26 @@ def test_what_eccodes_prints_goes_into_the_error_and_not_to_stderr(
     whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     damaged, data = tmp_path / "damaged.grib", bytearray(whole.read_bytes())
-    data[8:11] = (5).to_bytes(3, "big")  # length of section 1: far too short
+    data[8 + int.from_bytes(data[8:11], "big") + 5] = 255  # a representation of the grid that there is not
     damaged.write_bytes(data)
     with pytest.raises(CovariatesError, match=r"damaged.grib, message 1: cannot be decoded .*ecCodes: "):
         Covariates.open(damaged)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_a_section_that_is_longer_than_its_message_is_refused_before_anything_decodes_it(
+    tmp_path: Path, edition: int
+) -> None:
+    keys = {"edition": 2, "parameterCategory": 0, "parameterNumber": 0, "typeOfFirstFixedSurface": 103}
+    keys |= {"scaledValueOfFirstFixedSurface": 2, "scaleFactorOfFirstFixedSurface": 0}
+    keys |= {"dataDate": 20200101, "dataTime": 100, "values": plane(280, 1.0, 0.5)}
+    one = keys if edition == 2 else message("t2m", "2020-01-01T01:00", plane(280, 1.0, 0.5))
+    path = write_grib(tmp_path / "one.grib", [one])
+    assert len(list(walk(path))) == 1
+    raw = bytearray(path.read_bytes())
+    at = 16 if edition == 2 else 8 + int.from_bytes(raw[8:11], "big")  # section 1, or section 2 of edition 1
+    raw[at : at + 2] = b"\x7f\xff"
+    path.write_bytes(raw)
+    with pytest.raises(CovariatesError, match=r"one.grib, message 1: its sections do not end where the message does"):
+        list(walk(path))

@@ -59,6 +59,11 @@ def walk(path: Path) -> Iterator[Frame]:
                     f"{path}, message {number}: does not end with 7777 at byte {start + length:,}; "
                     "the file is damaged, get it again"
                 )
+            if not _sections_fit(file, start, length):
+                raise CovariatesError(
+                    f"{path}, message {number}: its sections do not end where the message does; "
+                    "the file is damaged, get it again"
+                )
             yield Frame(start, length, number)
             position = start + length
     if number == 0:
@@ -142,6 +147,35 @@ def _count_fields(file: BinaryIO, start: int, length: int) -> int:
         fields += head[4] == 4
         position += size
     return max(fields, 1)
+
+
+def _sections_fit(file: BinaryIO, start: int, length: int) -> bool:
+    """Tell whether the sections of a message, walked by their own lengths, end with it.
+
+    ecCodes believes those lengths: a damaged one makes it read, and fall, outside of the message.
+    """
+    file.seek(start)
+    head = file.read(_HEAD)
+    end = start + length - len(_END)
+    if head[7] == 2:
+        position = start + 16
+        while position < end:
+            file.seek(position)
+            size = int.from_bytes(file.read(4), "big")
+            if size < 5:
+                return False
+            position += size
+        return position == end
+    position = start + 8
+    # Sections 2 and 3 are there if the first says so; the length of the fourth means something else in long messages.
+    for there in (True, bool(head[15] & 0x80), bool(head[15] & 0x40), length < 0x800000):
+        if there:
+            file.seek(position)
+            size = int.from_bytes(file.read(3), "big")
+            if size < 3:
+                return False
+            position += size
+    return position <= end
 
 
 def _begin(path: Path) -> bytes:
