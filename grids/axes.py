@@ -95,26 +95,22 @@ def recognise_axis(values: ArrayLike, what: str) -> tuple[FloatArray, bool]:
     axis = axis[::-1] if descending else axis
     step = (axis[-1] - axis[0]) / (axis.size - 1)
     off = np.abs(axis - (axis[0] + np.arange(axis.size) * step))
-    if step <= 0 or off.max() > max(IRREGULAR * step, _single_precision(axis)) or off.max() > 0.1 * step:
+    single_precision = 2 * float(np.spacing(np.float32(np.abs(axis).max())))
+    if step <= 0 or off.max() > max(IRREGULAR * step, single_precision) or off.max() > 0.1 * step:
         worst = int(off.argmax())
         raise GridError(
             f"{what}: not regular, {axis[worst]:.8g} lies {off[worst]:.3g} degrees off a step of {step:.6g}; "
             "interpolate it to a regular latitude/longitude grid first (cdo remapbil)"
         )
-    start, step = _tidy(axis, step)
+    start, step = _tidy(axis, step, single_precision)
     return regular_axis(start, step, axis.size), descending
 
 
-def _single_precision(axis: FloatArray) -> float:
-    return 2 * float(np.spacing(np.float32(np.abs(axis).max())))
-
-
-def _tidy(axis: FloatArray, step: float) -> tuple[float, float]:
-    """Return start and step without the noise of single precision, or as they are if that was not used."""
+def _tidy(axis: FloatArray, step: float, room: float) -> tuple[float, float]:
+    """Return start and step without the noise of single precision, `room`, or as they are if that was not used."""
     index = np.arange(axis.size)
     if not np.array_equal(axis, axis.astype(np.float32)):
         return float(axis[0]), float(step)
-    room = _single_precision(axis)
     steps: Sequence[float] = [1 / round(1 / step)] if step < 1 else []
     for candidate in [*steps, *(round(step, digits) for digits in range(9))]:
         for digits in range(9):

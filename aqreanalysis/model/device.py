@@ -25,10 +25,8 @@ def choose_device(name: str = "auto") -> torch.device:
     ConfigError
         If CUDA is asked for and not there, or the name is unknown.
     """
-    if name == "auto":
-        return _exact(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
-        device = torch.device(name)
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except RuntimeError:
         raise ConfigError(f"--device {name!r}: choose auto, cpu, cuda or cuda:N") from None
     if device.type not in {"cpu", "cuda"}:
@@ -39,13 +37,14 @@ def choose_device(name: str = "auto") -> torch.device:
         raise ConfigError(
             f"--device {name}: torch sees {torch.cuda.device_count()} CUDA device(s), counted from cuda:0"
         )
-    return _exact(device)
-
-
-def _exact(device: torch.device) -> torch.device:
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
     return device
+
+
+def as_array(tensor: torch.Tensor) -> NDArray[Any]:
+    """Return a tensor of the CPU as an array without gaps."""
+    return np.ascontiguousarray(tensor.numpy())
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aqreanalysis.model.device import to_device
+from aqreanalysis.model.device import as_array, to_device
 from aqreanalysis.model.distribution.silence import Silence, SilenceCalibration
 from aqreanalysis.model.distribution.smoothstep import smoothstep_passed, smoothstep_weights
 from aqreanalysis.model.kernels import exceed, summarise
@@ -286,14 +286,14 @@ class Predictive:
         values = self._standardised, self._location, self._scale
         tables = self._usual, table, shares
         summary = np.empty((5, *reversed(self._location.shape)), np.float32)
-        arrays = ([_array(part) for part in some] for some in (values, tables))
+        arrays = ([as_array(part) for part in some] for some in (values, tables))
         summarise(*(tuple(some) for some in arrays), self._where(), self.scaling.offset, summary)
         return Summary(*summary)
 
     def _where(self) -> tuple[Array, ...]:
         """Return where the compiled loops read the table: its nodes, the nearest stations, and where others report."""
         at_hour = self._nearest[:, None][:, :0] if self._entry is None else self._entry
-        return tuple(_array(part) for part in (self._nodes, self._distances, self._gaps, self._nearest, at_hour))
+        return tuple(as_array(part) for part in (self._nodes, self._distances, self._gaps, self._nearest, at_hour))
 
     def _summarise(
         self, values: tuple[Tensor, ...], near: Tensor, tables: tuple[Tensor, Tensor], summary: Tensor
@@ -337,8 +337,8 @@ class Predictive:
         """Return the probability that the concentration exceeds `threshold` (its units), float32 (hour, place)."""
         if self._location.device.type != "cpu" or self._location.dtype != torch.float32 or threshold < 0:
             return (1.0 - self.cdf(threshold)).astype(np.float32)
-        values = (_array(part) for part in (self._standardised, self._location, self._scale))
-        tables = _array(self._usual), _array(self._table.transpose(1, 2))
+        values = (as_array(part) for part in (self._standardised, self._location, self._scale))
+        tables = as_array(self._usual), as_array(self._table.transpose(1, 2))
         probability = np.empty(tuple(reversed(self._location.shape)), np.float32)
         limit = math.log(threshold + self.scaling.offset)
         exceed(tuple(values), tables, self._where(), limit, probability)
@@ -372,12 +372,6 @@ def mix_members(locations: Sequence[Tensor], scales: Sequence[Tensor]) -> tuple[
     location = torch.stack(list(locations))
     variance = torch.stack(list(scales)).square().mean(dim=0) + location.var(dim=0, unbiased=False)
     return location.mean(dim=0), torch.sqrt(variance)
-
-
-def _array(tensor: Tensor) -> Array:
-    """Return a tensor of the CPU as an array without gaps."""
-    array: Array = np.ascontiguousarray(tensor.numpy())
-    return array
 
 
 def _numpy(place_hour: Tensor) -> Array:

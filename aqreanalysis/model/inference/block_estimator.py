@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aqreanalysis.model.inference.cell_covariates import CellCovariates, SurroundingsHead, layer_of
+from aqreanalysis.model.device import as_array
+from aqreanalysis.model.inference.cell_covariates import CellCovariates, SurroundingsHead
 from aqreanalysis.model.inference.lattice import WeightBlock
 from aqreanalysis.model.kernels import Array, describe_geometry, estimate_block, mix_kernels, multiply
-from aqreanalysis.model.network.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, StationStates
+from aqreanalysis.model.network.aqnet import FAR_KM, MIDDLE_KM, MIXTURES, NEAR_KM, AQNet, StationStates, layer_of
 from aqreanalysis.model.network.temporal_filters import BANDS
 
 
@@ -57,11 +58,11 @@ def _fold(network: AQNet, target: int, clock: Tensor) -> _Head:
     last = torch.cat((leans[:, 0] - leans[:, 1], others))
     last_bias = torch.cat((lean_bias[:, 0] - lean_bias[:, 1], other_bias))
     return _Head(
-        _array(torch.cat((mixtures, rest), dim=1)),
-        _array(static.weight),
-        _array(timed.T),
-        _array(torch.cat((inner.weight, inner.bias[:, None]), dim=1)),
-        _array(torch.cat((last, last_bias[:, None]), dim=1)),
+        as_array(torch.cat((mixtures, rest), dim=1)),
+        as_array(static.weight),
+        as_array(timed.T),
+        as_array(torch.cat((inner.weight, inner.bias[:, None]), dim=1)),
+        as_array(torch.cat((last, last_bias[:, None]), dim=1)),
     )
 
 
@@ -84,7 +85,7 @@ class BlockEstimator:
         value = bands.sum(dim=-1, keepdim=True)
         observed = states.observed[:, :, target, None]
         parts = (bands, value, value**2, observed, states.trends[:, :, target], states.channels)
-        self._fields = _array(torch.cat(parts, dim=-1).permute(2, 1, 0))  # (field, station, hour)
+        self._fields = as_array(torch.cat(parts, dim=-1).permute(2, 1, 0))  # (field, station, hour)
         self._head = _fold(network, target, states.clock)
         self._surroundings: SurroundingsHead | None = None
         if network.surroundings is not None and states.fields is not None:
@@ -94,7 +95,7 @@ class BlockEstimator:
             last = np.concatenate((head.last, self._surroundings.share))
             self._head = replace(head, clock=head.clock + self._surroundings.bias[:, None], last=last)
         mixture = torch.softmax(network.mixture[target], dim=-1)  # (band, mixture, kernel)
-        self._mixture, self._shares = _array(mixture.flatten(0, 1)), _array(mixture.mean(dim=1))
+        self._mixture, self._shares = as_array(mixture.flatten(0, 1)), as_array(mixture.mean(dim=1))
 
     def workspace(self, blocks: list[WeightBlock]) -> Array:
         """Return what `estimate` needs as `room` for any of some patches."""
@@ -120,30 +121,24 @@ class BlockEstimator:
             Covariates of every place, for a model that has any.
         """
         head, places = self._head, block.places.numpy()
-        near = _array(nearest_km[block.places]), _array(block.distances)
-        logs = np.log(_array(block.variance))
+        near = as_array(nearest_km[block.places]), as_array(block.distances)
+        logs = np.log(as_array(block.variance))
         described = describe_geometry(logs, self._shares, near, (NEAR_KM, MIDDLE_KM, FAR_KM))
         static = np.empty((len(head.static), len(block.places)), np.float32)
         multiply(head.static, described[:-1], static)
-        kernels, stations = _array(block.kernels), block.stations.numpy()
+        kernels, stations = as_array(block.kernels), block.stations.numpy()
         mixed = mix_kernels(kernels, self._mixture, self.network.whole.start, stations, self._fields, room)
         first, beside = head.first, (np.empty((0, len(places), out.shape[2]), np.float32), np.empty(0, np.float32))
         if self._surroundings is not None and cells is not None:
             first = self._surroundings.first_layer(head.first, cells.missing)
             static += self._surroundings.static_part(cells.static[places], stations, mixed[1])
             beside = self._surroundings.beside(cells, places)
-        given = static, described[-1], _array(block.count)
+        given = static, described[-1], as_array(block.count)
         estimates = np.empty((3, len(block.places), out.shape[2]), np.float32)
         estimate_block(mixed, given, head.clock, (first, head.inner, head.last), beside, tuple(estimates))
         if self._surroundings is not None and cells is not None:
             self._surroundings.add_drift(cells, places, estimates[0])
         out[:, places] = estimates
-
-
-def _array(tensor: Tensor) -> Array:
-    """Return a tensor of the CPU as an array without gaps."""
-    array: Array = np.ascontiguousarray(tensor.numpy())
-    return array
 
 
 def estimate_blocks(

@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from aqreanalysis.model.kernels import Array, add_drift, average_hours, multiply
+from aqreanalysis.model.network.aqnet import layer_of
 from aqreanalysis.model.network.covariate_effects import AVERAGES, CovariateEffects, StationCovariates
 from aqreanalysis.model.network.temporal_filters import REACH_HOURS
 from aqreanalysis.model.network.wind import KNOWN_FEATURES
@@ -43,13 +43,6 @@ class CellCovariates:
     def missing(self) -> bool:
         """Whether a field is missing at a place in any hour of the block."""
         return bool(np.isnan(self.series[:, :, REACH_HOURS:-REACH_HOURS]).any())
-
-
-def layer_of(layers: nn.ModuleList, target: int) -> nn.Linear:
-    """Return a target's layer of those of all targets."""
-    layer = layers[target]
-    assert isinstance(layer, nn.Linear)
-    return layer
 
 
 class SurroundingsHead:

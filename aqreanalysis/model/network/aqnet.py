@@ -436,6 +436,13 @@ class AQNet(nn.Module):
         return f"targets={self.targets}, neighbours={self.config.neighbours}"
 
 
+def layer_of(layers: nn.ModuleList, target: int) -> nn.Linear:
+    """Return a target's layer of those of all targets."""
+    layer = layers[target]
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
 def crowding(distance_km: Tensor) -> Tensor:
     """Return what neighbours count to how crowded they stand: one at the place itself, a half at `MIDDLE_KM`."""
     return 1 / (1 + (distance_km / MIDDLE_KM) ** 2)

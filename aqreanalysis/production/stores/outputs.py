@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from aqreanalysis.errors import OutputError
@@ -82,19 +82,17 @@ def _built_in(module: str, name: str) -> Callable[[], type[Store]]:
     return load
 
 
-def _ends(out: str, ending: str) -> bool:
-    return Path(out).suffix == ending and bool(Path(out).stem)
-
-
 # The last one is asked first; what nobody recognises is read as NetCDF, which says best what is wrong with it.
 register_store(
-    StoreKind("NetCDF", ".nc", lambda out: _ends(out, ".nc"), lambda _: True, _built_in("netcdf", "NetcdfStore"))
+    StoreKind(
+        "NetCDF", ".nc", lambda out: PurePath(out).match("?*.nc"), lambda _: True, _built_in("netcdf", "NetcdfStore")
+    )
 )
 register_store(
     StoreKind(
         "Zarr",
         ".zarr",
-        lambda out: _ends(out, ".zarr"),
+        lambda out: PurePath(out).match("?*.zarr"),
         lambda where: Path(where).is_dir(),
         _built_in("zarr", "ZarrStore"),
     )
