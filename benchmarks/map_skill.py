@@ -102,9 +102,8 @@ def statics(folder: Path) -> list[str]:
 def cube_of(work: Path, config: Config, observations: Any, covariates: Covariates | None) -> Path:
     """Train, sweep the last whole week, and return the cube."""
     bundle, cube = work / "bundle", work / "week.zarr"
-    for path in (bundle, cube):
-        shutil.rmtree(path, ignore_errors=True)
-    train(observations, config, bundle, "cpu", None, TrainOptions(covariates=covariates))
+    shutil.rmtree(cube, ignore_errors=True)
+    train(observations, config, bundle, "cpu", None, TrainOptions(resume=False, overwrite=True, covariates=covariates))
     end = observations.times[-1].floor("D") - pd.Timedelta(days=1)
     options = ProduceOptions(covariates=covariates)
     produce(bundle, observations, "nature-0.1", end - pd.Timedelta(days=DAYS), end, cube, options).close()

@@ -73,8 +73,9 @@ def ask(model: AnalysisPredictor, table: pd.DataFrame, east: float = 0.0) -> Fie
 @pytest.fixture(scope="module")
 def field(model: AnalysisPredictor, table: pd.DataFrame) -> Field:
     estimates = ask(model, table)
-    # What all tests below rest on: there is something to get wrong in time and in space.
-    assert estimates.best["pm25"].std(axis=0).min() > 1 and estimates.best["pm25"].std(axis=1).min() > 1
+    # What all tests below rest on: there is something to get wrong in time and in space, and hours after the last
+    # reading, which go to the climatology, have least of it.
+    assert estimates.best["pm25"].std(axis=0).min() > 1 and estimates.best["pm25"].std(axis=1).min() > 0.5
     return estimates
 
 

@@ -136,7 +136,7 @@ def test_all_cells_at_once_as_on_a_gpu_have_the_numbers_of_the_squares(windy: Pa
     seated = assign_to_lattice_cells(lattice, stations, places, predictor.config.model.neighbours, predictor.device)
     with torch.inference_mode():
         members = [lattice_neighbourhood(part, seated) for part in predictor.networks]
-    at_once = AnalysisGeometry(members, squares.near, *places)
+    at_once = AnalysisGeometry(members, squares.near, squares.nearest_km, *places)
     there, here = (predictor.predict(states, geometry)["pm25"].best for geometry in (at_once, squares))
     assert np.allclose(there, here, rtol=1e-3)
 

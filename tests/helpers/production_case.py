@@ -23,7 +23,7 @@ from aqreanalysis.model.network.aqnet import AQNet
 from aqreanalysis.model.network.scaling import Scaling
 from aqreanalysis.observations import Observations, from_frame, window
 from aqreanalysis.production import ProduceOptions
-from aqreanalysis.production.layers import DISTANCE, cube_layers
+from aqreanalysis.production.layers import cube_layers
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.sweep import SweepInputs
@@ -132,11 +132,7 @@ def block_values(template: Template, block: Block) -> dict[str, np.ndarray]:
     """Return drawn values of every layer of a block."""
     rng = np.random.default_rng(block.number)
     shape = tuple(s.stop - s.start for s in block.region)
-    return {
-        x.name: (rng.random(shape[3 - len(x.dims) :]) * 50).astype(x.dtype)
-        for x in template.layers
-        if x.name != DISTANCE or block.time[0] == 0
-    }
+    return {x.name: (rng.random(shape[3 - len(x.dims) :]) * 50).astype(x.dtype) for x in template.layers}
 
 
 if __name__ == "__main__":
