@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ from aqreanalysis.production.plan import HOURS_A_DAY, Moment, Plan, hours_betwee
 if TYPE_CHECKING:
     from aqreanalysis.model import Predictor
 
+# NumPy reads a header as a Python literal, and until 3.12 the parser fails now and then where two threads parse at once
+# (CPython issue 106905).
+_ONE_HEADER = threading.Lock()
 # Hours read at a time: bounds the memory of a long timeline.
 SLAB_HOURS = 30 * HOURS_A_DAY
 
@@ -46,7 +50,8 @@ class StagedWindow:
 
     def __call__(self, first_hour: int, hours: int) -> NDArray[np.float32]:
         """Return the readings from `first_hour` on, float32 (hours, station, input)."""
-        values = np.load(self.path, mmap_mode="r")
+        with _ONE_HEADER:
+            values = np.load(self.path, mmap_mode="r")
         start = first_hour - self.first_hour
         if start < 0 or start + hours > len(values):
             raise ValueError(f"hours {first_hour}..{first_hour + hours} are not in {self.path}")
