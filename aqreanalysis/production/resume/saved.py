@@ -5,13 +5,27 @@ from __future__ import annotations
 import pickle
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from numpy.typing import NDArray
 
 T = TypeVar("T")
+
+_SWEEP, _MODEL = "aqreanalysis.production.sweep", "aqreanalysis.model."
+_PLAIN = {
+    ("builtins", "range"),
+    ("builtins", "slice"),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy._core.numeric", "_frombuffer"),
+    (__name__, "_tensor"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,10 +57,13 @@ class SavedResults:
         """
         path = self.folder / f"{name}.pickle"
         if path.exists():
-            with path.open("rb") as file:
-                if pickle.load(file) == (self.owner, key):
-                    saved: T = pickle.load(file)
-                    return saved
+            try:
+                with path.open("rb") as file:
+                    if _Unpickler(file).load() == (self.owner, key):
+                        saved: T = _Unpickler(file).load()
+                        return saved
+            except Exception:  # damaged, or not ours: what it held can be made again, and its place is taken below
+                pass
         made = make()
         temporary = path.with_suffix(f".{uuid.uuid4().hex}")
         with temporary.open("wb") as file:
@@ -56,10 +73,31 @@ class SavedResults:
         return made
 
 
+class _Unpickler(pickle.Unpickler):
+    """Builds arrays, tensors and the records of the model and the sweep, and nothing else.
+
+    The folder of a run may lie where others can write, and a pickle may name any function to be called.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class or function that a file names, or refuse it."""
+        known = (module, name) in _PLAIN
+        if not known and (module == _SWEEP or module.startswith(_MODEL)) and "." not in name:
+            known = is_dataclass(getattr(import_module(module), name, None))
+        if not known:
+            raise pickle.UnpicklingError(f"{module}.{name} is none of what a run saves")
+        return super().find_class(module, name)
+
+
 class _Pickler(pickle.Pickler):
     """Writes tensors as the arrays that they are: torch's own form of one takes a hundred times as long."""
 
     def reducer_override(self, thing: Any) -> Any:
         if isinstance(thing, torch.Tensor) and thing.device.type == "cpu" and thing.layout == torch.strided:
-            return torch.from_numpy, (thing.numpy(),)
+            return _tensor, (thing.numpy(),)
         return NotImplemented
+
+
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    # A name of our own: that of torch's function is found by `getattr`, which would find anything.
+    return torch.from_numpy(array)
