@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.cluster import DBSCAN
 
-from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
+from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, distance_km
 from aqreanalysis.common.hours import HOUR
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.errors import ModelError, ObservationsError, nearest_hint
@@ -36,6 +36,8 @@ ROLES = (TRAINING, CALIBRATION, HIDDEN_TENTH, HIDDEN_CITY)
 MIN_TRAINING_STATIONS = 5
 
 _SMALLEST_CLUSTER_KM = 1.0
+# A station that stands farther from where it stood is another one of the same name: ids like 1, 2, 3 are everywhere.
+_SAME_PLACE_KM = 1.0
 _DAY = np.timedelta64(1, "D")
 
 
@@ -80,6 +82,16 @@ class Split:
         """Return the role of each of `stations`, shape (len(stations),); `unknown` for those the split has not."""
         known = dict(zip(self.stations, self.role.tolist(), strict=True))
         return np.array([known.get(s, unknown) for s in stations], dtype=np.str_)
+
+    def knows(self, observations: Observations) -> bool:
+        """Return whether any station of the observations is one of these, by its id and where it stands."""
+        rows = {station: i for i, station in enumerate(self.stations)}
+        pairs = [(i, rows[s]) for i, s in enumerate(observations.stations) if s in rows]
+        if not pairs:
+            return False
+        here, there = np.array(pairs).T
+        km = distance_km(observations.lat[here], observations.lon[here], self.lat[there], self.lon[there])
+        return bool((km <= _SAME_PLACE_KM).any())
 
     def counts(self) -> dict[str, int]:
         """Return the number of stations in each role, in the order of `ROLES`."""
@@ -133,6 +145,21 @@ class Split:
             )
         km = bundle.provenance.get("cluster_km", bundle.config.split.cluster_km)
         return cls.from_frame(bundle.stations, str(unseen_from).removesuffix("Z"), float(km))
+
+
+def split_for(bundle: Bundle, observations: Observations) -> Split:
+    """Return the split that a model is scored by on some observations: that of its training where it knows them.
+
+    On a network of which training saw no station all stations and hours are unseen: roles and hours are drawn there,
+    as a training there would draw them, so that figures of both can be held side by side.
+
+    Raises
+    ------
+    ObservationsError
+        As `draw_split`, on another network.
+    """
+    own = Split.of_bundle(bundle)
+    return own if own.knows(observations) else draw_split(observations, bundle.config.split)
 
 
 def draw_split(observations: Observations, config: SplitConfig) -> Split:

@@ -9,7 +9,9 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import EvaluationOptions, evaluate, format_table
 from aqreanalysis.evaluation.report import write_report
 from aqreanalysis.evaluation.tables import card_section, table_rows
-from aqreanalysis.observations import Observations
+from aqreanalysis.model.bundle import read_bundle
+from aqreanalysis.observations import Observations, StationPlaces
+from aqreanalysis.splits import draw_split
 
 pytest_plugins = ("evaluation_case",)
 
@@ -114,3 +116,19 @@ def test_skill_beside_the_instruments_floor_is_said_where_the_floor_is_known(wri
     assert f"  Readings: {text}." in card_section(metrics)
     page = write_report(metrics, {}, tmp_path / "report.html").read_text(encoding="utf-8")
     assert text.replace("'", "&#x27;") in page
+
+
+def test_on_another_network_a_split_is_drawn_and_the_bundle_keeps_its_own_scores(
+    untrained_bundle: Path, town_network: Observations, tmp_path: Path
+) -> None:
+    southern = StationPlaces(town_network.stations, -town_network.lat, town_network.lon, town_network.city)
+    other = Observations.from_arrays(town_network.times, southern, {"pm25": town_network.values("pm25")})
+    card = (untrained_bundle / "MODEL_CARD.md").read_bytes()
+    metrics = evaluate(untrained_bundle, other, tmp_path / "there", OPTIONS)
+    assert (untrained_bundle / "MODEL_CARD.md").read_bytes() == card
+    assert metrics["network"].startswith("another than that of the training")
+    assert metrics["network"] in format_table(metrics)
+    split = draw_split(other, read_bundle(untrained_bundle).config.split)
+    scores = metrics["species"]["pm25"]["unseen-time-hidden-tenth"]
+    assert scores["stations"] == split.counts()["hidden-tenth"]
+    assert metrics["hours"]["first"] >= str(split.unseen_from)

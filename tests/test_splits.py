@@ -163,3 +163,13 @@ def test_roles_follow_stations_and_not_positions(town_network: Observations) -> 
 def test_a_cluster_is_named_after_its_first_station() -> None:
     lat, lon = np.array([35.0, 36.0, 35.01]), np.array([110.0, 110.0, 110.0])
     assert clusters(["c", "b", "a"], lat, lon, 10.0) == ["cluster-a", "cluster-b", "cluster-a"]
+
+
+def test_a_split_knows_its_stations_by_their_place_and_not_by_their_name_alone(town_network: Observations) -> None:
+    split = draw_split(town_network, SplitConfig())
+    assert split.knows(town_network.select(stations=list(town_network.stations[:1])))
+    elsewhere = StationPlaces(town_network.stations, town_network.lat - 60, town_network.lon)
+    values = {key: town_network.values(key) for key in town_network.species}
+    assert not split.knows(Observations.from_arrays(town_network.times, elsewhere, values))
+    renamed = StationPlaces([f"x{s}" for s in town_network.stations], town_network.lat, town_network.lon)
+    assert not split.knows(Observations.from_arrays(town_network.times, renamed, values))

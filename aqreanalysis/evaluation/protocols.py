@@ -225,7 +225,8 @@ def build_task(
     if not hidden.any():
         raise ModelError(
             f"protocol {protocol.name}: none of the stations that the model's split hides ({protocol.role}) is among "
-            f"the {len(hidden)} stations of the observations; evaluate on the network that it was trained on"
+            f"the {len(hidden)} stations of the observations, and some of its training are; give all stations of that "
+            "network, or only stations of another"
         )
     hours = hours_of(observations, split, protocol.hours, options.every)
     task = mask_stations(observations, hidden, split, protocol, hours)

@@ -117,6 +117,8 @@ def _preface(metrics: Mapping[str, Any]) -> list[str]:
     lines = ["<h1>Skill at stations that the model never saw</h1>"]
     if observations.get("synthetic"):
         lines.append(paragraph("These observations are synthetic: a nature run, not measurements.", "note"))
+    if "network" in metrics:
+        lines.append(paragraph(f"The network is {metrics['network']}.", "note"))
     source = observations.get("source") or observations.get("title")
     lines += [
         paragraph(

@@ -27,11 +27,15 @@ from aqreanalysis.model import Predictor
 from aqreanalysis.model.bundle import MODEL
 from aqreanalysis.model.predictor import AnalysisPredictor, load_analysis
 from aqreanalysis.observations import Observations
-from aqreanalysis.splits import Split
+from aqreanalysis.splits import Split, split_for
 
 METRICS = "metrics.json"
 REPORT = "report.html"
 FOLDS = "folds"
+#: Entry ``network`` of the metrics where the model was scored on a network of which training saw no station.
+ANOTHER = (
+    "another than that of the training: its stations and hours are all unseen, and which are hidden was drawn here"
+)
 
 
 def evaluate(
@@ -54,7 +58,8 @@ def evaluate(
     model : str, Path, Predictor or None
         A bundle's directory, or the model it holds; None where no protocol asks for one.
     observations : Observations
-        Readings of the network that the model was trained on.
+        Readings of the network that the model was trained on, or of another: there a split is drawn as training would,
+        and the scores are not the bundle's own.
     out : str or Path
         Directory; made if it is not there.
     options : EvaluationOptions, optional
@@ -84,13 +89,15 @@ def evaluate(
     predictor = _predictor(model, options)
     config = _config(predictor, options)
     folder = _folder(Path(out), options.overwrite)
+    at_home = predictor is None or Split.of_bundle(predictor.bundle).knows(observations)
     results = _results(predictor, observations, config, folder, options, progress)
     species, drawn, hours = _scored(results, observations, options, folder)
     metrics = plain(_metrics(species, observations, predictor, config, options))
+    metrics |= {} if at_home else {"network": ANOTHER}
     inside = inspect_model(predictor, observations, hours) if predictor is not None else None
     drawn |= draw_pictures([], folder, inside)
     write_report(metrics, drawn, folder / REPORT, inside.notes if inside is not None else ())
-    if predictor is not None and isinstance(model, str | Path):
+    if predictor is not None and at_home and isinstance(model, str | Path):
         record_in_bundle(predictor.bundle, Path(model), metrics)
     write_json(metrics, folder / METRICS)  # last: a folder that has it holds the whole of an evaluation
     return dict(metrics)
@@ -149,8 +156,8 @@ def _results(
     """Yield the answers to every task that the options name, one pollutant and protocol after the other."""
     hidden, folds = options.hidden(), STATION_FOLDS in options.names
     parts = len(hidden) + folds
-    if predictor is not None:
-        split = Split.of_bundle(predictor.bundle)
+    if predictor is not None and hidden:
+        split = split_for(predictor.bundle, observations)
         for number, protocol in enumerate(hidden):
             task = build_task(observations, split, protocol, options)
             yield from run_protocol(predictor, task, part_of(progress, number, parts))

@@ -92,6 +92,8 @@ def score_table(metrics: Mapping[str, Any]) -> Table:
             f"{hours['choice']} hours, {share}, {hours['first']} to {hours['last']}; "
             f"coverage and width of the {100 * metrics['coverage']:g} % interval"
         )
+    if "network" in metrics:
+        lines.append(f"network: {metrics['network']}")
     for key, protocols in metrics["species"].items():
         for protocol, task_scores in protocols.items():
             lines += [f"{key} {protocol}: {text}" for text in _remarks(key, task_scores, metrics["coverage"])]
