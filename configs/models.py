@@ -277,7 +277,14 @@ class ProductionConfig(StrictModel):
     tile_rows: Count = Field(64, description="grid rows a tile")
     tile_columns: Count = Field(64, description="grid columns a tile")
     compression_level: Annotated[int, Field(ge=0, le=9)] = 1
-    extrapolation_km: Positive = Field(50.0, description="cells farther than this from every station are flagged")
+    extrapolation_km: Positive | None = Field(
+        None,
+        description="cells farther than this from every station that reports are flagged; null: as far as the "
+        "pollutant's intervals were calibrated",
+    )
+    blank_beyond_km: Positive | None = Field(
+        None, description="cells farther than this from every station that reports are left blank; null: none"
+    )
     few_neighbours: Count = Field(4, description="hours observed by fewer neighbours than this are flagged")
     max_distance_km: Positive = Field(500.0, description="a grid with no cell nearer than this to a station is refused")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import production_case
 import pytest
 import torch
 
 from aqreanalysis.production.execute.gpu_sweep import cut_strips, strip_cache, sweep_strip
-from aqreanalysis.production.sweep import GEOMETRY_BYTES, GeometryCache, encode_time_block, sweep_block
+from aqreanalysis.production.layers import Extrapolation
+from aqreanalysis.production.sweep import GEOMETRY_BYTES, FlagThresholds, GeometryCache, encode_time_block, sweep_block
 
 
 def test_strips_hold_whole_tiles_in_order_and_depend_on_the_plan_alone(two_pollutants):
@@ -35,6 +38,25 @@ def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, maske
         for name, values in expected.items():
             assert layers[name].dtype == values.dtype and layers[name].shape == values.shape
             np.testing.assert_allclose(layers[name], values, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_left_blank_is_so_in_the_bytes_of_a_block(two_pollutants):
+    inputs = production_case.sweep_inputs(*two_pollutants, True)
+    beyond = {key: Extrapolation(15.0, "a test", 25.0) for key in inputs.species}
+    inputs = replace(inputs, flag_thresholds=FlagThresholds(beyond, 4))
+    states, blocks = encode_time_block(inputs, inputs.plan.time_block(0)), list(inputs.plan.blocks_of(0))
+    blank = 0
+    for one in sweep_strip(inputs, states, blocks, strip_cache(torch.device("cpu"))):
+        expected = sweep_block(inputs, states, one.block, GeometryCache(GEOMETRY_BYTES))
+        for layer in one.form:
+            values = layer.view(one.packed.numpy())
+            np.testing.assert_allclose(values, expected[layer.name], rtol=1e-4, atol=1e-4)
+        for names in map(inputs.names, inputs.species):
+            left = expected[names.flag] & 32 != 0
+            np.testing.assert_array_equal(left, expected[names.distance] > 25.0)
+            assert np.isnan(expected[names.best][left]).all() and (expected[names.used][left] >= 0).all()
+            blank += int(left.sum())
+    assert blank > 0
 
 
 def test_a_strip_without_a_wanted_cell_is_empty(two_pollutants):

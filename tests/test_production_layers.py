@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aqreanalysis.production.layers import CUBE_DIMS, FLAGS, MAP_DIMS, Layer, cube_layers, layer_names, value_bytes
+from aqreanalysis.production.layers import (
+    CUBE_DIMS,
+    FLAGS,
+    MAP_DIMS,
+    CubeKind,
+    Extrapolation,
+    Layer,
+    cube_layers,
+    layer_names,
+    value_bytes,
+)
 from aqreanalysis.species import SPECIES
 
 ALL = list(SPECIES.values())
@@ -63,3 +73,26 @@ def test_the_distance_is_that_of_a_pollutants_own_stations():
     names = {x.name: x.attrs["long_name"] for x in cube_layers(ALL, 0.9) if "distance" in x.name}
     assert len(names) == 6
     assert names["o3_nearest_station_distance"] == "nearest station that reports O3, great-circle distance"
+
+
+@pytest.mark.parametrize("frequency", ["hourly", "daily"])
+def test_the_flag_says_from_which_distance_on_an_estimate_is_extrapolated_and_what_that_rests_on(frequency):
+    far = {"o3": Extrapolation(63.25, "how far the intervals were calibrated")}
+    flag = {x.name: x.attrs for x in cube_layers(ALL, CubeKind(0.9, frequency, extrapolation=far))}
+    assert flag["o3_quality_flag"]["extrapolation_km"] == 63.25
+    assert "63.25 km" in flag["o3_quality_flag"]["comment"] and "calibrated" in flag["o3_quality_flag"]["comment"]
+    assert "left_blank" not in flag["o3_quality_flag"]["flag_meanings"] and "blank_beyond_km" not in flag["o3"]
+    assert "extrapolation_km" not in flag["pm2p5_quality_flag"]
+
+
+@pytest.mark.parametrize("frequency", ["hourly", "daily"])
+def test_layers_that_are_left_blank_say_beyond_which_distance(frequency):
+    far = {key: Extrapolation(63.0, "a default", 80.0) for key in SPECIES}
+    layers = {x.name: x.attrs for x in cube_layers(ALL, CubeKind(0.9, frequency, extrapolation=far), {"o3": (120.0,)})}
+    blank = {name for name, attrs in layers.items() if attrs.get("blank_beyond_km") == 80.0}
+    values = {f"{s.layer}{part}" for s in ALL for part in ("", "_standard_error", "_lower", "_upper")}
+    assert blank == {*values, "o3_exceedance_120"}
+    flag = layers["o3_quality_flag"]
+    bits = dict(zip(flag["flag_meanings"].split(), flag["flag_masks"].tolist(), strict=True))
+    assert bits["left_blank"] == 32 and "80 km" in flag["comment"]
+    assert flag["flag_masks"].dtype == np.int8 and len(set(bits.values())) == len(bits)

@@ -27,6 +27,7 @@ from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import ProduceOptions, describe_cube, open_cube, produce, produce_cubes
+from aqreanalysis.validation import ValidateOptions, validate
 
 END = "2019-01-07"
 ALL = ("hourly", "daily")
@@ -119,10 +120,41 @@ def test_counts_and_flags_follow_from_the_hours(pair):
     np.testing.assert_array_equal(flag & 8 != 0, few)
     km = hourly.pm2p5_nearest_station_distance.values.reshape(4, 24, *inside.shape)[..., inside].mean(axis=1)
     np.testing.assert_allclose(daily.pm2p5_nearest_station_distance.values[:, inside], km, rtol=1e-5)
-    np.testing.assert_array_equal(flag & 4 != 0, km > ProductionConfig().extrapolation_km)
+    beyond = daily.pm2p5_quality_flag.attrs["extrapolation_km"]
+    np.testing.assert_array_equal(flag & 4 != 0, km > beyond)
     assert (daily.pm2p5_quality_flag.values[:, ~inside] == 16).all()
     assert np.isnan(daily.pm2p5.values[:, ~inside]).all()
     assert np.isnan(daily.pm2p5_nearest_station_distance.values[:, ~inside]).all()
+
+
+def test_a_day_is_the_mean_of_the_hours_that_are_not_left_blank_and_blank_where_all_are(model, observations, tmp_path):
+    limit = TILES.model_copy(update={"blank_beyond_km": 22.0})
+    options = with_options(production=limit, thresholds={"pm25": (35.0,)})
+    cubes = produce_cubes(model, observations, small_grid(mask=True), (START, END), tmp_path / "x.zarr", options)
+    inside, hourly, daily = small_grid(mask=True).mask, cubes["hourly"].load(), cubes["daily"].load()
+    km = hourly.pm2p5_nearest_station_distance.values
+    values = [name for name in hourly if "blank_beyond_km" in hourly[name].attrs and name.startswith("pm2p5")]
+    assert len(values) == 5
+    for name in values:
+        np.testing.assert_array_equal(np.isnan(hourly[name].values), (km > 22.0) | ~inside)
+    flag = hourly.pm2p5_quality_flag.values
+    np.testing.assert_array_equal(flag[:, inside] & 32 != 0, km[:, inside] > 22.0)
+    there = (km <= 22.0).reshape(4, 24, *inside.shape).sum(axis=1)
+    assert {0, 24} < set(there[:, inside].ravel().tolist())
+    for name in values:
+        np.testing.assert_array_equal(np.isnan(daily[name].values), (there == 0) | ~inside)
+    used = np.where(km <= 22.0, hourly.pm2p5_observations_used.values, 0).reshape(4, 24, *inside.shape)[..., inside]
+    np.testing.assert_array_equal(daily.pm2p5_observations_used.values[:, inside], used.sum(axis=1))
+    flag = daily.pm2p5_quality_flag.values[:, inside]
+    np.testing.assert_array_equal(flag & 32 != 0, there[:, inside] == 0)
+    np.testing.assert_array_equal(flag & 2 != 0, (used > 0).sum(axis=1) < 0.75 * there[:, inside])
+    partly = (there > 0) & (there < 24) & inside
+    # Means of expectations lie near those of medians, over the same hours.
+    medians = np.nansum(hourly.pm2p5.values.reshape(4, 24, *inside.shape), axis=1) / np.maximum(there, 1)
+    ratio = daily.pm2p5.values[partly] / medians[partly]
+    assert ratio.min() > 0.95 and ratio.max() < 1.3
+    for path in tmp_path.glob("*.zarr"):
+        assert not [f for f in validate(path, ValidateOptions(checker=False)).findings if f.severity == "error"]
 
 
 def test_a_day_beyond_the_last_reading_is_flagged(model, observations, tmp_path):

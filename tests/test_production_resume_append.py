@@ -205,6 +205,9 @@ def test_another_model_another_network_and_another_numerics_are_refused(model, f
     fewer = from_frame(frame[frame["station_id"] != "s07"])
     with pytest.raises(OutputError, match=r"stations is 30 \(.*\) there and 29 \(.*\) here"):
         produce(model, fewer, GRID, None, NEW_END, out, APPEND)
+    blank = replace(APPEND, production=APPEND.production.model_copy(update={"blank_beyond_km": 20.0}))
+    with pytest.raises(OutputError, match=r'production config is .*"blank_beyond_km": null.* and .*: 20.0'):
+        produce(model, newer, GRID, None, NEW_END, out, blank)
     with (
         pytest.MonkeyPatch.context() as patch,
         pytest.raises(OutputError, match=r"numerics is .* there and later"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from production_case import END, GRID, START, TILES, make_bundle, make_frame, ma
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError, GridError, ModelError, OutputError
+from aqreanalysis.model.bundle import read_bundle, write_bundle
 from aqreanalysis.observations import read_observations
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.dry_run.trial import measure_rates
@@ -123,6 +125,34 @@ def test_cells_far_from_the_network_are_flagged_by_the_distance_layer(model, obs
         far = cube.nearest_station_distance.values > 15
         assert 0 < far.sum() < far.size
         assert ((cube.quality_flag.values & 4 != 0) == far).all()
+
+
+def test_cells_beyond_the_reach_of_calibration_are_flagged_by_default(observations, tmp_path):
+    bundle = read_bundle(make_bundle(tmp_path / "model", ("pm25", "o3")))
+    bundle.calibration["pm25"] = dataclasses.replace(bundle.calibration["pm25"], reach_km=15.0)
+    model = write_bundle(bundle, tmp_path / "reached")
+    with produce(model, observations, GRID, START, "2019-01-04", tmp_path / "d.zarr", OPTIONS) as cube:
+        for name, km, source in (("pm2p5", 15.0, "were calibrated"), ("o3", 50.0, "the model does not say how far")):
+            flag = cube[f"{name}_quality_flag"]
+            assert flag.attrs["extrapolation_km"] == km and source in flag.attrs["comment"]
+            far = cube[f"{name}_nearest_station_distance"].values > km
+            assert ((flag.values & 4 != 0) == far).all() and far.any() and not far.all()
+        assert "blank" not in str(cube.attrs.get("comment", "")) and np.isfinite(cube.pm2p5).all()
+
+
+def test_a_cube_says_beyond_which_distance_it_is_left_blank(model, observations, tmp_path):
+    limit = ProductionConfig(blank_beyond_km=20.0)
+    options = ProduceOptions(production=limit)
+    with produce(model, observations, GRID, START, "2019-01-04", tmp_path / "d.nc", options) as cube:
+        assert "Cells farther than 20 km from every station that reports are left blank." in cube.attrs["comment"]
+        far = cube.nearest_station_distance.values > 20
+        assert 0 < far.sum() < far.size
+        for name in ("pm2p5", "pm2p5_standard_error", "pm2p5_lower", "pm2p5_upper"):
+            assert cube[name].attrs["blank_beyond_km"] == 20.0
+            np.testing.assert_array_equal(np.isnan(cube[name].values), far)
+    with netCDF4.Dataset(tmp_path / "d.nc") as file:
+        file.set_auto_maskandscale(False)
+        assert (file["pm2p5"][:][far] == -9999).all()
 
 
 def test_several_species_have_a_flag_and_a_count_each_and_thresholds_a_probability(observations, tmp_path):

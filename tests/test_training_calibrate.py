@@ -179,3 +179,31 @@ def test_stations_of_other_roles_never_reach_the_calibration():
     bundle = make_bundle(species=("pm25",))
     one, other = (calibrate(bundle, station_records, "cpu")["pm25"] for station_records in (records(), records(noise)))
     assert np.array_equal(one.quantiles, other.quantiles)
+
+
+def test_a_table_of_several_distances_reaches_as_far_as_the_last_of_them(table):
+    assert len(table.distance_km) > 1 and table.reach_km == table.distance_km[-1]
+
+
+def test_a_table_of_one_distance_reaches_as_far_as_half_of_its_places_were_seen_from():
+    rng, place = np.random.default_rng(0), np.repeat(np.arange(5), 400)
+    farthest = np.array([2.0, 4.0, 9.0, 20.0, 300.0])
+    km = farthest[place] * rng.uniform(0, 1, len(place))
+    standard = rng.normal(0, 1, len(place))
+    few = Residuals(km, np.zeros(len(place)), standard, place, np.zeros(len(place), bool), np.ones(len(place)))
+    assert len(fit_table(few).distance_km) == 1
+    assert fit_table(few).reach_km == pytest.approx(9.0, rel=0.1)
+
+
+def test_what_was_measured_at_no_distance_or_too_little_reaches_nowhere():
+    nowhere = dataclasses.replace(draw(2000), distance_km=np.zeros(2000))
+    assert fit_table(nowhere).reach_km is None
+    assert fit_table(draw(100)).reach_km is None and Calibration.normal().reach_km is None
+
+
+def test_a_calibration_keeps_its_reach_and_an_older_one_takes_the_last_of_its_distances(table):
+    raw = table.to_dict()
+    assert Calibration.from_dict(raw).reach_km == pytest.approx(table.reach_km, abs=1e-3)
+    del raw["reach_km"]
+    assert Calibration.from_dict(raw).reach_km == pytest.approx(table.reach_km, abs=1e-3)
+    assert Calibration.from_dict(Calibration.normal().to_dict()).reach_km is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from model_case import make_bundle, make_observations, make_readings
@@ -13,6 +15,8 @@ from aqreanalysis.training.model_card import model_card
 @pytest.fixture
 def bundle():
     bundle = make_bundle()
+    for key, km in (("pm25", 40.0), ("o3", 25.0)):
+        bundle.calibration[key] = replace(bundle.calibration[key], reach_km=km)
     bundle.metrics["training"] = {"epoch": 9, "best_epoch": 4, "best_score": 0.31415, "seconds": 150.0}
     bundle.provenance |= {
         "program": "aqreanalysis 9.9",
@@ -38,7 +42,7 @@ def test_the_card_says_what_the_model_is_and_saw(bundle):
         "2.5 minutes",
         "90% coverage",
         "## Not for",
-        "farther than 40 km",
+        "than the intervals were calibrated (PM2.5 40 km, O3 25 km)",
         "Not yet: run `aqreanalysis evaluate`",
         "seed 0",
         "1 member,",

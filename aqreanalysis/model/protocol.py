@@ -143,6 +143,9 @@ class Predictor(Protocol):
         Where its covariates are read, block by block; None for a model without.
     calibration_means : mapping of str to MeansCalibration
         By pollutant, of daily, monthly and annual means; empty where there is none.
+    reach_km : mapping of str to float
+        By pollutant, the distance to the nearest station that reports up to which its hourly intervals were calibrated;
+        what is not there is unknown.
     trained_on_synthetic : str
         What is to be said of a synthetic origin of the readings that it was trained on; empty where they are real.
 
@@ -164,6 +167,7 @@ class Predictor(Protocol):
     device: torch.device
     covariates: FieldSource | None
     calibration_means: Mapping[str, MeansCalibration]
+    reach_km: Mapping[str, float]
     trained_on_synthetic: str
 
     def timeline(self, observed: tuple[int, int]) -> tuple[int, int]:
@@ -309,6 +313,8 @@ class BundlePredictor:
         self.bundle, self.config, self.digest = bundle, bundle.config, bundle.digest
         self.species = tuple(bundle.config.species)
         self.inputs = tuple(bundle.config.inputs or bundle.config.species)
+        tables = bundle.calibration.items()
+        self.reach_km = {key: table.reach_km for key, table in tables if table.reach_km is not None}
         self.trained_on_synthetic = str(bundle.provenance.get("synthetic", ""))
         self.device = choose_device(device) if isinstance(device, str) else device
         self._targets = [self.inputs.index(s) for s in self.species]

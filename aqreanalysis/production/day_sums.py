@@ -19,8 +19,9 @@ from aqreanalysis.model.distribution.period_means import (
 from aqreanalysis.model.protocol import HourlyDistribution
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 
-# What of a day and cell is kept beside its `AccumulatedHours`: readings used, hours with one, forecast hours, distance.
-_COUNTS = 4
+# What of a day and cell is kept beside its `AccumulatedHours`: readings used, hours with one, forecast hours, distance,
+# hours that are not left blank.
+_COUNTS = 5
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def day_sums(
     steps: slice,
     forecast: NDArray[np.bool_],
     autocovariance: ErrorAutocovariance,
+    blank_km: float | None = None,
 ) -> NDArray[np.float32]:
     """Return the sums of each whole day of a block, (day, cell, value).
 
@@ -73,9 +75,15 @@ def day_sums(
         Which of them lie after the last reading.
     autocovariance : ErrorAutocovariance
         Of the pollutant.
+    blank_km : float or None
+        Hours at which every station that reports is farther from the cell than this are not summed.
     """
     mean, error, used = (x[steps] for x in (predictive.mean, predictive.standard_error, predictive.observations_used))
     nearest = predictive.reporting_km[steps]
+    there = np.ones(mean.shape, dtype=bool)
+    if blank_km is not None:
+        there = nearest <= blank_km
+        mean, error, used = (np.where(there, part, part.dtype.type(0)) for part in (mean, error, used))
     days = []
     for begin in range(0, len(mean), HOURS_A_DAY):
         day = slice(begin, begin + HOURS_A_DAY)
@@ -83,8 +91,9 @@ def day_sums(
         counts = (
             used[day].sum(axis=0),
             (used[day] > 0).sum(axis=0),
-            np.full(mean.shape[1], forecast[day].sum()),
+            (forecast[day, None] & there[day]).sum(axis=0),
             mean_distance(nearest[day]),
+            there[day].sum(axis=0),
         )
         days.append(np.stack((sums.total, sums.variance, *counts, *sums.left, *sums.right), axis=-1))
     return np.stack(days).astype(np.float32)

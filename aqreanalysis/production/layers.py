@@ -27,6 +27,8 @@ FLAGS = {
     "few_neighbours": 8,
     "masked": 16,
 }
+# A bit of cubes that leave cells far from every station blank, of hours and of means.
+LEFT_BLANK = {"left_blank": 32}
 # The same bits, as far as they speak of the hours of a mean.
 MEAN_FLAGS = {
     "contains_forecast_hours": 1,
@@ -70,6 +72,25 @@ class Layer:
     fill: float | int | None
     attrs: dict[str, Any] = field(default_factory=dict)
     dims: tuple[str, ...] = CUBE_DIMS
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """Where a pollutant is extrapolated: beyond a distance to every station that reports it.
+
+    Attributes
+    ----------
+    km : float
+        Cells farther than this are flagged.
+    source : str
+        What the distance is.
+    blank_km : float or None
+        Cells farther than this are left blank; None leaves none blank.
+    """
+
+    km: float
+    source: str
+    blank_km: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,12 +150,15 @@ class CubeKind:
         Species key -> what the interval of a mean rests on.
     counted : str
         Which neighbouring stations an hour's number of observations counts.
+    extrapolation : mapping
+        Species key -> where it is extrapolated; what is not there is said nothing of.
     """
 
     coverage: float
     frequency: str = HOURLY
     notes: Mapping[str, str] = field(default_factory=dict)
     counted: str = "observed at the hour"
+    extrapolation: Mapping[str, Extrapolation] = field(default_factory=dict)
 
     @property
     def mean(self) -> str:
@@ -146,7 +170,8 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
     """Return the layers of one pollutant, the best estimate first."""
     names = layer_names(species, several, thresholds)
     of = f" of {species.title}" if several else ""
-    counts = [_flag_layer(names.flag, of, kind), _used_layer(names.used, of, kind)]
+    beyond = kind.extrapolation.get(species.key)
+    counts = [_flag_layer(names.flag, of, kind, beyond), _used_layer(names.used, of, kind)]
     if kind.mean:
         counts.append(_hours_layer(names.hours, of))
     over = f", mean of the {kind.mean.removesuffix(' mean')} hours" if kind.mean else ""
@@ -181,6 +206,9 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
         Layer(name, "float32", FILL, _exceedance_attrs(species, kind, threshold))
         for name, threshold in zip(names.exceedance, thresholds, strict=True)
     ]
+    if beyond is not None and beyond.blank_km is not None:
+        for layer in layers:
+            layer.attrs["blank_beyond_km"] = float(beyond.blank_km)
     return [*layers, *counts]
 
 
@@ -234,8 +262,8 @@ def _exceedance_attrs(species: Species, kind: CubeKind, threshold: float) -> dic
     }
 
 
-def _flag_layer(name: str, of: str, kind: CubeKind) -> Layer:
-    flags = MEAN_FLAGS if kind.mean else FLAGS
+def _flag_layer(name: str, of: str, kind: CubeKind, beyond: Extrapolation | None) -> Layer:
+    flags = (MEAN_FLAGS if kind.mean else FLAGS) | (LEFT_BLANK if beyond is not None and beyond.blank_km else {})
     attrs = {
         "standard_name": "quality_flag",
         "long_name": f"quality flag{of}",
@@ -243,6 +271,10 @@ def _flag_layer(name: str, of: str, kind: CubeKind) -> Layer:
         "flag_meanings": " ".join(flags),
         "coverage_content_type": "qualityInformation",
     }
+    if beyond is not None:
+        far = f"extrapolated_beyond_network: farther than {beyond.km:.4g} km from every station that reports, which is "
+        blank = f"; left_blank: farther than {beyond.blank_km:.4g} km, no value is given" if beyond.blank_km else ""
+        attrs |= {"extrapolation_km": float(beyond.km), "comment": f"{far}{beyond.source}{blank}"}
     return Layer(name, "int8", None, attrs)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.model.distribution.period_means import AccumulatedHours, MeanPredictive, mean_distance
-from aqreanalysis.production.layers import MEAN_FLAGS, LayerNames
+from aqreanalysis.production.layers import LEFT_BLANK, MEAN_FLAGS, LayerNames
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.sweep import SweepInputs
 
@@ -27,12 +27,13 @@ ReadSums = Callable[[str, Block], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class _Period:
-    """What is known of one period at the cells of a tile."""
+    """What is known of one period at the cells of a tile; `there` is its hours that are not left blank."""
 
     sums: AccumulatedHours
     used: NDArray[np.float64]
     observed: NDArray[np.float64]
     forecast: NDArray[np.float64]
+    there: NDArray[np.float64]
     day_km: list[NDArray[np.float64]]
 
     @property
@@ -93,7 +94,7 @@ def _read_period(
         if not wanted.any():
             return wanted, None
         for values in slab[:, wanted].astype(np.float64).transpose(0, 2, 1):
-            total, variance, used, observed, forecast, nearest, *rest = values
+            total, variance, used, observed, forecast, nearest, there, *rest = values
             sums = AccumulatedHours(
                 HOURS_A_DAY,
                 total,
@@ -102,13 +103,14 @@ def _read_period(
                 np.reshape(rest[terms:], (terms, total.size)),
             )
             if period is None:
-                period = _Period(sums, used, observed, forecast, [nearest])
+                period = _Period(sums, used, observed, forecast, there, [nearest])
             else:
                 period = _Period(
                     period.sums.joined(sums, autocovariance),
                     period.used + used,
                     period.observed + observed,
                     period.forecast + forecast,
+                    period.there + there,
                     [*period.day_km, nearest],
                 )
     return wanted, period
@@ -126,25 +128,31 @@ def _fill(
     frequency, period = given
     names, flag_thresholds = inputs.names(key), inputs.flag_thresholds
     nearest = period.nearest_km
-    predictive = MeanPredictive(period.sums, nearest, inputs.means.calibrations[key], frequency)
+    hours, beyond = period.there, flag_thresholds.extrapolation[key]
+    calibration = inputs.means.calibrations[key]
+    predictive = MeanPredictive(period.sums, nearest, calibration, frequency, np.maximum(hours, 1))
     lower, upper = predictive.interval(inputs.coverage)
-    maps[names.best][wanted] = predictive.best
-    maps[names.standard_error][wanted] = predictive.standard_error
-    maps[names.lower][wanted] = lower
-    maps[names.upper][wanted] = upper
+    values = {
+        names.best: predictive.best,
+        names.standard_error: predictive.standard_error,
+        names.lower: lower,
+        names.upper: upper,
+    }
     for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
-        maps[name][wanted] = predictive.exceedance(threshold)
+        values[name] = predictive.exceedance(threshold)
+    for name, layer in values.items():
+        maps[name][wanted] = np.where(hours > 0, layer, np.float32(np.nan))
     maps[names.distance][wanted] = np.where(np.isinf(nearest), np.nan, nearest)
     maps[names.used][wanted] = period.used
     maps[names.hours][wanted] = period.observed
-    hours = period.sums.hours
     conditions = {
         "contains_forecast_hours": period.forecast > 0,
         "few_hours_with_observations": period.observed < COMPLETE * hours,
-        "extrapolated_beyond_network": nearest > flag_thresholds.extrapolation_km,
+        "extrapolated_beyond_network": nearest > beyond.km,
         "few_neighbours": period.used < flag_thresholds.few_neighbours * hours,
+        "left_blank": hours == 0,
     }
     flags = np.zeros(period.used.shape, dtype=np.int8)
     for name, holds in conditions.items():
-        flags |= np.where(holds, MEAN_FLAGS[name], 0).astype(np.int8)
+        flags |= np.where(holds, (MEAN_FLAGS | LEFT_BLANK)[name], 0).astype(np.int8)
     maps[names.flag][wanted] = flags

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,12 @@ from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.model.protocol import BlockWindow, EncodedStations, HourlyDistribution, PlaceGeometry
 from aqreanalysis.production.day_sums import MeanInputs, day_block, day_sums, sums_name, sums_width
-from aqreanalysis.production.layers import FLAGS, LayerNames, layer_names
+from aqreanalysis.production.layers import FLAGS, LEFT_BLANK, Extrapolation, LayerNames, layer_names
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.species import SPECIES
 
 # Changes whenever the numbers of a cube change for the same model, observations and grid; part of the fingerprint.
-NUMERICS = "9"
+NUMERICS = "10"
 
 Layers = dict[str, NDArray[Any]]
 Window = Callable[[int, int], NDArray[np.float32]]
@@ -28,9 +28,17 @@ Window = Callable[[int, int], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class FlagThresholds:
-    """When an estimate is flagged."""
+    """When an estimate is flagged, or left blank.
 
-    extrapolation_km: float
+    Attributes
+    ----------
+    extrapolation : mapping
+        Species key -> the distances beyond which it is.
+    few_neighbours : int
+        Hours observed by fewer neighbours than this are flagged.
+    """
+
+    extrapolation: Mapping[str, Extrapolation]
     few_neighbours: int
 
 
@@ -140,8 +148,9 @@ def encode_time_block(
     `parts` is what `encode_part` gave for all parts of its `block_window`, where those were asked for before.
     """
     block, window = inputs.plan.stamps_of(time), block_window(inputs, time)
-    values, hours = _readings(inputs, window.read)
+    values = inputs.window(window.read.start, len(window.read))
     if parts is None:
+        hours = np.arange(window.read.start, window.read.stop, dtype=np.int64)
         states = inputs.predictor.encode(values, hours, inputs.station_lat, inputs.station_lon)
     else:
         states = inputs.predictor.join(parts)
@@ -153,18 +162,14 @@ def encode_time_block(
 
 def encode_part(inputs: SweepInputs, hours: range) -> EncodedStations:
     """Return what the stations say of some of the hours of a window, of `Predictor.split_hours`."""
-    window = inputs.predictor.window(hours, inputs.last_reading)
-    return inputs.predictor.encode(*_readings(inputs, window.read), inputs.station_lat, inputs.station_lon)
+    read = inputs.predictor.window(hours, inputs.last_reading).read
+    values, stamps = inputs.window(read.start, len(read)), np.arange(read.start, read.stop, dtype=np.int64)
+    return inputs.predictor.encode(values, stamps, inputs.station_lat, inputs.station_lon)
 
 
 def block_window(inputs: SweepInputs, time: tuple[int, int]) -> BlockWindow:
     """Return what the steps `time` are made from."""
     return inputs.predictor.window(inputs.plan.stamps_of(time), inputs.last_reading)
-
-
-def _readings(inputs: SweepInputs, read: range) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the readings of some hours (hour, station, input), and the hours."""
-    return inputs.window(read.start, len(read)), np.arange(read.start, read.stop, dtype=np.int64)
 
 
 def tile_geometry(inputs: SweepInputs, block: Block, cache: GeometryCache) -> PlaceGeometry:
@@ -203,7 +208,8 @@ def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: G
         if inputs.means is not None:
             autocovariance = inputs.means.calibrations[key].autocovariance
             forecast = flags & FLAGS["forecast_hour"] != 0
-            layers[sums_name(key)][:, wanted] = day_sums(predictives[key], steps, forecast, autocovariance)
+            blank_km = inputs.flag_thresholds.extrapolation[key].blank_km
+            layers[sums_name(key)][:, wanted] = day_sums(predictives[key], steps, forecast, autocovariance, blank_km)
     return layers
 
 
@@ -264,8 +270,14 @@ def _fill_species(
     few = computed[names.used] < inputs.flag_thresholds.few_neighbours
     flags = np.where(few, np.int8(FLAGS["few_neighbours"]), np.int8(0))
     flags[steps] |= hour_flags[:, None]
-    beyond = np.int8(FLAGS["extrapolated_beyond_network"])
-    computed[names.flag] = flags | np.where(nearest > inputs.flag_thresholds.extrapolation_km, beyond, np.int8(0))
+    beyond, bit = inputs.flag_thresholds.extrapolation[key], np.int8(FLAGS["extrapolated_beyond_network"])
+    flags |= np.where(nearest > beyond.km, bit, np.int8(0))
+    if beyond.blank_km is not None:
+        blank = nearest > beyond.blank_km
+        flags |= np.where(blank, np.int8(LEFT_BLANK["left_blank"]), np.int8(0))
+        for name in (names.best, names.standard_error, names.lower, names.upper, *names.exceedance):
+            computed[name] = np.where(blank, np.float32(np.nan), computed[name])
+    computed[names.flag] = flags
     whole = bool(wanted.all())
     for name, values in computed.items():
         if whole:  # the order of the cells is that of the layer: nothing is picked

@@ -129,7 +129,20 @@ def fit_table(residuals: Residuals) -> Calibration:
             if weight.sum() < _FEWEST_A_NODE / 4:
                 weight = near[:, i] + 1e-9  # a corner that hardly occurs takes its distance's shape
             table[i, j] = recentred(weighted_quantiles(ordered, weight, PROBABILITIES), shift)
-    return Calibration(distance, level, table)
+    return Calibration(distance, level, table, reach_km=calibrated_reach(residuals, distance))
+
+
+def calibrated_reach(residuals: Residuals, nodes: NDArray[np.float64]) -> float | None:
+    """Return the distance in km up to which a table was measured; None where its residuals stand at no distance.
+
+    The last of several nodes, which has enough places round it. A table of one node pools all distances: then it is how
+    far half of the places were seen from, at the far end of what each was seen from.
+    """
+    if len(nodes) > 1:
+        return float(nodes[-1])
+    of_place = (residuals.distance_km[residuals.place == place] for place in np.unique(residuals.place))
+    reach = float(np.median([np.percentile(km, _OUTERMOST[1]) for km in of_place]))
+    return reach if reach > 0 else None
 
 
 def inflate_training_residuals(residuals: Residuals) -> Residuals:

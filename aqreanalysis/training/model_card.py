@@ -155,12 +155,14 @@ def _present(observations: Observations, key: str) -> float:
 
 def _limits(bundle: Bundle, observations: Observations) -> list[str]:
     """Return what the model must not be used for; figures are those of this model."""
-    farthest = max(float(c.distance_km[-1]) for c in bundle.calibration.values())
+    reached = {key: table.reach_km for key, table in bundle.calibration.items() if table.reach_km is not None}
+    calibrated = ", ".join(f"{get_species(key).title} {km:.4g} km" for key, km in reached.items())
     reach = bundle.config.window.lookahead_hours
     lat, lon = observations.lat, observations.lon
     lines = [
-        f"- Places farther than {farthest:.0f} km from every station: the intervals were calibrated up to there."
-        if farthest > 0
+        f"- Places farther from every station that reports than the intervals were calibrated ({calibrated}): cubes flag "
+        "them as extrapolated."
+        if reached
         else "- Intervals that must hold: they were not calibrated by distance.",
         f"- Regions outside {lat.min():.1f}..{lat.max():.1f} N, {lon.min():.1f}..{lon.max():.1f} E, other networks, or "
         "later years, before `aqreanalysis evaluate` was run there.",

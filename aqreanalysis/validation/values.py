@@ -31,6 +31,12 @@ def _bits(cube: RawCube, one: Species, slab: Slab, meaning: str) -> NDArray[np.b
     return np.asarray((slab.values[flag].astype(np.int64) & mask) != 0)
 
 
+def _blank(cube: RawCube, one: Species, slab: Slab) -> NDArray[np.bool_] | None:
+    """Return where the flag of a pollutant says that no value is given; None if it has no bit for it."""
+    masked, left = (_bits(cube, one, slab, meaning) for meaning in ("masked", "left_blank"))
+    return masked if left is None else left if masked is None else masked | left
+
+
 @value_rule("infinite", "error", "an infinite value spoils every mean and colour scale")
 def infinite(cube: RawCube, slab: Slab) -> Masks:
     for name, values in slab.values.items():
@@ -83,20 +89,20 @@ def interval_contains_best(cube: RawCube, slab: Slab) -> Masks:
                 yield f"{one.layer}_{part}", sign * (bound - best) > _ROUNDING * np.abs(best) + 1e-6
 
 
-@value_rule("missing", "error", "a cell without an estimate that no mask explains is a hole in the map")
+@value_rule("missing", "error", "a cell without an estimate that no mask or setting explains is a hole in the map")
 def missing(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
         values = slab.values.get(one.layer)
         if values is None:
             continue
-        masked = _bits(cube, one, slab, "masked")
-        yield one.layer, np.isnan(values) if masked is None else np.isnan(values) & ~masked
+        explained = _blank(cube, one, slab)
+        yield one.layer, np.isnan(values) if explained is None else np.isnan(values) & ~explained
 
 
-@value_rule("masked", "error", "a value where the flag says masked was not asked for, or the flag is wrong")
+@value_rule("masked", "error", "a value where the flag says masked or left blank was not asked for, or it is wrong")
 def masked(cube: RawCube, slab: Slab) -> Masks:
     for one in cube.species:
-        values, bits = slab.values.get(one.layer), _bits(cube, one, slab, "masked")
+        values, bits = slab.values.get(one.layer), _blank(cube, one, slab)
         if values is not None and bits is not None:
             yield one.layer, np.isfinite(values) & bits
 

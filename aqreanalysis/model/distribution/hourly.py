@@ -48,12 +48,15 @@ class Calibration:
     silence : SilenceCalibration or None
         What is said where stations are silent; None in models trained before it was measured, which are as sure then
         as ever.
+    reach_km : float or None
+        Distance up to which the quantiles were measured; None where that is unknown.
     """
 
     distance_km: NDArray[np.float64]
     level: NDArray[np.float64]
     quantiles: NDArray[np.float64]
     silence: SilenceCalibration | None = None
+    reach_km: float | None = None
 
     @classmethod
     def normal(cls) -> Calibration:
@@ -65,12 +68,15 @@ class Calibration:
         """Return the table from what `to_dict` gave."""
         silence = SilenceCalibration.from_dict(raw["silence"]) if "silence" in raw else None
         distance, level, quantiles = (np.asarray(raw[k], np.float64) for k in ("distance_km", "level", "quantiles"))
-        return cls(distance, level, quantiles, silence)
+        # Models trained before it was written down: a table of several distances was measured up to the last of them.
+        reach = raw.get("reach_km", float(distance[-1]) if len(distance) > 1 else None)
+        return cls(distance, level, quantiles, silence, reach)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the nodes and the table as lists."""
         tables = {k: getattr(self, k).round(6).tolist() for k in ("distance_km", "level", "quantiles")}
-        return tables if self.silence is None else {**tables, "silence": self.silence.to_dict()}
+        reach = {} if self.reach_km is None else {"reach_km": round(self.reach_km, 3)}
+        return {**tables, **reach, **({} if self.silence is None else {"silence": self.silence.to_dict()})}
 
     def entries(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the table with that of gaps below it (distance or gap, level, probability), and the gaps' hours."""

@@ -212,14 +212,22 @@ class MeanPredictive:
         Of the pollutant.
     frequency : str
         Whose table is taken.
+    hours : float (place,), optional
+        How many hours of the period the sums hold, at least one, where some do not count; all of them where not given.
     """
 
     def __init__(
-        self, sums: AccumulatedHours, nearest_km: NDArray[Any], calibration: MeansCalibration, frequency: str
+        self,
+        sums: AccumulatedHours,
+        nearest_km: NDArray[Any],
+        calibration: MeansCalibration,
+        frequency: str,
+        hours: NDArray[Any] | None = None,
     ) -> None:
-        location, scale = lognormal_from_moments(sums.total, sums.variance, sums.hours, calibration.offset)
+        counted = sums.hours if hours is None else hours
+        location, scale = lognormal_from_moments(sums.total, sums.variance, counted, calibration.offset)
         standard = _shapes(calibration.tables[frequency], nearest_km, location)
-        self._best = np.maximum(sums.total / sums.hours, 0.0).astype(np.float32)
+        self._best = np.maximum(sums.total / counted, 0.0).astype(np.float32)
         # At zero concentration the shifted logarithm would go on below: a mean of concentrations does not.
         self._quantiles = np.maximum(np.exp(location[:, None] + scale[:, None] * standard) - calibration.offset, 0.0)
 

@@ -37,6 +37,7 @@ from aqreanalysis.production.execute.gpu_sweep import (
 )
 from aqreanalysis.production.execute.schedule import OnDone
 from aqreanalysis.production.execute.worker import Job, Worker
+from aqreanalysis.production.layers import Extrapolation
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.stores.store import BlockResult, Written
@@ -270,7 +271,7 @@ def warm_up(predictor: AnalysisPredictor, grid: Grid, plan: Plan) -> None:
         species=species,
         coverage=0.9,
         thresholds={},
-        flag_thresholds=FlagThresholds(50.0, 4),
+        flag_thresholds=FlagThresholds({key: Extrapolation(50.0, "made up") for key in species}, 4),
         last_observed=dict.fromkeys(species, plan.first_hour + plan.hours),
     )
     pieces, size = pieces_of(inputs)

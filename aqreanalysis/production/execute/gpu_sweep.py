@@ -21,7 +21,7 @@ from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.model import AnalysisPredictor, Predictive
 from aqreanalysis.model.device import to_device
 from aqreanalysis.model.protocol import PlaceGeometry
-from aqreanalysis.production.layers import FLAGS
+from aqreanalysis.production.layers import FLAGS, LEFT_BLANK
 from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.production.sweep import GEOMETRY_BYTES, BlockStates, SweepInputs, wanted_cells
 
@@ -213,11 +213,17 @@ def _values(
     numbers = predictive.summary_on_device(inputs.coverage)[:4, :, steps]
     exceeded = [predictive.exceedance_on_device(t)[None, :, steps] for t in inputs.thresholds.get(key, ())]
     used = predictive.used_on_device()[None, :, steps]
-    few = (used < inputs.flag_thresholds.few_neighbours).to(torch.int8) * FLAGS["few_neighbours"]
+    flags = (used < inputs.flag_thresholds.few_neighbours).to(torch.int8) * FLAGS["few_neighbours"] | hour_flags
     nearest = predictive.reporting_on_device()[:, steps if predictive.silence is not None else slice(None)]
-    far = (nearest > inputs.flag_thresholds.extrapolation_km).to(torch.int8) * FLAGS["extrapolated_beyond_network"]
+    beyond = inputs.flag_thresholds.extrapolation[key]
+    flags |= (nearest > beyond.km).to(torch.int8) * FLAGS["extrapolated_beyond_network"]
     distance = torch.where(torch.isinf(nearest), torch.nan, nearest).expand_as(numbers[0])[None]
-    return torch.cat((numbers, *exceeded, distance)), used, few | far | hour_flags
+    values = torch.cat((numbers, *exceeded, distance))
+    if beyond.blank_km is not None:
+        blank = nearest > beyond.blank_km
+        flags |= blank.to(torch.int8) * LEFT_BLANK["left_blank"]
+        values[:-1].masked_fill_(blank, torch.nan)
+    return values, used, flags
 
 
 def _pack(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.day_sums import MeanInputs, sums_name, sums_width
-from aqreanalysis.production.layers import CubeKind, Layer, cube_layers, value_bytes
+from aqreanalysis.production.layers import CubeKind, Extrapolation, Layer, cube_layers, value_bytes
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.block_keys import (
     BlockKeys,
@@ -63,6 +63,8 @@ from aqreanalysis.production.template import (
 from aqreanalysis.species import SPECIES, get_species
 
 _LIBRARIES = ("torch", "numpy")
+# Beyond it an estimate is flagged where a model does not say how far its intervals were calibrated.
+_UNKNOWN_REACH_KM = 50.0
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,12 @@ class Prepared:
         The config in force.
     thresholds : dict
         Species key -> thresholds of exceedance.
+    flag_thresholds : FlagThresholds
+        When an estimate is flagged or left blank.
     last_observed : dict
         Species key -> last stamp with a reading.
     last_reading : int
         Last stamp with a reading of anything that the model estimates.
-    fingerprint : dict
-        What decides the bytes of the cube.
     model_path : Path or None
         The bundle, where the model was given as one.
     readings, covariates : DayChecksums
@@ -105,6 +107,8 @@ class Prepared:
         Of the clock by which the periods of means begin.
     coverage : float
         Probability of the interval.
+    fingerprint : dict
+        What decides the bytes of the cube.
     """
 
     plan: Plan
@@ -117,15 +121,16 @@ class Prepared:
     production: ProductionConfig
     metadata: MetadataConfig
     thresholds: dict[str, tuple[float, ...]]
+    flag_thresholds: FlagThresholds
     last_observed: dict[str, int]
     last_reading: int
-    fingerprint: Fingerprint
     model_path: Path | None
     readings: DayChecksums
     covariates: DayChecksums | None
     static: StaticSource | None
     utc_offset_hours: int
     coverage: float
+    fingerprint: Fingerprint = field(default_factory=dict)
 
     @property
     def made_from(self) -> MadeFrom:
@@ -196,7 +201,8 @@ class Prepared:
         cube = self.cubes[frequency]
         plan = cube.plan if part is None else part_plan(cube.plan, part[1])
         before = facts.get("before", {}).get(frequency if part is None else part[0], {})
-        text = self.predictor.cube_text()
+        text, blank = self.predictor.cube_text(), self.production.blank_beyond_km
+        far = f" Cells farther than {blank:.4g} km from every station that reports are left blank." if blank else ""
         # What was measured at hidden stations is the coverage of hourly intervals.
         measured = facts["measured"] if frequency == HOURLY else {}
         provenance = Provenance(
@@ -208,7 +214,7 @@ class Prepared:
             libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
             synthetic=synthetic_label(self.observations, self.predictor),
             product=text.product,
-            remark=text.remark,
+            remark=(text.remark + far).strip(),
             extra={
                 **measured,
                 **(covariates_text(self.predictor, self.span) if self.predictor.covariates is not None else {}),
@@ -235,7 +241,7 @@ class Prepared:
             species=self.species,
             coverage=self.coverage,
             thresholds=self.thresholds,
-            flag_thresholds=FlagThresholds(self.production.extrapolation_km, self.production.few_neighbours),
+            flag_thresholds=self.flag_thresholds,
             last_observed=self.last_observed,
             hourly=HOURLY in self.cubes,
             means=self.means(),
@@ -277,11 +283,11 @@ def prepare(
         observations = read_observations(observations, options.columns or predictor.config.columns)
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
-    plan, cubes = _cubes(predictor, (species, thresholds), plan, options)
+    flagged = flag_thresholds(predictor, production, species)
+    plan, cubes = _cubes(predictor, (species, thresholds, flagged), plan, options)
     last, last_reading = _check_reach(plan, observations, predictor, species, options.append)
     check_grid_reach(grid, observations, production.max_distance_km)
     span = span_of(plan, predictor, last_reading)
-    source = predictor.covariates
     digest, readings = record_readings(observations, tuple(predictor.inputs), span)
     prepared = Prepared(
         plan=plan,
@@ -294,12 +300,12 @@ def prepare(
         production=production,
         metadata=options.metadata or predictor.config.metadata,
         thresholds=thresholds,
+        flag_thresholds=flagged,
         last_observed=last,
         last_reading=last_reading,
-        fingerprint={},
         model_path=Path(model) if isinstance(model, str | Path) else None,
         readings=readings,
-        covariates=_check_covariates(predictor, observations, grid, (plan, span)) if source is not None else None,
+        covariates=_check_covariates(predictor, observations, grid, (plan, span)) if predictor.covariates else None,
         static=options.static,
         utc_offset_hours=options.utc_offset_hours,
         coverage=float(predictor.config.uncertainty.coverage),
@@ -330,26 +336,39 @@ def _check_reach(
     return {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}, span_seen[1]
 
 
+def flag_thresholds(predictor: Predictor, production: ProductionConfig, species: Sequence[str]) -> FlagThresholds:
+    """Return when estimates are flagged or left blank: beyond what the config says, or calibration reached."""
+    given, extrapolation = production.extrapolation_km, {}
+    for key in species:
+        reach, source = predictor.reach_km.get(key), "how far the intervals were calibrated"
+        if given is not None:
+            reach, source = given, "production.extrapolation_km"
+        elif reach is None:
+            reach, source = _UNKNOWN_REACH_KM, "a default: the model does not say how far its intervals were calibrated"
+        extrapolation[key] = Extrapolation(reach, source, production.blank_beyond_km)
+    return FlagThresholds(extrapolation, production.few_neighbours)
+
+
 def _cubes(
     predictor: Predictor,
-    wanted: tuple[tuple[str, ...], Mapping[str, Sequence[float]]],
+    wanted: tuple[tuple[str, ...], Mapping[str, Sequence[float]], FlagThresholds],
     plan: Plan,
     options: ProduceOptions,
 ) -> tuple[Plan, dict[str, Cube]]:
-    """Return the plan of the sweep with its bytes, and the cubes; `wanted` is species and thresholds.
+    """Return the plan of the sweep with its bytes, and the cubes; `wanted` is species, thresholds, what is flagged.
 
     Raises
     ------
     ModelError
         If means are asked of a model that has no calibration of them.
     """
-    species, thresholds = wanted
+    species, thresholds, flagged = wanted
     coverage = float(predictor.config.uncertainty.coverage)
     cubes: dict[str, Cube] = {}
     for name in check_frequencies(options.frequencies):
         means = [] if name == HOURLY else species
         notes = {key: mean_calibration(predictor, key).tables[name].describe(name) for key in means}
-        kind = CubeKind(coverage, name, notes, predictor.cube_text().counted)
+        kind = CubeKind(coverage, name, notes, predictor.cube_text().counted, flagged.extrapolation)
         layers = cube_layers([SPECIES[key] for key in species], kind, thresholds)
         size = value_bytes(layers)
         if name == HOURLY:
