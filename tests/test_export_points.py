@@ -40,3 +40,26 @@ def test_places_of_another_region_are_refused_and_nothing_is_written(cubes, tmp_
     with CubeSource(cubes.two) as two, pytest.raises(OutputError, match="none of the 1 places lies in the cube"):
         export_points(two, PLACES[1:2], tmp_path / "t.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_says_whether_it_is_extrapolated_beyond_which_distance_and_what_is_left_blank(cubes, tmp_path):
+    with CubeSource(cubes.far) as far:
+        lat, lon = (part.ravel() for part in np.meshgrid(far.dataset.lat, far.dataset.lon, indexing="ij"))
+        places = pd.DataFrame({"place": [f"p{i}" for i in range(lat.size)], "lat": lat, "lon": lon})
+        export_points(far, places, tmp_path / "t.parquet")
+    table = pd.read_parquet(tmp_path / "t.parquet")
+    km = table["nearest_station_km"].to_numpy()
+    assert (table["extrapolation_km"] == 15.0).all()
+    np.testing.assert_array_equal(table["extrapolated"].to_numpy(bool), km > 15.0)
+    np.testing.assert_array_equal(table["value"].isna(), km > 25.0)
+    assert 0 < (km > 25.0).sum() < (km > 15.0).sum() < len(table)
+
+
+def test_a_masked_place_is_not_extrapolated_and_an_older_cube_says_no_distance(cubes, tmp_path):
+    with CubeSource(cubes.two) as two:
+        del two.dataset["pm2p5_quality_flag"].attrs["extrapolation_km"]
+        export_points(two, PLACES, tmp_path / "t.parquet")
+    table = pd.read_parquet(tmp_path / "t.parquet")
+    assert table.loc[table["place"] == "masked", "extrapolated"].isna().all()
+    assert table.loc[table["species"] == "pm2p5", "extrapolation_km"].isna().all()
+    assert (table.loc[table["species"] == "o3", "extrapolation_km"] == 50.0).all()

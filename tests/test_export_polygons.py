@@ -113,3 +113,17 @@ def test_what_is_no_layer_of_polygons_is_refused(tmp_path, cubes):
         read_polygons(path, "id")
     with CubeSource(cubes.one) as one, pytest.raises(OutputError, match="no polygon touches the cube"):
         area_weights(one, read_polygons(vector(tmp_path, [box(0, 0, 1, 1)])))
+
+
+def test_a_polygon_says_which_share_of_it_is_extrapolated_and_how_far_its_stations_are(cubes, tmp_path):
+    path = vector(tmp_path, [box(115.875, 38.875, 118.125, 40.625)])
+    with CubeSource(cubes.far) as far:
+        export_polygons(far, path, tmp_path / "t.parquet")
+        km = far.read("nearest_station_distance", slice(None))
+        area = np.broadcast_to(np.cos(np.radians(far.dataset.lat.values))[:, None], km.shape[1:])
+    table = pd.read_parquet(tmp_path / "t.parquet").sort_values("time")
+    wanted = ((km > 15.0) * area).sum(axis=(1, 2)) / area.sum()
+    np.testing.assert_allclose(table["extrapolated_share"], wanted, rtol=1e-3)
+    np.testing.assert_allclose(table["nearest_station_km"], (km * area).sum(axis=(1, 2)) / area.sum(), rtol=1e-3)
+    np.testing.assert_allclose(table["known"], ((km <= 25.0) * area).sum(axis=(1, 2)) / area.sum(), rtol=1e-3)
+    assert (table["extrapolation_km"] == 15.0).all() and table["value"].notna().all()

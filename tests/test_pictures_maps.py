@@ -14,7 +14,14 @@ from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.export import CubeSource
 from aqreanalysis.pictures import Film, MapOptions, animate, draw_map, draw_series, station_markers
 from aqreanalysis.pictures.animation import _in_palette, _palette
-from aqreanalysis.pictures.cube_fields import flag_classes, flag_numbers, read_fields, time_step_at, whole_span
+from aqreanalysis.pictures.cube_fields import (
+    flag_classes,
+    flag_numbers,
+    read_extrapolated,
+    read_fields,
+    time_step_at,
+    whole_span,
+)
 from aqreanalysis.pictures.maps import _degrees, _outer
 
 NOON = datetime(2019, 1, 3, 12)
@@ -59,8 +66,31 @@ def test_the_flag_shows_what_weighs_most(cubes: Cubes) -> None:
     assert shown == ["no reserve", far, "few_neighbours", far, "masked"]
 
 
+def test_what_is_extrapolated_is_hatched_and_the_legend_says_from_where_on(
+    cubes: Cubes, tmp_path: Path
+) -> None:
+    with CubeSource(cubes.far) as source:
+        one = source.species["pm25"]
+        far = read_extrapolated(source, one, time_step_at(source, NOON))
+        mean = read_extrapolated(source, one, whole_span(source))
+        distance = source.dataset["nearest_station_distance"].load()
+        shown = draw_map(source, tmp_path / "a.svg", MapOptions(("best", "flag"), NOON)).read_text()
+        draw_map(source, tmp_path / "b.svg", MapOptions())
+    assert np.array_equal(far, distance.sel(time=NOON).values > 15.0)
+    assert np.array_equal(mean, distance.mean("time").values > 15.0)
+    assert "no station that reports within 15 km" in shown and "extrapolated beyond network (15 km)" in shown
+    assert "left blank" in shown and shown.count("<pattern") >= 2
+
+
+def test_nothing_is_hatched_where_no_cell_is_extrapolated(cubes: Cubes, tmp_path: Path) -> None:
+    with CubeSource(cubes.far) as source:
+        source.dataset["quality_flag"] = source.dataset["quality_flag"] & 11
+        shown = draw_map(source, tmp_path / "a.svg", MapOptions(time=NOON)).read_text()
+    assert shown.count("<pattern") == 1  # of the legend
+
+
 def test_a_gif_has_a_frame_a_step_and_they_differ(cubes: Cubes, tmp_path: Path) -> None:
-    with CubeSource(cubes.one) as source:
+    with CubeSource(cubes.far) as source:
         path = animate(source, tmp_path / "film.gif", MapOptions(borders=False), Film(every=24))
     film = Image.open(path)
     assert film.n_frames == 3

@@ -16,6 +16,7 @@ from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter, read_places
 
+_KINDS = {"quality_flag": "Int16", "observations_used": "Int16", "extrapolated": "boolean"}
 FIELDS = ("value", "standard_error", "lower", "upper", "quality_flag", "observations_used")
 
 
@@ -52,7 +53,8 @@ def export_points(
     """Return the report of a table with a row a place, time and pollutant, at the cell that contains the place.
 
     Columns: ``place lat lon cell_lat cell_lon time_start time species value standard_error lower upper quality_flag
-    observations_used nearest_station_km units``; `time` is the end of the step. A layer that the cube lacks is empty.
+    observations_used extrapolated extrapolation_km nearest_station_km units``; `time` is the end of the step, and
+    `extrapolated` whether every station that reports is farther than `extrapolation_km`. What the cube lacks is empty.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ def export_points(
     ):
         for number, slab in enumerate(slabs):
             for one in source.species.values():
-                fields = {f: _at_cells(source, name, slab, cells) for f, name in zip(FIELDS, _names(one), strict=True)}
+                fields = _fields(source, one, slab, cells)
                 distance = None if one.distance is None else _at_cells(source, one.distance, slab, cells)
                 if distance is None and maps:
                     distance = np.broadcast_to(maps[0], (slab.stop - slab.start, len(maps[0])))
@@ -124,8 +126,15 @@ def _cells(
     return inside, (row[inside], column[inside])
 
 
-def _names(one: SpeciesLayers) -> tuple[str | None, ...]:
-    return one.best, one.standard_error, one.lower, one.upper, one.flag, one.used
+def _fields(
+    source: CubeSource, one: SpeciesLayers, slab: slice, cells: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns that change with time, each (time, place)."""
+    names = one.best, one.standard_error, one.lower, one.upper, one.flag, one.used
+    fields = {field: _at_cells(source, name, slab, cells) for field, name in zip(FIELDS, names, strict=True)}
+    flagged = None if one.flag is None else source.extrapolated(one, fields["quality_flag"])
+    fields["extrapolated"] = np.full_like(fields["value"], np.nan) if flagged is None else flagged
+    return fields
 
 
 def _at_cells(
@@ -170,9 +179,11 @@ def tidy(
     rows["time"] = pd.DatetimeIndex(np.repeat(bounds[:, 1], places)).tz_localize("UTC")
     rows["species"] = one.species.layer
     for name, values in fields.items():
-        whole = name in ("quality_flag", "observations_used")
-        flat = np.asarray(values, dtype=np.float64 if whole else np.float32).ravel()
-        rows[name] = pd.array(flat).astype("Int16") if whole else flat
+        kind = _KINDS.get(name)
+        flat = np.asarray(values, dtype=np.float32 if kind is None else np.float64).ravel()
+        rows[name] = flat if kind is None else pd.array(flat).astype(kind)
+    km = source.extrapolation_km(one)
+    rows["extrapolation_km"] = np.float32(np.nan if km is None else km)
     if distance is not None:
         rows["nearest_station_km"] = distance.astype(np.float32).ravel()
     rows["units"] = one.species.units

@@ -246,9 +246,11 @@ def export_polygons(
 ) -> TableReport:
     """Return the report of a table with a row a polygon, time and pollutant.
 
-    Columns: ``place covered area_in_grid_km2 time_start time species value known standard_error lower upper units``,
-    with a population also ``population`` and ``population_weighted_`` value, standard_error, lower, upper. `covered` is
-    the share of the polygon in the grid, `known` that of its weight in cells with an estimate; see `ASSUMPTION`.
+    Columns: ``place covered area_in_grid_km2 time_start time species value known standard_error lower upper
+    extrapolated_share nearest_station_km extrapolation_km units``, with a population also ``population`` and
+    ``population_weighted_`` value, standard_error, lower, upper. `covered` is the share of the polygon in the grid,
+    `known` that of its weight in cells with an estimate, see `ASSUMPTION`; `extrapolated_share` that of its area in
+    cells that are farther than `extrapolation_km` from every station that reports, `nearest_station_km` the mean.
 
     Parameters
     ----------
@@ -276,7 +278,7 @@ def export_polygons(
         kinds["population_weighted_"] = population_weights(source, area, options.population)
     touched = np.asarray(area.matrix.sum(axis=1)).ravel() > 0
     fixed = _fixed(polygons, kinds)[touched].reset_index(drop=True)
-    slabs = list(source.slabs(4))
+    slabs = list(source.slabs(6))
     with (
         whole_file(out, SUFFIXES, options.overwrite) as temporary,
         TableWriter(temporary, {"note": ASSUMPTION}) as table,
@@ -312,4 +314,9 @@ def _fields(source: CubeSource, one: SpeciesLayers, slab: slice, kinds: dict[str
             fields[prefix + column] = mean
             if column == "value" and not prefix:
                 fields["known"] = known.astype(np.float32)
+    flagged = None if one.flag is None else source.extrapolated(one, source.read(one.flag, slab))
+    distance = None if one.distance is None else source.read(one.distance, slab)
+    for column, layer in (("extrapolated_share", flagged), ("nearest_station_km", distance)):
+        if layer is not None:
+            fields[column] = weighted_mean(kinds[""], layer)[0]
     return fields

@@ -141,6 +141,30 @@ class CubeSource:
             indexers["time"], dims = steps, CUBE_DIMS
         return np.asarray(layer.isel(indexers).transpose(*dims).values)
 
+    def bits(self, one: SpeciesLayers) -> dict[str, int]:
+        """Return the bit of each condition that a pollutant's quality flag names; none without a flag."""
+        attrs = {} if one.flag is None else self.dataset[one.flag].attrs
+        masks = np.atleast_1d(attrs.get("flag_masks", ()))
+        return dict(zip(str(attrs.get("flag_meanings", "")).split(), (int(mask) for mask in masks), strict=False))
+
+    def extrapolated(self, one: SpeciesLayers, flag: NDArray[Any]) -> NDArray[np.float32] | None:
+        """Return 1 where a flag says that the estimate is extrapolated, 0 where not, NaN where nothing is estimated.
+
+        What was left blank because it lies too far counts as extrapolated. None if the flag knows no such condition.
+        """
+        bits = self.bits(one)
+        beyond = bits.get("extrapolated_beyond_network", 0) | bits.get("left_blank", 0)
+        if not beyond:
+            return None
+        plain = flag.astype(np.int64)
+        far = np.where(plain & beyond, np.float32(1), np.float32(0))
+        return np.where(plain & bits.get("masked", 0), np.float32(np.nan), far)
+
+    def extrapolation_km(self, one: SpeciesLayers) -> float | None:
+        """Return the distance beyond which a pollutant's estimates are flagged; None where the cube does not say."""
+        km = None if one.flag is None else self.dataset[one.flag].attrs.get("extrapolation_km")
+        return None if km is None else float(km)
+
     def slabs(self, layers: int = 1) -> Iterator[slice]:
         """Yield ranges of steps, whole chunks where they fit, of at most `SLAB_VALUES` values in all `layers`."""
         cells = self.dataset.sizes["lat"] * self.dataset.sizes["lon"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import HOUR
 from aqreanalysis.errors import ConfigError, CubeError, nearest_hint
-from aqreanalysis.export.means import period_mean
+from aqreanalysis.export.means import period_mean, slabs_in
 from aqreanalysis.export.periods import Period
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 
@@ -37,9 +37,12 @@ _PRECEDENCE = (
     "forecast_hour",
     "contains_forecast_hours",
     "extrapolated_beyond_network",
+    "left_blank",
     "masked",
 )
 UNRESERVED = "no reserve"
+#: Conditions that say that an estimate is extrapolated, or would be if there were one.
+EXTRAPOLATED = ("extrapolated_beyond_network", "left_blank")
 
 Array = NDArray[Any]
 
@@ -154,6 +157,31 @@ def read_fields(source: CubeSource, one: SpeciesLayers, step: TimeStep, wanted: 
     return fields
 
 
+def read_extrapolated(source: CubeSource, one: SpeciesLayers, step: TimeStep) -> NDArray[np.bool_] | None:
+    """Return where the estimate of a step is extrapolated (lat, lon); None if the cube does not say.
+
+    Of a mean over steps, where the mean distance to the nearest station that reports is beyond that of the flag.
+    """
+    km = source.extrapolation_km(one)
+    if not step.mean:
+        far = None if one.flag is None else source.extrapolated(one, source.read(one.flag, step.steps)[0])
+        return None if far is None else far > 0
+    if km is None or one.distance is None:
+        return None
+    total, count = 0.0, 0
+    for slab in slabs_in(source, step.steps, 1):
+        distance = source.read(one.distance, slab)
+        known = np.isfinite(distance)
+        total, count = total + np.where(known, distance, 0.0).sum(axis=0), count + known.sum(axis=0)
+    return np.asarray(total > km * np.maximum(count, 1))
+
+
+def extrapolated_text(source: CubeSource, one: SpeciesLayers) -> str:
+    """Return what a legend says of what is extrapolated."""
+    km = source.extrapolation_km(one)
+    return "extrapolated" if km is None else f"extrapolated: no station that reports within {km:.3g} km"
+
+
 def _names(source: CubeSource, one: SpeciesLayers) -> dict[str, str | None]:
     return {
         "best": one.best,
@@ -168,10 +196,7 @@ def _names(source: CubeSource, one: SpeciesLayers) -> dict[str, str | None]:
 
 def flag_classes(source: CubeSource, one: SpeciesLayers) -> dict[str, int]:
     """Return condition -> bit of the cube's quality flag, what weighs most last; `UNRESERVED` is 0."""
-    assert one.flag is not None
-    attrs = source.dataset[one.flag].attrs
-    masks = np.atleast_1d(attrs.get("flag_masks", ()))
-    bits = dict(zip(str(attrs.get("flag_meanings", "")).split(), (int(m) for m in masks), strict=False))
+    bits = source.bits(one)
     order = {name: place for place, name in enumerate(_PRECEDENCE)}
     return {UNRESERVED: 0, **dict(sorted(bits.items(), key=lambda pair: order.get(pair[0], -1)))}
 

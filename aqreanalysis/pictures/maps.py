@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_hex
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
@@ -30,8 +31,10 @@ from aqreanalysis.pictures.cube_fields import (
     LAYERS,
     TimeStep,
     check_layers,
+    extrapolated_text,
     flag_classes,
     flag_numbers,
+    read_extrapolated,
     read_fields,
     time_step_at,
     whole_span,
@@ -46,7 +49,10 @@ _HALO = withStroke(linewidth=1.4, foreground="#ffffffb0")
 _INCHES = 6.0
 # A map is drawn in the proportions of its middle latitude, but near a pole, where it would be a thread.
 _LEAST_COSINE = 0.2
+_AXES = ("lon", "lat")
 _TALLEST = 1.8
+# Thin and half seen through, so that the colours under it can be read.
+_HATCH, _HATCH_COLOUR, _HATCH_WIDTH = "////", "#00000066", 0.5
 # Light to dark as a condition weighs more; the first is an estimate without reserve. Never so dark that borders vanish.
 _FLAG_LIGHTEST, _FLAG_DARKEST = 0.02, 0.62
 
@@ -145,6 +151,7 @@ class MapFigure:
         self._classes = flag_classes(source, one) if one.flag is not None else {}
         self._images: dict[str, AxesImage] = {}
         self._dots: dict[str, list[Any]] = {}
+        self._hatched: list[ContourSet] = []
         count = len(options.layers)
         self._columns = count if count <= 2 else int(np.ceil(np.sqrt(count)))
         rows = -(-count // self._columns)
@@ -189,7 +196,7 @@ class MapFigure:
             else:
                 self._draw_values(axes, name, fields[name], colours[name])
             axes.set_title(LAYERS[name].capitalize() if len(self._axes) > 1 else "", fontsize=11)
-        self._mark_stations(step, colours)
+        self._mark_stations(step, colours, self._hatch(step))
         self.figure.suptitle(f"{species.title}, {step.text}", fontsize=self._title)
         if self._lines:
             self.figure.supxlabel(CREDIT, fontsize=7, color="#777777", x=0.995, ha="right")
@@ -203,7 +210,31 @@ class MapFigure:
                 assert self._marks is not None
                 readings = self._marks.readings(self._one.species.key, step.first, step.last)
                 dots.set_array(np.ma.masked_invalid(readings[part]))
+        self._hatch(step)
         self.figure.suptitle(f"{self._one.species.title}, {step.text}", fontsize=self._title)
+
+    def _hatch(self, step: TimeStep) -> list[Any]:
+        """Hatch what is extrapolated at a step, on all panels but the flag's, and return its mark for the legend.
+
+        The mark is there whether or not any cell is hatched at this step, since another frame may have some.
+        """
+        for drawn in self._hatched:
+            drawn.remove()
+        self._hatched = []
+        far = read_extrapolated(self._source, self._one, step)
+        if far is None:
+            return []
+        x, y = (_padded(np.asarray(self._source.dataset[axis].values), self._source.edges(axis)) for axis in _AXES)
+        inside = np.pad(far[self._flip].astype(np.float32), 1, mode="edge")
+        with mpl.rc_context({"hatch.linewidth": _HATCH_WIDTH}):
+            for name, axes in self._axes.items():
+                if name != "flag" and far.any():
+                    drawn = axes.contourf(x, y, inside, levels=[0.5, 1.5], colors="none", hatches=[_HATCH], zorder=2)
+                    drawn.set_edgecolor(_HATCH_COLOUR)
+                    drawn.set_linewidth(0.0)
+                    self._hatched.append(drawn)
+        label = extrapolated_text(self._source, self._one)
+        return [Patch(facecolor="none", edgecolor=_HATCH_COLOUR, hatch=_HATCH, linewidth=0.0, label=label)]
 
     def _set_up(self, axes: Axes, left: bool) -> None:
         west, south, east, north = self._box
@@ -249,19 +280,26 @@ class MapFigure:
         norm = BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names))
         self._image(axes, "flag", shown, cmap=ListedColormap(shades), norm=norm)
         present = [n for n in range(len(names)) if (shown == n).any()]
-        patches = [Patch(facecolor=shades[n], edgecolor="#555555", label=names[n].replace("_", " ")) for n in present]
+        km = self._source.extrapolation_km(self._one)
+        far = {} if km is None else {"extrapolated_beyond_network": f" ({km:.3g} km)"}
+        texts = [name.replace("_", " ") + far.get(name, "") for name in names]
+        patches = [Patch(facecolor=shades[n], edgecolor="#555555", label=texts[n]) for n in present]
         legend = axes.legend(handles=patches, loc="lower left", fontsize=7, framealpha=0.9)
         legend.set_zorder(6)
 
-    def _mark_stations(self, step: TimeStep, colours: dict[str, Colours]) -> None:
+    def _mark_stations(self, step: TimeStep, colours: dict[str, Colours], more: list[Any]) -> None:
+        """Draw the stations, and a legend of them and of `more` marks."""
         marks = self._marks
         if marks is None:
+            for name, axes in self._axes.items():
+                if more and name != "flag":
+                    axes.legend(handles=more, loc="lower left", fontsize=7, framealpha=0.9).set_zorder(6)
             return
         readings = marks.readings(self._one.species.key, step.first, step.last)
         inside = marks.inside(*self._box)
         lon = np.where(marks.lon < self._box[0], marks.lon + 360.0, marks.lon)
         for name, axes in self._axes.items():
-            handles = []
+            handles = [*more]
             filled = name == "best" and bool(np.isfinite(readings[inside]).any())
             for away, marker, size, label in ((False, "o", 13, "visible station"), (True, "^", 26, "hidden station")):
                 part = inside & (marks.hidden == away)
@@ -283,6 +321,11 @@ class MapFigure:
                     self._dots.setdefault(name, []).append((part, dots))
             if handles and name != "flag":
                 axes.legend(handles=handles, loc="lower left", fontsize=7, framealpha=0.9).set_zorder(6)
+
+
+def _padded(centres: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ascending cell centres between the outermost edges, so that what is drawn over cells ends with them."""
+    return np.concatenate(([edges.min()], np.sort(centres.astype(np.float64)), [edges.max()]))
 
 
 def _outer(centres: NDArray[Any], edges: NDArray[np.float64]) -> tuple[float, float]:

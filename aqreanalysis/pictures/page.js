@@ -6,6 +6,7 @@ const hours = head.hours.length, rows = head.lat.length, columns = head.lon.leng
 const [west, south, east, north] = head.box;
 const ascending = rows < 2 || head.lat[0] < head.lat[1];
 const FLAG_SHADES = ["#e9f4f6", "#b9dbe4", "#8abfd6", "#5a9cc9", "#4a76b5", "#3c4a83", "#22223f"];
+const HATCH = "repeating-linear-gradient(-45deg, #fff 0 3px, #777 3px 4px)";
 const state = { layer: "best", palette: "even", hour: 0, cell: -1, playing: 0 };
 const layers = {};
 
@@ -43,7 +44,8 @@ function layer(name) {
   return one;
 }
 
-const needed = (name) => (name === "width" ? ["lower", "upper"] : [name]);
+const hatched = (name) => head.far.length > 0 && name !== "flag";
+const needed = (name) => [...(name === "width" ? ["lower", "upper"] : [name]), ...(hatched(name) ? ["flag"] : [])];
 
 function value(name, hour, cell) {
   if (name === "width") return value("upper", hour, cell) - value("lower", hour, cell);
@@ -105,6 +107,7 @@ function drawMap() {
   pen.imageSmoothingEnabled = false;
   pen.clearRect(0, 0, map.width, map.height);
   pen.drawImage(field, 0, 0, map.width, map.height);
+  if (hatched(state.layer)) drawHatch();
   pen.strokeStyle = "#2b2b2b"; pen.lineWidth = 0.8 * unit;
   for (const line of head.borders) {
     pen.beginPath();
@@ -117,6 +120,27 @@ function drawMap() {
     pen.lineWidth = 2 * unit;
     for (const [colour, radius] of [["#fff", r + pen.lineWidth], ["#000", r]]) {
       pen.strokeStyle = colour; pen.beginPath(); pen.arc(x, y, radius, 0, 7); pen.stroke();
+    }
+  }
+}
+
+// What is extrapolated, run by run of cells.
+function drawHatch() {
+  const side = Math.round(8 * unit), tile = document.createElement("canvas"), stroke = tile.getContext("2d");
+  tile.width = tile.height = side;
+  stroke.strokeStyle = "rgba(0, 0, 0, 0.4)"; stroke.lineWidth = 0.8 * unit;
+  for (const shift of [-side, 0, side]) {
+    stroke.beginPath(); stroke.moveTo(shift, side); stroke.lineTo(shift + side, 0); stroke.stroke();
+  }
+  pen.fillStyle = pen.createPattern(tile, "repeat");
+  const far = (row, column) => head.far.includes(value("flag", state.hour, row * columns + column));
+  for (let row = 0; row < rows; row++) {
+    const line = ascending ? rows - 1 - row : row, top = (line / rows) * map.height;
+    for (let column = 0; column < columns; column++) {
+      if (!far(row, column)) continue;
+      const from = column;
+      while (column + 1 < columns && far(row, column + 1)) column++;
+      pen.fillRect((from / columns) * map.width, top, ((column + 1 - from) / columns) * map.width, map.height / rows);
     }
   }
 }
@@ -146,6 +170,7 @@ function drawLegend() {
     const stops = [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1].map((f) => scale.hexes[Math.round(f * (scale.hexes.length - 1))]);
     add("b", `${scale.high} ${head.units} and more`, `linear-gradient(90deg, ${stops.join(",")})`);
     box.firstChild.prepend("0");
+    if (hatched(state.layer)) add("i", head.farText, HATCH);
     return;
   }
   if (scale.title) add("i", scale.title + ":");
@@ -153,6 +178,7 @@ function drawLegend() {
     const from = state.layer === "flag" ? "" : i ? ` (from ${scale.edges[i - 1]})` : ` (below ${scale.edges[0]})`;
     add("i", name + from, scale.hexes[i]);
   });
+  if (hatched(state.layer)) add("i", head.farText, HATCH);
 }
 
 // ---- the time series of a cell

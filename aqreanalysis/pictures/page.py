@@ -17,7 +17,7 @@ from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.borders import CREDIT, outlines
 from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
-from aqreanalysis.pictures.cube_fields import LAYERS, flag_classes, flag_numbers
+from aqreanalysis.pictures.cube_fields import EXTRAPOLATED, LAYERS, extrapolated_text, flag_classes, flag_numbers
 from aqreanalysis.pictures.page_encoding import LARGEST, Packer, rounded
 from aqreanalysis.pictures.stations import StationMarkers
 from aqreanalysis.species import SPECIES
@@ -190,6 +190,7 @@ def _describe(
     spread = np.concatenate([v for n, v in sample.items() if n == "standard_error"] or [sample["best"] / 2])
     scales = {"even": even_colours("concentration", sample["best"]), "spread": even_colours("spread", spread)}
     scales |= {name: class_colours(name, one.species) for name in PALETTES if name != "even"}
+    flags = list(flag_classes(source, one)) if "flag" in steps else []
     coverage = source.dataset[one.lower].attrs.get("coverage_probability") if one.lower else None
     return {
         "title": _title(source, one),
@@ -201,7 +202,9 @@ def _describe(
         "lon": np.asarray(source.dataset["lon"].values, np.float64).tolist(),
         "box": box,
         "layers": {n: {"step": step, "name": LAYERS[n]} for n, step in steps.items()},
-        "flags": [n.replace("_", " ") for n in flag_classes(source, one)] if "flag" in steps else [],
+        "flags": [name.replace("_", " ") for name in flags],
+        "far": [number for number, name in enumerate(flags) if name in EXTRAPOLATED],
+        "farText": extrapolated_text(source, one),
         "scales": {name: _scale(colours) for name, colours in scales.items()},
         "borders": [line.round(3).tolist() for line in outlines(*box)],
         "credit": CREDIT,

@@ -160,8 +160,8 @@ def _limits(bundle: Bundle, observations: Observations) -> list[str]:
     reach = bundle.config.window.lookahead_hours
     lat, lon = observations.lat, observations.lon
     lines = [
-        f"- Places farther from every station that reports than the intervals were calibrated ({calibrated}): cubes flag "
-        "them as extrapolated."
+        f"- Places farther from every station that reports than the intervals were calibrated ({calibrated}): cubes "
+        "flag them as extrapolated."
         if reached
         else "- Intervals that must hold: they were not calibrated by distance.",
         f"- Regions outside {lat.min():.1f}..{lat.max():.1f} N, {lon.min():.1f}..{lon.max():.1f} E, other networks, or "

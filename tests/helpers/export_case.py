@@ -16,10 +16,12 @@ START, END = "2019-01-02", "2019-01-05"
 @dataclass(frozen=True)
 class Cubes:
     """Paths: `two` is NetCDF, masked, PM2.5 and ozone with a probability; `one` the same of PM2.5 as a Zarr 2 store
-    without a mask; `model` the bundle of `one`."""
+    without a mask; `far` the same as NetCDF, extrapolated beyond 15 km and left blank beyond 25; `model` the bundle of
+    both."""
 
     two: Path
     one: Path
+    far: Path
     model: Path
 
 
@@ -31,7 +33,9 @@ def make_cubes(folder: Path) -> Cubes:
     produce(one, readings, small_grid(), START, END, folder / "one.zarr", plain).close()
     limits = ProduceOptions(production=TILES, thresholds={"o3": (60.0,)})
     produce(two, readings, small_grid(mask=True), START, END, folder / "two.nc", limits).close()
-    return Cubes(folder / "two.nc", folder / "one.zarr", one)
+    beyond = TILES.model_copy(update={"extrapolation_km": 15.0, "blank_beyond_km": 25.0})
+    produce(one, readings, small_grid(), START, END, folder / "far.nc", ProduceOptions(production=beyond)).close()
+    return Cubes(folder / "two.nc", folder / "one.zarr", folder / "far.nc", one)
 
 
 def copy_cube(path: Path, folder: Path) -> Path:
