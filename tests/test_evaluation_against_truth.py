@@ -115,8 +115,8 @@ def test_without_a_name_all_are_asked_but_those_that_take_too_long(case: Map) ->
     every = [b.name for b in (*all_baselines(), *covariate_baselines())]
     assert list(result["methods"]) == [MODEL, *(n for n in every if n != "space-time-kriging")]
     assert list(score_against_truth(few, case.truth)["pm25"]["methods"]) == [MODEL]
-    # Thirty hours tell no climatology: what answers nothing takes nothing from the others.
-    assert result["methods"]["climatology"]["overall"]["n"] == 0 < result["methods"]["nearest"]["overall"]["n"]
+    # Thirty hours tell little of a climatology, and enough not to take anything from the others.
+    assert result["methods"]["climatology"]["overall"]["n"] == result["methods"]["nearest"]["overall"]["n"] > 0
 
 
 def test_the_table_has_a_row_a_method_and_set_of_cells(scored: dict) -> None:

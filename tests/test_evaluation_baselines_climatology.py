@@ -17,11 +17,22 @@ def test_the_usual_reading_is_the_median_of_that_season_and_hour() -> None:
     values = np.repeat((hours % 24 + np.where(np.arange(len(hours)) < 59 * 24, 100, 0))[:, None], 2, axis=1)
     values = values.astype(np.float32)
     values[:24, 0] = 999  # one odd day
-    values[24:, 1] = np.nan  # a station with a day of readings has nothing usual
+    values[4:, 1] = np.nan  # a station with four readings has nothing usual
     table = climatology(StationHistory(FIRST, values))
     assert table[0:24, 0] == pytest.approx(100 + np.arange(24))
     assert table[25:48, 0] == pytest.approx(np.arange(1, 24))
-    assert np.isnan(table[48:]).all() and np.isnan(table[:, 1]).all()
+    assert np.isnan(table[:, 1]).all()
+
+
+def test_a_season_and_hour_with_too_few_readings_takes_that_hour_of_all_seasons_or_the_whole_record() -> None:
+    hours = FIRST + np.arange(24 * 62)  # January, February and three days of March
+    march = np.arange(len(hours)) >= 59 * 24
+    values = np.stack([hours % 24 + np.where(march, 100.0, 0.0), np.where(np.arange(len(hours)) < 30, 7.0, np.nan)], 1)
+    table = climatology(StationHistory(FIRST, values.astype(np.float32)))
+    assert table[0:24, 0] == pytest.approx(np.arange(24))
+    for season in (1, 2, 3):  # March has three readings at each hour, summer and autumn none
+        assert table[24 * season : 24 * season + 24, 0] == pytest.approx(np.arange(24))
+    assert (table[:, 1] == 7.0).all()
 
 
 def test_the_estimate_knows_the_hour_of_day_and_no_reading_of_the_hour(town_network: Observations) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import PROTOCOLS
+from aqreanalysis.evaluation.metrics import score_task
 from aqreanalysis.evaluation.pictures.classes import coverage_by_class, picture_classes
 from aqreanalysis.evaluation.pictures.cycles import mean_by, picture_cycles
 from aqreanalysis.evaluation.pictures.draw import draw_pictures
@@ -178,3 +179,19 @@ def test_a_figure_for_a_sentence_has_three_digits():
 def test_a_picture_that_cannot_be_written_is_told(result, tmp_path: Path):
     with pytest.raises(OutputError, match="cannot write"):
         picture_pit(result, tmp_path / "no" / "x.png")
+
+
+def test_a_method_that_answers_nothing_takes_nothing_from_the_others_and_is_named(result):
+    mute = _estimates(result.hours, np.full_like(result.observed, np.nan), np.full_like(result.observed, np.nan))
+    more = replace(
+        result,
+        estimates=result.estimates | {"climatology": mute},
+        titles=result.titles | {"climatology": "climatology"},
+    )
+    assert more.silent == ["climatology"] and result.silent == []
+    np.testing.assert_array_equal(more.answered, result.answered)
+    scored, alone = score_task(more), score_task(result)
+    assert scored["methods"]["climatology"]["overall"]["n"] == 0
+    for name in (MODEL, "kriging"):
+        assert scored["methods"][name]["overall"] == pytest.approx(alone["methods"][name]["overall"], nan_ok=True)
+    assert scored["against_best_baseline"] == alone["against_best_baseline"]

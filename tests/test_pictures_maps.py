@@ -66,9 +66,7 @@ def test_the_flag_shows_what_weighs_most(cubes: Cubes) -> None:
     assert shown == ["no reserve", far, "few_neighbours", far, "masked"]
 
 
-def test_what_is_extrapolated_is_hatched_and_the_legend_says_from_where_on(
-    cubes: Cubes, tmp_path: Path
-) -> None:
+def test_what_is_extrapolated_is_hatched_and_the_legend_says_from_where_on(cubes: Cubes, tmp_path: Path) -> None:
     with CubeSource(cubes.far) as source:
         one = source.species["pm25"]
         far = read_extrapolated(source, one, time_step_at(source, NOON))

@@ -289,7 +289,7 @@ def _scored(samples: Mapping[str, Sample], titles: Mapping[str, str], cells: Cub
     """Return the cube's scores on all its cells, and those of every method on the cells and hours that all answer."""
     distance = distance_classes(cells.nearest_km)
     known = [sample.known for sample in samples.values()]
-    # A method that answers nothing (a climatology of a short record) takes nothing from the others.
+    # A method that answers nothing takes nothing from the others.
     answered = np.logical_and.reduce([one for one in known if one.any()])
     own = samples[MODEL]
     methods = {}

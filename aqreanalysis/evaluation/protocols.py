@@ -89,11 +89,21 @@ class TaskResult:
 
     @property
     def answered(self) -> npt.NDArray[np.bool_]:
-        """Where something was observed and every method answered, shape (T, point): all are scored on these."""
+        """Where something was observed and every method answered, shape (T, point): all are scored on these.
+
+        A method that answers nowhere takes nothing from the others.
+        """
         known = np.isfinite(self.observed)
-        for estimates in self.estimates.values():
-            known = known & np.isfinite(estimates.best)
+        for name, estimates in self.estimates.items():
+            if name not in self.silent:
+                known = known & np.isfinite(estimates.best)
         return known
+
+    @property
+    def silent(self) -> list[str]:
+        """The baselines that give no estimate where anything was observed."""
+        known = int(np.isfinite(self.observed).sum())
+        return [name for name, lacking in self.unanswered().items() if lacking == known and name != MODEL]
 
     def sample(self, method: str) -> Sample:
         """Return the method's estimates beside the observed, NaN where not every method answered."""
@@ -334,28 +344,29 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
     levels = _model_levels(model, task, coverage)
     answers = estimate(model, visible, targets, coverage=coverage, levels=levels, progress=stage(0))
     results = []
+    titles = method_titles(task.optional_baselines, task.covariates is not None)
     for number, key in enumerate(keys, start=1):
         predictions = {MODEL: Prediction(answers[key], {}, levels.get(key))}
         predictions |= predict_baselines(task, key, coverage, stage(number))
-        results.append(
-            TaskResult(
-                protocol=task.protocol,
-                species=key,
-                stations=task.stations,
-                lat=targets.lat,
-                lon=targets.lon,
-                nearest_km=distance_matrix_km(targets.lat, targets.lon, visible.lat, visible.lon).min(axis=1),
-                visible_lat=visible.lat,
-                visible_lon=visible.lon,
-                hours=targets.hours,
-                observed=targets.observed[key],
-                estimates={name: answer.estimates for name, answer in predictions.items()},
-                titles=method_titles(task.optional_baselines, task.covariates is not None),
-                tuned={name: answer.tuned for name, answer in predictions.items() if name != MODEL},
-                levels={name: answer.level for name, answer in predictions.items()},
-                notes=task.notes,
-            )
+        result = TaskResult(
+            protocol=task.protocol,
+            species=key,
+            stations=task.stations,
+            lat=targets.lat,
+            lon=targets.lon,
+            nearest_km=distance_matrix_km(targets.lat, targets.lon, visible.lat, visible.lon).min(axis=1),
+            visible_lat=visible.lat,
+            visible_lon=visible.lon,
+            hours=targets.hours,
+            observed=targets.observed[key],
+            estimates={name: answer.estimates for name, answer in predictions.items()},
+            titles=titles,
+            tuned={name: answer.tuned for name, answer in predictions.items() if name != MODEL},
+            levels={name: answer.level for name, answer in predictions.items()},
+            notes=task.notes,
         )
+        said = [f"{titles[name]} has no estimate here and is compared with nothing" for name in result.silent]
+        results.append(replace(result, notes=[*result.notes, *said]))
     return results
 
 

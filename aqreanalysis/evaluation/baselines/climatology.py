@@ -21,7 +21,7 @@ from aqreanalysis.evaluation.baselines.nearby import interpolate, tune_weights
 from aqreanalysis.evaluation.distributions import CensoredNormal
 from aqreanalysis.evaluation.strata import season_of
 
-#: Readings of a season and hour of day that a station's usual value is taken from at least.
+#: Readings that a station's usual value is taken from at least, of a season and hour of day or of a wider class.
 _FEWEST = 5
 _CLASSES = 4 * 24
 
@@ -34,13 +34,23 @@ def _class_of(hours: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def climatology(history: StationHistory) -> Floats:
     """Return each station's median reading by season and hour of day, shape (4 * 24, station), NaN where too few.
 
-    The whole record of the visible stations counts, also the hours that a model was not trained on: these readings
-    are at hand where the map is wanted.
+    A season and hour with too few readings takes the hour of day of all seasons, or else the whole record, so that a
+    short record has a climatology too. The whole record of the visible stations counts, also the hours that a model was
+    not trained on: these readings are at hand where the map is wanted.
     """
     label = _class_of(history.first_hour + np.arange(len(history.values)))
-    table = np.full((_CLASSES, history.values.shape[1]), np.nan)
+    table = _medians(history.values, label, _CLASSES)
+    by_hour = _medians(history.values, label % 24, 24)
+    overall = _medians(history.values, np.zeros_like(label), 1)
+    wider = np.where(np.isfinite(by_hour), by_hour, overall)
+    return np.where(np.isfinite(table), table, np.tile(wider, (_CLASSES // 24, 1)))
+
+
+def _medians(values: Floats, label: npt.NDArray[np.int64], classes: int) -> Floats:
+    """Return each station's median of a class, shape (classes, station), NaN where it has fewer than `_FEWEST`."""
+    table = np.full((classes, values.shape[1]), np.nan)
     for number in np.unique(label):
-        rows = history.values[label == number]
+        rows = values[label == number]
         enough = np.isfinite(rows).sum(axis=0) >= _FEWEST
         table[number, enough] = np.nanmedian(rows[:, enough], axis=0)
     return table
