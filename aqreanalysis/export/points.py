@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,11 @@ from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter, read_places
 
-_KINDS = {"quality_flag": "Int16", "observations_used": "Int16", "extrapolated": "boolean"}
+_KINDS: dict[str, Literal["Int16", "boolean"]] = {
+    "quality_flag": "Int16",
+    "observations_used": "Int16",
+    "extrapolated": "boolean",
+}
 FIELDS = ("value", "standard_error", "lower", "upper", "quality_flag", "observations_used")
 
 

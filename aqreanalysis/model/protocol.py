@@ -314,7 +314,9 @@ class BundlePredictor:
         self.species = tuple(bundle.config.species)
         self.inputs = tuple(bundle.config.inputs or bundle.config.species)
         tables = bundle.calibration.items()
-        self.reach_km = {key: table.reach_km for key, table in tables if table.reach_km is not None}
+        self.reach_km: Mapping[str, float] = {
+            key: table.reach_km for key, table in tables if table.reach_km is not None
+        }
         self.trained_on_synthetic = str(bundle.provenance.get("synthetic", ""))
         self.device = choose_device(device) if isinstance(device, str) else device
         self._targets = [self.inputs.index(s) for s in self.species]

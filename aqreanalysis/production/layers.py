@@ -264,7 +264,7 @@ def _exceedance_attrs(species: Species, kind: CubeKind, threshold: float) -> dic
 
 def _flag_layer(name: str, of: str, kind: CubeKind, beyond: Extrapolation | None) -> Layer:
     flags = (MEAN_FLAGS if kind.mean else FLAGS) | (LEFT_BLANK if beyond is not None and beyond.blank_km else {})
-    attrs = {
+    attrs: dict[str, Any] = {
         "standard_name": "quality_flag",
         "long_name": f"quality flag{of}",
         "flag_masks": np.array(list(flags.values()), dtype=np.int8),
@@ -284,7 +284,7 @@ def _used_layer(name: str, of: str, kind: CubeKind) -> Layer:
         if kind.mean
         else f"number of neighbouring stations{of} {kind.counted} and used"
     )
-    attrs = {
+    attrs: dict[str, Any] = {
         "standard_name": "number_of_observations",
         "long_name": long_name,
         "units": "1",
@@ -294,7 +294,7 @@ def _used_layer(name: str, of: str, kind: CubeKind) -> Layer:
 
 
 def _hours_layer(name: str, of: str) -> Layer:
-    attrs = {
+    attrs: dict[str, Any] = {
         # An hourly value of the network is one of the discrete observations that the mean is derived from.
         "standard_name": "number_of_observations",
         "long_name": f"number of hours of the mean at which a neighbouring station{of} was observed",
