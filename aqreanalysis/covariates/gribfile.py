@@ -7,6 +7,7 @@ begins with ``GRIB``, ends with ``7777``, and next to nothing lies between two o
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,48 @@ from aqreanalysis.errors import CovariatesError
 _GAP = 120
 _HEAD = 32
 _END = b"7777"
+#: Of edition 2 the first section that speaks of values; sections 1 to 4 are the header.
+_VALUES = 5
+#: By edition, where century, year, month and day of the reference time stand in the header.
+_DATE = {1: (24, 12, 13, 14), 2: (12, 13, 14, 15)}
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Offset in the file, length in bytes, and number from 1 of a message."""
+    """Where a message lies, and what its header says.
+
+    Attributes
+    ----------
+    offset, length : int
+        In the file, bytes.
+    number : int
+        From 1.
+    header : bytes
+        Discipline, edition and all sections before the values, but for year, month and day of the reference time; empty
+        where a message has no room for them.
+    date : bytes
+        Those: century, year, month, day.
+    """
 
     offset: int
     length: int
     number: int
+    header: bytes = b""
+    date: bytes = b""
+
+    @property
+    def day(self) -> int | None:
+        """The reference time's day since 1970-01-01; None if that is no date."""
+        if not self.date:
+            return None
+        century, year, month, day = self.date
+        # Edition 1 counts the years of a century from 1 to 100, edition 2 has two bytes for the year.
+        whole = 100 * (century - 1) + year if self.header[1] == 1 else 256 * century + year
+        try:
+            return datetime.date(whole, month, day).toordinal() - _EPOCH
+        except ValueError:
+            return None
 
 
 def walk(path: Path) -> Iterator[Frame]:
@@ -64,7 +98,7 @@ def walk(path: Path) -> Iterator[Frame]:
                     f"{path}, message {number}: its sections do not end where the message does; "
                     "the file is damaged, get it again"
                 )
-            yield Frame(start, length, number)
+            yield Frame(start, length, number, *_header(file, start))
             position = start + length
     if number == 0:
         raise CovariatesError(
@@ -176,6 +210,33 @@ def _sections_fit(file: BinaryIO, start: int, length: int) -> bool:
                 return False
             position += size
     return position <= end
+
+
+def _header(file: BinaryIO, start: int) -> tuple[bytes, bytes]:
+    """Return header and date of a message whose sections fit, as of `Frame`; nothing if it is too short for a date."""
+    file.seek(start)
+    head = file.read(_HEAD)
+    edition = head[7]
+    begin = position = start + (8 if edition == 1 else 16)
+    if edition == 1:
+        position += int.from_bytes(head[8:11], "big")
+        if head[15] & 0x80:  # then section 2 follows, the grid
+            file.seek(position)
+            position += int.from_bytes(file.read(3), "big")
+    else:
+        file.seek(position)
+        while len(section := file.read(5)) == 5 and section[4] < _VALUES:
+            position += int.from_bytes(section[:4], "big")
+            file.seek(position)
+    file.seek(begin)
+    header = bytearray(file.read(position - begin))
+    places = _DATE[edition]
+    if len(header) <= max(places):
+        return b"", b""
+    date = bytes(header[place] for place in places)
+    for place in places:
+        header[place] = 0
+    return head[6:8] + bytes(header), date
 
 
 def _begin(path: Path) -> bytes:

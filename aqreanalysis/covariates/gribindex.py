@@ -2,7 +2,8 @@
 
 Read through cfgrib's messages, one by one, and not through its datasets: those want every message of a file to fill one
 hypercube (mixed steps, step types and levels do not), skip what disagrees, and leave index files beside the data.
-Nothing is written anywhere; the headers are read anew each time.
+Nothing is written anywhere; the headers are read anew each time. Those that differ in nothing but the day are decoded
+twice, not each (`_Decoded`).
 
 What headers say wrong, and is put right here:
 - ERA5-Land (class ``l5``) announces sums over one hour (step range 22-23) that in truth run from 00 UTC, as ECMWF's
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from aqreanalysis.covariates.units import Conversion, conversion
 from aqreanalysis.errors import CovariatesError
 
 _KINDS = {"instant": INSTANT, "avg": MEAN, "avgua": MEAN, "accum": SUM}
+#: Codes of the units of steps that are as long in every month: minutes, hours, days, seconds.
+_STEADY_UNITS = {0, 1, 2, 10, 11, 12, 13, 254}
 #: ECMWF class of ERA5-Land.
 _ERA5_LAND = "l5"
 #: expver 0005: ERA5T, issued early and replaced by 0001 after some three months.
@@ -57,6 +60,35 @@ class Headers:
     messages: int = 0
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """What ecCodes said of a message, for those whose headers differ in nothing but the day.
+
+    A year of hourly fields has as many kinds of header as hours in a day and fields; each is decoded twice, and where
+    the second is the first moved by the days between them the others are moved too. Of 10,000 messages that takes a
+    tenth of the time.
+    """
+
+    entry: Entry | str
+    day: int | None
+    proven: bool
+
+    def on_day_of(self, frame: Frame) -> Entry | str | None:
+        """Return what a message with the same header says; None where one of the two has no date."""
+        if frame.day is None or self.day is None:
+            return None
+        if isinstance(self.entry, str):
+            return self.entry
+        hours = 24 * (frame.day - self.day)
+        moved = {name: self.entry.time_step[name] + hours for name in ("run", "start", "end")}
+        time_step = self.entry.time_step | moved | {"where": frame.offset, "number": frame.number}
+        return replace(self.entry, time_step=time_step)
+
+    def foretells(self, entry: Entry | str, frame: Frame) -> bool:
+        """Tell whether that is what ecCodes says of a message of another day."""
+        return frame.day != self.day and self.on_day_of(frame) == entry
+
+
 def read_headers(path: Path, accumulation: str) -> Headers:
     """Return the headers of a file.
 
@@ -73,13 +105,20 @@ def read_headers(path: Path, accumulation: str) -> Headers:
     """
     Message = _message_class()
     headers = Headers([], {}, {})
+    known: dict[bytes, _Decoded] = {}
     with path.open("rb") as file:
         for frame in walk(path):
             where = f"{path}, message {frame.number}"
             headers.messages += 1
-            with decoding(where):
-                message = Message.from_file(file, frame.offset, errors="ignore")
-                entry = _entry(message, frame, where, accumulation, headers)
+            like = known.get(frame.header)
+            entry = like.on_day_of(frame) if like is not None and like.proven else None
+            if entry is None:
+                with decoding(where):
+                    message = Message.from_file(file, frame.offset, errors="ignore")
+                    entry = _entry(message, frame, where, accumulation, headers)
+                    steady = message.message_get("indicatorOfUnitOfTimeRange", int, -1) in _STEADY_UNITS
+                if steady and (like is None or not like.proven):
+                    known[frame.header] = _Decoded(entry, frame.day, like is not None and like.foretells(entry, frame))
             if isinstance(entry, str):
                 headers.left_out[entry] = headers.left_out.get(entry, 0) + 1
             else:
