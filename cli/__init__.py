@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from aqreanalysis.cli.calibrate import calibrate
 from aqreanalysis.cli.compare import compare
 from aqreanalysis.cli.covariates import covariates
 from aqreanalysis.cli.demo import demo
@@ -39,6 +40,7 @@ def main() -> None:
 
 for _command in (
     train,
+    calibrate,
     evaluate,
     produce,
     validate,

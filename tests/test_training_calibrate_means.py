@@ -38,7 +38,7 @@ def simulate(days: int, stations: int, seed: int = 0) -> HourlyErrors:
         error[hour] = decay * error[hour - 1] + np.sqrt(1 - decay**2) * rng.normal(size=stations)
     standard = np.sqrt(BIAS) * rng.normal(size=stations) + np.sqrt(DECAYING) * error
     arrays = (mean, spread, mean + spread * standard, rng.uniform(1, 60, stations))
-    return HourlyErrors(*(a.astype(np.float32) for a in arrays))
+    return HourlyErrors(*(a.astype(np.float32) for a in arrays), np.arange(arrays[0].shape[1]))
 
 
 def covered(learned, fresh: HourlyErrors, frequency: str, days: int, coverage: float) -> float:
@@ -106,7 +106,7 @@ def test_days_with_many_gaps_do_not_count_and_a_gap_is_no_error():
     observed = one.observed.copy()
     observed[:, 0] = np.where(np.arange(len(observed)) % 24 < 8, np.nan, observed[:, 0])  # 16 of 24 hours
     observed[:, 1] = np.where(np.arange(len(observed)) % 24 < 5, np.nan, observed[:, 1])  # 19 of 24, never at night
-    result = fit_means([HourlyErrors(one.mean, one.standard_error, observed, one.nearest_km)], OFFSET)
+    result = fit_means([HourlyErrors(one.mean, one.standard_error, observed, one.nearest_km, one.station)], OFFSET)
     assert result.tables["daily"].means == 40 * 9 and result.tables["daily"].stations == 9
 
 
@@ -122,7 +122,7 @@ def test_a_handful_of_stations_does_not_make_the_interval_too_sure_of_itself():
 
 def test_without_a_reading_errors_are_taken_to_last():
     one = simulate(3, 2)
-    silent = HourlyErrors(one.mean, one.standard_error, np.full_like(one.observed, np.nan), one.nearest_km)
+    silent = HourlyErrors(one.mean, one.standard_error, np.full_like(one.observed, np.nan), one.nearest_km, one.station)
     autocovariance = fit_autocovariance([silent])
     assert autocovariance.hours.tolist() == [np.inf] and autocovariance.weights.tolist() == [1.0]
     assert fit_means([silent], OFFSET).tables["daily"].means == 0

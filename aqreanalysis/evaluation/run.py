@@ -32,10 +32,11 @@ from aqreanalysis.splits import Split, split_for
 METRICS = "metrics.json"
 REPORT = "report.html"
 FOLDS = "folds"
-#: Entry ``network`` of the metrics where the model was scored on a network of which training saw no station.
-ANOTHER = (
-    "another than that of the training: its stations and hours are all unseen, and which are hidden was drawn here"
-)
+#: What the metrics say besides where the model was scored on a network of which training saw no station.
+NEVER_SEEN = {
+    "network": "another than that of the training: its stations and hours are all unseen, and which are hidden was "
+    "drawn here"
+}
 
 
 def evaluate(
@@ -58,8 +59,7 @@ def evaluate(
     model : str, Path, Predictor or None
         A bundle's directory, or the model it holds; None where no protocol asks for one.
     observations : Observations
-        Readings of the network that the model was trained on, or of another: there a split is drawn as training would,
-        and the scores are not the bundle's own.
+        Of the network that the model was trained on, or of another, on which a split is drawn (`split_for`).
     out : str or Path
         Directory; made if it is not there.
     options : EvaluationOptions, optional
@@ -87,13 +87,11 @@ def evaluate(
     """
     options = options or EvaluationOptions()
     predictor = _predictor(model, options)
-    config = _config(predictor, options)
-    folder = _folder(Path(out), options.overwrite)
+    config, folder = _config(predictor, options), _folder(Path(out), options.overwrite)
     at_home = predictor is None or Split.of_bundle(predictor.bundle).knows(observations)
-    results = _results(predictor, observations, config, folder, options, progress)
-    species, drawn, hours = _scored(results, observations, options, folder)
-    metrics = plain(_metrics(species, observations, predictor, config, options))
-    metrics |= {} if at_home else {"network": ANOTHER}
+    answers = _results(predictor, observations, config, folder, options, progress)
+    species, drawn, hours = _scored(answers, observations, options, folder)
+    metrics = plain(_metrics(species, observations, predictor, config, options)) | ({} if at_home else NEVER_SEEN)
     inside = inspect_model(predictor, observations, hours) if predictor is not None else None
     drawn |= draw_pictures([], folder, inside)
     write_report(metrics, drawn, folder / REPORT, inside.notes if inside is not None else ())

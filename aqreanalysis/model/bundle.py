@@ -32,6 +32,9 @@ MODEL, MODEL_TITLE = "aq-net", "AQ-Net"
 MEASURED_HEADING = "## Measured at hidden stations"
 #: Entry of the provenance: the static fields that a training was offered, by name, with their files.
 OFFERED = "static_fields_offered"
+#: Entry of the provenance of a model that was calibrated on another network than that of its training: of which model
+#: it was made, what that one learned from, and ``remark``, a sentence for card and cube.
+CALIBRATED_FROM = "calibrated_from"
 # Version of the numerics: raise it when the same weights would give other numbers.
 NUMERICS = 1
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.geodesy import Degrees, unit_vectors
 from aqreanalysis.errors import ModelError, nearest_hint
-from aqreanalysis.model.bundle import OFFERED, Bundle, load_member, measured_coverage, read_bundle
+from aqreanalysis.model.bundle import CALIBRATED_FROM, OFFERED, Bundle, load_member, measured_coverage, read_bundle
 from aqreanalysis.model.device import load_linear_algebra, to_device
 from aqreanalysis.model.distribution.external_drift import Drift, StaticSource
 from aqreanalysis.model.distribution.hourly import Predictive, mix_members
@@ -171,7 +171,9 @@ class AnalysisPredictor(BundlePredictor):
         """Return what a cube says of the kind of its estimates."""
         static = () if self.drift is None else self.drift.static
         files = ", ".join(f"{one.name} ({one.source}, sha256 {one.digest[:12]})" for one in static)
-        return CubeText(remark=f"Static fields in the external drift: {files}." if files else "")
+        fields = f"Static fields in the external drift: {files}" if files else ""
+        learned = self.bundle.provenance.get(CALIBRATED_FROM, {}).get("remark", "")
+        return CubeText(remark=" ".join(f"{text}." for text in (learned, fields) if text))
 
     def measured(self) -> dict[str, str]:
         """Return what the hourly interval covered at hidden stations; empty before any evaluation."""

@@ -29,7 +29,7 @@ from aqreanalysis.nature.datasets import (
 from aqreanalysis.nature.era5_grib import write_meteorology
 from aqreanalysis.nature.random_fields import FloatArray
 from aqreanalysis.nature.region import Region, build_region
-from aqreanalysis.nature.simulation import START, one_thread, simulate, true_world
+from aqreanalysis.nature.simulation import START, Climate, one_thread, simulate, true_world
 from aqreanalysis.nature.static_fields import FINE_STEP, static_fields, write_static_fields
 from aqreanalysis.nature.station_network import SensorFaults, add_faults, at_stations, measure, place_stations
 from aqreanalysis.nature.transport import interior
@@ -140,6 +140,7 @@ def nature_run(
     stations: int = 80,
     species: Iterable[str] | None = None,
     progress: Progress | None = None,
+    climate: Climate | None = None,
 ) -> Nature:
     """Return the synthetic nature run of a seed.
 
@@ -160,6 +161,8 @@ def nature_run(
         Pollutants to keep in observations and truth; all six by default.
     progress : callable, optional
         Called with days done, days in all and a note.
+    climate : Climate, optional
+        Of the region, where it is not the plain one; its `background` knows nothing of it.
 
     Raises
     ------
@@ -180,19 +183,14 @@ def nature_run(
     grid = load_grid("nature-0.1")
     with one_thread():
         region = build_region(seed, grid)
-        air, weather = simulate(true_world(seed, region, days), days, partial(interior, region.lattice), progress)
+        air, weather = simulate(
+            true_world(seed, region, days, climate), days, partial(interior, region.lattice), progress
+        )
     truth = {key: values for key, values in air.items() if key in keys}
     times = pd.date_range(START, periods=24 * days + 1, freq="h", unit="ns")[1:]
     table, observations, faulty = _observe(seed, stations, region, grid, truth, times)
-    return Nature(
-        observations,
-        truth_dataset(truth, times, grid, seed),
-        meteorology_dataset(weather, times, grid, seed),
-        grid,
-        table,
-        faulty,
-        seed,
-    )
+    datasets = truth_dataset(truth, times, grid, seed), meteorology_dataset(weather, times, grid, seed)
+    return Nature(observations, *datasets, grid, table, faulty, seed)
 
 
 def _check(seed: int, days: int, stations: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.nature.emissions import CLOCK, TRACERS, Emitter, Inflow
 from aqreanalysis.nature.random_fields import FloatArray
 from aqreanalysis.nature.region import Region
-from aqreanalysis.nature.synthetic_weather import Weather, WeatherGenerator
+from aqreanalysis.nature.synthetic_weather import HIGHEST, LOWEST, Weather, WeatherGenerator
 from aqreanalysis.nature.transport import InflowSource, Transport, split_oxidants
 from aqreanalysis.species import SPECIES
 
@@ -22,6 +22,52 @@ START = "2001-03-01"
 RUN_IN_DAYS = 2  # until the air over the region has forgotten the uniform beginning
 _PPB_TO_UG = {key: (SPECIES[key].molar_mass or 0.0) / 24.055 for key in ("o3", "no2")}  # at 20 degrees C, 1013.25 hPa
 WEATHER = ("u10", "v10", "blh", "t2m", "rain", "sun")
+
+
+@dataclass(frozen=True)
+class Climate:
+    """How a region's air differs from that of the plain nature run, each a factor on what that one has.
+
+    Attributes
+    ----------
+    wind : float
+        On the wind at every height.
+    mixing : float
+        On the height of the boundary layer, which stays within its range.
+    emission : float
+        On what the region emits, not on the air that flows in.
+    season_days : int
+        Days of the year later, for sun and warmth; the labels of the hours stay.
+    """
+
+    wind: float = 1.0
+    mixing: float = 1.0
+    emission: float = 1.0
+    season_days: int = 0
+
+
+class _ClimateWeather:
+    """The weather of a seed in another climate."""
+
+    def __init__(self, generator: WeatherGenerator, climate: Climate) -> None:
+        self._generator, self._climate = generator, climate
+
+    def at(self, hours: FloatArray) -> Weather:
+        """Return the weather at `hours`."""
+        weather, wind = self._generator.at(hours), self._climate.wind
+        blh = np.clip(self._climate.mixing * weather.blh, LOWEST, HIGHEST)
+        u, v, u10, v10 = (wind * part for part in (weather.u, weather.v, weather.u10, weather.v10))
+        return replace(weather, u=u, v=v, u10=u10, v10=v10, blh=blh)
+
+
+class _ClimateEmitter(Emitter):
+    """What a region emits that emits more, or less, than that of its seed."""
+
+    factor = 1.0
+
+    def at(self, hour: int, t2m: FloatArray, wind10: FloatArray, rain: FloatArray) -> FloatArray:
+        """Return the emission of one hour, shape (cell, tracer)."""
+        return self.factor * super().at(hour, t2m, wind10, rain)
 
 
 def one_thread() -> threadpool_limits:
@@ -65,10 +111,16 @@ def first_weekday() -> int:
     return int((first_hour() + pd.Timedelta(hours=CLOCK)).weekday())
 
 
-def true_world(seed: int, region: Region, days: int) -> World:
-    """Return what drives the truth of a seed."""
-    emitter = Emitter(seed, region, 24 * (days + RUN_IN_DAYS), first_weekday())
-    return World(region, WeatherGenerator(seed, region, first_hour().dayofyear), emitter, Inflow(seed, region))
+def true_world(seed: int, region: Region, days: int, climate: Climate | None = None) -> World:
+    """Return what drives the truth of a seed, in its own climate or another."""
+    hours, inflow = 24 * (days + RUN_IN_DAYS), Inflow(seed, region)
+    if climate is None:
+        emitter = Emitter(seed, region, hours, first_weekday())
+        return World(region, WeatherGenerator(seed, region, first_hour().dayofyear), emitter, inflow)
+    stronger = _ClimateEmitter(seed, region, hours, first_weekday())
+    stronger.factor = climate.emission
+    generator = WeatherGenerator(seed, region, (first_hour().dayofyear + climate.season_days) % 365)
+    return World(region, _ClimateWeather(generator, climate), stronger, inflow)
 
 
 def simulate(

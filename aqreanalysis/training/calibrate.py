@@ -6,7 +6,8 @@ what is said where the nearest station does not report, or none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, Bundle, Calibration
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 from aqreanalysis.training.calibrate_silence import fit_climatology, fit_silence
-from aqreanalysis.training.left_out import NetworkResiduals, StationRecords, drift_at, measure
+from aqreanalysis.training.left_out import Measured, NetworkResiduals, StationRecords, drift_at, measure
 from aqreanalysis.training.weighted_quantiles import equal_shares, recentred, weighted_quantiles
 
 _DISTANCE_NODES, _LEVEL_NODES = 5, 3
@@ -22,6 +23,8 @@ _DISTANCE_NODES, _LEVEL_NODES = 5, 3
 _FEWEST_A_NODE = 400
 # Nor can a few places say how the shape changes with distance: what they differ in is their own lasting bias.
 _PLACES_A_NODE = 10
+# Between the numbers of stations, and of places, of networks that are joined.
+_APART = 1_000_000
 # Distances beyond these percentiles are too rare for a node.
 _OUTERMOST = (2.5, 97.5)
 
@@ -57,26 +60,80 @@ class Residuals:
         return len(np.unique(self.place))
 
 
-def calibrate(bundle: Bundle, records: StationRecords, device: str) -> dict[str, Calibration]:
-    """Return each pollutant's calibration, measured at stations left out, in the hours that training saw."""
-    uncalibrated = replace(bundle, calibration={key: Calibration.normal() for key in bundle.config.species})
-    predictor = AnalysisPredictor(uncalibrated, device, records.fields)
-    window, tables = predictor.config.window, {}
-    reach = max(window.history_hours, window.lookahead_hours) + 23
-    for key, measured in measure(predictor, records).items():
+@dataclass(frozen=True)
+class LeftOut:
+    """What was measured of one pollutant, sorted by what a calibration makes of it.
+
+    Attributes
+    ----------
+    usual : Residuals
+        At hours at which the nearest station reports.
+    silent, gaps : NetworkResiduals
+        Where it is silent and another reports, and where no station reports.
+    points : float64 (2, point)
+        Distance to the nearest station in km, and logarithm of the network's scale there.
+    """
+
+    usual: Residuals
+    silent: NetworkResiduals
+    gaps: NetworkResiduals
+    points: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, measured: Measured, records: StationRecords) -> LeftOut:
+        """Return it of the measurements at one network."""
         residuals = measured.residuals
         gap, silent = residuals.gap_hours > 0, residuals.reporting_km > residuals.nearest_km
-        usual = _sorted(residuals.only(~gap & ~silent), records)
-        table, beside = fit_table(usual), residuals.only(~gap & silent)
-        wider = np.where(records.training[beside.station], training_factor(usual), 1.0)
+        usual, beside = _sorted(residuals.only(~gap & ~silent), records), residuals.only(~gap & silent)
+        wider = np.where(records.training[beside.station] & records.learnt, training_factor(usual), 1.0)
         beside = replace(beside, standard=wider * beside.standard)
         points = np.concatenate(measured.points, axis=1) if measured.points else np.empty((2, 0))
-        record = _climatology(predictor, records, key), reach
-        tables[key] = replace(table, silence=fit_silence(points, beside, residuals.only(gap), table, record))
-    return tables
+        return cls(usual, beside, residuals.only(gap), points)
+
+    @classmethod
+    def joined(cls, parts: Sequence[LeftOut]) -> LeftOut:
+        """Return those of several networks as one, their stations and places told apart."""
+        silent, gaps = (
+            NetworkResiduals.joined(
+                [
+                    replace(one, station=one.station + _APART * i)
+                    for i, one in enumerate(getattr(p, name) for p in parts)
+                ]
+            )
+            for name in ("silent", "gaps")
+        )
+        usual = [replace(part.usual, place=part.usual.place + _APART * i) for i, part in enumerate(parts)]
+        columns = (np.concatenate([getattr(one, f.name) for one in usual]) for f in fields(Residuals))
+        return cls(Residuals(*columns), silent, gaps, np.concatenate([part.points for part in parts], axis=1))
+
+    def table(self, climatology: NDArray[np.float64], reach_hours: int) -> Calibration:
+        """Return the calibration; climatology and reach as of `fit_silence`."""
+        table = fit_table(self.usual)
+        record = climatology, reach_hours
+        return replace(table, silence=fit_silence(self.points, self.silent, self.gaps, table, record))
 
 
-def _climatology(predictor: AnalysisPredictor, records: StationRecords, key: str) -> NDArray[np.float64]:
+def calibrate(bundle: Bundle, records: StationRecords, device: str) -> dict[str, Calibration]:
+    """Return each pollutant's calibration, measured at stations left out, in the hours that training saw."""
+    predictor = uncalibrated(bundle, records, device)
+    return {
+        key: LeftOut.of(measured, records).table(record_climatology(predictor, records, key), gap_reach(predictor))
+        for key, measured in measure(predictor, records).items()
+    }
+
+
+def uncalibrated(bundle: Bundle, records: StationRecords, device: str) -> AnalysisPredictor:
+    """Return the model as it is before any calibration, reading the covariates of the records."""
+    normal = replace(bundle, calibration={key: Calibration.normal() for key in bundle.config.species})
+    return AnalysisPredictor(normal, device, records.fields)
+
+
+def gap_reach(predictor: AnalysisPredictor) -> int:
+    """Return the longest gap of hours of which a window still holds a reading."""
+    return max(predictor.history_hours, predictor.lookahead_hours) + 23
+
+
+def record_climatology(predictor: AnalysisPredictor, records: StationRecords, key: str) -> NDArray[np.float64]:
     """Return the climatology of a pollutant at the training stations, less their drift."""
     lat, lon = records.lat[records.training], records.lon[records.training]
     readings = records.values[:, records.training, predictor.inputs.index(key)]
@@ -89,7 +146,7 @@ def _climatology(predictor: AnalysisPredictor, records: StationRecords, key: str
 def _sorted(residuals: NetworkResiduals, records: StationRecords) -> Residuals:
     """Return residuals of hours at which the nearest station reports, with the places and weights of their stations."""
     station = residuals.station
-    place, trained = records.places()[station], records.training[station]
+    place, trained = records.places()[station], records.training[station] & records.learnt
     by = residuals.nearest_km, residuals.level
     return Residuals(*by, residuals.standard, place, trained, equal_shares(station))
 

@@ -9,7 +9,7 @@ the end towards what the covariance says by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,10 @@ _LEFT_OUT_KM = (0.0, 40.0)
 _MOST_DAYS = 366
 # Days encoded at a time: bounds the memory.
 _DAYS_AT_ONCE = 4
+# Parts that are left out in turn, where every station may be: of a small network all, so that each of its stations
+# tells, of a larger one a few small ones.
+_SMALL, _PARTS_OF_SMALL = 64, (5, 5)
+_PARTS_OF_LARGE = 10, 2
 # Share of a period's hours that must be observed at a station for its mean to count.
 COMPLETE = 0.75
 # Time scales of the covariance, hours: noise, two within the day, two of the weather, the season, a place's own bias.
@@ -65,12 +69,15 @@ class HourlyErrors:
         NaN where missing.
     nearest_km : float32 (hour, station), or (station,) where it does not change
         Distance to the nearest station that was left and reports.
+    station : int64 (station,)
+        Whose they are, numbers of the records.
     """
 
     mean: NDArray[np.float32]
     standard_error: NDArray[np.float32]
     observed: NDArray[np.float32]
     nearest_km: NDArray[np.float32]
+    station: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,25 @@ def calibrate_means(bundle: Bundle, records: StationRecords, device: str) -> dic
     hourly_errors: dict[str, list[HourlyErrors]] = {key: [] for key in predictor.species}
     for radius in _LEFT_OUT_KM:
         for key, errors in _hourly_errors(predictor, records, radius):
+            hourly_errors[key].append(errors)
+    return {key: fit_means(errors, float(bundle.scaling[key].offset)) for key, errors in hourly_errors.items()}
+
+
+def calibrate_means_in_turn(bundle: Bundle, records: StationRecords, device: str) -> dict[str, MeansCalibration]:
+    """Return each pollutant's calibration of means, every station in sight left out in one of some parts.
+
+    For weights that never saw the network: there every station is what the calibration stations of a training are.
+    """
+    predictor = AnalysisPredictor(bundle, device, records.fields)
+    hourly_errors: dict[str, list[HourlyErrors]] = {key: [] for key in predictor.species}
+    among = np.flatnonzero(records.training)
+    parts, used = _PARTS_OF_SMALL if len(among) <= _SMALL else _PARTS_OF_LARGE
+    part = np.random.default_rng(bundle.config.split.seed).permutation(len(among)) % parts
+    for number in range(used):
+        left_out = np.zeros(len(records.training), dtype=bool)
+        left_out[among[part == number]] = True
+        turn = replace(records, training=records.training & ~left_out, calibration=left_out)
+        for key, errors in _hourly_errors(predictor, turn, 0.0):
             hourly_errors[key].append(errors)
     return {key: fit_means(errors, float(bundle.scaling[key].offset)) for key, errors in hourly_errors.items()}
 
@@ -233,7 +259,7 @@ def _mean_errors(
             observed = np.where(seen, one.observed[part][:, complete], 0).sum(axis=0, dtype=np.float64) / count
             standard = (np.log(np.maximum(observed, 0) + offset) - location) / np.maximum(scale, 1e-9)
             nearest = mean_distance(np.broadcast_to(one.nearest_km, one.mean.shape)[part][:, complete])
-            rows.append(np.stack((nearest, location, standard, complete)).astype(np.float64))
+            rows.append(np.stack((nearest, location, standard, one.station[complete])).astype(np.float64))
     distance, level, standard, station = np.concatenate(rows, axis=1) if rows else np.empty((4, 0))
     return MeanErrors(distance, level, standard, station.astype(np.int64))
 
@@ -273,4 +299,4 @@ def _hourly_errors(
             parts[key].append(np.stack((predictive.mean, predictive.standard_error, observed, predictive.reporting_km)))
     for key, pieces in parts.items():
         mean, error, observed, nearest = np.concatenate(pieces, axis=1)
-        yield key, HourlyErrors(mean, error, observed, nearest)
+        yield key, HourlyErrors(mean, error, observed, nearest, targets)

@@ -13,11 +13,12 @@ import numpy as np
 import scipy.optimize
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.geostatistics.variogram import Empirical, empirical_variogram
 from aqreanalysis.model.network.aqnet import AQNet, BandCovariances
-from aqreanalysis.model.network.neural_knn import CovarianceModel
+from aqreanalysis.model.network.neural_knn import CovarianceModel, NeuralKNN
 from aqreanalysis.model.network.scaling import field_reach
 from aqreanalysis.model.network.temporal_filters import REACH_HOURS, SMOOTH_HOURS
 from aqreanalysis.training.station_masking import StationRoles
@@ -40,6 +41,8 @@ _PRIOR = 0.6
 _BIN_ERROR = 0.5
 # Bins need this many to say anything of four parameters.
 _FEWEST_BINS = 5
+# The weights that `NeuralKNN.start_from` sets.
+_STANDS_ON = ("log_short", "log_long", "long_share", "log_nugget")
 # Beyond the prior by more than this the optimiser does not look.
 _FARTHEST = 8.0
 
@@ -90,6 +93,28 @@ def fit_covariances(windows: NDArray[np.float32], lat: Floats, lon: Floats) -> B
             if (np.isfinite(values).sum(axis=1) > _FEWEST_STATIONS).any():
                 variograms[name].append(empirical_variogram(values, km))
     return BandCovariances(**{n: _nearest_model(v, getattr(usual, n), len(lat)) for n, v in variograms.items()})
+
+
+@torch.no_grad()
+def shift_between(before: BandCovariances, after: BandCovariances, kernels: int) -> dict[str, Tensor]:
+    """Return what is to be added to a network's weights, by name, so that they stand on other covariance models.
+
+    What was learned stays as a departure from what it starts from, in the units in which it is learned: logarithms of
+    ranges and nuggets, and the logit of the far part.
+
+    Parameters
+    ----------
+    before, after : BandCovariances
+        What the weights stand on, and what they are to stand on.
+    kernels : int
+        Covariance models of the network.
+    """
+    tables = []
+    for covariances in (before, after):
+        table = NeuralKNN(kernels)
+        table.start_from(covariances.dictionary())
+        tables.append(table)
+    return {f"knn.{name}": getattr(tables[1], name) - getattr(tables[0], name) for name in _STANDS_ON}
 
 
 def bands_of(windows: NDArray[np.float32]) -> dict[str, Floats]:

@@ -39,7 +39,8 @@ _PLACE_DEGREES = 0.5
 class StationRecords:
     """Readings for calibration: concentrations (hour, station, input) of whole UTC days, their stamps, the stations.
 
-    `training` and `calibration` are masks over the stations; `fields` holds the covariates of a model that has them.
+    `training` and `calibration` are masks over the stations; `fields` holds the covariates of a model that has them;
+    `learnt` says whether the weights were fitted to the training stations, or those of another network.
     """
 
     values: NDArray[np.float32]
@@ -49,6 +50,7 @@ class StationRecords:
     training: NDArray[np.bool_]
     calibration: NDArray[np.bool_]
     fields: FieldSource | None = None
+    learnt: bool = True
 
     def exclude_within(self, radius_km: float) -> NDArray[np.bool_] | None:
         """Return the training stations farther than a radius from every calibration station, shape (station,).
@@ -179,10 +181,22 @@ class _View:
     places: AnalysisGeometry
 
 
-def measure(predictor: AnalysisPredictor, records: StationRecords) -> dict[str, Measured]:
-    """Return what an uncalibrated network says of the hours that training saw, by pollutant."""
+def measure(predictor: AnalysisPredictor, records: StationRecords, rounds: int = 1) -> dict[str, Measured]:
+    """Return what an uncalibrated network says of the hours that training saw, by pollutant.
+
+    With several `rounds` each day is asked as often, with other stations left out: a small network has few a time.
+    """
     rng = np.random.default_rng(predictor.config.split.seed)
     measured = {key: Measured() for key in predictor.species}
+    for _ in range(rounds):
+        _measure_once(predictor, records, rng, measured)
+    return measured
+
+
+def _measure_once(
+    predictor: AnalysisPredictor, records: StationRecords, rng: np.random.Generator, measured: dict[str, Measured]
+) -> None:
+    """Add to what was measured that of each day once."""
     before, after = predictor.history_hours, predictor.lookahead_hours
     days = (len(records.hours) - before - after) // 24
     there = records.training | records.calibration
@@ -206,7 +220,6 @@ def measure(predictor: AnalysisPredictor, records: StationRecords) -> dict[str, 
             gap[draw_gap(before, len(gap), rng)] = np.nan
             for key, part in _ask(predictor, records, view, (gap, steps)):
                 measured[key].parts.append(part.only(part.gap_hours > 0))
-    return measured
 
 
 def _draw_view(predictor: AnalysisPredictor, records: StationRecords, rng: np.random.Generator) -> _View:

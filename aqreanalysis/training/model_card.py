@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.model.bundle import MEASURED_HEADING, Bundle, static_fields_lines
+from aqreanalysis.model.bundle import CALIBRATED_FROM, MEASURED_HEADING, Bundle, static_fields_lines
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species
 
@@ -29,6 +29,66 @@ def model_card(bundle: Bundle, observations: Observations) -> str:
         "",
         "## Not for",
         *_limits(bundle, observations),
+        "",
+        _NOT_MEASURED,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def calibrated_card(bundle: Bundle, observations: Observations) -> str:
+    """Return the card of a model that was calibrated on a network, its weights learned elsewhere."""
+    species = species_read(bundle)
+    lines = [
+        "# Model card",
+        "",
+        f"AQ-Net, calibrated and not trained, by {bundle.provenance['program']}. "
+        f"{bundle.provenance[CALIBRATED_FROM]['remark']}.",
+        "",
+        f"- Estimates: hourly means of {species[0]}; reads {species[1]}.",
+        *_drift(bundle),
+        *_covariates(bundle),
+        *_static(bundle),
+        *_start(bundle),
+        "",
+        "## Data",
+        *_data(bundle, observations, "calibration"),
+        "",
+        "## Intervals",
+        "- Measured at this network's own stations and hours left out in turn, by distance and level, and drawn to "
+        "those of the model as far as so few stations cannot tell, for "
+        f"{bundle.config.uncertainty.coverage:.0%} coverage. What they cover at stations and hours never seen is "
+        "measured by `aqreanalysis evaluate`.",
+        "",
+        "## Not for",
+        *_limits(bundle, observations),
+        "",
+        _NOT_MEASURED,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def pretrained_card(bundle: Bundle) -> str:
+    """Return the card of a model that is to serve any network once it was calibrated there."""
+    state, species = bundle.metrics["training"], species_read(bundle)
+    lines = [
+        "# Model card",
+        "",
+        f"AQ-Net for any network of stations, pretrained by {bundle.provenance['program']} with torch "
+        f"{bundle.provenance['torch']}.",
+        "",
+        "**It learned from synthetic records, not from measurements.**",
+        "",
+        f"- Estimates: hourly means of {species[0]}; reads those of them that a network has.",
+        f"- Learned from {bundle.provenance['trained_on']['source']}.",
+        f"- Training: {state['epoch']} epochs, best at epoch {state['best_epoch']} (scaled CRPS "
+        f"{state['best_score']:.4f} at the stations left out of the networks kept back); before it, as kriging, "
+        f"{state['start_score']:.4f}.",
+        "",
+        "## Not for",
+        "- Any network before `aqreanalysis calibrate` there: scaling, ranges and intervals are each network's own. "
+        "`produce` without `--model` and `map` do it first.",
         "",
         _NOT_MEASURED,
         "",
@@ -121,7 +181,8 @@ def _start(bundle: Bundle) -> list[str]:
     return lines
 
 
-def _data(bundle: Bundle, observations: Observations) -> list[str]:
+def _data(bundle: Bundle, observations: Observations, use: str = "training") -> list[str]:
+    """Return what was read, `use` says for what."""
     provenance, lat, lon = bundle.provenance, observations.lat, observations.lon
     record, roles = data_read(bundle, observations)
     present = ", ".join(
@@ -134,7 +195,7 @@ def _data(bundle: Bundle, observations: Observations) -> list[str]:
         f"{lon.min():.2f}..{lon.max():.2f} E.",
         f"- Station-hours with a usable reading: {present}.",
         f"- Roles of the stations: {roles} (seed {bundle.config.split.seed}). Hours from {provenance['unseen_from']} "
-        "on were not seen in training.",
+        f"on were not seen in {use}.",
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -108,6 +108,22 @@ def fit_scalings(values: NDArray[np.float32], inputs: Sequence[str]) -> dict[str
     return scalings
 
 
+def fit_present_scalings(
+    values: NDArray[np.float32], inputs: Sequence[str], otherwise: Mapping[str, Scaling] | None = None
+) -> dict[str, Scaling]:
+    """Return the scaling of each input, as `fit_scalings`; one without two different readings takes the other one.
+
+    Where none is given it is that of a unit, which no reading will ever meet.
+    """
+    scalings = {}
+    for i, key in enumerate(inputs):
+        try:
+            scalings[key] = Scaling.fit(values[..., i])
+        except ValueError:
+            scalings[key] = Scaling(1.0, 0.0, 1.0, 1.0) if otherwise is None else otherwise[key]
+    return scalings
+
+
 def subsample_stride(shape: tuple[int, int]) -> int:
     """Return of how many hours one is enough to fit scalings, for records of `shape` (hour, station).
 
@@ -170,11 +186,12 @@ def make_bundle(
         calibration={s: Calibration.normal() for s in config.species},
         stations=split.to_frame(),
         metrics=trained.metrics,
-        provenance=_provenance(observations, split, trained.device),
+        provenance=provenance_of(observations, split, trained.device),
     )
 
 
-def _provenance(observations: Observations, split: Split, device: str) -> dict[str, Any]:
+def provenance_of(observations: Observations, split: Split, device: str) -> dict[str, Any]:
+    """Return what a bundle says of its records, of what in them was hidden, and of what made it."""
     from aqreanalysis import __version__
 
     return {

@@ -18,7 +18,7 @@ from aqreanalysis.model import Bundle, Scaling, choose_device
 from aqreanalysis.model.bundle import OFFERED
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.network.scaling import field_reach
-from aqreanalysis.observations import Observations, window
+from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species
 from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import calibrate
@@ -42,6 +42,7 @@ from aqreanalysis.training.run_folder import (
     subsample_stride,
     working_folder,
 )
+from aqreanalysis.training.seen_hours import SeenHours, seen_hours
 from aqreanalysis.training.station_masking import StationRoles
 from aqreanalysis.training.trainer import Trainer
 from aqreanalysis.training.windows import Timeline
@@ -51,21 +52,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What training may see: readings of whole UTC days before the unseen hours, padded by the window."""
-
-    values: NDArray[np.float32]
-    hours: NDArray[np.int64]
-    first_hour: int
-    days: int
-
-
-@dataclass(frozen=True)
 class _Data:
     """What training reads, and which stations may do what in it."""
 
     split: Split
-    seen: _Seen
+    seen: SeenHours
     scaling: dict[str, Scaling]
     drift: Drift | None
     read: ReadFields | None
@@ -138,7 +129,7 @@ def _prepare(observations: Observations, config: Config, options: TrainOptions, 
     if options.static is not None and not config.model.geography:
         raise ConfigError("model.geography=false trains without a drift, in which static fields stand: leave one out")
     split = draw_split(observations, config.split)
-    seen = _seen_hours(observations, config, split)
+    seen = seen_hours(observations, config, split.unseen_from)
     some = subsample_stride(seen.values.shape[:2])
     scaling = fit_scalings(seen.values[::some, split.where(TRAINING)], config.inputs or config.species)
     _check_calibration(seen, config, split.where(CALIBRATION))
@@ -169,15 +160,8 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
     """Return a trainer a member: they share data and config and differ in the seed of weights, batches and masks."""
     split, seen, scaling, read = data.split, data.seen, data.scaling, data.read
     inputs = list(config.inputs or config.species)
-    whole = slice(config.window.history_hours, config.window.history_hours + 24 * seen.days)
-    timeline = Timeline.build(
-        seen.values[whole],
-        seen.first_hour,
-        [scaling[k] for k in inputs],
-        [inputs.index(s) for s in config.species],
-        config.window,
-        data.drift.at(split.lat, split.lon, inputs) if data.drift is not None else None,
-    )
+    drift = data.drift.at(split.lat, split.lon, inputs) if data.drift is not None else None
+    timeline = seen.timeline(scaling, config, drift)
     if read is not None:
         timeline = replace(timeline, fields=_timeline_fields(timeline, data, read, config))
     timeline = timeline.to(processes.device)
@@ -218,7 +202,7 @@ def _started_from(trainer: Trainer, config: Config) -> dict[str, Any]:
 
 
 def _covariates(
-    covariates: Covariates | None, seen: _Seen, config: Config, split: Split, progress: Progress | None
+    covariates: Covariates | None, seen: SeenHours, config: Config, split: Split, progress: Progress | None
 ) -> ReadFields | None:
     """Return the covariates at all stations over the hours of training and what the network reads round them."""
     if covariates is None:
@@ -228,24 +212,7 @@ def _covariates(
     return read_fields(covariates, (split.lat, split.lon), span, split.where(TRAINING), progress)
 
 
-def _seen_hours(observations: Observations, config: Config, split: Split) -> _Seen:
-    first = observations.first_hour
-    first += (1 - first) % 24  # the first whole UTC day
-    last = min(int(observations.hours[-1]), int(split.unseen_from.astype("datetime64[h]").astype(np.int64)) - 1)
-    days = (last - first + 1) // 24
-    if days < 3:
-        raise ObservationsError(
-            f"the hours that training may see hold {max(days, 0)} whole UTC days, and at least 3 are needed: bring "
-            "more hours or lower split.unseen_time"
-        )
-    before, after = config.window.history_hours, config.window.lookahead_hours
-    inputs = list(config.inputs or config.species)
-    values, hours = window(observations, inputs, first - before, before + 24 * days + after)
-    values[before + 24 * days :] = np.nan  # the unseen hours stay unseen, also as lookahead
-    return _Seen(values, hours, first, days)
-
-
-def _check_calibration(seen: _Seen, config: Config, stations: NDArray[np.bool_]) -> None:
+def _check_calibration(seen: SeenHours, config: Config, stations: NDArray[np.bool_]) -> None:
     """Refuse a training that early stopping and calibration would have nothing to look at."""
     if not stations.any():
         raise ConfigError(

@@ -1,0 +1,186 @@
+"""A trained model made that of another network in minutes: all but the weights is measured there anew.
+
+Nothing learns. Scaling, drift, ranges and nuggets are fitted to the network's record; the tables of the intervals come
+from its own stations and hours left out, drawn to the model's as far as so few stations can tell. Since the weights
+never saw the network, every station in sight may be left out in turn. What a training would hide stays hidden, so that
+`evaluate` may score the outcome as it scores a training's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.common.library_threads import library_threads
+from aqreanalysis.common.progress import Progress
+from aqreanalysis.configs import SplitConfig
+from aqreanalysis.errors import ModelError, ObservationsError
+from aqreanalysis.model import Bundle, Calibration, choose_device, read_bundle
+from aqreanalysis.model.bundle import CALIBRATED_FROM
+from aqreanalysis.model.network.scaling import field_reach
+from aqreanalysis.observations import Observations
+from aqreanalysis.splits import CALIBRATION, MIN_TRAINING_STATIONS, TRAINING, Split, draw_split
+from aqreanalysis.training.calibrate import LeftOut, gap_reach, record_climatology, uncalibrated
+from aqreanalysis.training.calibrate_means import calibrate_means_in_turn
+from aqreanalysis.training.drawn_tables import draw_to
+from aqreanalysis.training.fields import ReadFields, read_fields
+from aqreanalysis.training.left_out import StationRecords, measure
+from aqreanalysis.training.model_card import calibrated_card
+from aqreanalysis.training.run_folder import (
+    TrainOptions,
+    check_out,
+    provenance_of,
+    publish_bundle,
+    working_folder,
+)
+from aqreanalysis.training.seen_hours import seen_hours
+from aqreanalysis.training.settle import Ground, of_these_pollutants, set_down
+
+if TYPE_CHECKING:
+    from aqreanalysis.covariates import Covariates
+
+# Stations that are left out some days each, all of them together, whatever their number; and the most rounds of that.
+_ENOUGH_LEFT_OUT = 64
+_MOST_ROUNDS = 4
+
+
+def recalibrate(
+    model: str | Path | Bundle,
+    observations: Observations,
+    out: str | Path,
+    device: str = "auto",
+    progress: Progress | None = None,
+    options: TrainOptions | None = None,
+) -> Path:
+    """Make a trained model that of a network of stations, and return the directory of the new bundle.
+
+    Parameters
+    ----------
+    model : str, Path or Bundle
+        A bundle, of any network.
+    observations : Observations
+        Records of the network. Pollutants that they lack leave the model.
+    out : str or Path
+        Directory of the new bundle.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    progress : callable, optional
+        Called as ``progress(done, total, note)``.
+    options : TrainOptions, optional
+        Whether to replace a bundle; covariates and static fields, where the model has them.
+
+    Raises
+    ------
+    ModelError
+        If the model is a long forecast, or estimates nothing that the observations hold.
+    ObservationsError
+        Too few stations or days.
+    OutputError
+        If `out` exists, or cannot be written.
+    """
+    out, options = Path(out), options or TrainOptions()
+    chosen = choose_device(device)
+    bundle = model if isinstance(model, Bundle) else read_bundle(model)
+    if bundle.config.forecast is not None:
+        raise ModelError("the model is a long forecast, whose intervals no calibration of hours fits: train one here")
+    check_out(out, options)
+    with library_threads(bundle.config.training.threads):
+        made = recalibrated(bundle, observations, str(chosen), progress, options)
+        working_folder(out).mkdir(parents=True, exist_ok=True)
+        return publish_bundle(made, working_folder(out), out)
+
+
+def recalibrated(
+    bundle: Bundle, observations: Observations, device: str, progress: Progress | None, options: TrainOptions
+) -> Bundle:
+    """Return what `recalibrate` writes; arguments as there."""
+    source = bundle.digest
+    bundle = of_these_pollutants(bundle, observations.species)
+    split = split_to_calibrate(observations, bundle.config.split)
+    among = split.where(TRAINING, CALIBRATION)
+    ground = Ground(split, seen_hours(observations, bundle.config, split.unseen_from), among)
+    tell = progress or (lambda done, total, note: None)
+    tell(0, 4, "scaling, drift and ranges of the network")
+    known = bundle.calibration
+    bundle = set_down(bundle, ground, options.static)
+    read = _covariates(bundle, options.covariates, ground)
+    seen = ground.seen
+    records = StationRecords(seen.values, seen.hours, split.lat, split.lon, among, ~among & among, read, learnt=False)
+    tell(1, 4, "stations left out in turn")
+    bundle.calibration = tables_of(bundle, records, known, device)
+    tell(3, 4, "means of days and months")
+    bundle.calibration_means = calibrate_means_in_turn(bundle, records, device)
+    bundle.stations = split.to_frame()
+    origin = _origin(bundle, source, len(observations.stations))
+    bundle.provenance = provenance_of(observations, split, device.partition(":")[0]) | {CALIBRATED_FROM: origin}
+    bundle.metrics = {key: value for key, value in bundle.metrics.items() if key not in ("evaluation", "forecast")}
+    bundle.card = calibrated_card(bundle, observations)
+    tell(4, 4, "calibrated")
+    return bundle
+
+
+def _origin(bundle: Bundle, source: str, stations: int) -> dict[str, Any]:
+    """Return where the weights of a model come from, before its provenance becomes that of a network of stations."""
+    before = bundle.provenance
+    if CALIBRATED_FROM in before:  # calibrated elsewhere already: what its weights learned from stays what it was
+        learned, source = before[CALIBRATED_FROM]["trained_on"], before[CALIBRATED_FROM]["model_digest"]
+    else:
+        learned = before.get("observations_attributes", {})
+    label = learned.get("source") or learned.get("title") or "records that it does not name"
+    return {
+        "model_digest": source,
+        "stations": stations,
+        "trained_on": learned,
+        "remark": f"The weights of the model are those of model {source[:12]}, which learned from {label}; scaling, "
+        f"ranges and intervals were calibrated on this network of {stations} stations",
+    }
+
+
+def split_to_calibrate(observations: Observations, config: SplitConfig) -> Split:
+    """Return the split that a training would draw; with too few stations for it one that hides none.
+
+    Raises
+    ------
+    ObservationsError
+        With fewer stations than say anything of stations left out, or too few days.
+    """
+    try:
+        return draw_split(observations, config)
+    except ObservationsError:
+        if len(observations.stations) < MIN_TRAINING_STATIONS:
+            raise ObservationsError(
+                f"{len(observations.stations)} stations are too few to calibrate a model on: at least "
+                f"{MIN_TRAINING_STATIONS} are needed, which are left out in turn; bring more stations"
+            ) from None
+        none = {"hidden_stations": 0.0, "hidden_cities": 0.0, "calibration_stations": 0.0}
+        return draw_split(observations, config.model_copy(update=none))
+
+
+def tables_of(
+    bundle: Bundle, records: StationRecords, known: dict[str, Calibration], device: str
+) -> dict[str, Calibration]:
+    """Return each pollutant's calibration at stations left out in turn, drawn to the `known` ones."""
+    predictor, tables = uncalibrated(bundle, records, device), {}
+    rounds = int(np.clip(_ENOUGH_LEFT_OUT // max(int(records.training.sum()), 1), 1, _MOST_ROUNDS))
+    for key, measured in measure(predictor, records, rounds).items():
+        left_out = LeftOut.of(measured, records)
+        own = left_out.table(record_climatology(predictor, records, key), gap_reach(predictor))
+        tables[key] = draw_to(own, known[key], left_out.usual)
+    return tables
+
+
+def _covariates(bundle: Bundle, covariates: Covariates | None, ground: Ground) -> ReadFields | None:
+    """Return the model's covariates at all stations, standardised as the model was trained with them."""
+    if bundle.fields is None:
+        return None
+    if covariates is None:
+        raise ModelError(f"the model was trained with covariates: {', '.join(bundle.fields.names)}; give --covariates")
+    before, after = field_reach(bundle.config.window)
+    span = ground.seen.first_hour - before, before + 24 * ground.seen.days + after
+    among: NDArray[np.bool_] = ground.among
+    read = read_fields(covariates.select(bundle.fields.names), (ground.split.lat, ground.split.lon), span, among)
+    return replace(read, scaling=bundle.fields)

@@ -1,0 +1,152 @@
+"""A trained network set down on another network of stations: its scaling, its ranges, its drift; the weights stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aqreanalysis.errors import ModelError, ObservationsError
+from aqreanalysis.model import AQNet, Bundle, Scaling
+from aqreanalysis.model.distribution.external_drift import Drift, StaticSource
+from aqreanalysis.model.network.aqnet import BandCovariances
+from aqreanalysis.model.network.fewer_pollutants import keep_pollutants
+from aqreanalysis.model.network.neural_knn import CovarianceModel
+from aqreanalysis.species import get_species
+from aqreanalysis.splits import Split
+from aqreanalysis.training.covariance_start import shift_between, starting_covariances
+from aqreanalysis.training.drift import fit_drift, hour_stride
+from aqreanalysis.training.run_folder import fit_present_scalings, subsample_stride
+from aqreanalysis.training.seen_hours import SeenHours
+from aqreanalysis.training.station_masking import StationRoles
+
+_COVARIANCES = "starting_covariances"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A network of stations, as a model is set down on it.
+
+    Attributes
+    ----------
+    split : Split
+        Roles of its stations.
+    seen : SeenHours
+        Readings of the pollutants that the model reads.
+    among : bool (station,)
+        Stations that may be looked at.
+    """
+
+    split: Split
+    seen: SeenHours
+    among: NDArray[np.bool_]
+
+    @property
+    def places(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Latitudes and longitudes of the stations that may be looked at."""
+        return self.split.lat[self.among], self.split.lon[self.among]
+
+
+def of_these_pollutants(bundle: Bundle, keys: Sequence[str]) -> Bundle:
+    """Return a model of some pollutants alone: those of its own that the observations hold.
+
+    Raises
+    ------
+    ModelError
+        If none is common.
+    """
+    species, inputs = list(bundle.config.species), list(bundle.config.inputs or bundle.config.species)
+    estimated, read = ([key for key in own if key in keys] for own in (species, inputs))
+    if not estimated:
+        raise ModelError(
+            f"no common pollutant: the model estimates {', '.join(species)}, the observations hold "
+            f"{', '.join(keys)}; take another model or other observations"
+        )
+    if (estimated, read) == (species, inputs):
+        return bundle
+    numbers = (
+        (len(inputs), [inputs.index(key) for key in read]),
+        (len(species), [species.index(key) for key in estimated]),
+    )
+    return replace(
+        bundle,
+        config=bundle.config.model_copy(update={"species": estimated, "inputs": read}),
+        members=[keep_pollutants(weights, *numbers) for weights in bundle.members],
+        scaling={key: bundle.scaling[key] for key in read},
+        calibration={key: table for key, table in bundle.calibration.items() if key in estimated},
+        calibration_means={key: table for key, table in bundle.calibration_means.items() if key in estimated},
+    )
+
+
+def set_down(bundle: Bundle, ground: Ground, static: StaticSource | None = None) -> Bundle:
+    """Return the model with what a network of stations says of itself: scaling, drift, ranges and nuggets.
+
+    Raises
+    ------
+    ObservationsError
+        If a pollutant has no two different readings.
+    """
+    config, scaling = bundle.config, _scaling(bundle, ground)
+    drift = _drift(bundle, ground, scaling, static)
+    covariances = _covariances(bundle, ground, scaling, drift)
+    shift = shift_between(stands_on(bundle), covariances, config.model.kernels)
+    members = [moved(weights, shift) for weights in bundle.members]
+    metrics = bundle.metrics | {_COVARIANCES: asdict(covariances)}
+    return replace(bundle, members=members, scaling=scaling, drift=drift, metrics=metrics)
+
+
+def stands_on(bundle: Bundle) -> BandCovariances:
+    """Return the covariance models that the weights of a model began as."""
+    known: dict[str, Any] | None = bundle.metrics.get(_COVARIANCES)
+    if known is None:
+        return BandCovariances.usual(bundle.config.model.short_range_km, bundle.config.model.long_range_km)
+    return BandCovariances(**{name: CovarianceModel(**model) for name, model in known.items()})
+
+
+def moved(weights: dict[str, Tensor], shift: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with a shift added to those of its names."""
+    return weights | {name: weights[name] + by for name, by in shift.items()}
+
+
+def _scaling(bundle: Bundle, ground: Ground) -> dict[str, Scaling]:
+    values, inputs = ground.seen.values, bundle.config.inputs or bundle.config.species
+    some = subsample_stride(values.shape[:2])
+    scaling = fit_present_scalings(values[::some, ground.among], inputs, bundle.scaling)
+    for key in bundle.config.species:
+        if scaling[key] is bundle.scaling[key]:
+            raise ObservationsError(
+                f"{get_species(key).title} has no two different readings in the hours that a calibration may see: "
+                "leave its column out, or bring more data"
+            )
+    return scaling
+
+
+def _drift(bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], static: StaticSource | None) -> Drift | None:
+    """Return what the ground says here, where enough towns tell; elsewhere what it said where the model was trained."""
+    if not bundle.config.model.geography:
+        return None
+    values = ground.seen.values[:: hour_stride(len(ground.seen.values)), ground.among]
+    return fit_drift(values, scaling, *ground.places, static) or bundle.drift
+
+
+def _covariances(bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], drift: Drift | None) -> BandCovariances:
+    """Return the covariance models of the record, as a training would start from them.
+
+    A model with covariates keeps its own: they are those of what its covariates leave.
+    """
+    if bundle.fields is not None:
+        return stands_on(bundle)
+    config, split = bundle.config, ground.split
+    inputs = list(config.inputs or config.species)
+    taken_off = None if drift is None else drift.at(split.lat, split.lon, inputs)
+    timeline = ground.seen.timeline(scaling, config, taken_off)
+    targets: Sequence[int] = [inputs.index(key) for key in config.species]
+    network = AQNet(len(inputs), list(targets), config.model)
+    roles = StationRoles(split.lat, split.lon, ground.among, ~ground.among)
+    with torch.no_grad():
+        return starting_covariances(timeline, roles, network)
