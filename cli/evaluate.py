@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="A model beside its baselines at hidden stations.")
-@click.option("--model", "model_path", type=click.Path(), help="Model bundle (a folder); station-folds needs none.")
+@click.option("--model", "model_path", type=click.Path(), help="Model bundle (a folder); folds need none.")
 @options.observations_option
 @options.covariates_option
 @options.static_option
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     multiple=True,
     callback=options.split_commas,
     metavar="NAME[,NAME]",
-    help="hidden-tenth, leave-city-out, unseen-time, station-folds, forecast, or all that the model can answer.  "
+    help="hidden-tenth, leave-city-out, unseen-time, station-folds, city-folds, forecast, or all that the model can "
+    "answer (without city-folds).  "
     "[default: unseen-time; forecast for a model that looks ahead]",
 )
 @click.option(
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0, min_open=True),
     help="Limit of such a training, one a pollutant and protocol.  [default: 15]",
 )
+@click.option("--folds", "fold_folds", type=click.IntRange(min=2), help="Number of folds.  [default: 5]")
 @click.option("--fold-minutes", type=click.FloatRange(min=0, min_open=True), help="Limit of a fold's training.")
 @click.option("--fold-epochs", type=click.IntRange(min=1), help="Epochs of a fold's training.")
 @options.config_options("the one in the model bundle", "columns.lat=latitude")
@@ -99,7 +101,7 @@ def evaluate(
         from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, score_table
         from aqreanalysis.evaluation import evaluate as run
 
-        limits = {k: settings.pop(f"fold_{k}") for k in ("minutes", "epochs") if f"fold_{k}" in settings}
+        limits = {k: settings.pop(f"fold_{k}") for k in ("folds", "minutes", "epochs") if f"fold_{k}" in settings}
         folds = FoldOptions(_trainer(settings["device"], covariates, static), config, seed=settings["seed"], **limits)
         chosen = EvaluationOptions(
             protocols or EvaluationOptions().protocols,
@@ -165,7 +167,9 @@ def _config(model_path: str | None, source: str | None, overrides: tuple[str, ..
     if model_path is not None:
         return options.load_model_config(model_path, source, overrides)
     if source is None:
-        raise ConfigError("neither --model nor --config: give a model, or with --protocol station-folds a config")
+        raise ConfigError(
+            "neither --model nor --config: give a model, or with --protocol station-folds or city-folds a config"
+        )
     return options.load_run_config(source, overrides)
 
 

@@ -12,7 +12,7 @@ from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
-from aqreanalysis.evaluation.cross_validation import draw_folds, fold_config, run_folds
+from aqreanalysis.evaluation.cross_validation import draw_city_folds, draw_folds, fold_config, run_folds
 from aqreanalysis.model import read_bundle, write_bundle
 from aqreanalysis.observations import Observations, StationPlaces
 
@@ -63,6 +63,33 @@ def test_each_station_is_in_one_fold_whatever_their_order() -> None:
     assert (draw_folds(stations, 5, seed=4) != fold).any()
     with pytest.raises(ObservationsError, match="3 stations for 5 folds"):
         draw_folds(stations[:3], 5, seed=0)
+
+
+def test_each_city_is_in_one_fold_whatever_the_order_and_the_folds_are_even() -> None:
+    city = [f"c{i % 7}" for i in range(21)] + ["big"] * 9
+    fold = draw_city_folds(city, 3, seed=1)
+    assert all(len(set(fold[np.array(city) == name])) == 1 for name in set(city))
+    assert sorted(np.bincount(fold)) == [9, 9, 12]
+    assert (draw_city_folds(city[::-1], 3, seed=1) == fold[::-1]).all()
+    assert (draw_city_folds(city, 3, seed=2) != fold).any()
+    with pytest.raises(ObservationsError, match="8 cities for 9 folds"):
+        draw_city_folds(city, 9, seed=1)
+
+
+def test_folds_by_city_hide_every_city_whole_and_tune_baselines_by_city(
+    untrained_bundle: Path, particles: Observations, config: Config, tmp_path: Path
+) -> None:
+    trainer = _Trainer(untrained_bundle)
+    options = EvaluationOptions(("city-folds",), every=29, device="cpu", folds=FoldOptions(trainer, config, 2))
+    metrics = evaluate(None, particles, tmp_path, options)
+    assert particles.city is not None
+    for seen, _ in trainer.given:
+        hidden = set(particles.stations) - set(seen.stations)
+        away = {particles.city[particles.stations.index(s)] for s in hidden}
+        assert hidden and not away & set(seen.city or ())
+    fold = metrics["species"]["pm25"]["city-folds"]
+    assert fold["stations"] == 36 and "folds by city" in fold["notes"][0]
+    assert (tmp_path / "city-folds" / "fold-2" / "answers.json").is_file()
 
 
 def test_a_fold_holds_nothing_else_back_and_keeps_the_limits_it_is_given(small_config: Config) -> None:

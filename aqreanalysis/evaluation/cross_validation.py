@@ -1,4 +1,4 @@
-"""``station-folds``: every station is hidden once, each time from a model that was trained without its fold.
+"""Every station is hidden once, alone or with its city, each time from a model that was trained without its fold.
 
 What a finished fold answered lies in the work folder, so a stopped run goes on where it stopped; answers are read back
 a pollutant at a time, since a year of all stations and methods is too much for memory at once.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation.baselines import covariate_baselines
-from aqreanalysis.evaluation.options import FOLD_PROTOCOL, EvaluationOptions, FoldOptions
+from aqreanalysis.evaluation.options import FOLD_PROTOCOLS, STATION_FOLDS, EvaluationOptions, FoldOptions, Protocol
 from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import TaskResult, hours_of, mask_stations, method_titles, run_protocol
 from aqreanalysis.model import training_fingerprint
 from aqreanalysis.model.predictor import load_analysis
 from aqreanalysis.observations import Observations
-from aqreanalysis.splits import Split
+from aqreanalysis.splits import Split, draw_split
 
 _FINGERPRINT = "folds.json"
 #: Written last: a fold with it is whole.
@@ -55,6 +55,27 @@ def draw_folds(stations: list[str], folds: int, seed: int) -> npt.NDArray[np.int
     return fold
 
 
+def draw_city_folds(city: Sequence[str], folds: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return the fold of each station, shape (station,), all of a city in one and the folds as even as cities allow.
+
+    The draw depends on the seed and on the set of cities, not on their order: one after the other goes to the fold that
+    has fewest stations.
+
+    Raises
+    ------
+    ObservationsError
+        With fewer cities than folds.
+    """
+    names, number, count = np.unique(np.array(city), return_inverse=True, return_counts=True)
+    if len(names) < folds:
+        raise ObservationsError(f"{len(names)} cities for {folds} folds: each needs at least one; use fewer folds")
+    fold, held = np.empty(len(names), dtype=np.int64), np.zeros(folds, dtype=np.int64)
+    for one in np.random.default_rng([seed, folds]).permutation(len(names)):
+        fold[one] = held.argmin()
+        held[fold[one]] += count[one]
+    return np.asarray(fold[number], np.int64)
+
+
 def fold_config(config: Config, options: FoldOptions) -> Config:
     """Return what a fold is trained with: nothing else is held back, since its own stations are.
 
@@ -70,7 +91,12 @@ def fold_config(config: Config, options: FoldOptions) -> Config:
 
 
 def run_folds(
-    observations: Observations, config: Config, work: Path, options: EvaluationOptions, progress: Progress | None = None
+    observations: Observations,
+    config: Config,
+    work: Path,
+    options: EvaluationOptions,
+    protocol: Protocol = FOLD_PROTOCOLS[STATION_FOLDS],
+    progress: Progress | None = None,
 ) -> Iterator[TaskResult]:
     """Yield, pollutant by pollutant, the answers at all stations, each from the model that did not know it.
 
@@ -84,6 +110,8 @@ def run_folds(
         Folder for models and answers; finished folds in it are kept.
     options : EvaluationOptions
         Every how many hours, and how the folds are trained.
+    protocol : Protocol
+        Of `FOLD_PROTOCOLS`: whether a fold holds single stations or whole cities.
     progress : callable, optional
         ``progress(done, total, note)``.
 
@@ -95,32 +123,37 @@ def run_folds(
         If `work` holds the folds of other observations, another config or another draw.
     """
     if options.folds.train is None:
-        raise ConfigError("station-folds trains a model a fold: give FoldOptions(train=...), or use the command line")
+        raise ConfigError(
+            f"{protocol.name} trains a model a fold: give FoldOptions(train=...), or use the command line"
+        )
     config = fold_config(config, options.folds)
     _claim(work, _fingerprint(observations, config, options), options.overwrite)
-    fold = draw_folds(observations.stations, options.folds.folds, options.folds.seed)
-    count = options.folds.folds
+    count, seed = options.folds.folds, options.folds.seed
+    if protocol.together:
+        fold = draw_city_folds(draw_split(observations, config.split).city, count, seed)
+    else:
+        fold = draw_folds(observations.stations, count, seed)
     for number in range(count):
-        if not (_folder(work, number) / _ANSWERS).is_file():
-            _run_fold(observations, config, work, (number, fold == number), options, _part(progress, number, count))
+        folder, part = _folder(work, number), _part(progress, number, count)
+        if not (folder / _ANSWERS).is_file():
+            _run_fold(observations, config, folder, (protocol, fold == number), options, part)
     if progress is not None:
-        progress(1, 1, "station folds")
+        progress(1, 1, protocol.title)
     titles = method_titles(covariates=options.covariates is not None)
     for key in config.species:
-        yield _pooled(observations, key, work, count, titles)
+        yield _pooled(observations, key, (work, count, protocol), titles)
 
 
 def _run_fold(
     observations: Observations,
     config: Config,
-    work: Path,
-    fold: tuple[int, npt.NDArray[np.bool_]],
+    folder: Path,
+    fold: tuple[Protocol, npt.NDArray[np.bool_]],
     options: EvaluationOptions,
     progress: Progress | None,
 ) -> None:
     """Train without the fold's stations, ask model and baselines there, and write the answers down."""
-    number, hidden = fold
-    folder = _folder(work, number)
+    protocol, hidden = fold
     bundle = folder / "model"
     assert options.folds.train is not None
     if not bundle.is_dir():
@@ -128,8 +161,8 @@ def _run_fold(
         options.folds.train(observations.select(stations=stations), config, bundle, _half(progress, 0))
     model = load_analysis(bundle, options.device, options.covariates, options.static)
     split = Split.of_bundle(model.bundle)
-    hours = hours_of(observations, split, FOLD_PROTOCOL.hours, options.every)
-    task = mask_stations(observations, hidden, split, FOLD_PROTOCOL, hours)
+    hours = hours_of(observations, split, protocol.hours, options.every)
+    task = mask_stations(observations, hidden, split, protocol, hours)
     results = run_protocol(model, task, _half(progress, 1))
     for result in results:
         arrays = {"observed": result.observed, "hours": result.hours}
@@ -146,8 +179,11 @@ def _run_fold(
     write_json(answers, folder / _ANSWERS)
 
 
-def _pooled(observations: Observations, key: str, work: Path, count: int, titles: Mapping[str, str]) -> TaskResult:
+def _pooled(
+    observations: Observations, key: str, folds: tuple[Path, int, Protocol], titles: Mapping[str, str]
+) -> TaskResult:
     """Return the answers of all folds and of the methods of `titles` as one result; every station stands in it once."""
+    work, count, protocol = folds
     place = {s: i for i, s in enumerate(observations.stations)}
     stations: list[str] = []
     nearest, observed = [], []
@@ -174,7 +210,7 @@ def _pooled(observations: Observations, key: str, work: Path, count: int, titles
             levels.setdefault(method, []).extend([] if level is None else [level])
     at = [place[s] for s in stations]
     return TaskResult(
-        protocol=FOLD_PROTOCOL,
+        protocol=protocol,
         species=key,
         stations=stations,
         lat=observations.lat[at],
@@ -191,7 +227,10 @@ def _pooled(observations: Observations, key: str, work: Path, count: int, titles
         titles=dict(titles),
         tuned=tuned,
         levels={method: float(np.mean(of_folds)) if of_folds else None for method, of_folds in levels.items()},
-        notes=[f"{count} folds by station, one model each; the calibrated level is the folds' mean"],
+        notes=[
+            f"{count} folds by {'city' if protocol.together else 'station'}, one model each; the calibrated level is "
+            "the folds' mean"
+        ],
     )
 
 

@@ -2,8 +2,8 @@
 
 A protocol says who is hidden and which hours count. ``hidden-tenth`` and ``leave-city-out`` score the hours of
 training at stations that training did not see; ``unseen-time`` asks both tasks of the last hours, which training
-did not see either. ``station-folds`` trains a model a fold. ``forecast`` asks a model of another kind, one that was
-trained to look ahead: `evaluate_forecast` answers it.
+did not see either. ``station-folds`` and ``city-folds`` train a model a fold. ``forecast`` asks a model of another
+kind, one that was trained to look ahead: `evaluate_forecast` answers it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ EVERY = 5
 
 UNSEEN_TIME = "unseen-time"
 STATION_FOLDS = "station-folds"
+CITY_FOLDS = "city-folds"
 FORECAST = "forecast"
 
 
@@ -68,17 +69,21 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("unseen-time-leave-city-out", HIDDEN_CITY, True, "whole cities hidden, unseen hours", "unseen"),
     )
 }
-FOLD_PROTOCOL = Protocol(STATION_FOLDS, "", False, "each station hidden in one of the folds", "all")
+#: Those that train a model a fold; the role is empty, since a fold of the network is hidden.
+FOLD_PROTOCOLS: dict[str, Protocol] = {
+    STATION_FOLDS: Protocol(STATION_FOLDS, "", False, "each station hidden in one of the folds", "all"),
+    CITY_FOLDS: Protocol(CITY_FOLDS, "", True, "each city hidden in one of the folds", "all"),
+}
 
 #: What can be asked for, in the order it is run.
-NAMES = ("hidden-tenth", "leave-city-out", UNSEEN_TIME, STATION_FOLDS, FORECAST)
+NAMES = ("hidden-tenth", "leave-city-out", UNSEEN_TIME, STATION_FOLDS, CITY_FOLDS, FORECAST)
 
 Trainer = Callable[[Observations, Config, Path, Progress | None], Path]
 
 
 @dataclass(frozen=True)
 class FoldOptions:
-    """How ``station-folds`` trains.
+    """How ``station-folds`` and ``city-folds`` train.
 
     Attributes
     ----------
@@ -120,7 +125,8 @@ class EvaluationOptions:
     Attributes
     ----------
     protocols : tuple of str
-        Of `NAMES`, or ``all`` of those that one model can answer: every one but forecast.
+        Of `NAMES`, or ``all``: every one but forecast, which another kind of model answers, and city-folds, which
+        trains as many models once more.
     hours : {"seen", "unseen", "all"}, optional
         Hours that count for hidden-tenth and leave-city-out, in the place of their own (those of training). With
         ``unseen`` they are parts of unseen-time and go by its name.
@@ -133,14 +139,14 @@ class EvaluationOptions:
     overwrite : bool
         Whether an earlier evaluation in the output folder may be replaced.
     folds : FoldOptions
-        For station-folds.
+        For station-folds and city-folds.
     covariates : FieldSource, optional
         Of a model that was trained with covariates.
     static : StaticFields, optional
         Of a model whose drift reads them.
     optional_baselines : tuple of str
-        Baselines of `baselines.OPTIONAL` that stand beside the others where a trained model is asked; station-folds
-        runs without them.
+        Baselines of `baselines.OPTIONAL` that stand beside the others where a trained model is asked; folds run
+        without them.
     optional_minutes : float
         Limit of one training of such a baseline (a pollutant in a protocol), in minutes.
     """
@@ -183,12 +189,12 @@ class EvaluationOptions:
     @property
     def names(self) -> frozenset[str]:
         """What was asked for, ``all`` spelt out."""
-        return frozenset(NAMES) - {FORECAST} if "all" in self.protocols else frozenset(self.protocols)
+        return frozenset(NAMES) - {FORECAST, CITY_FOLDS} if "all" in self.protocols else frozenset(self.protocols)
 
     @property
     def needs_model(self) -> bool:
         """Whether a protocol is among them that asks a trained model."""
-        return self.names != {STATION_FOLDS}
+        return not self.names <= set(FOLD_PROTOCOLS)
 
     def hidden(self) -> list[Protocol]:
         """Return the protocols that ask a trained model about hidden stations, in the order of `PROTOCOLS`."""

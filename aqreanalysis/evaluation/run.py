@@ -16,7 +16,7 @@ from aqreanalysis.errors import ConfigError, ModelError, OutputError
 from aqreanalysis.evaluation.cross_validation import run_folds
 from aqreanalysis.evaluation.instrument_floor import floor_scores, measure_floor
 from aqreanalysis.evaluation.metrics import SCHEMA, score_task
-from aqreanalysis.evaluation.options import STATION_FOLDS, EvaluationOptions
+from aqreanalysis.evaluation.options import FOLD_PROTOCOLS, STATION_FOLDS, EvaluationOptions
 from aqreanalysis.evaluation.pictures import draw_pictures, inspect_model
 from aqreanalysis.evaluation.pictures.style import Picture
 from aqreanalysis.evaluation.protocols import TaskResult, build_task, run_protocol
@@ -52,7 +52,8 @@ def evaluate(
     Returns the content of ``metrics.json``: under ``species``, by pollutant and protocol, the scores of each method
     overall and by class, its share of the best baseline's with bounds of a bootstrap, and of every hour those of daily
     and monthly means. Writes that file into `out`, pictures, ``report.html``, which needs no other file, and their
-    numbers as ``report.json``; a bundle given as a directory gets the scores too. Folds go on from ``out/folds``.
+    numbers as ``report.json``; a bundle given as a directory gets the scores too. Folds go on from ``out/folds`` and
+    ``out/city-folds``.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def evaluate(
     Raises
     ------
     ConfigError
-        If a protocol asks for a model and there is none, or station-folds for a config or a way to train.
+        If a protocol asks for a model and there is none, or one of folds for a config or a way to train.
     OutputError
         If `out` holds an evaluation already and ``options.overwrite`` is not set, or cannot be written.
     ModelError, ObservationsError
@@ -124,8 +125,8 @@ def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions)
     if model is None:
         if options.needs_model:
             raise ConfigError(
-                f"protocol {', '.join(sorted(options.names - {STATION_FOLDS}))} asks a trained model: give one; only "
-                "station-folds trains its own"
+                f"protocol {', '.join(sorted(options.names - set(FOLD_PROTOCOLS)))} asks a trained model: give one; "
+                f"only {' and '.join(FOLD_PROTOCOLS)} train their own"
             )
         return None
     if not isinstance(model, Predictor):
@@ -139,7 +140,7 @@ def _config(predictor: AnalysisPredictor | None, options: EvaluationOptions) -> 
     """Return the config of the model, or the one that folds are trained with."""
     config = options.folds.config or (predictor.config if predictor else None)
     if config is None:
-        raise ConfigError("station-folds trains a model a fold: give a model, whose config is used, or a config")
+        raise ConfigError("folds train a model each: give a model, whose config is used, or a config")
     return config
 
 
@@ -152,15 +153,17 @@ def _results(
     progress: Progress | None,
 ) -> Iterator[TaskResult]:
     """Yield the answers to every task that the options name, one pollutant and protocol after the other."""
-    hidden, folds = options.hidden(), STATION_FOLDS in options.names
-    parts = len(hidden) + folds
+    hidden = options.hidden()
+    folds = [protocol for name, protocol in FOLD_PROTOCOLS.items() if name in options.names]
+    parts = len(hidden) + len(folds)
     if predictor is not None and hidden:
         split = split_for(predictor.bundle, observations)
         for number, protocol in enumerate(hidden):
             task = build_task(observations, split, protocol, options)
             yield from run_protocol(predictor, task, part_of(progress, number, parts))
-    if folds:
-        yield from run_folds(observations, config, folder / FOLDS, options, part_of(progress, parts - 1, parts))
+    for number, protocol in enumerate(folds, start=len(hidden)):
+        work = folder / (FOLDS if protocol.name == STATION_FOLDS else protocol.name)
+        yield from run_folds(observations, config, work, options, protocol, part_of(progress, number, parts))
 
 
 def _metrics(
