@@ -1,7 +1,10 @@
 """The baselines alone at hidden stations of a real network, beside the levels that a careful person reached.
 
     python benchmarks/baselines.py --data ../shared/data/china_north_2019.parquet --every 5 --seeds 0 1 2
+    python benchmarks/baselines.py --data ../shared/data/beijing_uci12_2013_2017.parquet --every 31 \\
+        --covariates ../shared/data/beijing_uci12_2013_2017.parquet --hidden-cities 0 --protocols hidden-tenth
 
+With --covariates those baselines that read some stand beside the others, and height and population are theirs too.
 Prints a table and writes benchmarks/results/baselines.json. The levels come from one draw of hidden stations, these
 from others, so a method is judged by its ratio to inverse distance rather than by its own figure.
 """
@@ -17,7 +20,7 @@ import pandas as pd
 
 from aqreanalysis.common.files import write_json
 from aqreanalysis.configs import SplitConfig
-from aqreanalysis.evaluation.baselines import all_baselines
+from aqreanalysis.covariates import Covariates
 from aqreanalysis.evaluation.options import PROTOCOLS, EvaluationOptions
 from aqreanalysis.evaluation.protocols import build_task, predict_baselines
 from aqreanalysis.evaluation.scores import score
@@ -51,18 +54,23 @@ def read(path: Path) -> Observations:
     return Observations.from_arrays(observations.times, places, values)
 
 
-def run(observations: Observations, key: str, seed: int, options: EvaluationOptions) -> list[dict]:
+def run(observations: Observations, key: str, config: SplitConfig, options: EvaluationOptions) -> list[dict]:
     """Return one record a protocol and baseline: its scores and the seconds it took."""
-    split = draw_split(observations, SplitConfig(seed=seed))
+    split = draw_split(observations, config)
     records = []
     for protocol in options.hidden():
-        task = build_task(observations, split, protocol, options)
+        task = build_task(observations, split, protocol, options).with_covariates(options.covariates, ground=True)
         begin = time.perf_counter()
         found = predict_baselines(task, key, 0.9)
         seconds = time.perf_counter() - begin
         observed = task.targets.observed[key]
-        for baseline in all_baselines():
-            record = {"seed": seed, "protocol": protocol.name, "method": baseline.name, "seconds_all_methods": seconds}
+        for baseline in task.baselines():
+            record = {
+                "seed": config.seed,
+                "protocol": protocol.name,
+                "method": baseline.name,
+                "seconds_all_methods": seconds,
+            }
             record |= score(found[baseline.name].estimates.sample(observed))
             records.append(record | {"tuned": found[baseline.name].tuned})
     return records
@@ -91,12 +99,16 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--protocols", nargs="+", default=["unseen-time"], help="of " + ", ".join(PROTOCOLS))
+    parser.add_argument("--covariates", nargs="+", help="files and folders, as of the command line")
+    parser.add_argument("--hidden-cities", type=float, default=0.1, help="share of the stations; 0 for one city")
     arguments = parser.parse_args()
     observations = read(arguments.data)
-    options = EvaluationOptions(protocols=tuple(arguments.protocols), every=arguments.every)
+    covariates = Covariates.open(arguments.covariates) if arguments.covariates else None
+    options = EvaluationOptions(tuple(arguments.protocols), every=arguments.every, covariates=covariates)
     records: list[dict] = []
     for seed in arguments.seeds:
-        records += run(observations, arguments.species, seed, options)
+        config = SplitConfig(seed=seed, hidden_cities=arguments.hidden_cities)
+        records += run(observations, arguments.species, config, options)
         seconds = {r["protocol"]: r["seconds_all_methods"] for r in records if r["seed"] == seed}
         print(f"seed {seed}: {sum(seconds.values()):.0f} s")
     lines = summary(records)

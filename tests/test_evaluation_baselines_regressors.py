@@ -6,6 +6,7 @@ from fields_case import FIRST, MadeUp
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.evaluation.baselines.regressors import WIND_SPEED, ReadOnce, Regressors
+from aqreanalysis.geography import describe
 
 LAT, LON = np.array([38.5, 39.0, 40.2]), np.array([114.5, 116.0, 117.1])
 HOURS = np.arange(FIRST, FIRST + 30, 5)
@@ -29,6 +30,16 @@ def test_what_was_read_once_is_what_the_source_says_at_any_of_its_places_and_hou
     assert known.select(("blh", "u10")).fields == ("blh", "u10")
     assert np.array_equal(known.select(("blh", "u10")).at(LAT, LON, HOURS), source.at(LAT, LON, HOURS)[..., [2, 0]])
     assert known.hours("blh").tolist() == HOURS.tolist()
+
+
+def test_height_and_population_stand_beside_the_covariates_where_the_model_knows_them() -> None:
+    source = MadeUp()
+    known = ReadOnce.of(source, LAT, LON, HOURS, ground=True)
+    assert known.fields == (*source.fields, "altitude (built-in)", "population (built-in)")
+    assert known.hourly == source.hourly and known.digest() != ReadOnce.of(source, LAT, LON, HOURS).digest()
+    both = known.at(LAT, LON, HOURS)
+    assert np.array_equal(both[..., :-2], source.at(LAT, LON, HOURS))
+    assert both[3, :, -2:] == pytest.approx(describe(LAT, LON), rel=1e-6)
 
 
 def test_what_was_not_read_is_refused() -> None:

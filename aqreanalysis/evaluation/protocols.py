@@ -196,14 +196,17 @@ class EvaluationTask:
     optional_minutes: float = MINUTES
     covariates: FieldSource | None = None
 
-    def with_covariates(self, source: FieldSource | None) -> EvaluationTask:
-        """Return the task with what `source` holds at the visible and the hidden stations, read once."""
+    def with_covariates(self, source: FieldSource | None, ground: bool) -> EvaluationTask:
+        """Return the task with what `source` holds at the visible and the hidden stations, read once.
+
+        With `ground` height and population stand beside it; without a source there is nothing.
+        """
         if source is None:
             return self
         lat, lon = (
             np.concatenate([getattr(self.visible, name), getattr(self.targets, name)]) for name in ("lat", "lon")
         )
-        return replace(self, covariates=ReadOnce.of(source, lat, lon, self.targets.hours))
+        return replace(self, covariates=ReadOnce.of(source, lat, lon, self.targets.hours, ground))
 
     def baselines(self) -> list[Baseline]:
         """Return the baselines that are asked, fresh and untuned."""
@@ -338,7 +341,7 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
             f"the model estimates {', '.join(model.species)} and the observations hold "
             f"{', '.join(visible.species)}: none is common; train on these observations or give others"
         )
-    task = task.with_covariates(model.covariates)
+    task = task.with_covariates(model.covariates, model.config.model.geography)
     stage = _stages(progress, 1 + len(keys), task.protocol.title)
     coverage = model.config.uncertainty.coverage
     levels = _model_levels(model, task, coverage)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.evaluation.baselines.base import Floats
+from aqreanalysis.geography import FIELDS, describe
 from aqreanalysis.model.network.scaling import BACKGROUND, WIND, FieldSource, log_offset
 
 Hours = npt.NDArray[np.int64]
@@ -47,13 +48,21 @@ class ReadOnce:
     values: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, source: FieldSource, lat: Floats, lon: Floats, hours: Hours) -> ReadOnce:
-        """Return what `source` holds at places and hours."""
+    def of(cls, source: FieldSource, lat: Floats, lon: Floats, hours: Hours, ground: bool = False) -> ReadOnce:
+        """Return what `source` holds at places and hours, and with `ground` the height and population there.
+
+        A model with a drift (`model.geography`) knows these two of every place, so baselines beside it may as well.
+        """
         place = {pair: i for i, pair in enumerate(dict.fromkeys(zip(lat.tolist(), lon.tolist(), strict=True)))}
         where = np.array(list(place), np.float64)
         stamps = np.unique(hours)
         values = source.at(where[:, 0], where[:, 1], stamps)
-        return cls(source.fields, source.hourly, source.digest(), place, stamps, values)
+        if not ground:
+            return cls(source.fields, source.hourly, source.digest(), place, stamps, values)
+        fields = (*source.fields, *(f"{name} (built-in)" for name in FIELDS))
+        known = np.broadcast_to(describe(where[:, 0], where[:, 1]), (*values.shape[:2], len(FIELDS)))
+        joined = np.concatenate([values, known.astype(np.float32)], axis=-1)
+        return cls(fields, source.hourly, f"{source.digest()}|ground", place, stamps, joined)
 
     def at(self, lat: Floats, lon: Floats, hours: Hours) -> npt.NDArray[np.float32]:
         """Return float32 (hour, place, field) at places and hours that were read; any other is an error."""
