@@ -313,12 +313,16 @@ def main() -> None:
     parser.add_argument("--new-folds", type=int)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     given = parser.parse_args()
-    records = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
+    measured = None
     if given.network != "page":
         if not (given.data / NETWORKS[given.network].data).is_file():
             print(f"no {NETWORKS[given.network].data} in {given.data}: nothing to measure")
             return
-        records[given.name or given.network] = run(given.network, given)
+        measured = run(given.network, given)
+    # Read after the run: another may have ended meanwhile.
+    records = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
+    if measured is not None:
+        records[given.name or given.network] = measured
         write_json(records, RECORD)
     PAGE.write_text(page(records), encoding="utf-8")
     print(page(records))
