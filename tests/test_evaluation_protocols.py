@@ -169,7 +169,8 @@ def test_a_model_with_covariates_stands_beside_baselines_that_are_given_the_same
     assert [b.name for b in covariate_baselines()] == readers
     for result in results:
         assert list(result.estimates) == list(result.titles) == [MODEL, *(b.name for b in all_baselines()), *readers]
-        assert set(result.tuned["residual-kriging"]["slopes"]) == {"u10", "v10", "blh", "wind speed"}
+        ground = {"altitude (built-in)", "population (built-in)"} if model.config.model.geography else set()
+        assert set(result.tuned["residual-kriging"]["slopes"]) == {"u10", "v10", "blh", "wind speed"} | ground
         assert all(np.isfinite(result.estimates[name].best).all() for name in readers)
 
 
