@@ -15,7 +15,7 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.geography import FIELDS, describe
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift
-from aqreanalysis.training.drift import fit_drift, hour_stride
+from aqreanalysis.training.drift import fit_drift, hour_stride, surely_gains
 from aqreanalysis.training.station_masking import StationRoles
 from aqreanalysis.training.trainer import Trainer
 from aqreanalysis.training.windows import Timeline
@@ -61,6 +61,14 @@ def test_each_pollutant_has_its_own_or_none():
     drift = fit_drift(both, {"o3": Scaling.fit(other), **scaling}, lat, lon)
     assert drift is not None
     assert drift.slopes["o3"] == (0.0, 0.0) and drift.slopes["pm25"][0] < 0
+
+
+def test_what_few_towns_gain_by_chance_is_not_enough_and_what_most_gain_is():
+    before, towns = np.full(100, 0.01), np.arange(100)
+    one = np.where(towns == 0, -0.1, 0.0)  # a tenth of all misses, all of it in one town
+    assert not surely_gains(before, before + one)
+    assert surely_gains(before, before - 0.001 + 0.002 * np.sin(towns))
+    assert not surely_gains(before, before - 0.0001)  # sure, but not worth a file
 
 
 @pytest.mark.parametrize("count", [10, 2000, 7008, 87_600, 876_000])

@@ -196,7 +196,7 @@ class EvaluationTask:
     optional_minutes: float = MINUTES
     covariates: FieldSource | None = None
 
-    def with_covariates(self, source: FieldSource | None, ground: bool) -> EvaluationTask:
+    def with_covariates(self, source: FieldSource | None, ground: bool = False) -> EvaluationTask:
         """Return the task with what `source` holds at the visible and the hidden stations, read once.
 
         With `ground` height and population stand beside it; without a source there is nothing.

@@ -213,9 +213,9 @@ def _earned(missed: _Missed, parts: Mapping[str, NDArray[np.intp]]) -> tuple[NDA
             break
         used.remove(name)
         beside = rest
-    if not _gains(alone, beside):
+    if not surely_gains(alone, beside):
         used, beside = [], alone
-    if not _gains(nothing, beside):
+    if not surely_gains(nothing, beside):
         return built_in[:0], {}
     explained = {"all": 1.0 - beside.sum(), "built-in": 1.0 - alone.sum()}
     explained |= {name: left([other for other in used if other != name]).sum() - beside.sum() for name in used}
@@ -223,8 +223,8 @@ def _earned(missed: _Missed, parts: Mapping[str, NDArray[np.intp]]) -> tuple[NDA
     return columns, {name: round(float(value), 4) for name, value in explained.items()}
 
 
-def _gains(before: Floats, after: Floats) -> bool:
-    """Return whether towns left out (town,) gain enough from `before` to `after`, and surely."""
+def surely_gains(before: Floats, after: Floats) -> bool:
+    """Return whether what is left over at towns left out (town,), shares of all misses, falls enough, and surely."""
     gain = before - after
     return bool(gain.sum() >= max(_LEAST_EXPLAINED, _SURE * gain.std(ddof=1) * np.sqrt(len(gain))))
 
