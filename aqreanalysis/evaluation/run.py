@@ -52,8 +52,7 @@ def evaluate(
     Returns the content of ``metrics.json``: under ``species``, by pollutant and protocol, the scores of each method
     overall and by class, its share of the best baseline's with bounds of a bootstrap, and of every hour those of daily
     and monthly means. Writes that file into `out`, pictures, ``report.html``, which needs no other file, and their
-    numbers as ``report.json``; a bundle given as a directory gets the scores too. Folds go on from ``out/folds`` and
-    ``out/city-folds``.
+    numbers as ``report.json``; a bundle given as a directory gets the scores too. Folds go on from their work in `out`.
 
     Parameters
     ----------
