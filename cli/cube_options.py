@@ -75,6 +75,12 @@ def open_cube(
     return CubeSource(cube, species, TimeSpan(start, end) if start or end else None)
 
 
+def advise_medians(source: CubeSource) -> None:
+    """Say on stderr that averages are of medians, where the cube holds nothing else."""
+    if source.medians_averaged:
+        click.echo(f"advice: {source.medians_averaged}", err=True)
+
+
 def markers_of_options(model: Path | None, observations: Path | None = None) -> StationMarkers | None:
     """Return the stations of ``--model`` and ``--observations``; None if neither was given."""
     if model is None and observations is None:

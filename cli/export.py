@@ -133,6 +133,8 @@ def cog(source: CubeSource, target: ExportTarget, **chosen: Any) -> Sequence[Pat
     """
     from aqreanalysis.export import CogOptions, export_cogs
 
+    if chosen["period"] != "step":
+        cubes.advise_medians(source)
     return export_cogs(source, target.out, CogOptions(overwrite=target.overwrite, **chosen), target.progress)
 
 
@@ -211,6 +213,8 @@ def aggregate(source: CubeSource, target: ExportTarget, limits: tuple[str, ...],
     from aqreanalysis.export import AggregateOptions, Limit
     from aqreanalysis.export import aggregate as run
 
+    if chosen["statistic"] != "exceedance" or basis != "step":
+        cubes.advise_medians(source)
     given = tuple(Limit(key, value, basis) for key, value in options.read_limits("--limit", limits))
     return run(
         source, target.out, AggregateOptions(limits=given, overwrite=target.overwrite, **chosen), target.progress

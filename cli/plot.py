@@ -46,7 +46,7 @@ class LatLon(click.ParamType):
 @click.option("--place", type=LatLon(), metavar="LAT,LON", help="Draw the time series of the cell there.")
 @cubes.span_options("the mean, film or series")
 @cubes.layers_option(
-    "best, standard_error, lower, upper, width, flag, used, distance; or panels for four of them.  [default: best]"
+    "best, mean, standard_error, lower, upper, width, flag, used, distance; or panels for four.  [default: best]"
 )
 @cubes.palette_option("even")
 @click.option("--max", "high", type=float, help="End of the uniform scale, in the pollutant's units.")
@@ -86,6 +86,8 @@ def plot(
     marks = cubes.markers_of_options(model, observations)
     span = (None, None) if time is not None else (start, end)
     with cubes.open_cube(cube, species, *span) as source:
+        if mean:
+            cubes.advise_medians(source)
         _draw(source, out, marks, {"film": film, "time": time, "place": place, **chosen})
     if as_json:
         print_json({"file": out, "bytes": out.stat().st_size})

@@ -49,6 +49,13 @@ content_options = options.option_group(
         help="Clock whose midnight begins days, months and years of means, in hours ahead of UTC.",
     ),
     click.option(
+        "--layer",
+        "layers",
+        multiple=True,
+        type=click.Choice(["mean"]),
+        help="Add a layer to a cube of hours: mean, the expectation, where the estimate is the median.",
+    ),
+    click.option(
         "--exceedance",
         multiple=True,
         metavar="NAME=VALUE",

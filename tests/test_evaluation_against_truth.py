@@ -71,6 +71,18 @@ def test_baselines_are_scored_on_the_cells_and_hours_of_the_cube(case: Map, scor
     assert all(np.isfinite(list(m["overall"].values())).all() for m in scored["methods"].values())
 
 
+def test_the_expectation_is_scored_beside_the_median_where_the_cube_has_it(case: Map, scored: dict) -> None:
+    assert "expectation" not in scored
+    cube = case.cube.assign(pm2p5_mean=case.cube["pm2p5"] + 1.5)
+    result = score_against_truth(cube, case.truth)
+    of_mean = result["pm25"]["expectation"]
+    assert of_mean["bias"] == pytest.approx(-0.5, rel=1e-3) and of_mean["mae"] == pytest.approx(0.5, rel=1e-3)
+    assert result["pm25"]["overall"]["bias"] == pytest.approx(-2, rel=1e-3)
+    assert sum(part["n"] for part in of_mean["by_distance"].values()) == of_mean["n"] == case.truth["pm25"].size
+    rows = [row for row in truth_table(result).rows if row[2] == "AQ-Net, expectation"]
+    assert rows[0][1] == "all" and float(rows[0][6]) == pytest.approx(-0.5, abs=0.01)
+
+
 def test_a_baseline_says_at_cells_what_it_says_at_points(case: Map, scored: dict) -> None:
     kriging = OrdinaryKriging("log")
     given = case.observations

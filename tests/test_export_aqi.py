@@ -39,7 +39,8 @@ def test_the_index_is_the_highest_sub_index_and_names_its_pollutant(name, cubes)
 def test_what_is_missing_from_an_index_is_said(cubes):
     with CubeSource(cubes.one) as one:
         comment = aqi_layers(one, INDICES["us"])[0].attrs["comment"]
-    assert comment == "from PM2.5 24-hour mean; without PM10, SO2, NO2, O3, CO, so it may be higher"
+    assert comment.startswith("from PM2.5 24-hour mean; without PM10, SO2, NO2, O3, CO, so it may be higher; ")
+    assert "averages of pm2p5 are of hourly medians" in comment
 
 
 def test_a_cube_without_a_scale_is_refused(cubes):

@@ -103,8 +103,27 @@ def test_mean_and_standard_error_are_those_of_a_log_normal():
     predictive = make(np.zeros((3, 4)), scale, scaling=plain)
     sigma = 0.7 * scale.T
     mean = np.exp(3.5 + sigma**2 / 2)
-    np.testing.assert_allclose(predictive.mean, mean, rtol=0.01)
+    np.testing.assert_allclose(predictive.mean, mean, rtol=0.003)
     np.testing.assert_allclose(predictive.standard_error, mean * np.sqrt(np.expm1(sigma**2)), rtol=0.03)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["compiled", "plain"])
+@pytest.mark.parametrize("table", [Calibration.normal(), "skewed"], ids=["normal", "skewed"])
+def test_the_expectation_is_that_of_all_parts_of_the_calibrated_distribution(table, dtype):
+    table = skewed() if table == "skewed" else table
+    location, scale = np.meshgrid(np.linspace(0.0, 2.0, 9), np.linspace(0.1, 0.8, 11), indexing="ij")
+    predictive = make(location.astype(dtype), scale.astype(dtype), table, nearest=20.0)
+    parts = np.stack([predictive.quantile(float(p)) for p in PROBABILITIES]).astype(np.float64)
+    np.testing.assert_allclose(predictive.mean, parts.mean(axis=0), rtol=4e-4)
+    np.testing.assert_allclose(predictive.standard_error, parts.std(axis=0), rtol=1.2e-3)
+    assert (predictive.mean > predictive.best).all()
+
+
+def test_the_expectation_is_the_same_compiled_and_plain():
+    location = np.random.default_rng(3).normal(0, 1, (40, 50))
+    compiled, plain = (make(location.astype(d), np.full(location.shape, 0.8, d), skewed()) for d in "fd")
+    np.testing.assert_allclose(compiled.mean, plain.mean, rtol=2e-5)
+    np.testing.assert_allclose(compiled.standard_error, plain.standard_error, rtol=2e-4)
 
 
 def test_the_best_estimate_of_a_centred_table_is_the_networks():

@@ -24,9 +24,9 @@ def test_strips_hold_whole_tiles_in_order_and_depend_on_the_plan_alone(two_pollu
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("time", [0, 2])
-def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, masked, time):
-    inputs = production_case.sweep_inputs(*two_pollutants, masked)
+@pytest.mark.parametrize(("time", "added"), [(0, ()), (2, ("mean",))])
+def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, masked, time, added):
+    inputs = replace(production_case.sweep_inputs(*two_pollutants, masked), added=added)
     states = encode_time_block(inputs, inputs.plan.time_block(time))
     blocks = list(inputs.plan.blocks_of(time))
     found = list(sweep_strip(inputs, states, blocks, strip_cache(torch.device("cpu"))))

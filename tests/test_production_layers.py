@@ -14,6 +14,7 @@ from aqreanalysis.production.layers import (
     Layer,
     cube_layers,
     layer_names,
+    statistic_of,
     value_bytes,
 )
 from aqreanalysis.species import SPECIES
@@ -51,6 +52,27 @@ def test_the_best_estimate_names_ancillaries_that_exist(species):
         assert layers[bound].attrs["coverage_probability"] == 0.95 and "cell_methods" not in layers[bound].attrs
         assert "95 % coverage interval" in layers[bound].attrs["long_name"]
     assert names.exceedance == (f"{species.layer}_exceedance_1p5",)
+
+
+def test_an_estimate_says_which_statistic_it_is():
+    hourly, daily = (cube_layers([SPECIES["pm25"]], CubeKind(0.9, f))[0] for f in ("hourly", "daily"))
+    assert statistic_of(hourly.attrs, True) == "median" and "expectation was not asked for" in hourly.attrs["comment"]
+    assert statistic_of(daily.attrs, False) == "expectation"
+    # Cubes of before held the same and did not say it.
+    assert (statistic_of({}, True), statistic_of({"comment": "of 3 stations"}, False)) == ("median", "expectation")
+
+
+def test_the_expectation_is_an_ancillary_layer_of_hours_without_the_standard_name():
+    layers = {x.name: x for x in cube_layers(ALL, CubeKind(0.9, added=("mean",)))}
+    means = [name for name in layers if name.endswith("_mean")]
+    assert len(means) == 6 and len({x.attrs["long_name"] for x in layers.values()}) == len(layers) == 6 * 8
+    mean = layers["o3_mean"].attrs
+    assert "standard_name" not in mean and mean["units"] == "ug m-3" and mean["cell_methods"] == "time: mean"
+    assert statistic_of(mean, True) == "expectation"
+    assert "o3_mean" in layers["o3"].attrs["ancillary_variables"].split()
+    assert "layer _mean" in layers["o3"].attrs["comment"]
+    of_days = cube_layers(ALL, CubeKind(0.9, "daily", added=("mean",)))
+    assert not any(x.name.endswith("_mean") for x in of_days)
 
 
 def test_flags_are_bits_of_the_variables_own_type():

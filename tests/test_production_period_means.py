@@ -25,6 +25,11 @@ from production_processes import digest, kill, start, wait_for_blocks
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, ModelError, OutputError
+from aqreanalysis.export import AggregateOptions, CubeSource, Limit, aggregate
+from aqreanalysis.export.daily_maxima import RULES, mda8
+from aqreanalysis.export.exceedance import DayCut, count_exceedances, layer_prefix
+from aqreanalysis.export.means import period_mean
+from aqreanalysis.export.periods import periods_of
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import ProduceOptions, describe_cube, open_cube, produce, produce_cubes
 from aqreanalysis.validation import ValidateOptions, validate
@@ -83,6 +88,65 @@ def test_the_best_estimate_is_the_mean_of_the_hourly_expectations(model, observa
         # The spread of a mean lies between that of independent and that of equal errors.
         errors, found = hourly[key].standard_error, float(pair[1][f"{layer}_standard_error"][1, row, column])
         assert np.sqrt((errors**2).sum()) / 24 < found < 2.2 * errors.mean()
+
+
+@pytest.fixture(scope="module")
+def expected(model, observations, tmp_path_factory):
+    """Return the paths of an hourly cube with its expectations and of the daily one, and of the hours without."""
+    out = tmp_path_factory.mktemp("expected")
+    options = with_options(layers=("mean",))
+    for cube in produce_cubes(model, observations, small_grid(mask=True), (START, END), out / "x.nc", options).values():
+        cube.close()
+    produce(model, observations, small_grid(mask=True), START, END, out / "y.nc", ProduceOptions(production=TILES))
+    return out / "x_hourly.nc", out / "x_daily.nc", out / "y.nc"
+
+
+def test_the_average_of_an_hourly_cube_is_the_cube_of_that_frequency(expected, tmp_path):
+    hourly, daily, medians = expected
+    found = {}
+    for path in (hourly, medians):
+        with CubeSource(path) as source:
+            aggregate(source, tmp_path / path.name, AggregateOptions(period="day"))
+            found[path] = open_cube(tmp_path / path.name).load()
+    wanted, inside = open_cube(daily), small_grid(mask=True).mask
+    for layer in ("pm2p5", "o3"):
+        assert found[hourly][layer].attrs["comment"].startswith("expectation")
+        np.testing.assert_allclose(found[hourly][layer].values, wanted[layer].values, rtol=2e-6)
+        # Medians alone give less, and say so.
+        assert (found[medians][layer].values[:, inside] < wanted[layer].values[:, inside]).all()
+        assert found[medians][layer].attrs["comment"].startswith("median of each hour, averaged")
+
+
+def test_maxima_indices_counts_and_polygons_are_made_from_expectations(expected):
+    with CubeSource(expected[0], ["o3"]) as source:
+        (one,), day = source.species.values(), periods_of(source, "day")[2]
+        assert (one.averaged, one.statistic, source.medians_averaged) == ("o3_mean", "median", "")
+        largest = mda8(source, one, day, RULES["eu"])
+        row, column = 4, 5
+        hours = source.read("o3_mean", slice(41, 72))[:, row, column].astype(np.float64)
+        wanted = np.convolve(hours, np.full(8, 1 / 8), "valid").max()
+        assert float(largest["o3_mda8"][row, column]) == pytest.approx(wanted, rel=1e-5)
+        mean = float(period_mean(source, day)["o3"][row, column])
+        assert mean == pytest.approx(hours[7:].mean(), rel=1e-5)
+        counted = count_exceedances(source, Limit("o3", mean - 1e-3, "day"), day, DayCut(RULES["eu"]))
+        assert counted[layer_prefix(source, Limit("o3", mean - 1e-3, "day"))][row, column] == 1
+    with CubeSource(expected[2]) as source:
+        assert "averages of pm2p5, o3 are of hourly medians" in source.medians_averaged
+    with CubeSource(expected[1]) as source:
+        assert source.medians_averaged == "" and source.species["o3"].averaged == "o3"
+
+
+def test_the_expectation_is_no_layer_of_a_cube_of_means_alone():
+    with pytest.raises(ConfigError, match="the estimate of a daily cube is the expectation already"):
+        ProduceOptions(frequencies=("daily",), layers=("mean",))
+    with pytest.raises(ConfigError, match="layer 'mode' cannot be added: give mean"):
+        ProduceOptions(layers=("mode",))
+
+
+def test_a_cube_without_expectations_does_not_grow_some(model, observations, expected):
+    options = ProduceOptions(production=TILES, layers=("mean",), append=True)
+    with pytest.raises(OutputError, match="layers is null there"):
+        produce(model, observations, small_grid(mask=True), START, "2019-01-08", expected[2], options)
 
 
 def test_bounds_enclose_the_estimate_and_probabilities_fall_with_the_threshold(pair):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ FAR_KM = 50.0
 TOWN_PEOPLE = 300.0
 
 _SCORES = ("n", "mae", "rmse", "r2", "bias", "crps", "coverage", "width")
+_OF_EXPECTATION = ("n", "bias", "mae", "rmse", "r2")
 #: Cells times hours that a baseline answers at once (some 200 MB with what it needs for that).
 _BLOCK_VALUES = 4_000_000
 _USUAL_COVERAGE = 0.9
@@ -67,8 +68,9 @@ def score_against_truth(
     ``by_distance``, ``by_level`` (terciles of the estimate), ``far`` (beyond 50 km from every station), and with a
     `population` ``by_settlement`` (town and country) and ``by_people`` (weighted by people); and
     ``against_best_baseline``, the cube's scores as shares of the best baseline's, with the bounds of a bootstrap of
-    squares of a degree and blocks of days. The CRPS of the cube is that of the distribution through its estimate and
-    the bounds of its interval.
+    squares of a degree and blocks of days; and ``expectation``, ``bias``, ``mae`` and ``rmse`` of the expectation over
+    all cells and ``by_distance``, where the cube has it beside the median. The CRPS of the cube is that of the
+    distribution through its estimate and the bounds of its interval.
 
     Parameters
     ----------
@@ -108,6 +110,8 @@ def score_against_truth(
             if network is not None and one.key in network.observations.species:
                 samples |= network.samples(asked, one.key, observed, part_of(progress, number, len(keys)))
             result[one.key] = {"units": one.units, **_scored(samples, titles, cells)}
+            if (mean := f"{one.layer}_mean") in dataset.data_vars:
+                result[one.key]["expectation"] = _expectation(_values(dataset[mean], observed), samples[MODEL], cells)
         return dict(plain(result))
 
 
@@ -237,12 +241,22 @@ def truth_table(result: Mapping[str, Any]) -> Table:
                 scores = read(method)
                 if scores is not None:
                     rows.append([named, title, method["title"], *_cells_of(scores, small)])
+            if (mean := _of_cells(scored.get("expectation"), title)) is not None:
+                rows.append([named, title, f"{MODEL_TITLE}, expectation", *_cells_of(mean, small)])
     notes = [
         "against the truth at every cell and hour that all methods answer",
         "(an interval is meant for a station's reading, not for the mean of a cell)",
     ]
     compared = {key: {"every cell": scored} for key, scored in result.items() if scored["against_best_baseline"]}
     return Table(header, rows, 3, [*notes, verdict(compared)] if compared else notes)
+
+
+def _of_cells(expectation: Mapping[str, Any] | None, title: str) -> Mapping[str, float | None] | None:
+    """Return the scores of the expectation in a set of cells; None where there are none."""
+    if expectation is None:
+        return None
+    scores: Mapping[str, float | None] | None = expectation if title == "all" else expectation["by_distance"].get(title)
+    return scores
 
 
 def _class_of(name: str, method: Mapping[str, Any]) -> Mapping[str, float | None] | None:
@@ -328,6 +342,17 @@ def _sums(sample: Sample, cells: CubeCells) -> Sums:
     return Sums(*gathered)
 
 
+def _expectation(mean: npt.NDArray[np.float32], median: Sample, cells: CubeCells) -> dict[str, Any]:
+    """Return what the expectation scores in all cells and by distance; its bias is the one that averages have."""
+    own = replace(median, best=mean)
+    overall = score(own)
+    parts = score_by(own, *distance_classes(cells.nearest_km))
+    return {
+        **{name: overall[name] for name in _OF_EXPECTATION},
+        "by_distance": {name: {k: scores[k] for k in _OF_EXPECTATION} for name, scores in parts.items()},
+    }
+
+
 def _by(sample: Sample, labels: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, dict[str, float]]:
     return {name: _cell_scores(scores) for name, scores in score_by(sample, labels, names).items()}
 
@@ -346,10 +371,7 @@ _FIELDS = tuple(Sample.__dataclass_fields__)
 def _cube_sample(cube: xr.Dataset, species: Species, observed: npt.NDArray[np.float32]) -> Sample:
     """Return what the cube says beside the truth (T, cell)."""
     layers = layers_of(cube, species)
-    arrays = {
-        name: np.asarray(cube[layer].transpose("time", "lat", "lon").values, np.float32).reshape(observed.shape)
-        for name, layer in layers.items()
-    }
+    arrays = {name: _values(cube[layer], observed) for name, layer in layers.items()}
     empty = np.broadcast_to(np.float32(np.nan), observed.shape)
     crps = empty
     if {"lower", "upper"} <= arrays.keys():
@@ -357,6 +379,11 @@ def _cube_sample(cube: xr.Dataset, species: Species, observed: npt.NDArray[np.fl
         crps = crps_through_bounds(arrays["best"], (arrays["lower"], arrays["upper"]), coverage, observed)
     lower, upper = arrays.get("lower", empty), arrays.get("upper", empty)
     return Sample(arrays["best"], empty, lower, upper, crps, empty, observed)
+
+
+def _values(layer: xr.DataArray, like: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return a layer of the cube as (T, cell)."""
+    return np.asarray(layer.transpose("time", "lat", "lon").values, np.float32).reshape(like.shape)
 
 
 def _on_grid_of(fields: xr.DataArray, cube: xr.Dataset, what: str) -> xr.DataArray:

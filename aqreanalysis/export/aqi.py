@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.aqi_scales import Index, Scale
-from aqreanalysis.export.daily_maxima import RULES, max_eight_hour, max_one_hour
+from aqreanalysis.export.daily_maxima import RULES, averaged_layers, max_eight_hour, max_one_hour
 from aqreanalysis.export.means import period_mean
 from aqreanalysis.export.periods import Period
 from aqreanalysis.export.source import CubeSource
@@ -45,6 +45,8 @@ def aqi_layers(source: CubeSource, index: Index) -> tuple[Layer, ...]:
     averages = ", ".join(f"{SPECIES[s.key].title} {_AVERAGES[s.average]}" for s in scales)
     lacking = [SPECIES[k].title for k in dict.fromkeys(s.key for s in index.scales) if k not in {s.key for s in scales}]
     comment = f"from {averages}" + (f"; without {', '.join(lacking)}, so it may be higher" if lacking else "")
+    if source.medians_averaged:
+        comment += f"; {source.medians_averaged}"
     bounded = all(source.species[s.key].lower and source.species[s.key].upper for s in scales)
     layers = [Layer("aqi", "float32", FILL, {"long_name": index.title, "units": "1", "comment": comment})]
     if bounded:
@@ -105,6 +107,7 @@ def _average(source: CubeSource, index: Index, scale: Scale, of: tuple[str, Peri
     name, day, means = of
     if scale.average == "mean":
         return np.asarray(means[scale.key][name])
+    made_from = averaged_layers(source.species[scale.key])[name]
     if scale.average == "max8":
-        return max_eight_hour(source, name, day, RULES[index.day_rule])
-    return max_one_hour(source, name, day)
+        return max_eight_hour(source, made_from, day, RULES[index.day_rule])
+    return max_one_hour(source, made_from, day)

@@ -93,7 +93,7 @@ def export_cogs(
         # Of arrays that rasterio wraps while it reprojects them: it is told their transform a moment later.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         maps = {name: source.read(name, slice(0, 1)) for name in source.maps}
-        job = _Job(source, folder, own, warp, _band_tags(source, names), maps)
+        job = _Job(source, folder, own, warp, _band_tags(source, names, options.period), maps)
         total = job.count(options.period)
         pending: set[Future[Path]] = set()
         written: list[str] = []
@@ -114,13 +114,18 @@ def export_cogs(
     return [Path(out) / name for name in sorted(written)]
 
 
-def _band_tags(source: CubeSource, names: Sequence[str]) -> dict[str, dict[str, str]]:
+def _band_tags(source: CubeSource, names: Sequence[str], period: str) -> dict[str, dict[str, str]]:
     """Return what each band says of itself: attributes of the layer as text, references to other layers left out."""
     left_out = ("grid_mapping", "ancillary_variables", "coordinates", "_FillValue")
     tags: dict[str, dict[str, str]] = {}
     for name in names:
         attrs = source.dataset[name].attrs
         tags[name] = {str(k): _text(v) for k, v in attrs.items() if k not in left_out}
+    if period != "step":
+        from aqreanalysis.export.means import statistic_text
+
+        for one in source.species.values():
+            tags[one.best]["comment"] = statistic_text(one, period)
     return tags
 
 

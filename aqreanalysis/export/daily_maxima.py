@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import decimal_hours
 from aqreanalysis.errors import OutputError
+from aqreanalysis.export.means import statistic_text
 from aqreanalysis.export.periods import MIN_SHARE, Period
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.production.layers import FILL, Layer
@@ -120,6 +121,7 @@ def mda8_layers(source: CubeSource, one: SpeciesLayers, rule: DayRule) -> tuple[
         attrs["long_name"] = f"{attrs['long_name']}, maximum daily 8-hour mean"
         attrs["comment"] = rule.source
         if name == one.best:
+            attrs["comment"] = f"{statistic_text(one, '8 hours')}; {rule.source}"
             # CF has "within days" for climatologies only; the interval is told in the parentheses that CF allows.
             attrs["cell_methods"] = "time: maximum (comment: of running 8-hour means)"
             attrs["ancillary_variables"] = " ".join(mda8_name(one, n) for n in _carried(one) if n != name)
@@ -140,7 +142,15 @@ def mda8(source: CubeSource, one: SpeciesLayers, day: Period, rule: DayRule) -> 
     Each bound is the maximum of the running means of the hourly bounds: for errors that go wholly together, quantiles
     pass through sums and maxima as they are; for others the interval is too wide. The standard error likewise.
     """
-    return {mda8_name(one, name): max_eight_hour(source, name, day, rule) for name in _carried(one)}
+    return {
+        mda8_name(one, name): max_eight_hour(source, read, day, rule) for name, read in averaged_layers(one).items()
+    }
+
+
+def averaged_layers(one: SpeciesLayers) -> dict[str, str]:
+    """Return the layers that an average carries, each with the one that it is made from: the estimate is made from the
+    expectation where the cube has it."""
+    return {name: one.averaged if name == one.best else name for name in _carried(one)}
 
 
 def _carried(one: SpeciesLayers) -> list[str]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from aqreanalysis.errors import CubeError, OutputError
-from aqreanalysis.export.daily_maxima import DayRule, max_eight_hour
-from aqreanalysis.export.means import period_mean, slabs_in
+from aqreanalysis.export.daily_maxima import DayRule, averaged_layers, max_eight_hour
+from aqreanalysis.export.means import period_mean, slabs_in, statistic_text
 from aqreanalysis.export.periods import MIN_SHARE, Period, periods_of
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.production.layers import FILL, Layer
@@ -53,6 +53,8 @@ class Limit:
 def exceedance_probability(quantiles: tuple[Array, Array, Array], coverage: float, limit: float) -> Array:
     """Return the probability that a quantity exceeds `limit`, from its lower bound, median and upper bound.
 
+    Of a mean over many hours, whose distribution is less skewed, its expectation stands for the median.
+
     Between and beyond the three quantiles the g-distribution that passes through them is taken (Tukey 1977): with
     ``r = (upper - median) / (median - lower)`` and ``c`` the normal score of the upper bound,
     ``x(z) = median + (upper - median) (r ** (z / c) - 1) / (r - 1)``. It is the shifted log-normal where r > 1, the
@@ -88,9 +90,10 @@ def exceedance_layers(source: CubeSource, limit: Limit, period: str) -> tuple[La
     head = f"{one.species.title} {of}above {limit.value:g} {one.species.units} in the {period}"
     stem = layer_prefix(source, limit)
     common = {"units": "1", "threshold": limit.value, "threshold_units": one.species.units}
-    layers = [
-        Layer(stem, "float32", FILL, {**common, "long_name": f"number of {unit}s with {head}, by the best estimate"}),
-    ]
+    by = {"long_name": f"number of {unit}s with {head}, by the best estimate"}
+    if limit.basis != "step":
+        by["comment"] = statistic_text(one, {"day": "day", "mda8": "8 hours"}[limit.basis])
+    layers = [Layer(stem, "float32", FILL, {**common, **by})]
     if one.lower is None or one.upper is None:
         return tuple(layers)
     bounds = "of the interval if the errors of all of them go together"
@@ -237,7 +240,8 @@ def _compared(source: CubeSource, limit: Limit, period: Period, cut: DayCut) -> 
         if not period.bounds[0] <= one_day.bounds[0] < period.bounds[1]:
             continue
         if limit.basis == "mda8":
-            yield [max_eight_hour(source, n, one_day, cut.rule)[None] for n in names], None
+            made_from = averaged_layers(one)
+            yield [max_eight_hour(source, made_from[n], one_day, cut.rule)[None] for n in names], None
         else:
             mean = period_mean(source, one_day, species=limit.key)
             yield [mean[n][None] for n in names], None

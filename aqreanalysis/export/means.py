@@ -10,8 +10,14 @@ from numpy.typing import NDArray
 from aqreanalysis.common.hours import HOUR
 from aqreanalysis.export.periods import MIN_SHARE, Period
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
-from aqreanalysis.production.layers import FILL, Layer
+from aqreanalysis.production.layers import EXPECTATION, FILL, MEDIAN, Layer
 
+#: What the estimate of a mean says of itself; the first word is the statistic.
+OF_EXPECTATIONS = f"{EXPECTATION}: mean over the steps of the {{period}} of their expectations"
+OF_MEDIANS = (
+    f"{MEDIAN} of each hour, averaged over the {{period}}: below the expectation of the mean where the distribution is "
+    "skewed; a cube with the layer _mean, or of that frequency, gives the expectation"
+)
 #: What the layers of a mean say of their error bars.
 CORRELATION = (
     "mean of the steps' own values: exact if their errors go wholly together, an upper bound of the spread otherwise, "
@@ -52,12 +58,18 @@ def _float_layer(source: CubeSource, one: SpeciesLayers, name: str, period: str)
     attrs = {k: v for k, v in source.dataset[name].attrs.items() if k != "ancillary_variables"}
     if name == one.best:
         attrs["cell_methods"] = "time: mean"
-        ancillary = [n for n in one.names if n not in (name, one.hours, *one.exceedance.values())]
+        ancillary = [n for n in one.names if n not in (name, one.mean, one.hours, *one.exceedance.values())]
         attrs["ancillary_variables"] = " ".join([*ancillary, f"{name}_valid_share"])
+        attrs["comment"] = statistic_text(one, period)
     elif name != one.distance:
         attrs["comment"] = CORRELATION
     attrs["long_name"] = f"{attrs['long_name']}, mean of the {period}"
     return Layer(name, "float32", FILL, attrs)
+
+
+def statistic_text(one: SpeciesLayers, period: str) -> str:
+    """Return what an average of a pollutant's estimate over `period` says of its statistic."""
+    return (OF_EXPECTATIONS if one.has_expectation else OF_MEDIANS).format(period=period)
 
 
 def period_mean(
@@ -65,6 +77,7 @@ def period_mean(
 ) -> dict[str, NDArray[Any]]:
     """Return the layers (lat, lon) of the mean over one period, read slab by slab.
 
+    The estimate is the mean of the steps' expectations, where the cube has them (`SpeciesLayers.averaged`).
     The standard error is the mean of the steps' standard errors. By the triangle inequality it is at least that of the
     mean, with equality where errors go wholly together. The bounds are the means of the bounds: the quantiles of a sum
     of comonotonic variables add (Dhaene et al. 2002). Steps count by their length.
@@ -95,7 +108,7 @@ def _species_mean(source: CubeSource, one: SpeciesLayers, period: Period, min_sh
     least = np.full(shape, np.inf, dtype=np.float32)
     for slab in slabs_in(source, period.steps, len(averaged)):
         length = ((source.bounds[slab, 1] - source.bounds[slab, 0]) / HOUR)[:, None, None]
-        read = {name: source.read(name, slab) for name in averaged}
+        read = {name: source.read(one.averaged if name == one.best else name, slab) for name in averaged}
         known = np.isfinite(read[one.best])
         for name, values in read.items():
             total[name] += np.where(known, values * length, 0.0).sum(axis=0)

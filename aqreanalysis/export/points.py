@@ -22,6 +22,8 @@ _KINDS: dict[str, Literal["Int16", "boolean"]] = {
     "extrapolated": "boolean",
 }
 FIELDS = ("value", "standard_error", "lower", "upper", "quality_flag", "observations_used")
+#: Column of the expectation, of a cube that has it beside the median.
+EXPECTATION_COLUMN = "expectation"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def export_points(
     Columns: ``place lat lon cell_lat cell_lon time_start time species value standard_error lower upper quality_flag
     observations_used extrapolated extrapolation_km nearest_station_km units``; `time` is the end of the step, and
     `extrapolated` whether every station that reports is farther than `extrapolation_km`. What the cube lacks is empty.
+    A cube with expectations beside its medians gives a column `expectation` too.
 
     Parameters
     ----------
@@ -99,6 +102,8 @@ def export_points(
         for number, slab in enumerate(slabs):
             for one in source.species.values():
                 fields = _fields(source, one, slab, cells)
+                if any(other.mean is not None for other in source.species.values()):
+                    fields[EXPECTATION_COLUMN] = _at_cells(source, one.mean, slab, cells)
                 distance = None if one.distance is None else _at_cells(source, one.distance, slab, cells)
                 if distance is None and maps:
                     distance = np.broadcast_to(maps[0], (slab.stop - slab.start, len(maps[0])))

@@ -249,8 +249,9 @@ def export_polygons(
     Columns: ``place covered area_in_grid_km2 time_start time species value known standard_error lower upper
     extrapolated_share nearest_station_km extrapolation_km units``, with a population also ``population`` and
     ``population_weighted_`` value, standard_error, lower, upper. `covered` is the share of the polygon in the grid,
-    `known` that of its weight in cells with an estimate, see `ASSUMPTION`; `extrapolated_share` that of its area in
-    cells that are farther than `extrapolation_km` from every station that reports, `nearest_station_km` the mean.
+    `value` the mean of the expectations where the cube has them, `known` the share of the polygon's weight in cells with
+    an estimate, see `ASSUMPTION`; `extrapolated_share` that of its area in cells that are farther than
+    `extrapolation_km` from every station that reports, `nearest_station_km` the mean.
 
     Parameters
     ----------
@@ -279,9 +280,10 @@ def export_polygons(
     touched = np.asarray(area.matrix.sum(axis=1)).ravel() > 0
     fixed = _fixed(polygons, kinds)[touched].reset_index(drop=True)
     slabs = list(source.slabs(6))
+    note = "; ".join(text for text in (ASSUMPTION, source.medians_averaged) if text)
     with (
         whole_file(out, SUFFIXES, options.overwrite) as temporary,
-        TableWriter(temporary, {"note": ASSUMPTION}) as table,
+        TableWriter(temporary, {"note": note}) as table,
     ):
         for number, slab in enumerate(slabs):
             for one in source.species.values():
@@ -290,7 +292,7 @@ def export_polygons(
             if progress is not None:
                 progress(number + 1, len(slabs), "polygons")
     outside = polygons.loc[~touched, "place"].tolist()
-    return TableReport(Path(out), table.rows, int(touched.sum()), outside, ASSUMPTION)
+    return TableReport(Path(out), table.rows, int(touched.sum()), outside, note)
 
 
 def _fixed(polygons: Any, kinds: dict[str, Weights]) -> pd.DataFrame:
@@ -304,7 +306,8 @@ def _fixed(polygons: Any, kinds: dict[str, Weights]) -> pd.DataFrame:
 
 def _fields(source: CubeSource, one: SpeciesLayers, slab: slice, kinds: dict[str, Weights]) -> dict[str, NDArray[Any]]:
     fields: dict[str, NDArray[Any]] = {}
-    layers = {"value": one.best, "standard_error": one.standard_error, "lower": one.lower, "upper": one.upper}
+    # An average over cells is one of expectations, as one over hours is.
+    layers = {"value": one.averaged, "standard_error": one.standard_error, "lower": one.lower, "upper": one.upper}
     for column, name in layers.items():
         if name is None:
             continue

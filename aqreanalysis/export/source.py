@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from aqreanalysis.common.hours import EPOCH, HOUR
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production.cube import open_cube
-from aqreanalysis.production.layers import CUBE_DIMS, DISTANCE, MAP_DIMS, LayerNames, layer_names
+from aqreanalysis.production.layers import (
+    CUBE_DIMS,
+    DISTANCE,
+    EXPECTATION,
+    MAP_DIMS,
+    MEDIAN,
+    LayerNames,
+    layer_names,
+    statistic_of,
+)
 from aqreanalysis.species import SPECIES, Species, get_species
 
 #: Values of one layer read at once (32 MB as float32).
@@ -41,6 +50,10 @@ class SpeciesLayers:
         observed; distance to the nearest station that reports, where it is a layer of each step.
     exceedance : dict
         Threshold in the pollutant's units -> layer of the probability that it is exceeded.
+    mean : str or None
+        The expectation, where it is a layer beside an estimate that is the median.
+    statistic : str
+        What the best estimate is: ``median`` or ``expectation``.
     """
 
     species: Species
@@ -53,6 +66,18 @@ class SpeciesLayers:
     hours: str | None
     distance: str | None
     exceedance: Mapping[float, str] = field(default_factory=dict)
+    mean: str | None = None
+    statistic: str = EXPECTATION
+
+    @property
+    def averaged(self) -> str:
+        """The layer from which averages are made: the expectation, or the best estimate where there is none."""
+        return self.mean or self.best
+
+    @property
+    def has_expectation(self) -> bool:
+        """Whether `averaged` is the expectation."""
+        return self.mean is not None or self.statistic == EXPECTATION
 
     @property
     def names(self) -> list[str]:
@@ -62,6 +87,7 @@ class SpeciesLayers:
             self.standard_error,
             self.lower,
             self.upper,
+            self.mean,
             self.flag,
             self.used,
             self.hours,
@@ -99,7 +125,7 @@ class CubeSource:
             keep = span.select(bounds, self.path)
             dataset, bounds = dataset.isel(time=keep), bounds[keep]
         self.dataset, self.bounds = dataset, bounds
-        self.species = _species_layers(dataset, wanted, self.path)
+        self.species = _species_layers(dataset, wanted, self.path, self.step_hours == 1.0)
 
     def __enter__(self) -> CubeSource:
         return self
@@ -120,6 +146,17 @@ class CubeSource:
     def step_hours(self) -> float:
         lengths = np.unique((self.bounds[:, 1] - self.bounds[:, 0]) / HOUR)
         return float(lengths[0]) if lengths.size == 1 else float("nan")
+
+    @property
+    def medians_averaged(self) -> str:
+        """What is to be said of averages made from this cube, where it holds medians alone; empty otherwise."""
+        lacking = [one.best for one in self.species.values() if not one.has_expectation]
+        if not lacking:
+            return ""
+        return (
+            f"averages of {', '.join(lacking)} are of hourly medians, which lie below the expectation: for means "
+            "without that bias produce the cube with --layer mean, or with --frequency daily, monthly or annual"
+        )
 
     @property
     def layers(self) -> list[str]:
@@ -250,7 +287,7 @@ def _time_bounds(dataset: xr.Dataset, path: Path) -> NDArray[np.datetime64]:
     raise CubeError(f"{path}: time has no bounds, so what a stamp stands for is unknown; see aqreanalysis validate")
 
 
-def _species_layers(dataset: xr.Dataset, wanted: Sequence[str], path: Path) -> dict[str, SpeciesLayers]:
+def _species_layers(dataset: xr.Dataset, wanted: Sequence[str], path: Path, hourly: bool) -> dict[str, SpeciesLayers]:
     held = [s for s in SPECIES.values() if s.layer in dataset.data_vars]
     if not held:
         raise CubeError(f"{path} is no cube of this program: it holds no pollutant ({', '.join(SPECIES)})")
@@ -258,11 +295,12 @@ def _species_layers(dataset: xr.Dataset, wanted: Sequence[str], path: Path) -> d
     lacking = [key for key in SPECIES if key in keys and key not in {s.key for s in held}]
     if lacking:
         raise CubeError(f"{path} has no {', '.join(lacking)}; it holds {', '.join(s.key for s in held)}")
-    return {s.key: _layers_of(dataset, s, len(held) > 1) for s in held if s.key in keys}
+    return {s.key: _layers_of(dataset, s, len(held) > 1, hourly) for s in held if s.key in keys}
 
 
-def _layers_of(dataset: xr.Dataset, species: Species, several: bool) -> SpeciesLayers:
+def _layers_of(dataset: xr.Dataset, species: Species, several: bool, hourly: bool) -> SpeciesLayers:
     names: LayerNames = layer_names(species, several)
+    statistic = statistic_of(dataset[names.best].attrs, hourly)
 
     def held(name: str) -> str | None:
         return name if name in dataset.data_vars and set(CUBE_DIMS) == set(dataset[name].dims) else None
@@ -282,4 +320,6 @@ def _layers_of(dataset: xr.Dataset, species: Species, several: bool) -> SpeciesL
         held(names.hours),
         held(names.distance),
         {limit: name for limit, name in sorted(exceedance.items()) if np.isfinite(limit)},
+        held(names.mean) if statistic == MEDIAN else None,
+        statistic,
     )

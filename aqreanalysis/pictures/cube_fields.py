@@ -20,6 +20,7 @@ from aqreanalysis.export.source import CubeSource, SpeciesLayers
 #: Layers that can be drawn, with their names for people.
 LAYERS = {
     "best": "estimate",
+    "mean": "expectation",
     "standard_error": "standard error",
     "lower": "lower bound",
     "upper": "upper bound",
@@ -28,7 +29,7 @@ LAYERS = {
     "used": "neighbours used",
     "distance": "distance to the nearest station that reports",
 }
-CONCENTRATIONS = ("best", "lower", "upper")
+CONCENTRATIONS = ("best", "mean", "lower", "upper")
 #: What stands on top where several conditions hold: what weighs most comes last.
 _PRECEDENCE = (
     "few_neighbours",
@@ -149,6 +150,8 @@ def read_fields(source: CubeSource, one: SpeciesLayers, step: TimeStep, wanted: 
         assert name is not None
         if name in read:
             return read[name]
+        if step.mean and part == "mean":
+            return read[one.best]
         values = source.read(name, step.steps)
         return values[0] if values.ndim == 3 else values
 
@@ -185,6 +188,7 @@ def extrapolated_text(source: CubeSource, one: SpeciesLayers) -> str:
 def _names(source: CubeSource, one: SpeciesLayers) -> dict[str, str | None]:
     return {
         "best": one.best,
+        "mean": one.mean,
         "standard_error": one.standard_error,
         "lower": one.lower,
         "upper": one.upper,

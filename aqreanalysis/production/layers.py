@@ -39,6 +39,12 @@ MEAN_FLAGS = {
 }
 
 
+# What can be asked for beside the layers of every cube of hours.
+ADDED_LAYERS = ("mean",)
+#: First words of the comment by which an estimate says which statistic it is.
+MEDIAN, EXPECTATION = "median", "expectation"
+
+
 # CF has no standard name for the distance to a station, and none is invented. It changes with time because stations
 # fall silent: the interval is read by it.
 _DISTANCE_ATTRS = {
@@ -106,6 +112,7 @@ class LayerNames:
     exceedance: tuple[str, ...]
     hours: str
     distance: str
+    mean: str
 
 
 def layer_names(species: Species, several: bool, thresholds: Sequence[float] = ()) -> LayerNames:
@@ -133,6 +140,7 @@ def layer_names(species: Species, several: bool, thresholds: Sequence[float] = (
         tuple(f"{layer}_exceedance_{_plain(t)}" for t in thresholds),
         f"{own}hours_observed",
         f"{own}{DISTANCE}",
+        f"{layer}_mean",
     )
 
 
@@ -152,6 +160,8 @@ class CubeKind:
         Which neighbouring stations an hour's number of observations counts.
     extrapolation : mapping
         Species key -> where it is extrapolated; what is not there is said nothing of.
+    added : tuple of str
+        Layers beside those of every cube, of `ADDED_LAYERS`; of hours alone.
     """
 
     coverage: float
@@ -159,6 +169,7 @@ class CubeKind:
     notes: Mapping[str, str] = field(default_factory=dict)
     counted: str = "observed at the hour"
     extrapolation: Mapping[str, Extrapolation] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
 
     @property
     def mean(self) -> str:
@@ -177,7 +188,8 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
     over = f", mean of the {kind.mean.removesuffix(' mean')} hours" if kind.mean else ""
     far = {"long_name": f"nearest station that reports {species.title}, great-circle distance{over}", **_DISTANCE_ATTRS}
     counts.append(Layer(names.distance, "float32", FILL, far))
-    ancillary = [names.standard_error, names.lower, names.upper, *(x.name for x in counts), *names.exceedance]
+    added = [names.mean] if "mean" in kind.added and not kind.mean else []
+    ancillary = [names.standard_error, names.lower, names.upper, *added, *(x.name for x in counts), *names.exceedance]
     best = {
         "standard_name": species.standard_name,
         "long_name": f"{kind.mean} of {species.title} mass concentration"
@@ -185,6 +197,7 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
         else f"{species.title} mass concentration",
         "units": species.units,
         "cell_methods": "time: mean (interval: 1 hour)" if kind.mean else "time: mean",
+        "comment": _statistic(kind, bool(added)),
         "ancillary_variables": " ".join(ancillary),
         "coverage_content_type": "modelResult",
     }
@@ -206,10 +219,34 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
         Layer(name, "float32", FILL, _exceedance_attrs(species, kind, threshold))
         for name, threshold in zip(names.exceedance, thresholds, strict=True)
     ]
+    layers += [Layer(name, "float32", FILL, _mean_attrs(species)) for name in added]
     if beyond is not None and beyond.blank_km is not None:
         for layer in layers:
             layer.attrs["blank_beyond_km"] = float(beyond.blank_km)
     return [*layers, *counts]
+
+
+def _statistic(kind: CubeKind, has_mean: bool) -> str:
+    """Return what an estimate says of which statistic it is; its first word is `MEDIAN` or `EXPECTATION`."""
+    if kind.mean:
+        return f"{EXPECTATION} of the {kind.mean}: mean over its hours of their expectations"
+    beside = "the expectation is in the layer _mean" if has_mean else "the expectation was not asked for"
+    return (
+        f"{MEDIAN} of the distribution of the hourly mean, half of which lies on either side; averages over hours or "
+        f"cells are to be made of expectations, which are higher where the distribution is skewed: {beside}"
+    )
+
+
+def _mean_attrs(species: Species) -> dict[str, Any]:
+    """Return the attributes of the expectation beside a median: no standard name, which is the estimate's alone."""
+    return {
+        "long_name": f"expectation of {species.title} mass concentration",
+        "units": species.units,
+        "cell_methods": "time: mean",
+        "comment": f"{EXPECTATION} of the distribution of the hourly mean, from which averages over hours or cells are "
+        "made",
+        "coverage_content_type": "modelResult",
+    }
 
 
 def interval_attrs(species: Species, kind: CubeKind, bound: str) -> dict[str, Any]:
@@ -237,6 +274,15 @@ def cube_layers(
     for one in species:
         layers += species_layers(one, several, kind, (thresholds or {}).get(one.key, ()))
     return tuple(layers)
+
+
+def statistic_of(attrs: Mapping[str, Any], hourly: bool) -> str:
+    """Return which statistic an estimate is, ``median`` or ``expectation``, from its attributes.
+
+    Cubes that do not say it were written before estimates did: of hours they hold medians, of means expectations.
+    """
+    said = str(attrs.get("comment", "")).split(" ")[0]
+    return said if said in (MEDIAN, EXPECTATION) else (MEDIAN if hourly else EXPECTATION)
 
 
 def value_bytes(layers: Iterable[Layer]) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig, MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError
+from aqreanalysis.production.layers import ADDED_LAYERS
 from aqreanalysis.production.plan.timeline import HOURLY, check_frequencies
 from aqreanalysis.species import get_species
 
@@ -52,6 +53,8 @@ class ProduceOptions:
         ``month`` or ``year``: a NetCDF file each; ``none``: one file.
     frequencies : sequence of str
         ``hourly``, ``daily``, ``monthly``, ``annual``: a cube each.
+    layers : sequence of str
+        Layers of hours beside those of every cube: ``mean``, the expectation, where the estimate is the median.
     utc_offset_hours : int
         Days, months and years of means begin at midnight of the clock that is so far ahead of UTC, -12 to 14.
     overwrite : bool
@@ -81,6 +84,7 @@ class ProduceOptions:
     shards: bool = False
     split: str = "none"
     frequencies: Sequence[str] = (HOURLY,)
+    layers: Sequence[str] = ()
     utc_offset_hours: int = 0
     overwrite: bool = False
     append: bool = False
@@ -102,6 +106,14 @@ class ProduceOptions:
         if self.split not in SPLITS:
             raise ConfigError(f"split {self.split!r}: give {', '.join(SPLITS)}")
         check_frequencies(self.frequencies)
+        for name in self.layers:
+            if name not in ADDED_LAYERS:
+                raise ConfigError(f"layer {name!r} cannot be added: give {', '.join(ADDED_LAYERS)}")
+        if self.layers and HOURLY not in self.frequencies:
+            raise ConfigError(
+                f"layer {self.layers[0]} is one of hours, and the estimate of a {self.frequencies[0]} cube is the "
+                "expectation already: leave it out, or ask for frequency hourly too"
+            )
         if not -12 <= self.utc_offset_hours <= 14:
             raise ConfigError(f"utc_offset_hours = {self.utc_offset_hours}: clocks are -12 to 14 hours ahead of UTC")
         for key, values in self.thresholds.items():

@@ -20,7 +20,7 @@ from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.species import SPECIES
 
 # Changes whenever the numbers of a cube change for the same model, observations and grid; part of the fingerprint.
-NUMERICS = "10"
+NUMERICS = "11"
 
 Layers = dict[str, NDArray[Any]]
 Window = Callable[[int, int], NDArray[np.float32]]
@@ -80,6 +80,8 @@ class SweepInputs:
         The same of the static fields in its drift.
     last_reading : int
         Last stamp with a reading of anything that the model reads.
+    added : tuple of str
+        Hourly layers beside those of every cube, of `ADDED_LAYERS`.
     """
 
     predictor: Predictor
@@ -100,6 +102,7 @@ class SweepInputs:
     covariates: FieldSource | None = None
     static: StaticSource | None = None
     last_reading: int = 0
+    added: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[float, float]:
@@ -237,7 +240,8 @@ def _empty_layers(inputs: SweepInputs, block: Block) -> Layers:
         if not inputs.hourly:
             continue
         names = inputs.names(key)
-        floats = names.best, names.standard_error, names.lower, names.upper, names.distance, *names.exceedance
+        floats = [names.best, names.standard_error, names.lower, names.upper, names.distance, *names.exceedance]
+        floats += [names.mean] if "mean" in inputs.added else []
         for name in floats:
             layers[name] = np.full(shape, np.nan, dtype=np.float32)
         layers[names.flag] = np.full(shape, FLAGS["masked"], dtype=np.int8)
@@ -263,6 +267,8 @@ def _fill_species(
         names.upper: summary.upper,
         names.used: predictive.observations_used,
     }
+    if "mean" in inputs.added:
+        computed[names.mean] = summary.mean
     nearest = predictive.reporting_km
     computed[names.distance] = np.where(np.isinf(nearest), np.float32(np.nan), nearest)
     for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
@@ -275,7 +281,7 @@ def _fill_species(
     if beyond.blank_km is not None:
         blank = nearest > beyond.blank_km
         flags |= np.where(blank, np.int8(LEFT_BLANK["left_blank"]), np.int8(0))
-        for name in (names.best, names.standard_error, names.lower, names.upper, *names.exceedance):
+        for name in computed.keys() - {names.used, names.distance}:
             computed[name] = np.where(blank, np.float32(np.nan), computed[name])
     computed[names.flag] = flags
     whole = bool(wanted.all())

@@ -41,6 +41,11 @@ NAMELESS = (
         "a number of hours or days above a limit",
         "the table counts days with temperature, precipitation or wind beyond a threshold, in climatologies",
     ),
+    WithoutStandardName(
+        r"\w+_mean",
+        "the expectation beside an estimate that is the median",
+        "both are of one quantity, and its standard name is the estimate's alone: two layers of one name are ambiguous",
+    ),
     WithoutStandardName(r"aqi|aqi_\w+", "an air quality index", "the table has indices of heat, fire and ultraviolet"),
     WithoutStandardName(
         r"\w+_valid_share",

@@ -23,11 +23,33 @@ Array = NDArray[np.float32]
 
 # Probabilities at which the shape of the distribution is tabled: midpoints of a hundred equal parts.
 PROBABILITIES = np.round((np.arange(100) + 0.5) / 100, 4)
-# The moments are taken over groups of the parts, each standing at the mean of its quantiles: small in the upper tail,
-# where the moments of a log-normal are made. Its standard error is 0.5 to 0.8 % below that of all hundred parts, for
-# scales up to one; twenty single parts left it 1.0 to 1.2 % below.
-_MOMENT_GROUPS = (2, 4, 10, 18, 20, 18, 12, 7, 4, 2, 1, 1, 1)
 _NORMAL = torch.special.ndtri(torch.from_numpy(PROBABILITIES)).numpy()
+# The moments are those of all hundred parts, each standing at its quantile, but are taken over groups of them: one of
+# several parts stands at two values, the mean of its quantiles and a spread on either side (`_moment_nodes`). The sizes
+# are what a search left as the best thirteen values: the mean is within 0.03 % of that of all parts and the standard
+# error within 0.09 %, for scales of the logarithm up to 0.8 (`tests/test_model_distribution_hourly.py`).
+_MOMENT_GROUPS = (7, 36, 36, 13, 5, 1, 1, 1)
+
+
+def _moment_nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the values that carry the moments, as weights of the parts (part, value), and each value's share.
+
+    Within a group quantiles are taken to go straight with the normal score: the two values then have its mean and
+    variance. Weights of the parts, not of any quantile, so that tables may be blended before or after.
+    """
+    columns, shares, begin = [], [], 0
+    for size in _MOMENT_GROUPS:
+        own = np.zeros((2, len(PROBABILITIES)))
+        score = _NORMAL[begin : begin + size] - _NORMAL[begin : begin + size].mean()
+        own[0, begin : begin + size] = 1 / size
+        own[1, begin : begin + size] = score / np.sqrt(max(size * float(score @ score), 1e-30))
+        columns += [own[0]] if size == 1 else [own[0] - own[1], own[0] + own[1]]
+        shares += [size / len(PROBABILITIES) / min(size, 2)] * min(size, 2)
+        begin += size
+    return np.stack(columns, axis=1), np.array(shares)
+
+
+_MOMENT_NODES, _MOMENT_SHARES = _moment_nodes()
 
 
 @dataclass(frozen=True)
@@ -244,10 +266,6 @@ class Predictive:
     def _moments(self) -> Summary:
         return self.summary()
 
-    def _groups(self) -> list[Tensor]:
-        """Return the table (distance, level) of each group of parts that carries the moments."""
-        return [group.mean(dim=-1) for group in self._table.split(_MOMENT_GROUPS, dim=-1)]
-
     @property
     def mean(self) -> Array:
         """The mean, float32 (hour, place)."""
@@ -280,11 +298,13 @@ class Predictive:
         return summary
 
     def _summary_tables(self, coverage: float) -> tuple[Tensor, Tensor]:
-        """Return the table (distance, quantile or group, level), and what share of the parts each group is."""
+        """Return the table (distance, quantile or value, level), and the share of each value that carries moments."""
         tail = (1 - coverage) / 2
         quantiles = [self._tabled(p) for p in (0.5, tail, 1 - tail)]
-        shares = torch.tensor(_MOMENT_GROUPS, dtype=self._table.dtype) / len(PROBABILITIES)
-        return torch.stack([*quantiles, *self._groups()], dim=1), to_device(shares.numpy(), self._table.device)
+        nodes, shares = (
+            to_device(part, self._table.device).to(self._table) for part in (_MOMENT_NODES, _MOMENT_SHARES)
+        )
+        return torch.stack([*quantiles, *torch.unbind(self._table @ nodes, dim=-1)], dim=1), shares
 
     def _summary_compiled(self, coverage: float) -> Summary:
         """Return the same as `summary` on the CPU: every quantile of a value while it is at hand, turned on the way."""

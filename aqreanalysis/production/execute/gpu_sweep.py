@@ -173,7 +173,16 @@ def block_form(inputs: SweepInputs, block: Block) -> list[PackedLayer]:
     form: list[PackedLayer] = []
     for key in inputs.species:
         names = inputs.names(key)
-        numbers = (names.best, names.standard_error, names.lower, names.upper, *names.exceedance, names.distance)
+        added = [names.mean] if "mean" in inputs.added else []
+        numbers = (
+            names.best,
+            names.standard_error,
+            names.lower,
+            names.upper,
+            *added,
+            *names.exceedance,
+            names.distance,
+        )
         begin = -(-form[-1].end // _ALIGNED) * _ALIGNED if form else 0
         for name, dtype in (*((n, "float32") for n in numbers), (names.used, "int16"), (names.flag, "int8")):
             end = begin + math.prod(shape) * _BYTES[dtype]
@@ -210,7 +219,8 @@ def _values(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the numbers of a species (layer, place, hour), its counts and its flags (1, place, hour)."""
     steps, hour_flags = where
-    numbers = predictive.summary_on_device(inputs.coverage)[:4, :, steps]
+    # The expectation comes last of what the summary holds.
+    numbers = predictive.summary_on_device(inputs.coverage)[: 5 if "mean" in inputs.added else 4, :, steps]
     exceeded = [predictive.exceedance_on_device(t)[None, :, steps] for t in inputs.thresholds.get(key, ())]
     used = predictive.used_on_device()[None, :, steps]
     flags = (used < inputs.flag_thresholds.few_neighbours).to(torch.int8) * FLAGS["few_neighbours"] | hour_flags

@@ -376,6 +376,7 @@ def run_of(
         "stations": f"{len(observations.stations)} ({digest.hexdigest()[:12]})",
         "numerics": fingerprint["software"]["numerics"],
         "utc offset": utc_offset_hours,
+        **({"layers": fingerprint["layers"]} if "layers" in fingerprint else {}),
         **({"covariates": list(fields)} if fields else {}),
     }
 

@@ -109,6 +109,8 @@ class Prepared:
         Probability of the interval.
     fingerprint : dict
         What decides the bytes of the cube.
+    added : tuple of str
+        Hourly layers beside those of every cube.
     """
 
     plan: Plan
@@ -130,6 +132,7 @@ class Prepared:
     static: StaticSource | None
     utc_offset_hours: int
     coverage: float
+    added: tuple[str, ...] = ()
     fingerprint: Fingerprint = field(default_factory=dict)
 
     @property
@@ -248,6 +251,7 @@ class Prepared:
             covariates=self.predictor.covariates,
             static=self.static,
             last_reading=self.last_reading,
+            added=self.added,
         )
 
 
@@ -309,6 +313,7 @@ def prepare(
         static=options.static,
         utc_offset_hours=options.utc_offset_hours,
         coverage=float(predictor.config.uncertainty.coverage),
+        added=tuple(dict.fromkeys(options.layers)),
     )
     return replace(prepared, fingerprint=fingerprint_of(prepared, digest))
 
@@ -368,7 +373,8 @@ def _cubes(
     for name in check_frequencies(options.frequencies):
         means = [] if name == HOURLY else species
         notes = {key: mean_calibration(predictor, key).tables[name].describe(name) for key in means}
-        kind = CubeKind(coverage, name, notes, predictor.cube_text().counted, flagged.extrapolation)
+        said = predictor.cube_text().counted
+        kind = CubeKind(coverage, name, notes, said, flagged.extrapolation, tuple(options.layers))
         layers = cube_layers([SPECIES[key] for key in species], kind, thresholds)
         size = value_bytes(layers)
         if name == HOURLY:
@@ -412,6 +418,7 @@ def fingerprint_of(run: Prepared, observations_digest: str) -> Fingerprint:
         "last readings": run.last_observed,
         "coverage": run.coverage,
         "thresholds": {key: list(values) for key, values in run.thresholds.items()},
+        **({"layers": list(run.added)} if run.added else {}),
         "production config": run.production.model_dump(),
         "metadata": {**run.metadata.model_dump(exclude_none=True), "grid": run.grid.name},
         # ``cpu`` or ``cuda``: their last digits differ, so one run keeps to one of them.
