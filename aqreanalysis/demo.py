@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.common.hours import step_ends
 from aqreanalysis.common.library_threads import one_thread, threads_restored
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config, load_config
@@ -243,7 +244,8 @@ def _draw_side_by_side(region: _Region, key: str, cubes: tuple[Path, Path], scor
     """Draw truth, the chemistry model's field and all methods in the hour with most in the air; return the picture."""
     species = SPECIES[key]
     with open_cube(cubes[0]) as with_all, open_cube(cubes[1]) as alone:
-        truth = region.truth[key].sel(time=with_all["time"].values)
+        ends = step_ends(with_all)
+        truth = region.truth[key].sel(time=ends)
         stamp = pd.Timestamp(truth["time"].values[int(truth.mean(("lat", "lon")).values.argmax())])
         fields = {
             "truth (synthetic)": truth.sel(time=stamp),
@@ -254,8 +256,9 @@ def _draw_side_by_side(region: _Region, key: str, cubes: tuple[Path, Path], scor
         cells = CubeCells.of(with_all, None)
         network = CellNetwork(cells, region.observations, region.covariates)
         kriged = network.samples([make() for make in BASELINES], key, cells.truth_of(truth, with_all), None)
+        of_model = {ALONE: alone, MODEL: with_all}
         answers = {name: truth.copy(data=sample.best.reshape(truth.shape)) for name, sample in kriged.items()}
-        answers |= {ALONE: alone[species.layer], MODEL: with_all[species.layer]}
+        answers |= {name: cube[species.layer].assign_coords(time=ends) for name, cube in of_model.items()}
         for method, answer in answers.items():
             title, overall = (scores["methods"][method][name] for name in ("title", "overall"))
             name = f"{title}: MAE {overall['mae']:.1f}, R2 {overall['r2']:.2f}"
@@ -292,7 +295,7 @@ def _draw(region: _Region, path: Path) -> list[Path]:
         for species in (s for s in SPECIES.values() if s.layer in cube.data_vars):
             level = cube[species.layer].mean(("lat", "lon")).values
             for name, index in (("peak", int(np.nanargmax(level))), ("middle", len(level) // 2)):
-                time = cube["time"].values[index]
+                time = step_ends(cube)[index]
                 field, difference = (folder / f"{species.layer}_{name}_{kind}.png" for kind in ("field", "truth"))
                 drawn.append(picture_field(cube, region.observations, (), time, field, species.key))
                 drawn.append(picture_truth(cube, region.truth[species.key], time, difference))
@@ -309,7 +312,7 @@ def _draw_hidden(region: _Region, bundle: Path) -> Path:
     day = end - pd.Timedelta(days=1), end
     options = ProduceOptions(device=DEVICE, covariates=region.covariates)
     with produce(bundle, visible, region.nature.grid, *day, path, options) as cube:
-        time = cube["time"].values[8]
+        time = step_ends(cube)[8]
         picture = region.folder / "pictures" / "hidden_stations.png"
         return picture_field(cube, observations, hidden, time, picture)
 

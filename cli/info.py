@@ -60,7 +60,8 @@ def describe_cube(path: Path) -> tuple[dict[str, Any], list[str]]:
     lines = [
         f"cube     {path} ({facts['format']}, {human_size(facts['bytes'])})",
         f"title    {facts.get('title', '(none)')}",
-        f"{period + 's':<8} {facts['steps']}, stamped {facts['first']} to {facts['last']} (UTC, end of the {period})",
+        f"{period + 's':<8} {facts['steps']}, stamped {facts['first']} to {facts['last']} (UTC, "
+        f"{facts['stamp'] or 'some moment'} of the {period})",
         f"grid     {rows} x {columns} cells, lat {facts['south']:g} to {facts['north']:g}, "
         f"lon {facts['west']:g} to {facts['east']:g}",
         "layers",
@@ -69,6 +70,8 @@ def describe_cube(path: Path) -> tuple[dict[str, Any], list[str]]:
         f"  {name}: {layer['long_name']}{' [' + layer['units'] + ']' if layer['units'] else ''}"
         for name, layer in facts["layers"].items()
     ]
+    if facts["conventions"] == "1":
+        lines.append("conventions: 1, of an older version of this program: stamps at the end, no statistic said")
     lines += [f"{name}: {facts[name]}" for name in ("comment", "source", "history") if name in facts]
     return facts, lines
 

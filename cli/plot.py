@@ -41,7 +41,7 @@ class LatLon(click.ParamType):
 @cubes.cube_argument
 @cubes.out_option("Picture: .png or .svg for a map or time series, .gif or .mp4 for a film of the period.")
 @options.species_option("Pollutant to draw.  [default: the cube's first]")
-@click.option("--time", type=options.UtcTime(), help="Stamp of the step to draw (UTC, the end of the hour).")
+@click.option("--time", type=options.UtcTime(), help="Moment whose step is drawn (UTC).")
 @click.option("--mean", is_flag=True, help="Draw the mean from --start to --end.")
 @click.option("--place", type=LatLon(), metavar="LAT,LON", help="Draw the time series of the cell there.")
 @cubes.span_options("the mean, film or series")

@@ -26,7 +26,7 @@ timeline_options = options.option_group(
     click.option(
         "--start", type=options.UtcTime(), help="Where the timeline begins (UTC); with --append the cube says it."
     ),
-    click.option("--end", required=True, type=options.UtcTime(), help="Where it ends; its last hour is stamped so."),
+    click.option("--end", required=True, type=options.UtcTime(), help="Where it ends (UTC)."),
 )
 content_options = options.option_group(
     options.species_option("Pollutants to produce.  [default: all that the model estimates]"),
@@ -38,6 +38,13 @@ content_options = options.option_group(
         show_default=True,
         callback=options.split_commas,
         help="hourly, daily, monthly or annual. Repeatable, or joined by commas: each gets a cube of its own.",
+    ),
+    click.option(
+        "--stamp",
+        type=click.Choice(["middle", "start", "end"]),
+        default="middle",
+        show_default=True,
+        help="Where in its hour, day, month or year a step is stamped; the bounds are around it anyway.",
     ),
     click.option(
         "--utc-offset",
@@ -129,8 +136,8 @@ def produce(
 ) -> None:
     """Produce a cube on a grid, with its standard error and the bounds of its coverage interval.
 
-    The hours between --start and --end are produced, each stamped at its end: 2019-01-07 to 2019-01-14 is 168 hours,
-    the first stamped 01:00 on the 7th. A run that was stopped goes on when the same command is given again.
+    The hours between --start and --end are produced, each stamped in its middle: 2019-01-07 to 2019-01-14 is 168 hours,
+    the first stamped 00:30 on the 7th. A run that was stopped goes on when the same command is given again.
 
     With --frequency daily, monthly or annual the cube holds means over whole periods, their intervals calibrated as
     such. Several frequencies are made in one sweep and go to siblings of --out: x_hourly.nc and x_daily.nc for x.nc.

@@ -306,6 +306,7 @@ class MetadataConfig(StrictModel):
     references: str | None = None
     comment: str | None = None
     id: str | None = None
+    product_version: str | None = None
     naming_authority: str | None = None
     acknowledgement: str | None = None
 

@@ -39,7 +39,7 @@ def test_a_file_a_month_is_named_and_stamped_by_it(cubes, tmp_path):
     assert [p.name for p in paths] == ["one_201901.nc", "one_201902.nc"] and noted == [(1, 2), (2, 2)]
     with xr.open_dataset(paths[0]) as january, xr.open_dataset(paths[1]) as february:
         assert january.sizes["time"] + february.sizes["time"] == 72
-        assert str(january.time.values[-1]) == "2019-02-01T00:00:00.000000000"
+        assert str(january.time.values[-1]) == "2019-01-31T23:30:00.000000000"
         assert february.attrs["time_coverage_start"] == "2019-02-01T00:00:00Z"
 
 

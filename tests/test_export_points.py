@@ -30,7 +30,8 @@ def test_each_row_equals_the_cell_and_hour_that_hold_it(ending, cubes, tmp_path,
     assert rows["quality_flag"].tolist() == wanted["o3_quality_flag"].tolist()
     np.testing.assert_allclose(rows["nearest_station_km"], distance, rtol=1e-5)
     assert set(rows["units"]) == {"ug m-3"}
-    assert str(rows["time"].iloc[0]) == "2019-01-02 01:00:00+00:00"
+    assert str(rows["time"].iloc[0]) == "2019-01-02 00:30:00+00:00"
+    assert str(rows["time_end"].iloc[0]) == "2019-01-02 01:00:00+00:00"
     assert ((rows["time"] - rows["time_start"]) == pd.Timedelta(hours=1)).all()
     masked = table[table["place"] == "masked"]
     assert masked["value"].isna().all() and (masked["quality_flag"] == 16).all()

@@ -27,8 +27,8 @@ def test_an_item_reads_back_with_extent_layers_and_assets(cubes, tmp_path):
     assert cube.dimensions["lon"].extent == [116.0, 118.0] and cube.dimensions["time"].to_dict()["step"] == "PT1H"
     assert cube.variables["o3_upper"].unit == "ug m-3" and set(cube.dimensions) == {"time", "lat", "lon"}
     assert len(item.assets) == 3
-    cog = item.assets["pm2p5_o3_20190102T0100"]
-    assert cog.extra_fields["datetime"] == "2019-01-02T01:00:00Z" and cog.extra_fields["bands"][0]["unit"] == "ug m-3"
+    cog = item.assets["pm2p5_o3_20190102T0030"]
+    assert cog.extra_fields["datetime"] == "2019-01-02T00:30:00Z" and cog.extra_fields["bands"][0]["unit"] == "ug m-3"
     for asset in item.assets.values():
         assert (tmp_path / asset.href).resolve().exists()
     assert "license" not in item.properties and len(item.properties["aqreanalysis:model_digest"]) == 64

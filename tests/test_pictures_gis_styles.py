@@ -68,7 +68,7 @@ def test_the_four_files_name_the_layer_its_classes_and_its_hours(cubes: Cubes, t
     assert raster.find("temporal").get("mode") == "3"
     ranges = raster.findall("temporal/ranges/range")
     assert len(ranges) == steps
-    fields = {"band": "1", "begin": "2019-01-02T00:00:00Z", "end": "2019-01-02T01:00:00Z"}
+    fields = {"band": "1", "begin": "2019-01-02T00:30:00Z", "end": "2019-01-02T01:30:00Z"}
     assert ranges[0].attrib == {**fields, "includeBeginning": "1", "includeEnd": "0"}
     # QGIS sorts a mesh's groups by name: ozone first, then PM2.5.
     assert mesh.find("mesh-renderer-settings/active-dataset-group").get("scalar") == "1"
@@ -106,7 +106,7 @@ def test_a_real_qgis_opens_the_project_and_draws_its_classes(cubes: Cubes, tmp_p
     said = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert "read True" in said.stdout, said.stdout + said.stderr
     assert said.stdout.count("True EPSG:4326") == 2
-    assert "group PM2.5 mass concentration" in said.stdout and "temporal True 2019-01-02T00:00:00" in said.stdout
+    assert "group PM2.5 mass concentration" in said.stdout and "temporal True 2019-01-02T00:30:00" in said.stdout
     early, late, raster = (
         np.asarray(Image.open(tmp_path / f"{n}.png").convert("RGB")) for n in ("mesh3", "mesh40", "raster")
     )

@@ -45,7 +45,7 @@ SUGGESTIONS = re.compile(
     r"(contributor|creator|publisher)_(name|role|type|institution)|instrument|platform|metadata_link|program|"
     r"keywords_vocabulary|date_issued"
 )
-# A day is stamped at its end, and the checker takes the first stamp for the beginning.
+# The checker takes the first stamp for the beginning, which is that of its bounds.
 FIRST_STAMP = re.compile(r"Date time mismatch between time_coverage_start and actual time values")
 
 

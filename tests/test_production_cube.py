@@ -32,7 +32,7 @@ def cubes(tmp_path):
 def test_a_cube_is_described_by_its_span_grid_layers_and_provenance(name, cubes):
     told = describe_cube(cubes / name)
     assert told["species"] == ["pm25"] and told["kind"] == "cube"
-    assert told["hours"] == 30 and told["first"] == "1970-01-01T01:00" and told["last"] == "1970-01-02T06:00"
+    assert told["hours"] == 30 and told["first"] == "1970-01-01T00:30" and told["last"] == "1970-01-02T05:30"
     assert (told["west"], told["south"], told["east"], told["north"]) == (116.0, 39.0, 118.0, 40.5)
     assert told["step"] == [0.25, 0.25] and told["shape"] == [30, 7, 9]
     assert told["layers"]["pm2p5"] == {"long_name": "PM2.5 mass concentration", "units": "ug m-3"}

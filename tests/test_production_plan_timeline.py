@@ -92,12 +92,13 @@ def test_frequencies_are_sorted_and_taken_once_and_an_unknown_one_is_refused():
         check_frequencies([])
 
 
-def test_a_plan_of_means_has_the_tiles_of_the_sweep_and_stamps_at_the_end_of_each_period():
+def test_a_plan_of_means_has_the_tiles_of_the_sweep_and_stamps_in_the_middle_of_each_period():
     sweep = make_plan(
         hours_between("2019-01-01", "2019-03-01"), (10, 20), ProductionConfig(block_days=1, tile_rows=4), 19
     )
     plan = make_mean_plan(sweep, "monthly", 24)
     assert plan.shape == (2, 10, 20) and plan.block == (2, 4, 20)
     assert plan.tiles == sweep.tiles and plan.raw_bytes == 2 * 10 * 20 * 24
-    assert [str(np.datetime64(int(s), "h")) for s in plan.stamps] == ["2019-02-01T00", "2019-03-01T00"]
+    assert [str(np.datetime64(int(s), "h")) for s in plan.ends] == ["2019-02-01T00", "2019-03-01T00"]
+    assert [str(np.datetime64(int(s), "h")) for s in plan.times] == ["2019-01-16T12", "2019-02-15T00"]
     assert (plan.bounds[:, 1] - plan.bounds[:, 0]).tolist() == [31 * 24, 28 * 24]

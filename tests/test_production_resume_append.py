@@ -82,7 +82,7 @@ def test_a_cube_grows_to_that_of_one_run_and_says_what_was_done(suffix, model, n
             "24 hours (2019-01-05T00:00 to 2019-01-06T00:00) computed anew"
         )
         assert said == [f"{out}: {done}"]
-        first, second = cube.history.splitlines()
+        second, first = cube.history.splitlines()
         assert first == before["history"] and second.startswith("2027-01-15T08:00:00Z aqreanalysis ")
         assert second.endswith(done)
         assert cube.date_created == before["date_created"] and cube.date_modified == "2027-01-15T08:00:00Z"

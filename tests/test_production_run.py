@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,13 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from production_case import END, GRID, START, TILES, make_bundle, make_frame, make_observations, small_grid
+from production_case import END, GRID, START, TILES, make_bundle, make_frame, make_observations, small_grid, tiled
 
 from aqreanalysis.configs import MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError, GridError, ModelError, OutputError
 from aqreanalysis.model.bundle import read_bundle, write_bundle
 from aqreanalysis.observations import read_observations
-from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.production import ProduceOptions, describe_cube, open_cube, produce
 from aqreanalysis.production.dry_run.trial import measure_rates
 from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.stores.outputs import Outputs
@@ -47,12 +48,55 @@ def pair(model, observations, tmp_path_factory):
     return folder / "a.nc", folder / "a.zarr"
 
 
-def test_the_hours_are_those_between_start_and_end_stamped_at_their_end(pair):
+def test_clients_that_average_by_the_stamp_find_whole_days(pair, tmp_path):
+    with xr.open_dataset(pair[0]) as cube:
+        days = cube["pm2p5"].resample(time="1D")
+        assert {len(day.time) for _, day in days} == {24} and len(days) == 4
+        assert cube.sel(time="2019-01-04").sizes["time"] == 24
+        mean = cube["pm2p5"].sel(time="2019-01-04").mean("time").values
+    if shutil.which("cdo"):
+        subprocess.run(["cdo", "-s", "daymean", str(pair[0]), str(tmp_path / "d.nc")], check=True)
+        with xr.open_dataset(tmp_path / "d.nc") as days:
+            assert days.sizes["time"] == 4
+            np.testing.assert_allclose(days["pm2p5"].values[1], mean, rtol=1e-5)
+    if shutil.which("ncra"):
+        command = ["ncra", "-v", "pm2p5", "-d", "time,24,47", str(pair[0]), str(tmp_path / "r.nc")]
+        subprocess.run(command, check=True)
+        with xr.open_dataset(tmp_path / "r.nc") as record:
+            np.testing.assert_allclose(record["pm2p5"].values[0], mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("stamp", "first"), [("start", "2019-01-03T00:00"), ("end", "2019-01-03T01:00")])
+def test_a_step_can_be_stamped_at_either_end_of_its_bounds(stamp, first, production_files, tmp_path):
+    out = tmp_path / "x.nc"
+    with produce(*production_files, GRID, START, "2019-01-04", out, tiled(stamp=stamp)) as cube:
+        assert (
+            str(cube.time.values[0])[:16] == first and cube.time.attrs["long_name"] == f"{stamp} of the averaging hour"
+        )
+        assert str(cube.time_bnds.values[0, 0])[:16] == "2019-01-03T00:00"
+    told = describe_cube(out)
+    assert (told["stamp"], told["conventions"]) == (stamp, "2")
+    with pytest.raises(OutputError, match=f"stamp is {stamp} there and middle here"):
+        produce(*production_files, GRID, None, "2019-01-05", out, tiled(append=True))
+
+
+def test_what_was_opened_can_be_saved_in_either_form(pair, tmp_path):
+    for path in pair:
+        with open_cube(path) as cube:
+            cube.to_zarr(tmp_path / "again.zarr", mode="w")
+            cube.to_netcdf(tmp_path / "again.nc")
+        for saved in ("again.zarr", "again.nc"):
+            with open_cube(tmp_path / saved) as again, open_cube(path) as cube:
+                np.testing.assert_array_equal(again["pm2p5"].values, cube["pm2p5"].values)
+                np.testing.assert_array_equal(again["time_bnds"].values, cube["time_bnds"].values)
+
+
+def test_the_hours_are_those_between_start_and_end_stamped_in_their_middle(pair):
     with xr.open_dataset(pair[0]) as cube:
         assert cube.sizes["time"] == 96
-        assert str(cube.time.values[0])[:16] == "2019-01-03T01:00"
-        assert str(cube.time.values[-1])[:16] == "2019-01-07T00:00"
-        np.testing.assert_array_equal(cube.time_bnds[:, 1], cube.time)
+        assert str(cube.time.values[0])[:16] == "2019-01-03T00:30"
+        assert str(cube.time.values[-1])[:16] == "2019-01-06T23:30"
+        np.testing.assert_array_equal(cube.time_bnds.mean("bnds"), cube.time)
         assert (cube.time_bnds[:, 1] - cube.time_bnds[:, 0] == np.timedelta64(1, "h")).all()
 
 

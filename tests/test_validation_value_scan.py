@@ -19,7 +19,7 @@ def test_a_finding_counts_the_values_and_names_the_first(cubes, tmp_path):
         file["o3_lower"][5:7, 5, 5] = -3.0
     report = validate(path, ValidateOptions(checker=False))
     (finding,) = [f for f in report.findings if f.rule == "not-negative"]
-    assert finding.message == "o3_lower: 2 values, the first -3 at 2019-01-02T06:00, 40.25 N, 117.25 E"
+    assert finding.message == "o3_lower: 2 values, the first -3 at 2019-01-02T05:30, 40.25 N, 117.25 E"
 
 
 def test_every_value_is_looked_at_whatever_the_size_of_the_slabs(cubes, monkeypatch):

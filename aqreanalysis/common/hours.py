@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,10 @@ from aqreanalysis.errors import ObservationsError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
+#: Where in its period the steps of a cube can be stamped; readings are stamped at the end.
+STAMPS = ("middle", "start", "end")
 #: How CF says so.
 TIME_UNITS = "hours since 1970-01-01 00:00:00"
 HOUR = np.timedelta64(1, "h")
@@ -49,6 +52,33 @@ def times_from_hours(hours: NDArray[np.int64] | Sequence[int]) -> pd.DatetimeInd
 def decimal_hours(times: NDArray[np.datetime64]) -> NDArray[np.float64]:
     """Return moments as hours since 1970-01-01 00:00 UTC, of any fraction."""
     return np.asarray((times.astype("datetime64[ns]") - EPOCH) / HOUR, dtype=np.float64)
+
+
+def stamped(bounds: NDArray[Any], stamp: str) -> NDArray[Any]:
+    """Return the stamps (period,) of periods from their bounds (period, 2), moments or decimal hours.
+
+    `stamp` is one of `STAMPS`.
+    """
+    begin, end = bounds[..., 0], bounds[..., 1]
+    if stamp == "middle":
+        return np.asarray(begin + (end - begin) / 2)
+    return np.asarray(begin if stamp == "start" else end)
+
+
+def stamp_within(stamps: NDArray[Any], bounds: NDArray[Any]) -> str | None:
+    """Return where in their periods stamps lie, of `STAMPS`; None where they lie at no one place of all."""
+    return next((stamp for stamp in STAMPS if np.array_equal(stamped(bounds, stamp), stamps)), None)
+
+
+def step_ends(cube: xr.Dataset) -> NDArray[np.datetime64]:
+    """Return the ends of the steps of a cube, datetime64[ns] (time,): those of its bounds, else its stamps, of which
+    one within an hour stands for the end of it."""
+    times = np.asarray(cube["time"].values, dtype="datetime64[ns]")
+    if "time_bnds" in cube.variables:
+        bounds = np.asarray(cube["time_bnds"].values)
+        if np.issubdtype(bounds.dtype, np.datetime64):
+            return bounds[:, 1].astype("datetime64[ns]")
+    return EPOCH + np.ceil(decimal_hours(times)).astype(np.int64) * HOUR
 
 
 def stamp_text(hour: int | np.int64) -> str:

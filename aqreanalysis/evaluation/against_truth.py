@@ -15,7 +15,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from aqreanalysis.common.files import plain
-from aqreanalysis.common.hours import hours_since_epoch
+from aqreanalysis.common.hours import hours_since_epoch, step_ends
 from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.errors import ConfigError, CubeError, nearest_hint
 from aqreanalysis.evaluation.baselines import Baseline, ReadOnce, StationField, StationHistory
@@ -77,7 +77,8 @@ def score_against_truth(
     cube : str, Path or Dataset
         The cube.
     truth : Dataset
-        One variable a pollutant under its key, dimensions (time, lat, lon), on a grid that holds the cube's cells.
+        One variable a pollutant under its key, dimensions (time, lat, lon), on a grid that holds the cube's cells;
+        stamped at the ends of hours, as readings are.
     observations : Observations, optional
         What the cube was made from. With it baselines are tuned on the same stations, each left out, at the cube's
         hours, and answer at the cube's cells.
@@ -132,7 +133,7 @@ class CubeCells:
     lat, lon, nearest_km : ndarray of float64, shape (cell,)
         Centres in degrees, and the distance to the nearest station that ever reports.
     hours : ndarray of int64, shape (T,)
-        Stamps, hours since 1970-01-01 00:00 UTC.
+        Ends of the steps, hours since 1970-01-01 00:00 UTC.
     hourly : bool
         Whether a step of the cube is an hour.
     people : ndarray of float64, shape (cell,), or None
@@ -151,7 +152,7 @@ class CubeCells:
         """Return the cells and hours of a cube."""
         lat, lon = np.meshgrid(np.asarray(cube["lat"], np.float64), np.asarray(cube["lon"], np.float64), indexing="ij")
         km = _nearest_km(cube)
-        hours = hours_since_epoch(pd.DatetimeIndex(cube["time"].values))
+        hours = hours_since_epoch(pd.DatetimeIndex(step_ends(cube)))
         hourly = not len(hours) > 1 or int(np.diff(hours).min()) == 1
         people = None
         if population is not None:
@@ -161,7 +162,7 @@ class CubeCells:
 
     def truth_of(self, truth: xr.DataArray, cube: xr.Dataset) -> npt.NDArray[np.float32]:
         """Return a pollutant's truth at these cells and hours, float32 (T, cell)."""
-        times = np.asarray(cube["time"].values)
+        times = step_ends(cube)
         lacking = times[~np.isin(times, truth["time"].values)]
         if lacking.size:
             raise CubeError(f"the truth lacks an hour or a cell of the cube: {lacking[0]}")

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.common.files import plain
-from aqreanalysis.common.hours import hours_since_epoch, stamp_text
+from aqreanalysis.common.hours import hours_since_epoch, stamp_text, step_ends
 from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
 from aqreanalysis.evaluation.tables import Table
@@ -224,7 +224,7 @@ class _Steps:
 def _common_steps(cube: xr.Dataset, observations: Observations) -> _Steps:
     """Return the steps of the cube in which an hour of the observations lies."""
     times = pd.DatetimeIndex(cube["time"].values)
-    last = hours_since_epoch(times)
+    last = hours_since_epoch(pd.DatetimeIndex(step_ends(cube)))
     if "time_bnds" in cube.variables:
         bounds = np.asarray(cube["time_bnds"].values).astype("datetime64[h]").astype(np.int64)
         first, last = bounds[:, 0] + 1, bounds[:, 1]

@@ -130,7 +130,7 @@ def aggregate(
         bounds,
         (1, source.dataset.sizes["lat"], source.dataset.sizes["lon"]),
         attrs,
-        f"end of the {options.period}",
+        options.period,
     )
     with whole_file(out, (".nc",), options.overwrite) as temporary, create_file(temporary, source, shape) as file:
         for number, period in enumerate(periods):

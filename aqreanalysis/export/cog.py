@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
+from aqreanalysis.common.hours import stamped
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_folder
@@ -183,12 +184,12 @@ class _Job:
 
 
 def _stem(source: CubeSource, bounds: NDArray[np.datetime64]) -> str:
-    """Return ``pm2p5_20190107T0100``, by the stamp at the end; of a day, ``pm2p5_20190107``, by the day itself."""
+    """Return ``pm2p5_20190107T0030``, by the stamp; of a day, ``pm2p5_20190107``, by the day itself."""
     keys = "_".join(one.species.layer for one in source.species.values())
     first, last = pd.Timestamp(bounds[0]), pd.Timestamp(bounds[1])
     if last - first >= pd.Timedelta(hours=24):
         return f"{keys}_{first:%Y%m%d}"
-    return f"{keys}_{last:%Y%m%dT%H%M}"
+    return f"{keys}_{pd.Timestamp(stamped(bounds, source.stamp)):%Y%m%dT%H%M}"
 
 
 def _period_stem(source: CubeSource, period: Period) -> str:
@@ -197,12 +198,12 @@ def _period_stem(source: CubeSource, period: Period) -> str:
 
 
 def _file_tags(source: CubeSource, bounds: NDArray[np.datetime64]) -> dict[str, str]:
-    first, last = (pd.Timestamp(b) for b in bounds)
+    first, last, stamp = (pd.Timestamp(b) for b in (*bounds, stamped(bounds, source.stamp)))
     wanted = ("title", "source", "history", "license", "model_digest", "observations_digest", "institution", "comment")
     facts = {key: str(source.dataset.attrs[key]) for key in wanted if key in source.dataset.attrs}
     return {
         **facts,
-        "time": f"{last:%Y-%m-%dT%H:%M:%SZ}",
+        "time": f"{stamp:%Y-%m-%dT%H:%M:%SZ}",
         "time_bounds": f"{first:%Y-%m-%dT%H:%M:%SZ}/{last:%Y-%m-%dT%H:%M:%SZ}",
-        "TIFFTAG_DATETIME": f"{last:%Y:%m:%d %H:%M:%S}",
+        "TIFFTAG_DATETIME": f"{stamp:%Y:%m:%d %H:%M:%S}",
     }

@@ -60,7 +60,8 @@ def export_grib(source: CubeSource, out: str | Path, overwrite: bool = False, pr
 
     Only the estimate: GRIB2 has no product template for the standard error or for quantiles of a constituent. Values
     are packed simply, which every reader knows, to 16 bits of the range of each map; missing ones are in a bitmap. The
-    reference time is the beginning of the interval, so that reference time and step give the cube's stamp.
+    reference time is the beginning of the interval and the step its length, as GRIB tells an average: readers that show
+    one moment show the end of the interval, whatever the cube's stamps.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.common.hours import TIME_UNITS, decimal_hours
+from aqreanalysis.common.hours import TIME_UNITS, decimal_hours, stamped
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file, whole_folder
@@ -25,6 +25,8 @@ from aqreanalysis.production.template import now_text
 LAYOUTS = ("maps", "series")
 SPLITS = ("month", "year", "none")
 LEVEL = 1
+# Steps in a chunk of time and its bounds.
+_TIME_CHUNK = 24
 _GRID_VARIABLES = ("lat", "lat_bnds", "lon", "lon_bnds", "crs")
 
 
@@ -37,20 +39,20 @@ class Shape:
     layers : tuple of Layer
         Variables.
     bounds : datetime64[ns] (time, 2)
-        Of each stamp; the stamp is the end.
+        Of each step, which is stamped where the cube stamps its own.
     chunks : tuple of int
         Time, latitude, longitude.
     attrs : dict
         Global attributes that differ from the cube's.
-    time_name : str
-        What a stamp is, for its ``long_name``.
+    period : str
+        What a step is, for the ``long_name`` of time.
     """
 
     layers: tuple[Layer, ...]
     bounds: NDArray[np.datetime64]
     chunks: tuple[int, int, int]
     attrs: Mapping[str, Any]
-    time_name: str = "end of the averaging period"
+    period: str = "period"
 
 
 def create_file(path: Path, source: CubeSource, shape: Shape) -> netCDF4.Dataset:
@@ -60,7 +62,8 @@ def create_file(path: Path, source: CubeSource, shape: Shape) -> netCDF4.Dataset
     file.setncatts({k: v for k, v in attrs.items() if v is not None})
     sizes = {"time": len(shape.bounds), "lat": source.dataset.sizes["lat"], "lon": source.dataset.sizes["lon"]}
     for name, size in {**sizes, "bnds": 2}.items():
-        file.createDimension(name, size)
+        # An unlimited time is the record dimension that NCO averages and joins over.
+        file.createDimension(name, None if name == "time" else size)
     _write_time(file, source, shape)
     for name in _GRID_VARIABLES:
         if name in source.dataset.variables:
@@ -103,25 +106,27 @@ def _resolution(lengths: NDArray[np.float64]) -> str:
 
 
 def history(source: CubeSource, what: str) -> str:
-    """Return the cube's history with a line for this export."""
+    """Return the cube's history with a line for this export before it: the newest comes first."""
     version = importlib.metadata.version("aqreanalysis")
     line = f"{now_text()} aqreanalysis {version}: {what}"
     before = str(source.dataset.attrs.get("history", ""))
-    return f"{before}\n{line}" if before else line
+    return f"{line}\n{before}" if before else line
 
 
 def _write_time(file: netCDF4.Dataset, source: CubeSource, shape: Shape) -> None:
     attrs = {
         **{k: v for k, v in source.dataset["time"].attrs.items() if k not in ("bounds", "long_name")},
-        "long_name": shape.time_name,
+        "long_name": f"{source.stamp} of the averaging {shape.period}",
         "units": TIME_UNITS,
         "calendar": "standard",
         "bounds": "time_bnds",
     }
-    variable = file.createVariable("time", "f8", ("time",), fill_value=False)
+    steps = max(1, min(_TIME_CHUNK, len(shape.bounds)))
+    variable = file.createVariable("time", "f8", ("time",), fill_value=False, chunksizes=(steps,))
     variable.setncatts(attrs)
-    variable[:] = decimal_hours(shape.bounds[:, 1])
-    file.createVariable("time_bnds", "f8", ("time", "bnds"), fill_value=False)[:] = decimal_hours(shape.bounds)
+    bounds = decimal_hours(shape.bounds)
+    variable[:] = stamped(bounds, source.stamp)
+    file.createVariable("time_bnds", "f8", ("time", "bnds"), fill_value=False, chunksizes=(steps, 2))[:] = bounds
 
 
 def _define(file: Any, layer: Layer, chunks: tuple[int, int, int]) -> None:
@@ -221,8 +226,8 @@ def _copy(source: CubeSource, path: Path, period: Period, layout: str, progress:
     side = max(1, int(np.sqrt(1_000_000 / hours)))
     chunks = (1, rows, columns) if layout == "maps" else (hours, min(side, rows), min(side, columns))
     attrs = {"history": history(source, f"written as NetCDF for {layout}")}
-    time_name = str(source.dataset["time"].attrs.get("long_name", "end of the averaging period"))
-    shape = Shape(layers, source.bounds[period.steps], chunks, attrs, time_name)
+    said = str(source.dataset["time"].attrs.get("long_name", "")).rsplit("of the averaging ", 1)
+    shape = Shape(layers, source.bounds[period.steps], chunks, attrs, said[1] if len(said) == 2 else "period")
     with create_file(path, source, shape) as file:
         for number, layer in enumerate(layers):
             if layer.dims == MAP_DIMS:

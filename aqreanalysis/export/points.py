@@ -58,9 +58,10 @@ def export_points(
 ) -> TableReport:
     """Return the report of a table with a row a place, time and pollutant, at the cell that contains the place.
 
-    Columns: ``place lat lon cell_lat cell_lon time_start time species value standard_error lower upper quality_flag
-    observations_used extrapolated extrapolation_km nearest_station_km units``; `time` is the end of the step, and
-    `extrapolated` whether every station that reports is farther than `extrapolation_km`. What the cube lacks is empty.
+    Columns: ``place lat lon cell_lat cell_lon time_start time_end time species value standard_error lower upper
+    quality_flag observations_used extrapolated extrapolation_km nearest_station_km units``; `time` is the stamp of the
+    step, and `extrapolated` whether every station that reports is farther than `extrapolation_km`. What the cube lacks
+    is empty.
     A cube with expectations beside its medians gives a column `expectation` too.
 
     Parameters
@@ -185,7 +186,8 @@ def tidy(
     rows = fixed.iloc[np.tile(np.arange(places), hours)].reset_index(drop=True)
     bounds = source.bounds[slab]
     rows["time_start"] = pd.DatetimeIndex(np.repeat(bounds[:, 0], places)).tz_localize("UTC")
-    rows["time"] = pd.DatetimeIndex(np.repeat(bounds[:, 1], places)).tz_localize("UTC")
+    rows["time_end"] = pd.DatetimeIndex(np.repeat(bounds[:, 1], places)).tz_localize("UTC")
+    rows["time"] = pd.DatetimeIndex(np.repeat(source.times[slab], places)).tz_localize("UTC")
     rows["species"] = one.species.layer
     for name, values in fields.items():
         kind = _KINDS.get(name)

@@ -246,7 +246,7 @@ def export_polygons(
 ) -> TableReport:
     """Return the report of a table with a row a polygon, time and pollutant.
 
-    Columns: ``place covered area_in_grid_km2 time_start time species value known standard_error lower upper
+    Columns: ``place covered area_in_grid_km2 time_start time_end time species value known standard_error lower upper
     extrapolated_share nearest_station_km extrapolation_km units``, with a population also ``population`` and
     ``population_weighted_`` value, standard_error, lower, upper. `covered` is the share of the polygon in the grid,
     `value` the mean of the expectations where the cube has them, `known` the share of the polygon's weight in cells with

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.common.hours import EPOCH, HOUR
+from aqreanalysis.common.hours import EPOCH, HOUR, STAMPS, stamp_within
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production.cube import open_cube
 from aqreanalysis.production.layers import (
@@ -141,6 +141,11 @@ class CubeSource:
     def times(self) -> NDArray[np.datetime64]:
         """Stamps, datetime64[ns] (time,)."""
         return np.asarray(self.dataset["time"].values, dtype="datetime64[ns]")
+
+    @property
+    def stamp(self) -> str:
+        """Where in its period a step is stamped, of `STAMPS`; the middle where stamps lie at no one place."""
+        return stamp_within(self.times, self.bounds) or STAMPS[0]
 
     @property
     def step_hours(self) -> float:

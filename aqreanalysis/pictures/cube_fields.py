@@ -69,10 +69,10 @@ class TimeStep:
 
     @property
     def text(self) -> str:
-        """For a title: ``2019-01-07 06:00 UTC`` is the hour that ends then."""
+        """For a title: ``2019-01-07 05:00 to 06:00 UTC``, a day by its date, or from beginning to end."""
         first, last = pd.Timestamp(self.first), pd.Timestamp(self.last)
         if not self.mean and (last - first) <= pd.Timedelta(hours=1):
-            return f"hour ending {last:%Y-%m-%d %H:%M} UTC"
+            return f"{first:%Y-%m-%d %H:%M} to {last:%H:%M} UTC"
         return f"{'mean of ' if self.mean else ''}{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
 
 
@@ -91,23 +91,24 @@ def check_layers(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def time_step_at(source: CubeSource, time: datetime) -> TimeStep:
-    """Return the step stamped `time` (UTC).
+    """Return the step stamped `time` (UTC), or else the one that holds it, beginnings counted and ends not.
 
     Raises
     ------
     CubeError
         If the cube has none; the nearest is named.
     """
-    stamp = np.datetime64(time, "ns")
-    distance = np.abs(source.times - stamp)
-    number = int(distance.argmin())
-    if distance[number]:
-        near = pd.Timestamp(source.times[number])
+    moment = np.datetime64(time, "ns")
+    held = np.flatnonzero(source.times == moment)
+    if not held.size:
+        held = np.flatnonzero((source.bounds[:, 0] <= moment) & (moment < source.bounds[:, 1]))
+    if not held.size:
+        near, end = (pd.Timestamp(t) for t in source.bounds[int(np.abs(source.times - moment).argmin())])
         raise CubeError(
-            f"{source.path} has no step stamped {pd.Timestamp(time):%Y-%m-%dT%H:%M} (UTC); the nearest is "
-            f"{near:%Y-%m-%dT%H:%M}, and a stamp ends its step"
+            f"{source.path} has no step at {pd.Timestamp(time):%Y-%m-%dT%H:%M} (UTC); the nearest is from "
+            f"{near:%Y-%m-%dT%H:%M} to {end:%Y-%m-%dT%H:%M}"
         )
-    return time_step_of(source, number)
+    return time_step_of(source, int(held[0]))
 
 
 def time_step_of(source: CubeSource, number: int) -> TimeStep:

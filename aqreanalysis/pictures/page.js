@@ -302,7 +302,7 @@ function play() {
 function start() {
   document.title = head.title; find("title").textContent = head.title;
   const kept = Object.entries(head.layers).filter(([name]) => name !== "flag").map(([, one]) => `${one.name} ±${+(one.step / 2).toPrecision(3)}`);
-  find("precision").textContent = `Numbers are rounded for this page: ${kept.join(", ")} ${head.units}. The cube itself is exact. A stamp ends its hour.`;
+  find("precision").textContent = `Numbers are rounded for this page: ${kept.join(", ")} ${head.units}. The cube itself is exact. Times are the ${head.stamp} of the step.`;
   find("credit").textContent = head.borders.length ? head.credit : "";
   const choices = Object.entries(head.layers).map(([name, one]) => [name, one.name]);
   if (head.layers.lower && head.layers.upper) choices.push(["width", "width of the interval"]);

@@ -197,6 +197,7 @@ def _describe(
         "species": one.species.title,
         "units": one.species.units.replace("ug", "µg").replace("m-3", "m⁻³"),
         "coverage": None if coverage is None else float(coverage),
+        "stamp": source.stamp,
         "hours": [round(float(h), 4) for h in decimal_hours(source.times)],
         "lat": np.asarray(source.dataset["lat"].values, np.float64).tolist(),
         "lon": np.asarray(source.dataset["lon"].values, np.float64).tolist(),

@@ -11,6 +11,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import HOUR
 from aqreanalysis.errors import CubeError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
@@ -98,12 +99,13 @@ def _draw_readings(
         return
     station, km = near
     stamps = marks.observations.times.values
-    during = (stamps >= times[0]) & (stamps <= times[-1])
+    during = (stamps >= times[0]) & (stamps <= times[-1] + HOUR)
     if during.any():
         hidden = ", hidden from the model" if marks.hidden[station] else ""
         label = f"station {marks.names[station]} ({km:.1f} km{hidden})"
         read = marks.observations.values(key)[during, station]
-        axes.plot(stamps[during], read, ".", color=_READINGS, markersize=2.5, label=label)
+        # Readings are stamped at the end of their hour, and drawn in its middle.
+        axes.plot(stamps[during] - HOUR // 2, read, ".", color=_READINGS, markersize=2.5, label=label)
 
 
 def _finish(axes: Axes, one: SpeciesLayers, title: str) -> None:

@@ -38,7 +38,8 @@ class QgisLayer:
     colours : Colours
         Of its values.
     times : DatetimeIndex
-        Beginnings of the steps and the end of the last, UTC.
+        Stamps of the steps, UTC, and the last one's length after it: QGIS shows of a mesh the step whose stamp is the
+        last before a frame begins, so that frames begin at stamps.
     """
 
     cube: Path
@@ -50,7 +51,7 @@ class QgisLayer:
 
 def layer_of(source: CubeSource, one: SpeciesLayers, colours: Colours) -> QgisLayer:
     """Return the best estimate of a pollutant as QGIS gets it."""
-    times = pd.DatetimeIndex([*source.bounds[:, 0], source.bounds[-1, 1]])
+    times = pd.DatetimeIndex([*source.times, source.times[-1] + (source.bounds[-1, 1] - source.bounds[-1, 0])])
     name = str(source.dataset[one.best].attrs.get("long_name", one.species.title))
     return QgisLayer(source.path.resolve(), one.best, name, colours, times)
 

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.common.hours import stamp_within
 from aqreanalysis.errors import CubeError
+from aqreanalysis.production.layers import VERSION_ATTRIBUTE
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 from aqreanalysis.production.stores.outputs import is_url, kind_at
 from aqreanalysis.species import SPECIES
 
 SUFFIXES = (".nc", ".zarr")
+_CODECS = ("compressor", "compressors", "filters", "serializer")
 _NOT_LAYERS = ("time_bnds", "lat_bnds", "lon_bnds", "crs")
 
 
@@ -48,6 +51,9 @@ def as_cube(dataset: xr.Dataset) -> xr.Dataset:
     for variable in dataset.variables.values():
         # An object that only GDAL reads from a Zarr store; NetCDF could not hold it if the dataset were saved again.
         variable.attrs.pop("_CRS", None)
+        for codec in _CODECS:
+            # Those of format 2 are refused by format 3, which zarr writes unless it is told otherwise.
+            variable.encoding.pop(codec, None)
     return dataset.set_coords([name for name in _NOT_LAYERS if name in dataset.data_vars])
 
 
@@ -75,6 +81,8 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
             "format": kind.title,
             "species": [s.key for s in known],
             "frequency": _frequency(cube),
+            "conventions": str(cube.attrs.get(VERSION_ATTRIBUTE, "1")),
+            "stamp": _stamp(cube),
             "steps": int(time.size),
             "hours": _hours(cube),
             "first": str(time[0].astype("datetime64[m]")),
@@ -98,6 +106,13 @@ def _frequency(cube: xr.Dataset) -> str:
     """Return the frequency that the cube says it has; one that says none is of hours."""
     resolution = cube.attrs.get("time_coverage_resolution")
     return next((f.name for f in FREQUENCIES.values() if f.resolution == resolution), HOURLY)
+
+
+def _stamp(cube: xr.Dataset) -> str | None:
+    """Return where in its period a step is stamped; None where the cube does not say it."""
+    return (
+        stamp_within(cube["time"].to_numpy(), cube["time_bnds"].to_numpy()) if "time_bnds" in cube.variables else None
+    )
 
 
 def _hours(cube: xr.Dataset) -> int:

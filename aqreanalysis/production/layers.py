@@ -13,6 +13,9 @@ from aqreanalysis.production.plan.timeline import HOURLY
 if TYPE_CHECKING:
     from aqreanalysis.species import Species
 
+#: Of the cubes that this program writes; those of 1, which do not say it, stamp a step at its end.
+CONVENTIONS_VERSION = "2"
+VERSION_ATTRIBUTE = "aqreanalysis_conventions"
 CUBE_DIMS = ("time", "lat", "lon")
 MAP_DIMS = ("lat", "lon")
 # NetCDF's fill for floats; in Zarr it is NaN, because Zarr 3 keeps any other as an attribute that clients do not read.
@@ -196,7 +199,7 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
         if kind.mean
         else f"{species.title} mass concentration",
         "units": species.units,
-        "cell_methods": "time: mean (interval: 1 hour)" if kind.mean else "time: mean",
+        "cell_methods": _cell_methods(kind),
         "comment": _statistic(kind, bool(added)),
         "ancillary_variables": " ".join(ancillary),
         "coverage_content_type": "modelResult",
@@ -206,6 +209,7 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
         "standard_name": f"{species.standard_name} standard_error",
         "long_name": f"standard error of {_quantity(species, kind)}",
         "units": species.units,
+        "cell_methods": best["cell_methods"],
         "coverage_content_type": "qualityInformation",
         **note,
     }
@@ -224,6 +228,10 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
         for layer in layers:
             layer.attrs["blank_beyond_km"] = float(beyond.blank_km)
     return [*layers, *counts]
+
+
+def _cell_methods(kind: CubeKind) -> str:
+    return "time: mean (interval: 1 hour)" if kind.mean else "time: mean"
 
 
 def _statistic(kind: CubeKind, has_mean: bool) -> str:
@@ -253,12 +261,12 @@ def interval_attrs(species: Species, kind: CubeKind, bound: str) -> dict[str, An
     """Return the attributes of one bound of the coverage interval.
 
     CF has neither a cell method for quantiles nor an agreed way to mark intervals (cf-conventions pull request 661 is
-    open), so everything that may have to change when it has is here.
+    open), so everything that may have to change when it has is here. The standard name is the estimate's alone.
     """
     return {
-        "standard_name": species.standard_name,
         "long_name": f"{bound} bound of the {100 * kind.coverage:g} % coverage interval of {_quantity(species, kind)}",
         "units": species.units,
+        "cell_methods": _cell_methods(kind),
         "coverage_probability": float(kind.coverage),
         "coverage_content_type": "qualityInformation",
     }

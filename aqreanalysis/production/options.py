@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aqreanalysis.common.hours import STAMPS
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig, MetadataConfig, ProductionConfig
 from aqreanalysis.errors import ConfigError
@@ -55,6 +56,8 @@ class ProduceOptions:
         ``hourly``, ``daily``, ``monthly``, ``annual``: a cube each.
     layers : sequence of str
         Layers of hours beside those of every cube: ``mean``, the expectation, where the estimate is the median.
+    stamp : str
+        Where in its period a step is stamped: ``middle``, ``start`` or ``end``; the bounds say all of it.
     utc_offset_hours : int
         Days, months and years of means begin at midnight of the clock that is so far ahead of UTC, -12 to 14.
     overwrite : bool
@@ -85,6 +88,7 @@ class ProduceOptions:
     split: str = "none"
     frequencies: Sequence[str] = (HOURLY,)
     layers: Sequence[str] = ()
+    stamp: str = "middle"
     utc_offset_hours: int = 0
     overwrite: bool = False
     append: bool = False
@@ -103,6 +107,8 @@ class ProduceOptions:
             raise ConfigError(f"zarr_format = {self.zarr_format}: give 2 or 3")
         if self.shards and self.zarr_format != 3:
             raise ConfigError("shards are of Zarr format 3: give zarr_format 3 with them")
+        if self.stamp not in STAMPS:
+            raise ConfigError(f"stamp {self.stamp!r}: give {', '.join(STAMPS)}")
         if self.split not in SPLITS:
             raise ConfigError(f"split {self.split!r}: give {', '.join(SPLITS)}")
         check_frequencies(self.frequencies)

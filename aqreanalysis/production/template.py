@@ -16,7 +16,7 @@ from pyproj import CRS
 
 from aqreanalysis.common.hours import TIME_UNITS, stamp_text
 from aqreanalysis.errors import ConfigError
-from aqreanalysis.production.layers import Layer
+from aqreanalysis.production.layers import CONVENTIONS_VERSION, VERSION_ATTRIBUTE, Layer
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ class Template:
     def shape(self, layer: Layer) -> tuple[int, ...]:
         """Return the shape of a layer."""
         return tuple(self.sizes[d] for d in layer.dims)
+
+    def coordinate_chunks(self, coordinate: Coordinate) -> tuple[int, ...]:
+        """Return the chunk of a coordinate: along time that of the layers, so that files of months can be joined."""
+        sizes = zip(coordinate.dims, coordinate.values.shape, strict=True)
+        return tuple(min(size, self.plan.chunk[0]) if name == "time" else size for name, size in sizes)
 
     def chunks(self, layer: Layer) -> tuple[int, ...]:
         """Return the chunk of a layer: the block of the plan."""
@@ -150,6 +155,7 @@ def render_template(
         **provenance.extra,
         "standard_name_vocabulary": VOCABULARY,
         "cdm_data_type": "Grid",
+        VERSION_ATTRIBUTE: CONVENTIONS_VERSION,
     }
     for key, value in attrs.items():
         if isinstance(value, str) and not value.isascii():
@@ -161,16 +167,15 @@ def render_template(
     with_crs = tuple(Layer(x.name, x.dtype, x.fill, {**x.attrs, "grid_mapping": GRID_MAPPING}, x.dims) for x in layers)
     # A cube of analysis hours alone has no use for a lead time.
     last = provenance.last_reading
-    ahead = _lead_time(plan, last) if last is not None and plan.stamps[-1] > last else {}
+    ahead = _lead_time(plan, last) if last is not None and plan.ends[-1] > last else {}
     return Template(plan, attrs, coordinates(plan, grid) | ahead, with_crs)
 
 
 def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
     """Return time, latitude, longitude, their bounds, and the grid mapping."""
-    time = plan.stamps.astype(np.float64)
     time_attrs = {
         "standard_name": "time",
-        "long_name": f"end of the averaging {FREQUENCIES[plan.frequency].period}",
+        "long_name": f"{plan.stamp} of the averaging {FREQUENCIES[plan.frequency].period}",
         "axis": "T",
         "units": TIME_UNITS,
         "calendar": "standard",
@@ -179,7 +184,7 @@ def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
         "coverage_content_type": "coordinate",
     }
     return {
-        "time": Coordinate(("time",), time, time_attrs),
+        "time": Coordinate(("time",), plan.times, time_attrs),
         "time_bnds": Coordinate(("time", "bnds"), plan.bounds.astype(np.float64)),
         "lat": Coordinate(("lat",), grid.lat, _axis_attrs("latitude", "degrees_north", "Y", "lat_bnds")),
         "lat_bnds": Coordinate(("lat", "bnds"), grid.lat_bounds),
@@ -190,11 +195,11 @@ def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
 
 
 def _lead_time(plan: Plan, last_reading: int) -> dict[str, Coordinate]:
-    """Return how far ahead of the last reading each step looks."""
-    lead = np.maximum(plan.stamps - last_reading, 0).astype(np.float32)
+    """Return how far ahead of the last reading each step looks, which is stamped at its end as readings are."""
+    lead = np.maximum(plan.ends - last_reading, 0).astype(np.float32)
     attrs = {
         "standard_name": "forecast_period",
-        "long_name": "lead time: hours after the last reading, zero at analysis hours",
+        "long_name": "lead time: hours from the last reading to the end of the step, zero at analysis hours",
         # Spelt "hours", xarray would read it as a timedelta.
         "units": "h",
         "coverage_content_type": "auxiliaryInformation",
@@ -270,7 +275,6 @@ def _origin(provenance: Provenance) -> dict[str, str]:
         "date_created": provenance.created,
         "date_modified": modified,
         "date_metadata_modified": modified,
-        "product_version": provenance.version,
         "processing_level": f"gridded {provenance.product or 'estimate'} with uncertainty from station readings",
     }
 
@@ -310,11 +314,16 @@ def synthetic_label(observations: Observations, predictor: Predictor) -> str:
     parts = []
     label = observations.attributes.get("synthetic", "")
     if label:
-        parts.append(f"The observations are synthetic: {label}.")
+        parts.append(f"The observations are synthetic{_said(label)}.")
     trained = predictor.trained_on_synthetic
     if trained:
-        parts.append(f"The model was trained on synthetic observations: {trained}.")
+        parts.append(f"The model was trained on synthetic observations{_said(trained)}.")
     return " ".join(parts)
+
+
+def _said(label: str) -> str:
+    """Return what a label says beyond that there is one."""
+    return "" if label.lower() in ("true", "yes", "1") else f": {label}"
 
 
 def now_text() -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.common.hours import TIME_UNITS
+from aqreanalysis.common.hours import STAMPS, TIME_UNITS, stamp_within, stamped
+from aqreanalysis.production.layers import CONVENTIONS_VERSION, VERSION_ATTRIBUTE
 from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.rules import rule
 
@@ -111,9 +112,27 @@ def time_bounds(cube: RawCube) -> Iterator[str]:
         return
     if (bounds[:, 1] <= bounds[:, 0]).any():
         yield f"step {int((bounds[:, 1] <= bounds[:, 0]).argmax())} of {bounds_name} has no length"
-    late = stamps != bounds[:, 1]
-    if late.any():
-        yield f"{int(late.sum())} stamps are not the end of their bounds, the first {_moment(stamps[late.argmax()])}"
+    if stamp_within(stamps, bounds) is None:
+        usual = max(STAMPS, key=lambda stamp: int((stamped(bounds, stamp) == stamps).sum()))
+        other = stamps != stamped(bounds, usual)
+        first = _moment(stamps[other.argmax()])
+        yield f"{int(other.sum())} stamps are not the {usual} of their bounds, the first {first}"
+
+
+@rule("stamps", "advice", "clients average by stamps, and a stamp at the end is of the next day, month or year")
+def stamps_in_the_middle(cube: RawCube) -> Iterator[str]:
+    bounds_name = cube.attrs("time").get("bounds", "")
+    if bounds_name in cube.raw.variables and cube.numbers(bounds_name).shape == (cube.raw.sizes["time"], 2):
+        stamp = stamp_within(cube.numbers("time"), cube.numbers(bounds_name))
+        if stamp == "end":
+            yield "steps are stamped at their end; produce stamps them in the middle (--stamp middle)"
+
+
+@rule("conventions-version", "advice", "what a layer and a stamp mean has changed from one version to the next")
+def conventions_version(cube: RawCube) -> Iterator[str]:
+    version = str(cube.raw.attrs.get(VERSION_ATTRIBUTE, "1"))
+    if version != CONVENTIONS_VERSION:
+        yield f"the cube follows conventions {version} of this program, which now writes {CONVENTIONS_VERSION}"
 
 
 @rule("gaps", "error", "a missing hour shifts every series and mean that counts on a step")

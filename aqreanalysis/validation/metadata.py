@@ -80,9 +80,11 @@ def standard_names(cube: RawCube) -> Iterator[str]:
         wanted = {
             one.layer: (one.standard_name, one.units),
             f"{one.layer}_standard_error": (f"{one.standard_name} standard_error", one.units),
-            f"{one.layer}_lower": (one.standard_name, one.units),
-            f"{one.layer}_upper": (one.standard_name, one.units),
+            f"{one.layer}_lower": (None, one.units),
+            f"{one.layer}_upper": (None, one.units),
         }
+        if cube.attrs(one.layer).get("standard_name") == one.standard_name and cube.is_older:
+            wanted |= {f"{one.layer}_{bound}": (one.standard_name, one.units) for bound in ("lower", "upper")}
         for name, (standard, units) in wanted.items():
             if not cube.has(name):
                 continue
@@ -97,7 +99,8 @@ def standard_names(cube: RawCube) -> Iterator[str]:
 def invented_names(cube: RawCube) -> Iterator[str]:
     for name in cube.layers:
         reason, invented = nameless(name), cube.attrs(name).get("standard_name")
-        if reason is not None and invented is not None:
+        carried_on = cube.is_older and name.endswith(("_lower", "_upper"))
+        if reason is not None and invented is not None and not carried_on:
             yield f"{name} has standard_name {invented!r}; leave it out: CF has none for {reason.what} ({reason.why})"
 
 
@@ -155,8 +158,6 @@ def interval(cube: RawCube) -> Iterator[str]:
             probability = probabilities[name] = attrs.get("coverage_probability")
             if probability is None or not 0 < float(probability) < 1:
                 yield f"{name} has coverage_probability {probability}; give a number between 0 and 1"
-            if "cell_methods" in attrs:
-                yield f"{name} has cell_methods {attrs['cell_methods']!r}; leave it out"
         if len({str(p) for p in probabilities.values()}) > 1:
             yield f"coverage_probability differs: {', '.join(f'{n} {p}' for n, p in probabilities.items())}"
 

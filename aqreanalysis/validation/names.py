@@ -42,6 +42,11 @@ NAMELESS = (
         "the table counts days with temperature, precipitation or wind beyond a threshold, in climatologies",
     ),
     WithoutStandardName(
+        r"\w+_(lower|upper)",
+        "a bound of a coverage interval",
+        "the table has no modifier for it, and the quantity's own name is the estimate's alone",
+    ),
+    WithoutStandardName(
         r"\w+_mean",
         "the expectation beside an estimate that is the median",
         "both are of one quantity, and its standard name is the estimate's alone: two layers of one name are ambiguous",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production.cube import SUFFIXES
-from aqreanalysis.production.layers import CUBE_DIMS, MAP_DIMS
+from aqreanalysis.production.layers import CONVENTIONS_VERSION, CUBE_DIMS, MAP_DIMS, VERSION_ATTRIBUTE
 from aqreanalysis.production.template import LEAD_TIME
 from aqreanalysis.species import SPECIES, Species
 
@@ -91,6 +91,11 @@ class RawCube:
     def is_netcdf(self) -> bool:
         """Whether it is one file."""
         return self.format == "NetCDF"
+
+    @property
+    def is_older(self) -> bool:
+        """Whether it follows conventions of before, under which bounds carried the estimate's standard name."""
+        return str(self.raw.attrs.get(VERSION_ATTRIBUTE, "1")) != CONVENTIONS_VERSION
 
     @cached_property
     def species(self) -> list[Species]:

@@ -129,6 +129,7 @@ def facts_of(path: Path) -> tuple[tuple[str, ...], int]:
 def ask_clients(path: Path, layers: Iterable[str], only: str = "") -> list[Verdict]:
     """Return what every client says of a file."""
     environment = {**os.environ, "PYTHON": sys.executable, "ACCEPT_TIMEOUT": str(_SECONDS), "ACCEPT_ONLY": only}
+    environment["ACCEPT_OPERATIONS"] = "1"
     environment |= {"ACCEPT_NODE": str(CLIENTS / "node"), "GDAL_PAM_ENABLED": "NO"}
     for jar in (CLIENTS / "java").glob("bioformats/jars/*.jar"):
         environment["NETCDF_JAVA_JAR"] = str(jar)

@@ -78,7 +78,7 @@ def test_evaluation_sets_the_model_beside_its_baselines(way: Any, tmp_path: Path
 def test_both_formats_hold_the_same_cube_with_an_interval_around_every_estimate(cubes: dict[str, Path]) -> None:
     with xr.open_dataset(cubes["nc"]) as netcdf, xr.open_zarr(cubes["zarr"]) as zarr:
         assert netcdf.sizes["time"] == 48
-        assert str(netcdf["time"].values[0]).startswith("2001-03-09T01:00")
+        assert str(netcdf["time"].values[0]).startswith("2001-03-09T00:30")
         for layer in LAYERS:
             np.testing.assert_array_equal(netcdf[layer].values, zarr[layer].values)
         best, lower, upper = (netcdf[name].values for name in ("pm2p5", "pm2p5_lower", "pm2p5_upper"))
@@ -118,7 +118,7 @@ def test_info_says_what_each_thing_is(way: Any, cubes: dict[str, Path]) -> None:
     model = here("info", way.model).stdout
     assert "pm25" in model
     assert "training" in model
-    assert "48, stamped 2001-03-09T01:00 to 2001-03-11T00:00" in run("info", cubes["zarr"]).stdout
+    assert "48, stamped 2001-03-09T00:30 to 2001-03-10T23:30" in run("info", cubes["zarr"]).stdout
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(way: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from aqreanalysis.common.hours import HOUR
+from aqreanalysis.common.hours import HOUR, step_ends
 from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation.pictures.style import as_map, new_figure, save
 from aqreanalysis.observations import Observations
@@ -45,7 +45,7 @@ def picture_field(
     hidden : collection of str
         Stations that the model was not given (triangles); the others are circles.
     time : str, datetime64 or Timestamp
-        UTC stamp, the end of the hour; the cube must hold it.
+        End of the hour, UTC; the cube must hold it.
     path : str or Path
         PNG to write.
     key : str, optional
@@ -58,10 +58,7 @@ def picture_field(
     """
     species = _species_of(cube, key)
     stamp = np.datetime64(pd.Timestamp(time), "ns")
-    times = cube["time"].values.astype("datetime64[ns]")
-    if stamp not in times:
-        raise CubeError(f"the cube has no hour {pd.Timestamp(time)}: it runs from {times[0]} to {times[-1]}")
-    hour = cube.isel(time=int(np.flatnonzero(times == stamp)[0]))
+    hour = _hour_ending(cube, stamp)
     best = np.asarray(hour[species.layer].values, np.float64)
     readings = _readings(observations, species.key, stamp)
     known = np.concatenate([best[np.isfinite(best)], readings[np.isfinite(readings)]])
@@ -92,12 +89,12 @@ def picture_truth(
     truth : DataArray
         Dimensions (time, lat, lon), named by the pollutant's key.
     time : str, datetime64 or Timestamp
-        UTC stamp that both hold.
+        End of an hour that both hold, UTC.
     path : str or Path
         PNG to write.
     """
     species = get_species(str(truth.name))
-    hour = cube.sel(time=time)
+    hour = _hour_ending(cube, np.datetime64(pd.Timestamp(time), "ns"))
     best = np.asarray(hour[species.layer].values, np.float64)
     true = np.asarray(truth.sel(time=time).sel(lat=hour["lat"], lon=hour["lon"], method="nearest").values, np.float64)
     scale = Normalize(0, float(np.nanquantile(np.concatenate([best.ravel(), true.ravel()]), 0.99)))
@@ -169,6 +166,14 @@ def _species_of(cube: xr.Dataset, key: str | None) -> Species:
     if not held:
         raise CubeError("the cube holds no pollutant that is known; see aqreanalysis produce")
     return held[0]
+
+
+def _hour_ending(cube: xr.Dataset, end: np.datetime64) -> xr.Dataset:
+    """Return the step of a cube that ends at a moment."""
+    ends = step_ends(cube)
+    if end not in ends:
+        raise CubeError(f"the cube has no hour that ends {pd.Timestamp(end)}: its hours end {ends[0]} to {ends[-1]}")
+    return cube.isel(time=int(np.flatnonzero(ends == end)[0]))
 
 
 def _readings(observations: Observations, key: str, stamp: np.datetime64) -> npt.NDArray[np.float32]:

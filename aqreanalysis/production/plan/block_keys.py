@@ -370,7 +370,7 @@ def run_of(
     digest = hashlib.sha256("\n".join(observations.stations).encode())
     for part in (observations.lat, observations.lon):
         digest.update(np.asarray(part, dtype="<f8").tobytes())
-    keys = ("model", "grid", "species", "coverage", "thresholds", "production config", "device", _LAST)
+    keys = ("model", "grid", "species", "coverage", "thresholds", "production config", "device", "stamp", _LAST)
     return {
         **{key: fingerprint[key] for key in keys},
         "stations": f"{len(observations.stations)} ({digest.hexdigest()[:12]})",

@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 from numpy.typing import NDArray
 
-from aqreanalysis.common.hours import stamp_text
+from aqreanalysis.common.hours import stamp_text, stamped
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY, period_edges
 
@@ -79,6 +79,8 @@ class Plan:
         What a step of the cube is.
     edges : tuple of int
         Of its periods, hours since 1970-01-01 00:00 UTC; empty where the steps are the hours.
+    stamp : str
+        Where in its period a step of the cube is stamped, of `STAMPS`.
     """
 
     first_hour: int
@@ -89,6 +91,7 @@ class Plan:
     value_bytes: int
     frequency: str = HOURLY
     edges: tuple[int, ...] = ()
+    stamp: str = "middle"
 
     @property
     def steps(self) -> int:
@@ -111,14 +114,24 @@ class Plan:
         return int(np.prod(self.counts))
 
     @property
+    def chunk(self) -> tuple[int, int, int]:
+        """Steps, rows and columns of a chunk of the store: a block of hours holds one a day."""
+        return min(FREQUENCIES[self.frequency].chunk, self.block[0]), self.block[1], self.block[2]
+
+    @property
     def tiles(self) -> int:
         """Number of blocks of one time block."""
         return self.counts[1] * self.counts[2]
 
     @property
-    def stamps(self) -> NDArray[np.int64]:
-        """Hours since 1970-01-01 of every step, the end of each averaging period."""
+    def ends(self) -> NDArray[np.int64]:
+        """Ends of the steps, hours since 1970-01-01 00:00 UTC."""
         return np.asarray(self.bounds[:, 1])
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Stamps of the steps in the cube, hours since 1970-01-01 00:00 UTC."""
+        return stamped(self.bounds.astype(np.float64), self.stamp)
 
     @property
     def bounds(self) -> NDArray[np.int64]:
@@ -218,7 +231,9 @@ def _moment(value: Moment, name: str) -> pd.Timestamp:
     return moment.tz_convert("UTC").tz_localize(None) if moment.tzinfo else moment
 
 
-def make_plan(hours: tuple[int, int], shape: tuple[int, int], config: ProductionConfig, value_bytes: int) -> Plan:
+def make_plan(
+    hours: tuple[int, int], shape: tuple[int, int], config: ProductionConfig, value_bytes: int, stamp: str = "middle"
+) -> Plan:
     """Return the plan of a cube.
 
     Parameters
@@ -231,6 +246,8 @@ def make_plan(hours: tuple[int, int], shape: tuple[int, int], config: Production
         Sizes of blocks.
     value_bytes : int
         Bytes a cell and hour over all layers.
+    stamp : str
+        Where in its period a step is stamped.
     """
     first, count = hours
     block = (
@@ -238,7 +255,7 @@ def make_plan(hours: tuple[int, int], shape: tuple[int, int], config: Production
         min(config.tile_rows, shape[0]),
         min(config.tile_columns, shape[1]),
     )
-    return Plan(first, count, shape[0], shape[1], block, value_bytes)
+    return Plan(first, count, shape[0], shape[1], block, value_bytes, stamp=stamp)
 
 
 def make_mean_plan(sweep: Plan, frequency: str, value_bytes: int, utc_offset_hours: int = 0) -> Plan:

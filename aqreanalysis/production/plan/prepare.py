@@ -17,7 +17,14 @@ from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.distribution.period_means import MeansCalibration
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.day_sums import MeanInputs, sums_name, sums_width
-from aqreanalysis.production.layers import CubeKind, Extrapolation, Layer, cube_layers, value_bytes
+from aqreanalysis.production.layers import (
+    CONVENTIONS_VERSION,
+    CubeKind,
+    Extrapolation,
+    Layer,
+    cube_layers,
+    value_bytes,
+)
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.block_keys import (
     BlockKeys,
@@ -280,7 +287,7 @@ def prepare(
     hours, grid = hours_between(*timeline), load_grid(grid)
     predictor = resolve_predictor(model, options.device, options.covariates, options.static)
     production = options.production or predictor.config.production
-    plan = make_plan(hours, grid.shape, production, 0)
+    plan = make_plan(hours, grid.shape, production, 0, options.stamp)
     if on_model is not None:
         on_model(predictor, grid, plan)
     if not isinstance(observations, Observations):
@@ -412,6 +419,8 @@ def fingerprint_of(run: Prepared, observations_digest: str) -> Fingerprint:
         "grid": run.grid.digest(),
         "timeline and blocks": block_layout(run.plan),
         "frequencies": list(run.cubes),
+        "stamp": run.plan.stamp,
+        "conventions": CONVENTIONS_VERSION,
         "species": list(run.species),
         "observations": observations_digest,
         **({} if source is None else {"covariates": source.digest()}),

@@ -112,7 +112,7 @@ class AppendPlan:
             history = there[0].carried.get("history", "")
             before[output.name] = {
                 "created": there[0].carried.get("date_created", now),
-                "history": f"{history}\n{line}" if history else line,
+                "history": f"{line}\n{history}" if history else line,
             }
         return {**facts, "before": before}
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.errors import CubeError, OutputError
+from aqreanalysis.production.layers import CONVENTIONS_VERSION, VERSION_ATTRIBUTE
 from aqreanalysis.production.plan import HOURS_A_DAY
 from aqreanalysis.production.plan.block_keys import READINGS, RUN, DayChecksums, MadeFrom, Reach
 
@@ -122,6 +123,11 @@ class ExistingCube:
         if RUN not in attrs or READINGS not in attrs:
             raise OutputError(
                 f"{path} does not say from which readings it was made: an older version or another program wrote it; "
+                "produce it anew, then it can grow"
+            )
+        if (version := str(attrs.get(VERSION_ATTRIBUTE, "1"))) != CONVENTIONS_VERSION:
+            raise OutputError(
+                f"{path} follows conventions {version} of this program's cubes and a run writes {CONVENTIONS_VERSION}: "
                 "produce it anew, then it can grow"
             )
         carried = {key: str(attrs[key]) for key in _CARRIED if key in attrs}

@@ -356,6 +356,7 @@ def write_netcdf(folder: Path, template: Template, path: Path, progress: Progres
 
     with h5py.File(path, "r+") as file:
         for number, layer in enumerate(template.layers):
+            file[layer.name].resize(template.shape(layer))  # along time nothing is there yet
             _check_form(file[layer.name], staged.forms[layer.name])
             _copy_layer(file[layer.name], staged, template, layer, (number, progress))
     sync_file(path)
@@ -374,11 +375,14 @@ def _write_structure(path: Path, template: Template, forms: Mapping[str, ChunkEn
         file.set_fill_off()  # every chunk is written whole
         file.setncatts(template.attrs)
         for name, size in template.sizes.items():
-            file.createDimension(name, size)
+            # The record dimension that NCO averages and joins over.
+            file.createDimension(name, None if name == "time" else size)
         for name, coordinate in template.coordinates.items():
-            variable = file.createVariable(name, coordinate.values.dtype, coordinate.dims, fill_value=False)
+            chunks = template.coordinate_chunks(coordinate) if "time" in coordinate.dims else None
+            dtype, dims = coordinate.values.dtype, coordinate.dims
+            variable = file.createVariable(name, dtype, dims, fill_value=False, chunksizes=chunks)
             variable.setncatts(coordinate.attrs)
-            variable[...] = coordinate.values
+            variable[tuple(slice(0, size) for size in coordinate.values.shape)] = coordinate.values
         for layer in template.layers:
             form = forms[layer.name]
             # No other codec: zstd breaks GDAL, QGIS, CDO, NCO and R.

@@ -221,12 +221,15 @@ def create_group(path: Path, template: Template, form: ZarrLayout) -> None:
     group.attrs.update(template.attrs)
     for name, coordinate in template.coordinates.items():
         values = coordinate.values
-        _create(group, name, values.shape, (coordinate.dims, values.dtype, values.shape), (None, form.level))
+        chunks = template.coordinate_chunks(coordinate)
+        _create(group, name, values.shape, (coordinate.dims, values.dtype, chunks), (None, form.level))
         array = _array(group, name)
         _describe(array, coordinate.dims, coordinate.attrs)
         array[...] = coordinate.values
-    # Where GDAL before 3.8 looks for the coordinate system of an array.
-    crs = {"_CRS": {"url": CRS_URL, "wkt": template.coordinates[GRID_MAPPING].attrs["crs_wkt"]}}
+    # Where GDAL before 3.8, which reads no format 3, looks for the coordinate system of an array.
+    crs: dict[str, Any] = {}
+    if form.zarr_format == 2:
+        crs = {"_CRS": {"url": CRS_URL, "wkt": template.coordinates[GRID_MAPPING].attrs["crs_wkt"]}}
     for layer in template.layers:
         fill = np.nan if layer.dtype.startswith("float") else layer.fill
         chunks = template.chunks(layer)
