@@ -56,6 +56,7 @@ def describe(prepared: Prepared, outputs: Outputs, measured: tuple[Estimate, Mea
             "layers": [layer.name for layer in cube.layers],
             "layer_bytes": {layer.name: _raw_bytes(cube, layer) for layer in cube.layers},
             "block": cube.plan.block,
+            "chunk": cube.plan.chunk,
             "blocks": cube.plan.blocks,
             "raw_bytes": cube.plan.raw_bytes,
         }
@@ -92,7 +93,7 @@ def _sweep_pairs(prepared: Prepared) -> list[tuple[str, str]]:
 
     plan = prepared.plan
     hours, rows, columns = plan.block
-    first = f"first stamp {stamp_text(plan.first_hour)}"
+    first = f"the first from {stamp_text(plan.first_hour - 1)}"
     return [
         ("sweep", f"{plan.hours} hours x {plan.rows} x {plan.columns} cells, {first}"),
         ("blocks", f"{plan.blocks}, of {hours} hours x {rows} x {columns} cells each at most"),
@@ -107,7 +108,7 @@ def _cube_pairs(
 
     pairs = []
     for name, cube in prepared.cubes.items():
-        period, (steps, rows, columns) = FREQUENCIES[name].period, cube.plan.block
+        period, (steps, rows, columns) = FREQUENCIES[name].period, cube.plan.chunk
         joined = "" if name == HOURLY else f", joined in {cube.plan.blocks} blocks"
         pairs += [
             (

@@ -277,6 +277,9 @@ class ProductionConfig(StrictModel):
     tile_rows: Count = Field(64, description="grid rows a tile")
     tile_columns: Count = Field(64, description="grid columns a tile")
     compression_level: Annotated[int, Field(ge=0, le=9)] = 1
+    keepbits: Annotated[int, Field(ge=0, le=22)] = Field(
+        9, description="bits of the mantissa that float layers are rounded to (BitRound); 0 keeps them all"
+    )
     extrapolation_km: Positive | None = Field(
         None,
         description="cells farther than this from every station that reports are flagged; null: as far as the "

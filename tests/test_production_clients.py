@@ -45,8 +45,8 @@ SUGGESTIONS = re.compile(
     r"(contributor|creator|publisher)_(name|role|type|institution)|instrument|platform|metadata_link|program|"
     r"keywords_vocabulary|date_issued"
 )
-# The checker takes the first stamp for the beginning, which is that of its bounds.
-FIRST_STAMP = re.compile(r"Date time mismatch between time_coverage_start and actual time values")
+# The checker takes the first and the last stamp for the ends of the timeline, which are those of their bounds.
+FIRST_STAMP = re.compile(r"Date time mismatch between time_coverage_(start|end) and actual time values")
 
 
 @pytest.fixture(scope="module")

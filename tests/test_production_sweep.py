@@ -6,14 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numcodecs.bitround import BitRound
 from production_case import START, TILES, make_bundle, make_observations, small_grid
 
 from aqreanalysis.model.protocol import load_predictor
-from aqreanalysis.production.layers import DISTANCE, FLAGS
+from aqreanalysis.production.layers import DISTANCE, FLAGS, Extrapolation
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.inputs import stage_readings
 from aqreanalysis.production.plan.prepare import prepare
-from aqreanalysis.production.sweep import GEOMETRY_BYTES, GeometryCache, sweep, sweep_block
+from aqreanalysis.production.sweep import (
+    GEOMETRY_BYTES,
+    FlagThresholds,
+    GeometryCache,
+    encode_time_block,
+    round_bits,
+    sweep,
+    sweep_block,
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +93,38 @@ def test_the_cache_keeps_what_fits_and_makes_the_rest_again():
         for key in range(4):
             assert cache.get(key, lambda key=key: make(key)).shape == (100,)
     assert made.count(0) == made.count(1) == 1 and made.count(2) == made.count(3) == 3
+
+
+@pytest.mark.parametrize("keepbits", [1, 9, 22])
+def test_rounding_is_that_of_bitround_and_keeps_the_order(keepbits):
+    values = np.concatenate([np.random.default_rng(1).lognormal(3, 2, 5000), [0.0, 1.0, np.nan, np.inf]])
+    values = values.astype(np.float32).reshape(4, -1)
+    rounded = round_bits(values, keepbits)
+    np.testing.assert_array_equal(rounded, BitRound(keepbits).encode(values).view(np.float32))
+    ordered = np.sort(values.ravel())
+    assert (np.diff(round_bits(ordered, keepbits)[:-2]) >= 0).all()
+    known = np.isfinite(values)
+    assert (np.abs(rounded - values)[known] <= values[known] * 2.0 ** -(keepbits + 1)).all()
+    assert round_bits(values, 0) is values
+
+
+def test_layers_are_rounded_and_flags_follow_from_what_is_written(inputs):
+    plan, beyond = inputs.plan, FlagThresholds({"pm25": Extrapolation(20.0, "here")}, 4)
+    states, block = encode_time_block(inputs, plan.time_block(1)), plan.get_block(2 * plan.tiles - 1)
+    exact, rounded = (
+        sweep_block(replace(inputs, keepbits=k, flag_thresholds=beyond), states, block, GeometryCache(GEOMETRY_BYTES))
+        for k in (0, 9)
+    )
+    for name, values in exact.items():
+        if values.dtype == np.float32:
+            assert (rounded[name].view(np.uint32) & 0x3FFF == 0).all()  # 14 of 23 bits are gone
+            np.testing.assert_allclose(rounded[name], values, rtol=2.0**-10)
+        elif "flag" not in name:
+            np.testing.assert_array_equal(rounded[name], values)
+    lower, best, upper, error = (rounded[f"pm2p5{x}"] for x in ("_lower", "", "_upper", "_standard_error"))
+    assert ((lower <= best) & (best <= upper))[np.isfinite(best)].all()
+    # What rounding takes is far less than what the estimate does not know.
+    off = np.abs(rounded["pm2p5"] - exact["pm2p5"])
+    assert np.nanmax(off / error) < 0.01
+    beyond_reach = rounded["quality_flag"] & FLAGS["extrapolated_beyond_network"] != 0
+    np.testing.assert_array_equal(beyond_reach, rounded[DISTANCE] > 20.0)

@@ -117,7 +117,7 @@ def mda8_layers(source: CubeSource, one: SpeciesLayers, rule: DayRule) -> tuple[
     """Return the layers of the maximum daily 8-hour mean of one pollutant."""
     layers = []
     for name in _carried(one):
-        attrs = {k: v for k, v in source.dataset[name].attrs.items() if k != "ancillary_variables"}
+        attrs = source.attrs_of_average(name)
         attrs["long_name"] = f"{attrs['long_name']}, maximum daily 8-hour mean"
         attrs["comment"] = rule.source
         if name == one.best:

@@ -55,7 +55,7 @@ def share_layer(one: SpeciesLayers, period: str) -> Layer:
 
 
 def _float_layer(source: CubeSource, one: SpeciesLayers, name: str, period: str) -> Layer:
-    attrs = {k: v for k, v in source.dataset[name].attrs.items() if k != "ancillary_variables"}
+    attrs = source.attrs_of_average(name)
     if name == one.best:
         attrs["cell_methods"] = "time: mean"
         ancillary = [n for n in one.names if n not in (name, one.mean, one.hours, *one.exceedance.values())]

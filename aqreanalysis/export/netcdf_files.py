@@ -19,7 +19,7 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file, whole_folder
 from aqreanalysis.export.periods import Period, periods_of
 from aqreanalysis.export.source import SLAB_VALUES, CubeSource
-from aqreanalysis.production.layers import CUBE_DIMS, FILL, MAP_DIMS, Layer
+from aqreanalysis.production.layers import CUBE_DIMS, FILL, MAP_DIMS, QUANTIZATION, Layer
 from aqreanalysis.production.template import now_text
 
 LAYOUTS = ("maps", "series")
@@ -65,7 +65,8 @@ def create_file(path: Path, source: CubeSource, shape: Shape) -> netCDF4.Dataset
         # An unlimited time is the record dimension that NCO averages and joins over.
         file.createDimension(name, None if name == "time" else size)
     _write_time(file, source, shape)
-    for name in _GRID_VARIABLES:
+    rounded = any("quantization" in layer.attrs for layer in shape.layers)
+    for name in (*_GRID_VARIABLES, QUANTIZATION) if rounded else _GRID_VARIABLES:
         if name in source.dataset.variables:
             held = source.dataset[name]
             dims = tuple("bnds" if d not in sizes else str(d) for d in held.dims)

@@ -249,8 +249,8 @@ def export_polygons(
     Columns: ``place covered area_in_grid_km2 time_start time_end time species value known standard_error lower upper
     extrapolated_share nearest_station_km extrapolation_km units``, with a population also ``population`` and
     ``population_weighted_`` value, standard_error, lower, upper. `covered` is the share of the polygon in the grid,
-    `value` the mean of the expectations where the cube has them, `known` the share of the polygon's weight in cells with
-    an estimate, see `ASSUMPTION`; `extrapolated_share` that of its area in cells that are farther than
+    `value` the mean of the expectations where the cube has them, `known` the share of the polygon's weight in cells
+    with an estimate, see `ASSUMPTION`; `extrapolated_share` that of its area in cells that are farther than
     `extrapolation_km` from every station that reports, `nearest_station_km` the mean.
 
     Parameters

@@ -207,6 +207,12 @@ class CubeSource:
         km = None if one.flag is None else self.dataset[one.flag].attrs.get("extrapolation_km")
         return None if km is None else float(km)
 
+    def attrs_of_average(self, name: str) -> dict[str, Any]:
+        """Return the attributes of a layer as far as they hold of an average: which is not rounded, and has other
+        layers beside it."""
+        gone = ("ancillary_variables", "quantization", "quantization_nsb")
+        return {key: value for key, value in self.dataset[name].attrs.items() if key not in gone}
+
     def slabs(self, layers: int = 1) -> Iterator[slice]:
         """Yield ranges of steps, whole chunks where they fit, of at most `SLAB_VALUES` values in all `layers`."""
         cells = self.dataset.sizes["lat"] * self.dataset.sizes["lon"]

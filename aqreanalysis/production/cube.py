@@ -10,14 +10,14 @@ import xarray as xr
 
 from aqreanalysis.common.hours import stamp_within
 from aqreanalysis.errors import CubeError
-from aqreanalysis.production.layers import VERSION_ATTRIBUTE
+from aqreanalysis.production.layers import QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 from aqreanalysis.production.stores.outputs import is_url, kind_at
 from aqreanalysis.species import SPECIES
 
 SUFFIXES = (".nc", ".zarr")
 _CODECS = ("compressor", "compressors", "filters", "serializer")
-_NOT_LAYERS = ("time_bnds", "lat_bnds", "lon_bnds", "crs")
+_NOT_LAYERS = ("time_bnds", "lat_bnds", "lon_bnds", "crs", QUANTIZATION)
 
 
 def open_cube(path: str | Path) -> xr.Dataset:

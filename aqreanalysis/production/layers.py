@@ -42,6 +42,8 @@ MEAN_FLAGS = {
 }
 
 
+#: The variable that says how layers were rounded, as of CF 1.12.
+QUANTIZATION = "quantization_info"
 # What can be asked for beside the layers of every cube of hours.
 ADDED_LAYERS = ("mean",)
 #: First words of the comment by which an estimate says which statistic it is.
@@ -165,6 +167,8 @@ class CubeKind:
         Species key -> where it is extrapolated; what is not there is said nothing of.
     added : tuple of str
         Layers beside those of every cube, of `ADDED_LAYERS`; of hours alone.
+    keepbits : int
+        Bits of the mantissa that float layers are rounded to; 0 keeps them all.
     """
 
     coverage: float
@@ -173,6 +177,7 @@ class CubeKind:
     counted: str = "observed at the hour"
     extrapolation: Mapping[str, Extrapolation] = field(default_factory=dict)
     added: tuple[str, ...] = ()
+    keepbits: int = 0
 
     @property
     def mean(self) -> str:
@@ -281,6 +286,9 @@ def cube_layers(
     layers: list[Layer] = []
     for one in species:
         layers += species_layers(one, several, kind, (thresholds or {}).get(one.key, ()))
+    for layer in layers if kind.keepbits else ():
+        if layer.dtype == "float32":
+            layer.attrs.update({"quantization": QUANTIZATION, "quantization_nsb": np.int32(kind.keepbits)})
     return tuple(layers)
 
 

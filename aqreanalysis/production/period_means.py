@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aqreanalysis.model.distribution.period_means import AccumulatedHours, MeanPredictive, mean_distance
 from aqreanalysis.production.layers import LEFT_BLANK, MEAN_FLAGS, LayerNames
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
-from aqreanalysis.production.sweep import SweepInputs
+from aqreanalysis.production.sweep import SweepInputs, round_bits
 
 # Days read together when periods are joined.
 DAYS_AT_ONCE = 31
@@ -127,11 +127,12 @@ def _fill(
     assert inputs.means is not None, "the run has no means"
     frequency, period = given
     names, flag_thresholds = inputs.names(key), inputs.flag_thresholds
-    nearest = period.nearest_km
     hours, beyond = period.there, flag_thresholds.extrapolation[key]
     calibration = inputs.means.calibrations[key]
-    predictive = MeanPredictive(period.sums, nearest, calibration, frequency, np.maximum(hours, 1))
+    predictive = MeanPredictive(period.sums, period.nearest_km, calibration, frequency, np.maximum(hours, 1))
     lower, upper = predictive.interval(inputs.coverage)
+    # As it is written, and so as the flags are told by it.
+    nearest = round_bits(np.asarray(period.nearest_km, np.float32), inputs.keepbits)
     values = {
         names.best: predictive.best,
         names.standard_error: predictive.standard_error,
@@ -141,8 +142,9 @@ def _fill(
     for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
         values[name] = predictive.exceedance(threshold)
     for name, layer in values.items():
-        maps[name][wanted] = np.where(hours > 0, layer, np.float32(np.nan))
-    maps[names.distance][wanted] = np.where(np.isinf(nearest), np.nan, nearest)
+        there = np.where(hours > 0, layer, np.float32(np.nan)).astype(np.float32)
+        maps[name][wanted] = round_bits(there, inputs.keepbits)
+    maps[names.distance][wanted] = np.where(np.isinf(nearest), np.float32(np.nan), nearest)
     maps[names.used][wanted] = period.used
     maps[names.hours][wanted] = period.observed
     conditions = {

@@ -82,6 +82,8 @@ class SweepInputs:
         Last stamp with a reading of anything that the model reads.
     added : tuple of str
         Hourly layers beside those of every cube, of `ADDED_LAYERS`.
+    keepbits : int
+        Bits of the mantissa that float layers are rounded to; 0 keeps them all.
     """
 
     predictor: Predictor
@@ -103,6 +105,7 @@ class SweepInputs:
     static: StaticSource | None = None
     last_reading: int = 0
     added: tuple[str, ...] = ()
+    keepbits: int = 0
 
     @property
     def steps(self) -> tuple[float, float]:
@@ -269,10 +272,13 @@ def _fill_species(
     }
     if "mean" in inputs.added:
         computed[names.mean] = summary.mean
-    nearest = predictive.reporting_km
+    nearest = round_bits(predictive.reporting_km, inputs.keepbits)
     computed[names.distance] = np.where(np.isinf(nearest), np.float32(np.nan), nearest)
     for name, threshold in zip(names.exceedance, inputs.thresholds.get(key, ()), strict=True):
         computed[name] = predictive.exceedance(threshold)
+    for name, values in computed.items():
+        if values.dtype == np.float32 and name != names.distance:
+            computed[name] = round_bits(values, inputs.keepbits)
     few = computed[names.used] < inputs.flag_thresholds.few_neighbours
     flags = np.where(few, np.int8(FLAGS["few_neighbours"]), np.int8(0))
     flags[steps] |= hour_flags[:, None]
@@ -290,6 +296,25 @@ def _fill_species(
             layers[name] = np.ascontiguousarray(values[steps].reshape(-1, *wanted.shape), layers[name].dtype)
         else:
             layers[name][:, wanted] = values[steps]
+
+
+def round_bits(values: NDArray[np.float32], keepbits: int) -> NDArray[np.float32]:
+    """Return values rounded to so many bits of the mantissa, to even ones at a tie, as numcodecs' BitRound does; as
+    they are for 0 bits.
+
+    Rounding keeps the order of values: bounds go on enclosing the estimate. It is made with one array beside, since it
+    costs as much as it moves.
+    """
+    if not keepbits:
+        return values
+    drop = 23 - keepbits
+    bits = np.array(values, np.float32, order="C").view(np.uint32)
+    up = bits >> np.uint32(drop)
+    up &= np.uint32(1)
+    up += np.uint32((1 << (drop - 1)) - 1)
+    bits += up
+    bits &= np.uint32((0xFFFFFFFF << drop) & 0xFFFFFFFF)
+    return bits.view(np.float32)
 
 
 def _hour_flags(inputs: SweepInputs, key: str, values: NDArray[np.float32], block: range) -> NDArray[np.int8]:

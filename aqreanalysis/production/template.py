@@ -16,7 +16,7 @@ from pyproj import CRS
 
 from aqreanalysis.common.hours import TIME_UNITS, stamp_text
 from aqreanalysis.errors import ConfigError
-from aqreanalysis.production.layers import CONVENTIONS_VERSION, VERSION_ATTRIBUTE, Layer
+from aqreanalysis.production.layers import CONVENTIONS_VERSION, QUANTIZATION, VERSION_ATTRIBUTE, Layer
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class Template:
         return tuple(min(size, self.plan.chunk[0]) if name == "time" else size for name, size in sizes)
 
     def chunks(self, layer: Layer) -> tuple[int, ...]:
-        """Return the chunk of a layer: the block of the plan."""
-        return self.plan.block[len(self.plan.block) - len(layer.dims) :]
+        """Return the chunk of a layer, of which a block of the plan holds a whole number."""
+        return self.plan.chunk[len(self.plan.chunk) - len(layer.dims) :]
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,10 @@ def render_template(
     # A cube of analysis hours alone has no use for a lead time.
     last = provenance.last_reading
     ahead = _lead_time(plan, last) if last is not None and plan.ends[-1] > last else {}
-    return Template(plan, attrs, coordinates(plan, grid) | ahead, with_crs)
+    known = coordinates(plan, grid) | ahead
+    if any("quantization" in layer.attrs for layer in layers):
+        known[QUANTIZATION] = Coordinate((), np.asarray(np.int32(0)), _quantization(provenance.version))
+    return Template(plan, attrs, known, with_crs)
 
 
 def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
@@ -191,6 +194,16 @@ def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
         "lon": Coordinate(("lon",), grid.lon, _axis_attrs("longitude", "degrees_east", "X", "lon_bnds")),
         "lon_bnds": Coordinate(("lon", "bnds"), grid.lon_bounds),
         GRID_MAPPING: Coordinate((), np.asarray(np.int32(0)), crs_attributes()),
+    }
+
+
+def _quantization(version: str) -> dict[str, Any]:
+    """Return how layers were rounded (CF 1.12, section 8.4)."""
+    return {
+        "algorithm": "bitround",
+        "implementation": f"aqreanalysis {version}",
+        "comment": "of a layer with n significant bits (quantization_nsb) a value is off by at most 1 part in 2 to the "
+        "power of n + 1; the order of values, and so of bounds and estimates, is kept",
     }
 
 

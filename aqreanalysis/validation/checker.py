@@ -23,7 +23,12 @@ _SEVERITIES = {"high_priorities": "error", "medium_priorities": "warning", "low_
 #: How ACDD's check of a variable is called; its messages are the attributes that lack.
 _OF_VARIABLE = re.compile(r'variable "(\w+)" missing the following attributes:')
 # There is no vertical coordinate, so there is nothing to say of it.
-_NOT_APPLICABLE = ("geospatial_vertical", "geospatial_bounds_vertical")
+_NOT_APPLICABLE = (
+    "geospatial_vertical",
+    "geospatial_bounds_vertical",
+    # It takes the stamps for the ends of the timeline; the rule `time-coverage` looks at their bounds.
+    "Date time mismatch between time_coverage",
+)
 
 
 # In a process of its own: the checker prints, and changes settings of netCDF4.

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production.cube import SUFFIXES
-from aqreanalysis.production.layers import CONVENTIONS_VERSION, CUBE_DIMS, MAP_DIMS, VERSION_ATTRIBUTE
+from aqreanalysis.production.layers import CONVENTIONS_VERSION, CUBE_DIMS, MAP_DIMS, QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.template import LEAD_TIME
 from aqreanalysis.species import SPECIES, Species
 
 #: Values of one layer held at once.
 SLAB_VALUES = 4_000_000
 #: Variables that are no layers.
-NOT_LAYERS = ("time", "lat", "lon", "time_bnds", "lat_bnds", "lon_bnds", "crs", LEAD_TIME)
+NOT_LAYERS = ("time", "lat", "lon", "time_bnds", "lat_bnds", "lon_bnds", "crs", LEAD_TIME, QUANTIZATION)
 
 
 @dataclass(frozen=True)

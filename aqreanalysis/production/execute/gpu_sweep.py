@@ -225,6 +225,7 @@ def _values(
     used = predictive.used_on_device()[None, :, steps]
     flags = (used < inputs.flag_thresholds.few_neighbours).to(torch.int8) * FLAGS["few_neighbours"] | hour_flags
     nearest = predictive.reporting_on_device()[:, steps if predictive.silence is not None else slice(None)]
+    nearest = _round_bits(nearest, inputs.keepbits)
     beyond = inputs.flag_thresholds.extrapolation[key]
     flags |= (nearest > beyond.km).to(torch.int8) * FLAGS["extrapolated_beyond_network"]
     distance = torch.where(torch.isinf(nearest), torch.nan, nearest).expand_as(numbers[0])[None]
@@ -233,7 +234,16 @@ def _values(
         blank = nearest > beyond.blank_km
         flags |= blank.to(torch.int8) * LEFT_BLANK["left_blank"]
         values[:-1].masked_fill_(blank, torch.nan)
-    return values, used, flags
+    return _round_bits(values, inputs.keepbits), used, flags
+
+
+def _round_bits(values: Tensor, keepbits: int) -> Tensor:
+    """Return values (not negative, or NaN) rounded as `sweep.round_bits` rounds them."""
+    if not keepbits:
+        return values
+    drop, bits = 23 - keepbits, values.contiguous().view(torch.int32)
+    up = ((bits >> drop) & 1) + ((1 << (drop - 1)) - 1)
+    return ((bits + up) & -(1 << drop)).view(torch.float32)
 
 
 def _pack(

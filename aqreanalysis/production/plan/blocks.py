@@ -54,6 +54,11 @@ class Block:
         (t0, t1), (r0, r1), (c0, c1) = self.time, self.rows, self.columns
         return (t1 - t0) * (r1 - r0) * (c1 - c0)
 
+    def cut(self, steps: int) -> list[Block]:
+        """Return it in parts of so many steps, from its beginning on: the chunks that it holds."""
+        start, stop = self.time
+        return [replace(self, time=(at, min(at + steps, stop))) for at in range(start, stop, steps)]
+
     @property
     def region(self) -> tuple[slice, slice, slice]:
         """Slices over (time, lat, lon)."""
@@ -71,8 +76,7 @@ class Plan:
     rows, columns : int
         Shape of the grid.
     block : tuple of int
-        Steps, rows and columns of a whole block; those at the end of an axis may be smaller. It is the chunk of the
-        store as well.
+        Steps, rows and columns of a whole block, whole chunks of the store; those at the end of an axis may be smaller.
     value_bytes : int
         Bytes a cell and step over all layers.
     frequency : str

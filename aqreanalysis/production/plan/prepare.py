@@ -259,6 +259,7 @@ class Prepared:
             static=self.static,
             last_reading=self.last_reading,
             added=self.added,
+            keepbits=self.production.keepbits,
         )
 
 
@@ -295,7 +296,7 @@ def prepare(
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
     flagged = flag_thresholds(predictor, production, species)
-    plan, cubes = _cubes(predictor, (species, thresholds, flagged), plan, options)
+    plan, cubes = _cubes(predictor, (species, thresholds, flagged), plan, (options, production.keepbits))
     last, last_reading = _check_reach(plan, observations, predictor, species, options.append)
     check_grid_reach(grid, observations, production.max_distance_km)
     span = span_of(plan, predictor, last_reading)
@@ -365,23 +366,24 @@ def _cubes(
     predictor: Predictor,
     wanted: tuple[tuple[str, ...], Mapping[str, Sequence[float]], FlagThresholds],
     plan: Plan,
-    options: ProduceOptions,
+    form: tuple[ProduceOptions, int],
 ) -> tuple[Plan, dict[str, Cube]]:
-    """Return the plan of the sweep with its bytes, and the cubes; `wanted` is species, thresholds, what is flagged.
+    """Return the plan of the sweep with its bytes, and the cubes; `wanted` is species, thresholds, what is flagged,
+    `form` the options and the bits that are kept.
 
     Raises
     ------
     ModelError
         If means are asked of a model that has no calibration of them.
     """
-    species, thresholds, flagged = wanted
+    (species, thresholds, flagged), (options, keepbits) = wanted, form
     coverage = float(predictor.config.uncertainty.coverage)
     cubes: dict[str, Cube] = {}
     for name in check_frequencies(options.frequencies):
         means = [] if name == HOURLY else species
         notes = {key: mean_calibration(predictor, key).tables[name].describe(name) for key in means}
-        said = predictor.cube_text().counted
-        kind = CubeKind(coverage, name, notes, said, flagged.extrapolation, tuple(options.layers))
+        said, added = predictor.cube_text().counted, tuple(options.layers)
+        kind = CubeKind(coverage, name, notes, said, flagged.extrapolation, added, keepbits)
         layers = cube_layers([SPECIES[key] for key in species], kind, thresholds)
         size = value_bytes(layers)
         if name == HOURLY:

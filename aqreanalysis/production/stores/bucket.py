@@ -31,7 +31,7 @@ from aqreanalysis.production.stores.store import BlockSource, Output, Store, Sto
 from aqreanalysis.production.stores.zarr import (
     ZarrStore,
     check_groups,
-    chunk_key,
+    chunk_keys,
     close_cached_arrays,
     discard_partial_files,
     read_header,
@@ -258,7 +258,8 @@ class RemoteBlocks:
             has_one = layer.dims == CUBE_DIMS or block.time[0] == 0
             array = self._ours[layer.name]
             assert isinstance(array, zarr.Array)
-            if has_one and f"{layer.name}/{chunk_key(array, block.region)}" not in self._there:
+            keys = chunk_keys(array, block.region) if has_one else []
+            if any(f"{layer.name}/{key}" not in self._there for key in keys):
                 raise damaged(self._url, layer, block)
 
 

@@ -268,18 +268,28 @@ class ChunkFolder:
         self.forms = {name: ChunkEncoding(**{**form, "chunk": tuple(form["chunk"])}) for name, form in stored.items()}
 
     def file(self, name: str, block: Block) -> Path:
-        """Return the file of one layer of a block."""
+        """Return the file of one layer of a chunk."""
         chunk = self.forms[name].chunk
         starts = (s.start for s in block.region[len(block.region) - len(chunk) :])
         return self.path / name / ".".join(str(start // size) for start, size in zip(starts, chunk, strict=True))
 
     def write(self, block: Block, layers: Layers) -> Written:
         """Write layers of one block, as of `Store.write`."""
-        chunks = {name: self.put(name, block, self.forms[name].encode(values)) for name, values in layers.items()}
+        chunks = {name: self.put_values(name, block, values) for name, values in layers.items()}
         return Written(sum(values.nbytes for values in layers.values()), chunks)
 
+    def put_values(self, name: str, block: Block, values: NDArray[Any]) -> StoredChunk:
+        """Write one layer of a block, chunk by chunk."""
+        form, stored = self.forms[name], []
+        if len(form.chunk) < len(block.region):  # a map, of one chunk a tile
+            return self.put(name, block, form.encode(values))
+        for part in block.cut(form.chunk[0]):
+            begin, end = (step - block.time[0] for step in part.time)
+            stored.append(self.put(name, part, form.encode(values[begin:end])))
+        return StoredChunk.joined(stored)
+
     def put(self, name: str, block: Block, stored: bytes) -> StoredChunk:
-        """Write one layer of a block that is encoded already."""
+        """Write one layer of a chunk that is encoded already."""
         file = self.file(name, block)
         temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}.partial")
         temporary.write_bytes(stored)
@@ -287,7 +297,7 @@ class ChunkFolder:
         return StoredChunk.of(stored)
 
     def read(self, name: str, block: Block) -> bytes:
-        """Return the stored chunk of one layer of a block."""
+        """Return one layer of a chunk as it is stored."""
         return self.file(name, block).read_bytes()
 
 
@@ -309,7 +319,7 @@ class ChunkPart:
         self._whole, self._first = whole, first_step
 
     def read(self, name: str, block: Block) -> bytes:
-        """Return the chunk of one layer of a block of the part, as HDF5 stores it."""
+        """Return one layer of a chunk of the part, as HDF5 stores it."""
         ours, theirs = self.forms[name], self._whole.forms[name]
         if len(ours.chunk) < 3:  # a map, the same in every part
             return self._whole.read(name, block)
@@ -415,8 +425,9 @@ def _copy_layer(dataset: Any, staged: ChunkPart, template: Template, layer: Laye
     numbers = range(plan.blocks) if layer.dims == CUBE_DIMS else range(plan.tiles)
     for number in numbers:
         block: Block = plan.get_block(number)
-        offset = tuple(s.start for s in block.region[len(block.region) - len(layer.dims) :])
-        dataset.id.write_direct_chunk(offset, staged.read(layer.name, block))
+        for part in block.cut(plan.chunk[0]) if layer.dims == CUBE_DIMS else [block]:
+            offset = tuple(s.start for s in part.region[len(part.region) - len(layer.dims) :])
+            dataset.id.write_direct_chunk(offset, staged.read(layer.name, part))
         progress(place * plan.blocks + number + 1, total, f"NetCDF: {layer.name}")
 
 
@@ -477,14 +488,15 @@ class StoredChunks:
         for layer in self._template.layers:
             if layer.dims != CUBE_DIMS and block.time[0] != 0:
                 continue
-            offset = tuple(s.start for s in block.region[len(block.region) - len(layer.dims) :])
-            try:
-                skipped, data = self._file[layer.name].id.read_direct_chunk(offset)
-            except (OSError, RuntimeError, ValueError):
-                raise damaged(self._path, layer, block) from None
-            if skipped:
-                raise damaged(self._path, layer, block)
-            self._folder.put(layer.name, block, data)
+            for part in block.cut(self._template.plan.chunk[0]) if layer.dims == CUBE_DIMS else [block]:
+                offset = tuple(s.start for s in part.region[len(part.region) - len(layer.dims) :])
+                try:
+                    skipped, data = self._file[layer.name].id.read_direct_chunk(offset)
+                except (OSError, RuntimeError, ValueError):
+                    raise damaged(self._path, layer, block) from None
+                if skipped:
+                    raise damaged(self._path, layer, block)
+                self._folder.put(layer.name, part, data)
 
 
 class StoredBlocks:
@@ -522,4 +534,4 @@ class StoredBlocks:
                     except (OSError, RuntimeError, ValueError):
                         raise damaged(Path(file.filename), layer, block) from None
             values = np.concatenate(pieces) if layer.dims == CUBE_DIMS else pieces[0]
-            self._folder.put(layer.name, block, self._folder.forms[layer.name].encode(values))
+            self._folder.put_values(layer.name, block, values)

@@ -95,6 +95,14 @@ class StoredChunk:
         """Return that of what is stored."""
         return cls(len(data), isal_zlib.crc32(data))
 
+    @classmethod
+    def joined(cls, chunks: Sequence[StoredChunk]) -> StoredChunk:
+        """Return one for several: their bytes together, and the CRC-32 of theirs."""
+        if len(chunks) == 1:
+            return chunks[0]
+        checksums = b"".join(chunk.checksum.to_bytes(4, "little") for chunk in chunks)
+        return cls(sum(chunk.size for chunk in chunks), isal_zlib.crc32(checksums))
+
 
 @dataclass(frozen=True)
 class Written:
@@ -105,7 +113,7 @@ class Written:
     raw_bytes : int
         Before compression.
     chunks : dict
-        Layer -> its chunk.
+        Layer -> its chunks, as one.
     """
 
     raw_bytes: int

@@ -234,7 +234,8 @@ def create_group(path: Path, template: Template, form: ZarrLayout) -> None:
         fill = np.nan if layer.dtype.startswith("float") else layer.fill
         chunks = template.chunks(layer)
         if form.shards:
-            chunks = ShardedChunks.of(template.shape(layer), chunks)
+            block = template.plan.block[len(CUBE_DIMS) - len(layer.dims) :]
+            chunks = ShardedChunks.of(template.shape(layer), block)
         spec = (layer.dims, np.dtype(layer.dtype), chunks)
         _create(group, layer.name, template.shape(layer), spec, (fill, form.level))
         _describe(group[layer.name], layer.dims, {**layer.attrs, **crs}, fill)
@@ -323,13 +324,13 @@ class _Writer:
         self._files = cache(lambda name: ChunkFiles.of(self.arrays(name), store))
 
     def put(self, name: str, region: tuple[slice, ...], values: NDArray[Any]) -> StoredChunk:
-        """Write one region of an array, a whole chunk or shard."""
+        """Write one region of an array, whole chunks along time or a shard."""
         files = self._files(name)
         stored = None if files is None else files.put(region, values)
         if stored is None:
             array = self.arrays(name)
             array[region] = values
-            stored = self._recorded.pop(f"{name}/{chunk_key(array, region)}")
+            stored = StoredChunk.joined([self._recorded.pop(f"{name}/{key}") for key in chunk_keys(array, region)])
         return stored
 
 
@@ -347,11 +348,14 @@ def _array(group: Any, name: str) -> Any:
     return group[name].with_config(_WRITE_ALL)
 
 
-def chunk_key(array: zarr.Array, region: tuple[slice, ...]) -> str:
-    """Return the name within its array of the chunk, or shard, that begins where a region over (..., lat, lon) does."""
+def chunk_keys(array: zarr.Array, region: tuple[slice, ...]) -> list[str]:
+    """Return the names within its array of the chunks, or the shard, of a block's region over (..., lat, lon): those
+    along its first axis."""
     sizes = array.shards or array.chunks
-    starts = [s.start for s in region[len(region) - len(sizes) :]]
-    return str(array.metadata.encode_chunk_key(tuple(a // n for a, n in zip(starts, sizes, strict=True))))
+    first, *rest = region[len(region) - len(sizes) :]
+    others = [s.start // n for s, n in zip(rest, sizes[1:], strict=True)]
+    numbers = range(first.start // sizes[0], -(-first.stop // sizes[0]))
+    return [str(array.metadata.encode_chunk_key((number, *others))) for number in numbers]
 
 
 def _create(
@@ -381,7 +385,7 @@ def _create(
 
 
 def _describe(array: Any, dims: tuple[str, ...], attrs: Mapping[str, Any], fill: float | int | None = None) -> None:
-    plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in attrs.items()}
+    plain = {k: v.tolist() if isinstance(v, (np.ndarray, np.generic)) else v for k, v in attrs.items()}
     if array.metadata.zarr_format == 2:
         plain["_ARRAY_DIMENSIONS"] = list(dims)
     elif fill is not None:
@@ -416,19 +420,19 @@ class LinkedBlocks:
                 continue
             array = self._ours[layer.name]
             assert isinstance(array, zarr.Array)
-            key = chunk_key(array, block.region)
-            source, goal = (folder / layer.name / key for folder in (self._finished, self._path))
-            if goal.exists():
-                continue
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source, goal)
-            except FileNotFoundError:
-                raise damaged(self._finished, layer, block) from None
-            except OSError:  # no second names on this file system
-                temporary = goal.with_name(goal.name + ".partial")
-                shutil.copyfile(source, temporary)
-                temporary.replace(goal)
+            for key in chunk_keys(array, block.region):
+                source, goal = (folder / layer.name / key for folder in (self._finished, self._path))
+                if goal.exists():
+                    continue
+                goal.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(source, goal)
+                except FileNotFoundError:
+                    raise damaged(self._finished, layer, block) from None
+                except OSError:  # no second names on this file system
+                    temporary = goal.with_name(goal.name + ".partial")
+                    shutil.copyfile(source, temporary)
+                    temporary.replace(goal)
 
 
 def check_groups(where: Location, groups: tuple[Any, Any], template: Template, chunked_alike: bool) -> None:

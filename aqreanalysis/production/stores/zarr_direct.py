@@ -64,17 +64,29 @@ class ChunkFiles:
         return cls(folder, *form, metadata.compressor, metadata.dimension_separator)
 
     def put(self, region: tuple[slice, ...], values: NDArray[Any]) -> StoredChunk | None:
-        """Write the chunk that is `region` of the array; return None, and write nothing, where that is none whole."""
+        """Write the chunks that are `region` of the array, several along its first axis at most; return None, and write
+        nothing, where these are none whole."""
         sides = list(zip(region, self.shape, self.chunk, strict=True))
-        if any(s.start % n or s.stop != min(s.start + n, length) for s, length, n in sides):
+        first, length, steps = sides[0]
+        if first.start % steps or (first.stop % steps and first.stop != length) or first.stop > length:
             return None
+        if any(s.start % n or s.stop != min(s.start + n, whole) for s, whole, n in sides[1:]):
+            return None
+        starts = range(first.start, first.stop, steps)
+        parts = [(slice(at, min(at + steps, first.stop)), at - first.start) for at in starts]
+        return StoredChunk.joined([self._put((s, *region[1:]), values[at : at + steps]) for s, at in parts])
+
+    def _put(self, region: tuple[slice, ...], values: NDArray[Any]) -> StoredChunk:
+        """Write one chunk."""
         values = np.ascontiguousarray(values, self.dtype)
         if values.shape != self.chunk:
             whole = np.full(self.chunk, self.fill, self.dtype)
             whole[tuple(slice(n) for n in values.shape)] = values
             values = whole
         data = values.tobytes() if self.codec is None else self.codec.encode(values)
-        path = Path(f"{self.folder}/{self.separator.join(str(s.start // n) for s, _, n in sides)}")
+        path = Path(
+            f"{self.folder}/{self.separator.join(str(s.start // n) for s, n in zip(region, self.chunk, strict=True))}"
+        )
         temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
         temporary.write_bytes(data)
         temporary.replace(path)
