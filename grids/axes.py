@@ -38,10 +38,13 @@ def cells_between(first: float, last: float, step: float, what: str) -> int:
     ------
     GridError
         If the step is not positive, the ends are in the wrong order, or the step does not divide their distance.
+        Ends that are equal are one cell.
     """
     extent = last - first
     if not (np.isfinite(step) and step > 0):
         raise GridError(f"{what}: step {step:g} must be a positive number of degrees")
+    if extent == 0:
+        return 1
     if not extent > 0:
         raise GridError(
             f"{what} {first:g}..{last:g}: the second must be larger than the first{_crossing(first, last, what)}"
@@ -67,7 +70,7 @@ def _crossing(first: float, last: float, what: str) -> str:
     return f" (a grid across the antimeridian is written with E past 180, here {last + 360:g})"
 
 
-def recognise_axis(values: ArrayLike, what: str) -> tuple[FloatArray, bool]:
+def recognise_axis(values: ArrayLike, what: str, spacing: tuple[float, float] | None = None) -> tuple[FloatArray, bool]:
     """Return the regular float64 axis that `values` mean, ascending, and whether they were descending.
 
     Coordinates stored as float32, or printed with few digits, are put back on the regular line that they came from.
@@ -75,22 +78,28 @@ def recognise_axis(values: ArrayLike, what: str) -> tuple[FloatArray, bool]:
     Parameters
     ----------
     values : array_like
-        Coordinates of one axis in degrees, at least two.
+        Coordinates of one axis in degrees, at least two where no `spacing` is given.
     what : str
         Where they come from, for the message.
+    spacing : tuple of float, optional
+        Height and width of a cell, by which one alone is an axis.
 
     Raises
     ------
     GridError
-        If they are not one-dimensional, not finite, fewer than two or not regular.
+        If they are not one-dimensional, not finite, too few or not regular.
     """
     axis = np.asarray(values, dtype=np.float64)
     if axis.ndim != 1:
         raise GridError(f"{what}: {axis.ndim}-dimensional coordinates; only regular latitude/longitude grids are read")
-    if axis.size < 2:
-        raise GridError(f"{what}: one cell only; a grid needs at least two cells along each axis")
+    if axis.size == 0:
+        raise GridError(f"{what}: no cell; a grid needs at least one along each axis")
     if not np.isfinite(axis).all():
         raise GridError(f"{what}: {int((~np.isfinite(axis)).sum())} coordinates are not finite numbers")
+    if axis.size == 1:
+        if spacing is None or not (np.isfinite(spacing).all() and min(spacing) > 0):
+            raise GridError(f"{what}: one cell, whose size is not known; write the grid as W,S,E,N@step")
+        return np.round(axis, DECIMALS), False
     descending = bool(axis[-1] < axis[0])
     axis = axis[::-1] if descending else axis
     step = (axis[-1] - axis[0]) / (axis.size - 1)

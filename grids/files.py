@@ -62,7 +62,9 @@ def grid_from_griddes(text: str, name: str, where: str) -> Grid:
         if flat.size != lon.size * lat.size:
             raise GridError(f"grid {where}: mask has {flat.size} values, wanted {lon.size * lat.size}")
         mask = flat.reshape(lat.size, lon.size) > 0.5
-    return Grid(name, lat, lon, mask, title=f"from the grid description {Path(where).name}")
+    steps = [abs(_griddes_numbers(keys, key, where)[0]) if key in keys else np.nan for key in ("yinc", "xinc")]
+    spacing = (float(steps[0]), float(steps[1])) if 1 in (lat.size, lon.size) else None
+    return Grid(name, lat, lon, mask, title=f"from the grid description {Path(where).name}", spacing=spacing)
 
 
 def _griddes_keys(text: str, where: str) -> dict[str, str]:
@@ -106,8 +108,8 @@ def _griddes_axis(keys: dict[str, str], axis: str, where: str) -> FloatArray:
         if _griddes_numbers(keys, key, where).size != 1:
             raise GridError(f"grid {where}: {key} = {keys[key]!r} is not one number")
     size, first, inc = (float(_griddes_numbers(keys, key, where)[0]) for key in wanted)
-    if size != int(size) or not 2 <= size <= MAX_CELLS:
-        raise GridError(f"grid {where}: {axis}size = {size:g}; a grid needs at least two cells along each axis")
+    if size != int(size) or not 1 <= size <= MAX_CELLS:
+        raise GridError(f"grid {where}: {axis}size = {size:g}; a grid needs at least one cell along each axis")
     if inc == 0 or not np.isfinite([first, inc]).all():
         raise GridError(f"grid {where}: {axis}first = {first:g}, {axis}inc = {inc:g}; the increment must not be 0")
     return first + np.arange(int(size), dtype=np.float64) * inc
@@ -139,7 +141,23 @@ def grid_from_netcdf(path: Path, variable: str | None = None) -> Grid:
     with dataset:
         lat, lon = (_coordinate(dataset, kind, where) for kind in _AXES)
         mask = _mask(dataset, variable, (lat, lon), where)
-        return Grid(path.stem, lat.values, lon.values, mask, title=f"from the coordinates of {path.name}")
+        spacing = _spacing(dataset, (lat, lon)) if 1 in (lat.size, lon.size) else None
+        title = f"from the coordinates of {path.name}"
+        return Grid(path.stem, lat.values, lon.values, mask, title=title, spacing=spacing)
+
+
+def _spacing(dataset: xr.Dataset, axes: tuple[xr.DataArray, xr.DataArray]) -> tuple[float, float]:
+    """Return height and width of a cell of axes of which one has a single cell: from its bounds, NaN without any."""
+    sizes = []
+    for axis in axes:
+        bounds = axis.attrs.get("bounds", "")
+        step = np.nan
+        if axis.size > 1:
+            step = abs(float(np.diff(axis.values[[0, -1]])[0])) / (axis.size - 1)
+        elif bounds in dataset.variables:
+            step = abs(float(np.diff(np.asarray(dataset[bounds].values, np.float64).ravel()[:2])[0]))
+        sizes.append(step)
+    return sizes[0], sizes[1]
 
 
 def _coordinate(dataset: xr.Dataset, kind: str, where: str) -> xr.DataArray:

@@ -37,12 +37,14 @@ class Grid:
         True where a value is wanted; None means everywhere.
     title, reason : str
         One line each: what it is and what it is for.
+    spacing : tuple of float or None
+        Height and width of a cell in degrees, for an axis of a single cell; of others the centres say it.
 
     Raises
     ------
     GridError
-        If an axis is irregular, out of range or has fewer than two cells, if the grid has more than `MAX_CELLS` cells
-        or goes round the globe more than once, or if the mask does not fit or wants no cell.
+        If an axis is irregular or out of range, has no cell or one of unknown size, if the grid has more than
+        `MAX_CELLS` cells or goes round the globe more than once, or if the mask does not fit or wants no cell.
 
     Examples
     --------
@@ -58,12 +60,13 @@ class Grid:
     mask: NDArray[np.bool_] | None = None
     title: str = ""
     reason: str = ""
+    spacing: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         rows, columns = np.size(self.lat), np.size(self.lon)
         _check_count(self.name, rows, columns)
-        lat, flip_rows = recognise_axis(self.lat, f"grid {self.name}: latitude")
-        lon, flip_columns = recognise_axis(_unwrapped(self.lon), f"grid {self.name}: longitude")
+        lat, flip_rows = recognise_axis(self.lat, f"grid {self.name}: latitude", self.spacing)
+        lon, flip_columns = recognise_axis(_unwrapped(self.lon), f"grid {self.name}: longitude", self.spacing)
         if lat[0] < -90 or lat[-1] > 90:
             raise GridError(f"grid {self.name}: latitude {lat[0]:g}..{lat[-1]:g} is outside -90..90")
         lon, order = _placed(lon, self.name)
@@ -122,9 +125,10 @@ class Grid:
         rows = cells_between(south, north, step[1], f"grid {name}: S..N")
         _check_count(name, rows, columns)
         # Steps are taken from the ends, so that the last centre is the one asked for even if the step was rounded.
-        lat = regular_axis(south, (north - south) / (rows - 1), rows)
-        lon = regular_axis(west, (east - west) / (columns - 1), columns)
-        return cls(name, lat, lon, title=title, reason=reason)
+        lat = regular_axis(south, (north - south) / max(rows - 1, 1), rows)
+        lon = regular_axis(west, (east - west) / max(columns - 1, 1), columns)
+        spacing = (step[1], step[0]) if 1 in (rows, columns) else None
+        return cls(name, lat, lon, title=title, reason=reason, spacing=spacing)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -139,7 +143,11 @@ class Grid:
     @property
     def step(self) -> tuple[float, float]:
         """Distance of the centres in latitude and longitude, degrees."""
-        lat, lon = (float(a[-1] - a[0]) / (a.size - 1) for a in (self.lat, self.lon))
+        given = self.spacing or (0.0, 0.0)  # where both axes say it
+        lat, lon = (
+            float(axis[-1] - axis[0]) / (axis.size - 1) if axis.size > 1 else own
+            for axis, own in zip((self.lat, self.lon), given, strict=True)
+        )
         return round(lat, 10), round(lon, 10)
 
     @property
@@ -155,18 +163,20 @@ class Grid:
     @cached_property
     def lat_bounds(self) -> FloatArray:
         """Southern and northern edge of each row, shape (rows, 2); a row centred at a pole ends there."""
-        return np.clip(_edges(self.lat), -90.0, 90.0)
+        return np.clip(_edges(self.lat, self.step[0]), -90.0, 90.0)
 
     @cached_property
     def lon_bounds(self) -> FloatArray:
         """Western and eastern edge of each column, shape (columns, 2)."""
-        return _edges(self.lon)
+        return _edges(self.lon, self.step[1])
 
     def digest(self) -> str:
         """Return the sha256 of the coordinates and the mask; names and titles do not enter."""
         digest = hashlib.sha256()
         for part in (self.lat, self.lon):
             digest.update(str(part.size).encode() + b":" + part.astype("<f8").tobytes())
+        if 1 in self.shape:  # two cells of one centre may be of different size
+            digest.update(repr(self.step).encode())
         digest.update(b"all" if self.mask is None else np.packbits(self.mask).tobytes())
         return digest.hexdigest()
 
@@ -221,8 +231,8 @@ def _check_count(name: str, rows: int, columns: int) -> None:
         )
 
 
-def _edges(centres: FloatArray) -> FloatArray:
-    half = (centres[-1] - centres[0]) / (centres.size - 1) / 2
+def _edges(centres: FloatArray, step: float) -> FloatArray:
+    half = (centres[-1] - centres[0]) / (centres.size - 1) / 2 if centres.size > 1 else step / 2
     edges = np.round(np.append(centres - half, centres[-1] + half), 10)
     return np.stack([edges[:-1], edges[1:]], axis=1)
 
@@ -239,7 +249,7 @@ def _unwrapped(lon: FloatArray) -> FloatArray:
 
 def _placed(lon: FloatArray, name: str) -> tuple[FloatArray, NDArray[np.intp]]:
     """Return longitudes that begin in -180..180, and the order in which they take the columns."""
-    step = (lon[-1] - lon[0]) / (lon.size - 1)
+    step = (lon[-1] - lon[0]) / max(lon.size - 1, 1)
     if lon.size * step > 360 + 1e-6:
         raise GridError(
             f"grid {name}: longitude {lon[0]:g}..{lon[-1]:g} at {step:g} goes round the globe more than once; "

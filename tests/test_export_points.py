@@ -23,7 +23,9 @@ def test_each_row_equals_the_cell_and_hour_that_hold_it(ending, cubes, tmp_path,
         }
         distance = two.read("o3_nearest_station_distance", slice(None))[:, 3, 5]
     assert (report.rows, report.places, report.outside) == (2 * 2 * 72, 2, ["far"])
-    table = pd.read_csv(out, parse_dates=["time", "time_start"]) if ending == "csv" else pd.read_parquet(out)
+    table = (
+        pd.read_csv(out, parse_dates=["time", "time_start", "time_end"]) if ending == "csv" else pd.read_parquet(out)
+    )
     rows = table[(table["place"] == "a") & (table["species"] == "o3")].sort_values("time")
     for column, name in (("value", "o3"), ("standard_error", "o3_standard_error"), ("upper", "o3_upper")):
         np.testing.assert_allclose(rows[column], wanted[name], rtol=1e-5)
@@ -32,7 +34,7 @@ def test_each_row_equals_the_cell_and_hour_that_hold_it(ending, cubes, tmp_path,
     assert set(rows["units"]) == {"ug m-3"}
     assert str(rows["time"].iloc[0]) == "2019-01-02 00:30:00+00:00"
     assert str(rows["time_end"].iloc[0]) == "2019-01-02 01:00:00+00:00"
-    assert ((rows["time"] - rows["time_start"]) == pd.Timedelta(hours=1)).all()
+    assert ((rows["time_end"] - rows["time_start"]) == pd.Timedelta(hours=1)).all()
     masked = table[table["place"] == "masked"]
     assert masked["value"].isna().all() and (masked["quality_flag"] == 16).all()
 

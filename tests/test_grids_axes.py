@@ -42,7 +42,12 @@ def test_gaussian_latitudes_are_refused_with_the_way_out() -> None:
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [([1.0], "one cell only"), ([0.0, np.nan, 2.0], "1 coordinates are not finite"), ([[0.0, 1.0]], "2-dimensional")],
+    [
+        ([1.0], "one cell, whose size is not known"),
+        ([], "no cell"),
+        ([0.0, np.nan, 2.0], "1 coordinates are not finite"),
+        ([[0.0, 1.0]], "2-dimensional"),
+    ],
 )
 def test_what_is_no_axis_is_refused(values: list[float], words: str) -> None:
     with pytest.raises(GridError, match=words):

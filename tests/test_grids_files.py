@@ -65,11 +65,11 @@ def test_a_description_with_values_and_a_mask_over_lines_is_read(tmp_path: Path)
         ("xinc      = 0.1\n", "", "xinc is missing"),
         ("= 20301", "= 20300", "xsize x ysize = 20301"),
         ("xfirst    = 105", "xfirst    = hundred", "not all numbers"),
-        ("xsize     = 201", "xsize     = 1", "at least two cells"),
+        ("xsize     = 201", "xsize     = 0", "at least one cell"),
         ("yinc      = -0.1", "yinc      = 0", "must not be 0"),
         ("yfirst    = 43", "yfirst    = 95", "outside -90..90"),
         ("degrees_east", "m", "only degrees"),
-        ("xsize     = 201", "xsize     = 1e300", "at least two cells"),
+        ("xsize     = 201", "xsize     = 1e300", "at least one cell"),
     ],
 )
 def test_a_description_with_a_mistake_names_it(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -112,7 +112,7 @@ def test_describe_tells_extent_step_and_cells() -> None:
         ({"mask": np.ones((4, 3), bool)}, r"mask of shape \(4, 3\)"),
         ({"mask": np.ones((3, 4), np.int8)}, "type int8"),
         ({"mask": np.zeros((3, 4), bool)}, "true at no cell"),
-        ({"lat": [10.0]}, "one cell only"),
+        ({"lat": [10.0]}, "one cell, whose size is not known"),
     ],
 )
 def test_what_is_no_grid_is_refused(changes: dict, words: str) -> None:
@@ -123,3 +123,15 @@ def test_what_is_no_grid_is_refused(changes: dict, words: str) -> None:
 def test_too_many_cells_are_refused_before_they_are_built() -> None:
     with pytest.raises(GridError, match=f"more than {MAX_CELLS:,}"):
         Grid.from_bounds("g", (-180, -90, 179, 90), (0.001, 0.001))
+
+
+@pytest.mark.parametrize(
+    ("box", "shape"), [((11, 47, 11, 47), (1, 1)), ((11, 47, 12, 47), (1, 6)), ((11, 47, 11, 48), (6, 1))]
+)
+def test_one_cell_one_row_and_one_column_are_grids(box, shape):
+    grid = Grid.from_bounds("small", box, (0.2, 0.2))
+    assert grid.shape == shape and grid.step == (0.2, 0.2)
+    assert grid.lat_bounds[0].tolist() == [46.9, 47.1] and grid.lon_bounds[0].tolist() == [10.9, 11.1]
+    assert grid.digest() != Grid.from_bounds("larger", box, (0.1, 0.1)).digest()
+    again = Grid("again", grid.lat, grid.lon, spacing=(0.2, 0.2))
+    assert again.digest() == grid.digest()

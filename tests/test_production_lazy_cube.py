@@ -72,10 +72,10 @@ def test_it_sweeps_only_the_blocks_that_are_asked_for(model, small_blocks, monke
         monkeypatch.setattr(room, name, counted(name))
     lazy = aq.estimate(model, make_observations(), GRID, START, END)
     assert not swept
-    lazy.pm2p5.sel(time="2019-01-04T12:00").isel(lat=0, lon=0).compute()
+    lazy.pm2p5.sel(time="2019-01-04T12:30").isel(lat=0, lon=0).compute()
     assert swept == {"encode_time_block": 1, "sweep_block": 1}
     # All layers of a block come from one sweep of it.
-    lazy.sel(time="2019-01-05T06:00").compute()
+    lazy.sel(time="2019-01-05T06:30").compute()
     assert swept == {"encode_time_block": 2, "sweep_block": 10}
 
 

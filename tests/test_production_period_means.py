@@ -393,7 +393,7 @@ def test_days_of_another_clock_are_means_of_its_hours(model, observations, pair,
     timeline = ("2019-01-03T16:00", "2019-01-05T16:00")
     grid = small_grid(mask=True)
     with produce(model, observations, grid, *timeline, tmp_path / "local.nc", options) as cube:
-        assert [str(t)[:13] for t in cube.time.values] == ["2019-01-04T16", "2019-01-05T16"]
+        assert [str(t)[:13] for t in cube.time.values] == ["2019-01-04T04", "2019-01-05T04"]
         used = pair[0].pm2p5_observations_used.values[16:40][:, grid.mask]
         np.testing.assert_array_equal(cube.pm2p5_observations_used.values[0][grid.mask], used.sum(axis=0))
 

@@ -82,11 +82,12 @@ def test_a_step_can_be_stamped_at_either_end_of_its_bounds(stamp, first, product
 
 def test_what_was_opened_can_be_saved_in_either_form(pair, tmp_path):
     for path in pair:
+        saved = [tmp_path / f"{path.suffix[1:]}_again{suffix}" for suffix in (".zarr", ".nc")]
         with open_cube(path) as cube:
-            cube.to_zarr(tmp_path / "again.zarr", mode="w")
-            cube.to_netcdf(tmp_path / "again.nc")
-        for saved in ("again.zarr", "again.nc"):
-            with open_cube(tmp_path / saved) as again, open_cube(path) as cube:
+            cube.to_zarr(saved[0])
+            cube.to_netcdf(saved[1])
+        for where in saved:
+            with open_cube(where) as again, open_cube(path) as cube:
                 np.testing.assert_array_equal(again["pm2p5"].values, cube["pm2p5"].values)
                 np.testing.assert_array_equal(again["time_bnds"].values, cube["time_bnds"].values)
 

@@ -206,7 +206,7 @@ def test_a_zarr_3_store_and_a_long_file_get_advice(cubes, tmp_path):
     shutil.rmtree(path)
     new = zarr.open_group(str(path), mode="w", zarr_format=3)
     new.attrs.update(dict(held.attrs))
-    dims = {"time": ["time"], "lat": ["lat"], "lon": ["lon"], "crs": []}
+    dims = {"time": ["time"], "lat": ["lat"], "lon": ["lon"], "crs": [], "quantization_info": []}
     for name, array in held.arrays():
         axis = dims.get(name, [name[:-5], "bnds"] if name.endswith("_bnds") else ["time", "lat", "lon"])
         copy = new.create_array(
@@ -218,8 +218,32 @@ def test_a_zarr_3_store_and_a_long_file_get_advice(cubes, tmp_path):
     assert "zarr-format" in findings and "zarr" not in findings
 
 
+def test_an_older_cube_is_named_as_old_and_is_no_worse_for_it(cubes, tmp_path):
+    path = copy_cube(cubes.two, tmp_path)
+    with netCDF4.Dataset(path, "a") as file:
+        file.delncattr("aqreanalysis_conventions")
+        file["time"][:] = file["time_bnds"][:, 1]
+        for layer in ("pm2p5", "o3"):
+            for bound in ("lower", "upper"):
+                file[f"{layer}_{bound}"].standard_name = file[layer].standard_name
+    report = validate(path, ValidateOptions(checker=False))
+    assert report.clean, report.lines()
+    said = {f.rule: f.message for f in report.findings}
+    assert "conventions 1 of this program" in said["conventions-version"] and "stamped at their end" in said["stamps"]
+
+
 def test_every_rule_has_a_cube_that_breaks_it():
-    elsewhere = {"zarr", "zarr-chunks", "zarr-format", "ledger", "model", "acdd", "size"}
+    elsewhere = {
+        "zarr",
+        "zarr-chunks",
+        "zarr-format",
+        "ledger",
+        "model",
+        "acdd",
+        "size",
+        "stamps",
+        "conventions-version",
+    }
     assert set(BROKEN) | elsewhere == {*RULES, "seams"}
 
 

@@ -54,15 +54,16 @@ def decimal_hours(times: NDArray[np.datetime64]) -> NDArray[np.float64]:
     return np.asarray((times.astype("datetime64[ns]") - EPOCH) / HOUR, dtype=np.float64)
 
 
-def stamped(bounds: NDArray[Any], stamp: str) -> NDArray[Any]:
-    """Return the stamps (period,) of periods from their bounds (period, 2), moments or decimal hours.
+def stamped(bounds: NDArray[Any], stamp: str) -> Any:
+    """Return the stamps (period,) of periods from their bounds (period, 2), moments or decimal hours; of a single one
+    (2,) its stamp.
 
     `stamp` is one of `STAMPS`.
     """
     begin, end = bounds[..., 0], bounds[..., 1]
     if stamp == "middle":
-        return np.asarray(begin + (end - begin) / 2)
-    return np.asarray(begin if stamp == "start" else end)
+        return begin + (end - begin) / 2
+    return begin if stamp == "start" else end
 
 
 def stamp_within(stamps: NDArray[Any], bounds: NDArray[Any]) -> str | None:

@@ -84,6 +84,8 @@ class SweepInputs:
         Hourly layers beside those of every cube, of `ADDED_LAYERS`.
     keepbits : int
         Bits of the mantissa that float layers are rounded to; 0 keeps them all.
+    spacing : tuple of float
+        Height and width of a cell, degrees, for an axis of one.
     """
 
     predictor: Predictor
@@ -106,12 +108,16 @@ class SweepInputs:
     last_reading: int = 0
     added: tuple[str, ...] = ()
     keepbits: int = 0
+    spacing: tuple[float, float] = (0.0, 0.0)
 
     @property
     def steps(self) -> tuple[float, float]:
-        """Degrees between the rows and between the columns of the whole grid, which has two of each at least."""
+        """Degrees between the rows and between the columns of the whole grid, or the size of a single one."""
         # Rounded beyond the axes' own ten places, so that a part of a grid has the steps of the whole.
-        lat, lon = (round(abs(float(axis[-1] - axis[0])) / (len(axis) - 1), 9) for axis in (self.lat, self.lon))
+        lat, lon = (
+            round(abs(float(axis[-1] - axis[0])) / (len(axis) - 1) if len(axis) > 1 else own, 9)
+            for axis, own in zip((self.lat, self.lon), self.spacing, strict=True)
+        )
         return lat, lon
 
     def names(self, key: str) -> LayerNames:

@@ -135,7 +135,7 @@ class Plan:
     @property
     def times(self) -> NDArray[np.float64]:
         """Stamps of the steps in the cube, hours since 1970-01-01 00:00 UTC."""
-        return stamped(self.bounds.astype(np.float64), self.stamp)
+        return np.asarray(stamped(self.bounds.astype(np.float64), self.stamp))
 
     @property
     def bounds(self) -> NDArray[np.int64]:

@@ -260,6 +260,7 @@ class Prepared:
             last_reading=self.last_reading,
             added=self.added,
             keepbits=self.production.keepbits,
+            spacing=self.grid.step,
         )
 
 
