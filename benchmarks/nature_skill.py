@@ -23,6 +23,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import step_ends
 from aqreanalysis.demo import run_demo
 from aqreanalysis.evaluation import score_against_truth, truth_table
 from aqreanalysis.species import SPECIES
@@ -86,7 +87,7 @@ def beyond(cube: xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
 def variograms(cube: xr.Dataset, truth: xr.Dataset) -> list[str]:
     """Return the table of variograms of truth, estimate and error."""
     step = float(np.diff(cube["lat"].values).mean())
-    known = truth[LAYER].sel(time=cube["time"].values)
+    known = truth[LAYER].sel(time=step_ends(cube))
     known = known.sel(lat=cube["lat"].values, lon=cube["lon"].values, method="nearest", tolerance=0.01 * step)
     log_true, log_best = (
         np.log(field.transpose("time", "lat", "lon").values.astype(np.float64) + 1) for field in (known, cube[LAYER])
