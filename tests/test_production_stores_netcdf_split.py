@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -61,6 +63,30 @@ def test_files_of_months_hold_together_what_one_file_holds_and_say_their_own_spa
         assert [f for f in validate(path, ValidateOptions(checker=False)).findings if f.severity == "error"] == []
     described = describe_cube(tmp_path / "x_201902.nc")
     assert (described["hours"], described["frequency"]) == (48, "hourly")
+
+
+def test_files_of_months_are_joined_by_clients_and_average_to_whole_days(model, observations, tmp_path):
+    for part in produce_cubes(model, observations, GRID, (START, END), tmp_path / "x.nc", SPLIT).values():
+        part.close()
+    files = [str(tmp_path / f"x_2019{month}.nc") for month in ("01", "02")]
+    with xr.open_mfdataset(files) as joined:
+        assert joined.sizes["time"] == 96
+        assert not any("time" in joined[name].dims for name in ("crs", "lat_bnds", "lon_bnds", "quantization_info"))
+        days = joined["pm2p5"].resample(time="1D")
+        assert {len(day.time) for _, day in days} == {24} and len(days) == 4
+        wanted = days.mean().values
+        months = joined["pm2p5"].resample(time="MS").count().sizes["time"]
+    assert months == 2
+    for join, average in ((["ncrcat", *files], None), (["cdo", "-s", "mergetime", *files], "daymean")):
+        if shutil.which(join[0]) is None:
+            continue
+        subprocess.run([*join, str(tmp_path / f"{join[0]}.nc")], check=True)
+        with xr.open_dataset(tmp_path / f"{join[0]}.nc") as whole:
+            assert whole.sizes["time"] == 96
+        if average is not None:
+            subprocess.run(["cdo", "-s", average, str(tmp_path / "cdo.nc"), str(tmp_path / "days.nc")], check=True)
+            with xr.open_dataset(tmp_path / "days.nc") as found:
+                np.testing.assert_allclose(found["pm2p5"].values, wanted, rtol=1e-5)
 
 
 def test_files_that_exist_are_refused_before_anything_is_read_and_replaced_when_told(model, observations, tmp_path):

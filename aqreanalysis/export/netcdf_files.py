@@ -59,20 +59,23 @@ def create_file(path: Path, source: CubeSource, shape: Shape) -> netCDF4.Dataset
     """Return a new NetCDF4 file (zlib and shuffle, fill -9999) with coordinates, attributes and empty layers."""
     file = netCDF4.Dataset(path, "w", format="NETCDF4")
     attrs = {**source.dataset.attrs, **coverage_attrs(shape.bounds), **shape.attrs}
+    rounded = any("quantization" in layer.attrs for layer in shape.layers)
+    grid = [
+        name for name in (*_GRID_VARIABLES, *((QUANTIZATION,) if rounded else ())) if name in source.dataset.variables
+    ]
+    attrs["coordinates"] = " ".join(["time_bnds", *(name for name in grid if name not in MAP_DIMS)])
     file.setncatts({k: v for k, v in attrs.items() if v is not None})
     sizes = {"time": len(shape.bounds), "lat": source.dataset.sizes["lat"], "lon": source.dataset.sizes["lon"]}
     for name, size in {**sizes, "bnds": 2}.items():
         # An unlimited time is the record dimension that NCO averages and joins over.
         file.createDimension(name, None if name == "time" else size)
     _write_time(file, source, shape)
-    rounded = any("quantization" in layer.attrs for layer in shape.layers)
-    for name in (*_GRID_VARIABLES, QUANTIZATION) if rounded else _GRID_VARIABLES:
-        if name in source.dataset.variables:
-            held = source.dataset[name]
-            dims = tuple("bnds" if d not in sizes else str(d) for d in held.dims)
-            variable = file.createVariable(name, held.dtype.newbyteorder("="), dims, fill_value=False)
-            variable.setncatts(_plain(held.attrs))
-            variable[...] = held.values
+    for name in grid:
+        held = source.dataset[name]
+        dims = tuple("bnds" if d not in sizes else str(d) for d in held.dims)
+        variable = file.createVariable(name, held.dtype.newbyteorder("="), dims, fill_value=False)
+        variable.setncatts(_plain(held.attrs))
+        variable[...] = held.values
     for layer in shape.layers:
         _define(file, layer, shape.chunks)
     return file

@@ -16,7 +16,7 @@ from pyproj import CRS
 
 from aqreanalysis.common.hours import TIME_UNITS, stamp_text
 from aqreanalysis.errors import ConfigError
-from aqreanalysis.production.layers import CONVENTIONS_VERSION, QUANTIZATION, VERSION_ATTRIBUTE, Layer
+from aqreanalysis.production.layers import CONVENTIONS_VERSION, CUBE_DIMS, QUANTIZATION, VERSION_ATTRIBUTE, Layer
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 
 if TYPE_CHECKING:
@@ -157,6 +157,11 @@ def render_template(
         "cdm_data_type": "Grid",
         VERSION_ATTRIBUTE: CONVENTIONS_VERSION,
     }
+    known = coordinates(plan, grid)
+    if any("quantization" in layer.attrs for layer in layers):
+        known[QUANTIZATION] = Coordinate((), np.asarray(np.int32(0)), _quantization(provenance.version))
+    # By xarray's own sign for it these are no data, and get no time axis where files of months are opened together.
+    attrs["coordinates"] = " ".join(name for name in known if name not in CUBE_DIMS)
     for key, value in attrs.items():
         if isinstance(value, str) and not value.isascii():
             bad = next(c for c in value if not c.isascii())
@@ -168,10 +173,7 @@ def render_template(
     # A cube of analysis hours alone has no use for a lead time.
     last = provenance.last_reading
     ahead = _lead_time(plan, last) if last is not None and plan.ends[-1] > last else {}
-    known = coordinates(plan, grid) | ahead
-    if any("quantization" in layer.attrs for layer in layers):
-        known[QUANTIZATION] = Coordinate((), np.asarray(np.int32(0)), _quantization(provenance.version))
-    return Template(plan, attrs, known, with_crs)
+    return Template(plan, attrs, known | ahead, with_crs)
 
 
 def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
