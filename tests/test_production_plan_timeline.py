@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aqreanalysis.common.hours import stamped
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.plan.blocks import hours_between, make_mean_plan, make_plan
@@ -99,6 +100,7 @@ def test_a_plan_of_means_has_the_tiles_of_the_sweep_and_stamps_in_the_middle_of_
     plan = make_mean_plan(sweep, "monthly", 24)
     assert plan.shape == (2, 10, 20) and plan.block == (2, 4, 20)
     assert plan.tiles == sweep.tiles and plan.raw_bytes == 2 * 10 * 20 * 24
-    assert [str(np.datetime64(int(s), "h")) for s in plan.ends] == ["2019-02-01T00", "2019-03-01T00"]
-    assert [str(np.datetime64(int(s), "h")) for s in plan.times] == ["2019-01-16T12", "2019-02-15T00"]
+    assert [str(np.datetime64(int(s), "h")) for s in plan.bounds[:, 1]] == ["2019-02-01T00", "2019-03-01T00"]
+    middle = stamped(plan.bounds.astype(float), plan.stamp)
+    assert [str(np.datetime64(int(s), "h")) for s in middle] == ["2019-01-16T12", "2019-02-15T00"]
     assert (plan.bounds[:, 1] - plan.bounds[:, 0]).tolist() == [31 * 24, 28 * 24]

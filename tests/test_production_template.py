@@ -27,7 +27,7 @@ def render(metadata: MetadataConfig | None = None, provenance: Provenance = PROV
 
 
 def test_hours_after_the_last_reading_carry_their_lead_time_and_analysis_hours_need_none():
-    stamps = render().plan.ends
+    stamps = render().plan.bounds[:, 1]
     assert "forecast_lead_time" not in render().coordinates
     assert "forecast_lead_time" not in render(provenance=replace(PROVENANCE, last_reading=int(stamps[-1]))).coordinates
     lead = render(provenance=replace(PROVENANCE, last_reading=int(stamps[20]))).coordinates["forecast_lead_time"]

@@ -48,6 +48,10 @@ QUANTIZATION = "quantization_info"
 ADDED_LAYERS = ("mean",)
 #: First words of the comment by which an estimate says which statistic it is.
 MEDIAN, EXPECTATION = "median", "expectation"
+_OF_HOURS = (
+    f"{MEDIAN} of the distribution of the hourly mean, half of which lies on either side; averages over hours or cells "
+    "are to be made of expectations, which are higher where the distribution is skewed"
+)
 
 
 # CF has no standard name for the distance to a station, and none is invented. It changes with time because stations
@@ -204,25 +208,30 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
         if kind.mean
         else f"{species.title} mass concentration",
         "units": species.units,
-        "cell_methods": _cell_methods(kind),
-        "comment": _statistic(kind, bool(added)),
+        "cell_methods": "time: mean (interval: 1 hour)" if kind.mean else "time: mean",
+        "comment": f"{EXPECTATION} of the {kind.mean}: mean over its hours of their expectations"
+        if kind.mean
+        else f"{_OF_HOURS}: the expectation {'is in the layer _mean' if added else 'was not asked for'}",
         "ancillary_variables": " ".join(ancillary),
         "coverage_content_type": "modelResult",
     }
+    methods = {"cell_methods": best["cell_methods"]}
     note = {"comment": kind.notes[species.key]} if species.key in kind.notes else {}
     error = {
         "standard_name": f"{species.standard_name} standard_error",
         "long_name": f"standard error of {_quantity(species, kind)}",
         "units": species.units,
-        "cell_methods": best["cell_methods"],
+        **methods,
         "coverage_content_type": "qualityInformation",
         **note,
     }
     layers = [
         Layer(names.best, "float32", FILL, best),
         Layer(names.standard_error, "float32", FILL, error),
-        Layer(names.lower, "float32", FILL, {**interval_attrs(species, kind, "lower"), **note}),
-        Layer(names.upper, "float32", FILL, {**interval_attrs(species, kind, "upper"), **note}),
+        *(
+            Layer(name, "float32", FILL, {**interval_attrs(species, kind, bound), **methods, **note})
+            for name, bound in ((names.lower, "lower"), (names.upper, "upper"))
+        ),
     ]
     layers += [
         Layer(name, "float32", FILL, _exceedance_attrs(species, kind, threshold))
@@ -233,21 +242,6 @@ def species_layers(species: Species, several: bool, kind: CubeKind, thresholds: 
         for layer in layers:
             layer.attrs["blank_beyond_km"] = float(beyond.blank_km)
     return [*layers, *counts]
-
-
-def _cell_methods(kind: CubeKind) -> str:
-    return "time: mean (interval: 1 hour)" if kind.mean else "time: mean"
-
-
-def _statistic(kind: CubeKind, has_mean: bool) -> str:
-    """Return what an estimate says of which statistic it is; its first word is `MEDIAN` or `EXPECTATION`."""
-    if kind.mean:
-        return f"{EXPECTATION} of the {kind.mean}: mean over its hours of their expectations"
-    beside = "the expectation is in the layer _mean" if has_mean else "the expectation was not asked for"
-    return (
-        f"{MEDIAN} of the distribution of the hourly mean, half of which lies on either side; averages over hours or "
-        f"cells are to be made of expectations, which are higher where the distribution is skewed: {beside}"
-    )
 
 
 def _mean_attrs(species: Species) -> dict[str, Any]:
@@ -271,7 +265,6 @@ def interval_attrs(species: Species, kind: CubeKind, bound: str) -> dict[str, An
     return {
         "long_name": f"{bound} bound of the {100 * kind.coverage:g} % coverage interval of {_quantity(species, kind)}",
         "units": species.units,
-        "cell_methods": _cell_methods(kind),
         "coverage_probability": float(kind.coverage),
         "coverage_content_type": "qualityInformation",
     }

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 GRID_MAPPING = "crs"
 LEAD_TIME = "forecast_lead_time"
+# How layers are rounded (CF 1.12, section 8.4).
+_ROUNDED = {
+    "algorithm": "bitround",
+    "comment": "of a layer with n significant bits (quantization_nsb) a value is off by at most 1 part in 2 to the "
+    "power of n + 1; the order of values, and so of bounds and estimates, is kept",
+}
 VOCABULARY = "CF Standard Name Table v93"
 
 
@@ -59,11 +65,6 @@ class Template:
     def shape(self, layer: Layer) -> tuple[int, ...]:
         """Return the shape of a layer."""
         return tuple(self.sizes[d] for d in layer.dims)
-
-    def coordinate_chunks(self, coordinate: Coordinate) -> tuple[int, ...]:
-        """Return the chunk of a coordinate: along time that of the layers, so that files of months can be joined."""
-        sizes = zip(coordinate.dims, coordinate.values.shape, strict=True)
-        return tuple(min(size, self.plan.chunk[0]) if name == "time" else size for name, size in sizes)
 
     def chunks(self, layer: Layer) -> tuple[int, ...]:
         """Return the chunk of a layer, of which a block of the plan holds a whole number."""
@@ -159,7 +160,8 @@ def render_template(
     }
     known = coordinates(plan, grid)
     if any("quantization" in layer.attrs for layer in layers):
-        known[QUANTIZATION] = Coordinate((), np.asarray(np.int32(0)), _quantization(provenance.version))
+        made_by = {"implementation": f"aqreanalysis {provenance.version}"}
+        known[QUANTIZATION] = Coordinate((), np.asarray(np.int32(0)), {**_ROUNDED, **made_by})
     # By xarray's own sign for it these are no data, and get no time axis where files of months are opened together.
     attrs["coordinates"] = " ".join(name for name in known if name not in CUBE_DIMS)
     for key, value in attrs.items():
@@ -172,12 +174,14 @@ def render_template(
     with_crs = tuple(Layer(x.name, x.dtype, x.fill, {**x.attrs, "grid_mapping": GRID_MAPPING}, x.dims) for x in layers)
     # A cube of analysis hours alone has no use for a lead time.
     last = provenance.last_reading
-    ahead = _lead_time(plan, last) if last is not None and plan.ends[-1] > last else {}
+    ahead = _lead_time(plan, last) if last is not None and plan.bounds_of((0, plan.steps))[1] > last else {}
     return Template(plan, attrs, known | ahead, with_crs)
 
 
 def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
     """Return time, latitude, longitude, their bounds, and the grid mapping."""
+    begin, end = plan.bounds.astype(np.float64).T
+    time = {"middle": (begin + end) / 2, "start": begin, "end": end}[plan.stamp]
     time_attrs = {
         "standard_name": "time",
         "long_name": f"{plan.stamp} of the averaging {FREQUENCIES[plan.frequency].period}",
@@ -189,7 +193,7 @@ def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
         "coverage_content_type": "coordinate",
     }
     return {
-        "time": Coordinate(("time",), plan.times, time_attrs),
+        "time": Coordinate(("time",), time, time_attrs),
         "time_bnds": Coordinate(("time", "bnds"), plan.bounds.astype(np.float64)),
         "lat": Coordinate(("lat",), grid.lat, _axis_attrs("latitude", "degrees_north", "Y", "lat_bnds")),
         "lat_bnds": Coordinate(("lat", "bnds"), grid.lat_bounds),
@@ -199,19 +203,9 @@ def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:
     }
 
 
-def _quantization(version: str) -> dict[str, Any]:
-    """Return how layers were rounded (CF 1.12, section 8.4)."""
-    return {
-        "algorithm": "bitround",
-        "implementation": f"aqreanalysis {version}",
-        "comment": "of a layer with n significant bits (quantization_nsb) a value is off by at most 1 part in 2 to the "
-        "power of n + 1; the order of values, and so of bounds and estimates, is kept",
-    }
-
-
 def _lead_time(plan: Plan, last_reading: int) -> dict[str, Coordinate]:
     """Return how far ahead of the last reading each step looks, which is stamped at its end as readings are."""
-    lead = np.maximum(plan.ends - last_reading, 0).astype(np.float32)
+    lead = np.maximum(plan.bounds[:, 1] - last_reading, 0).astype(np.float32)
     attrs = {
         "standard_name": "forecast_period",
         "long_name": "lead time: hours from the last reading to the end of the step, zero at analysis hours",

@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 from numpy.typing import NDArray
 
-from aqreanalysis.common.hours import stamp_text, stamped
+from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY, period_edges
 
@@ -126,16 +126,6 @@ class Plan:
     def tiles(self) -> int:
         """Number of blocks of one time block."""
         return self.counts[1] * self.counts[2]
-
-    @property
-    def ends(self) -> NDArray[np.int64]:
-        """Ends of the steps, hours since 1970-01-01 00:00 UTC."""
-        return np.asarray(self.bounds[:, 1])
-
-    @property
-    def times(self) -> NDArray[np.float64]:
-        """Stamps of the steps in the cube, hours since 1970-01-01 00:00 UTC."""
-        return np.asarray(stamped(self.bounds.astype(np.float64), self.stamp))
 
     @property
     def bounds(self) -> NDArray[np.int64]:

@@ -388,8 +388,9 @@ def _write_structure(path: Path, template: Template, forms: Mapping[str, ChunkEn
             # The record dimension that NCO averages and joins over.
             file.createDimension(name, None if name == "time" else size)
         for name, coordinate in template.coordinates.items():
-            chunks = template.coordinate_chunks(coordinate) if "time" in coordinate.dims else None
-            dtype, dims = coordinate.values.dtype, coordinate.dims
+            dtype, dims, shape = coordinate.values.dtype, coordinate.dims, coordinate.values.shape
+            # Along time as the layers, so that files of months can be joined.
+            chunks = (min(shape[0], template.plan.chunk[0]), *shape[1:]) if "time" in dims else None
             variable = file.createVariable(name, dtype, dims, fill_value=False, chunksizes=chunks)
             variable.setncatts(coordinate.attrs)
             variable[tuple(slice(0, size) for size in coordinate.values.shape)] = coordinate.values

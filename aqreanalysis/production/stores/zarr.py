@@ -220,8 +220,9 @@ def create_group(path: Path, template: Template, form: ZarrLayout) -> None:
     group = zarr.open_group(str(path), mode="w", zarr_format=form.zarr_format)  # type: ignore[arg-type]
     group.attrs.update(template.attrs)
     for name, coordinate in template.coordinates.items():
-        values = coordinate.values
-        chunks = template.coordinate_chunks(coordinate)
+        values, step = coordinate.values, template.plan.chunk[0]
+        # Along time as the layers, so that stores of months can be joined.
+        chunks = tuple(min(n, step) if d == "time" else n for d, n in zip(coordinate.dims, values.shape, strict=True))
         _create(group, name, values.shape, (coordinate.dims, values.dtype, chunks), (None, form.level))
         array = _array(group, name)
         _describe(array, coordinate.dims, coordinate.attrs)

@@ -72,22 +72,18 @@ class ChunkFiles:
             return None
         if any(s.start % n or s.stop != min(s.start + n, whole) for s, whole, n in sides[1:]):
             return None
-        starts = range(first.start, first.stop, steps)
-        parts = [(slice(at, min(at + steps, first.stop)), at - first.start) for at in starts]
-        return StoredChunk.joined([self._put((s, *region[1:]), values[at : at + steps]) for s, at in parts])
-
-    def _put(self, region: tuple[slice, ...], values: NDArray[Any]) -> StoredChunk:
-        """Write one chunk."""
-        values = np.ascontiguousarray(values, self.dtype)
-        if values.shape != self.chunk:
-            whole = np.full(self.chunk, self.fill, self.dtype)
-            whole[tuple(slice(n) for n in values.shape)] = values
-            values = whole
-        data = values.tobytes() if self.codec is None else self.codec.encode(values)
-        path = Path(
-            f"{self.folder}/{self.separator.join(str(s.start // n) for s, n in zip(region, self.chunk, strict=True))}"
-        )
-        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-        temporary.write_bytes(data)
-        temporary.replace(path)
-        return StoredChunk.of(data)
+        others = [s.start // n for s, _, n in sides[1:]]
+        stored = []
+        for at in range(first.start, first.stop, steps):
+            part = np.ascontiguousarray(values[at - first.start : at - first.start + steps], self.dtype)
+            if part.shape != self.chunk:
+                whole = np.full(self.chunk, self.fill, self.dtype)
+                whole[tuple(slice(n) for n in part.shape)] = part
+                part = whole
+            data = part.tobytes() if self.codec is None else self.codec.encode(part)
+            path = Path(f"{self.folder}/{self.separator.join(str(n) for n in (at // steps, *others))}")
+            temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+            temporary.write_bytes(data)
+            temporary.replace(path)
+            stored.append(StoredChunk.of(data))
+        return StoredChunk.joined(stored)
