@@ -62,7 +62,7 @@ def test_the_file_holds_every_block_with_missing_values_as_minus_9999(filled, tm
                 np.testing.assert_array_equal(file[name][region], values, err_msg=name)
         assert file["pm2p5"].chunking() == [24, 3, 4]
         assert file["pm2p5"].filters()["zlib"] and file["pm2p5"].filters()["shuffle"]
-        assert file.data_model == "NETCDF4" and not file.dimensions["time"].isunlimited()
+        assert file.data_model == "NETCDF4" and file.dimensions["time"].isunlimited()
 
 
 def test_two_files_of_one_folder_have_the_same_bytes(filled, tmp_path):

@@ -110,7 +110,7 @@ def test_rounding_is_that_of_bitround_and_keeps_the_order(keepbits):
 
 def test_layers_are_rounded_and_flags_follow_from_what_is_written(inputs):
     plan, beyond = inputs.plan, FlagThresholds({"pm25": Extrapolation(20.0, "here")}, 4)
-    states, block = encode_time_block(inputs, plan.time_block(1)), plan.get_block(2 * plan.tiles - 1)
+    states, block = encode_time_block(inputs, plan.time_block(1)), plan.get_block(plan.tiles + 4)
     exact, rounded = (
         sweep_block(replace(inputs, keepbits=k, flag_thresholds=beyond), states, block, GeometryCache(GEOMETRY_BYTES))
         for k in (0, 9)

@@ -68,17 +68,15 @@ def score_against_truth(
     ``by_distance``, ``by_level`` (terciles of the estimate), ``far`` (beyond 50 km from every station), and with a
     `population` ``by_settlement`` (town and country) and ``by_people`` (weighted by people); and
     ``against_best_baseline``, the cube's scores as shares of the best baseline's, with the bounds of a bootstrap of
-    squares of a degree and blocks of days; and ``expectation``, ``bias``, ``mae`` and ``rmse`` of the expectation over
-    all cells and ``by_distance``, where the cube has it beside the median. The CRPS of the cube is that of the
-    distribution through its estimate and the bounds of its interval.
+    squares of a degree and blocks of days; and where the cube has one beside the median, its ``expectation``. Its CRPS
+    is that of the distribution through its estimate and bounds.
 
     Parameters
     ----------
     cube : str, Path or Dataset
         The cube.
     truth : Dataset
-        One variable a pollutant under its key, dimensions (time, lat, lon), on a grid that holds the cube's cells;
-        stamped at the ends of hours, as readings are.
+        One variable a pollutant under its key (ends of hours, lat, lon), on a grid that holds the cube's cells.
     observations : Observations, optional
         What the cube was made from. With it baselines are tuned on the same stations, each left out, at the cube's
         hours, and answer at the cube's cells.
@@ -103,16 +101,14 @@ def score_against_truth(
         network = CellNetwork(cells, observations, covariates) if observations is not None else None
         asked = _asked(baselines, network)
         titles = {MODEL: MODEL_TITLE} | {baseline.name: baseline.title for baseline in asked}
-        keys = _common(dataset, truth)
-        result = {}
+        keys, result = _common(dataset, truth), {}
         for number, one in enumerate(keys):
             observed = cells.truth_of(truth[one.key], dataset)
             samples = {MODEL: _cube_sample(dataset, one, observed)}
             if network is not None and one.key in network.observations.species:
                 samples |= network.samples(asked, one.key, observed, part_of(progress, number, len(keys)))
-            result[one.key] = {"units": one.units, **_scored(samples, titles, cells)}
-            if (mean := f"{one.layer}_mean") in dataset.data_vars:
-                result[one.key]["expectation"] = _expectation(_values(dataset[mean], observed), samples[MODEL], cells)
+            scored = _scored(samples, titles, cells) | _expectation(dataset, one, samples[MODEL], cells)
+            result[one.key] = {"units": one.units, **scored}
         return dict(plain(result))
 
 
@@ -343,15 +339,17 @@ def _sums(sample: Sample, cells: CubeCells) -> Sums:
     return Sums(*gathered)
 
 
-def _expectation(mean: npt.NDArray[np.float32], median: Sample, cells: CubeCells) -> dict[str, Any]:
-    """Return what the expectation scores in all cells and by distance; its bias is the one that averages have."""
-    own = replace(median, best=mean)
+def _expectation(cube: xr.Dataset, species: Species, median: Sample, cells: CubeCells) -> dict[str, Any]:
+    """Return as ``expectation`` what that of a cube scores in all cells and by distance, beside the median; nothing
+    where the cube has none. Its bias is the one that averages have."""
+    layer = f"{species.layer}_mean"
+    if layer not in cube.data_vars:
+        return {}
+    own = replace(median, best=_values(cube[layer], median.observed))
     overall = score(own)
     parts = score_by(own, *distance_classes(cells.nearest_km))
-    return {
-        **{name: overall[name] for name in _OF_EXPECTATION},
-        "by_distance": {name: {k: scores[k] for k in _OF_EXPECTATION} for name, scores in parts.items()},
-    }
+    by_distance = {name: {k: scores[k] for k in _OF_EXPECTATION} for name, scores in parts.items()}
+    return {"expectation": {**{name: overall[name] for name in _OF_EXPECTATION}, "by_distance": by_distance}}
 
 
 def _by(sample: Sample, labels: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -382,7 +380,7 @@ def _cube_sample(cube: xr.Dataset, species: Species, observed: npt.NDArray[np.fl
     return Sample(arrays["best"], empty, lower, upper, crps, empty, observed)
 
 
-def _values(layer: xr.DataArray, like: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _values(layer: xr.DataArray, like: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return a layer of the cube as (T, cell)."""
     return np.asarray(layer.transpose("time", "lat", "lon").values, np.float32).reshape(like.shape)
 

@@ -61,8 +61,7 @@ def export_points(
     Columns: ``place lat lon cell_lat cell_lon time_start time_end time species value standard_error lower upper
     quality_flag observations_used extrapolated extrapolation_km nearest_station_km units``; `time` is the stamp of the
     step, and `extrapolated` whether every station that reports is farther than `extrapolation_km`. What the cube lacks
-    is empty.
-    A cube with expectations beside its medians gives a column `expectation` too.
+    is empty; expectations beside its medians give a column `expectation`.
 
     Parameters
     ----------
@@ -103,8 +102,6 @@ def export_points(
         for number, slab in enumerate(slabs):
             for one in source.species.values():
                 fields = _fields(source, one, slab, cells)
-                if any(other.mean is not None for other in source.species.values()):
-                    fields[EXPECTATION_COLUMN] = _at_cells(source, one.mean, slab, cells)
                 distance = None if one.distance is None else _at_cells(source, one.distance, slab, cells)
                 if distance is None and maps:
                     distance = np.broadcast_to(maps[0], (slab.stop - slab.start, len(maps[0])))
@@ -144,6 +141,8 @@ def _fields(
     fields = {field: _at_cells(source, name, slab, cells) for field, name in zip(FIELDS, names, strict=True)}
     flagged = None if one.flag is None else source.extrapolated(one, fields["quality_flag"])
     fields["extrapolated"] = np.full_like(fields["value"], np.nan) if flagged is None else flagged
+    if any(other.mean is not None for other in source.species.values()):
+        fields[EXPECTATION_COLUMN] = _at_cells(source, one.mean, slab, cells)
     return fields
 
 

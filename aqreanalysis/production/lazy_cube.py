@@ -48,7 +48,6 @@ def estimate(
     end: Moment,
     covariates: FieldSource | None = None,
     species: Sequence[str] | None = None,
-    layers: Sequence[str] = (),
 ) -> xr.Dataset:
     """Return the cube of estimates on `grid` for the hours between `start` and `end`, lazily.
 
@@ -70,8 +69,6 @@ def estimate(
         Of a model that was trained with them, where it is given as a path.
     species : sequence of str or None
         Pollutants wanted; None takes all that the model estimates.
-    layers : sequence of str
-        Layers beside those of every cube: ``mean``, the expectation.
 
     Returns
     -------
@@ -94,7 +91,7 @@ def estimate(
     >>> bool(cube["pm2p5"].sel(time="2021-03-03").mean() > 0)
     True
     """
-    options = ProduceOptions(species=species, covariates=covariates, layers=layers)
+    options = ProduceOptions(species=species, covariates=covariates)
     prepared = prepare(model, observations, grid, (start, end), options)
     inputs, span = tuple(prepared.predictor.inputs), prepared.span
     held = ReadingsHeld(window(prepared.observations, inputs, span.first_hour, span.hours)[0], span.first_hour)

@@ -298,8 +298,7 @@ def prepare(
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
     flagged = flag_thresholds(predictor, production, species)
     plan, cubes = _cubes(predictor, (species, thresholds, flagged), plan, (options, production.keepbits))
-    last, last_reading = _check_reach(plan, observations, predictor, species, options.append)
-    check_grid_reach(grid, observations, production.max_distance_km)
+    last, last_reading = _check_reach(plan, observations, predictor, (species, options.append), (grid, production))
     span = span_of(plan, predictor, last_reading)
     digest, readings = record_readings(observations, tuple(predictor.inputs), span)
     prepared = Prepared(
@@ -336,9 +335,15 @@ def _check_covariates(
 
 
 def _check_reach(
-    plan: Plan, observations: Observations, predictor: Predictor, species: Sequence[str], growing: bool
+    plan: Plan,
+    observations: Observations,
+    predictor: Predictor,
+    wanted: tuple[Sequence[str], bool],
+    where: tuple[Grid, ProductionConfig],
 ) -> tuple[dict[str, int], int]:
-    """Check that the readings reach the timeline; return the last stamp with a reading of each species, and of any."""
+    """Check that the readings reach the timeline and the grid; return the last stamp with a reading of each species,
+    and of any. `wanted` is the species, and whether the cube grows."""
+    species, growing = wanted
     observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
     span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
     # What a cube that grows was read from before may lie before the newer observations (`resume.append`).
@@ -347,6 +352,7 @@ def _check_reach(
     check_timeline(plan, observations_span, predictor.timeline(observations_span))
     if not growing:  # what a cube that grows gets may be the readings of one pollutant
         check_reporting(observations, species, observed)
+    check_grid_reach(where[0], observations, where[1].max_distance_km)
     return {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}, span_seen[1]
 
 

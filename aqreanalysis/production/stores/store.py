@@ -91,9 +91,12 @@ class StoredChunk:
     checksum: int
 
     @classmethod
-    def of(cls, data: bytes | memoryview) -> StoredChunk:
-        """Return that of what is stored."""
-        return cls(len(data), isal_zlib.crc32(data))
+    def of(cls, *data: bytes | memoryview) -> StoredChunk:
+        """Return that of what is stored: several chunks as one, their bytes one after the other."""
+        checksum = 0
+        for part in data:
+            checksum = isal_zlib.crc32(part, checksum)
+        return cls(sum(map(len, data)), checksum)
 
     @classmethod
     def joined(cls, chunks: Sequence[StoredChunk]) -> StoredChunk:

@@ -85,5 +85,5 @@ class ChunkFiles:
             temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
             temporary.write_bytes(data)
             temporary.replace(path)
-            stored.append(StoredChunk.of(data))
-        return StoredChunk.joined(stored)
+            stored.append(data)
+        return StoredChunk.of(*stored)
