@@ -134,7 +134,8 @@ class CovariatesConfig(StrictModel):
     upwind: list[str] | None = Field(
         None,
         description="rasters of sources (people, roads, works): what the wind brings of them is a field too, "
-        "NAME_upwind; null: those that hold hardly anything at most places, where wind and boundary layer are given",
+        "NAME_upwind, and so is the rain that the air went through, washout; null: those that hold hardly anything at "
+        "most places, where wind and boundary layer are given; []: none of all this",
     )
     weather_table: WeatherTableConfig = Field(default_factory=WeatherTableConfig)
     skip_broken: bool = Field(False, description="leave unreadable files out and say so, instead of stopping")

@@ -33,7 +33,7 @@ def sources(path: Path, strength: float = 100.0) -> Path:
 
 
 def weather(path: Path, u: float = 3.0, depth: float = 500.0, hours: int = 48, lacking: int | None = None) -> Path:
-    """Write a wind from the west and a boundary layer over some degrees."""
+    """Write a wind from the west and a boundary layer over some degrees, 48 hours by default."""
     lat, lon = np.arange(54.0, 47.9, -0.25), np.arange(3.0, 12.1, 0.25)
     time = np.datetime64("2020-01-01", "ns") + np.arange(1, hours + 1) * np.timedelta64(1, "h")
     shape = (hours, len(lat), len(lon))
@@ -45,6 +45,17 @@ def weather(path: Path, u: float = 3.0, depth: float = 500.0, hours: int = 48, l
             values[lacking] = np.nan
         dataset[name] = ("time", "latitude", "longitude"), values, {"units": units}
     dataset["latitude"].attrs["units"], dataset["longitude"].attrs["units"] = "degrees_north", "degrees_east"
+    dataset.to_netcdf(path)
+    return path
+
+
+def with_shower(path: Path, rate: float = 2.0, hour: int = 20) -> Path:
+    """Add to a weather file rain of one hour, west of 7 E."""
+    with xr.open_dataset(path) as opened:
+        dataset = opened.load()
+    rain = np.zeros_like(dataset["blh"].values)
+    rain[hour - 1][:, dataset["longitude"].values < 7.0] = rate  # stamps are at the end of the hour, from 1 on
+    dataset["tp"] = ("time", "latitude", "longitude"), rain, {"units": "mm h-1"}
     dataset.to_netcdf(path)
     return path
 
@@ -116,16 +127,16 @@ def test_the_compiled_path_is_that_of_the_plain_form() -> None:
     depth = rng.uniform(200, 1500, shape).astype(np.float32)
     u[HOURS + 3, 20:30] = np.nan
     plumes = rng.random((2, HOURS, 2 * side - 1, 2 * side - 1), np.float32)
-    fade = np.exp(-np.arange(HOURS) / 10).astype(np.float32)
-    out = np.empty((2, 24, 41, 41), np.float32)
-    follow_back((u, v, depth), plumes, fade, out)
+    washed = rng.random(shape, np.float32)
+    fade = np.exp(-np.arange(HOURS) / np.array([[10], [6]])).astype(np.float32)
+    out = np.empty((3, 24, 41, 41), np.float32)
+    follow_back((u, v, depth, washed), plumes, fade, out)
     for hour, i, j in ((0, 0, 0), (5, 20, 20), (23, 40, 40), (4, 3, 11), (3, 5, 5)):
-        assert out[:, hour, i, j] == pytest.approx(
-            plain(u, v, depth, plumes, fade, (hour, i, j)), rel=1e-4, nan_ok=True
-        )
+        expected = plain((u, v, depth, washed), plumes, fade, (hour, i, j))
+        assert out[:, hour, i, j] == pytest.approx(expected, rel=1e-4, nan_ok=True)
 
 
-def plain(u, v, depth, plumes, fade, node) -> np.ndarray:
+def plain(weather, plumes, fade, node) -> np.ndarray:
     """Follow the air of one node back, as the compiled loop does."""
 
     def at(field, y, x):
@@ -133,9 +144,10 @@ def plain(u, v, depth, plumes, fade, node) -> np.ndarray:
         square, a, b = field[i : i + 2, j : j + 2].astype(float), y - i, x - j
         return np.array([1 - a, a]) @ square @ np.array([1 - b, b])
 
+    u, v, depth, washed = weather
     hour, i, j = node
     y, x = 20 + i / 2, 20 + j / 2
-    total = np.zeros(len(plumes)) + 0 * at(depth[hour + HOURS - 1], y, x)
+    total = np.zeros(len(plumes) + 1) + 0 * at(depth[hour + HOURS - 1], y, x)
     deepest, edge = 0.0, u.shape[1] - 1
     for ago in range(HOURS):
         now = hour + HOURS - 1 - ago
@@ -144,10 +156,12 @@ def plain(u, v, depth, plumes, fade, node) -> np.ndarray:
             break
         deepest = np.fmax(deepest, at(depth[now], *half))
         north, east = at(v[now], *half), at(u[now], *half)
+        total[-1] += fade[1, ago] * at(washed[now], *half)
         for part in range(3):
             under = y - (part + 0.5) / 3 * north, x - (part + 0.5) / 3 * east
             if all(0 <= c <= edge for c in under):
-                total += fade[ago] * 1000 / deepest * np.array([at(p[ago], *(2 * c for c in under)) for p in plumes])
+                brought = np.array([at(p[ago], *(2 * c for c in under)) for p in plumes])
+                total[:-1] += fade[0, ago] * 1000 / deepest * brought
         y, x = y - north, x - east
         if not (0 <= y <= edge and 0 <= x <= edge):
             break
@@ -186,3 +200,29 @@ def test_it_goes_to_another_process(files: list[str]) -> None:
 def test_the_summary_says_what_it_is(files: list[str]) -> None:
     about = Covariates.open(files).summary()["fields"]["works_upwind"]
     assert about["title"] == "what the wind brings of works" and about["hours"] == 48
+
+
+def test_rain_stays_with_the_air_that_it_fell_through(tmp_path: Path) -> None:
+    covariates = Covariates.open(str(with_shower(weather(tmp_path / "weather.nc"))))
+    assert covariates.fields == ("u10", "v10", "tp", "blh", "washout") and covariates.units[-1] == "mm0.7 h0.3"
+    about = covariates.summary()["fields"]["washout"]
+    assert about["title"] == "rain that the air went through" and about["hours"] == 48
+    washout = covariates.select(["washout"])
+    lon = np.array([6.0, 7.6, 11.0])
+    lat = np.full(3, 51.05)
+    before, falling, after = washout.at(lat, lon, FIRST + np.array([19, 20, 24], np.int64))[..., 0]
+    assert not before.any()
+    # Where it falls, and not yet where the air comes to from there.
+    assert falling[0] == pytest.approx(2.0**0.7, rel=1e-4) and not falling[1:].any()
+    # Four hours of 17 km later the washed air is east of where it rained, and counts less.
+    assert after[0] == pytest.approx(falling[0] * np.exp(-4 / 8), rel=1e-3)
+    assert after[1] == pytest.approx(after[0], rel=1e-3) and not after[2]
+
+
+def test_the_rain_of_the_way_needs_rain_and_may_be_refused(tmp_path: Path, files: list[str]) -> None:
+    assert "washout" not in Covariates.open(files).fields
+    with_shower(tmp_path / "weather.nc")
+    opened = Covariates.open(files)
+    assert opened.hourly[-2:] == ("works_upwind", "washout")
+    assert "tp" in opened.select(["washout"]).as_read().fields
+    assert "washout" not in Covariates.open(files, CovariatesConfig(upwind=[])).fields

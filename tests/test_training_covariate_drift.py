@@ -81,6 +81,26 @@ def test_what_adds_up_in_the_air_is_found_as_a_sum() -> None:
     assert drift.share[0] == pytest.approx(1.0, abs=0.1) and np.abs(drift.slopes).max() < 0.1
 
 
+def test_of_what_adds_up_the_amounts_are_found_beside_a_field_that_multiplies_and_one_that_repeats_it() -> None:
+    rng = np.random.default_rng(5)
+    _, _, lat, lon = region((0.0, 0.0))
+    names = ("pm25_background", "washout", "tp")
+    scaling = FieldScaling(names, ("",) * 3, 3, (1.0, None, None), (2.0, 0.0, 0.0), (0.5, 1.0, 1.0))
+    field = rng.normal(size=(HOURS, len(lat), 3))
+    field[..., 2] = field[..., 1]
+    air = 4.0 + 0.5 * np.maximum(np.exp(field[..., 0] * 0.5 + 2.0) - 1.0, 0)
+    readings = np.log(air) - 0.4 * field[..., 1] + rng.normal(0, 0.1, air.shape)
+    drift = fit_covariate_drift(
+        readings[..., None].astype(np.float32),
+        field.astype(np.float32),
+        (lat, lon),
+        {"pm25": Scaling(1.0, 0.0, 1.0, 1.0)},
+        scaling,
+    )
+    assert drift.amounts[:, 0] == pytest.approx([0.5 / 4.0, 0.0, 0.0], rel=0.25)
+    assert drift.slopes[1:, 0].sum() == pytest.approx(-0.4, abs=0.03) and not drift.slopes[0, 0]
+
+
 def drift_of(slopes, amounts, share, bounds) -> CovariateDrift:
     numbers = (np.asarray(a, np.float32) for a in (slopes, amounts, share, *bounds))
     return CovariateDrift(*numbers, np.zeros(len(share)))

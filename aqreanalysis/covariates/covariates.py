@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -24,7 +25,7 @@ from aqreanalysis.covariates.netcdf import read_netcdf
 from aqreanalysis.covariates.rasters import Raster
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.units import GAS_CONSTANT, STANDARD_DENSITY
-from aqreanalysis.covariates.upwind import NEEDED, SUFFIX, UpwindSources
+from aqreanalysis.covariates.upwind import NEEDED, RAIN, SUFFIX, WASHOUT, WASHOUT_UNITS, UpwindSources
 from aqreanalysis.covariates.weather import WeatherStations, read_weather
 from aqreanalysis.errors import CovariatesError, nearest_hint
 from aqreanalysis.grids import Grid
@@ -51,7 +52,8 @@ class Covariates:
     identity : str
         sha256 of the files' content and of how they are read.
     upwind : UpwindSources or None
-        What the wind brings from the sources of static fields, where there are wind, boundary layer and sources.
+        What the wind brings from the sources of static fields, and the rain that the air went through, where there are
+        wind and boundary layer, and sources or rain.
     """
 
     layers: tuple[GriddedSource | WeatherStations, ...]
@@ -115,7 +117,8 @@ class Covariates:
         return whole if config.fields is None else whole.select(config.fields)
 
     def _with_upwind(self, names: list[str] | None) -> Covariates:
-        """Return the covariates with what the wind brings from the sources `names`; None: from those that look it."""
+        """Return the covariates with what the wind brings from the sources `names`, None: from those that look it, and
+        with the rain that the air went through."""
         plain = {raster.name: raster for raster in self.rasters if raster.config.classes is None}
         lacking = [key for key in NEEDED if key not in self.fields]
         if names is None:
@@ -131,9 +134,10 @@ class Covariates:
                     "give the files that hold them, or set covariates.upwind=[]"
                 )
             rasters = [plain[name] for name in names]
-        if not rasters:
+        rain = RAIN in self.fields and not lacking and names != []
+        if not rasters and not rain:
             return self
-        upwind = UpwindSources(tuple(rasters), self.select(NEEDED).at)
+        upwind = UpwindSources(tuple(rasters), self.select((*NEEDED, RAIN) if rain else NEEDED).at, rain)
         hourly = len(self.hourly)
         return replace(self, fields=(*self.fields[:hourly], *upwind.fields, *self.fields[hourly:]), upwind=upwind)
 
@@ -156,13 +160,14 @@ class Covariates:
         """Units of `fields`; those of a static field are its raster's, empty where that names none."""
         static = {name: str(raster.facts.get("units") or "") for raster in self.rasters for name in raster.fields}
         upwind = {} if self.upwind is None else {f"{n}{SUFFIX}": f"{u} h km-1".strip() for n, u in static.items()}
-        return tuple(FIELDS[key].units if key in FIELDS else {**static, **upwind}[key] for key in self.fields)
+        made = {**static, **upwind, WASHOUT: WASHOUT_UNITS}
+        return tuple(FIELDS[key].units if key in FIELDS else made[key] for key in self.fields)
 
     def hours(self, key: str) -> NDArray[np.int64]:
         """Return the hours since 1970-01-01 UTC that a field has (stamps at the END of the hour), ascending."""
         if self.upwind is not None and key in self.upwind.fields:
-            u10, v10, blh = (self.hours(name) for name in NEEDED)
-            return np.intersect1d(np.intersect1d(u10, v10), blh)
+            needed = self.upwind.made_from if key == WASHOUT else NEEDED
+            return functools.reduce(np.intersect1d, (self.hours(name) for name in needed))
         of_layers = [layer.hours(key) for layer in self.layers if key in _keys(layer)]
         return np.unique(np.concatenate(of_layers)) if of_layers else np.empty(0, np.int64)
 
@@ -195,7 +200,9 @@ class Covariates:
         if upwind is None or not set(upwind.fields) & set(self.fields):
             return self
         read = [key for key in self.fields if key not in upwind.fields]
-        return self.select([*read, *NEEDED, *(raster.name for raster in upwind.rasters)])
+        # What they are made of is in the files, whether or not it was selected.
+        whole = replace(self, fields=_names(self.layers, self.rasters))
+        return whole.select([*read, *upwind.made_from, *(raster.name for raster in upwind.rasters)])
 
     def at(self, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return every field at places and hours.
@@ -261,7 +268,7 @@ class Covariates:
         field, hours = FIELDS.get(key), self.hours(key)
         step = np.diff(hours)
         return {
-            "title": field.title if field is not None else f"what the wind brings of {key.removesuffix(SUFFIX)}",
+            "title": field.title if field is not None else _made_title(key),
             "standard_name": field.standard_name if field is not None else None,
             "units": self.units[self.fields.index(key)],
             "first": stamp_text(hours[0]) if hours.size else None,
@@ -312,6 +319,11 @@ class Covariates:
         pressure, temperature = (self._hourly(key, lat, lon, hours) for key in ("sp", "t2m"))
         density = pressure / np.float32(GAS_CONSTANT) / temperature
         return np.where(np.isfinite(density), density, np.float32(STANDARD_DENSITY))
+
+
+def _made_title(key: str) -> str:
+    """Return what a field is that is made of others."""
+    return "rain that the air went through" if key == WASHOUT else f"what the wind brings of {key.removesuffix(SUFFIX)}"
 
 
 def _usual(steps: NDArray[np.int64]) -> int | None:

@@ -1,9 +1,11 @@
-"""What the wind brings from the sources of a static field: towns, roads and works upwind, thinned by the air they met.
+"""What befell the air on its way: what it took up from the sources of static fields, and the rain that washed it.
 
 A station's readings tell of the plumes that pass it. Of those that pass between stations tell the wind and a map of
 sources. From each node of a lattice the air is followed back along the wind, hour by hour, and what lies under its path
 is added up: over the depth of the deepest boundary layer since, for what is once mixed stays mixed; over an area that
 grows with the square root of the time, for plumes spread; and the less the longer ago, for some is lost on the way.
+So is the rain that it went through: rain washes particles and soluble gases out by a share that goes with a power of
+its rate (Andronache 2003, doi 10.5194/acp-3-131-2003), and air that was washed stays clean until it takes up more.
 
 The lattice is fixed on the Earth and each hour of it is made from the same hours of weather, whatever else is asked
 for: a number depends neither on the region nor on the timeline that it is asked with.
@@ -28,13 +30,15 @@ from aqreanalysis.covariates.rasters import Raster
 from aqreanalysis.model.kernels.numba_setup import compiled_in_order
 
 Maps = NDArray[np.float32]
-#: Weather at places and hours: ``weather(lat, lon, hours)`` -> float32 (hour, place, 3): `u10`, `v10`, `blh`.
+#: Weather at places and hours: ``weather(lat, lon, hours)`` -> float32 (hour, place, field): `NEEDED`, perhaps `RAIN`.
 Weather = Callable[[Floats, Floats, NDArray[np.int64]], Maps]
 
 #: What a field is called that tells of the sources of another.
 SUFFIX = "_upwind"
 #: What it is made from beside the sources.
 NEEDED = ("u10", "v10", "blh")
+#: The rain that the air went through, what it is made from beside `NEEDED`, and its units.
+WASHOUT, RAIN, WASHOUT_UNITS = "washout", "tp", "mm0.7 h0.3"
 #: Hours that the air is followed back: how long a window reaches before an hour.
 HOURS = 16
 #: Degrees between nodes, and the side of the squares in which they are computed.
@@ -49,6 +53,10 @@ _CARRYING = 1.6
 # A plume of an hour is as wide as a third of a node's distance.
 _SPREAD_NODES = 0.3
 _LOST_HOURS = 15.0
+# What is washed out in an hour goes with this power of the rain's rate.
+_WASHED_POWER = 0.7
+# Since when rain counts: later air has mixed in and taken up anew. On the nature run 4 and 20 do nearly as well.
+_RENEWED_HOURS = 8.0
 # Times an hour that is looked what lies under the path.
 _PARTS = 3
 # Depth that dilutes by one, m.
@@ -65,7 +73,7 @@ _TURN = 1000
 
 @dataclass
 class UpwindSources:
-    """Fields that tell, of each raster of sources, what the wind brings of it.
+    """Fields that tell, of each raster of sources, what the wind brings of it, and what rain the air went through.
 
     Attributes
     ----------
@@ -73,10 +81,13 @@ class UpwindSources:
         Maps of sources: people, traffic, works; where one has no value there is none.
     weather : callable
         As `Weather`.
+    rain : bool
+        Whether the weather has `RAIN`.
     """
 
     rasters: tuple[Raster, ...]
     weather: Weather
+    rain: bool = False
     _held: BoundedCache[Maps] = field(default_factory=lambda: BoundedCache(_HELD_BYTES, stale=4), repr=False)
     _plumes: BoundedCache[Maps] = field(default_factory=lambda: BoundedCache(_HELD_BYTES, stale=4), repr=False)
     _strengths: BoundedCache[Maps] = field(default_factory=lambda: BoundedCache(_HELD_BYTES, stale=4), repr=False)
@@ -84,11 +95,16 @@ class UpwindSources:
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of the fields."""
-        return tuple(raster.name + SUFFIX for raster in self.rasters)
+        return (*(raster.name + SUFFIX for raster in self.rasters), *((WASHOUT,) if self.rain else ()))
+
+    @property
+    def made_from(self) -> tuple[str, ...]:
+        """Names of the weather's fields."""
+        return (*NEEDED, RAIN) if self.rain else NEEDED
 
     def values(self, key: str, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> Maps:
-        """Return a field, float32 (hour, place): its raster's units times hours per kilometre of depth; NaN where the
-        weather of the hour is unknown."""
+        """Return a field, float32 (hour, place): its raster's units times hours per kilometre of depth, or
+        `WASHOUT_UNITS`; NaN where the weather of the hour is unknown."""
         source = self.fields.index(key)
         # A place after the other, as its nodes are summed.
         out = np.full((len(lat), len(hours)), np.nan, np.float32)
@@ -120,15 +136,18 @@ class UpwindSources:
         hours = np.arange(24 * day - HOURS + 1, 24 * day + 24, dtype=np.int64)
         inside = np.clip(lat, -90.0, 90.0), (lon + 180.0) % 360.0 - 180.0
         rows, columns = (a.ravel() for a in np.meshgrid(*inside, indexing="ij"))
-        weather = _held_beyond(self.weather(rows, columns, hours).reshape(len(hours), len(lat), len(lon), 3))
-        u, v, depth = (np.ascontiguousarray(weather[..., i]) for i in range(3))
+        fields = len(self.made_from)
+        weather = _held_beyond(self.weather(rows, columns, hours).reshape(len(hours), len(lat), len(lon), fields))
+        u, v, depth, *rain = (np.ascontiguousarray(weather[..., i]) for i in range(fields))
+        washed = np.maximum(rain[0], np.float32(0.0)) ** np.float32(_WASHED_POWER) if rain else np.zeros_like(u)
         # Nodes of the weather that the air moves in an hour.
         north = _KM_PER_HOUR * _CARRYING / (KM_PER_DEGREE * _WEATHER_STEP)
         u *= np.float32(north) / np.cos(np.radians(np.clip(lat, -89.0, 89.0)), dtype=np.float32)[:, None]
         v *= np.float32(north)
-        fade = np.exp(-np.arange(HOURS) / _LOST_HOURS).astype(np.float32) / np.float32(_PARTS)
-        out = np.empty((len(sources), 24, _NODES, _NODES), np.float32)
-        follow_back((u, v, depth), sources, fade, out)
+        ago = np.arange(HOURS)
+        fade = np.stack([np.exp(-ago / _LOST_HOURS) / _PARTS, np.exp(-ago / _RENEWED_HOURS)]).astype(np.float32)
+        out = np.empty((len(sources) + 1, 24, _NODES, _NODES), np.float32)
+        follow_back((u, v, depth, washed), sources, fade, out)
         return out
 
     def _sources(self, square: tuple[int, int]) -> Maps:
@@ -161,7 +180,7 @@ class UpwindSources:
         for raster in self.rasters:
             whole = replace(raster, config=StaticConfig(window_km=STEP * KM_PER_DEGREE))
             strengths.append(np.nan_to_num(whole.values(rows, columns)[:, 0]).reshape(len(lat), len(lon)))
-        return np.stack(strengths)
+        return np.stack(strengths) if strengths else np.empty((0, len(lat), len(lon)), np.float32)
 
 
 def _held_beyond(weather: Maps) -> Maps:
@@ -218,7 +237,7 @@ def _bilinear(values: Maps, part: int, at: tuple[np.uint64, np.uint64, np.float3
 def _step_back(
     maps: tuple[Maps, Maps],
     shapes: tuple[tuple[int, int], tuple[int, int]],
-    left: np.float32,
+    left: tuple[np.float32, np.float32],
     paths: Maps,
     out: Maps,
     row: int,
@@ -230,15 +249,16 @@ def _step_back(
     Parameters
     ----------
     maps : tuple of float32
-        Of the hour (node, 3): nodes that the air moves to the east and to the north, and the depth in m; and the
-        sources as plumes of the age see them (node, source).
+        Of the hour (node, 4): nodes that the air moves to the east and to the north, the depth in m, and what is washed
+        out; and the sources as plumes of the age see them (node, source).
     shapes : tuple of tuple of int
         Rows and columns of both.
-    left : float32
-        How much is left, times the depth that dilutes by one.
+    left : tuple of float32
+        How much is left of what the air took up, times the depth that dilutes by one, and how much the rain counts.
     paths : float32 (4, node)
         Where the air is, row and column; the deepest layer since; one while it is followed.
     out : float32 (source, node, node)
+        The last is the rain.
     row : int
         Of `out`.
     """
@@ -261,14 +281,15 @@ def _step_back(
             deepest = depth
         paths[2, j] = deepest
         north, east = _bilinear(winds, 1, here), _bilinear(winds, 0, here)
+        out[out.shape[0] - 1, row, j] += left[1] * _bilinear(winds, 3, here)
         # Several times an hour: air that goes some nodes in it would else step over sources, and plumes have ripples.
         for part in range(_PARTS):
             gone = (np.float32(part) + half) / np.float32(_PARTS)
             under_y, under_x = y - gone * north, x - gone * east
             if deepest > nothing and 0 <= under_y <= last_row and 0 <= under_x <= last_column:
                 below = _corner(under_y * finer, under_x * finer, finer_shape)
-                for source in range(out.shape[0]):
-                    out[source, row, j] += left / deepest * _bilinear(ground, source, below)
+                for source in range(out.shape[0] - 1):
+                    out[source, row, j] += left[0] / deepest * _bilinear(ground, source, below)
         y, x = y - north, x - east
         paths[0, j], paths[1, j] = y, x
         if not (0 <= y <= last_row and 0 <= x <= last_column):
@@ -276,32 +297,34 @@ def _step_back(
 
 
 @compiled_in_order
-def follow_back(weather: tuple[Maps, Maps, Maps], sources: Maps, fade: Maps, out: Maps) -> None:
-    """Fill `out` (source, 24, node, node) with what lies under the path of the air.
+def follow_back(weather: tuple[Maps, Maps, Maps, Maps], sources: Maps, fade: Maps, out: Maps) -> None:
+    """Fill `out` (source, 24, node, node) with what lies under the path of the air, and at last with its rain.
 
     Parameters
     ----------
     weather : tuple of float32 (hour, row, column)
-        Nodes of the weather that the air moves in an hour, to the east and to the north, and the depth in m; the first
-        hour lies as many hours before the first of `out` as the air is followed back, less one.
+        Nodes of the weather that the air moves in an hour, to the east and to the north, the depth in m, and what the
+        rain washes out; the first hour lies as many hours before the first of `out` as the air is followed back, less
+        one.
     sources : float32 (source, hours ago, row, column)
         On nodes `STEP` apart, over the same square as the weather.
-    fade : float32 (hours ago,)
-        How much is left.
-    out : float32 (source, hour, row, column)
+    fade : float32 (2, hours ago)
+        How much is left of what the air took up, and how much the rain counts.
+    out : float32 (source + 1, hour, row, column)
         Overwritten.
     """
-    u, v, depth = weather
+    u, v, depth, washed = weather
     shape, finer_shape = u.shape[1:], sources.shape[2:]
-    maps = np.empty((len(u), shape[0] * shape[1], 3), np.float32)
-    flat = u.reshape(len(u), -1), v.reshape(len(u), -1), depth.reshape(len(u), -1)
-    maps[..., 0], maps[..., 1], maps[..., 2] = flat
-    ground = np.ascontiguousarray(sources.reshape(len(sources), len(fade), -1).transpose(1, 2, 0))
+    past, before = fade.shape[1], fade.shape[1] - 1
+    maps = np.empty((len(u), shape[0] * shape[1], 4), np.float32)
+    flat = u.reshape(len(u), -1), v.reshape(len(u), -1), depth.reshape(len(u), -1), washed.reshape(len(u), -1)
+    maps[..., 0], maps[..., 1], maps[..., 2], maps[..., 3] = flat
+    ground = np.ascontiguousarray(sources.reshape(len(sources), past, -1).transpose(1, 2, 0))
     count, hours, rows, columns = out.shape
     finer, first = np.float32(_WEATHER_STEP / STEP), np.float32(_BEYOND / _WEATHER_STEP)
     paths = np.empty((4, columns), np.float32)
     for hour in range(hours):
-        now = maps[hour + len(fade) - 1]
+        now = maps[hour + before]
         for i in range(rows):
             y = first + np.float32(i) / finer
             for j in range(columns):
@@ -310,7 +333,7 @@ def follow_back(weather: tuple[Maps, Maps, Maps], sources: Maps, fade: Maps, out
                 unknown = _bilinear(now, 2, _corner(y, x, shape)) * np.float32(0.0)
                 for source in range(count):
                     out[source, hour, i, j] = unknown  # where the weather of the hour is
-            for ago in range(len(fade)):
-                both = maps[hour + len(fade) - 1 - ago], ground[ago]
-                left = fade[ago] * np.float32(_DEPTH)
+            for ago in range(past):
+                both = maps[hour + before - ago], ground[ago]
+                left = fade[0, ago] * np.float32(_DEPTH), fade[1, ago]
                 _step_back(both, (shape, finer_shape), left, paths, out[:, hour], i)

@@ -3,9 +3,10 @@
 Stations stand in towns, and what lies beyond them is known from a chemistry model's field, the weather and the land.
 The network starts from kriging of what a regression on these leaves (residual kriging) and learns on from there. What a
 model says and what the wind brings of sources add up in the air, so their sum enters as one field more: fields that
-stand alone in logarithms would multiply, and leave too little where there is little of one. The regression is about
-each hour's own mean over the towns, since kriging knows the hour's level; a town's stations share a vote. As with the
-drift on height and population, it must earn its place at towns that it was not fitted to.
+stand alone in logarithms would multiply, and leave too little where there is little of one. How much of each is in the
+sum is fitted in logarithms too, where an error of a tenth counts the same in clean air and in dirty. The regression is
+about each hour's own mean over the towns, since kriging knows the hour's level; a town's stations share a vote. As with
+the drift on height and population, it must earn its place at towns that it was not fitted to.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.optimize import minimize
 
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.network.covariate_effects import CovariateDrift
@@ -35,8 +36,10 @@ _FEWEST_TOWNS = 5
 _PENALTIES = (1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0)
 # Share of the variance within the hours that must be explained at towns left out.
 _LEAST_EXPLAINED = 0.03
-# What is in the air whatever the fields say, as a share of the level.
-_LEAST_BASE = 0.05
+# Hours that the amounts of what adds up are fitted to: each of some dozens of steps goes through all.
+_MIXTURE_HOURS = 500
+# Logarithms of the least and the largest amount, in units of what is in the air anyway: beyond, nothing changes.
+_AMOUNTS = (-7.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,12 @@ def fit_covariate_drift(
     if len(np.unique(town)) >= _FEWEST_TOWNS:
         for i, (key, own) in enumerate(scalings.items()):
             weight = _town_votes(np.isfinite(z[..., i]), town)
-            amount, total = _mixture(np.exp(z[..., i] * own.std), x, weight, _adding(key, scaling))
-            sums = _sums_of_towns(z[..., i], np.concatenate((x, total[..., None] / own.std), axis=-1), weight, town)
-            coefficients, explained[i] = _slopes(sums)
-            slopes[:, i], share[i] = coefficients[:-1], coefficients[-1] / own.std
+            adding = _adding(key, scaling)
+            others = [j for j in range(x.shape[-1]) if j not in adding]
+            amount, total = _mixture(z[..., i], x, weight, adding)
+            regressors = np.concatenate((x[..., others], total[..., None] / own.std), axis=-1)
+            coefficients, explained[i] = _slopes(_sums_of_towns(z[..., i], regressors, weight, town))
+            slopes[others, i], share[i] = coefficients[:-1], coefficients[-1] / own.std
             amounts[:, i] = amount
     flat = x.reshape(-1, x.shape[-1])
     bounds = flat.min(axis=0).astype(np.float32), flat.max(axis=0).astype(np.float32)
@@ -102,15 +107,19 @@ def _adding(key: str, scaling: FieldScaling) -> dict[int, tuple[float, float, fl
 
 
 def _mixture(
-    y: Floats, x: Floats, weight: Floats, adding: Mapping[int, tuple[float, float, float]]
+    z: Floats, x: Floats, weight: Floats, adding: Mapping[int, tuple[float, float, float]]
 ) -> tuple[Floats, Floats]:
     """Return how much of each field (field,) is in the readings, none below zero, as multiples of what is in the air
     anyway, and the logarithm of their sum with it (hour, station).
 
+    Least squares of the readings' logarithm about each hour's mean on the logarithm of the sum, with the slopes of the
+    sum and of the fields that do not add up (variable projection: for given amounts they follow, so only amounts are
+    searched, Golub and Pereyra 1973, doi 10.1137/0710036).
+
     Parameters
     ----------
-    y : ndarray (hour, station)
-        Concentrations in units of their geometric mean, NaN where missing.
+    z : ndarray (hour, station)
+        Standardised logarithms of concentrations, NaN where missing.
     x : ndarray (hour, station, field)
         Standardised fields.
     weight : ndarray (hour, station)
@@ -120,22 +129,60 @@ def _mixture(
     """
     amounts = np.zeros(x.shape[-1])
     if not adding:
-        return amounts, np.zeros(y.shape)
+        return amounts, np.zeros(z.shape)
     parts = [np.maximum(np.exp(x[..., i] * std + mean) - offset, 0.0) for i, (offset, mean, std) in adding.items()]
     concentrations = np.stack(parts, axis=-1)
-    total = np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-    filled = np.nan_to_num(y)
-    level = np.maximum((weight * filled).sum(axis=1, keepdims=True) / total, 1e-6)
-    middle = (weight[..., None] * concentrations).sum(axis=1, keepdims=True) / total[..., None]
-    # About its mean, and each hour in units of its own level: an error of a tenth counts the same in all.
-    root = np.sqrt(weight)
-    left = (root[..., None] * (concentrations - middle) / level[..., None]).reshape(-1, len(adding))
-    size = np.maximum(np.linalg.norm(left, axis=0), 1e-12)
-    amount = nnls(left / size, (root * (filled - level) / level).ravel())[0] / size
-    rest = level[:, 0] - middle[:, 0] @ amount
-    amount /= max(float(np.median(rest)), _LEAST_BASE * float(np.median(level)))
-    amounts[list(adding)] = amount
+    typical = np.maximum(concentrations.mean(axis=(0, 1)), 1e-12)
+    concentrations /= typical
+    others = [i for i in range(x.shape[-1]) if i not in adding]
+    few = slice(None, None, max(1, len(z) // _MIXTURE_HOURS))
+    fit = _SumInLogarithms(np.nan_to_num(z[few]), concentrations[few], x[few][..., others], weight[few])
+    search = minimize(fit, np.zeros(len(adding)), jac=True, method="L-BFGS-B", bounds=[_AMOUNTS] * len(adding))
+    amount = np.exp(search.x)
+    amounts[list(adding)] = amount / typical
     return amounts, np.log1p(concentrations @ amount)
+
+
+class _SumInLogarithms:
+    """What the amounts of concentrations leave of the readings' variance, and how that changes with their logarithms.
+
+    Parameters
+    ----------
+    z : ndarray (hour, station)
+    concentrations : ndarray (hour, station, part)
+    others : ndarray (hour, station, field)
+    weight : ndarray (hour, station)
+    """
+
+    def __init__(self, z: Floats, concentrations: Floats, others: Floats, weight: Floats) -> None:
+        self._concentrations, self._weight, self._root = concentrations, weight, np.sqrt(weight)
+        self._total = np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+        columns = np.empty((z.size, others.shape[-1]))
+        for i in range(others.shape[-1]):
+            columns[:, i] = self._centred(others[..., i])
+        # Fields that repeat each other must not spoil the basis: its columns are those that carry something.
+        base, size, _ = np.linalg.svd(columns, full_matrices=False)
+        self._others = base[:, size > 1e-6 * max(float(size.max(initial=0.0)), 1e-9)]
+        self._readings = self._rid(self._centred(z))
+
+    def __call__(self, logarithm: Floats) -> tuple[float, Floats]:
+        """Return the share left and its derivatives by the amounts' logarithms (part,)."""
+        added = self._concentrations * np.exp(logarithm)
+        whole = 1.0 + added.sum(axis=-1)
+        total = self._rid(self._centred(np.log(whole)))
+        slope = total @ self._readings / max(float(total @ total), 1e-12)
+        left, all_of_it = self._readings - slope * total, float(self._readings @ self._readings)
+        change = [-2.0 * slope * (left @ self._centred(part / whole)) for part in np.moveaxis(added, -1, 0)]
+        return float(left @ left) / max(all_of_it, 1e-12), np.asarray(change) / max(all_of_it, 1e-12)
+
+    def _centred(self, values: Floats) -> Floats:
+        """Return values (hour, station) about their hour's mean, as the votes weigh them, in a row."""
+        middle = (self._weight * values).sum(axis=1, keepdims=True) / self._total
+        return np.asarray((self._root * (values - middle)).ravel())
+
+    def _rid(self, values: Floats) -> Floats:
+        """Return what the other fields do not explain."""
+        return np.asarray(values - self._others @ (self._others.T @ values))
 
 
 def _town_votes(known: NDArray[np.bool_], town: NDArray[np.int64]) -> Floats:
