@@ -5,8 +5,8 @@
 For each seed a nature run writes its station records, a wrong model's field, the weather and the static fields as
 files; AQ-Net is trained from all of them and from the stations alone, sweeps the last week, and is held against the
 truth, beside every baseline that was given the same; residual kriging also on the fields as the files have them,
-without those that are made here of wind and rain. Scores of a seed are kept in the work folder, so that a run that
-was stopped goes on. Writes benchmarks/results/map_skill.md.
+without those that are made here of wind and rain. Scores of a seed are kept in the work folder, so that a run
+that was stopped goes on. Writes benchmarks/results/map_skill.md.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from aqreanalysis.configs import Config, load_config
 from aqreanalysis.covariates import Covariates
 from aqreanalysis.evaluation import score_against_truth
 from aqreanalysis.nature import nature_run
-from aqreanalysis.observations import read_observations
+from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training import TrainOptions, train
@@ -70,35 +71,72 @@ def main() -> None:
 
 def scores(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[str, Any]:
     """Return the scores of one seed and pollutant by method; those that the work folder has are not made again."""
-    path = work / f"scores-{seed}-{key}-{given.stations}.json"
-    if path.exists():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    folder = work / f"nature-{seed}-{given.stations}"
-    if not (folder / "done").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        nature_run(seed, given.days, given.stations).write(folder)
-        (folder / "done").touch()
-    config = load_config(given.config, [f"species=[{key}]", f"inputs=[{key}]", *given.set])
-    observations = read_observations(folder / "observations.nc")
-    covariates = Covariates.open(
-        [folder / "weather.grib", folder / "background.nc", *statics(folder)], config.covariates
-    )
-    population = rioxarray.open_rasterio(folder / "static_coarse" / "population.tif").isel(band=0)
-    population = population.rename({"y": "lat", "x": "lon"}).drop_vars(["band", "spatial_ref"])
-    with xr.open_dataset(folder / "truth.nc") as truth:
-        truth = truth.rename({s.layer: s.key for s in SPECIES.values() if s.layer in truth})[[key]].load()
     parts = {}
-    for fields in (covariates, None):
-        cube = cube_of(work, config, observations, fields)
-        shown = {"observations": observations, "covariates": fields} if fields is not None else {}
-        result = score_against_truth(cube, truth, population=population, **shown)[key]["methods"]
-        parts |= result if fields is not None else {ALONE: result[MODEL] | {"title": "AQ-Net from the stations alone"}}
-        if fields is not None:
-            shown = {"observations": observations, "covariates": fields.as_read(), "baselines": [RESIDUAL]}
-            plain = score_against_truth(cube, truth, population=population, **shown)[key]["methods"][RESIDUAL]
-            parts[PLAIN] = plain | {"title": "residual kriging on the files' own fields"}
-    path.write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
+    for name, part in (("all", scores_with_all), ("alone", scores_alone)):
+        path = work / f"scores-{seed}-{key}-{given.stations}-{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(part(work, seed, key, given), indent=1) + "\n", encoding="utf-8")
+        parts |= json.loads(path.read_text(encoding="utf-8"))
     return parts
+
+
+def scores_with_all(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Return the scores of AQ-Net from all that there is, and of the baselines."""
+    nature = Nature.of(work, seed, key, given)
+    cube = cube_of(work, nature.config, nature.observations, nature.covariates)
+
+    def against_truth(covariates: Covariates, baselines: list[str] | None = None) -> dict[str, Any]:
+        shown = {"observations": nature.observations, "covariates": covariates, "baselines": baselines}
+        return dict(score_against_truth(cube, nature.truth, population=nature.population, **shown)[key]["methods"])
+
+    plain = against_truth(nature.covariates.as_read(), [RESIDUAL])[RESIDUAL]
+    return against_truth(nature.covariates) | {PLAIN: plain | {"title": "residual kriging on the files' own fields"}}
+
+
+def scores_alone(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Return the scores of AQ-Net from the stations alone."""
+    nature = Nature.of(work, seed, key, given)
+    cube = cube_of(work, nature.config, nature.observations, None)
+    result = score_against_truth(cube, nature.truth, population=nature.population)[key]["methods"]
+    return {ALONE: result[MODEL] | {"title": "AQ-Net from the stations alone"}}
+
+
+@dataclass(frozen=True)
+class Nature:
+    """What a nature run gives a user, read from its files, and its truth.
+
+    Attributes
+    ----------
+    config : Config
+    observations : Observations
+    covariates : Covariates
+    truth : Dataset
+    population : DataArray
+        People a square kilometre at the cells.
+    """
+
+    config: Config
+    observations: Observations
+    covariates: Covariates
+    truth: xr.Dataset
+    population: xr.DataArray
+
+    @classmethod
+    def of(cls, work: Path, seed: int, key: str, given: argparse.Namespace) -> Nature:
+        """Return the run of a seed; its files are written if the work folder has none."""
+        folder = work / f"nature-{seed}-{given.stations}"
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            nature_run(seed, given.days, given.stations).write(folder)
+            (folder / "done").touch()
+        config = load_config(given.config, [f"species=[{key}]", f"inputs=[{key}]", *given.set])
+        files = [folder / "weather.grib", folder / "background.nc", *statics(folder)]
+        population = rioxarray.open_rasterio(folder / "static_coarse" / "population.tif").isel(band=0)
+        population = population.rename({"y": "lat", "x": "lon"}).drop_vars(["band", "spatial_ref"])
+        with xr.open_dataset(folder / "truth.nc") as truth:
+            truth = truth.rename({s.layer: s.key for s in SPECIES.values() if s.layer in truth})[[key]].load()
+        observations = read_observations(folder / "observations.nc")
+        return cls(config, observations, Covariates.open(files, config.covariates), truth, population)
 
 
 def statics(folder: Path) -> list[str]:
@@ -106,7 +144,7 @@ def statics(folder: Path) -> list[str]:
     return [f"{path.stem}={path}" for path in sorted((folder / "static").glob("*.tif"))]
 
 
-def cube_of(work: Path, config: Config, observations: Any, covariates: Covariates | None) -> Path:
+def cube_of(work: Path, config: Config, observations: Observations, covariates: Covariates | None) -> Path:
     """Train, sweep the last whole week, and return the cube."""
     bundle, cube = work / "bundle", work / "week.zarr"
     shutil.rmtree(cube, ignore_errors=True)
