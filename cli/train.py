@@ -6,10 +6,20 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aqreanalysis.configs import Config
+    from aqreanalysis.model import Bundle
+
+# What goes on needs fewer than what begins.
+_FEWER_EPOCHS = 4
 
 
 @click.command(short_help="Station observations to a model bundle.")
@@ -17,6 +27,13 @@ from aqreanalysis.cli import options
 @options.covariates_option
 @options.static_option
 @options.config_options("aqnet", "training.epochs=20 or columns.lat=latitude")
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(),
+    metavar="BUNDLE",
+    help="Go on from a trained model, with its config and 4 epochs; kept is what left-out stations find better.",
+)
 @click.option("--out", required=True, type=click.Path(), help="Folder of the model bundle to write.")
 @options.species_option("Pollutants to estimate.  [default: those of the config]")
 @options.device_option
@@ -29,6 +46,7 @@ def train(
     static_specs: tuple[str, ...],
     config_source: str | None,
     overrides: tuple[str, ...],
+    start: str | None,
     out: str,
     species: tuple[str, ...],
     device: str,
@@ -43,13 +61,14 @@ def train(
     aqreanalysis train --observations obs.csv --out outputs/models/o3 --species o3 --set columns.lat=latitude
     aqreanalysis train --observations obs.parquet --covariates era5/ --out outputs/models/windy
     aqreanalysis train --observations obs.parquet --static lights.tif --static plants.csv:mw --out outputs/models/lit
+    aqreanalysis train --from outputs/models/north --observations mine.csv --out outputs/models/mine
     aqreanalysis train --observations obs.parquet --config forecast --out outputs/models/week-ahead
     torchrun --nproc-per-node 4 --no-python aqreanalysis train --observations obs.parquet --out outputs/models/fast
     """
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
 
-    config = options.load_run_config(config_source, overrides, species)
+    config = _config(config_source, overrides, species, start)
     covariates = options.load_covariates(covariate_paths, config)
     static = options.load_static(static_specs, config)
     with _spoken_once() as is_first:
@@ -62,7 +81,8 @@ def train(
                 from aqreanalysis.training import train as run
             from aqreanalysis.training import TrainOptions
 
-            chosen = TrainOptions(resume=not fresh, overwrite=overwrite, covariates=covariates, static=static)
+            before = None if start is None else _read_start(start)
+            chosen = TrainOptions(not fresh, overwrite, covariates, static, before)
             bundle = run(observations, config, out, device, progress, chosen)
     if not is_first:
         return
@@ -75,6 +95,36 @@ def train(
         print_json({"bundle": bundle, "digest": made.digest, "species": made.config.species, **made.metrics})
         return
     click.echo(f"model bundle: {bundle}")
+
+
+def _config(source: str | None, overrides: tuple[str, ...], species: tuple[str, ...], start: str | None) -> Config:
+    """Return the config of a training: named, or that of the model that it goes on from."""
+    if start is None:
+        return options.load_run_config(source, overrides, species)
+    if source is not None:
+        raise ConfigError(
+            "--config beside --from: a training that goes on has the config of its model; change it by --set"
+        )
+    # Looks into the folder, and refuses one that holds no model.
+    options.load_model_config(start, None, ())
+    few = [f"training.epochs={_FEWER_EPOCHS}", "training.steps_per_epoch=null"]
+    return options.load_run_config(str(Path(start) / "config.yaml"), [*few, *overrides], species)
+
+
+def _read_start(start: str) -> Bundle:
+    """Return the model to go on from.
+
+    Raises
+    ------
+    ConfigError
+        If it is a long forecast.
+    """
+    from aqreanalysis.model.bundle import read_bundle
+
+    bundle = read_bundle(start)
+    if bundle.config.forecast is not None:
+        raise ConfigError(f"--from {start}: it is a long forecast, which is trained anew")
+    return bundle
 
 
 @contextmanager

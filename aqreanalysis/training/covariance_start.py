@@ -41,8 +41,8 @@ _PRIOR = 0.6
 _BIN_ERROR = 0.5
 # Bins need this many to say anything of four parameters.
 _FEWEST_BINS = 5
-# The weights that `NeuralKNN.start_from` sets.
-_STANDS_ON = ("log_short", "log_long", "long_share", "log_nugget")
+#: The weights that `AQNet.start_from` sets.
+STANDS_ON = ("knn.log_short", "knn.log_long", "knn.long_share", "knn.log_nugget")
 # Beyond the prior by more than this the optimiser does not look.
 _FARTHEST = 8.0
 
@@ -96,25 +96,11 @@ def fit_covariances(windows: NDArray[np.float32], lat: Floats, lon: Floats) -> B
 
 
 @torch.no_grad()
-def shift_between(before: BandCovariances, after: BandCovariances, kernels: int) -> dict[str, Tensor]:
-    """Return what is to be added to a network's weights, by name, so that they stand on other covariance models.
-
-    What was learned stays as a departure from what it starts from, in the units in which it is learned: logarithms of
-    ranges and nuggets, and the logit of the far part.
-
-    Parameters
-    ----------
-    before, after : BandCovariances
-        What the weights stand on, and what they are to stand on.
-    kernels : int
-        Covariance models of the network.
-    """
-    tables = []
-    for covariances in (before, after):
-        table = NeuralKNN(kernels)
-        table.start_from(covariances.dictionary())
-        tables.append(table)
-    return {f"knn.{name}": getattr(tables[1], name) - getattr(tables[0], name) for name in _STANDS_ON}
+def covariance_weights(covariances: BandCovariances, kernels: int) -> dict[str, Tensor]:
+    """Return the weights of a network, by name, that say its covariance models; `kernels` is how many it has."""
+    table = NeuralKNN(kernels)
+    table.start_from(covariances.dictionary())
+    return {name: getattr(table, name.removeprefix("knn.")).detach().clone() for name in STANDS_ON}
 
 
 def bands_of(windows: NDArray[np.float32]) -> dict[str, Floats]:

@@ -21,7 +21,8 @@ from aqreanalysis.model.distribution.hourly import Predictive
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.model.predictor import AnalysisGeometry
 
-_MOST_DAYS = 180
+#: Days that are asked at most.
+MOST_DAYS = 180
 # Days that share one draw of what is left out: the geometry is solved once for them.
 _DAYS_A_VIEW = 2
 # Of four days, on which the stations left out are there and silent, on which no station reports for some hours, and on
@@ -181,7 +182,9 @@ class _View:
     places: AnalysisGeometry
 
 
-def measure(predictor: AnalysisPredictor, records: StationRecords, rounds: int = 1) -> dict[str, Measured]:
+def measure(
+    predictor: AnalysisPredictor, records: StationRecords, rounds: int = 1, most_days: int = MOST_DAYS
+) -> dict[str, Measured]:
     """Return what an uncalibrated network says of the hours that training saw, by pollutant.
 
     With several `rounds` each day is asked as often, with other stations left out: a small network has few a time.
@@ -189,18 +192,22 @@ def measure(predictor: AnalysisPredictor, records: StationRecords, rounds: int =
     rng = np.random.default_rng(predictor.config.split.seed)
     measured = {key: Measured() for key in predictor.species}
     for _ in range(rounds):
-        _measure_once(predictor, records, rng, measured)
+        _measure_once(predictor, records, (rng, most_days), measured)
     return measured
 
 
 def _measure_once(
-    predictor: AnalysisPredictor, records: StationRecords, rng: np.random.Generator, measured: dict[str, Measured]
+    predictor: AnalysisPredictor,
+    records: StationRecords,
+    drawn: tuple[np.random.Generator, int],
+    measured: dict[str, Measured],
 ) -> None:
-    """Add to what was measured that of each day once."""
+    """Add to what was measured that of some days, at most so many, each once."""
+    rng, most_days = drawn
     before, after = predictor.history_hours, predictor.lookahead_hours
     days = (len(records.hours) - before - after) // 24
     there = records.training | records.calibration
-    for number, day in enumerate(np.unique(np.linspace(0, days - 1, _MOST_DAYS).astype(int))):
+    for number, day in enumerate(np.unique(np.linspace(0, days - 1, most_days).astype(int))):
         if number % _DAYS_A_VIEW == 0:
             view = _draw_view(predictor, records, rng)
         steps = slice(day * 24, day * 24 + before + 24 + after)

@@ -171,7 +171,13 @@ def _start(bundle: Bundle) -> list[str]:
             f"- Covariance models fitted to the record's variogram before training: ranges {whole['short_km']:.0f} and "
             f"{whole['long_km']:.0f} km, {whole['long_share']:.0%} of it the far one, nugget {whole['nugget']:.2f}."
         )
-    departure = bundle.metrics["training"].get("departure", {})
+    training = bundle.metrics["training"]
+    if "went_on" in training:
+        lines.append(
+            f"- Went on from model {bundle.provenance['went_on_from'][:12]}, and kept {training['went_on']}: what is "
+            "learned must be surely better at the calibration stations."
+        )
+    departure = training.get("departure", {})
     if departure:
         shares = ", ".join(f"{get_species(k).title} {share:.0%}" for k, share in departure.items())
         lines.append(

@@ -8,12 +8,14 @@ never saw the network, every station in sight may be left out in turn. What a tr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress
@@ -26,9 +28,10 @@ from aqreanalysis.observations import Observations
 from aqreanalysis.splits import CALIBRATION, MIN_TRAINING_STATIONS, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import LeftOut, gap_reach, record_climatology, uncalibrated
 from aqreanalysis.training.calibrate_means import calibrate_means_in_turn
+from aqreanalysis.training.departure import SHARES
 from aqreanalysis.training.drawn_tables import draw_to
 from aqreanalysis.training.fields import ReadFields, read_fields
-from aqreanalysis.training.left_out import StationRecords, measure
+from aqreanalysis.training.left_out import NetworkResiduals, StationRecords, measure
 from aqreanalysis.training.model_card import calibrated_card
 from aqreanalysis.training.run_folder import (
     TrainOptions,
@@ -38,7 +41,8 @@ from aqreanalysis.training.run_folder import (
     working_folder,
 )
 from aqreanalysis.training.seen_hours import seen_hours
-from aqreanalysis.training.settle import Ground, of_these_pollutants, set_down
+from aqreanalysis.training.settle import Ground, hold_back, of_these_pollutants, set_down
+from aqreanalysis.training.weighted_quantiles import equal_shares
 
 if TYPE_CHECKING:
     from aqreanalysis.covariates import Covariates
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
 # Stations that are left out some days each, all of them together, whatever their number; and the most rounds of that.
 _ENOUGH_LEFT_OUT = 64
 _MOST_ROUNDS = 4
+# Days that say how much of what was learned elsewhere is right here.
+_SHARE_DAYS = 40
 
 
 def recalibrate(
@@ -111,6 +117,7 @@ def recalibrated(
     seen = ground.seen
     records = StationRecords(seen.values, seen.hours, split.lat, split.lon, among, ~among & among, read, learnt=False)
     tell(1, 4, "stations left out in turn")
+    bundle = as_far_as_borne_out(bundle, records, device)
     bundle.calibration = tables_of(bundle, records, known, device)
     tell(3, 4, "means of days and months")
     bundle.calibration_means = calibrate_means_in_turn(bundle, records, device)
@@ -171,6 +178,40 @@ def tables_of(
         own = left_out.table(record_climatology(predictor, records, key), gap_reach(predictor))
         tables[key] = draw_to(own, known[key], left_out.usual)
     return tables
+
+
+def as_far_as_borne_out(bundle: Bundle, records: StationRecords, device: str) -> Bundle:
+    """Return the model with that share of what its head learned that is best at the network's stations left out.
+
+    What was learned elsewhere moves estimates from kriging with the record's covariances; how far that is right here,
+    the stations say. It is asked with all of it and with none, and between the two it is taken to go evenly.
+    """
+    shares, targets = {}, range(len(bundle.config.species))
+    none = replace(bundle, members=[_held_back(weights, dict.fromkeys(targets, 0.0)) for weights in bundle.members])
+    whole, start = (measure(uncalibrated(one, records, device), records, 1, _SHARE_DAYS) for one in (bundle, none))
+    for target, key in enumerate(bundle.config.species):
+        one, other = (measured[key].residuals for measured in (whole, start))
+        shares[target] = best_share(one, other)
+    learned = dict(zip(bundle.config.species, shares.values(), strict=True))
+    training = bundle.metrics.get("training", {}) | {"departure": learned}
+    members = [_held_back(weights, shares) for weights in bundle.members]
+    return replace(bundle, members=members, metrics=bundle.metrics | {"training": training})
+
+
+def best_share(whole: NetworkResiduals, start: NetworkResiduals) -> float:
+    """Return which of `SHARES` of the way from the start to the whole has the least absolute error, stations alike."""
+    if len(whole.standard) == 0 or len(whole.standard) != len(start.standard):
+        return 1.0
+    truth = whole.location + whole.scale * whole.standard
+    weight = equal_shares(whole.station)
+    errors = [(weight * np.abs(truth - start.location - s * (whole.location - start.location))).sum() for s in SHARES]
+    return SHARES[int(np.argmin(errors))]
+
+
+def _held_back(weights: dict[str, Tensor], shares: Mapping[int, float]) -> dict[str, Tensor]:
+    for target, share in shares.items():
+        weights = hold_back(weights, target, share)
+    return weights
 
 
 def _covariates(bundle: Bundle, covariates: Covariates | None, ground: Ground) -> ReadFields | None:

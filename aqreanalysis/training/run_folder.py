@@ -47,12 +47,15 @@ class TrainOptions:
         Meteorology and rasters to learn from beside the readings.
     static : StaticFields, optional
         Rasters and tables of points to try in the external drift.
+    start : Bundle, optional
+        A model to go on from: what was learned is kept only where left-out stations are sure that it is better.
     """
 
     resume: bool = True
     overwrite: bool = False
     covariates: Covariates | None = None
     static: StaticFields | None = None
+    start: Bundle | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,8 @@ def open_run_folder(
         mine["covariates"] = options.covariates.digest()
     if options.static is not None:
         mine["static fields"] = options.static.digest()
+    if options.start is not None:
+        mine["went on from"] = options.start.digest
     record = part / _RECORD
     try:
         if part.exists() and not options.resume:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +15,13 @@ from aqreanalysis.model import AQNet, Bundle, Scaling
 from aqreanalysis.model.distribution.external_drift import Drift, StaticSource
 from aqreanalysis.model.network.aqnet import BandCovariances
 from aqreanalysis.model.network.fewer_pollutants import keep_pollutants
-from aqreanalysis.model.network.neural_knn import CovarianceModel
 from aqreanalysis.species import get_species
 from aqreanalysis.splits import Split
-from aqreanalysis.training.covariance_start import shift_between, starting_covariances
+from aqreanalysis.training.covariance_start import covariance_weights, starting_covariances
 from aqreanalysis.training.drift import fit_drift, hour_stride
 from aqreanalysis.training.run_folder import fit_present_scalings, subsample_stride
 from aqreanalysis.training.seen_hours import SeenHours
 from aqreanalysis.training.station_masking import StationRoles
-
-_COVARIANCES = "starting_covariances"
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,10 @@ class Ground:
         return self.split.lat[self.among], self.split.lon[self.among]
 
 
-def of_these_pollutants(bundle: Bundle, keys: Sequence[str]) -> Bundle:
-    """Return a model of some pollutants alone: those of its own that the observations hold.
+def of_these_pollutants(bundle: Bundle, keys: Sequence[str], reads: Sequence[str] | None = None) -> Bundle:
+    """Return a model that estimates those of its pollutants that are among `keys`, and reads those among `reads`.
+
+    Without `reads` it reads what is among `keys`.
 
     Raises
     ------
@@ -61,7 +59,8 @@ def of_these_pollutants(bundle: Bundle, keys: Sequence[str]) -> Bundle:
         If none is common.
     """
     species, inputs = list(bundle.config.species), list(bundle.config.inputs or bundle.config.species)
-    estimated, read = ([key for key in own if key in keys] for own in (species, inputs))
+    estimated = [key for key in species if key in keys]
+    read = [key for key in inputs if key in (keys if reads is None else reads)]
     if not estimated:
         raise ModelError(
             f"no common pollutant: the model estimates {', '.join(species)}, the observations hold "
@@ -91,26 +90,22 @@ def set_down(bundle: Bundle, ground: Ground, static: StaticSource | None = None)
     ObservationsError
         If a pollutant has no two different readings.
     """
-    config, scaling = bundle.config, _scaling(bundle, ground)
+    scaling = _scaling(bundle, ground)
     drift = _drift(bundle, ground, scaling, static)
+    made = replace(bundle, scaling=scaling, drift=drift)
+    if bundle.fields is not None:  # its ranges are those of what its covariates leave
+        return made
     covariances = _covariances(bundle, ground, scaling, drift)
-    shift = shift_between(stands_on(bundle), covariances, config.model.kernels)
-    members = [moved(weights, shift) for weights in bundle.members]
-    metrics = bundle.metrics | {_COVARIANCES: asdict(covariances)}
-    return replace(bundle, members=members, scaling=scaling, drift=drift, metrics=metrics)
+    tables = covariance_weights(covariances, bundle.config.model.kernels)
+    metrics = bundle.metrics | {"starting_covariances": asdict(covariances)}
+    return replace(made, members=[weights | tables for weights in bundle.members], metrics=metrics)
 
 
-def stands_on(bundle: Bundle) -> BandCovariances:
-    """Return the covariance models that the weights of a model began as."""
-    known: dict[str, Any] | None = bundle.metrics.get(_COVARIANCES)
-    if known is None:
-        return BandCovariances.usual(bundle.config.model.short_range_km, bundle.config.model.long_range_km)
-    return BandCovariances(**{name: CovarianceModel(**model) for name, model in known.items()})
-
-
-def moved(weights: dict[str, Tensor], shift: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights with a shift added to those of its names."""
-    return weights | {name: weights[name] + by for name, by in shift.items()}
+def hold_back(weights: dict[str, Tensor], target: int, share: float) -> dict[str, Tensor]:
+    """Return weights as `AQNet.hold_back` leaves them."""
+    names = [f"head_out.{target}.{name}" for name in ("weight", "bias")]
+    less = {name: torch.cat((share * weights[name][:-1], weights[name][-1:])) for name in names}
+    return weights | less
 
 
 def _scaling(bundle: Bundle, ground: Ground) -> dict[str, Scaling]:
@@ -135,12 +130,7 @@ def _drift(bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], static: 
 
 
 def _covariances(bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], drift: Drift | None) -> BandCovariances:
-    """Return the covariance models of the record, as a training would start from them.
-
-    A model with covariates keeps its own: they are those of what its covariates leave.
-    """
-    if bundle.fields is not None:
-        return stands_on(bundle)
+    """Return the covariance models of the record, as a training would start from them."""
     config, split = bundle.config, ground.split
     inputs = list(config.inputs or config.species)
     taken_off = None if drift is None else drift.at(split.lat, split.lon, inputs)

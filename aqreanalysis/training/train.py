@@ -43,6 +43,7 @@ from aqreanalysis.training.run_folder import (
     working_folder,
 )
 from aqreanalysis.training.seen_hours import SeenHours, seen_hours
+from aqreanalysis.training.settle import of_these_pollutants
 from aqreanalysis.training.station_masking import StationRoles
 from aqreanalysis.training.trainer import Trainer
 from aqreanalysis.training.windows import Timeline
@@ -104,15 +105,14 @@ def train(
     True
     """
     out, options = Path(out), options or TrainOptions()
-    chosen = choose_device(device)
-    config = with_fields(resolve_species(config, observations), options.covariates)
+    chosen, config = choose_device(device), _resolved(config, observations, options)
     check_out(out, options)
     with library_threads(config.training.threads), joined(chosen) as processes:
         data = _prepare(observations, config, options, progress)
         if processes.is_first:
             open_run_folder(out, observations, config, options, processes.count)
         processes.wait()
-        trainers = _trainers(config, data, processes)
+        trainers = _trainers(config, data, processes, options.start)
         weights = run_members(trainers, working_folder(out), progress if processes.is_first else None, options.resume)
         if processes.is_first:
             states = {"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]}
@@ -145,6 +145,8 @@ def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Pro
     """Put drift, provenance, calibration of hours and of means, and the scaling of covariates into the bundle."""
     seen, split, device = data.seen, data.split, str(processes.device)
     bundle.provenance |= covariates_provenance(options.covariates, data.read)
+    if options.start is not None:
+        bundle.provenance["went_on_from"] = options.start.digest
     bundle.provenance |= {"processes": processes.count, "threads": bundle.config.training.threads}
     if options.static is not None:
         bundle.provenance[OFFERED] = {one.name: one.source for one in options.static.fields}
@@ -156,8 +158,22 @@ def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Pro
     bundle.calibration_means = calibrate_means(bundle, records, device)
 
 
-def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer]:
-    """Return a trainer a member: they share data and config and differ in the seed of weights, batches and masks."""
+def _resolved(config: Config, observations: Observations, options: TrainOptions) -> Config:
+    """Return the config with pollutants and covariates filled in; a model to go on from has those of its pollutants
+    that the observations hold."""
+    known = observations.species
+    own = {name: [key for key in getattr(config, name) or () if key in known] for name in ("species", "inputs")}
+    if options.start is not None and own["species"]:
+        config = config.model_copy(update=own)
+    return with_fields(resolve_species(config, observations), options.covariates)
+
+
+def _trainers(config: Config, data: _Data, processes: Processes, before: Bundle | None) -> list[Trainer]:
+    """Return a trainer a member: they share data and config and differ in the seed of weights, batches and masks.
+
+    With a model `before`, they go on from its members in turn.
+    """
+    starts = of_these_pollutants(before, config.species, config.inputs).members if before is not None else []
     split, seen, scaling, read = data.split, data.seen, data.scaling, data.read
     inputs = list(config.inputs or config.species)
     drift = data.drift.at(split.lat, split.lon, inputs) if data.drift is not None else None
@@ -174,7 +190,8 @@ def _trainers(config: Config, data: _Data, processes: Processes) -> list[Trainer
             minutes /= training.members
         own = training.model_copy(update={"seed": training.seed + member, "max_minutes": minutes})
         one = config.model_copy(update={"training": own})
-        trainers.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], processes))
+        start = starts[member % len(starts)] if starts else None
+        trainers.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], processes, start))
     return trainers
 
 

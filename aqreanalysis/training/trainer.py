@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from aqreanalysis.common.geodesy import unit_vectors
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config, TrainingConfig
-from aqreanalysis.errors import TrainingError
+from aqreanalysis.errors import ModelError, TrainingError
 from aqreanalysis.model import AQNet, Scaling, find_neighbours
 from aqreanalysis.model.device import flatten_recurrent, mixed_precision
 from aqreanalysis.model.network.aqnet import BandCovariances, Neighbourhood, StationStates
 from aqreanalysis.model.network.covariate_effects import CovariatesAt
 from aqreanalysis.model.network.temporal_filters import around_day
-from aqreanalysis.training.covariance_start import starting_covariances
+from aqreanalysis.training.covariance_start import STANDS_ON, starting_covariances
 from aqreanalysis.training.cuda_graph import CudaGraphStep
-from aqreanalysis.training.departure import SHARES, choose_share
+from aqreanalysis.training.departure import SHARES, choose_share, surest
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
 from aqreanalysis.training.learner import Learner
@@ -57,6 +57,8 @@ class Trainer(Learner):
         Of the targets.
     processes : Processes
         This process, with its device, and those that learn with it.
+    start : mapping, optional
+        Weights of another network to go on from, on the covariance models of this record.
 
     Attributes
     ----------
@@ -67,7 +69,13 @@ class Trainer(Learner):
     network: AQNet
 
     def __init__(
-        self, config: Config, timeline: Timeline, roles: StationRoles, scalings: list[Scaling], processes: Processes
+        self,
+        config: Config,
+        timeline: Timeline,
+        roles: StationRoles,
+        scalings: list[Scaling],
+        processes: Processes,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.config, self.roles, self.scalings = config, roles, scalings
         self.processes, self.device = processes, processes.device
@@ -85,6 +93,7 @@ class Trainer(Learner):
         if config.model.short_range_km is None and config.model.long_range_km is None:
             self.covariances = starting_covariances(self.timeline, roles, network)
             network.start_from(self.covariances)
+        self._start = None if start is None else go_on_from(network, start)
         super().__init__(network, _optimiser(network, config.training), _AVERAGE_DECAY, "epoch")
         flatten_recurrent(self.average)
         weights = place_weights(roles.lat, roles.lon, config.split.cluster_km, config.training.place_weights)
@@ -126,7 +135,10 @@ class Trainer(Learner):
             if progress:
                 note = f"epoch {epoch + 1}: loss {loss:.4f}, at calibration stations {score:.4f}"
                 progress((epoch + 1) * self.steps_per_epoch, training.epochs * self.steps_per_epoch, note)
-        self._hold_back()
+        if self._start is None:
+            self._hold_back()
+        else:
+            self._keep_the_surer(self._start)
 
     def _finished(self) -> bool:
         training, state = self.config.training, self.state
@@ -318,6 +330,32 @@ class Trainer(Learner):
         self.best = self.averaged_weights()
         self.state["departure"] = dict(zip(self.config.species, chosen, strict=True))
 
+    @torch.no_grad()
+    def _keep_the_surer(self, start: dict[str, Tensor]) -> None:
+        """Keep what was learned only where the calibration stations are sure that it is better than the start."""
+        stations = np.flatnonzero(self.roles.calibration)
+        names = np.arange(len(self.roles.lat)).astype(str) if self.roles.city is None else self.roles.city
+        scores = np.stack([self._mean_scores(weights, stations) for weights in (start, self.best)])
+        better = surest(scores, names[stations]) == 1
+        if not better:
+            self.best = start
+        self.state["went_on"] = "what was learned here" if better else "what it began with"
+
+    def _mean_scores(self, weights: dict[str, Tensor], stations: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the mean score of some weights at the calibration stations, over the targets (station,)."""
+        network = self._network(None)
+        network.load_state_dict(weights)
+        there = torch.from_numpy(stations).to(self.device)
+        drift, _ = self.drift_and_weights(there)
+        totals = np.zeros((2, len(stations)))
+        for read, states, neighbourhood in self._left_out():
+            for p, scaling in enumerate(self.scalings):
+                location, scale, _ = network.estimate_at(states, neighbourhood, p)
+                own = None if drift is None else drift[:, p]
+                sums = station_scores((location, scale), read.truth[:, there, p].T, scaling, own)
+                totals += torch.stack(sums).cpu().numpy()
+        return np.where(totals[1] > 0, totals[0] / np.maximum(totals[1], 1), np.nan)
+
     def _departure_scores(self, network: AQNet, stations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return mean scores at the calibration stations with each share of the departure (target, share, station)."""
         there = torch.from_numpy(stations).to(self.device)
@@ -334,6 +372,25 @@ class Trainer(Learner):
                     totals[:, p, i] += torch.stack(sums).cpu().numpy()
                     network.head_out[p].load_state_dict(learned)
         return np.where(totals[1] > 0, totals[0] / np.maximum(totals[1], 1), np.nan)
+
+
+def go_on_from(network: AQNet, start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give a network the weights of another, but for the covariance models, which stay; return a copy of all.
+
+    Raises
+    ------
+    ModelError
+        If they are those of a network of other sizes.
+    """
+    own = {name: value for name, value in network.state_dict().items() if name in STANDS_ON}
+    try:
+        network.load_state_dict({**start, **own})
+    except RuntimeError:
+        raise ModelError(
+            "the model to go on from has other sizes, inputs or covariates than this training: leave --config out, and "
+            "--set of section model"
+        ) from None
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
 def threads_note(device: torch.device, threads: int) -> str:

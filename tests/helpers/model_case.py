@@ -72,7 +72,7 @@ def make_observations(readings: Readings) -> Observations:
     """Return `readings` as observations, after quality control."""
     places = StationPlaces([f"s{i:02d}" for i in range(len(readings.lat))], readings.lat, readings.lon)
     times = pd.DatetimeIndex(readings.hours.astype("datetime64[h]"))
-    return Observations.from_arrays(times, places, {key: readings.values[..., i] for i, key in enumerate(INPUTS)})
+    return Observations.from_arrays(times, places, dict(zip(INPUTS, np.moveaxis(readings.values, -1, 0), strict=False)))
 
 
 def make_bundle(species: tuple[str, ...] = ("pm25", "o3"), members: int = 1, seed: int = 0) -> Bundle:
