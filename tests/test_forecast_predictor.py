@@ -37,8 +37,9 @@ pytestmark = pytest.mark.usefixtures("quick_looks")
 LEAD, HISTORY = 48, 72
 LAST = FIRST_HOUR + 24 * DAYS - 1
 LAYERS = ("pm2p5", "pm2p5_standard_error", "pm2p5_lower", "pm2p5_upper", "pm2p5_exceedance_35")
-WHOLE = ProduceOptions(device="cpu", thresholds={"pm25": (35.0,)})
-TILED = replace(WHOLE, production=ProductionConfig(block_days=1, tile_rows=3, tile_columns=2))
+# All bits: numbers are compared with those of the predictor.
+WHOLE = ProduceOptions(device="cpu", thresholds={"pm25": (35.0,)}, production=ProductionConfig(keepbits=0))
+TILED = replace(WHOLE, production=ProductionConfig(block_days=1, tile_rows=3, tile_columns=2, keepbits=0))
 
 
 def moment(hour: int) -> str:

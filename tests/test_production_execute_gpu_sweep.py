@@ -9,9 +9,16 @@ import production_case
 import pytest
 import torch
 
-from aqreanalysis.production.execute.gpu_sweep import cut_strips, strip_cache, sweep_strip
+from aqreanalysis.production.execute.gpu_sweep import _round_bits, cut_strips, strip_cache, sweep_strip
 from aqreanalysis.production.layers import Extrapolation
-from aqreanalysis.production.sweep import GEOMETRY_BYTES, FlagThresholds, GeometryCache, encode_time_block, sweep_block
+from aqreanalysis.production.sweep import (
+    GEOMETRY_BYTES,
+    FlagThresholds,
+    GeometryCache,
+    encode_time_block,
+    round_bits,
+    sweep_block,
+)
 
 
 def test_strips_hold_whole_tiles_in_order_and_depend_on_the_plan_alone(two_pollutants):
@@ -26,7 +33,7 @@ def test_strips_hold_whole_tiles_in_order_and_depend_on_the_plan_alone(two_pollu
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(("time", "added"), [(0, ()), (2, ("mean",))])
 def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, masked, time, added):
-    inputs = replace(production_case.sweep_inputs(*two_pollutants, masked), added=added)
+    inputs = replace(production_case.sweep_inputs(*two_pollutants, masked), added=added, keepbits=0)
     states = encode_time_block(inputs, inputs.plan.time_block(time))
     blocks = list(inputs.plan.blocks_of(time))
     found = list(sweep_strip(inputs, states, blocks, strip_cache(torch.device("cpu"))))
@@ -43,7 +50,7 @@ def test_the_bytes_of_a_block_hold_the_layers_of_the_sweep(two_pollutants, maske
 def test_what_is_left_blank_is_so_in_the_bytes_of_a_block(two_pollutants):
     inputs = production_case.sweep_inputs(*two_pollutants, True)
     beyond = {key: Extrapolation(15.0, "a test", 25.0) for key in inputs.species}
-    inputs = replace(inputs, flag_thresholds=FlagThresholds(beyond, 4))
+    inputs = replace(inputs, flag_thresholds=FlagThresholds(beyond, 4), keepbits=0)
     states, blocks = encode_time_block(inputs, inputs.plan.time_block(0)), list(inputs.plan.blocks_of(0))
     blank = 0
     for one in sweep_strip(inputs, states, blocks, strip_cache(torch.device("cpu"))):
@@ -66,3 +73,10 @@ def test_a_strip_without_a_wanted_cell_is_empty(two_pollutants):
     layers = {layer.name: layer.view(one.packed.numpy()) for layer in one.form}
     for name, values in sweep_block(inputs, states, one.block, GeometryCache(GEOMETRY_BYTES)).items():
         np.testing.assert_array_equal(layers[name], values)
+
+
+def test_rounding_on_a_device_is_that_of_the_sweep():
+    values = np.random.default_rng(2).lognormal(3, 1, (3, 40)).astype(np.float32)
+    values[0, :3] = np.nan, 0.0, np.inf
+    rounded = _round_bits(torch.from_numpy(values), 9).numpy()
+    np.testing.assert_array_equal(rounded, round_bits(values, 9))
