@@ -120,7 +120,7 @@ def _band_tags(source: CubeSource, names: Sequence[str], period: str) -> dict[st
     left_out = ("grid_mapping", "ancillary_variables", "coordinates", "_FillValue")
     tags: dict[str, dict[str, str]] = {}
     for name in names:
-        attrs = source.dataset[name].attrs
+        attrs = source.dataset[name].attrs if period == "step" else source.attrs_of_average(name)
         tags[name] = {str(k): _text(v) for k, v in attrs.items() if k not in left_out}
     if period != "step":
         from aqreanalysis.export.means import statistic_text

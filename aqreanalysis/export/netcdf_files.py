@@ -151,9 +151,10 @@ def _define(file: Any, layer: Layer, chunks: tuple[int, int, int]) -> None:
 
 
 def _flag_attrs(layer: Layer) -> dict[str, Any]:
-    """Return the flag attributes in the type of the variable, as CF wants them; Zarr keeps them as plain numbers."""
-    keys = [key for key in ("flag_masks", "flag_values") if key in layer.attrs]
-    return {key: np.asarray(layer.attrs[key], dtype=layer.dtype) for key in keys}
+    """Return the flag attributes in the type of the variable, as CF wants them, and how many bits are significant as
+    a plain int; Zarr keeps them as numbers of no type."""
+    types = {"flag_masks": layer.dtype, "flag_values": layer.dtype, "quantization_nsb": "int32"}
+    return {key: np.asarray(layer.attrs[key], dtype=dtype) for key, dtype in types.items() if key in layer.attrs}
 
 
 def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
