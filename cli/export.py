@@ -133,9 +133,10 @@ def cog(source: CubeSource, target: ExportTarget, **chosen: Any) -> Sequence[Pat
     """
     from aqreanalysis.export import CogOptions, export_cogs
 
+    written = export_cogs(source, target.out, CogOptions(overwrite=target.overwrite, **chosen), target.progress)
     if chosen["period"] != "step":
         cubes.advise_medians(source)
-    return export_cogs(source, target.out, CogOptions(overwrite=target.overwrite, **chosen), target.progress)
+    return written
 
 
 @export.command(short_help="Values at places: a CSV in, a table out.")
@@ -213,12 +214,12 @@ def aggregate(source: CubeSource, target: ExportTarget, limits: tuple[str, ...],
     from aqreanalysis.export import AggregateOptions, Limit
     from aqreanalysis.export import aggregate as run
 
-    if chosen["statistic"] != "exceedance" or basis != "step":
-        cubes.advise_medians(source)
     given = tuple(Limit(key, value, basis) for key, value in options.read_limits("--limit", limits))
-    return run(
-        source, target.out, AggregateOptions(limits=given, overwrite=target.overwrite, **chosen), target.progress
-    )
+    wanted = AggregateOptions(limits=given, overwrite=target.overwrite, **chosen)
+    written = run(source, target.out, wanted, target.progress)
+    if wanted.statistic != "exceedance" or basis != "step":
+        cubes.advise_medians(source)
+    return written
 
 
 @export.command(short_help="Monthly or yearly NetCDF files.")

@@ -86,9 +86,9 @@ def plot(
     marks = cubes.markers_of_options(model, observations)
     span = (None, None) if time is not None else (start, end)
     with cubes.open_cube(cube, species, *span) as source:
+        _draw(source, out, marks, {"film": film, "time": time, "place": place, **chosen})
         if mean:
             cubes.advise_medians(source)
-        _draw(source, out, marks, {"film": film, "time": time, "place": place, **chosen})
     if as_json:
         print_json({"file": out, "bytes": out.stat().st_size})
         return

@@ -53,6 +53,13 @@ def test_polygons_say_what_their_error_bars_assume(cubes, tmp_path):
     assert done.exit_code == 0 and "go wholly together" in done.stdout
 
 
+def test_averages_of_medians_are_advised_against_in_one_line(cubes, tmp_path):
+    done = run("aggregate", cubes.one, "--out", tmp_path / "a.nc")
+    assert done.exit_code == 0 and done.stderr.count("advice: averages of pm2p5 are of hourly medians") == 1
+    done = run("aggregate", cubes.one, "--out", tmp_path / "b.nc", "--statistic", "exceedance", "--limit", "pm25=40")
+    assert done.exit_code == 0 and "advice" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -27,11 +27,14 @@ def test_a_standard_name_that_lacks_is_told_unless_cf_has_none(cubes, tmp_path):
     with netCDF4.Dataset(path, "a") as file:
         unnamed = [n for n, v in file.variables.items() if "lat" in v.dimensions and "standard_name" not in v.ncattrs()]
         distances = ["pm2p5_nearest_station_distance", "o3_nearest_station_distance"]
-        assert sorted(unnamed) == sorted(["lat_bnds", "o3_exceedance_60", *distances])
-        del file["pm2p5_lower"].standard_name
+        bounds = [f"{layer}_{bound}" for layer in ("pm2p5", "o3") for bound in ("lower", "upper")]
+        assert sorted(unnamed) == sorted(["lat_bnds", "o3_exceedance_60", *distances, *bounds])
+        del file["pm2p5_standard_error"].standard_name
     with RawCube(path) as cube:
         findings, _ = check_conventions(cube)
-    assert [f.message for f in findings if "standard_name" in f.message] == ["pm2p5_lower has no standard_name"]
+    assert [f.message for f in findings if "standard_name" in f.message] == [
+        "pm2p5_standard_error has no standard_name"
+    ]
 
 
 @pytest.mark.slow
