@@ -101,6 +101,16 @@ def test_the_typical_error_is_the_mean_deviation_from_the_median():
     assert Scaling.fit(np.array([1, 2, 9, np.nan], np.float32)).typical_error == pytest.approx(8 / 3)
 
 
+def test_what_is_taken_from_the_air_and_not_added_is_scaled_nearly_as_it_is():
+    rng = np.random.default_rng(5)
+    plumes = np.exp(rng.normal(3, 0.8, 5000)).astype(np.float32)
+    assert Scaling.fit(plumes).offset == pytest.approx(0.1 * np.median(plumes), rel=1e-5)
+    eaten = np.maximum(80 - plumes, 0.5)  # O3 beside sources
+    assert Scaling.fit(eaten).offset == pytest.approx(10 * np.median(eaten), rel=1e-5)
+    scaled = Scaling.fit(eaten).forward(np.array([10.0, 40.0, 70.0], np.float32))
+    assert scaled[1] - scaled[0] == pytest.approx(scaled[2] - scaled[1], rel=0.06)
+
+
 def test_small_negative_readings_count_as_zero():
     scaling = Scaling.fit(np.array([1, 2, 9], np.float32))
     assert np.array_equal(scaling.forward(np.array([-0.5], np.float32)), scaling.forward(np.array([0], np.float32)))

@@ -96,7 +96,7 @@ def test_ranges_that_the_config_sets_are_not_fitted() -> None:
 def test_what_covariates_explain_is_no_part_of_the_variogram() -> None:
     trainer = make_trainer()
     network = trainer.network
-    network.remove_drift = lambda values, fields: values - shift
+    network.remove_drift = lambda values, fields, hours: values - shift
     shift = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 1, int(TRAINING.sum()), 2)).astype(np.float32))
     moved = starting_covariances(trainer.timeline, trainer.roles, network)
     assert moved.lasting.nugget > trainer.covariances.lasting.nugget  # a constant of each station is noise to kriging

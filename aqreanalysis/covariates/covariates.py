@@ -25,7 +25,7 @@ from aqreanalysis.covariates.netcdf import read_netcdf
 from aqreanalysis.covariates.rasters import Raster
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.units import GAS_CONSTANT, STANDARD_DENSITY
-from aqreanalysis.covariates.upwind import NEEDED, RAIN, SUFFIX, WASHOUT, WASHOUT_UNITS, UpwindSources
+from aqreanalysis.covariates.upwind import NEEDED, RAIN, SUFFIX, WASHOUT, WASHOUT_UNITS, UpwindSources, warm_up
 from aqreanalysis.covariates.weather import WeatherStations, read_weather
 from aqreanalysis.errors import CovariatesError, nearest_hint
 from aqreanalysis.grids import Grid
@@ -137,6 +137,7 @@ class Covariates:
         rain = RAIN in self.fields and not lacking and names != []
         if not rasters and not rain:
             return self
+        warm_up()
         upwind = UpwindSources(tuple(rasters), self.select((*NEEDED, RAIN) if rain else NEEDED).at, rain)
         hourly = len(self.hourly)
         return replace(self, fields=(*self.fields[:hourly], *upwind.fields, *self.fields[hourly:]), upwind=upwind)

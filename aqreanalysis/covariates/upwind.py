@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import scipy.sparse as sp
@@ -181,6 +182,14 @@ class UpwindSources:
             whole = replace(raster, config=StaticConfig(window_km=STEP * KM_PER_DEGREE))
             strengths.append(np.nan_to_num(whole.values(rows, columns)[:, 0]).reshape(len(lat), len(lon)))
         return np.stack(strengths) if strengths else np.empty((0, len(lat), len(lon)), np.float32)
+
+
+@cache
+def warm_up() -> None:
+    """Compile the loop, or load what an earlier process compiled, so that no block of a sweep has it on its clock."""
+    still, sources = np.zeros((1, 2, 2), np.float32), np.zeros((1, 1, 2, 2), np.float32)
+    out = np.empty((2, 1, 2, 2), np.float32)
+    follow_back((still, still, still, still), sources, np.zeros((2, 1), np.float32), out)
 
 
 def _held_beyond(weather: Maps) -> Maps:

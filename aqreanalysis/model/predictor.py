@@ -245,7 +245,7 @@ class AnalysisPredictor(BundlePredictor):
         """Return a member's states at the hours of some days from their windows (day, hour, station, input)."""
         before = self.history_hours
         inside, near = fields or (None, None)
-        windows = network.remove_drift(windows, inside)
+        windows = network.remove_drift(windows, inside, hours)
         states = self._own_states(network, windows, hours, inside).flatten(0, 1)
         readings = around_day(windows[..., self._targets], before)
         clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)

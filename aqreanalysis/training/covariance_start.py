@@ -69,7 +69,8 @@ def starting_covariances(timeline: Timeline, roles: StationRoles, network: AQNet
     if timeline.fields is not None:
         begin = field_reach(timeline.window)[0] - timeline.window.history_hours
         covariates = timeline.fields.scaled[at + begin, stations]
-    windows = network.remove_drift(timeline.scaled[at, stations], covariates)[..., network.targets]
+    hours = timeline.hours[at[..., 0]]
+    windows = network.remove_drift(timeline.scaled[at, stations], covariates, hours)[..., network.targets]
     return fit_covariances(windows.cpu().numpy(), roles.lat[among], roles.lon[among])
 
 

@@ -3,10 +3,11 @@
 Stations stand in towns, and what lies beyond them is known from a chemistry model's field, the weather and the land.
 The network starts from kriging of what a regression on these leaves (residual kriging) and learns on from there. What a
 model says and what the wind brings of sources add up in the air, so their sum enters as one field more: fields that
-stand alone in logarithms would multiply, and leave too little where there is little of one. How much of each is in the
-sum is fitted in logarithms too, where an error of a tenth counts the same in clean air and in dirty. The regression is
-about each hour's own mean over the towns, since kriging knows the hour's level; a town's stations share a vote. As with
-the drift on height and population, it must earn its place at towns that it was not fitted to.
+stand alone in logarithms would multiply, and leave too little where there is little of one. What sources take from the
+air, as their NO takes O3, is subtracted alike. How much of each is in the sum is fitted in logarithms too, where an
+error of a tenth counts the same in clean air and in dirty. The regression is about each hour's own mean over the towns,
+since kriging knows the hour's level; a town's stations share a vote. Its slopes follow the clock by a wave of a day. As
+with the drift on height and population, it must earn its place at towns that it was not fitted to.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from aqreanalysis.model import Scaling
-from aqreanalysis.model.network.covariate_effects import CovariateDrift
+from aqreanalysis.model.network.covariate_effects import MOST_TAKEN, CovariateDrift
 from aqreanalysis.model.network.scaling import BACKGROUND, UPWIND, FieldScaling
 from aqreanalysis.splits import clusters
 
@@ -40,6 +41,8 @@ _LEAST_EXPLAINED = 0.03
 _MIXTURE_HOURS = 500
 # Logarithms of the least and the largest amount, in units of what is in the air anyway: beyond, nothing changes.
 _AMOUNTS = (-7.0, 5.0)
+# The same of what is taken from the air, where the search begins: of all that can be taken none tells its amount.
+_TAKEN_AT_FIRST = -3.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class _Sums:
 def fit_covariate_drift(
     readings: NDArray[np.float32],
     fields: NDArray[np.float32],
+    hours: NDArray[np.int64],
     places: tuple[Floats, Floats],
     scalings: Mapping[str, Scaling],
     scaling: FieldScaling,
@@ -67,6 +71,8 @@ def fit_covariate_drift(
         Standardised logarithms at the training stations, NaN where missing.
     fields : float32 (hour, station, field)
         Standardised covariates of the same hours, NaN where missing.
+    hours : int64 (hour,)
+        Stamps, hours since 1970-01-01.
     places : tuple of float64 (station,)
         Latitudes and longitudes in degrees.
     scalings : dict
@@ -77,10 +83,13 @@ def fit_covariate_drift(
     stride = max(1, len(readings) // _ENOUGH_HOURS)
     stride += stride % 2 == 0  # of every hour of day
     z, x = readings[::stride].astype(np.float64), np.nan_to_num(fields[::stride]).astype(np.float64)
+    angle = 2 * np.pi * (hours[::stride] % 24) / 24
+    waves = np.stack((np.ones(len(angle)), np.cos(angle), np.sin(angle)), axis=-1)
     names = clusters([str(i).zfill(6) for i in range(len(places[0]))], *places, _TOWN_KM)
     town = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    slopes, amounts = np.zeros((2, x.shape[-1], readings.shape[-1]))
-    share, explained = np.zeros((2, readings.shape[-1]))
+    inputs = readings.shape[-1]
+    amounts, explained = np.zeros((x.shape[-1], inputs)), np.zeros(inputs)
+    slopes = np.zeros((3, x.shape[-1] + 1, inputs))  # the last of the sum, in turn usual, by cosine and by sine
     if len(np.unique(town)) >= _FEWEST_TOWNS:
         for i, (key, own) in enumerate(scalings.items()):
             weight = _town_votes(np.isfinite(z[..., i]), town)
@@ -88,29 +97,34 @@ def fit_covariate_drift(
             others = [j for j in range(x.shape[-1]) if j not in adding]
             amount, total = _mixture(z[..., i], x, weight, adding)
             regressors = np.concatenate((x[..., others], total[..., None] / own.std), axis=-1)
-            coefficients, explained[i] = _slopes(_sums_of_towns(z[..., i], regressors, weight, town))
-            slopes[others, i], share[i] = coefficients[:-1], coefficients[-1] / own.std
+            by_clock = (regressors[:, :, None] * waves[:, None, :, None]).reshape(*total.shape, -1)
+            coefficients, explained[i] = _slopes(_sums_of_towns(z[..., i], by_clock, weight, town))
+            slopes[:, [*others, -1], i] = coefficients.reshape(3, -1)
+            slopes[:, -1, i] /= own.std
             amounts[:, i] = amount
     flat = x.reshape(-1, x.shape[-1])
     bounds = flat.min(axis=0).astype(np.float32), flat.max(axis=0).astype(np.float32)
-    numbers = slopes.astype(np.float32), amounts.astype(np.float32), share.astype(np.float32)
-    return CovariateDrift(*numbers, *bounds, explained)
+    usual, share, clock = (part.astype(np.float32) for part in (slopes[0, :-1], slopes[0, -1], slopes[1:]))
+    return CovariateDrift(usual, amounts.astype(np.float32), share, clock, *bounds, explained)
 
 
-def _adding(key: str, scaling: FieldScaling) -> dict[int, tuple[float, float, float]]:
-    """Return, of the fields that add up to a pollutant in the air, offset, mean and standard deviation by position."""
+def _adding(key: str, scaling: FieldScaling) -> dict[int, tuple[float, float, float, bool]]:
+    """Return, of the fields that add up to a pollutant in the air, offset, mean and standard deviation by position, and
+    whether it is what the wind brings of sources."""
     return {
-        i: (scaling.offset[i] or 0.0, scaling.mean[i], scaling.std[i])
+        i: (scaling.offset[i] or 0.0, scaling.mean[i], scaling.std[i], name.endswith(UPWIND))
         for i, name in enumerate(scaling.names)
         if name == key + BACKGROUND or name.endswith(UPWIND)
     }
 
 
 def _mixture(
-    z: Floats, x: Floats, weight: Floats, adding: Mapping[int, tuple[float, float, float]]
+    z: Floats, x: Floats, weight: Floats, adding: Mapping[int, tuple[float, float, float, bool]]
 ) -> tuple[Floats, Floats]:
-    """Return how much of each field (field,) is in the readings, none below zero, as multiples of what is in the air
-    anyway, and the logarithm of their sum with it (hour, station).
+    """Return how much of each field (field,) is in the readings, as multiples of what is in the air anyway, and the
+    logarithm of their sum with it (hour, station).
+
+    None is below zero, or what the wind brings is below zero alone: whichever fits better.
 
     Least squares of the readings' logarithm about each hour's mean on the logarithm of the sum, with the slopes of the
     sum and of the fields that do not add up (variable projection: for given amounts they follow, so only amounts are
@@ -130,17 +144,22 @@ def _mixture(
     amounts = np.zeros(x.shape[-1])
     if not adding:
         return amounts, np.zeros(z.shape)
-    parts = [np.maximum(np.exp(x[..., i] * std + mean) - offset, 0.0) for i, (offset, mean, std) in adding.items()]
+    parts = [np.maximum(np.exp(x[..., i] * std + mean) - offset, 0.0) for i, (offset, mean, std, _) in adding.items()]
     concentrations = np.stack(parts, axis=-1)
     typical = np.maximum(concentrations.mean(axis=(0, 1)), 1e-12)
     concentrations /= typical
     others = [i for i in range(x.shape[-1]) if i not in adding]
     few = slice(None, None, max(1, len(z) // _MIXTURE_HOURS))
-    fit = _SumInLogarithms(np.nan_to_num(z[few]), concentrations[few], x[few][..., others], weight[few])
-    search = minimize(fit, np.zeros(len(adding)), jac=True, method="L-BFGS-B", bounds=[_AMOUNTS] * len(adding))
-    amount = np.exp(search.x)
+    fits = []
+    for brought in (1.0, -1.0):
+        sign = np.array([brought if upwind else 1.0 for *_, upwind in adding.values()])
+        fit = _SumInLogarithms(np.nan_to_num(z[few]), sign * concentrations[few], x[few][..., others], weight[few])
+        start = np.where(sign > 0, 0.0, _TAKEN_AT_FIRST)
+        found = minimize(fit, start, jac=True, method="L-BFGS-B", bounds=[_AMOUNTS] * len(adding))
+        fits.append((float(found.fun), sign * np.exp(found.x)))
+    _, amount = min(fits, key=lambda fit: fit[0])
     amounts[list(adding)] = amount / typical
-    return amounts, np.log1p(concentrations @ amount)
+    return amounts, np.log1p(np.maximum(concentrations @ amount, -MOST_TAKEN))
 
 
 class _SumInLogarithms:
@@ -168,11 +187,12 @@ class _SumInLogarithms:
     def __call__(self, logarithm: Floats) -> tuple[float, Floats]:
         """Return the share left and its derivatives by the amounts' logarithms (part,)."""
         added = self._concentrations * np.exp(logarithm)
-        whole = 1.0 + added.sum(axis=-1)
+        whole = np.maximum(1.0 + added.sum(axis=-1), 1.0 - MOST_TAKEN)
         total = self._rid(self._centred(np.log(whole)))
         slope = total @ self._readings / max(float(total @ total), 1e-12)
         left, all_of_it = self._readings - slope * total, float(self._readings @ self._readings)
-        change = [-2.0 * slope * (left @ self._centred(part / whole)) for part in np.moveaxis(added, -1, 0)]
+        shares = np.where(whole > 1.0 - MOST_TAKEN, np.moveaxis(added, -1, 0) / whole, 0.0)
+        change = [-2.0 * slope * (left @ self._centred(share)) for share in shares]
         return float(left @ left) / max(all_of_it, 1e-12), np.asarray(change) / max(all_of_it, 1e-12)
 
     def _centred(self, values: Floats) -> Floats:

@@ -203,7 +203,7 @@ def _timeline_fields(timeline: Timeline, data: _Data, read: ReadFields, config: 
     split, inputs = data.split, {key: data.scaling[key] for key in config.inputs or config.species}
     among = split.where(TRAINING)
     readings, places = timeline.scaled.numpy()[:, among], (split.lat[among], split.lon[among])
-    drift = fit_covariate_drift(readings, fields[:, among], places, inputs, read.scaling)
+    drift = fit_covariate_drift(readings, fields[:, among], timeline.hours.numpy(), places, inputs, read.scaling)
     return TimelineFields(torch.from_numpy(scaled), read.scaling, config.window, drift)
 
 

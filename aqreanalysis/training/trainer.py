@@ -236,7 +236,7 @@ class Trainer(Learner):
             windows = mask_readings(windows, self.config.training, before, generator)
         fields, near = self._fields(days, generator) or (None, None)
         covariates = fields[:, :, there] if fields is not None else None
-        windows = network.remove_drift(windows, covariates)
+        windows = network.remove_drift(windows, covariates, hours)
         states = network.encode_own_history(windows, hours, before, before + 24, covariates).flatten(0, 1)
         clock = network.clock(hours[:, before : before + 24]).flatten(0, 1)
         return EncodedBatch(

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import rasterio
+import xarray as xr
 from numpy.typing import NDArray
+from rasterio.transform import from_origin
 
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.observations import Observations, StationPlaces
@@ -68,6 +71,28 @@ class MadeUp:
 
     def digest(self) -> str:
         return f"made up: {self.fields} without {self.missing}"
+
+
+def write_files(folder: Path) -> list[str]:
+    """Write wind and boundary layer of `MadeUp` as NetCDF, and a map of a few works; return them as covariates are
+    given: what the wind brings of the works is a field more."""
+    lat, lon = np.arange(36.0, 44.1, 0.25), np.arange(110.0, 122.1, 0.25)
+    hours = np.arange(FIRST - 48, FIRST + 24 * DAYS + 48)
+    rows, columns = (axis.ravel() for axis in np.meshgrid(lat, lon, indexing="ij"))
+    made_up = MadeUp()
+    values = made_up.at(rows, columns, hours).reshape(len(hours), len(lat), len(lon), -1)
+    fields = {
+        key: (("time", "latitude", "longitude"), values[..., i], {"units": made_up.units[i]})
+        for i, key in enumerate(made_up.fields)
+    }
+    axes = {"time": pd.to_datetime(hours, unit="h"), "latitude": lat, "longitude": lon}
+    xr.Dataset(fields, axes).to_netcdf(folder / "weather.nc")
+    works = np.zeros((80, 120), np.float32)
+    works[::17, ::13] = 50.0
+    profile = {"driver": "GTiff", "count": 1, "height": 80, "width": 120, "dtype": "float32", "crs": "EPSG:4326"}
+    with rasterio.open(folder / "works.tif", "w", **profile, transform=from_origin(110.0, 44.0, 0.1, 0.1)) as file:
+        file.write(works[None])
+    return [str(folder / "weather.nc"), f"works={folder / 'works.tif'}"]
 
 
 def network(stations: int = 16, seed: int = 0) -> Observations:

@@ -124,12 +124,15 @@ class SurroundingsHead:
     def add_drift(self, cells: CellCovariates, places: NDArray[np.int64], location: Array) -> None:
         """Add to the location (place, hour) of some places what the regression on the covariates says."""
         hourly = len(cells.series)
-        constant = np.zeros(len(places), np.float32)
-        table, share = self._drift
-        for values, (slope, low, high) in zip(cells.static[places].T, table[:3, hourly:].T, strict=True):
-            constant += np.clip(np.nan_to_num(values), low, high) * slope
+        table, slopes = self._drift
+        constant = np.zeros((len(places), slopes.shape[1]), np.float32)
+        for values, (low, high), slope in zip(
+            cells.static[places].T, table[:2, hourly:].T, slopes[hourly:-1], strict=True
+        ):
+            constant += np.clip(np.nan_to_num(values), low, high)[:, None] * slope
         series = np.ascontiguousarray(cells.series[:, places])
-        add_drift(series, np.ascontiguousarray(table[:, :hourly]), share, constant, location)
+        of_hours = np.concatenate((slopes[:hourly], slopes[-1:]))
+        add_drift(series, np.ascontiguousarray(table[:, :hourly]), of_hours, constant, location)
 
     def beside(self, cells: CellCovariates, places: NDArray[np.int64]) -> tuple[Array, Array]:
         """Return the features of some places (feature, place, hour) and the hours at which the wind is known, as

@@ -82,7 +82,7 @@ def warm_up() -> None:
     layers = _zeros(1, 6), _zeros(1, 2), _zeros(3, 2)
     nothing = _zeros(0, places, hours), _zeros(0)
     estimate_block(mixed, given, _zeros(1, hours), layers, nothing, tuple(_zeros(3, places, hours)))
-    add_drift(_zeros(1, places, hours + 2), _zeros(7, 1), np.float32(0), _zeros(places), _zeros(places, hours))
+    add_drift(_zeros(1, places, 26), _zeros(6, 1), _zeros(2, 24), _zeros(places, 24), _zeros(places, 24))
     average_hours(_zeros(1, places, 4), _zeros(1, 1, 3), _zeros(2, places, hours))
     square = _zeros(3, places), _zeros(3, 1), _zeros(1, places), _zeros(4)
     krige_advected(

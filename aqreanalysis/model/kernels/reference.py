@@ -528,28 +528,31 @@ def _draw_series(rng: Generator, places: int, hours: int) -> Outputs:
 _WIND_BASE_KM = 500.0
 
 
-def drifted(series: Values, table: Values, share: Values, constant: Values, start: Values) -> Outputs:
+def drifted(series: Values, table: Values, slopes: Values, constant: Values, start: Values) -> Outputs:
     """Return `start` (place, hour) with the regression on the fields added; see `add_drift`."""
     reach = (series.shape[2] - start.shape[1]) // 2
-    slope, low, high, amount, std, mean, offset = table.astype(np.float64)[:, :, None, None]
+    days = start.shape[1] // 24
+    low, high, amount, std, mean, offset = table.astype(np.float64)[:, :, None, None]
+    slope, constant = (np.tile(part.astype(np.float64), days) for part in (slopes, constant))
     inside = np.clip(np.nan_to_num(series[:, :, reach:-reach].astype(np.float64)), low, high)
     total = (amount * np.maximum(np.exp(inside * std + mean) - offset, 0)).sum(axis=0)
-    return (start + (slope * inside).sum(axis=0) + share * np.log1p(total) + constant[:, None],)
+    return (start + (slope[:-1, None] * inside).sum(axis=0) + slope[-1] * np.log1p(np.maximum(total, -0.9)) + constant,)
 
 
-def _drift(series: Values, table: Values, share: Values, constant: Values, start: Values) -> Outputs:
+def _drift(series: Values, table: Values, slopes: Values, constant: Values, start: Values) -> Outputs:
     out = _empty(*start.shape)
     out[:] = start
-    add_drift(series, table, np.float32(share.item()), constant, out)
+    add_drift(series, table, slopes, constant, out)
     return (out,)
 
 
 def _draw_drift(rng: Generator, places: int, hours: int) -> Outputs:
+    hours = 24 * (hours // 24 + 1)
     series, _ = _draw_series(rng, places, hours)
-    bounds, slopes = np.stack((rng.uniform(-2, -1, 2), rng.uniform(0, 1, 2))), rng.normal(size=(1, 2))
+    bounds = np.stack((rng.uniform(-2, -1, 2), rng.uniform(0, 1, 2)))
     logarithms = np.array([[0.7, 0.0], [0.6, 1.0], [1.5, 0.5], [0.4, 0.3]])  # the second is no concentration
-    table = np.concatenate((slopes, bounds, logarithms))
-    parts = table, rng.normal(size=1), rng.normal(size=places), rng.normal(size=(places, hours))
+    table, by_hour = np.concatenate((bounds, logarithms)), (rng.normal(size=(n, 24)) for n in (3, places))
+    parts = table, *by_hour, rng.normal(size=(places, hours))
     return series, *(_f32(part) for part in parts)
 
 

@@ -8,6 +8,8 @@ from aqreanalysis.model.kernels.numba_setup import ONE, ZERO, Array, compiled_in
 
 # What is known of an average's weight at least: as in `CovariateEffects.describe`.
 _LEAST_KNOWN = np.float32(0.05)
+# And in `CovariateEffects.drift_of`.
+_MOST_TAKEN = np.float32(0.9)
 
 
 @compiled_in_order
@@ -81,22 +83,24 @@ def average_hours(series: Array, weights: Array, out: Array) -> None:
 
 
 @compiled_in_order
-def add_drift(series: Array, table: Array, share: np.float32, constant: Array, out: Array) -> None:
+def add_drift(series: Array, table: Array, slopes: Array, constant: Array, out: Array) -> None:
     """Add what a regression on the fields of each hour says to `out` (place, hour).
 
     Parameters
     ----------
     series : float32 (field, place, hour + reach on either side)
         NaN where missing: such an hour counts as the field's mean, which is zero.
-    table : float32 (7, field)
-        Slope; the bounds between which the field counts, beyond which it stays at them; and, where it is a
-        concentration that adds up with others, its amount, and the standard deviation, the mean and the offset of its
-        logarithm. The amount is zero of all others.
-    share : float32
-        By which the logarithm of one and the sum of the concentrations counts.
-    constant : float32 (place,)
+    table : float32 (6, field)
+        The bounds between which the field counts, beyond which it stays at them; and, where it is a concentration that
+        adds up with others, its amount, and the standard deviation, the mean and the offset of its logarithm. The
+        amount is zero of all others.
+    slopes : float32 (field + 1, 24)
+        Of each field at each hour of a day, and last by how much the logarithm of one and the sum of the concentrations
+        counts.
+    constant : float32 (place, 24)
         What the fields that do not change say.
     out : float32 (place, hour)
+        Whole days.
     """
     places, hours = out.shape
     reach = (series.shape[2] - hours) // 2
@@ -104,20 +108,26 @@ def add_drift(series: Array, table: Array, share: np.float32, constant: Array, o
     for p in range(places):
         into = out[p]
         total[:] = ZERO
+        adding = False
         for field in range(series.shape[0]):
             row = series[field, p, reach : reach + hours]
-            slope, low, high = table[0, field], table[1, field], table[2, field]
-            amount, std, mean, offset = table[3, field], table[4, field], table[5, field], table[6, field]
+            low, high = table[0, field], table[1, field]
+            amount, std, mean, offset = table[2, field], table[3, field], table[4, field], table[5, field]
             for h in range(hours):
                 x = ZERO if np.isnan(row[h]) else row[h]
                 inside[h] = max(min(x, high), low)
-            for h in range(hours):
-                into[h] += slope * inside[h]
+            for day in range(0, hours, 24):
+                for h in range(24):
+                    into[day + h] += slopes[field, h] * inside[day + h]
             if amount != ZERO:
                 for h in range(hours):
                     total[h] += amount * max(exp(inside[h] * std + mean) - offset, ZERO)
-        if share != ZERO:
+                adding = True
+        if adding:
             for h in range(hours):
-                into[h] += share * np.log(ONE + total[h])
-        for h in range(hours):
-            into[h] += constant[p]
+                total[h] = np.log(ONE + max(total[h], -_MOST_TAKEN))
+        for day in range(0, hours, 24):
+            for h in range(24):
+                into[day + h] += slopes[-1, h] * total[day + h]
+            for h in range(24):
+                into[day + h] += constant[p, h]

@@ -236,12 +236,13 @@ class AQNet(nn.Module):
         out.weight[:-1] *= share
         out.bias[:-1] *= share
 
-    def remove_drift(self, values: Tensor, fields: Tensor | None) -> Tensor:
-        """Return readings (window, hour, station, input) less what the covariates (..., field) say of them."""
+    def remove_drift(self, values: Tensor, fields: Tensor | None, hours: Tensor) -> Tensor:
+        """Return readings (window, hour, station, input) less what the covariates (..., field) say of them; `hours` are
+        their stamps (window, hour)."""
         if self.surroundings is None or fields is None:
             return values
         with torch.autocast(values.device.type, enabled=False):
-            return values - self.surroundings.drift_of(fields)
+            return values - self.surroundings.drift_of(fields, hours)
 
     def encode_own_history(
         self, values: Tensor, hours: Tensor, first: int, last: int, fields: Tensor | None = None

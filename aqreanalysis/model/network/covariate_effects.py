@@ -19,6 +19,8 @@ from aqreanalysis.model.network.wind import KNOWN_FEATURES, AdvectedReadings, Wi
 # What a place's hour knows of each field: its own hours about now, and those that the air remembers, as learned
 # averages that start from these widths in hours (the second looks back only).
 _NOW_HOURS, _MEMORY_HOURS = 0.5, 5.0
+#: Share of what is in the air that can be taken from it at most.
+MOST_TAKEN = 0.9
 #: Averages along the hours of each field.
 AVERAGES = 2
 # How far an estimate follows the wind before anything is learned.
@@ -30,16 +32,21 @@ class CovariateDrift:
     """A regression of standardised log readings on covariates, each hour about its own mean.
 
     What a chemistry model says and what the wind brings of sources add up in the air, so their sum enters in its
-    logarithm: ``share * log(1 + sum of amount * concentration) + sum of slope * field``.
+    logarithm: ``share * log(1 + sum of amount * concentration) + sum of slope * field``. Slopes and share follow the
+    clock: by night a source stands in a shallow layer, and sunlight makes NO2 another gas than by day.
 
     Attributes
     ----------
     slopes : float32 (field, input)
         Standardised log units per standard deviation of the field.
     amounts : float32 (field, input)
-        Of the fields that are concentrations, per unit of the field; zero of all others.
+        Of the fields that are concentrations, per unit of the field; zero of all others, below zero of what takes
+        from the air.
     share : float32 (input,)
         Standardised log units per unit of the logarithm of the sum.
+    clock : float32 (2, field + 1, input)
+        What the cosine and the sine of the hour of the day (UTC, a day once round) add to the slopes and, last, to the
+        share.
     low, high : float32 (field,)
         Of each field at the stations: beyond, the drift stays what it is there.
     explained : float64 (input,)
@@ -50,6 +57,7 @@ class CovariateDrift:
     slopes: NDArray[np.float32]
     amounts: NDArray[np.float32]
     share: NDArray[np.float32]
+    clock: NDArray[np.float32]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     explained: NDArray[np.float64]
@@ -175,6 +183,7 @@ class CovariateEffects(nn.Module):
         self.drift = nn.Parameter(torch.zeros(count, inputs))
         self.register_buffer("drift_range", torch.zeros(2, count))
         self.drift_share = nn.Parameter(torch.zeros(inputs))
+        self.drift_clock = nn.Parameter(torch.zeros(2, count + 1, inputs))
         self.register_buffer("drift_amounts", torch.zeros(count, inputs))
         # How a concentration is got back from its standardised logarithm; of other fields none is.
         self.logarithms = [
@@ -195,41 +204,56 @@ class CovariateEffects(nn.Module):
         with torch.no_grad():
             self.drift.copy_(torch.from_numpy(drift.slopes))
             self.drift_share.copy_(torch.from_numpy(drift.share))
+            self.drift_clock.copy_(torch.from_numpy(drift.clock))
             self.drift_amounts.copy_(torch.from_numpy(drift.amounts))
             self.drift_range.copy_(torch.from_numpy(np.stack((drift.low, drift.high))))
 
-    def drift_of(self, fields: Tensor) -> Tensor:
-        """Return what the regression says (..., input), in standardised log units.
+    def drift_of(self, fields: Tensor, hours: Tensor) -> Tensor:
+        """Return what the regression says (..., hour, place, input), in standardised log units.
 
         Parameters
         ----------
         fields : Tensor
-            Standardised, NaN where missing (..., field); a missing one counts with its mean.
+            Standardised, NaN where missing (..., hour, place, field); a missing one counts with its mean.
+        hours : Tensor
+            Stamps, hours since 1970-01-01 or of the day (..., hour).
         """
         inside = torch.nan_to_num(fields).clamp(self.drift_range[0], self.drift_range[1])
+        slopes, share = self._by_clock(hours)
         # One field after the other: of a matrix product the last digit depends on how many places there are.
-        drift = inside[..., :1] * self.drift[0]
-        for i in range(1, len(self.drift)):
-            drift = drift + inside[..., i : i + 1] * self.drift[i]
+        drift = inside[..., :1] * slopes[0]
+        for i in range(1, len(slopes)):
+            drift = drift + inside[..., i : i + 1] * slopes[i]
         total = torch.zeros_like(drift)
         for i, offset, mean, std in self.logarithms:
             concentration = torch.exp(inside[..., i : i + 1] * std + mean) - offset
             total = total + concentration.clamp(min=0) * self.drift_amounts[i]
-        return drift + self.drift_share * torch.log1p(total)
+        return drift + share * torch.log1p(total.clamp(min=-MOST_TAKEN))
 
-    def drift_table(self, read: int) -> tuple[NDArray[np.float32], np.float32]:
-        """Return the regression of an input as numbers: of each field slope, bounds, amount, and standard deviation,
-        mean and offset of its logarithm (7, field); and the share of the sum's logarithm."""
-        slopes, amounts = (x.detach().cpu().numpy()[:, read] for x in (self.drift, self.drift_amounts))
+    def _by_clock(self, hours: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the slopes of each field, and the share of the sum, at some hours: each (..., hour, 1, input)."""
+        angle = (hours % 24).to(self.drift.dtype)[..., None, None] * (2 * np.pi / 24)
+        cosine, sine = torch.cos(angle), torch.sin(angle)
+        usual = torch.cat((self.drift, self.drift_share[None]))
+        *slopes, share = [u + cosine * c + sine * s for u, c, s in zip(usual, *self.drift_clock, strict=True)]
+        return slopes, share
+
+    def drift_table(self, read: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the regression of an input as numbers: of each field bounds, amount, and standard deviation, mean and
+        offset of its logarithm (6, field); and by hour of a UTC day, 01:00 first, the slopes and, last, the share of
+        the sum's logarithm (field + 1, 24)."""
+        slopes, share = self._by_clock(torch.arange(1, 25))
+        by_hour = torch.stack([*slopes, share])[..., 0, read].detach().cpu().numpy()
+        amounts = self.drift_amounts.cpu().numpy()[:, read]
         logarithms = np.zeros((3, len(slopes)), np.float32)
         for i, offset, mean, std in self.logarithms:
             logarithms[:, i] = std, mean, offset
-        table = np.concatenate((slopes[None], self.drift_range.cpu().numpy(), amounts[None], logarithms))
-        return np.ascontiguousarray(table, np.float32), np.float32(self.drift_share[read].item())
+        table = np.concatenate((self.drift_range.cpu().numpy(), amounts[None], logarithms))
+        return np.ascontiguousarray(table, np.float32), np.ascontiguousarray(by_hour, np.float32)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
-        # Models of before there was a drift have none.
-        for name in ("drift", "drift_range", "drift_share", "drift_amounts"):
+        # Models of before there was a drift have none, and of before it followed the clock the same at any hour.
+        for name in ("drift", "drift_range", "drift_share", "drift_amounts", "drift_clock"):
             state_dict.setdefault(prefix + name, torch.zeros_like(getattr(self, name)))
         super()._load_from_state_dict(state_dict, prefix, *more)
 
@@ -314,7 +338,8 @@ class CovariateEffects(nn.Module):
             around = (nearby @ stations.described.transpose(0, 1).flatten(1)).view(places, hours, width)
             own = described.transpose(0, 1)
             today = fields.values[:, REACH_HOURS : REACH_HOURS + 24].flatten(0, 1)
-            drift = self.drift_of(today)[..., self.targets].transpose(0, 1)
+            clock = torch.arange(1, 25, device=today.device).repeat(hours // 24)
+            drift = self.drift_of(today, clock)[..., self.targets].transpose(0, 1)
             if self.flow is None or stations.airborne is None:
                 return CovariateContext(torch.cat((own, own - around), dim=-1), None, stations.known, drift)
             carried, features = self.flow(stations.airborne, fields.points)

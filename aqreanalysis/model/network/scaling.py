@@ -25,9 +25,12 @@ _BACKGROUND_OFFSET_SHARE = 0.1
 # A field that hardly varies in training may not blow up elsewhere.
 _SMALLEST_STD = 1e-3
 _LARGEST = 8.0
-# Share of the median that is added before the logarithm: near zero, instruments count noise, and a plain logarithm
-# would make of it the largest signal there is.
-_OFFSET_SHARE = 0.1
+# Shares of the median that may be added before the logarithm. The least of them: near zero, instruments count noise,
+# and a plain logarithm would make of it the largest signal there is. More where the logarithms are still skew to the
+# left, as those of O3 are where towns take it away by night: it goes with what is taken, which adds and does not
+# multiply. With ten medians it is as good as linear.
+_OFFSET_SHARES = (0.1, 1.0, 10.0)
+_LEAST_SKEWNESS = -0.5
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,12 @@ class Scaling:
         median = float(np.median(finite)) if finite.size else 0.0
         if finite.size < 2 or np.ptp(finite) == 0:
             raise ValueError("a scaling needs at least two different readings")
-        offset = _OFFSET_SHARE * (median if median > 0 else float(finite.mean()))
-        logs = np.log(np.maximum(finite, 0.0) + offset)
+        typical = median if median > 0 else float(finite.mean())
+        for share in _OFFSET_SHARES:
+            offset = share * typical
+            logs = np.log(np.maximum(finite, 0.0) + offset)
+            if np.mean((logs - logs.mean()) ** 3) >= _LEAST_SKEWNESS * logs.std() ** 3:
+                break
         return cls(offset, float(logs.mean()), float(logs.std()), float(np.abs(finite - median).mean()))
 
     def forward(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
