@@ -93,6 +93,7 @@ def describe_model(path: Path) -> tuple[dict[str, Any], list[str]]:
         "stations": roles,
         "provenance": bundle.provenance,
         "drift": bundle.drift.to_dict() if bundle.drift is not None else None,
+        "crowding": bundle.crowding.to_dict() if bundle.crowding is not None else None,
         "metrics": bundle.metrics,
     }
     lines = [

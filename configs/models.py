@@ -203,6 +203,11 @@ class ModelConfig(StrictModel):
     head_width: Count = 48
     dropout: Fraction = 0.1
     geography: bool = Field(True, description="take off readings, and add to estimates, what height and population say")
+    crowding: bool = Field(
+        True,
+        description="take off readings, and add to estimates, what it says of a place how close stations stand round "
+        "it, where that tells much; a model with covariates knows it better and has none",
+    )
     wind_lags_hours: list[Annotated[int, Field(ge=-12, le=12)]] = Field(
         [-3, -1, 0, 1, 3],
         description="with wind as a covariate: hours back along it whose readings are kriged too; below zero, ahead",

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from aqreanalysis.common.fingerprint import json_digest
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.errors import ModelError
+from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.distribution.period_means import MeansCalibration
@@ -45,7 +46,9 @@ _MEANS = "calibration_means.json"
 _FIELDS = "covariates.json"
 # There where the ground was found to tell something: height, population, static fields.
 _DRIFT = "drift.json"
-_NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS, _DRIFT)
+# There where the closeness of stations was found to tell something.
+_CROWDING = "crowding.json"
+_NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS, _DRIFT, _CROWDING)
 N = TypeVar("N", bound=nn.Module)
 
 
@@ -75,6 +78,8 @@ class Bundle:
         Covariates: order, units, how they are standardised; None where the model was trained without.
     drift : Drift or None
         What height, population and static fields say of a place; None where they say nothing.
+    crowding : Crowding or None
+        What the closeness of stations says of a place; None where it says nothing.
     """
 
     config: Config
@@ -88,6 +93,7 @@ class Bundle:
     calibration_means: dict[str, MeansCalibration] = field(default_factory=dict)
     fields: FieldScaling | None = None
     drift: Drift | None = None
+    crowding: Crowding | None = None
 
     @property
     def digest(self) -> str:
@@ -124,11 +130,14 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
         _dump(path / _FIELDS, bundle.fields.to_dict())
     if bundle.drift is not None:
         _dump(path / _DRIFT, bundle.drift.to_dict())
+    if bundle.crowding is not None:
+        _dump(path / _CROWDING, bundle.crowding.to_dict())
     bundle.stations.to_parquet(path / "stations.parquet", index=False)
     _dump(path / "metrics.json", bundle.metrics)
     (path / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
     weights = [_weights_name(i, len(bundle.members)) for i in range(len(bundle.members))]
-    absent = {name for name, part in ((_FIELDS, bundle.fields), (_DRIFT, bundle.drift)) if part is None}
+    parts = (_FIELDS, bundle.fields), (_DRIFT, bundle.drift), (_CROWDING, bundle.crowding)
+    absent = {name for name, part in parts if part is None}
     numeric = [n for n in _NUMERIC if n not in absent]
     digests = {n: _sha256(path / n) for n in (*numeric, *weights, "stations.parquet")}
     bundle.provenance |= {
@@ -188,6 +197,7 @@ def read_bundle(path: str | Path) -> Bundle:
         calibration_means={k: MeansCalibration.from_dict(v) for k, v in means.items()},
         fields=FieldScaling.from_dict(_load(path / _FIELDS, path)) if _FIELDS in digests else None,
         drift=Drift.from_dict(_load(path / _DRIFT, path)) if _DRIFT in digests else None,
+        crowding=Crowding(**_load(path / _CROWDING, path)) if _CROWDING in digests else None,
     )
 
 

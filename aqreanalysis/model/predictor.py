@@ -120,7 +120,10 @@ class AnalysisPredictor(BundlePredictor):
     covariates : FieldSource or None
         Where the model's covariates are read, block by block; None for a model without.
     drift : Drift or None
-        What the ground says of places, bound to the files of its static fields; None for a model without.
+        What the ground says of places, bound to the files of its static fields; None for a model without. What the
+        closeness of stations says of them is the bundle's `crowding`.
+    has_drift : bool
+        Whether ground or closeness of stations say anything.
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class AnalysisPredictor(BundlePredictor):
             warm_up()
         load_linear_algebra(self.device)
         self.drift = bind_drift(bundle, static)
+        self.has_drift = self.drift is not None or bundle.crowding is not None
         self._cached_station_weights: tuple[tuple[bytes, bytes], list[torch.Tensor]] | None = None
         self._cached_station_drift: tuple[tuple[bytes, bytes], NDArray[np.float32]] | None = None
         self._lattices: dict[tuple[bytes, bytes, tuple[float, float]], Lattice | None] = {}
@@ -257,8 +261,8 @@ class AnalysisPredictor(BundlePredictor):
         """Return standardised readings (day, hour, station, input) and the hours (day, hour) of each day's window."""
         before, after = self.history_hours, self.lookahead_hours
         readings = scale_inputs(values, self.inputs, self.bundle.scaling)
-        if self.drift is not None:
-            readings = readings - self._station_drift(self.drift, lat, lon)
+        if self.has_drift:
+            readings = readings - self.station_drift(lat, lon)
         scaled, clock_hours = to_device(readings, self.device), to_device(hours, self.device)
         days = [slice(d, d + before + 24 + after) for d in range(0, len(hours) - before - after, 24)]
         return torch.stack([scaled[day] for day in days]), torch.stack([clock_hours[day] for day in days])
@@ -274,14 +278,23 @@ class AnalysisPredictor(BundlePredictor):
         self._cached_station_weights = (key, weights)
         return weights
 
-    def _station_drift(self, drift: Drift, lat: Degrees, lon: Degrees) -> NDArray[np.float32]:
-        """Return the drift of stations (station, input); that of the last network is kept, since rasters are read."""
+    def station_drift(self, lat: Degrees, lon: Degrees) -> NDArray[np.float32]:
+        """Return the drift of the stations of a network (station, input), of a model that has any; that of the last
+        network is kept, since rasters are read."""
         key, cached = (lat.tobytes(), lon.tobytes()), self._cached_station_drift
         if cached is not None and cached[0] == key:
             return cached[1]
-        values = drift.at(lat, lon, self.inputs)
+        values = self.drift_of(NearestStations.find((lat, lon), (lat, lon), self.device), self.inputs)
+        assert values is not None
         self._cached_station_drift = (key, values)
         return values
+
+    def drift_of(self, near: NearestStations, keys: Sequence[str]) -> NDArray[np.float32] | None:
+        """Return what the ground and the closeness of stations say of places (place, key), None for a model without."""
+        parts = [] if self.drift is None else [self.drift.at(*near.places, keys)]
+        if self.bundle.crowding is not None:
+            parts.append(self.bundle.crowding.at(near.km, keys))
+        return sum(parts[1:], start=parts[0]) if parts else None
 
     def _own_states(
         self, network: AQNet, windows: torch.Tensor, hours: torch.Tensor, fields: torch.Tensor | None
@@ -347,7 +360,9 @@ class AnalysisPredictor(BundlePredictor):
             # The small steps of patches would starve a GPU, which takes all places at once instead.
             seated = assign_to_lattice_cells(lattice, stations, (lat, lon), count, self.device)
             members = [lattice_neighbourhood(network, seated) for network in self.networks]
-            return AnalysisGeometry(members, near, near.km[:, 0].copy(), lat, lon, drift=self._place_drift(lat, lon))
+            return AnalysisGeometry(
+                members, near, near.km[:, 0].copy(), lat, lon, drift=self.drift_of(near, self.species)
+            )
         around = find_neighbours(*stations, lat, lon, count)
         if steps is not None and self.device.type == "cpu":
             groups = group_into_blocks(around, lat, lon, steps)
@@ -355,10 +370,7 @@ class AnalysisPredictor(BundlePredictor):
             return self._cells_of_grid(blocks, near, (lat, lon), steps)
         on_device = around.to(self.device)
         members = [n.neighbourhood(on_device, len(station_lat), sparse=True) for n in self.networks]
-        return AnalysisGeometry(members, near, near.km[:, 0].copy(), lat, lon, drift=self._place_drift(lat, lon))
-
-    def _place_drift(self, lat: Degrees, lon: Degrees) -> NDArray[np.float32] | None:
-        return None if self.drift is None else self.drift.at(lat, lon, self.species)
+        return AnalysisGeometry(members, near, near.km[:, 0].copy(), lat, lon, drift=self.drift_of(near, self.species))
 
     def _cells_of_grid(
         self,
@@ -373,9 +385,8 @@ class AnalysisPredictor(BundlePredictor):
             static = scaling.static_of(self.covariates, *places)
             flows = [network.surroundings.flow for network in self.networks if network.surroundings is not None]
             squares = [wind_squares(flow, *places, steps) for flow in flows if flow is not None] or None
-        return AnalysisGeometry(
-            [], near, near.km[:, 0].copy(), *places, blocks, static, squares, self._place_drift(*places)
-        )
+        drift = self.drift_of(near, self.species)
+        return AnalysisGeometry([], near, near.km[:, 0].copy(), *places, blocks, static, squares, drift)
 
     def _lattice(self, stations: tuple[Degrees, Degrees], steps: tuple[float, float] | None) -> Lattice | None:
         if steps is None:

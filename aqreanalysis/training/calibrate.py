@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, Bundle, Calibration
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 from aqreanalysis.training.calibrate_silence import fit_climatology, fit_silence
-from aqreanalysis.training.left_out import Measured, NetworkResiduals, StationRecords, drift_at, measure
+from aqreanalysis.training.left_out import Measured, NetworkResiduals, StationRecords, measure
 from aqreanalysis.training.weighted_quantiles import equal_shares, recentred, weighted_quantiles
 
 _DISTANCE_NODES, _LEVEL_NODES = 5, 3
@@ -136,8 +136,10 @@ def gap_reach(predictor: AnalysisPredictor) -> int:
 def record_climatology(predictor: AnalysisPredictor, records: StationRecords, key: str) -> NDArray[np.float64]:
     """Return the climatology of a pollutant at the training stations, less their drift."""
     lat, lon = records.lat[records.training], records.lon[records.training]
-    readings = records.values[:, records.training, predictor.inputs.index(key)]
-    scaled = predictor.bundle.scaling[key].forward(readings) - drift_at(predictor, lat, lon, key)
+    column = predictor.inputs.index(key)
+    scaled = predictor.bundle.scaling[key].forward(records.values[:, records.training, column])
+    if predictor.has_drift:
+        scaled = scaled - predictor.station_drift(lat, lon)[:, column]
     count = np.isfinite(scaled).sum(axis=1)
     mean = np.where(count > 0, np.nansum(scaled, axis=1) / np.maximum(count, 1), np.nan)
     return fit_climatology(records.hours, mean)

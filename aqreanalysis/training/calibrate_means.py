@@ -29,7 +29,7 @@ from aqreanalysis.model.distribution.period_means import (
     mean_distance,
 )
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
-from aqreanalysis.training.left_out import StationRecords
+from aqreanalysis.training.left_out import StationRecords, in_their_towns
 from aqreanalysis.training.weighted_quantiles import independent_means, recentred
 
 # Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
@@ -284,7 +284,9 @@ def _hourly_errors(
     if visible is None:
         return
     lat, lon = records.lat[visible], records.lon[visible]
-    places = predictor.geometry(lat, lon, records.lat[targets], records.lon[targets])
+    places = in_their_towns(
+        predictor, records, predictor.geometry(lat, lon, records.lat[targets], records.lon[targets])
+    )
     before, after = predictor.history_hours, predictor.lookahead_hours
     days = (len(records.hours) - before - after) // 24
     first = max(0, days - _MOST_DAYS)

@@ -9,7 +9,7 @@ On some days the same stations are there and silent, and on some no station repo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.geodesy import KM_PER_DEGREE, relative_position
 from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.distribution.hourly import Predictive
+from aqreanalysis.model.network.neighbours import NearestStations
 from aqreanalysis.model.network.scaling import FieldSource
 from aqreanalysis.model.predictor import AnalysisGeometry
 
@@ -239,7 +240,22 @@ def _geometry(
     predictor: AnalysisPredictor, records: StationRecords, stations: NDArray[np.bool_], targets: NDArray[np.int64]
 ) -> AnalysisGeometry:
     """Return the targets as seen from some stations."""
-    return predictor.geometry(records.lat[stations], records.lon[stations], records.lat[targets], records.lon[targets])
+    there = records.lat[targets], records.lon[targets]
+    return in_their_towns(predictor, records, predictor.geometry(records.lat[stations], records.lon[stations], *there))
+
+
+def in_their_towns(predictor: AnalysisPredictor, records: StationRecords, places: AnalysisGeometry) -> AnalysisGeometry:
+    """Return places of stations left out with the crowd of all stations that are round them.
+
+    A town left out whole would look like open country, which most places so far from stations are and it is not: the
+    median of what calibration finds there would give the country the air of towns again.
+    """
+    if predictor.bundle.crowding is None:
+        return places
+    every = records.training | records.calibration
+    stations = records.lat[every], records.lon[every]
+    near = NearestStations.find(stations, (places.lat, places.lon), predictor.device)
+    return replace(places, drift=predictor.drift_of(near, predictor.species))
 
 
 def _ask(
@@ -251,7 +267,8 @@ def _ask(
     encoded = predictor.encode(values[:, view.visible], records.hours[steps], *stations)
     truth = records.values[steps][predictor.history_hours :][:24, view.targets]
     for key, predictive in predictor.predict(encoded, view.places).items():
-        drift = drift_at(predictor, view.places.lat, view.places.lon, key)
+        all_drift, target = view.places.drift, predictor.species.index(key)
+        drift = np.zeros(len(view.targets), np.float32) if all_drift is None else all_drift[:, target]
         where = view.targets, encoded.hours, view.places.nearest_km, drift
         yield key, NetworkResiduals.of(predictive, truth[..., predictor.inputs.index(key)], where)
 
@@ -275,15 +292,6 @@ def _read_points(
     places = predictor.geometry(*stations, *points)
     for key, predictive in predictor.predict(encoded, places).items():
         yield key, np.stack((places.nearest_km, np.log(predictive.scale).mean(axis=0))).astype(np.float64)
-
-
-def drift_at(
-    predictor: AnalysisPredictor, lat: NDArray[np.float64], lon: NDArray[np.float64], key: str
-) -> NDArray[np.float32]:
-    """Return what is put onto the estimates of a pollutant at places (degrees), standardised log units (place,)."""
-    if predictor.bundle.drift is None:
-        return np.zeros(len(lat), np.float32)
-    return predictor.bundle.drift.at(lat, lon, (key,))[:, 0]
 
 
 def points_around(

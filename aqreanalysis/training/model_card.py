@@ -125,6 +125,7 @@ def _what(bundle: Bundle) -> list[str]:
         f"- Reads {config.window.history_hours} h before and {config.window.lookahead_hours} h after each UTC day, at "
         f"the {config.model.neighbours} stations nearest to each place.",
         *_drift(bundle),
+        *_crowding(bundle),
         *_covariates(bundle),
         *_static(bundle),
         *_start(bundle),
@@ -140,6 +141,16 @@ def _drift(bundle: Bundle) -> list[str]:
         return []
     titles = ", ".join(get_species(k).title for k in bundle.config.species if any(bundle.drift.slopes.get(k, ())))
     return [f"- Height and population of a place enter the estimates of {titles}."] if titles else []
+
+
+def _crowding(bundle: Bundle) -> list[str]:
+    if bundle.crowding is None:
+        return []
+    shares = ", ".join(f"{get_species(k).title} {x:.0%}" for k, x in bundle.crowding.explained.items())
+    return [
+        "- How close stations stand round a place enters its estimates. Of what kriging lastingly misses of stations "
+        f"left out it explains: {shares}."
+    ]
 
 
 def _covariates(bundle: Bundle) -> list[str]:

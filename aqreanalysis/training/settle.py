@@ -12,12 +12,14 @@ from torch import Tensor
 
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.model import AQNet, Bundle, Scaling
+from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift, StaticSource
 from aqreanalysis.model.network.aqnet import BandCovariances
 from aqreanalysis.model.network.fewer_pollutants import keep_pollutants
 from aqreanalysis.species import get_species
 from aqreanalysis.splits import Split
 from aqreanalysis.training.covariance_start import covariance_weights, starting_covariances
+from aqreanalysis.training.crowding import fit_crowding, standardised, taken_off
 from aqreanalysis.training.drift import fit_drift, hour_stride
 from aqreanalysis.training.run_folder import fit_present_scalings, subsample_stride
 from aqreanalysis.training.seen_hours import SeenHours
@@ -46,6 +48,11 @@ class Ground:
     def places(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Latitudes and longitudes of the stations that may be looked at."""
         return self.split.lat[self.among], self.split.lon[self.among]
+
+    @property
+    def thinned(self) -> NDArray[np.float32]:
+        """Readings of the stations that may be looked at, at hours enough for what lasts."""
+        return self.seen.values[:: hour_stride(len(self.seen.values)), self.among]
 
 
 def of_these_pollutants(bundle: Bundle, keys: Sequence[str], reads: Sequence[str] | None = None) -> Bundle:
@@ -92,10 +99,11 @@ def set_down(bundle: Bundle, ground: Ground, static: StaticSource | None = None)
     """
     scaling = _scaling(bundle, ground)
     drift = _drift(bundle, ground, scaling, static)
-    made = replace(bundle, scaling=scaling, drift=drift)
+    crowding = _crowding(bundle, ground, scaling, drift)
+    made = replace(bundle, scaling=scaling, drift=drift, crowding=crowding)
     if bundle.fields is not None:  # its ranges are those of what its covariates leave
         return made
-    covariances = _covariances(bundle, ground, scaling, drift)
+    covariances = _covariances(bundle, ground, scaling, (drift, crowding))
     tables = covariance_weights(covariances, bundle.config.model.kernels)
     metrics = bundle.metrics | {"starting_covariances": asdict(covariances)}
     return replace(made, members=[weights | tables for weights in bundle.members], metrics=metrics)
@@ -125,16 +133,24 @@ def _drift(bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], static: 
     """Return what the ground says here, where enough towns tell; elsewhere what it said where the model was trained."""
     if not bundle.config.model.geography:
         return None
-    values = ground.seen.values[:: hour_stride(len(ground.seen.values)), ground.among]
-    return fit_drift(values, scaling, *ground.places, static) or bundle.drift
+    return fit_drift(ground.thinned, scaling, *ground.places, static) or bundle.drift
 
 
-def _covariances(bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], drift: Drift | None) -> BandCovariances:
+def _crowding(bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], drift: Drift | None) -> Crowding | None:
+    """Return what the closeness of stations says here: what it said elsewhere is no guide to other towns."""
+    if not bundle.config.model.crowding or bundle.fields is not None:
+        return None
+    said = None if drift is None else drift.at(*ground.places, list(scaling))
+    return fit_crowding(standardised(ground.thinned, scaling, said), *ground.places)
+
+
+def _covariances(
+    bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], drifts: tuple[Drift | None, Crowding | None]
+) -> BandCovariances:
     """Return the covariance models of the record, as a training would start from them."""
     config, split = bundle.config, ground.split
     inputs = list(config.inputs or config.species)
-    taken_off = None if drift is None else drift.at(split.lat, split.lon, inputs)
-    timeline = ground.seen.timeline(scaling, config, taken_off)
+    timeline = ground.seen.timeline(scaling, config, taken_off(drifts, split, ground.among, inputs))
     targets: Sequence[int] = [inputs.index(key) for key in config.species]
     network = AQNet(len(inputs), list(targets), config.model)
     roles = StationRoles(split.lat, split.lon, ground.among, ~ground.among)

@@ -16,6 +16,7 @@ from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.model import Bundle, Scaling, choose_device
 from aqreanalysis.model.bundle import OFFERED
+from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.network.scaling import field_reach
 from aqreanalysis.observations import Observations
@@ -24,6 +25,7 @@ from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.covariate_drift import fit_covariate_drift
+from aqreanalysis.training.crowding import fit_crowding, standardised, taken_off
 from aqreanalysis.training.distributed import Processes, joined
 from aqreanalysis.training.drift import fit_drift, hour_stride
 from aqreanalysis.training.ensemble import run_members, side_by_side
@@ -60,6 +62,7 @@ class _Data:
     seen: SeenHours
     scaling: dict[str, Scaling]
     drift: Drift | None
+    crowding: Crowding | None
     read: ReadFields | None
 
 
@@ -133,12 +136,15 @@ def _prepare(observations: Observations, config: Config, options: TrainOptions, 
     some = subsample_stride(seen.values.shape[:2])
     scaling = fit_scalings(seen.values[::some, split.where(TRAINING)], config.inputs or config.species)
     _check_calibration(seen, config, split.where(CALIBRATION))
-    drift = None
-    if config.model.geography:
-        among = split.where(TRAINING)
-        thinned = seen.values[:: hour_stride(len(seen.values)), among]
-        drift = fit_drift(thinned, scaling, split.lat[among], split.lon[among], options.static)
-    return _Data(split, seen, scaling, drift, _covariates(options.covariates, seen, config, split, progress))
+    among = split.where(TRAINING)
+    thinned, places = seen.values[:: hour_stride(len(seen.values)), among], (split.lat[among], split.lon[among])
+    drift = fit_drift(thinned, scaling, *places, options.static) if config.model.geography else None
+    crowding = None
+    if config.model.crowding and options.covariates is None:
+        ground = None if drift is None else drift.at(*places, list(scaling))
+        crowding = fit_crowding(standardised(thinned, scaling, ground), *places)
+    read = _covariates(options.covariates, seen, config, split, progress)
+    return _Data(split, seen, scaling, drift, crowding, read)
 
 
 def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Processes) -> None:
@@ -150,7 +156,7 @@ def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Pro
     bundle.provenance |= {"processes": processes.count, "threads": bundle.config.training.threads}
     if options.static is not None:
         bundle.provenance[OFFERED] = {one.name: one.source for one in options.static.fields}
-    bundle.drift = data.drift
+    bundle.drift, bundle.crowding = data.drift, data.crowding
     bundle.fields = data.read.scaling if data.read is not None else None
     roles = split.where(TRAINING), split.where(CALIBRATION)
     records = StationRecords(seen.values, seen.hours, split.lat, split.lon, *roles, data.read)
@@ -176,8 +182,9 @@ def _trainers(config: Config, data: _Data, processes: Processes, before: Bundle 
     starts = of_these_pollutants(before, config.species, config.inputs).members if before is not None else []
     split, seen, scaling, read = data.split, data.seen, data.scaling, data.read
     inputs = list(config.inputs or config.species)
-    drift = data.drift.at(split.lat, split.lon, inputs) if data.drift is not None else None
-    timeline = seen.timeline(scaling, config, drift)
+    timeline = seen.timeline(
+        scaling, config, taken_off((data.drift, data.crowding), split, split.where(TRAINING), inputs)
+    )
     if read is not None:
         timeline = replace(timeline, fields=_timeline_fields(timeline, data, read, config))
     timeline = timeline.to(processes.device)

@@ -21,8 +21,8 @@ from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, chord_angle, t
 from aqreanalysis.model.device import to_device
 from aqreanalysis.model.kernels import find_reporting
 
-# Stations of the short list: with a tenth of the readings missing at random, one hour and place in 1e8 needs more.
-_LISTED = 8
+#: Stations of the short list: with a tenth of the readings missing at random, one hour and place in 1e8 needs more.
+LISTED = 8
 _LONGER = 8
 
 
@@ -172,7 +172,7 @@ class NearestStations:
         stations: tuple[Degrees, Degrees],
         places: tuple[Degrees, Degrees],
         device: torch.device,
-        listed: int = _LISTED,
+        listed: int = LISTED,
     ) -> NearestStations:
         """Return the lists of places (latitudes, longitudes), looked for on `device`."""
         count, points, here = min(listed, len(stations[0])), unit_vectors(*stations), unit_vectors(*places)
@@ -221,6 +221,6 @@ class NearestStations:
         rest = torch.nonzero((torch.isinf(km_reporting) & reports.any(dim=0)).any(dim=1))[:, 0].cpu().numpy()
         if len(rest):
             places = self.places[0][rest], self.places[1][rest]
-            longer = NearestStations.find(self.stations, places, torch.device("cpu"), _LONGER * _LISTED)
+            longer = NearestStations.find(self.stations, places, torch.device("cpu"), _LONGER * LISTED)
             km_reporting[to_device(rest, device)] = to_device(longer._search(reporting), device)
         return km_reporting
