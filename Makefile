@@ -2,6 +2,7 @@
 # make test      everything that CI runs: ruff, types, import rules, tests
 # make test-all  the slow tests too;  make test-gpu  the tests that need a CUDA device
 # make accept    every kind of cube and export, opened in every client program (docs/clients.md)
+# make pretrained  the model that comes with the package, anew from its seeds (some minutes on one core)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -9,10 +10,13 @@ BIN    := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 SOURCES := aqreanalysis cli grids configs tests benchmarks
 
-.PHONY: demo test test-all test-gpu clients accept lint types imports clean
+.PHONY: demo pretrained test test-all test-gpu clients accept lint types imports clean
 
 demo: $(VENV)/installed
 	$(BIN)/aqreanalysis demo --out outputs/demo --overwrite
+
+pretrained: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m aqreanalysis.pretrained.make
 
 test: $(VENV)/developed lint types imports
 	$(PYTEST)

@@ -61,6 +61,8 @@ def recalibrate(
     device: str = "auto",
     progress: Progress | None = None,
     options: TrainOptions | None = None,
+    *,
+    means: bool = True,
 ) -> Path:
     """Make a trained model that of a network of stations, and return the directory of the new bundle.
 
@@ -78,6 +80,8 @@ def recalibrate(
         Called as ``progress(done, total, note)``.
     options : TrainOptions, optional
         Whether to replace a bundle; covariates and static fields, where the model has them.
+    means : bool
+        Whether daily, monthly and annual means are calibrated too; where only hours are asked for they need not be.
 
     Raises
     ------
@@ -95,13 +99,18 @@ def recalibrate(
         raise ModelError("the model is a long forecast, whose intervals no calibration of hours fits: train one here")
     check_out(out, options)
     with library_threads(bundle.config.training.threads):
-        made = recalibrated(bundle, observations, str(chosen), progress, options)
+        made = recalibrated(bundle, observations, str(chosen), progress, options, means)
         working_folder(out).mkdir(parents=True, exist_ok=True)
         return publish_bundle(made, working_folder(out), out)
 
 
 def recalibrated(
-    bundle: Bundle, observations: Observations, device: str, progress: Progress | None, options: TrainOptions
+    bundle: Bundle,
+    observations: Observations,
+    device: str,
+    progress: Progress | None,
+    options: TrainOptions,
+    means: bool,
 ) -> Bundle:
     """Return what `recalibrate` writes; arguments as there."""
     source = bundle.digest
@@ -120,7 +129,7 @@ def recalibrated(
     bundle = as_far_as_borne_out(bundle, records, device)
     bundle.calibration = tables_of(bundle, records, known, device)
     tell(3, 4, "means of days and months")
-    bundle.calibration_means = calibrate_means_in_turn(bundle, records, device)
+    bundle.calibration_means = calibrate_means_in_turn(bundle, records, device) if means else {}
     bundle.stations = split.to_frame()
     origin = _origin(bundle, source, len(observations.stations))
     bundle.provenance = provenance_of(observations, split, device.partition(":")[0]) | {CALIBRATED_FROM: origin}
