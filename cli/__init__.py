@@ -16,6 +16,7 @@ from aqreanalysis.cli.evaluate import evaluate
 from aqreanalysis.cli.export import export
 from aqreanalysis.cli.grids import grids
 from aqreanalysis.cli.info import info
+from aqreanalysis.cli.map import map_
 from aqreanalysis.cli.observations import observations
 from aqreanalysis.cli.plot import plot
 from aqreanalysis.cli.produce import produce
@@ -39,6 +40,7 @@ def main() -> None:
 
 
 for _command in (
+    map_,
     train,
     calibrate,
     evaluate,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.cli.own_model import calibrated_beside
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
@@ -103,7 +104,12 @@ dry_run_options = options.option_group(
 
 
 @click.command(short_help="A model swept over a grid and a timeline: a CF cube.")
-@options.model_option
+@click.option(
+    "--model",
+    "model_path",
+    type=click.Path(),
+    help="Model bundle (a folder).  [default: the pretrained one, calibrated on these observations; kept as OUT.model]",
+)
 @options.observations_option
 @options.covariates_option
 @options.static_option
@@ -119,7 +125,7 @@ dry_run_options = options.option_group(
 @options.overwrite_option
 @options.json_option
 def produce(
-    model_path: str,
+    model_path: str | None,
     observations_path: str,
     covariate_paths: tuple[str, ...],
     static_specs: tuple[str, ...],
@@ -144,10 +150,15 @@ def produce(
 
     With --append a finished cube grows: the same command with newer observations and a later --end.
 
+    Without --model the one that comes with the package is calibrated on the observations first; 'map' scores it too.
+
     \b
     aqreanalysis produce --model outputs/models/north --observations obs.parquet --grid north-china-0.1
         --start 2019-01-01 --end 2019-01-08 --out outputs/january.nc
     """
+    if model_path is None:
+        useless = {"--covariates": covariate_paths, "--static": static_specs, "--dry-run": dry_run}
+        model_path = calibrated_beside(out, observations_path, (config_source, overrides), settings, useless)
     config = options.load_model_config(
         model_path, config_source, overrides, ("columns", "production", "metadata", "covariates")
     )

@@ -1,0 +1,132 @@
+"""The pretrained model made that of the network at hand, kept beside what is made with it, and scored there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+from aqreanalysis.common.progress import Progress
+from aqreanalysis.configs import Config
+from aqreanalysis.errors import ModelError, OutputError
+from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
+from aqreanalysis.model import Bundle, read_bundle
+from aqreanalysis.model.bundle import CALIBRATED_FROM
+from aqreanalysis.observations import Observations
+from aqreanalysis.pretrained import FOLDER
+from aqreanalysis.training.recalibrate import recalibrate
+from aqreanalysis.training.run_folder import TrainOptions
+from aqreanalysis.training.settle import of_these_pollutants
+
+#: What is appended to the name of an output for the model that it was made with.
+ENDING = ".model"
+# Hours that are scored at each station; more change no verdict.
+_ENOUGH_HOURS = 250
+# With fewer stations each is a fold of its own.
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A model calibrated on a network, and whether it was there before."""
+
+    folder: Path
+    was_there: bool
+
+
+def model_beside(out: str | Path) -> Path:
+    """Return where the model of an output lies.
+
+    Raises
+    ------
+    OutputError
+        If the output is in a bucket, beside which no folder lies.
+    """
+    if "://" in str(out):
+        raise OutputError(
+            f"{out} is in a bucket, and the model that is calibrated here needs a folder: make it with 'aqreanalysis "
+            f"calibrate --model {FOLDER} --out FOLDER' and give it as --model"
+        )
+    path = Path(out)
+    return path.with_name(path.name + ENDING)
+
+
+def of_this_network(
+    observations: Observations,
+    folder: Path,
+    species: Sequence[str] = (),
+    grows: bool = False,
+    progress: Progress | None = None,
+) -> OwnModel:
+    """Return the pretrained model calibrated on all stations of a network, made in `folder` if it is not there.
+
+    Nothing is hidden from it: what it scores is told by folds (`score_quickly`). One that is there is kept where it was
+    made of the same model and observations, so that a run that goes on does not make it twice; where a cube `grows`,
+    whatever the observations, since the cube is to go on as it began. It estimates those of the network's pollutants
+    that `species` names, all if it names none.
+
+    Raises
+    ------
+    OutputError
+        If something else lies there.
+    """
+    if folder.exists():
+        there = read_bundle(folder)
+        origin = there.provenance.get(CALIBRATED_FROM)
+        if origin is None:
+            raise OutputError(f"{folder} is no model that was calibrated here: move it, or choose another --out")
+        same = there.provenance["observations_digest"] == observations.digest()
+        same = same and set(there.config.species) == set(_asked(observations, species))
+        if grows or (same and origin["model_digest"] == read_bundle(FOLDER).digest):
+            return OwnModel(folder, True)
+    narrow = of_these_pollutants(read_bundle(FOLDER), _asked(observations, species))
+    bundle = with_split(narrow, hidden_stations=0.0, hidden_cities=0.0, unseen_time=0.0)
+    return OwnModel(recalibrate(bundle, observations, folder, "cpu", progress, TrainOptions(overwrite=True)), False)
+
+
+def score_quickly(
+    observations: Observations,
+    out: Path,
+    species: Sequence[str] = (),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Return the metrics of the calibrated model at every station of a network, in folds, beside the baselines.
+
+    Each fold is calibrated without its stations. The report and the pictures go into `out`.
+    """
+    bundle = of_these_pollutants(read_bundle(FOLDER), _asked(observations, species))
+
+    def calibrated(seen: Observations, config: Config, folder: Path, tell: Progress | None) -> Path:
+        own = bundle.config.model_copy(update={"split": config.split})
+        return recalibrate(replace(bundle, config=own), seen, folder, "cpu", tell, means=False)
+
+    # A number that shares no factor with 24, so that every hour of the day counts.
+    every = max(1, len(observations.times) // _ENOUGH_HOURS)
+    while gcd(every, 24) > 1:
+        every += 1
+    folds = FoldOptions(calibrated, bundle.config, min(_FOLDS, len(observations.stations)))
+    options = EvaluationOptions(("station-folds",), every=every, device="cpu", folds=folds, overwrite=overwrite)
+    return evaluate(None, observations, out, options, progress=progress)
+
+
+def _asked(observations: Observations, species: Sequence[str]) -> tuple[str, ...]:
+    """Return the pollutants that are asked for; one that the observations lack is refused.
+
+    Raises
+    ------
+    ModelError
+        If so.
+    """
+    lacking = [key for key in species if key not in observations.species]
+    if lacking:
+        raise ModelError(f"the observations have no {', '.join(lacking)}; they hold {', '.join(observations.species)}")
+    return tuple(species) or tuple(observations.species)
+
+
+def with_split(bundle: Bundle, **shares: float) -> Bundle:
+    """Return a model whose config hides other shares of stations and hours."""
+    split = bundle.config.split.model_copy(update=shares)
+    return replace(bundle, config=bundle.config.model_copy(update={"split": split}))

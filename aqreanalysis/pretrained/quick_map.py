@@ -1,0 +1,117 @@
+"""From one's own station file to a map with its interval and a verdict on it: what `aqreanalysis map` does.
+
+Check, calibrate the pretrained model, score it beside kriging at every station left out in folds, produce, draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aqreanalysis.common.progress import Progress
+from aqreanalysis.errors import OutputError
+from aqreanalysis.evaluation.tables import Table, score_table
+from aqreanalysis.export import CubeSource
+from aqreanalysis.grids import Grid, load_grid
+from aqreanalysis.observations import Observations
+from aqreanalysis.pictures import MapOptions, draw_map, station_markers
+from aqreanalysis.pretrained.own_model import model_beside, of_this_network, score_quickly
+from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.production.plan import Moment
+
+EVALUATION = ".evaluation"
+#: Opens the display of a step's progress, by the step's name.
+Shown = Callable[[str], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True)
+class QuickMap:
+    """What was made.
+
+    Attributes
+    ----------
+    cube, model, evaluation : Path
+        The cube, the bundle it was made with, the folder of the scores.
+    pictures : dict
+        Pollutant -> a picture of its mean and of its interval's width.
+    table : Table
+        Scores at every station left out.
+    verdict : str
+    """
+
+    cube: Path
+    model: Path
+    evaluation: Path
+    pictures: dict[str, Path]
+    table: Table
+    verdict: str
+
+
+def quick_map(
+    observations: Observations,
+    grid: Grid | str | Path,
+    timeline: tuple[Moment, Moment],
+    out: str | Path,
+    options: ProduceOptions,
+    shown: Shown,
+) -> QuickMap:
+    """Make the map of a network, its scores, its verdict and its pictures, all of them beside `out`.
+
+    Parameters
+    ----------
+    observations : Observations
+        Records of the network.
+    grid : Grid, str or Path
+        As of `load_grid`.
+    timeline : tuple
+        Start and end, UTC.
+    out : str or Path
+        The cube, ``.nc`` or ``.zarr``.
+    options : ProduceOptions
+        Of the cube; its pollutants are those that are scored.
+    shown : callable
+        Opens the display of a step's progress.
+
+    Raises
+    ------
+    AqreanalysisError
+        As of the steps: too few stations, no common pollutant, a grid far away, an output that exists.
+    """
+    out, grid = Path(out), load_grid(grid)
+    evaluation = out.with_name(out.name + EVALUATION)
+    if out.exists() and not options.overwrite:
+        raise OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
+    asked = options.species or ()
+    with shown("calibrating") as progress:
+        model = of_this_network(observations, model_beside(out), asked, progress=progress).folder
+    with shown("evaluating") as progress:
+        metrics = score_quickly(observations, evaluation, asked, True, progress)
+    wanted = tuple(metrics["species"])
+    with shown("producing") as progress:
+        chosen = replace(options, species=wanted, progress=progress)
+        produce(model, observations, grid, *timeline, out, chosen).close()
+    pictures = {key: _picture(out, key, observations) for key in wanted}
+    return QuickMap(out, model, evaluation, pictures, score_table(metrics), metrics["verdict"])
+
+
+def _picture(cube: Path, key: str, observations: Observations) -> Path:
+    """Draw the mean of a pollutant and of the width of its interval, with the stations; return the picture."""
+    path = cube.with_name(f"{cube.stem}_{key}.png")
+    with CubeSource(cube, (key,)) as source:
+        marks = station_markers(None, observations)
+        return draw_map(source, path, MapOptions(layers=("best", "width"), overwrite=True), marks)
+
+
+def described(made: QuickMap) -> Mapping[str, Any]:
+    """Return what was made as plain values."""
+    pictures = {key: str(path) for key, path in made.pictures.items()}
+    return {
+        "cube": str(made.cube),
+        "model": str(made.model),
+        "evaluation": str(made.evaluation),
+        "pictures": pictures,
+        "verdict": made.verdict,
+    }

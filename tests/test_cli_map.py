@@ -1,0 +1,115 @@
+"""`aqreanalysis map` and `produce` without a model: one's own CSV to a map, with the model that comes along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from aqreanalysis.cli import main
+from aqreanalysis.model import read_bundle
+from aqreanalysis.pretrained import FOLDER
+from aqreanalysis.production import open_cube
+
+SPAN = ["--start", "2024-01-04", "--end", "2024-01-05"]
+
+
+def csv_of(folder: Path, lat: np.ndarray, lon: np.ndarray, name: str = "mine.csv", days: int = 8) -> Path:
+    """Write hourly PM2.5 of stations at places, a wave that runs through all of them."""
+    times = pd.date_range("2024-01-01 01:00", periods=24 * days, freq="h")
+    rng = np.random.default_rng(3)
+    hours = np.arange(len(times))[:, None]
+    log = 3.0 + 0.5 * np.sin(hours / 9 + 3 * lat) + 0.3 * np.cos(2 * np.pi * hours / 24) + rng.normal(0, 0.1, lat.shape)
+    values = np.exp(log + rng.normal(0, 0.08, log.shape))
+    frames = [
+        pd.DataFrame({"station_id": f"m{i}", "time": times, "lat": lat[i], "lon": lon[i], "pm25": values[:, i]})
+        for i in range(len(lat))
+    ]
+    path = folder / name
+    pd.concat(frames).to_csv(path, index=False)
+    return path
+
+
+def scattered(lat: float, lon: float, count: int = 12, wide: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+    """Return places round a middle."""
+    rng = np.random.default_rng(1)
+    east = lon + rng.uniform(-wide, wide, count) / max(np.cos(np.radians(lat)), 0.01)
+    return lat + rng.uniform(-wide, wide, count), (east + 180) % 360 - 180
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("map")
+    mine = csv_of(folder, *scattered(46.0, 7.0))
+    done = run("map", mine, "--grid", "6.6,45.6,7.4,46.4@0.2", *SPAN, "--out", folder / "x.nc")
+    assert done.exit_code == 0, done.output
+    return folder, done
+
+
+def test_a_map_comes_with_its_model_its_scores_its_picture_and_a_verdict(mapped: tuple[Path, Result]) -> None:
+    folder, done = mapped
+    assert "Verdict by MAE: " in done.output
+    assert (folder / "x_pm25.png").stat().st_size > 5000
+    assert (folder / "x.nc.evaluation" / "report.html").is_file()
+    with open_cube(folder / "x.nc") as cube:
+        assert cube["pm2p5"].shape == (24, 5, 5) and bool(np.isfinite(cube["pm2p5"]).all())
+        assert f"those of model {read_bundle(FOLDER).digest[:12]}" in cube.attrs["comment"]
+        assert "calibrated on this network of 12 stations" in cube.attrs["comment"]
+        assert not cube.attrs["title"].startswith("SYNTHETIC")
+    assert set(read_bundle(folder / "x.nc.model").stations["role"]) <= {"training", "calibration"}
+
+
+def test_a_map_that_is_there_is_refused(mapped: tuple[Path, Result]) -> None:
+    folder, _ = mapped
+    done = run("map", folder / "mine.csv", "--grid", "6.6,45.6,7.4,46.4@0.2", *SPAN, "--out", folder / "x.nc")
+    assert done.exit_code == 2 and "exists: choose another --out" in done.output
+
+
+def test_produce_without_a_model_keeps_the_one_that_was_calibrated_here(mapped: tuple[Path, Result]) -> None:
+    folder, _ = mapped
+    made = folder / "x.nc.model" / "provenance.json"
+    before = made.stat().st_mtime_ns
+    arguments = ["produce", "--observations", folder / "mine.csv", "--grid", "6.6,45.6,7.4,46.4@0.2", *SPAN]
+    done = run(*arguments, "--out", folder / "x.nc", "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert "kept from before" in done.output and made.stat().st_mtime_ns == before
+    refused = run(*arguments, "--out", folder / "y.nc", "--dry-run")
+    assert refused.exit_code == 2 and "--dry-run needs --model" in refused.output
+    bucket = run(*arguments, "--out", "s3://somewhere/x.zarr")
+    assert bucket.exit_code == 2 and "is in a bucket" in bucket.output
+
+
+@pytest.mark.parametrize(
+    ("name", "places", "grid"),
+    [
+        ("southern half", scattered(-33.0, 151.0), "150.8,-33.2,151.2,-32.8@0.2"),
+        ("antimeridian", scattered(-17.0, 180.0), "179.6,-17.2,180.4,-16.8@0.2"),
+        ("pole", scattered(88.5, 20.0, wide=1.0), "0,88,40,89@1"),
+        ("one line", (np.full(10, 45.0), 7 + 0.05 * np.arange(10)), "7,44.9,7.4,45.1@0.1"),
+        ("five stations", scattered(10.0, -60.0, 5), "-60.2,9.8,-59.8,10.2@0.2"),
+    ],
+)
+def test_odd_networks_are_mapped(name: str, places: tuple[np.ndarray, np.ndarray], grid: str, tmp_path: Path) -> None:
+    mine = csv_of(tmp_path, *places)
+    done = run("produce", "--observations", mine, "--grid", grid, *SPAN, "--out", tmp_path / "x.nc")
+    assert done.exit_code == 0, f"{name}: {done.output}"
+    with open_cube(tmp_path / "x.nc") as cube:
+        values = cube["pm2p5"].to_numpy()
+        assert np.isfinite(values).all() and values.min() > 1 and values.max() < 500
+
+
+@pytest.mark.parametrize(
+    ("count", "days", "message"),
+    [(4, 8, "4 stations are too few to calibrate"), (12, 2, "whole UTC days, and at least 3 are needed")],
+)
+def test_what_cannot_be_calibrated_is_refused_in_one_line(count: int, days: int, message: str, tmp_path: Path) -> None:
+    mine = csv_of(tmp_path, *scattered(46.0, 7.0, count), days=days)
+    done = run("map", mine, "--grid", "6.6,45.6,7.4,46.4@0.2", *SPAN, "--out", tmp_path / "x.nc")
+    assert done.exit_code == 2 and message in done.output and "Traceback" not in done.output
