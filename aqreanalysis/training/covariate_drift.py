@@ -155,8 +155,8 @@ def _mixture(
         sign = np.array([brought if upwind else 1.0 for *_, upwind in adding.values()])
         fit = _SumInLogarithms(np.nan_to_num(z[few]), sign * concentrations[few], x[few][..., others], weight[few])
         start = np.where(sign > 0, 0.0, _TAKEN_AT_FIRST)
-        found = minimize(fit, start, jac=True, method="L-BFGS-B", bounds=[_AMOUNTS] * len(adding))
-        fits.append((float(found.fun), sign * np.exp(found.x)))
+        search = minimize(fit, start, jac=True, method="L-BFGS-B", bounds=[_AMOUNTS] * len(adding))
+        fits.append((float(search.fun), sign * np.exp(search.x)))
     _, amount = min(fits, key=lambda fit: fit[0])
     amounts[list(adding)] = amount / typical
     return amounts, np.log1p(np.maximum(concentrations @ amount, -MOST_TAKEN))
