@@ -7,11 +7,14 @@ import signal
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from distributed import Client, get_task_stream
+from fields_case import FIRST, network, trained, write_files
 from production_case import END, GRID, START, make_observations, tiled
 from production_processes import digest
 
+from aqreanalysis.covariates import Covariates
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import produce
 from aqreanalysis.production.execute.dask_cluster import cluster_client
@@ -30,6 +33,21 @@ def test_two_worker_processes_write_the_same_bytes_as_threads(swept, tmp_path):
     model, table, wanted = swept
     produce(model, table, GRID, START, END, tmp_path / "w.zarr", tiled(workers=2)).close()
     assert digest(tmp_path / "w.zarr") == wanted
+
+
+def test_worker_processes_write_the_same_bytes_with_covariates_as_threads(tmp_path):
+    covariates = Covariates.open(write_files(tmp_path))
+    assert covariates.fields == ("u10", "v10", "blh", "works_upwind", "works")
+    model = trained(tmp_path / "windy", covariates, "species=[pm25]", "training.learning_rate=0.1")
+    start = np.datetime64(FIRST + 24 - 1, "h")
+    job = network(), "114,38,117,40@0.5", str(start), str(start + np.timedelta64(72, "h"))
+    digests = set()
+    for workers in (None, 2):
+        out = tmp_path / f"{workers}.zarr"
+        with produce(model, *job, out, tiled(covariates=covariates, workers=workers)) as cube:
+            assert np.isfinite(cube.pm2p5.values).all()
+        digests.add(digest(out))
+    assert len(digests) == 1
 
 
 @pytest.mark.slow
