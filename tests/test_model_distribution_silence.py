@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from aqreanalysis.model import Calibration, Predictive, Scaling
-from aqreanalysis.model.distribution.silence import Silence, SilenceCalibration
+from aqreanalysis.model.distribution.silence import Silence, SilenceCalibration, climate_terms, usual_where_known
+from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 
 HOURS, KM = 6, np.array([3.0, 12.0], np.float32)
 NORMAL = Calibration.normal().quantiles[0]
@@ -26,7 +27,8 @@ SCALING = Scaling(1.0, 3.0, 0.8, 5.0)
 def silence(km=None, gap=None):
     reporting = np.repeat(KM[:, None], HOURS, axis=1) if km is None else np.asarray(km, np.float32)
     hours = np.zeros(HOURS, np.float32) if gap is None else np.asarray(gap, np.float32)
-    return Silence(torch.from_numpy(reporting), hours, np.arange(HOURS))
+    until = np.where(hours > 0, np.inf, 0).astype(np.float32)
+    return Silence(torch.from_numpy(reporting), hours, until, np.arange(HOURS))
 
 
 def predictive(given, dtype=torch.float32):
@@ -66,6 +68,31 @@ def test_an_hour_without_any_reading_is_the_climatology_in_the_end():
     wide = widths(given)[0]
     assert (np.diff(wide) >= 0).all() and wide[-1] == pytest.approx(2 * 1.645 * 1.5 * 0.8, rel=0.01)
     assert wide[-2] == wide[-1]
+
+
+def test_a_gap_begins_at_what_was_read_last_and_follows_the_clock():
+    clock = np.array([0, 0.7, 0.2, 0, 0, 0, 0])
+    held = SilenceCalibration(
+        SILENCE.distance_km, SILENCE.log_scale, SILENCE.gap_hours, SILENCE.climate, SILENCE.quantiles, clock
+    )
+    hours = np.arange(10, 16)
+    since, never = np.arange(1, 7, dtype=np.float32), np.full(HOURS, np.inf, np.float32)
+    read = 0.3 + float(climate_terms(np.array([9]))[0] @ clock)  # an excess of 0.3 at hour 9
+    given = Silence(torch.zeros(1, HOURS), since, never, hours)
+    location, _ = held.to_climatology(torch.full((1, HOURS), read), torch.ones(1, HOURS), given)
+    excess = location[0].numpy() - climate_terms(hours) @ clock
+    share = smoothstep_weights_f64(since, held.gap_hours) @ held.climate
+    np.testing.assert_allclose(excess, 0.3 * (1 - share), atol=1e-5)
+    assert excess[0] == pytest.approx(0.3, abs=1e-5) and (np.diff(excess) < 0).all()
+
+
+def test_between_two_ends_of_a_gap_the_nearer_one_says_what_was_usual():
+    clock = np.array([0, 1.0, 0, 0, 0, 0, 0])
+    hours, since, until = np.array([6, 6, 6]), np.array([1, 3, np.inf]), np.array([5, 3, np.inf])
+    usual = usual_where_known(hours, since, until, clock)
+    at = climate_terms(np.array([5, 11, 3, 9, 6])) @ clock
+    assert usual[0] == pytest.approx(at[0], abs=0.03) and usual[1] == pytest.approx((at[2] + at[3]) / 2)
+    assert usual[2] == pytest.approx(at[4])
 
 
 def mixed():

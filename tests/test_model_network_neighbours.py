@@ -70,7 +70,7 @@ def test_nothing_is_searched_where_the_nearest_station_of_every_place_reports():
     near = NearestStations.find(stations, places, CPU)
     reports = np.ones((70, 24), bool)
     reports[np.setdiff1d(np.arange(70), near.index[:, 0])] = False
-    assert near.reporting_km(Reporting(reports, np.zeros(24, np.float32)), CPU) is None
+    assert near.reporting_km(Reporting(reports, *np.zeros((2, 24), np.float32)), CPU) is None
 
 
 def test_distances_are_to_the_nearest_station_that_reports_however_far():
@@ -79,7 +79,7 @@ def test_distances_are_to_the_nearest_station_that_reports_however_far():
     reports = rng.random((70, 24)) < 0.3
     reports[:, 5:9], reports[69, 5:8] = False, True  # one station alone, then none
     near = NearestStations.find(stations, places, CPU)
-    km = near.reporting_km(Reporting(reports, np.zeros(24, np.float32)), CPU)
+    km = near.reporting_km(Reporting(reports, *np.zeros((2, 24), np.float32)), CPU)
     np.testing.assert_allclose(km.numpy(), expected(stations, places, reports), rtol=1e-4)
     assert torch.isinf(km[:, 8]).all()
 
@@ -92,6 +92,16 @@ def test_at_an_hour_without_reading_the_stations_of_the_window_stand_in():
     assert reporting.stations[0].all()  # at its own hours, and where nobody reports
     assert reporting.stations[1].tolist() == [t < 6 or t == 16 or t >= 36 for t in range(48)]
     assert reporting.gap_hours[:7].tolist() == [6, 5, 4, 3, 2, 1, 0] and reporting.gap_hours[-1] == 47 - 35
+    assert np.isinf(reporting.since_hours[:6]).all() and np.isinf(reporting.until_hours[36:]).all()
+    assert (reporting.since_hours[6:36] == 0).all() and (reporting.until_hours[6:36] == 0).all()
+
+
+def test_readings_farther_from_a_day_than_gaps_are_bridged_from_are_out_of_reach():
+    readings = np.full((96 + 24 + 24, 2), np.nan, np.float32)
+    readings[:72] = 1.0
+    assert np.isinf(Reporting.of(readings, 96, 24).gap_hours).all()
+    readings[72] = 1.0
+    assert Reporting.of(readings, 96, 24).since_hours.tolist() == list(range(24, 48))
 
 
 def test_a_day_whose_window_is_empty_is_infinitely_far_from_any_reading():

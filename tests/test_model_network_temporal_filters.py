@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aqreanalysis.model.network.temporal_filters import BANDS, REACH_HOURS, TRENDS, TemporalFilters, around_day
+from aqreanalysis.model.network.temporal_filters import (
+    BANDS,
+    BRIDGED_HOURS,
+    REACH_HOURS,
+    TRENDS,
+    TemporalFilters,
+    around_day,
+    bridge_gaps,
+)
 
 HOURS = 24 + 2 * REACH_HOURS
 
@@ -63,9 +71,9 @@ def test_hours_without_any_report_are_left_out_of_averages_and_trends(filters):
     torch.testing.assert_close(bands[:, 0], torch.full((24,), 1.5), atol=1e-4, rtol=0)
 
 
-def test_where_no_hour_is_known_the_value_stands_alone_and_finite(filters):
+def test_what_is_held_to_be_at_an_hour_that_is_not_known_lasts(filters):
     bands, trends = split(filters, torch.full((HOURS,), 3.0), torch.zeros(HOURS))
-    torch.testing.assert_close(bands, torch.tensor([0.0, 0.0, 3.0]).expand(24, 3))
+    torch.testing.assert_close(bands, torch.tensor([3.0, 0.0, 0.0]).expand(24, 3))
     assert (trends == 0).all()
 
 
@@ -73,7 +81,25 @@ def test_where_no_hour_is_known_the_value_stands_alone_and_finite(filters):
 def test_hours_that_a_window_does_not_hold_are_missing_and_the_others_stand_at_their_hour(before, after):
     windows = torch.arange(before + 24 + after, dtype=torch.float32).view(1, -1, 1, 1) - before
     cut = around_day(windows, before)[0, :, 0, 0]
-    assert len(cut) == HOURS
-    wanted = torch.arange(-REACH_HOURS, 24 + REACH_HOURS, dtype=torch.float32)
+    assert len(cut) == 24 + 2 * BRIDGED_HOURS
+    wanted = torch.arange(-BRIDGED_HOURS, 24 + BRIDGED_HOURS, dtype=torch.float32)
     held = (wanted >= -before) & (wanted < 24 + after)
     assert torch.equal(cut[held], wanted[held]) and torch.isnan(cut[~held]).all()
+
+
+def test_a_gap_of_all_stations_holds_what_each_read_in_the_nearest_hours():
+    readings = torch.tensor([1.0, 4.0]).expand(1, 72, 2)[..., None].clone()
+    readings[:, 40:] = torch.nan
+    readings[0, 10, 1] = torch.nan
+    bridged = bridge_gaps(readings)
+    assert torch.equal(bridged[:, :40].nan_to_num(-9.0), readings[:, :40].nan_to_num(-9.0))
+    torch.testing.assert_close(bridged[0, 40:, :, 0], torch.tensor([[1.0, 4.0]]).expand(32, 2))
+
+
+def test_within_a_gap_the_nearer_end_counts_more_and_a_station_that_never_reported_stays_missing():
+    readings = torch.full((1, 72, 2, 1), torch.nan)
+    readings[:, :30, 0], readings[:, 42:, 0] = 0.0, 1.0
+    bridged = bridge_gaps(readings)[0, ..., 0]
+    inside = bridged[30:42, 0]
+    assert (inside.diff() > 0).all() and inside[0] < 0.05 and inside[-1] > 0.95
+    assert torch.isnan(bridged[:, 1]).all()

@@ -21,7 +21,8 @@ def draw(count, seed=0, **columns):
         "hour": rng.integers(0, 24 * 400, count),
         "reporting_km": np.full(count, 40.0),
         "nearest_km": np.zeros(count),
-        "gap_hours": np.zeros(count),
+        "since_hours": np.zeros(count),
+        "until_hours": np.zeros(count),
         "level": rng.normal(size=count),
         "location": rng.normal(size=count),
         "scale": np.full(count, 0.2),
@@ -58,10 +59,23 @@ def test_an_estimate_that_no_reading_reached_goes_to_the_climatology():
     near = gap == 1
     # After an hour the network knows the weather; after days it says what it likes.
     location = np.where(near, weather, rng.normal(size=40_000))
-    gaps = draw(40_000, gap_hours=gap, location=location, standard=(weather - location) / 0.2)
+    gaps = draw(40_000, since_hours=gap, until_hours=np.full(40_000, np.inf), location=location,
+                standard=(weather - location) / 0.2)  # fmt: skip
     hours, climate, quantiles = fit_gaps(gaps, NOTHING, 47)
     assert hours[-1] == 48 and climate[0] == pytest.approx(0, abs=0.02) and climate[-1] == pytest.approx(1, abs=0.02)
     assert np.interp(0.95, np.linspace(0.005, 0.995, 100), quantiles[-1]) == pytest.approx(1.645, abs=0.1)
+
+
+def test_what_was_read_at_another_hour_is_moved_by_the_clock_before_it_is_believed():
+    rng = np.random.default_rng(4)
+    clock = np.array([0, 0.8, 0, 0, 0, 0, 0])
+    hour, weather = rng.integers(0, 24 * 400, 40_000), rng.normal(size=40_000)
+    since = rng.integers(1, 30, 40_000)
+    known = weather + climate_terms(hour - since) @ clock
+    truth = 0.6 * weather + 0.3 * rng.normal(size=40_000) + climate_terms(hour) @ clock
+    away = {"since_hours": since.astype(float), "until_hours": np.full(40_000, np.inf)}
+    gaps = draw(40_000, **away, hour=hour, location=known, standard=(truth - known) / 0.2)
+    assert fit_gaps(gaps, clock, 47)[1] == pytest.approx(0.4, abs=0.03)
 
 
 def test_the_weather_of_few_days_says_less_of_the_next_than_that_of_many():
@@ -70,8 +84,8 @@ def test_the_weather_of_few_days_says_less_of_the_next_than_that_of_many():
     for days in (6, 300):
         day = rng.integers(0, days, 20_000)
         weather = rng.normal(size=days)[day]
-        gaps = draw(20_000, gap_hours=np.full(20_000, np.inf), hour=24 * day, location=np.zeros(20_000),
-                    scale=np.ones(20_000), standard=weather)  # fmt: skip
+        never = {"since_hours": np.full(20_000, np.inf), "until_hours": np.full(20_000, np.inf)}
+        gaps = draw(20_000, **never, hour=24 * day, location=np.zeros(20_000), scale=np.ones(20_000), standard=weather)
         quantiles = fit_gaps(gaps, NOTHING, 47)[2][-1]
         widths.append((quantiles[94] - quantiles[4]) / (2 * weather.std()))
     assert widths[0] > 1.1 * widths[1]

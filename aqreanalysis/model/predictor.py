@@ -413,9 +413,9 @@ class AnalysisPredictor(BundlePredictor):
             location, scale = mix_members([p[0] for p in parts], [p[1] for p in parts])
             calibration, reporting, silence = self.bundle.calibration[key], encoded.reporting[target], None
             reporting_km = places.near.reporting_km(reporting, self.device)
-            if reporting_km is not None or reporting.gap_hours.any():
+            if reporting_km is not None or reporting.since_hours.any():
                 km = nearest[:, None].expand(-1, len(encoded.hours)) if reporting_km is None else reporting_km
-                silence = Silence(km, reporting.gap_hours, encoded.hours)
+                silence = Silence(km, reporting.since_hours, reporting.until_hours, encoded.hours)
             if silence is not None and calibration.silence is not None:
                 location, scale = calibration.silence.answer(location, scale, nearest, silence)
             if drift is not None:

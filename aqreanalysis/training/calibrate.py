@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.model import PROBABILITIES, AnalysisPredictor, Bundle, Calibration
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
+from aqreanalysis.model.network.temporal_filters import BRIDGED_HOURS
 from aqreanalysis.training.calibrate_silence import fit_climatology, fit_silence
 from aqreanalysis.training.left_out import Measured, NetworkResiduals, StationRecords, measure
 from aqreanalysis.training.weighted_quantiles import equal_shares, recentred, weighted_quantiles
@@ -129,8 +130,8 @@ def uncalibrated(bundle: Bundle, records: StationRecords, device: str) -> Analys
 
 
 def gap_reach(predictor: AnalysisPredictor) -> int:
-    """Return the longest gap of hours of which a window still holds a reading."""
-    return max(predictor.history_hours, predictor.lookahead_hours) + 23
+    """Return the longest gap of hours that is bridged."""
+    return min(max(predictor.history_hours, predictor.lookahead_hours), BRIDGED_HOURS) + 23
 
 
 def record_climatology(predictor: AnalysisPredictor, records: StationRecords, key: str) -> NDArray[np.float64]:

@@ -8,11 +8,17 @@ hours to the nearest reading: how much of the estimate is better left to the cli
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import stats
 
 from aqreanalysis.model import PROBABILITIES, Calibration
-from aqreanalysis.model.distribution.silence import SilenceCalibration, climate_terms
+from aqreanalysis.model.distribution.silence import (
+    SilenceCalibration,
+    climate_terms,
+    relaxed_scale,
+    usual_where_known,
+)
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 from aqreanalysis.training.left_out import NetworkResiduals
 from aqreanalysis.training.weighted_quantiles import equal_shares, independent_means, recentred, weighted_quantiles
@@ -124,13 +130,15 @@ def fit_gaps(gaps: NetworkResiduals, climatology: Table, reach_hours: int) -> tu
     if len(gaps.standard) < _FEWEST_A_GAP:
         return hours[-1:], np.ones(1), normal
     usual = climate_terms(gaps.hour) @ climatology
-    truth, estimate = gaps.location + gaps.scale * gaps.standard - usual, gaps.location - usual
+    known = usual_where_known(gaps.hour, gaps.since_hours, gaps.until_hours, climatology)
+    truth, estimate = gaps.location + gaps.scale * gaps.standard - usual, gaps.location - known
     near = smoothstep_weights_f64(np.minimum(gaps.gap_hours, hours[-1]), hours)
     mass = near * equal_shares(gaps.station)[:, None]
     regressed = [(w * truth * estimate).sum() / max((w * estimate**2).sum(), 1e-9) for w in mass.T]
     climate = np.maximum.accumulate(1 - np.clip(regressed, 0, 1))
     share = near @ climate
-    standard = (truth - (1 - share) * estimate) / ((1 - share) * gaps.scale + share)
+    scale = relaxed_scale(*(torch.from_numpy(part) for part in (gaps.scale, share))).numpy()
+    standard = (truth - (1 - share) * estimate) / scale
     days = gaps.hour // 24
     quantiles = []
     for weight in mass.T:

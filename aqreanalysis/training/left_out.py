@@ -26,9 +26,12 @@ from aqreanalysis.model.predictor import AnalysisGeometry
 MOST_DAYS = 180
 # Days that share one draw of what is left out: the geometry is solved once for them.
 _DAYS_A_VIEW = 2
-# Of four days, on which the stations left out are there and silent, on which no station reports for some hours, and on
-# which the network's scale is read round the stations, at so many points.
-_DAYS_APART, _SILENT_DAY, _GAP_DAY, _POINTS_DAY = 4, 1, 2, 0
+# Of four days, on which the stations left out are there and silent, and on which the network's scale is read round the
+# stations, at so many points.
+_DAYS_APART, _SILENT_DAY, _POINTS_DAY = 4, 1, 0
+# On so many days, where there are as many, no station reports for some hours: what is off then is the weather of the
+# day, which all stations share.
+_GAP_DAYS = 45
 _POINTS = 48
 _POINT_KM = 0.3, 300.0
 # Of the training stations, left out at once: few enough that the others still are the network that a cube is made from.
@@ -105,8 +108,8 @@ class NetworkResiduals:
         Stamp, hours since 1970-01-01.
     reporting_km, nearest_km
         Distance to the nearest station that reports, and to the nearest.
-    gap_hours
-        Hours to the nearest reading of any station; 0 where one reports.
+    since_hours, until_hours
+        Hours since the last and until the next reading of any station; 0 where one reports.
     level, location, scale
         Standardised location, with the drift and less it, and scale.
     standard
@@ -117,11 +120,17 @@ class NetworkResiduals:
     hour: NDArray[np.int64]
     reporting_km: NDArray[np.float64]
     nearest_km: NDArray[np.float64]
-    gap_hours: NDArray[np.float64]
+    since_hours: NDArray[np.float64]
+    until_hours: NDArray[np.float64]
     level: NDArray[np.float64]
     location: NDArray[np.float64]
     scale: NDArray[np.float64]
     standard: NDArray[np.float64]
+
+    @property
+    def gap_hours(self) -> NDArray[np.float64]:
+        """Hours to the nearest reading of any station, float64 (reading,)."""
+        return np.minimum(self.since_hours, self.until_hours)
 
     @classmethod
     def of(
@@ -133,8 +142,10 @@ class NetworkResiduals:
         """Return those of readings (hour, place); `where` is stations, hours, distances and drift of the places."""
         station, hours, nearest, drift = where
         standard, level = predictive.standardise(reading)
-        gap = np.zeros(len(standard)) if predictive.silence is None else predictive.silence.gap_hours
-        sorted_by = station, hours[:, None], predictive.reporting_km, nearest, gap[:, None], level, level - drift
+        silence, none = predictive.silence, np.zeros(len(standard))
+        since, until = (none, none) if silence is None else (silence.since_hours, silence.until_hours)
+        apart = predictive.reporting_km, nearest, since[:, None], until[:, None]
+        sorted_by = station, hours[:, None], *apart, level, level - drift
         known = np.isfinite(standard)
         return cls(*(np.broadcast_to(part, standard.shape)[known] for part in (*sorted_by, predictive.scale, standard)))
 
@@ -208,7 +219,9 @@ def _measure_once(
     before, after = predictor.history_hours, predictor.lookahead_hours
     days = (len(records.hours) - before - after) // 24
     there = records.training | records.calibration
-    for number, day in enumerate(np.unique(np.linspace(0, days - 1, most_days).astype(int))):
+    chosen = np.unique(np.linspace(0, days - 1, most_days).astype(int))
+    apart = max(1, len(chosen) // _GAP_DAYS)
+    for number, day in enumerate(chosen):
         if number % _DAYS_A_VIEW == 0:
             view = _draw_view(predictor, records, rng)
         steps = slice(day * 24, day * 24 + before + 24 + after)
@@ -223,7 +236,7 @@ def _measure_once(
             beside = _View(there, view.targets, _geometry(predictor, records, there, view.targets))
             for key, part in _ask(predictor, records, beside, (silent, steps)):
                 measured[key].parts.append(part)
-        if number % _DAYS_APART == _GAP_DAY:
+        if number % apart == apart // 2:
             gap = values.copy()
             gap[draw_gap(before, len(gap), rng)] = np.nan
             for key, part in _ask(predictor, records, view, (gap, steps)):

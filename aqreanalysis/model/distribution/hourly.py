@@ -182,7 +182,7 @@ class Predictive:
             return None
         if not len(self._gaps):
             # A table without gaps: there an hour is what it is where the nearest station reports.
-            gap = to_device(self.silence.gap_hours > 0, self._nearest.device)
+            gap = to_device(self.silence.since_hours > 0, self._nearest.device)
             return torch.where(gap, self._nearest[:, None], self.silence.reporting_km).to(self._nearest)
         return self.silence.entry.to(self._nearest)
 

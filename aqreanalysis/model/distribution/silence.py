@@ -18,6 +18,7 @@ from torch import Tensor
 from aqreanalysis.model.device import to_device
 from aqreanalysis.model.distribution.smoothstep import smoothstep_passed, smoothstep_weights_f64
 from aqreanalysis.model.kernels import widen_scale
+from aqreanalysis.model.network.temporal_filters import BRIDGE_FADES_HOURS
 
 Table = NDArray[np.float64]
 
@@ -31,15 +32,22 @@ class Silence:
     reporting_km : Tensor
         Distance to the nearest station that reports at the hour; at an hour at which none does, that reports in the
         window; infinite where none does (place, hour).
-    gap_hours : float32 (hour,)
-        Hours to the nearest hour at which any station reports: 0 where one does, infinite where the window has none.
+    since_hours, until_hours : float32 (hour,)
+        Hours since the last hour at which any station reports, and until the next: 0 where one does, infinite where
+        none is in reach.
     hours : int64 (hour,)
         Stamps, hours since 1970-01-01.
     """
 
     reporting_km: Tensor
-    gap_hours: NDArray[np.float32]
+    since_hours: NDArray[np.float32]
+    until_hours: NDArray[np.float32]
     hours: NDArray[np.int64]
+
+    @property
+    def gap_hours(self) -> NDArray[np.float32]:
+        """Hours to the nearest hour at which any station reports, float32 (hour,)."""
+        return np.minimum(self.since_hours, self.until_hours)
 
     @property
     def entry(self) -> Tensor:
@@ -85,7 +93,7 @@ class SilenceCalibration:
         Times at which no station reports are left as they are; nothing becomes narrower.
         """
         nodes, values = np.log1p(self.distance_km).astype(np.float32), self.log_scale.astype(np.float32)
-        gap = to_device(silence.gap_hours > 0, scale.device)
+        gap = to_device(silence.since_hours > 0, scale.device)
         reporting = torch.where(gap, nearest_km[:, None], silence.reporting_km)
         if scale.device.type == "cpu" and scale.dtype == torch.float32:
             wider = scale.contiguous().clone()
@@ -101,10 +109,11 @@ class SilenceCalibration:
             return location, scale
         share = smoothstep_weights_f64(np.minimum(gap, self.gap_hours[-1]), self.gap_hours) @ self.climate
         share = np.where(gap > 0, share, 0.0)
-        mean = share * (climate_terms(silence.hours) @ self.climatology)
+        usual = climate_terms(silence.hours) @ self.climatology
+        moved = usual - usual_where_known(silence.hours, silence.since_hours, silence.until_hours, self.climatology)
+        mean = share * usual + (1 - share) * moved
         climate, added = (to_device(part.astype(np.float32), location.device) for part in (share, mean))
-        # In the units of the network the record's standard deviation is one.
-        return (1 - climate) * location + added, (1 - climate) * scale + climate
+        return (1 - climate) * location + added, relaxed_scale(scale, climate)
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> SilenceCalibration:
@@ -114,6 +123,34 @@ class SilenceCalibration:
     def to_dict(self) -> dict[str, Any]:
         """Return its tables as lists."""
         return {name: getattr(self, name).round(6).tolist() for name in self.__dataclass_fields__}
+
+
+def relaxed_scale(scale: Tensor, climate: Tensor) -> Tensor:
+    """Return the scale (place, hour) of an estimate of which a share `climate` (hour,) is left to the climatology.
+
+    As that of an autoregression that began with an error of `scale`; in the units of the network the record's standard
+    deviation is one. What is known of a place tells it from another for some hours, and then the weather counts alone.
+    """
+    left = 1 - climate
+    return torch.sqrt((left * scale) ** 2 + (1 - left**2))
+
+
+def usual_where_known(
+    hours: NDArray[np.int64], since_hours: NDArray[Any], until_hours: NDArray[Any], climatology: Table
+) -> Table:
+    """Return the climatology (hour,) at those hours that an estimate rests on, as `bridge_gaps` weights them.
+
+    In a gap the network holds what was read before and after it, at other hours of the day. Where nothing is in reach
+    it is the climatology of the hour itself.
+    """
+    share, usual = np.zeros((2, len(hours)))
+    for away, sign in ((since_hours, -1), (until_hours, 1)):
+        near = np.where(np.isfinite(away), away, 0.0).astype(np.int64)
+        own = np.exp(-np.asarray(away, np.float64) / BRIDGE_FADES_HOURS)
+        share += own
+        usual += own * (climate_terms(hours + sign * near) @ climatology)
+    now = climate_terms(hours) @ climatology
+    return np.where(share > 0, usual / np.maximum(share, np.finfo(np.float64).tiny), now)
 
 
 def climate_terms(hours: NDArray[np.int64]) -> Table:

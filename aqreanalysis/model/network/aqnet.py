@@ -23,7 +23,14 @@ from aqreanalysis.model.network.neighbours import Geometry
 from aqreanalysis.model.network.neural_knn import CovarianceModel, NeuralKNN
 from aqreanalysis.model.network.scaling import FieldScaling
 from aqreanalysis.model.network.temporal_encoder import CyclicEncoding, TemporalEncoder
-from aqreanalysis.model.network.temporal_filters import BANDS, REACH_HOURS, TRENDS, TemporalFilters
+from aqreanalysis.model.network.temporal_filters import (
+    BANDS,
+    BRIDGED_HOURS,
+    REACH_HOURS,
+    TRENDS,
+    TemporalFilters,
+    bridge_gaps,
+)
 
 # Rounds in which gaps are filled from the neighbours. A station that is silent for weeks has silent neighbours too:
 # three rounds cost 4 % of MAE at hidden cities of the north China network against the converged thirty.
@@ -285,8 +292,8 @@ class AQNet(nn.Module):
         states : Tensor
             (day * 24, station, width), from `encode_own_history`.
         readings : Tensor
-            Standardised readings of the targets, NaN where missing, from `REACH_HOURS` before each day to as many
-            after it (day, 24 + 2 reach, station, target).
+            Standardised readings of the targets, NaN where missing, as of `around_day` (day, 24 + 2 bridged, station,
+            target).
         clock : Tensor
             (day * 24, 6).
         station_weights : Tensor
@@ -294,14 +301,19 @@ class AQNet(nn.Module):
         fields : CovariatesAt, optional
             Covariates at the stations.
         """
-        observed = torch.isfinite(readings)
-        filled = self._fill(observed, torch.nan_to_num(readings), station_weights)
+        reach = slice(BRIDGED_HOURS - REACH_HOURS, BRIDGED_HOURS + 24 + REACH_HOURS)
+        observed = torch.isfinite(readings[:, reach])
+        bridged = bridge_gaps(readings)[:, reach]
+        filled = self._fill(torch.isfinite(bridged), torch.nan_to_num(bridged), station_weights)
         known = observed.any(dim=2).to(filled.dtype)
         today = slice(REACH_HOURS, REACH_HOURS + 24)
         observed = observed[:, today].flatten(0, 1)
         readings = filled[:, today].flatten(0, 1)  # where there is a reading, it
         own = self.own(states)
-        nearby = _spread(station_weights, readings)
+        # At an hour that no station reports, what each is held to have.
+        reported = known[:, today].flatten(0, 1)[:, None] > 0
+        others = station_weights @ readings.transpose(0, 1).flatten(1)
+        nearby = torch.where(reported, others.unflatten(1, (len(readings), -1)).transpose(0, 1), readings)
         seen = observed.to(states.dtype)
         hidden = self.exchange(torch.cat((states, nearby, own - nearby, (readings - nearby) * seen, seen), dim=-1))
         trust, recall = torch.sigmoid(self.trust(hidden)).chunk(2, dim=-1)
@@ -486,13 +498,6 @@ def _leaning(kernels: int) -> Tensor:
         logits[band, -1, other % kernels] = _LEAN_OTHER
         logits[band, :, own % kernels] = _LEAN_OWN
     return logits
-
-
-def _spread(station_weights: Tensor, value: Tensor) -> Tensor:
-    """Return what the others say of each station (hour, station, target)."""
-    hours, stations, targets = value.shape
-    sums = station_weights @ value.transpose(0, 1).reshape(stations, -1)
-    return sums.view(stations, hours, targets).transpose(0, 1)
 
 
 def lognormal_crps(y: Tensor, location: Tensor, scale: Tensor) -> Tensor:

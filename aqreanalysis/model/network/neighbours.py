@@ -20,6 +20,7 @@ from torch import Tensor
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM, Degrees, chord_angle, tangent_frames, unit_vectors
 from aqreanalysis.model.device import to_device
 from aqreanalysis.model.kernels import find_reporting
+from aqreanalysis.model.network.temporal_filters import BRIDGED_HOURS
 
 #: Stations of the short list: with a tenth of the readings missing at random, one hour and place in 1e8 needs more.
 LISTED = 8
@@ -117,33 +118,42 @@ class Reporting:
     stations : bool (station, hour)
         Whether there is a reading at the hour; where no station has one, whether the station has one in the window
         that the hour's day is estimated from.
-    gap_hours : float32 (hour,)
-        Hours to the nearest hour with a reading of any station: 0 where there is one; infinite where the window holds
-        none.
+    since_hours, until_hours : float32 (hour,)
+        Hours since the last and until the next hour with a reading of any station: 0 where there is one; infinite where
+        none is as near to the day as gaps are bridged from.
     """
 
     stations: NDArray[np.bool_]
-    gap_hours: NDArray[np.float32]
+    since_hours: NDArray[np.float32]
+    until_hours: NDArray[np.float32]
+
+    @property
+    def gap_hours(self) -> NDArray[np.float32]:
+        """Hours to the nearest hour with a reading of any station, float32 (hour,)."""
+        return np.minimum(self.since_hours, self.until_hours)
 
     @classmethod
     def of(cls, readings: NDArray[np.float32], before: int, after: int) -> Reporting:
         """Return it from readings (before + T + after, station), T whole days, each estimated from its own window."""
         finite = np.isfinite(readings)
-        stations, gaps = [], []
+        stations, since, until = [], [], []
         for day in range(0, len(finite) - before - after, 24):
             window = finite[day : day + before + 24 + after]
             own = window[before : before + 24]
-            known = np.flatnonzero(window.any(axis=1))
-            away = np.abs(np.arange(before, before + 24)[:, None] - known)
-            gap = away.min(axis=1, initial=np.iinfo(np.int64).max) if len(known) else np.full(24, np.inf)
-            stations.append(np.where((gap == 0)[:, None], own, window.any(axis=0)))
-            gaps.append(gap.astype(np.float32))
-        return cls(np.ascontiguousarray(np.concatenate(stations).T), np.concatenate(gaps))
+            reach = np.arange(max(before - BRIDGED_HOURS, 0), min(before + 24 + BRIDGED_HOURS, len(window)))
+            away = (reach - np.arange(before, before + 24)[:, None]).astype(np.float32)
+            away = np.where(window[reach].any(axis=1), away, np.inf)
+            since.append(np.where(away <= 0, -away, np.inf).min(axis=1))
+            until.append(np.where(away >= 0, away, np.inf).min(axis=1))
+            stations.append(np.where(own.any(axis=1, keepdims=True), own, window.any(axis=0)))
+        since_hours, until_hours = (np.concatenate(part).astype(np.float32) for part in (since, until))
+        return cls(np.ascontiguousarray(np.concatenate(stations).T), since_hours, until_hours)
 
     def joined(self, later: Reporting) -> Reporting:
         """Return that of the hours of both, one block after the other."""
         stations = np.concatenate((self.stations, later.stations), axis=1)
-        return Reporting(stations, np.concatenate((self.gap_hours, later.gap_hours)))
+        since_hours = np.concatenate((self.since_hours, later.since_hours))
+        return Reporting(stations, since_hours, np.concatenate((self.until_hours, later.until_hours)))
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,18 @@ from torch.nn import functional as F
 
 #: Hours on either side of an hour that its filters reach.
 REACH_HOURS = 12
+#: Hours before and after a day from which a gap of the whole network is bridged.
+BRIDGED_HOURS = 24
+#: In so many hours what was read before a gap, or after it, counts less by a factor of e: the nearest tell most.
+BRIDGE_FADES_HOURS = 1.0
 #: Parts that a value is split into: what lasts a day, what lasts some hours, what is of the hour.
 BANDS = 3
 TRENDS = 2
 #: Standard deviations in hours that the two averages start from, and below it those of the two trends.
 SMOOTH_HOURS = (1.5, 5.0)
 _TREND_HOURS = (1.5, 4.0)
+# An average over less of its weight than this is none.
+_LEAST_HELD = 1e-3
 
 
 class TemporalFilters(nn.Module):
@@ -40,7 +46,7 @@ class TemporalFilters(nn.Module):
             Gap-free series, from `REACH_HOURS` before each day to as many after (day, 24 + 2 reach, station, target).
         known : Tensor
             One at hours when any station reported, zero elsewhere (day, 24 + 2 reach, target). Averages are over
-            known hours alone, and zero (the mean of the training) where none is in reach.
+            known hours alone; where hardly any is in reach, what is held to be there lasts.
         value : Tensor
             What is split (day, 24, station, target).
         """
@@ -48,9 +54,12 @@ class TemporalFilters(nn.Module):
         sums = self._along(filled * known[:, :, None], weights)
         held = self._along(known[:, :, None], weights)
         averages = len(SMOOTH_HOURS)
-        smooth = sums[..., :averages] / held[..., :averages].clamp(min=1e-3)
+        smooth = sums[..., :averages] / held[..., :averages].clamp(min=_LEAST_HELD)
         brief, lasting = smooth.unbind(dim=-1)
         trends = sums[..., averages:] - brief[..., None] * held[..., averages:]
+        enough_brief, enough_lasting = (held[..., :averages] > _LEAST_HELD).unbind(dim=-1)
+        lasting = torch.where(enough_lasting, lasting, value)
+        brief = torch.where(enough_brief, brief, lasting)
         return torch.stack((lasting, brief - lasting, value - brief), dim=-1), trends
 
     @staticmethod
@@ -63,9 +72,9 @@ class TemporalFilters(nn.Module):
 
 
 def around_day(windows: Tensor, first: int) -> Tensor:
-    """Return the hours (window, 24 + 2 reach, ...) from `REACH_HOURS` before hour `first` of `windows` to as many after
-    its day; hours that the windows do not hold are NaN."""
-    start, stop = first - REACH_HOURS, first + 24 + REACH_HOURS
+    """Return the hours (window, 24 + 2 bridged, ...) from `BRIDGED_HOURS` before hour `first` of `windows` to as many
+    after its day; hours that the windows do not hold are NaN."""
+    start, stop = first - BRIDGED_HOURS, first + 24 + BRIDGED_HOURS
     steps = windows.shape[1]
     inside = windows[:, max(start, 0) : min(stop, steps)]
     rest = [
@@ -73,3 +82,18 @@ def around_day(windows: Tensor, first: int) -> Tensor:
         for n in (max(-start, 0), max(stop - steps, 0))
     ]
     return torch.cat((rest[0], inside, rest[1]), dim=1)
+
+
+def bridge_gaps(readings: Tensor) -> Tensor:
+    """Return readings (day, hour, station, target) with something at hours at which no station reports.
+
+    What each station read in the nearest hours before and after: the air of an hour ago is the best that is known of
+    it, and how much of that is left after a day is the calibration's to say (`SilenceCalibration`). Where a station
+    read nothing in reach it stays NaN.
+    """
+    hour = torch.arange(readings.shape[1], device=readings.device, dtype=torch.float32)
+    near = torch.exp(-(hour[:, None] - hour).abs() / BRIDGE_FADES_HOURS)
+    there = torch.isfinite(readings)
+    # In single precision: the share of an hour 71 hours away is 1e-31.
+    sums, held = (torch.einsum("th,dhsp->dtsp", near, part) for part in (torch.nan_to_num(readings), there.to(near)))
+    return torch.where(there.any(dim=2, keepdim=True), readings, sums / held)
