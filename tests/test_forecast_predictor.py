@@ -198,6 +198,19 @@ def test_a_forecast_cube_validates_clean(
     assert report.clean, report.lines()
 
 
+def test_a_forecast_is_left_blank_far_from_every_station_too(
+    model: Path, observations: Observations, grid: Grid, cube: xr.Dataset, tmp_path: Path
+) -> None:
+    km = cube["nearest_station_distance"].values
+    limit = float(np.median(km))
+    options = replace(WHOLE, production=ProductionConfig(blank_beyond_km=limit))
+    out = tmp_path / "blank.nc"
+    blank = produce(model, observations, grid, moment(LAST), moment(LAST + LEAD), out, options).load()
+    np.testing.assert_array_equal(blank["pm2p5"], np.where(km > limit, np.nan, cube["pm2p5"]))
+    assert "the model does not say how far" in blank["quality_flag"].attrs["comment"]
+    assert validate(out, ValidateOptions(checker=False)).clean
+
+
 def test_a_cube_says_that_its_skill_was_not_measured(cube: xr.Dataset) -> None:
     assert cube.forecast_skill_measured.startswith("not measured")
 

@@ -42,6 +42,15 @@ def plain(attrs: dict[str, Any]) -> dict[str, Any]:
     return {key: np.asarray(value).tolist() for key, value in attrs.items()}
 
 
+def test_the_settings_of_production_are_those_of_the_models_config(model):
+    predictor = aq.load_predictor(model, "cpu")
+    far = predictor.config.production.model_copy(update={"blank_beyond_km": 20.0})
+    predictor.config = predictor.config.model_copy(update={"production": far})
+    lazy = aq.estimate(predictor, make_observations(), GRID, START, "2019-01-04", species=["pm25"]).compute()
+    assert lazy.pm2p5.attrs["blank_beyond_km"] == 20.0
+    np.testing.assert_array_equal(np.isnan(lazy.pm2p5), lazy.nearest_station_distance > 20.0)
+
+
 def test_it_has_the_layers_coordinates_attributes_and_bits_of_the_written_cube(model, written, small_blocks):
     lazy = aq.estimate(model, make_observations(), GRID, START, END)
     assert all(isinstance(v.data, dask.array.Array) for v in lazy.data_vars.values())
