@@ -61,7 +61,7 @@ def day_sums(
     steps: slice,
     forecast: NDArray[np.bool_],
     autocovariance: ErrorAutocovariance,
-    blank_km: float | None = None,
+    there: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Return the sums of each whole day of a block, (day, cell, value).
 
@@ -75,14 +75,14 @@ def day_sums(
         Which of them lie after the last reading.
     autocovariance : ErrorAutocovariance
         Of the pollutant.
-    blank_km : float or None
-        Hours at which every station that reports is farther from the cell than this are not summed.
+    there : bool (hour, cell), optional
+        Which hours of the block are not left blank, where some are: those alone are summed.
     """
     mean, error, used = (x[steps] for x in (predictive.mean, predictive.standard_error, predictive.observations_used))
     nearest = predictive.reporting_km[steps]
-    there = np.ones(mean.shape, dtype=bool)
-    if blank_km is not None:
-        there = nearest <= blank_km
+    if there is None:
+        there = np.ones(mean.shape, dtype=bool)
+    else:
         mean, error, used = (np.where(there, part, part.dtype.type(0)) for part in (mean, error, used))
     days = []
     for begin in range(0, len(mean), HOURS_A_DAY):

@@ -220,8 +220,10 @@ def sweep_block(inputs: SweepInputs, states: BlockStates, block: Block, cache: G
         if inputs.means is not None:
             autocovariance = inputs.means.calibrations[key].autocovariance
             forecast = flags & FLAGS["forecast_hour"] != 0
-            blank_km = inputs.flag_thresholds.extrapolation[key].blank_km
-            layers[sums_name(key)][:, wanted] = day_sums(predictives[key], steps, forecast, autocovariance, blank_km)
+            blank_km, there = inputs.flag_thresholds.extrapolation[key].blank_km, None
+            if blank_km is not None:  # by the distance that the hourly cube says
+                there = round_bits(predictives[key].reporting_km[steps], inputs.keepbits) <= blank_km
+            layers[sums_name(key)][:, wanted] = day_sums(predictives[key], steps, forecast, autocovariance, there)
     return layers
 
 
