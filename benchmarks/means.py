@@ -11,14 +11,19 @@ benchmarks/results/means.md. Months are calendar months, and those cut by the un
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from aqreanalysis.evaluation.tables import aligned
 from aqreanalysis.model import AnalysisPredictor, load_predictor
-from aqreanalysis.model.distribution.period_means import AccumulatedHours, MeanPredictive, accumulate_hours
+from aqreanalysis.model.distribution.period_means import (
+    AccumulatedHours,
+    MeanPredictive,
+    accumulate_hours,
+    mean_distance,
+)
 from aqreanalysis.observations import Observations, read_observations, window
 from aqreanalysis.species import SPECIES
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split
@@ -63,6 +68,7 @@ class Period:
     bounds: np.ndarray | float = 0.0
     observed: np.ndarray | float = 0.0
     count: np.ndarray | int = 0
+    km: list[np.ndarray] = field(default_factory=list)
 
 
 def days_of(observations: Observations, split: Split, last: str | None) -> range:
@@ -87,39 +93,43 @@ def periods_of(frequency: str, days: range) -> dict[int, int]:
 
 
 def answer(
-    predictor: AnalysisPredictor, observations: Observations, hidden: np.ndarray, days: range, key: str
-) -> dict[str, dict[int, Period]]:
-    """Return, by frequency and period, what the model says at the hidden stations and what was observed there."""
-    calibration = predictor.bundle.calibration_means[key]
+    predictor: AnalysisPredictor, observations: Observations, hidden: np.ndarray, days: range
+) -> dict[str, dict[str, dict[int, Period]]]:
+    """Return, by pollutant, frequency and period, what the model says at the hidden stations and what they observed."""
     visible = observations.select(stations=[s for s, h in zip(observations.stations, hidden, strict=True) if not h])
     places = predictor.geometry(visible.lat, visible.lon, observations.lat[hidden], observations.lon[hidden])
     before, after = predictor.history_hours, predictor.lookahead_hours
     grouping = {frequency: periods_of(frequency, days) for frequency in ("daily", "monthly")}
-    answers: dict[str, dict[int, Period]] = {frequency: {} for frequency in grouping}
+    answers: dict[str, dict[str, dict[int, Period]]] = {
+        key: {frequency: {} for frequency in grouping} for key in predictor.species
+    }
     probabilities = [(1 + sign * c) / 2 for c in COVERAGES for sign in (-1, 1)]
     for day in days:
         values, hours = window(visible, predictor.inputs, day * 24 + 1 - before, before + 24 + after)
-        hourly = predictor.predict(predictor.encode(values, hours, visible.lat, visible.lon), places)[key]
-        sums = accumulate_hours(hourly.mean, hourly.standard_error, calibration.autocovariance)
-        bounds = np.stack([hourly.quantile(p).sum(axis=0) for p in probabilities])
-        observed = window(observations, [key], day * 24 + 1, 24)[0][:, hidden, 0]
-        for frequency, group in grouping.items():
-            if day not in group:
-                continue
-            period = answers[frequency].setdefault(group[day], Period())
-            period.sums = sums if period.sums is None else period.sums.joined(sums, calibration.autocovariance)
-            period.best = period.best + hourly.best.sum(axis=0)
-            period.bounds = period.bounds + bounds
-            period.observed = period.observed + np.nansum(observed, axis=0, dtype=np.float64)
-            period.count = period.count + np.isfinite(observed).sum(axis=0)
-    nearest = np.asarray(places.nearest_km)
-    return {f: {k: (p, nearest) for k, p in periods.items()} for f, periods in answers.items()}  # type: ignore[misc]
+        encoded = predictor.encode(values, hours, visible.lat, visible.lon)
+        for key, hourly in predictor.predict(encoded, places).items():
+            autocovariance = predictor.bundle.calibration_means[key].autocovariance
+            sums = accumulate_hours(hourly.mean, hourly.standard_error, autocovariance)
+            bounds = np.stack([hourly.quantile(p).sum(axis=0) for p in probabilities])
+            observed = window(observations, [key], day * 24 + 1, 24)[0][:, hidden, 0]
+            for frequency, group in grouping.items():
+                if day not in group:
+                    continue
+                period = answers[key][frequency].setdefault(group[day], Period())
+                period.sums = sums if period.sums is None else period.sums.joined(sums, autocovariance)
+                period.best = period.best + hourly.best.sum(axis=0)
+                period.bounds = period.bounds + bounds
+                period.observed = period.observed + np.nansum(observed, axis=0, dtype=np.float64)
+                period.count = period.count + np.isfinite(observed).sum(axis=0)
+                period.km.append(mean_distance(hourly.reporting_km))
+    return answers
 
 
-def scored(of_periods: dict[int, tuple[Period, np.ndarray]], frequency: str, calibration) -> dict[str, Answer]:
+def scored(of_periods: dict[int, Period], frequency: str, calibration) -> dict[str, Answer]:
     """Return the methods' answers over all periods."""
     ours, naive = [], []
-    for period, nearest in of_periods.values():
+    for period in of_periods.values():
+        nearest = mean_distance(np.stack(period.km))
         hours = period.sums.hours
         enough = period.count >= COMPLETE * hours
         observed = np.where(enough, period.observed / np.maximum(period.count, 1), np.nan)
@@ -151,9 +161,8 @@ def main() -> None:
     for title, role in (("a tenth of the stations", HIDDEN_TENTH), ("whole cities", HIDDEN_CITY)):
         names = {s for s, r in zip(split.stations, split.role, strict=True) if r == role}
         hidden = np.array([s in names for s in observations.stations])
-        for key in predictor.species:
+        for key, answers in answer(predictor, observations, hidden, days).items():
             calibration = predictor.bundle.calibration_means[key]
-            answers = answer(predictor, observations, hidden, days, key)
             for frequency, periods in answers.items():
                 if periods:
                     for name, one in scored(periods, frequency, calibration).items():

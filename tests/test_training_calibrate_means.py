@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from model_case import STATIONS, make_bundle, make_readings
@@ -18,6 +20,8 @@ from aqreanalysis.training.calibrate_means import (
     calibrate_means,
     fit_autocovariance,
     fit_means,
+    view_days,
+    widen_training_errors,
 )
 from aqreanalysis.training.left_out import StationRecords
 
@@ -38,7 +42,7 @@ def simulate(days: int, stations: int, seed: int = 0) -> HourlyErrors:
         error[hour] = decay * error[hour - 1] + np.sqrt(1 - decay**2) * rng.normal(size=stations)
     standard = np.sqrt(BIAS) * rng.normal(size=stations) + np.sqrt(DECAYING) * error
     arrays = (mean, spread, mean + spread * standard, rng.uniform(1, 60, stations))
-    return HourlyErrors(*(a.astype(np.float32) for a in arrays), np.arange(arrays[0].shape[1]))
+    return HourlyErrors(*(a.astype(np.float32) for a in arrays), np.arange(stations), np.zeros(stations, dtype=bool))
 
 
 def covered(learned, fresh: HourlyErrors, frequency: str, days: int, coverage: float) -> float:
@@ -106,7 +110,7 @@ def test_days_with_many_gaps_do_not_count_and_a_gap_is_no_error():
     observed = one.observed.copy()
     observed[:, 0] = np.where(np.arange(len(observed)) % 24 < 8, np.nan, observed[:, 0])  # 16 of 24 hours
     observed[:, 1] = np.where(np.arange(len(observed)) % 24 < 5, np.nan, observed[:, 1])  # 19 of 24, never at night
-    result = fit_means([HourlyErrors(one.mean, one.standard_error, observed, one.nearest_km, one.station)], OFFSET)
+    result = fit_means([replace(one, observed=observed)], OFFSET)
     assert result.tables["daily"].means == 40 * 9 and result.tables["daily"].stations == 9
 
 
@@ -122,7 +126,7 @@ def test_a_handful_of_stations_does_not_make_the_interval_too_sure_of_itself():
 
 def test_without_a_reading_errors_are_taken_to_last():
     one = simulate(3, 2)
-    silent = HourlyErrors(one.mean, one.standard_error, np.full_like(one.observed, np.nan), one.nearest_km, one.station)
+    silent = replace(one, observed=np.full_like(one.observed, np.nan))
     autocovariance = fit_autocovariance([silent])
     assert autocovariance.hours.tolist() == [np.inf] and autocovariance.weights.tolist() == [1.0]
     assert fit_means([silent], OFFSET).tables["daily"].means == 0
@@ -141,7 +145,8 @@ def test_a_bundle_gets_a_calibration_for_every_pollutant_and_frequency():
     assert set(result) == {"pm25", "o3"}
     for one in result.values():
         assert set(one.tables) == set(MEAN_DAYS)
-        assert one.tables["daily"].means > 0 and one.tables["daily"].stations == 3
+        # Of the training stations two in each of the draws.
+        assert one.tables["daily"].means > 0 and 3 < one.tables["daily"].stations <= 18
 
 
 def test_stations_of_other_roles_never_reach_the_calibration_of_means():
@@ -156,9 +161,57 @@ def test_the_days_are_summed_in_the_order_of_the_clock_whatever_is_encoded_toget
     from aqreanalysis.model import AnalysisPredictor
     from aqreanalysis.training import calibrate_means as module
 
-    predictor = AnalysisPredictor(make_bundle(species=("pm25",)), "cpu")
-    whole = dict(_hourly_errors(predictor, records(), 0.0))["pm25"]
+    predictor, told = AnalysisPredictor(make_bundle(species=("pm25",)), "cpu"), records()
+    visible = told.training & (np.arange(STATIONS) != 4)
+    whole = dict(_hourly_errors(predictor, told, visible, range(1, 4)))["pm25"]
     monkeypatch.setattr(module, "_DAYS_AT_ONCE", 1)
-    single = dict(_hourly_errors(predictor, records(), 0.0))["pm25"]
+    single = dict(_hourly_errors(predictor, told, visible, range(1, 4)))["pm25"]
     np.testing.assert_allclose(whole.mean, single.mean, rtol=1e-4)
     np.testing.assert_array_equal(whole.observed, single.observed)
+    assert whole.station.tolist() == [4, 15, 16, 17] and whole.trained.tolist() == [True, False, False, False]
+
+
+def test_every_day_of_a_pass_belongs_to_one_draw():
+    from aqreanalysis.model import AnalysisPredictor
+
+    predictor, told = AnalysisPredictor(make_bundle(species=("pm25",)), "cpu"), records()
+    days = view_days(predictor, told)
+    read = predictor.history_hours + predictor.lookahead_hours
+    assert [day for some in days for day in some] == list(range((len(told.hours) - read) // 24))
+    assert len(days) >= 4
+
+
+def test_stations_that_are_always_left_out_are_seen_in_a_row_and_others_where_they_were(monkeypatch):
+    from aqreanalysis.training import calibrate_means as module
+
+    given = []
+    monkeypatch.setattr(module, "fit_means", lambda errors, offset: given.append(errors))
+    calibrate_means(make_bundle(species=("pm25",)), records(), "cpu")
+    (errors,) = given
+    always = [one for one in errors if not one.trained.any()]
+    assert [one.station.tolist() for one in always] == [[15, 16, 17]] * 2
+    assert len({len(one.mean) for one in always}) == 1
+    assert sum(len(one.mean) for one in errors if one.trained.all()) == 2 * len(always[0].mean)
+
+
+def test_a_network_that_knows_its_stations_by_heart_is_not_believed_there():
+    strange, known = simulate(60, 60), simulate(60, 200, seed=1)
+    error = 0.6 * (known.observed - known.mean)
+    learnt = replace(known, observed=known.mean + error, station=known.station + 60, trained=np.ones(200, dtype=bool))
+    wide, narrow = widen_training_errors([strange, learnt])
+    np.testing.assert_array_equal(wide.observed, strange.observed)
+    wider = np.nanstd(narrow.standardised) / np.nanstd(learnt.standardised)
+    assert 1.2 < wider < 1.7
+    fresh = simulate(60, 300, seed=2)
+    assert covered(fit_means([strange, learnt], OFFSET), fresh, "daily", 1, 0.9) > 0.85
+    believed = fit_means([strange, replace(learnt, trained=np.zeros(200, dtype=bool))], OFFSET)
+    assert covered(believed, fresh, "daily", 1, 0.9) < 0.85
+
+
+def test_a_few_readings_that_cannot_be_do_not_decide_how_long_errors_last():
+    one, plain = simulate(60, 50), fit_autocovariance([simulate(60, 50)])
+    spoilt = one.observed.copy()
+    spoilt[::500, ::5] = 1000.0
+    found = fit_autocovariance([replace(one, observed=spoilt)])
+    lags = np.arange(0, 100)
+    np.testing.assert_allclose(found.covariance(lags), plain.covariance(lags), atol=0.05)

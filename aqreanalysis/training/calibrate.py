@@ -17,7 +17,7 @@ from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 from aqreanalysis.model.network.temporal_filters import BRIDGED_HOURS
 from aqreanalysis.training.calibrate_silence import fit_climatology, fit_silence
 from aqreanalysis.training.left_out import Measured, NetworkResiduals, StationRecords, measure
-from aqreanalysis.training.weighted_quantiles import equal_shares, recentred, weighted_quantiles
+from aqreanalysis.training.weighted_quantiles import equal_shares, recentred, weighted_quantiles, widening
 
 _DISTANCE_NODES, _LEVEL_NODES = 5, 3
 # Fewer residuals than this round a node would make a table of noise; then there are fewer nodes.
@@ -212,17 +212,9 @@ def inflate_training_residuals(residuals: Residuals) -> Residuals:
 
 
 def training_factor(residuals: Residuals) -> float:
-    """Return by how much residuals of training stations are to be widened.
-
-    A network that knows its stations by heart would look surer than it is. Only what cannot be chance counts: two
-    standard errors, over places, of the ratio of the mean squares.
-    """
+    """Return by how much residuals of training stations are to be widened: see `widening`."""
     learnt, unseen = (_mean_squares(residuals, residuals.trained == known) for known in (True, False))
-    if min(len(learnt), len(unseen)) < 2:
-        return 1.0
-    ratio = unseen.mean() / learnt.mean()
-    error = np.sqrt(sum((x.std(ddof=1) / x.mean()) ** 2 / len(x) for x in (learnt, unseen)))
-    return float(np.sqrt(max(1.0, ratio * (1 - 2 * error))))
+    return widening(learnt, unseen)
 
 
 def _mean_squares(residuals: Residuals, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:

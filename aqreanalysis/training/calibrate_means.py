@@ -1,15 +1,16 @@
 """Calibration of daily, monthly and annual means: how long errors last, and by how much such means were off.
 
-At the calibration stations, as `calibrate` sees them, the hourly errors give the covariance over the lag; the means
-that the stations observed give the shape. A daily mean is met often enough for a table by distance and level; a monthly
-or annual one is not, so each table is drawn towards a plainer one as far as it rests on few independent means, and in
-the end towards what the covariance says by itself.
+At the calibration stations, and at training stations left out in turn, by themselves and by neighbourhoods, the hourly
+errors give the covariance over the lag; the means that the stations observed give the shape. A daily mean is met often
+enough for a table by distance and level; a monthly or annual one is not, so each table is drawn towards a plainer one
+as far as it rests on few independent means, and in the end towards what the covariance says by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,13 @@ from aqreanalysis.model.distribution.period_means import (
 )
 from aqreanalysis.model.distribution.smoothstep import smoothstep_weights_f64
 from aqreanalysis.training.left_out import StationRecords, in_their_towns
-from aqreanalysis.training.weighted_quantiles import independent_means, recentred
+from aqreanalysis.training.weighted_quantiles import equal_shares, independent_means, recentred, widening
 
-# Neighbourhoods around the calibration stations that are left out in turn: cells stand farther away than stations do.
-# Two, and not the four of the hourly calibration: with those, three of four means were seen from afar and the nodes of
-# the table stood there, so intervals near stations were too wide; and a year of each costs as much as the training.
-_LEFT_OUT_KM = (0.0, 40.0)
+# Passes through the record: a year of each costs as much as the training.
+_PASSES = 2
+# Days that share a draw of what is left out, so that what lasts can be told from what decays; and the fewest draws of a
+# pass, for they decide how many places are seen.
+_DAYS_A_VIEW, _FEWEST_VIEWS = 49, 4
 # All seasons once; in a run, because a month is one.
 _MOST_DAYS = 366
 # Days encoded at a time: bounds the memory.
@@ -55,11 +57,16 @@ _MEANS_A_DISTANCE, _MEANS_A_LEVEL = 40, 60
 # So many independent means weigh as much as the plainer table that a table is drawn towards.
 _PRIOR_MEANS = 15.0
 _NORMAL = ndtri(PROBABILITIES)
+# Standard errors by which training stations must err less than others to be widened.
+_DOUBT = 1.0
+# Standard errors beyond which an error says no more of the covariance: a few readings would decide it, and the shape of
+# the tails is the table's.
+_FARTHEST = 5.0
 
 
 @dataclass(frozen=True)
 class HourlyErrors:
-    """What the model said and what was observed at the calibration stations, with one neighbourhood left out.
+    """What the model said and what was observed at stations left out, on days in a run.
 
     Attributes
     ----------
@@ -70,7 +77,9 @@ class HourlyErrors:
     nearest_km : float32 (hour, station), or (station,) where it does not change
         Distance to the nearest station that was left and reports.
     station : int64 (station,)
-        Whose they are, numbers of the records.
+        Their numbers.
+    trained : bool (station,)
+        Whether the network was trained at it.
     """
 
     mean: NDArray[np.float32]
@@ -78,6 +87,24 @@ class HourlyErrors:
     observed: NDArray[np.float32]
     nearest_km: NDArray[np.float32]
     station: NDArray[np.int64]
+    trained: NDArray[np.bool_]
+
+    @property
+    def standardised(self) -> NDArray[np.float64]:
+        """The errors in units of their standard errors (hour, station), the rarest drawn in; NaN where missing."""
+        error = (self.observed - self.mean).astype(np.float64) / np.maximum(self.standard_error, 1e-6)
+        return np.clip(error, -_FARTHEST, _FARTHEST)
+
+    def only(self, chosen: NDArray[np.bool_]) -> HourlyErrors:
+        """Return those of some stations."""
+        return HourlyErrors(*(getattr(self, f.name)[..., chosen] for f in fields(self)))
+
+    @classmethod
+    def in_a_row(cls, parts: list[HourlyErrors]) -> HourlyErrors:
+        """Return those of the same stations on days that follow each other."""
+        hourly = ("mean", "standard_error", "observed", "nearest_km")
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in hourly}
+        return replace(parts[0], **joined)
 
 
 @dataclass(frozen=True)
@@ -101,15 +128,23 @@ class MeanErrors:
 
 
 def calibrate_means(bundle: Bundle, records: StationRecords, device: str) -> dict[str, MeansCalibration]:
-    """Return each pollutant's calibration of means, measured at the calibration stations from the training stations.
+    """Return each pollutant's calibration of means, measured at stations left out, in the hours that training saw.
 
     The hourly calibration must be in the bundle: it is the hourly distributions that are averaged.
     """
     predictor = AnalysisPredictor(bundle, device, records.fields)
+    rng = np.random.default_rng(bundle.config.split.seed)
     hourly_errors: dict[str, list[HourlyErrors]] = {key: [] for key in predictor.species}
-    for radius in _LEFT_OUT_KM:
-        for key, errors in _hourly_errors(predictor, records, radius):
-            hourly_errors[key].append(errors)
+    for _ in range(_PASSES):
+        always: dict[str, list[HourlyErrors]] = {key: [] for key in predictor.species}
+        for days in view_days(predictor, records):
+            visible = records.sample_visible_stations(predictor.config.training.neighbourhood_km, rng)
+            for key, errors in _hourly_errors(predictor, records, visible, days):
+                seldom = np.isin(errors.station, np.flatnonzero(records.training))
+                hourly_errors[key].append(errors.only(seldom))
+                always[key].append(errors.only(~seldom))
+        for key, parts in always.items():
+            hourly_errors[key].append(HourlyErrors.in_a_row(parts))
     return {key: fit_means(errors, float(bundle.scaling[key].offset)) for key, errors in hourly_errors.items()}
 
 
@@ -123,13 +158,23 @@ def calibrate_means_in_turn(bundle: Bundle, records: StationRecords, device: str
     among = np.flatnonzero(records.training)
     parts, used = _PARTS_OF_SMALL if len(among) <= _SMALL else _PARTS_OF_LARGE
     part = np.random.default_rng(bundle.config.split.seed).permutation(len(among)) % parts
+    days = view_days(predictor, records)
     for number in range(used):
         left_out = np.zeros(len(records.training), dtype=bool)
         left_out[among[part == number]] = True
         turn = replace(records, training=records.training & ~left_out, calibration=left_out)
-        for key, errors in _hourly_errors(predictor, turn, 0.0):
+        for key, errors in _hourly_errors(predictor, turn, turn.training, range(days[0].start, days[-1].stop)):
             hourly_errors[key].append(errors)
     return {key: fit_means(errors, float(bundle.scaling[key].offset)) for key, errors in hourly_errors.items()}
+
+
+def view_days(predictor: AnalysisPredictor, records: StationRecords) -> list[range]:
+    """Return the days of each draw of a pass, counted from the first whose readings are whole."""
+    days = (len(records.hours) - predictor.history_hours - predictor.lookahead_hours) // 24
+    first = max(0, days - _MOST_DAYS)
+    count = min(max(_FEWEST_VIEWS, round((days - first) / _DAYS_A_VIEW)), days - first)
+    edges = np.linspace(first, days, count + 1).round().astype(int).tolist()
+    return [range(begin, end) for begin, end in pairwise(edges)]
 
 
 def fit_means(errors: list[HourlyErrors], offset: float) -> MeansCalibration:
@@ -138,10 +183,11 @@ def fit_means(errors: list[HourlyErrors], offset: float) -> MeansCalibration:
     Parameters
     ----------
     errors : list of HourlyErrors
-        One for each neighbourhood that was left out.
+        Of the stations left out on some days.
     offset : float
         Added before the logarithm, in the pollutant's units.
     """
+    errors = widen_training_errors(errors)
     autocovariance = fit_autocovariance(errors)
     tables = {}
     for frequency, days in MEAN_DAYS.items():
@@ -153,20 +199,48 @@ def fit_means(errors: list[HourlyErrors], offset: float) -> MeansCalibration:
     return MeansCalibration(offset, autocovariance, tables)
 
 
+def widen_training_errors(errors: list[HourlyErrors]) -> list[HourlyErrors]:
+    """Return the errors, those at training stations widened where they are smaller than at stations unseen.
+
+    By `widening`, of the mean squares of the standardised hourly errors. Less doubt than for hours: what a network has
+    learnt of a place lasts, and is left in a mean where the rest of the error is averaged out.
+    """
+    stations = 1 + max((int(e.station.max(initial=0)) for e in errors), default=0)
+    sums, counts = np.zeros(stations), np.zeros(stations)
+    trained = np.zeros(stations, dtype=bool)
+    for one in errors:
+        square = one.standardised**2
+        sums += np.bincount(one.station, np.nansum(square, axis=0), stations)
+        counts += np.bincount(one.station, np.isfinite(square).sum(axis=0), stations)
+        trained[one.station] = one.trained
+    square = sums / np.maximum(counts, 1)
+    factor = widening(square[trained & (counts > 0)], square[~trained & (counts > 0)], _DOUBT)
+    more = [np.where(one.trained, factor - 1, 0.0).astype(np.float32) for one in errors]
+    return [
+        replace(e, observed=e.observed + share * (e.observed - e.mean)) for e, share in zip(errors, more, strict=True)
+    ]
+
+
 def fit_autocovariance(errors: list[HourlyErrors]) -> ErrorAutocovariance:
     """Return the covariance of hourly errors in units of their standard error, fitted to all lags up to a month.
 
-    Weights of fixed time scales by non-negative least squares: whatever comes out is a covariance.
+    Weights of fixed time scales by non-negative least squares: whatever comes out is a covariance. Every station counts
+    the same, those seldom left out somewhat less.
     """
-    standard = [(e.observed - e.mean) / np.maximum(e.standard_error, 1e-6) for e in errors]
+    stations = 1 + max((int(e.station.max(initial=0)) for e in errors), default=0)
+    standard = [(e.station, e.standardised) for e in errors]
     lags, values = [], []
     for lag in _LAGS:
-        products = [(u[lag:] * u[: len(u) - lag]).ravel() for u in standard if lag < len(u)]
-        together = np.concatenate(products) if products else np.empty(0)
-        together = together[np.isfinite(together)]
-        if len(together) >= 100:
+        sums, counts = np.zeros(stations), np.zeros(stations)
+        for station, u in standard:
+            if lag < len(u):
+                product = u[lag:] * u[: len(u) - lag]
+                sums += np.bincount(station, np.nansum(product, axis=0), stations)
+                counts += np.bincount(station, np.isfinite(product).sum(axis=0), stations)
+        if counts.sum() >= 100:
+            share = np.maximum(counts, np.median(counts[counts > 0]))
             lags.append(lag)
-            values.append(float(together.mean(dtype=np.float64)))
+            values.append(float((sums / share).sum() / (counts / share).sum()))
     if not lags:
         # Nothing was observed: the most careful covariance, errors that last for ever.
         return ErrorAutocovariance(np.array([np.inf]), np.array([1.0]))
@@ -192,12 +266,13 @@ def fit_mean_table(errors: MeanErrors | None, days: int) -> MeanTable:
         return MeanTable(np.zeros(1), np.zeros(1), _NORMAL[None, None, :].copy(), days, 0, 0)
     stations = len(np.unique(errors.station))
     near_x = np.log1p(errors.distance_km)
-    everything = np.ones(len(errors.standard))
+    everything = equal_shares(errors.station)
     independent = int(independent_means(errors.standard, errors.station, everything))
     near_nodes = _nodes(near_x, min(max(1, independent // _MEANS_A_DISTANCE), _DISTANCE_NODES))
     level_nodes = _nodes(errors.level, min(max(1, independent // _MEANS_A_LEVEL), _LEVEL_NODES))
     all_together = shrunk_quantiles(errors, everything, _NORMAL)
     near, high = smoothstep_weights_f64(near_x, near_nodes), smoothstep_weights_f64(errors.level, level_nodes)
+    near *= everything[:, None]
     table = np.empty((len(near_nodes), len(level_nodes), len(PROBABILITIES)))
     for i in range(len(near_nodes)):
         at_distance = shrunk_quantiles(errors, near[:, i], all_together)
@@ -277,22 +352,18 @@ def _summed(
 
 
 def _hourly_errors(
-    predictor: AnalysisPredictor, records: StationRecords, radius_km: float
+    predictor: AnalysisPredictor, records: StationRecords, visible: NDArray[np.bool_], days: range
 ) -> Iterator[tuple[str, HourlyErrors]]:
-    """Yield each pollutant's errors with training stations nearer than a radius to any calibration station left out."""
-    targets, visible = np.flatnonzero(records.calibration), records.exclude_within(radius_km)
-    if visible is None:
-        return
+    """Yield each pollutant's errors on some days at the calibration stations and the training stations out of sight."""
+    targets = np.flatnonzero(records.calibration | (records.training & ~visible))
     lat, lon = records.lat[visible], records.lon[visible]
     places = in_their_towns(
         predictor, records, predictor.geometry(lat, lon, records.lat[targets], records.lon[targets])
     )
     before, after = predictor.history_hours, predictor.lookahead_hours
-    days = (len(records.hours) - before - after) // 24
-    first = max(0, days - _MOST_DAYS)
     parts: dict[str, list[NDArray[np.float32]]] = {key: [] for key in predictor.species}
-    for day in range(first, days, _DAYS_AT_ONCE):
-        count = 24 * min(_DAYS_AT_ONCE, days - day)
+    for day in range(days.start, days.stop, _DAYS_AT_ONCE):
+        count = 24 * min(_DAYS_AT_ONCE, days.stop - day)
         steps = slice(day * 24, day * 24 + before + count + after)
         encoded = predictor.encode(records.values[steps][:, visible], records.hours[steps], lat, lon)
         centre = records.values[day * 24 + before : day * 24 + before + count][:, targets]
@@ -300,5 +371,6 @@ def _hourly_errors(
             observed = centre[..., predictor.inputs.index(key)]
             parts[key].append(np.stack((predictive.mean, predictive.standard_error, observed, predictive.reporting_km)))
     for key, pieces in parts.items():
+        trained = records.training[targets] & records.learnt
         mean, error, observed, nearest = np.concatenate(pieces, axis=1)
-        yield key, HourlyErrors(mean, error, observed, nearest, targets)
+        yield key, HourlyErrors(mean, error, observed, nearest, targets, trained)

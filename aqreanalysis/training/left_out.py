@@ -57,17 +57,6 @@ class StationRecords:
     fields: FieldSource | None = None
     learnt: bool = True
 
-    def exclude_within(self, radius_km: float) -> NDArray[np.bool_] | None:
-        """Return the training stations farther than a radius from every calibration station, shape (station,).
-
-        None if too few are left to say anything.
-        """
-        if radius_km <= 0:
-            return self.training.copy()
-        targets = np.flatnonzero(self.calibration)
-        visible = self.training & (self._between(targets) > radius_km).all(axis=0)
-        return visible if visible.sum() >= max(5, 0.2 * self.training.sum()) else None
-
     def sample_visible_stations(self, reach_km: float, rng: np.random.Generator) -> NDArray[np.bool_]:
         """Return the training stations that stay in sight, shape (station,): an eighth is left out.
 

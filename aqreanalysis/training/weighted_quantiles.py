@@ -40,6 +40,19 @@ def equal_shares(station: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(share / share.mean())
 
 
+def widening(learnt: NDArray[np.float64], unseen: NDArray[np.float64], doubt: float = 2.0) -> float:
+    """Return by how much errors at training stations are to be widened, from mean squares of places of either kind.
+
+    A network that knows its stations by heart would look surer than it is. Only what cannot be chance counts: less
+    `doubt` standard errors, over places, of the ratio of the mean squares.
+    """
+    if min(len(learnt), len(unseen)) < 2:
+        return 1.0
+    ratio = unseen.mean() / learnt.mean()
+    error = np.sqrt(sum((x.std(ddof=1) / x.mean()) ** 2 / len(x) for x in (learnt, unseen)))
+    return float(np.sqrt(max(1.0, ratio * (1 - doubt * error))))
+
+
 def independent_means(standard: NDArray[np.float64], group: NDArray[np.int64], weight: NDArray[np.float64]) -> float:
     """Return how many independent errors carry as much as these, which go together in a group (design effect)."""
     _, which = np.unique(group, return_inverse=True)
