@@ -28,7 +28,7 @@ def test_its_card_says_from_what_it_learned() -> None:
     assert "**It learned from synthetic records, not from measurements.**" in card
 
 
-def test_what_it_learned_is_better_than_the_kriging_that_it_began_as() -> None:
+def test_what_it_learned_is_better_at_networks_kept_back_than_where_it_began() -> None:
     state = read_bundle(FOLDER).metrics["training"]
     assert state["best_score"] < 0.9 * state["start_score"]
 

@@ -83,7 +83,7 @@ def pretrained_card(bundle: Bundle) -> str:
         f"- Estimates: hourly means of {species[0]}; reads those of them that a network has.",
         f"- Learned from {bundle.provenance['trained_on']['source']}.",
         f"- Training: {state['epoch']} epochs, best at epoch {state['best_epoch']} (scaled CRPS "
-        f"{state['best_score']:.4f} at the stations left out of the networks kept back); before it, as kriging, "
+        f"{state['best_score']:.4f} at the stations left out of the networks kept back); where it began, untrained, "
         f"{state['start_score']:.4f}.",
         "",
         "## Not for",
