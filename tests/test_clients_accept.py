@@ -36,11 +36,13 @@ def test_a_known_complaint_is_known_only_alone_from_its_client_and_of_such_layer
 
     asked = "acdd:1.3 standard_name"
     assert mark("compliance", asked, "nearest_station_distance", "pm2p5_exceedance_75", "aqi_lower") == "known"
-    assert mark("compliance", asked, "nearest_station_distance", "pm2p5_lower") == "FAIL"
+    assert mark("compliance", asked, "nearest_station_distance", "pm2p5_lower") == "known"
+    assert mark("compliance", asked, "nearest_station_distance", "pm2p5_standard_error") == "FAIL"
     assert mark("compliance", f"{asked}; cf:1.11 units") == "FAIL"
     assert mark("cdo", asked) == "FAIL"
     assert mark("cfdm", "aqi: no standard_name; aqi_lower: no standard_name (+2 more)", "aqi", "aqi_lower") == "known"
     assert mark("cfdm", "pm2p5: no standard_name", "pm2p5") == "FAIL"
+    assert mark("xarray", "pm2p5: no standard_name") == "FAIL" and mark("xarray", "aqi: no standard_name") == "known"
     assert mark("xarray", "aqi: no standard_name; aqi: no grid mapping", "aqi") == "FAIL"
     assert mark("netcdf-java", "pm2p5: ymax 90.0 is not 90.125; o3: ymax 90.0 is not 90.125") == "known"
     assert mark("netcdf-java", "pm2p5: ymax 89.0 is not 90.0") == "FAIL"
@@ -61,7 +63,10 @@ def test_a_client_whose_library_is_not_here_is_absent_and_says_what_to_run(monke
 
 def test_layers_without_a_standard_name_and_steps_are_read_from_the_file(cubes: Cubes) -> None:
     assert accept.facts_of(cubes.two) == (
-        ("pm2p5_nearest_station_distance", "o3_exceedance_60", "o3_nearest_station_distance"),
+        (
+            *("pm2p5_lower", "pm2p5_upper", "pm2p5_nearest_station_distance"),
+            *("o3_lower", "o3_upper", "o3_exceedance_60", "o3_nearest_station_distance"),
+        ),
         72,
     )
     assert accept.facts_of(cubes.one) == ((), 0)

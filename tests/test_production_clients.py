@@ -27,6 +27,8 @@ EXCEPTIONS = {
     # CF has no standard name for it, and none is invented.
     'variable "nearest_station_distance" missing the following attributes:',
     "standard_name",
+    # It would be the data's, and the program knows none but its own.
+    "product_version not present",
     # There is no vertical coordinate.
     *(
         f"{name} not present"
@@ -142,8 +144,8 @@ def test_every_client_that_is_here_shows_the_cube_as_it_is(name, layers, cubes):
     if name == "daily.nc":  # its script cuts four steps out, and there are two days
         clients = clients.replace(" ncview", "")
     verdicts = ask_clients(cubes / name, layers.split(","), clients)
-    assert [(v.client, v.complaint) for v in verdicts if v.word == "FAIL"] == []
-    assert sum(v.word == "PASS" for v in verdicts) >= 2, verdicts
+    assert [(v.client, v.complaint) for v in verdicts if v.mark == "FAIL"] == []
+    assert sum(v.mark in ("pass", "known") for v in verdicts) >= 2, verdicts
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="no ../shared/accept beside the checkout")
@@ -153,7 +155,7 @@ def test_every_client_that_is_here_shows_the_cube_as_it_is(name, layers, cubes):
 )
 def test_the_reference_implementation_of_cf_and_its_checker_find_nothing(name, cubes):
     verdicts = ask_clients(cubes / name, ["pm2p5", "pm2p5_lower"], "cfdm cfchecks")
-    assert [(v.client, v.complaint) for v in verdicts if v.word == "FAIL"] == []
+    assert [(v.client, v.complaint) for v in verdicts if v.mark == "FAIL"] == []
     assert any(v.word == "PASS" for v in verdicts), verdicts
 
 

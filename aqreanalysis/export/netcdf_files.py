@@ -146,7 +146,9 @@ def _define(file: Any, layer: Layer, chunks: tuple[int, int, int]) -> None:
     )
     # What a statistic makes of estimates is an estimate; a layer that is something else says so itself.
     attributes = {"coverage_content_type": "modelResult", **_plain(layer.attrs)}
-    variable.setncatts({**attributes, **_flag_attrs(layer), "grid_mapping": "crs"})
+    # A layer that names no coordinates has those of the file to CF, which are none but to xarray.
+    located = {"grid_mapping": "crs", "coordinates": "time" if "time" in layer.dims else ""}
+    variable.setncatts({**attributes, **_flag_attrs(layer), **located})
     variable.set_auto_maskandscale(False)
 
 

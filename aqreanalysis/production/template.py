@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -171,11 +171,12 @@ def render_template(
                 f"metadata.{key} = {value!r}: {bad!r} is not ASCII, and such an attribute breaks NCO, ncview and "
                 "ncdump; write it in plain letters"
             )
-    with_crs = tuple(Layer(x.name, x.dtype, x.fill, {**x.attrs, "grid_mapping": GRID_MAPPING}, x.dims) for x in layers)
     # A cube of analysis hours alone has no use for a lead time.
     last = provenance.last_reading
     ahead = _lead_time(plan, last) if last is not None and plan.bounds_of((0, plan.steps))[1] > last else {}
-    return Template(plan, attrs, known | ahead, with_crs)
+    # A layer that names no coordinates has those of the file to CF, which are none but to xarray.
+    located = {"grid_mapping": GRID_MAPPING, "coordinates": " ".join(("time", *ahead))}
+    return Template(plan, attrs, known | ahead, tuple(replace(x, attrs={**x.attrs, **located}) for x in layers))
 
 
 def coordinates(plan: Plan, grid: Grid) -> dict[str, Coordinate]:

@@ -29,7 +29,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SCRIPT = ROOT.parent / "shared" / "accept" / "accept.sh"
 CLIENTS = ROOT / "outputs" / "clients"
-_UNNAMED = "CF has no standard name for distances to stations, probabilities, counts and indices, and none is invented"
+_UNNAMED = (
+    "CF has no standard name for distances to stations, probabilities, counts, indices and bounds of intervals, and "
+    "none is invented"
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,12 @@ class Verdict:
         if known is None or (known.one_step and self.steps != 1) or not all(map(nameless, self.unnamed)):
             return ""
         parts = re.sub(r" \(\+\d+ more\)$", "", self.complaint).split("; ")
-        return known.reason if all(re.fullmatch(known.pattern, part) for part in parts) else ""
+        matches = [re.fullmatch(known.pattern, part) for part in parts]
+        # A layer that the client names is one that has no standard name for a reason.
+        named = known.reason != _UNNAMED or all(
+            match is None or all(map(nameless, match.groups())) for match in matches
+        )
+        return known.reason if all(matches) and named else ""
 
     @property
     def mark(self) -> str:

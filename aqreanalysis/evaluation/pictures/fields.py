@@ -172,7 +172,8 @@ def _hour_ending(cube: xr.Dataset, end: np.datetime64) -> xr.Dataset:
     """Return the step of a cube that ends at a moment."""
     ends = step_ends(cube)
     if end not in ends:
-        raise CubeError(f"the cube has no hour that ends {pd.Timestamp(end)}: its hours end {ends[0]} to {ends[-1]}")
+        first, last = (pd.Timestamp(stamp) for stamp in (ends[0], ends[-1]))
+        raise CubeError(f"the cube has no hour that ends {pd.Timestamp(end)}: its hours end {first} to {last}")
     return cube.isel(time=int(np.flatnonzero(ends == end)[0]))
 
 
