@@ -34,6 +34,8 @@ ROLES = (TRAINING, CALIBRATION, HIDDEN_TENTH, HIDDEN_CITY)
 
 #: Fewer than this leave the neural kNN nothing to learn a weight from.
 MIN_TRAINING_STATIONS = 5
+#: Stations that a chain of such steps joins are of one town.
+TOWN_KM = 25.0
 
 _SMALLEST_CLUSTER_KM = 1.0
 # A station that stands farther from where it stood is another one of the same name: ids like 1, 2, 3 are everywhere.
@@ -316,6 +318,12 @@ def clusters(
     )
     first = {label: min(str(s) for s, k in zip(stations, labels, strict=True) if k == label) for label in set(labels)}
     return [f"cluster-{first[label]}" for label in labels]
+
+
+def town_numbers(lat: npt.NDArray[np.float64], lon: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return the number of each station's town, from 0 on (station,): a cluster by `TOWN_KM`."""
+    names = clusters([str(i).zfill(6) for i in range(len(lat))], lat, lon, TOWN_KM)
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def _draw_roles(city: npt.NDArray[np.str_], config: SplitConfig) -> npt.NDArray[np.str_]:

@@ -13,9 +13,8 @@ from aqreanalysis.evaluation.baselines.residual import (
     fit_residuals,
     left_out_with_slopes,
     ridge_slopes,
-    share_votes,
 )
-from aqreanalysis.geostatistics.kriging import leave_out
+from aqreanalysis.geostatistics.kriging import leave_out, share_votes
 
 
 def test_slopes_are_those_of_a_regression_with_a_constant_an_hour() -> None:

@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.floating[Any]]
 FEWEST_READINGS = 5
 # Shares under which a field of a drift is constant at the stations, and a station is not told by the others.
 _LEAST_VARYING, _LEAST_TOLD = 1e-6, 1e-9
+# Stations nearer to each other than about this share a vote, km.
+_TOGETHER_KM = 25.0
 # Systems solved at once: memory.
 _AT_ONCE = 256
 
@@ -114,12 +116,12 @@ def leave_out(
         if at.size < FEWEST_READINGS or np.unique(groups[at]).size < 2:
             continue
         inverse = _inverse(covariance[np.ix_(at, at)])
-        bordered = _bordered(inverse, None if drift is None else drift[t, at])
+        bordered = bordered_inverse(inverse, None if drift is None else drift[t, at])
         estimate[t, at], variance[t, at] = _left_out_of(bordered, hour[at], groups[at], drift is not None)
     return LeftOut(estimate, variance)
 
 
-def _bordered(inverse: Floats, drift: Floats | None) -> Floats:
+def bordered_inverse(inverse: Floats, drift: Floats | None = None) -> Floats:
     """Return the stations' part of the inverse of the kriging matrix that is bordered by a constant and by a drift."""
     if drift is None:
         row = inverse.sum(axis=0)
@@ -201,3 +203,15 @@ def kriging_of_known(
         spent = (np.where(masks, to_places, 0.0) * simple).sum(axis=1)
         variance[rows] = (sill - spent + missing**2 / total)[member.ravel()]
     return estimate, variance
+
+
+def share_votes(km: Floats) -> npt.NDArray[np.float64]:
+    """Return the weight of each station (station,), mean one: stations of one town have one vote together.
+
+    Parameters
+    ----------
+    km : ndarray, shape (station, station)
+        Distances.
+    """
+    weight = 1.0 / np.exp(-0.5 * (km / _TOGETHER_KM) ** 2).sum(axis=1)
+    return np.asarray(weight / weight.mean())

@@ -33,7 +33,7 @@ from aqreanalysis.training.covariance_start import covariance_weights
 from aqreanalysis.training.left_out import StationRecords, measure
 from aqreanalysis.training.model_card import pretrained_card
 from aqreanalysis.training.pretrain import ManyNetworks, PracticeNetwork, started_from_usual
-from aqreanalysis.training.settle import Ground, of_these_pollutants, set_down
+from aqreanalysis.training.transfer import LocalNetwork, of_these_pollutants, transfer_to
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def pooled_calibration(bundle: Bundle, networks: list[PracticeNetwork]) -> dict[
         here = of_these_pollutants(bundle, network.observations.species)
         practice = PracticeNetwork.of(network.observations, network.split, here.config)
         everyone = np.ones(len(practice.split.stations), dtype=bool)
-        here = set_down(here, Ground(practice.split, practice.seen, everyone))
+        here = transfer_to(here, LocalNetwork(practice.split, practice.seen, everyone))
         seen, split = practice.seen, practice.split
         records = StationRecords(seen.values, seen.hours, split.lat, split.lon, everyone, ~everyone, learnt=False)
         predictor = uncalibrated(here, records, "cpu")

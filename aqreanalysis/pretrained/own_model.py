@@ -18,7 +18,7 @@ from aqreanalysis.observations import Observations
 from aqreanalysis.pretrained import FOLDER
 from aqreanalysis.training.recalibrate import recalibrate
 from aqreanalysis.training.run_folder import TrainOptions
-from aqreanalysis.training.settle import of_these_pollutants
+from aqreanalysis.training.transfer import of_these_pollutants
 
 #: What is appended to the name of an output for the model that it was made with.
 ENDING = ".model"

@@ -23,13 +23,12 @@ from scipy.optimize import minimize
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.network.covariate_effects import MOST_TAKEN, CovariateDrift
 from aqreanalysis.model.network.scaling import BACKGROUND, UPWIND, FieldScaling
-from aqreanalysis.splits import clusters
+from aqreanalysis.splits import town_numbers
 
 Floats = NDArray[np.float64]
 
 # Hours beyond these tell nothing new about a slope.
 _ENOUGH_HOURS = 2000
-_TOWN_KM = 25.0
 _FOLDS = 10
 # A fold needs a town, and a slope is the difference between towns.
 _FEWEST_TOWNS = 5
@@ -85,8 +84,7 @@ def fit_covariate_drift(
     z, x = readings[::stride].astype(np.float64), np.nan_to_num(fields[::stride]).astype(np.float64)
     angle = 2 * np.pi * (hours[::stride] % 24) / 24
     waves = np.stack((np.ones(len(angle)), np.cos(angle), np.sin(angle)), axis=-1)
-    names = clusters([str(i).zfill(6) for i in range(len(places[0]))], *places, _TOWN_KM)
-    town = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    town = town_numbers(*places)
     inputs = readings.shape[-1]
     amounts, explained = np.zeros((x.shape[-1], inputs)), np.zeros(inputs)
     slopes = np.zeros((3, x.shape[-1] + 1, inputs))  # the last of the sum, in turn usual, by cosine and by sine

@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 
 from aqreanalysis.common.geodesy import distance_matrix_km
-from aqreanalysis.geostatistics.kriging import leave_out
+from aqreanalysis.geostatistics.kriging import bordered_inverse, leave_out, share_votes
 from aqreanalysis.geostatistics.variogram import Variogram, empirical_variogram, fit_variogram
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.crowding import Crowding, crowd
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.network.neighbours import LISTED, NearestStations
-from aqreanalysis.splits import Split, clusters
+from aqreanalysis.splits import Split, town_numbers
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +34,6 @@ _FEWEST_HOURS = 24
 _MOST_STATIONS = 500
 # With fewer towns a slope is the difference between two of them.
 _FEWEST_TOWNS = 10
-_TOWN_KM = 25.0
 # How hard the slope is held near zero, in stations that say nothing.
 _PENALTY = 3.0
 _LEAST_EXPLAINED = 0.15
@@ -57,8 +56,7 @@ def fit_crowding(scaled: Mapping[str, NDArray[np.float32]], lat: Floats, lon: Fl
     """
     chosen = np.unique(np.linspace(0, len(lat) - 1, min(len(lat), _MOST_STATIONS)).astype(int))
     lat, lon = lat[chosen], lon[chosen]
-    names = clusters([str(i).zfill(6) for i in range(len(lat))], lat, lon, _TOWN_KM)
-    town = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    town = town_numbers(lat, lon)
     km = distance_matrix_km(lat, lon, lat, lon)
     slopes: dict[str, float] = {}
     explained: dict[str, float] = {}
@@ -118,7 +116,7 @@ def _slope(z: Floats, km: Floats, town: NDArray[np.int64]) -> tuple[float, float
     estimate = leave_out(z, apart, variogram, np.arange(len(km))).estimate
     count = np.isfinite(estimate).sum(axis=0)
     missed = np.nansum(np.where(np.isfinite(estimate), z - estimate, 0.0), axis=0) / np.maximum(count, 1)
-    vote = (count > 0) / np.exp(-0.5 * (km / _TOWN_KM) ** 2).sum(axis=1)
+    vote = (count > 0) * share_votes(km)
     return _regression(crowd_beside_others(km, apart, variogram), missed, vote / vote.mean(), town)
 
 
@@ -135,8 +133,7 @@ def crowd_beside_others(km: Floats, apart: Floats, variogram: Variogram) -> Floa
         Of the kriging.
     """
     inverse = np.linalg.inv(variogram.covariance(apart))
-    row = inverse.sum(axis=0)
-    bordered = inverse - np.outer(row, row / row.sum())
+    bordered = bordered_inverse(inverse)
     # What kriging of the others says of a station, from the inverse of all (Dubrule 1983).
     weights = -bordered / np.diag(bordered)[:, None]
     np.fill_diagonal(weights, 0.0)

@@ -25,7 +25,7 @@ from aqreanalysis.geostatistics.kriging import leave_out
 from aqreanalysis.geostatistics.variogram import Variogram, empirical_variogram, fit_variogram
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.external_drift import Drift, StaticField, StaticSource, describe_places
-from aqreanalysis.splits import clusters
+from aqreanalysis.splits import town_numbers
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +40,6 @@ _ENOUGH_HOURS = 2000
 _MOST_STATIONS = 500
 # With fewer towns a slope is the difference between two of them.
 _FEWEST_TOWNS, _FOLDS = 20, 10
-_TOWN_KM = 25.0
 _PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 # Share of the stations' lasting misses that must be explained at towns left out.
 _LEAST_EXPLAINED = 0.03
@@ -102,8 +101,7 @@ def fit_drift(
     """
     chosen = np.unique(np.linspace(0, len(lat) - 1, min(len(lat), _MOST_STATIONS)).astype(int))
     lat, lon = lat[chosen], lon[chosen]
-    names = clusters([str(i).zfill(6) for i in range(len(lat))], lat, lon, _TOWN_KM)
-    town = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    town = town_numbers(lat, lon)
     if len(np.unique(town)) < _FEWEST_TOWNS:
         return None
     offered = _with_little(static, lat, lon) if static is not None else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -107,3 +108,8 @@ class Learner:
 
     def _state_modules(self) -> nn.Module:
         return nn.ModuleDict({"network": self.network, "average": self.average})
+
+
+def annealed(done: float) -> float:
+    """Return the share of the learning rate after a share of the training: half a cosine wave from 1 down to 0.01."""
+    return float(0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))

@@ -26,7 +26,7 @@ from aqreanalysis.observations import Observations
 from aqreanalysis.splits import CALIBRATION, TRAINING, Split
 from aqreanalysis.training.covariance_start import covariance_weights
 from aqreanalysis.training.distributed import Processes
-from aqreanalysis.training.learner import Learner
+from aqreanalysis.training.learner import Learner, annealed
 from aqreanalysis.training.run_folder import fit_present_scalings
 from aqreanalysis.training.seen_hours import SeenHours, seen_hours
 from aqreanalysis.training.station_masking import StationRoles
@@ -34,6 +34,8 @@ from aqreanalysis.training.trainer import Trainer
 
 # The weights of the last steps are averaged over as in every training, a little longer: each step is another network.
 _AVERAGE_DECAY = 0.998
+# Share of the training in which the learning rate rises.
+_WARM_UP = 0.02
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class ManyNetworks(Learner):
 
     @staticmethod
     def _rate(done: float) -> float:
-        return float(min(1.0, done / 0.02 + 0.01) * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done))))
+        return min(1.0, done / _WARM_UP + 0.01) * annealed(done)
 
     @contextmanager
     def _with_ranges_of(self, trainer: Trainer) -> Iterator[None]:

@@ -23,13 +23,13 @@ from aqreanalysis.configs import SplitConfig
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.model import Bundle, Calibration, choose_device, read_bundle
 from aqreanalysis.model.bundle import CALIBRATED_FROM
+from aqreanalysis.model.network.aqnet import hold_back
 from aqreanalysis.model.network.scaling import field_reach
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import CALIBRATION, MIN_TRAINING_STATIONS, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import LeftOut, gap_reach, record_climatology, uncalibrated
 from aqreanalysis.training.calibrate_means import calibrate_means_in_turn
 from aqreanalysis.training.departure import SHARES
-from aqreanalysis.training.drawn_tables import draw_to
 from aqreanalysis.training.fields import ReadFields, read_fields
 from aqreanalysis.training.left_out import NetworkResiduals, StationRecords, measure
 from aqreanalysis.training.model_card import calibrated_card
@@ -41,7 +41,8 @@ from aqreanalysis.training.run_folder import (
     working_folder,
 )
 from aqreanalysis.training.seen_hours import seen_hours
-from aqreanalysis.training.settle import Ground, hold_back, of_these_pollutants, set_down
+from aqreanalysis.training.shrinkage import shrink_to
+from aqreanalysis.training.transfer import LocalNetwork, of_these_pollutants, transfer_to
 from aqreanalysis.training.weighted_quantiles import equal_shares
 
 if TYPE_CHECKING:
@@ -117,14 +118,16 @@ def recalibrated(
     bundle = of_these_pollutants(bundle, observations.species)
     split = split_to_calibrate(observations, bundle.config.split)
     among = split.where(TRAINING, CALIBRATION)
-    ground = Ground(split, seen_hours(observations, bundle.config, split.unseen_from), among)
+    local = LocalNetwork(split, seen_hours(observations, bundle.config, split.unseen_from), among)
     tell = progress or (lambda done, total, note: None)
     tell(0, 4, "scaling, drift and ranges of the network")
     known = bundle.calibration
-    bundle = set_down(bundle, ground, options.static)
-    read = _covariates(bundle, options.covariates, ground)
-    seen = ground.seen
-    records = StationRecords(seen.values, seen.hours, split.lat, split.lon, among, ~among & among, read, learnt=False)
+    bundle = transfer_to(bundle, local, options.static)
+    read = _covariates(bundle, options.covariates, local)
+    seen = local.seen
+    records = StationRecords(
+        seen.values, seen.hours, split.lat, split.lon, among, np.zeros_like(among), read, learnt=False
+    )
     tell(1, 4, "stations left out in turn")
     bundle = as_far_as_borne_out(bundle, records, device)
     bundle.calibration = tables_of(bundle, records, known, device)
@@ -185,7 +188,7 @@ def tables_of(
     for key, measured in measure(predictor, records, rounds).items():
         left_out = LeftOut.of(measured, records)
         own = left_out.table(record_climatology(predictor, records, key), gap_reach(predictor))
-        tables[key] = draw_to(own, known[key], left_out.usual)
+        tables[key] = shrink_to(own, known[key], left_out.usual)
     return tables
 
 
@@ -223,14 +226,14 @@ def _held_back(weights: dict[str, Tensor], shares: Mapping[int, float]) -> dict[
     return weights
 
 
-def _covariates(bundle: Bundle, covariates: Covariates | None, ground: Ground) -> ReadFields | None:
+def _covariates(bundle: Bundle, covariates: Covariates | None, local: LocalNetwork) -> ReadFields | None:
     """Return the model's covariates at all stations, standardised as the model was trained with them."""
     if bundle.fields is None:
         return None
     if covariates is None:
         raise ModelError(f"the model was trained with covariates: {', '.join(bundle.fields.names)}; give --covariates")
     before, after = field_reach(bundle.config.window)
-    span = ground.seen.first_hour - before, before + 24 * ground.seen.days + after
-    among: NDArray[np.bool_] = ground.among
-    read = read_fields(covariates.select(bundle.fields.names), (ground.split.lat, ground.split.lon), span, among)
+    span = local.seen.first_hour - before, before + 24 * local.seen.days + after
+    among: NDArray[np.bool_] = local.among
+    read = read_fields(covariates.select(bundle.fields.names), (local.split.lat, local.split.lon), span, among)
     return replace(read, scaling=bundle.fields)

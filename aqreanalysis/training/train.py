@@ -45,9 +45,9 @@ from aqreanalysis.training.run_folder import (
     working_folder,
 )
 from aqreanalysis.training.seen_hours import SeenHours, seen_hours
-from aqreanalysis.training.settle import of_these_pollutants
 from aqreanalysis.training.station_masking import StationRoles
 from aqreanalysis.training.trainer import Trainer
+from aqreanalysis.training.transfer import of_these_pollutants
 from aqreanalysis.training.windows import Timeline
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from aqreanalysis.training.cuda_graph import CudaGraphStep
 from aqreanalysis.training.departure import SHARES, choose_share, surest
 from aqreanalysis.training.distributed import Processes
 from aqreanalysis.training.fields import mask_fields
-from aqreanalysis.training.learner import Learner
+from aqreanalysis.training.learner import Learner, annealed
 from aqreanalysis.training.loss import EncodedBatch, station_scores, target_scores
 from aqreanalysis.training.station_masking import StationMask, StationRoles, mask_readings, place_weights
 from aqreanalysis.training.windows import Timeline
@@ -174,7 +174,7 @@ class Trainer(Learner):
     def _rate(self, step: int) -> float:
         whole = self.config.training.epochs * self.steps_per_epoch
         warm = min(1.0, (step + 1) / _WARM_UP_STEPS)
-        return warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(step / whole, 1.0))))
+        return warm * annealed(step / whole)
 
     def _step(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor | None:
         """Take a step and return its loss; None, and no step, if no target was observed on its days."""

@@ -24,11 +24,10 @@ from aqreanalysis.evaluation.baselines.residual import (
     error_in_units,
     fit_residuals,
     ridge_slopes,
-    share_votes,
 )
 from aqreanalysis.evaluation.baselines.spread import KrigingSpread, distribution, fit_kriging_spread, hour_scale
 from aqreanalysis.evaluation.distributions import CensoredNormal, ShiftedLogNormal
-from aqreanalysis.geostatistics.kriging import LeftOut, leave_out
+from aqreanalysis.geostatistics.kriging import LeftOut, leave_out, share_votes
 from aqreanalysis.geostatistics.variogram import FAMILIES, Variogram, empirical_variogram, fit_variogram
 
 #: One more covariate must lessen the error by this share.

@@ -22,7 +22,7 @@ from aqreanalysis.evaluation.baselines.kriging import Distances, back, forward, 
 from aqreanalysis.evaluation.baselines.regressors import Regressors
 from aqreanalysis.evaluation.baselines.spread import KrigingSpread, distribution, fit_kriging_spread, hour_scale
 from aqreanalysis.evaluation.distributions import CensoredNormal, ShiftedLogNormal
-from aqreanalysis.geostatistics.kriging import LeftOut, leave_out
+from aqreanalysis.geostatistics.kriging import LeftOut, leave_out, share_votes
 from aqreanalysis.geostatistics.variogram import FAMILIES, Variogram, empirical_variogram, fit_variogram
 
 #: How hard slopes are held near zero, in stations that say nothing.
@@ -33,8 +33,6 @@ FIRST_PENALTY = 3.0
 SLOPE_HOURS, CHOICE_HOURS = 240, 16
 
 _FOLDS = 10
-#: Stations nearer to each other than about this share a vote.
-_TOGETHER_KM = 25.0
 
 
 @dataclass(frozen=True)
@@ -80,12 +78,6 @@ class RegressionSample:
         few = self.field.tuning_sample(hours)
         assert self.field.hours is not None and few.hours is not None
         return few, np.searchsorted(self.field.hours, few.hours)
-
-
-def share_votes(km: Floats) -> npt.NDArray[np.float64]:
-    """Return the weight of each station (station,), mean one: stations of one town have one vote together."""
-    weight = 1.0 / np.exp(-0.5 * (km / _TOGETHER_KM) ** 2).sum(axis=1)
-    return np.asarray(weight / weight.mean())
 
 
 def ridge_slopes(z: Floats, x: Floats, weight: Floats, penalties: tuple[float, ...]) -> Floats:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 #: Stations count for places within some of this.
-TOWN_KM = 10.0
+NEAR_KM = 10.0
 # Of the mean that stands for the largest: the higher, the nearer to it; a maximum itself has a kink halfway between two
 # stations.
 _POWER = 6
@@ -70,6 +70,6 @@ def crowd(km: Floats) -> NDArray[np.float64]:
     km : ndarray, shape (place, listed)
         Distances to the nearest stations, as `NearestStations` lists them; farther ones hardly count.
     """
-    near = np.exp(-0.5 * (np.asarray(km, np.float64) / TOWN_KM) ** 2)
+    near = np.exp(-0.5 * (np.asarray(km, np.float64) / NEAR_KM) ** 2)
     nearest = (near**_POWER).sum(axis=1) ** (1 / _POWER)
     return np.asarray(np.log1p(np.maximum(near.sum(axis=1) - nearest, 0.0)))

@@ -238,10 +238,7 @@ class AQNet(nn.Module):
         share : float
             From 0 to 1.
         """
-        out = self.head_out[target]
-        assert isinstance(out, nn.Linear)
-        out.weight[:-1] *= share
-        out.bias[:-1] *= share
+        self.load_state_dict(hold_back(self.state_dict(), target, share))
 
     def remove_drift(self, values: Tensor, fields: Tensor | None, hours: Tensor) -> Tensor:
         """Return readings (window, hour, station, input) less what the covariates (..., field) say of them; `hours` are
@@ -513,3 +510,10 @@ def lognormal_crps(y: Tensor, location: Tensor, scale: Tensor) -> Tensor:
 
 def _phi(z: Tensor) -> Tensor:
     return 0.5 * (1 + torch.erf(z / math.sqrt(2.0)))
+
+
+def hold_back(weights: dict[str, Tensor], target: int, share: float) -> dict[str, Tensor]:
+    """Return the weights of an `AQNet` as `AQNet.hold_back` leaves them; arguments as there."""
+    names = [f"head_out.{target}.{name}" for name in ("weight", "bias")]
+    less = {name: torch.cat((share * weights[name][:-1], weights[name][-1:])) for name in names}
+    return weights | less

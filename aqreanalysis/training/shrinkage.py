@@ -22,7 +22,7 @@ _PLACES_OF_SHAPE = 40.0
 _FEWEST_PLACES = 3
 
 
-def draw_to(own: Calibration, known: Calibration, residuals: Residuals) -> Calibration:
+def shrink_to(own: Calibration, known: Calibration, residuals: Residuals) -> Calibration:
     """Return a network's own table drawn to a known one; what it says of silence is its own.
 
     Parameters

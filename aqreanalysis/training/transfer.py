@@ -1,4 +1,4 @@
-"""A trained network set down on another network of stations: its scaling, its ranges, its drift; the weights stay."""
+"""A trained model transferred to another network of stations: its scaling, its ranges, its drift; the weights stay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.model import AQNet, Bundle, Scaling
@@ -27,8 +26,8 @@ from aqreanalysis.training.station_masking import StationRoles
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A network of stations, as a model is set down on it.
+class LocalNetwork:
+    """A network of stations that a model is transferred to.
 
     Attributes
     ----------
@@ -89,7 +88,7 @@ def of_these_pollutants(bundle: Bundle, keys: Sequence[str], reads: Sequence[str
     )
 
 
-def set_down(bundle: Bundle, ground: Ground, static: StaticSource | None = None) -> Bundle:
+def transfer_to(bundle: Bundle, local: LocalNetwork, static: StaticSource | None = None) -> Bundle:
     """Return the model with what a network of stations says of itself: scaling, drift, ranges and nuggets.
 
     Raises
@@ -97,29 +96,22 @@ def set_down(bundle: Bundle, ground: Ground, static: StaticSource | None = None)
     ObservationsError
         If a pollutant has no two different readings.
     """
-    scaling = _scaling(bundle, ground)
-    drift = _drift(bundle, ground, scaling, static)
-    crowding = _crowding(bundle, ground, scaling, drift)
+    scaling = _scaling(bundle, local)
+    drift = _drift(bundle, local, scaling, static)
+    crowding = _crowding(bundle, local, scaling, drift)
     made = replace(bundle, scaling=scaling, drift=drift, crowding=crowding)
     if bundle.fields is not None:  # its ranges are those of what its covariates leave
         return made
-    covariances = _covariances(bundle, ground, scaling, (drift, crowding))
+    covariances = _covariances(bundle, local, scaling, (drift, crowding))
     tables = covariance_weights(covariances, bundle.config.model.kernels)
     metrics = bundle.metrics | {"starting_covariances": asdict(covariances)}
     return replace(made, members=[weights | tables for weights in bundle.members], metrics=metrics)
 
 
-def hold_back(weights: dict[str, Tensor], target: int, share: float) -> dict[str, Tensor]:
-    """Return weights as `AQNet.hold_back` leaves them."""
-    names = [f"head_out.{target}.{name}" for name in ("weight", "bias")]
-    less = {name: torch.cat((share * weights[name][:-1], weights[name][-1:])) for name in names}
-    return weights | less
-
-
-def _scaling(bundle: Bundle, ground: Ground) -> dict[str, Scaling]:
-    values, inputs = ground.seen.values, bundle.config.inputs or bundle.config.species
+def _scaling(bundle: Bundle, local: LocalNetwork) -> dict[str, Scaling]:
+    values, inputs = local.seen.values, bundle.config.inputs or bundle.config.species
     some = subsample_stride(values.shape[:2])
-    scaling = fit_present_scalings(values[::some, ground.among], inputs, bundle.scaling)
+    scaling = fit_present_scalings(values[::some, local.among], inputs, bundle.scaling)
     for key in bundle.config.species:
         if scaling[key] is bundle.scaling[key]:
             raise ObservationsError(
@@ -129,30 +121,32 @@ def _scaling(bundle: Bundle, ground: Ground) -> dict[str, Scaling]:
     return scaling
 
 
-def _drift(bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], static: StaticSource | None) -> Drift | None:
+def _drift(
+    bundle: Bundle, local: LocalNetwork, scaling: dict[str, Scaling], static: StaticSource | None
+) -> Drift | None:
     """Return what the ground says here, where enough towns tell; elsewhere what it said where the model was trained."""
     if not bundle.config.model.geography:
         return None
-    return fit_drift(ground.thinned, scaling, *ground.places, static) or bundle.drift
+    return fit_drift(local.thinned, scaling, *local.places, static) or bundle.drift
 
 
-def _crowding(bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], drift: Drift | None) -> Crowding | None:
+def _crowding(bundle: Bundle, local: LocalNetwork, scaling: dict[str, Scaling], drift: Drift | None) -> Crowding | None:
     """Return what the closeness of stations says here: what it said elsewhere is no guide to other towns."""
     if not bundle.config.model.crowding or bundle.fields is not None:
         return None
-    said = None if drift is None else drift.at(*ground.places, list(scaling))
-    return fit_crowding(standardised(ground.thinned, scaling, said), *ground.places)
+    said = None if drift is None else drift.at(*local.places, list(scaling))
+    return fit_crowding(standardised(local.thinned, scaling, said), *local.places)
 
 
 def _covariances(
-    bundle: Bundle, ground: Ground, scaling: dict[str, Scaling], drifts: tuple[Drift | None, Crowding | None]
+    bundle: Bundle, local: LocalNetwork, scaling: dict[str, Scaling], drifts: tuple[Drift | None, Crowding | None]
 ) -> BandCovariances:
     """Return the covariance models of the record, as a training would start from them."""
-    config, split = bundle.config, ground.split
+    config, split = bundle.config, local.split
     inputs = list(config.inputs or config.species)
-    timeline = ground.seen.timeline(scaling, config, taken_off(drifts, split, ground.among, inputs))
+    timeline = local.seen.timeline(scaling, config, taken_off(drifts, split, local.among, inputs))
     targets: Sequence[int] = [inputs.index(key) for key in config.species]
     network = AQNet(len(inputs), list(targets), config.model)
-    roles = StationRoles(split.lat, split.lon, ground.among, ~ground.among)
+    roles = StationRoles(split.lat, split.lon, local.among, ~local.among)
     with torch.no_grad():
         return starting_covariances(timeline, roles, network)

@@ -14,7 +14,7 @@ from aqreanalysis.model import read_bundle
 from aqreanalysis.training import TrainOptions, train
 from aqreanalysis.training.covariance_start import STANDS_ON
 from aqreanalysis.training.departure import surest
-from aqreanalysis.training.settle import hold_back, of_these_pollutants
+from aqreanalysis.training.transfer import hold_back, of_these_pollutants
 
 
 @pytest.fixture(scope="module")
