@@ -84,7 +84,7 @@ def scores(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[s
 
 def scores_with_all(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[str, Any]:
     """Return the scores of AQ-Net from all that there is, and of the baselines."""
-    nature = Nature.of(work, seed, key, given)
+    nature = NatureFiles.of(work, seed, key, given)
     cube = cube_of(work, nature.config, nature.observations, nature.covariates)
 
     def against_truth(covariates: Covariates, baselines: list[str] | None = None) -> dict[str, Any]:
@@ -99,14 +99,14 @@ def scores_with_all(work: Path, seed: int, key: str, given: argparse.Namespace) 
 
 def scores_alone(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[str, Any]:
     """Return the scores of AQ-Net from the stations alone."""
-    nature = Nature.of(work, seed, key, given)
+    nature = NatureFiles.of(work, seed, key, given)
     cube = cube_of(work, nature.config, nature.observations, None)
     result = score_against_truth(cube, nature.truth, population=nature.population)[key]["methods"]
     return {ALONE: result[MODEL] | {"title": "AQ-Net from the stations alone"}}
 
 
 @dataclass(frozen=True)
-class Nature:
+class NatureFiles:
     """What a nature run gives a user, read from its files, and its truth.
 
     Attributes
@@ -126,7 +126,7 @@ class Nature:
     population: xr.DataArray
 
     @classmethod
-    def of(cls, work: Path, seed: int, key: str, given: argparse.Namespace) -> Nature:
+    def of(cls, work: Path, seed: int, key: str, given: argparse.Namespace) -> NatureFiles:
         """Return the run of a seed; its files are written if the work folder has none."""
         folder = work / f"nature-{seed}-{given.stations}"
         if not (folder / "done").exists():

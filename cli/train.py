@@ -82,7 +82,9 @@ def train(
             from aqreanalysis.training import TrainOptions
 
             before = None if start is None else _read_start(start)
-            chosen = TrainOptions(not fresh, overwrite, covariates, static, before)
+            chosen = TrainOptions(
+                resume=not fresh, overwrite=overwrite, covariates=covariates, static=static, start=before
+            )
             bundle = run(observations, config, out, device, progress, chosen)
     if not is_first:
         return

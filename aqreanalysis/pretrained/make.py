@@ -28,7 +28,7 @@ from aqreanalysis.pretrained import FOLDER
 from aqreanalysis.pretrained.networks import all_seen, draw_networks
 from aqreanalysis.species import SPECIES
 from aqreanalysis.splits import TRAINING
-from aqreanalysis.training.calibrate import LeftOut, gap_reach, uncalibrated
+from aqreanalysis.training.calibrate import LeftOutErrors, gap_reach, uncalibrated
 from aqreanalysis.training.covariance_start import covariance_weights
 from aqreanalysis.training.left_out import StationRecords, measure
 from aqreanalysis.training.model_card import pretrained_card
@@ -109,7 +109,7 @@ def usual_scaling(networks: list[PracticeNetwork], config: Config) -> dict[str, 
 
 def pooled_calibration(bundle: Bundle, networks: list[PracticeNetwork]) -> dict[str, Calibration]:
     """Return each pollutant's calibration at all networks together, none of which the weights were fitted to."""
-    parts: dict[str, list[LeftOut]] = {key: [] for key in bundle.config.species}
+    parts: dict[str, list[LeftOutErrors]] = {key: [] for key in bundle.config.species}
     reach = 0
     for network in networks:
         here = of_these_pollutants(bundle, network.observations.species)
@@ -121,10 +121,10 @@ def pooled_calibration(bundle: Bundle, networks: list[PracticeNetwork]) -> dict[
         predictor = uncalibrated(here, records, "cpu")
         reach = gap_reach(predictor)
         for key, measured in measure(predictor, records).items():
-            parts[key].append(LeftOut.of(measured, records))
+            parts[key].append(LeftOutErrors.of(measured, records))
     # Scaled by its own record, every network's climatology is zero on average.
     level = np.zeros(climate_terms(np.zeros(1, np.int64)).shape[1])
-    return {key: LeftOut.joined(some).table(level, reach) for key, some in parts.items() if some}
+    return {key: LeftOutErrors.joined(some).table(level, reach) for key, some in parts.items() if some}
 
 
 def _provenance(recipe: Recipe, learned: list[PracticeNetwork]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numcodecs.bitround import BitRound  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from aqreanalysis.common.cache import BoundedCache
@@ -307,22 +308,11 @@ def _fill_species(
 
 
 def round_bits(values: NDArray[np.float32], keepbits: int) -> NDArray[np.float32]:
-    """Return values rounded to so many bits of the mantissa, to even ones at a tie, as numcodecs' BitRound does; as
-    they are for 0 bits.
+    """Return values rounded to so many bits of the mantissa, to even ones at a tie; as they are for 0 bits.
 
-    Rounding keeps the order of values: bounds go on enclosing the estimate. It is made with one array beside, since it
-    costs as much as it moves.
+    Rounding keeps the order of values: bounds go on enclosing the estimate.
     """
-    if not keepbits:
-        return values
-    drop = 23 - keepbits
-    bits = np.array(values, np.float32, order="C").view(np.uint32)
-    up = bits >> np.uint32(drop)
-    up &= np.uint32(1)
-    up += np.uint32((1 << (drop - 1)) - 1)
-    bits += up
-    bits &= np.uint32((0xFFFFFFFF << drop) & 0xFFFFFFFF)
-    return bits.view(np.float32)
+    return np.asarray(BitRound(keepbits).encode(values)).view(np.float32) if keepbits else values
 
 
 def _hour_flags(inputs: SweepInputs, key: str, values: NDArray[np.float32], block: range) -> NDArray[np.int8]:

@@ -62,7 +62,7 @@ class Residuals:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOutErrors:
     """What was measured of one pollutant, sorted by what a calibration makes of it.
 
     Attributes
@@ -81,7 +81,7 @@ class LeftOut:
     points: NDArray[np.float64]
 
     @classmethod
-    def of(cls, measured: Measured, records: StationRecords) -> LeftOut:
+    def of(cls, measured: Measured, records: StationRecords) -> LeftOutErrors:
         """Return it of the measurements at one network."""
         residuals = measured.residuals
         gap, silent = residuals.gap_hours > 0, residuals.reporting_km > residuals.nearest_km
@@ -92,7 +92,7 @@ class LeftOut:
         return cls(usual, beside, residuals.only(gap), points)
 
     @classmethod
-    def joined(cls, parts: Sequence[LeftOut]) -> LeftOut:
+    def joined(cls, parts: Sequence[LeftOutErrors]) -> LeftOutErrors:
         """Return those of several networks as one, their stations and places told apart."""
         silent, gaps = (
             NetworkResiduals.joined(
@@ -118,7 +118,9 @@ def calibrate(bundle: Bundle, records: StationRecords, device: str) -> dict[str,
     """Return each pollutant's calibration, measured at stations left out, in the hours that training saw."""
     predictor = uncalibrated(bundle, records, device)
     return {
-        key: LeftOut.of(measured, records).table(record_climatology(predictor, records, key), gap_reach(predictor))
+        key: LeftOutErrors.of(measured, records).table(
+            record_climatology(predictor, records, key), gap_reach(predictor)
+        )
         for key, measured in measure(predictor, records).items()
     }
 

@@ -27,7 +27,7 @@ from aqreanalysis.model.network.aqnet import hold_back
 from aqreanalysis.model.network.scaling import field_reach
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import CALIBRATION, MIN_TRAINING_STATIONS, TRAINING, Split, draw_split
-from aqreanalysis.training.calibrate import LeftOut, gap_reach, record_climatology, uncalibrated
+from aqreanalysis.training.calibrate import LeftOutErrors, gap_reach, record_climatology, uncalibrated
 from aqreanalysis.training.calibrate_means import calibrate_means_in_turn
 from aqreanalysis.training.departure import SHARES
 from aqreanalysis.training.fields import ReadFields, read_fields
@@ -186,7 +186,7 @@ def tables_of(
     predictor, tables = uncalibrated(bundle, records, device), {}
     rounds = int(np.clip(_ENOUGH_LEFT_OUT // max(int(records.training.sum()), 1), 1, _MOST_ROUNDS))
     for key, measured in measure(predictor, records, rounds).items():
-        left_out = LeftOut.of(measured, records)
+        left_out = LeftOutErrors.of(measured, records)
         own = left_out.table(record_climatology(predictor, records, key), gap_reach(predictor))
         tables[key] = shrink_to(own, known[key], left_out.usual)
     return tables

@@ -297,8 +297,8 @@ def prepare(
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
     flagged = flag_thresholds(predictor, production, species)
-    plan, cubes = _cubes(predictor, (species, thresholds, flagged), plan, (options, production.keepbits))
-    last, last_reading = _check_reach(plan, observations, predictor, (species, options.append), (grid, production))
+    plan, cubes = _cubes(predictor, species, thresholds, flagged, plan, options, production.keepbits)
+    last, last_reading = _check_reach(plan, observations, predictor, species, options.append, grid, production)
     span = span_of(plan, predictor, last_reading)
     digest, readings = record_readings(observations, tuple(predictor.inputs), span)
     prepared = Prepared(
@@ -338,12 +338,13 @@ def _check_reach(
     plan: Plan,
     observations: Observations,
     predictor: Predictor,
-    wanted: tuple[Sequence[str], bool],
-    where: tuple[Grid, ProductionConfig],
+    species: Sequence[str],
+    growing: bool,
+    grid: Grid,
+    production: ProductionConfig,
 ) -> tuple[dict[str, int], int]:
     """Check that the readings reach the timeline and the grid; return the last stamp with a reading of each species,
-    and of any. `wanted` is the species, and whether the cube grows."""
-    species, growing = wanted
+    and of any."""
     observed = observed_hours(observations, tuple(dict.fromkeys([*species, *predictor.inputs])))
     span_seen = (min(first for first, _ in observed.values()), max(last for _, last in observed.values()))
     # What a cube that grows was read from before may lie before the newer observations (`resume.append`).
@@ -352,7 +353,7 @@ def _check_reach(
     check_timeline(plan, observations_span, predictor.timeline(observations_span))
     if not growing:  # what a cube that grows gets may be the readings of one pollutant
         check_reporting(observations, species, observed)
-    check_grid_reach(where[0], observations, where[1].max_distance_km)
+    check_grid_reach(grid, observations, production.max_distance_km)
     return {key: observed[key][1] if key in observed else span_seen[0] - 1 for key in species}, span_seen[1]
 
 
@@ -371,19 +372,20 @@ def flag_thresholds(predictor: Predictor, production: ProductionConfig, species:
 
 def _cubes(
     predictor: Predictor,
-    wanted: tuple[tuple[str, ...], Mapping[str, Sequence[float]], FlagThresholds],
+    species: tuple[str, ...],
+    thresholds: Mapping[str, Sequence[float]],
+    flagged: FlagThresholds,
     plan: Plan,
-    form: tuple[ProduceOptions, int],
+    options: ProduceOptions,
+    keepbits: int,
 ) -> tuple[Plan, dict[str, Cube]]:
-    """Return the plan of the sweep with its bytes, and the cubes; `wanted` is species, thresholds, what is flagged,
-    `form` the options and the bits that are kept.
+    """Return the plan of the sweep with its bytes, and the cubes.
 
     Raises
     ------
     ModelError
         If means are asked of a model that has no calibration of them.
     """
-    (species, thresholds, flagged), (options, keepbits) = wanted, form
     coverage = float(predictor.config.uncertainty.coverage)
     cubes: dict[str, Cube] = {}
     for name in check_frequencies(options.frequencies):
