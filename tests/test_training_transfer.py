@@ -11,10 +11,11 @@ from model_case import make_bundle, make_observations, make_readings, small_conf
 
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model import read_bundle
+from aqreanalysis.model.network.aqnet import hold_back
 from aqreanalysis.training import TrainOptions, train
 from aqreanalysis.training.covariance_start import STANDS_ON
 from aqreanalysis.training.departure import surest
-from aqreanalysis.training.transfer import hold_back, of_these_pollutants
+from aqreanalysis.training.transfer import of_these_pollutants
 
 
 @pytest.fixture(scope="module")
