@@ -13,13 +13,39 @@ from aqreanalysis.cli import options
 from aqreanalysis.cli.options import Command
 
 if TYPE_CHECKING:
+    from aqreanalysis.common.remote import RemotePath
     from aqreanalysis.export import CubeSource
     from aqreanalysis.pictures import StationMarkers
 
 
+class CubePlace(click.ParamType):
+    """A path of a cube, or its URL."""
+
+    name = "path"
+
+    def convert(
+        self, value: str | Path | RemotePath, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | RemotePath:
+        """Return a path, or the place that a URL names."""
+        if "://" not in str(value):
+            return Path(str(value))
+        from aqreanalysis.common.remote import place_of
+
+        return place_of(str(value))
+
+
 def cube_argument(command: Command) -> Command:
-    """Add CUBE, which reaches the command as the path `cube`."""
-    return click.argument("cube", type=click.Path(path_type=Path))(command)
+    """Add CUBE, which reaches the command as `cube`: a path, or the place that a URL names."""
+    return click.argument("cube", type=CubePlace())(command)
+
+
+def tell_fetch(cube: str | Path | RemotePath) -> None:
+    """Say on stderr that a NetCDF file at a URL is brought here whole."""
+    if "://" in str(cube) and str(cube).endswith(".nc"):
+        click.echo(
+            f"fetching {cube} into a temporary file: NetCDF is not read in pieces over a network, a Zarr store is",
+            err=True,
+        )
 
 
 def out_option(text: str, required: bool = True) -> Callable[[Command], Command]:
@@ -67,11 +93,12 @@ def stations_option(command: Command) -> Command:
 
 
 def open_cube(
-    cube: Path, species: Sequence[str], start: datetime | None = None, end: datetime | None = None
+    cube: Path | RemotePath, species: Sequence[str], start: datetime | None = None, end: datetime | None = None
 ) -> CubeSource:
     """Return the cube, or its part from `start` to `end`, opened; use it in a ``with`` block."""
     from aqreanalysis.export import CubeSource, TimeSpan
 
+    tell_fetch(cube)
     return CubeSource(cube, species, TimeSpan(start, end) if start or end else None)
 
 

@@ -16,6 +16,7 @@ from aqreanalysis.cli import options
 
 if TYPE_CHECKING:
     from aqreanalysis.common.progress import Progress
+    from aqreanalysis.common.remote import RemotePath
     from aqreanalysis.export import CubeSource, TableReport
 
     Written = Path | Sequence[Path] | TableReport
@@ -53,7 +54,7 @@ def _exports(
     def make(write: Callable[..., Written]) -> Callable[..., None]:
         @wraps(write)
         def command(
-            cube: Path,
+            cube: Path | RemotePath,
             out: Path,
             species: tuple[str, ...],
             overwrite: bool,

@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.cli.cube_options import CubePlace, tell_fetch
 from aqreanalysis.errors import CubeError
 
 if TYPE_CHECKING:
+    from aqreanalysis.common.remote import RemotePath
     from aqreanalysis.configs import Config
 
 
 @click.command(short_help="What a cube, a model or an observations file holds.")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=CubePlace())
 @options.config_options("aqnet", "columns.lat=latitude")
 @options.json_option
-def info(path: Path, config_source: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Say what is in PATH: a cube (.nc, .zarr), a model bundle (a folder) or an observations file."""
-    from aqreanalysis.cli.printing import print_json
-
+def info(path: Path | RemotePath, config_source: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Say what is in PATH: a cube (.nc, .zarr, a path or URL), a model bundle (a folder) or an observations file."""
+    if not isinstance(path, Path):
+        tell_fetch(path)
+        _show(*describe_cube(path), as_json)
+        return
     if not path.exists():
         raise CubeError(f"nothing at {str(path)!r}: give a cube, a model bundle or an observations file")
     if path.is_dir() and path.suffix != ".zarr":
@@ -30,6 +34,12 @@ def info(path: Path, config_source: str | None, overrides: tuple[str, ...], as_j
         facts, lines = describe_cube(path)
     else:
         facts, lines = describe_observations(path, options.load_part_config(config_source, overrides, ("columns",)))
+    _show(facts, lines, as_json)
+
+
+def _show(facts: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    from aqreanalysis.cli.printing import print_json
+
     if as_json:
         print_json(facts)
         return
@@ -48,17 +58,18 @@ def _holds_stations(path: Path) -> bool:
         raise CubeError(f"{path} is not a NetCDF file that can be read ({error.strerror or error})") from None
 
 
-def describe_cube(path: Path) -> tuple[dict[str, Any], list[str]]:
+def describe_cube(path: Path | RemotePath) -> tuple[dict[str, Any], list[str]]:
     """Return what a cube holds, and the lines that say it."""
     from aqreanalysis.cli.printing import human_size
     from aqreanalysis.production import describe_cube as describe
     from aqreanalysis.production.plan.timeline import FREQUENCIES
 
-    facts = describe(path)
+    facts = describe(str(path))
     rows, columns = facts["shape"][1:]
     period = FREQUENCIES[facts["frequency"]].period
+    size = "of a size that the server does not say" if facts["bytes"] is None else human_size(facts["bytes"])
     lines = [
-        f"cube     {path} ({facts['format']}, {human_size(facts['bytes'])})",
+        f"cube     {path} ({facts['format']}, {size})",
         f"title    {facts.get('title', '(none)')}",
         f"{period + 's':<8} {facts['steps']}, stamped {facts['first']} to {facts['last']} (UTC, "
         f"{facts['stamp'] or 'some moment'} of the {period})",

@@ -13,6 +13,7 @@ from aqreanalysis.cli import options
 from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
+    from aqreanalysis.common.remote import RemotePath
     from aqreanalysis.export import CubeSource
     from aqreanalysis.pictures import StationMarkers
 
@@ -58,7 +59,7 @@ class LatLon(click.ParamType):
 @options.overwrite_option
 @options.json_option
 def plot(
-    cube: Path,
+    cube: Path | RemotePath,
     out: Path,
     species: tuple[str, ...],
     time: datetime | None,
@@ -71,7 +72,7 @@ def plot(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Draw a cube (.nc or .zarr): at a time, as a mean, as a film, or over time at a place.
+    """Draw a cube (.nc or .zarr, a path or URL): at a time, as a mean, as a film, or over time at a place.
 
     \b
     aqreanalysis plot cube.nc --time 2019-01-12T06:00 --layer panels --out map.png

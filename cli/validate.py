@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
+
+if TYPE_CHECKING:
+    from aqreanalysis.common.remote import RemotePath
 
 
 def _list_rules(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -23,15 +28,17 @@ def _list_rules(ctx: click.Context, param: click.Parameter, value: bool) -> None
 
 
 @click.command(short_help="A cube examined: conventions, gaps, seams, ranges, provenance.")
-@click.argument("cube", type=click.Path(path_type=Path))
+@cubes.cube_argument
 @click.option("--model", type=click.Path(path_type=Path), help="Model bundle that the cube is said to come from.")
 @click.option("--values/--no-values", default=True, show_default=True, help="Read the values, not only the metadata.")
 @click.option("--checker/--no-checker", default=True, show_default=True, help="Ask compliance-checker (CF, ACDD).")
 @click.option("--skip", multiple=True, callback=options.split_commas, metavar="RULE[,RULE]", help="Leave rules out.")
 @click.option("--rules", is_flag=True, is_eager=True, expose_value=False, callback=_list_rules, help="List the rules.")
 @options.json_option
-def validate(cube: Path, model: Path | None, values: bool, checker: bool, skip: tuple[str, ...], as_json: bool) -> None:
-    """Examine CUBE (.nc or .zarr). Exit status: 0 clean, 1 something was found, 2 it is no cube.
+def validate(
+    cube: Path | RemotePath, model: Path | None, values: bool, checker: bool, skip: tuple[str, ...], as_json: bool
+) -> None:
+    """Examine CUBE (.nc or .zarr, a path or URL). Exit status: 0 clean, 1 something was found, 2 it is no cube.
 
     Advice (what ACDD would like) does not count as found.
     """
@@ -40,6 +47,7 @@ def validate(cube: Path, model: Path | None, values: bool, checker: bool, skip: 
     from aqreanalysis.validation import ValidateOptions
     from aqreanalysis.validation import validate as run
 
+    cubes.tell_fetch(cube)
     with progress_shown("validating") as progress:
         report = run(cube, ValidateOptions(model, values, checker, skip), progress)
     if as_json:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
+
+if TYPE_CHECKING:
+    from aqreanalysis.common.remote import RemotePath
 
 
 @click.command(short_help="A cube as one HTML page that opens anywhere.")
@@ -25,7 +28,7 @@ from aqreanalysis.cli import options
 @options.overwrite_option
 @options.json_option
 def view(
-    cube: Path,
+    cube: Path | RemotePath,
     out: Path,
     species: tuple[str, ...],
     start: datetime | None,
@@ -35,7 +38,7 @@ def view(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Write a cube (.nc or .zarr) as one HTML page: a map with a time slider, time series by click.
+    """Write a cube (.nc or .zarr, a path or URL) as one HTML page: a map with a time slider, time series by click.
 
     The page needs no server and no network. Its numbers are rounded; how far is printed, and stands in the page.
     """

@@ -15,6 +15,7 @@ from append_case import Killed, dying, read, same
 from production_case import GRID, make_bundle, make_frame
 from s3_case import URL, fresh_bucket, running_server
 
+from aqreanalysis.common.remote import open_objects
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import CubeError, Interrupted, OutputError
 from aqreanalysis.model.protocol import load_predictor
@@ -236,7 +237,7 @@ class TestBuckets:
             produce(model, newer, GRID, None, NEW_END, URL, append)
         monkeypatch.chdir(tmp_path)
         produce(model, newer, GRID, None, NEW_END, URL, append).close()
-        obstore.delete(bucket.open_bucket(URL), "pm2p5/0.1.0")
+        obstore.delete(open_objects(URL), "pm2p5/0.1.0")
         late = "2019-01-03T12:00"
         with pytest.raises(CubeError, match=r"s3://.* is damaged: the chunk of pm2p5 at step 0, row 4, column 0"):
             produce(model, newer, GRID, None, late, URL, append)

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 from production_case import GRID, START, make_bundle, make_observations
 from s3_case import URL, fresh_bucket, post, running_server
+from web_case import answering
 
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import CubeError, Interrupted, OutputError
@@ -168,6 +169,11 @@ def test_what_is_wrong_with_the_storage_is_one_line_each(model, observations, se
     with monkeypatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         assert "http://127.0.0.1:9 does not answer; check AWS_ENDPOINT_URL" in run()
+    assert "the URL of a cube ends with its name" in run("s3://cubes/x.zarr?a=b")
+    assert "hidden" not in run("s3://key:hidden@cubes/x.zarr")
+    with monkeypatch.context() as patch, answering(501, lists=True) as address:
+        patch.setenv("AWS_ENDPOINT_URL", address)
+        assert "cannot make an object only where there is none, which a run needs as its lock" in run()
     post(f"{server}/moto-api/reset-auth", b"0")  # from here on the server looks at keys, and knows none
     try:
         assert "access is denied; check AWS_ACCESS_KEY_ID" in run()

@@ -14,7 +14,8 @@ import xarray as xr
 
 from aqreanalysis.common.files import plain
 from aqreanalysis.common.hours import hours_since_epoch, stamp_text, step_ends
-from aqreanalysis.errors import CubeError
+from aqreanalysis.common.remote import RemotePath, open_dataset, place_of
+from aqreanalysis.errors import AqreanalysisError, CubeError
 from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.observations import Observations
@@ -25,7 +26,7 @@ _SLAB_VALUES = 16_000_000
 _SCORES = ("n", "mae", "rmse", "r2", "bias", "coverage", "width")
 
 
-def compare(cube: str | Path | xr.Dataset, observations: Observations) -> dict[str, Any]:
+def compare(cube: str | Path | RemotePath | xr.Dataset, observations: Observations) -> dict[str, Any]:
     """Score a cube at stations: each reading beside the estimate of the cell and hour that contain it.
 
     A cube of daily, monthly or annual means is scored by means of the readings, of the steps in which at least three
@@ -38,7 +39,7 @@ def compare(cube: str | Path | xr.Dataset, observations: Observations) -> dict[s
     Parameters
     ----------
     cube : str, Path or Dataset
-        A ``.nc`` file, a ``.zarr`` store, or an opened cube.
+        A ``.nc`` file, a ``.zarr`` store, the ``s3://`` or ``https://`` URL of either, or an opened cube.
     observations : Observations
         Readings; best of stations that the cube was not made from.
 
@@ -146,18 +147,23 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
 class opened_cube:
     """Context of an opened cube: a path is opened and closed, a Dataset is passed through and left open."""
 
-    def __init__(self, cube: str | Path | xr.Dataset) -> None:
+    def __init__(self, cube: str | Path | RemotePath | xr.Dataset) -> None:
         self._given = cube
         self._own: xr.Dataset | None = None
 
     def __enter__(self) -> xr.Dataset:
         if isinstance(self._given, xr.Dataset):
             return self._given
-        path = Path(self._given)
-        if not path.exists():
+        path = place_of(self._given)
+        if isinstance(path, Path) and not path.exists():
             raise CubeError(f"no cube {path}; check the path")
         try:
-            self._own = xr.open_dataset(path, engine="zarr" if path.is_dir() else "netcdf4")
+            if isinstance(path, Path):
+                self._own = xr.open_dataset(path, engine="zarr" if path.is_dir() else "netcdf4")
+            else:
+                self._own = open_dataset(path)
+        except AqreanalysisError:
+            raise
         except Exception as error:  # each backend has its own ways to fail on a file that is not one
             raise CubeError(f"{path} cannot be read as a cube: {' '.join(str(error).split())}") from None
         return self._own

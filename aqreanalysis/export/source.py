@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import EPOCH, HOUR, STAMPS, stamp_within
+from aqreanalysis.common.remote import RemotePath, place_of
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production.cube import open_cube
 from aqreanalysis.production.layers import (
@@ -111,9 +112,9 @@ class CubeSource:
         Length of a step; 1 for an hourly cube, 24 for a daily one, NaN where steps differ in length (months).
     """
 
-    def __init__(self, path: str | Path, wanted: Sequence[str] = (), span: TimeSpan | None = None) -> None:
-        self.path = Path(path)
-        dataset = open_cube(self.path)
+    def __init__(self, path: str | Path | RemotePath, wanted: Sequence[str] = (), span: TimeSpan | None = None) -> None:
+        self.path = place_of(path)
+        dataset = self._opened = open_cube(str(self.path))
         for name in CUBE_DIMS:
             if name not in dataset.coords or dataset[name].dims != (name,) or not dataset.sizes[name]:
                 dataset.close()
@@ -135,7 +136,17 @@ class CubeSource:
 
     def close(self) -> None:
         """Close the file."""
-        self.dataset.close()
+        self._opened.close()
+
+    @property
+    def is_store(self) -> bool:
+        """Whether it is a Zarr store and not a file."""
+        return self.path.is_dir() if isinstance(self.path, Path) else self.path.suffix == ".zarr"
+
+    @property
+    def local_file(self) -> Path | None:
+        """The NetCDF file on a disk of this machine; None for a store, and for what is at a URL."""
+        return self.path if isinstance(self.path, Path) and not self.is_store else None
 
     @property
     def times(self) -> NDArray[np.datetime64]:
@@ -264,7 +275,7 @@ class TimeSpan:
     start: datetime | None = None
     end: datetime | None = None
 
-    def select(self, bounds: NDArray[np.datetime64], path: Path) -> slice:
+    def select(self, bounds: NDArray[np.datetime64], path: Path | RemotePath) -> slice:
         """Return the range of steps.
 
         Raises
@@ -287,7 +298,7 @@ def _text(moment: np.datetime64) -> str:
     return str(pd.Timestamp(moment).strftime("%Y-%m-%dT%H:%M"))
 
 
-def _time_bounds(dataset: xr.Dataset, path: Path) -> NDArray[np.datetime64]:
+def _time_bounds(dataset: xr.Dataset, path: Path | RemotePath) -> NDArray[np.datetime64]:
     name = dataset["time"].attrs.get("bounds", "time_bnds")
     if name in dataset.variables:
         values = np.asarray(dataset[name].values)
@@ -298,7 +309,9 @@ def _time_bounds(dataset: xr.Dataset, path: Path) -> NDArray[np.datetime64]:
     raise CubeError(f"{path}: time has no bounds, so what a stamp stands for is unknown; see aqreanalysis validate")
 
 
-def _species_layers(dataset: xr.Dataset, wanted: Sequence[str], path: Path, hourly: bool) -> dict[str, SpeciesLayers]:
+def _species_layers(
+    dataset: xr.Dataset, wanted: Sequence[str], path: Path | RemotePath, hourly: bool
+) -> dict[str, SpeciesLayers]:
     held = [s for s in SPECIES.values() if s.layer in dataset.data_vars]
     if not held:
         raise CubeError(f"{path} is no cube of this program: it holds no pollutant ({', '.join(SPECIES)})")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aqreanalysis.common.remote import RemotePath
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import CubeSource
@@ -67,7 +68,7 @@ def make_item(source: CubeSource, out: Path, cogs: Path | None) -> Any:
         end_datetime=last,
         properties=_properties(source),
     )
-    kind = _ZARR if source.path.is_dir() else _NETCDF
+    kind = _ZARR if source.is_store else _NETCDF
     title = str(attrs.get("title", source.path.name))
     item.add_asset("cube", pystac.Asset(_href(source.path, out), title, media_type=kind, roles=["data"]))
     for path in _cog_paths(cogs):
@@ -175,6 +176,8 @@ def _cog_asset(path: Path, out: Path) -> Any:
     return pystac.Asset(_href(path, out), media_type=pystac.MediaType.COG, roles=["data"], extra_fields=fields)
 
 
-def _href(path: Path, out: Path) -> str:
+def _href(path: Path | RemotePath, out: Path) -> str:
+    if isinstance(path, RemotePath):
+        return str(path)
     relative = os.path.relpath(path.resolve(), out.resolve().parent)
     return Path(relative).as_posix() if relative.startswith("..") else f"./{Path(relative).as_posix()}"

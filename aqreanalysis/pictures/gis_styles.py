@@ -41,7 +41,7 @@ def write_companions(
     colours = even_colours("concentration", source.read(one.best, slice(0, 24))) if palette == "even" else None
     colours = colours or class_colours(palette, one.species)
     stem = f"{source.path.stem}.{one.best}"
-    endings = ("raster.qml", "cpt", "mesh.qml", "qgs") if source.path.is_file() else ("raster.qml", "cpt")
+    endings = ("raster.qml", "cpt", "mesh.qml", "qgs") if source.local_file else ("raster.qml", "cpt")
     paths = [where / f"{stem}.{ending}" for ending in endings]
     held = [path for path in paths if path.exists()]
     if held and not overwrite:
@@ -50,7 +50,7 @@ def write_companions(
     layer = layer_of(source, one, colours)
     write_xml(raster_style(layer), paths[0])
     paths[1].write_text(colour_table(colours), encoding="ascii")
-    if source.path.is_file():
+    if source.local_file:
         group = mesh_group(source, one.best)
         write_xml(mesh_style(layer, group), paths[2])
         write_xml(project(layer, group, where), paths[3])

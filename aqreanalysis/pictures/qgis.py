@@ -53,7 +53,8 @@ def layer_of(source: CubeSource, one: SpeciesLayers, colours: Colours) -> QgisLa
     """Return the best estimate of a pollutant as QGIS gets it."""
     times = pd.DatetimeIndex([*source.times, source.times[-1] + (source.bounds[-1, 1] - source.bounds[-1, 0])])
     name = str(source.dataset[one.best].attrs.get("long_name", one.species.title))
-    return QgisLayer(source.path.resolve(), one.best, name, colours, times)
+    cube = source.path.resolve() if isinstance(source.path, Path) else Path(source.path.name)
+    return QgisLayer(cube, one.best, name, colours, times)
 
 
 def mesh_group(source: CubeSource, name: str) -> int:

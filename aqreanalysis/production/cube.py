@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.common.hours import stamp_within
-from aqreanalysis.errors import CubeError
+from aqreanalysis.errors import AqreanalysisError, CubeError
 from aqreanalysis.production.layers import QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 from aqreanalysis.production.stores.outputs import is_url, kind_at
@@ -26,19 +26,22 @@ def open_cube(path: str | Path) -> xr.Dataset:
     Parameters
     ----------
     path : str or Path
-        A ``.nc`` file or ``.zarr`` store, or the ``s3://`` URL of a store.
+        A ``.nc`` file or ``.zarr`` store, on a disk or at an ``s3://`` or ``https://`` URL. Of a store there chunks are
+        read as they are asked for; a file is brought to this machine whole, and is kept until Python ends.
 
     Raises
     ------
     CubeError
         If it is missing or cannot be read.
+    ConfigError
+        If a URL is given and obstore is not installed.
     """
     where = str(path)
     if not is_url(where) and not Path(where).exists():
         raise CubeError(f"no cube {where}; check the path")
     try:
         dataset = kind_at(where).load().open_dataset(where)
-    except CubeError:
+    except AqreanalysisError:
         raise
     except Exception as error:  # each backend has its own ways to fail on a file that is not one
         raise CubeError(f"{where} cannot be read as a cube: {' '.join(str(error).split())}") from None

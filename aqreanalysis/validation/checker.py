@@ -55,11 +55,11 @@ def check_conventions(cube: RawCube) -> tuple[list[Finding], str]:
     """
     if find_spec("compliance_checker") is None:
         return [], "compliance-checker is not installed: pip install 'aqreanalysis[check]'"
-    if not cube.is_netcdf:
+    if not cube.is_netcdf or cube.file is None:
         return [], "compliance-checker reads NetCDF only; 'aqreanalysis export netcdf' makes one from a Zarr store"
     findings = []
     for suite, name in SUITES.items():
-        report = _run(cube.path, name)
+        report = _run(cube.file, name)
         for priority, severity in _SEVERITIES.items():
             for check in report.get(priority, []):
                 if check["value"][0] < check["value"][1]:

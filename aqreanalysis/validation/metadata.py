@@ -12,7 +12,7 @@ import numpy as np
 from aqreanalysis.production.layers import CUBE_DIMS, FILL, FLAGS, MAP_DIMS
 from aqreanalysis.production.template import VOCABULARY
 from aqreanalysis.validation.names import nameless
-from aqreanalysis.validation.raw_cube import RawCube, is_consolidated
+from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.rules import rule
 
 #: Codecs that every client reads in NetCDF.
@@ -32,9 +32,9 @@ def conventions(cube: RawCube) -> Iterator[str]:
 
 @rule("netcdf4", "error", "an older data model has no chunks, and zstd breaks GDAL, QGIS, CDO, NCO, netCDF-Java and R")
 def netcdf4(cube: RawCube) -> Iterator[str]:
-    if not cube.is_netcdf:
+    if not cube.is_netcdf or cube.file is None:
         return
-    with netCDF4.Dataset(cube.path) as file:
+    with netCDF4.Dataset(cube.file) as file:
         if not file.data_model.startswith("NETCDF4"):
             yield f"data model is {file.data_model}; write NETCDF4"
             return
@@ -239,7 +239,7 @@ def flags(cube: RawCube) -> Iterator[str]:
 def zarr(cube: RawCube) -> Iterator[str]:
     if cube.format != "Zarr 2":
         return
-    if not is_consolidated(cube.path):
+    if not cube.is_consolidated:
         yield "there is no consolidated metadata (.zmetadata); run zarr.consolidate_metadata"
     for name in cube.layers:
         if "_CRS" not in cube.attrs(name):

@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.errors import CubeError
+from aqreanalysis.common.remote import RemotePath, fetch, open_dataset, place_of, sizes_of, zarr_format
+from aqreanalysis.errors import AqreanalysisError, CubeError
 from aqreanalysis.production.cube import SUFFIXES
 from aqreanalysis.production.layers import CONVENTIONS_VERSION, CUBE_DIMS, MAP_DIMS, QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.template import LEAD_TIME
@@ -38,8 +39,10 @@ class RawCube:
 
     Attributes
     ----------
-    path : Path
-        Where.
+    path : Path or RemotePath
+        Where, as it was given.
+    file : Path or None
+        The file or store on this machine, of a NetCDF at a URL the one that it was brought to; None of a store there.
     raw : Dataset
         As stored: numbers of time, fills as numbers.
     format : str
@@ -53,24 +56,22 @@ class RawCube:
         If it cannot be read, or has no pollutant over time, lat and lon: then there is nothing to examine.
     """
 
-    def __init__(self, path: str | Path, model: str | Path | None = None) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path | RemotePath, model: str | Path | None = None) -> None:
+        self.path = place_of(path)
         self.model = None if model is None else Path(model)
-        if not self.path.exists():
+        if isinstance(self.path, Path) and not self.path.exists():
             part = self.path.with_name(self.path.name + ".part")
             more = f"; {part} holds an unfinished run: repeat its command" if part.exists() else "; check the path"
             raise CubeError(f"no cube {self.path}{more}")
         if self.path.suffix not in SUFFIXES:
             raise CubeError(f"{self.path} is no cube: its name must end in {' or '.join(SUFFIXES)}")
-        zarr = self.path.is_dir()
         try:
-            how: dict[str, Any] = {"engine": "netcdf4"}
-            if zarr:
-                how = {"engine": "zarr", "consolidated": is_consolidated(self.path)}
-            self.raw = xr.open_dataset(self.path, decode_cf=False, **how)
+            self.file, self.raw, number = _opened(self.path)
+        except AqreanalysisError:
+            raise
         except Exception as error:  # each backend has its own ways to fail on a file that is not one
             raise CubeError(f"{self.path} cannot be read as a cube: {' '.join(str(error).split())}") from None
-        self.format = f"Zarr {_zarr_format(self.path)}" if zarr else "NetCDF"
+        self.format = f"Zarr {number}" if number else "NetCDF"
         lacking = [name for name in CUBE_DIMS if name not in self.raw.variables or self.raw[name].dims != (name,)]
         if lacking or not self.species:
             self.close()
@@ -91,6 +92,19 @@ class RawCube:
     def is_netcdf(self) -> bool:
         """Whether it is one file."""
         return self.format == "NetCDF"
+
+    @property
+    def is_consolidated(self) -> bool:
+        """Whether the store holds the metadata of all its arrays in one file, as one at a URL must."""
+        return self.file is None or _is_consolidated(self.file)
+
+    @cached_property
+    def names_stored(self) -> list[str] | None:
+        """Names of the files of a store; None on a web server, which lists none."""
+        if self.file is not None:
+            return [file.relative_to(self.file).as_posix() for file in self.file.rglob("*") if file.is_file()]
+        sizes = sizes_of(str(self.path))
+        return None if sizes is None else list(sizes)
 
     @property
     def is_older(self) -> bool:
@@ -167,7 +181,19 @@ def _decoded(layer: xr.DataArray) -> NDArray[Any]:
     return np.where(values == fill, np.nan, values.astype(np.float32))
 
 
-def is_consolidated(path: Path) -> bool:
+def _opened(place: Path | RemotePath) -> tuple[Path | None, xr.Dataset, int]:
+    """Return the file or store on this machine, what is in it as stored, and the format of Zarr, 0 of a file."""
+    if isinstance(place, RemotePath):
+        if place.suffix == ".zarr":
+            return None, open_dataset(place, decode_cf=False), zarr_format(place)
+        place = fetch(place)
+    if not place.is_dir():
+        return place, xr.open_dataset(place, decode_cf=False, engine="netcdf4"), 0
+    raw = xr.open_dataset(place, decode_cf=False, engine="zarr", consolidated=_is_consolidated(place))
+    return place, raw, _zarr_format(place)
+
+
+def _is_consolidated(path: Path) -> bool:
     """Return whether the store holds the metadata of all its arrays in one file."""
     if (path / "zarr.json").exists():
         return bool(json.loads((path / "zarr.json").read_text(encoding="utf-8")).get("consolidated_metadata"))

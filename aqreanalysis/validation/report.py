@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aqreanalysis.common.progress import Progress
+from aqreanalysis.common.remote import RemotePath
 from aqreanalysis.errors import CubeError, nearest_hint
 from aqreanalysis.validation import coordinates, metadata, values  # noqa: F401  (they register their rules)
 from aqreanalysis.validation import provenance as origin  # noqa: F401  (they register their rules)
@@ -104,7 +105,9 @@ class Report:
         return lines
 
 
-def validate(path: str | Path, options: ValidateOptions | None = None, progress: Progress | None = None) -> Report:
+def validate(
+    path: str | Path | RemotePath, options: ValidateOptions | None = None, progress: Progress | None = None
+) -> Report:
     """Return what is wrong with a cube by the project's own rules, CF and ACDD.
 
     A rule that cannot be applied because the cube breaks another one so badly that its numbers make no sense is itself
@@ -113,7 +116,7 @@ def validate(path: str | Path, options: ValidateOptions | None = None, progress:
     Parameters
     ----------
     path : str or Path
-        A ``.nc`` file or ``.zarr`` store.
+        A ``.nc`` file or ``.zarr`` store, on a disk or at an ``s3://`` or ``https://`` URL.
     options : ValidateOptions or None
         What is examined; all by default.
     progress : callable or None
@@ -145,5 +148,7 @@ def validate(path: str | Path, options: ValidateOptions | None = None, progress:
             not_run += [why] if why else []
         else:
             not_run.append("compliance-checker (asked for)")
+        if cube.file is None and cube.names_stored is None and "zarr-chunks" not in options.skip:
+            not_run.append("rule zarr-chunks: a web server lists no files")
         findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
         return Report(str(cube.path), cube.format, len(rules) + 1, looked, findings, not_run)

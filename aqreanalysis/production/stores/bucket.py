@@ -7,23 +7,31 @@ one step that only one process can win: it says whose work that is, and is taken
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
 import xarray as xr
 import zarr
 
-from aqreanalysis.errors import ConfigError, CubeError, OutputError
+from aqreanalysis.common.remote import (
+    S3,
+    RemotePath,
+    has_object,
+    keys_of,
+    open_dataset,
+    open_objects,
+    refuse_secrets,
+    sizes_of,
+    translate_errors,
+)
+from aqreanalysis.errors import OutputError
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.stores.existing import ExistingCube, Location
 from aqreanalysis.production.stores.publish import sync_file_system
@@ -38,87 +46,52 @@ from aqreanalysis.production.stores.zarr import (
 )
 
 if TYPE_CHECKING:
-    import obstore.store
-
     from aqreanalysis.common.progress import Progress
     from aqreanalysis.production.plan import Block
     from aqreanalysis.production.template import Template
 
-SCHEME = "s3://"
 _OWNER = "owner.json"
 # The file in a store on disk that says where its chunks go.
 POINTER = ".bucket"
 # What makes a prefix a store; it is uploaded last, and taken off first where a cube is replaced.
 _ROOT = ("zarr.json", ".zattrs", ".zgroup", ".zmetadata")
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
-# A first question that is not answered is asked again only so long; later ones, in the middle of a run, for minutes.
-_FIRST = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
-_CONNECT = "5s"
 
 
 @dataclass(frozen=True)
-class BucketUrl:
-    """The name of a cube in a bucket.
-
-    Attributes
-    ----------
-    url : str
-        ``s3://bucket/path.zarr``.
-    """
-
-    url: str
+class BucketUrl(RemotePath):
+    """The name of a cube in a bucket, to be written: ``s3://bucket/path.zarr``."""
 
     @classmethod
-    def of(cls, text: str) -> BucketUrl:
+    def of(cls, text: str) -> Self:
         """Return the place, refusing what is none.
 
         Raises
         ------
         OutputError
-            If it is of another scheme, names no bucket or no ``.zarr``.
+            If it is of another scheme, carries a key, names no bucket or no ``.zarr``.
         """
-        if not text.startswith(SCHEME):
-            raise OutputError(f"output {text!r}: of object stores only {SCHEME}BUCKET/PATH.zarr is known")
+        refuse_secrets(text, OutputError)
+        if not text.startswith(S3):
+            raise OutputError(f"output {text!r}: of object stores only {S3}BUCKET/PATH.zarr is known")
         place = cls(text.rstrip("/"))
-        bucket, _, key = place.url.removeprefix(SCHEME).partition("/")
+        bucket, _, key = place.url.removeprefix(S3).partition("/")
         if PurePosixPath(key).suffix != ".zarr" or not PurePosixPath(key).stem or not bucket:
             raise OutputError(
-                f"output {text!r} must be {SCHEME}BUCKET/PATH.zarr; a .nc is written to a disk and copied from there"
+                f"output {text!r} must be {S3}BUCKET/PATH.zarr; a .nc is written to a disk and copied from there"
             )
         return place
-
-    def __str__(self) -> str:
-        return self.url
-
-    @property
-    def name(self) -> str:
-        """Its last part."""
-        return self.url.rpartition("/")[2]
-
-    @property
-    def stem(self) -> str:
-        """Its last part without the ending."""
-        return PurePosixPath(self.name).stem
-
-    @property
-    def suffix(self) -> str:
-        """The ending."""
-        return PurePosixPath(self.name).suffix
-
-    def with_name(self, name: str, /) -> Self:
-        """Return the place beside it."""
-        return type(self)(f"{self.url.rpartition('/')[0]}/{name}")
 
     def exists(self) -> bool:
         """Tell whether anything is there, be it chunks without metadata."""
         with translate_errors(self.url):
-            return next(iter(keys_of(open_bucket(self.url, patient=False))), None) is not None
+            return next(iter(keys_of(open_objects(self.url, patient=False))), None) is not None
 
     def holds_cube(self) -> bool:
         """Tell whether there is metadata, by which chunks become a cube."""
         with translate_errors(self.url):
-            store = open_bucket(self.url, patient=False)
-            return any(_has(store, key) for key in (".zgroup", "zarr.json"))
+            store = open_objects(self.url, patient=False)
+            return any(has_object(store, key) for key in (".zgroup", "zarr.json"))
 
 
 @dataclass(frozen=True)
@@ -155,26 +128,14 @@ class BucketStore(ZarrStore):
 
     @classmethod
     def open_dataset(cls, where: str) -> xr.Dataset:
-        """Return a finished cube as xarray reads it, lazily.
-
-        Raises
-        ------
-        CubeError
-            If it is not there or cannot be reached.
-        """
-        from zarr.storage import ObjectStore
-
-        try:
-            if not BucketUrl.of(where).holds_cube():
-                raise CubeError(f"no cube {where}; check the path, or whether a run on it is unfinished")
-        except OSError as error:
-            raise CubeError(f"{where} cannot be read: {error.strerror}") from None
-        return xr.open_dataset(ObjectStore(open_bucket(where), read_only=True), engine="zarr")  # type: ignore[arg-type]
+        """Return a finished cube, be it in a bucket or on a web server, as xarray reads it, lazily."""
+        return open_dataset(RemotePath.of(where))
 
     @classmethod
-    def stored_bytes(cls, where: str) -> int:
-        """Return the bytes of all objects of a finished cube."""
-        return stored_bytes(where)
+    def stored_bytes(cls, where: str) -> int | None:
+        """Return the bytes of all objects of a finished cube; None on a web server, which lists none."""
+        sizes = sizes_of(where)
+        return None if sizes is None else sum(sizes.values())
 
     @property
     def disk(self) -> Path | None:
@@ -242,7 +203,7 @@ class RemoteBlocks:
         self._url, self._template = url, template
         self._theirs, self._ours = open_zarr(str(url)), zarr.open_group(str(path), mode="r")
         with translate_errors(str(url)):
-            self._there = set(keys_of(open_bucket(str(url))))
+            self._there = set(keys_of(open_objects(str(url))))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -263,98 +224,12 @@ class RemoteBlocks:
                 raise damaged(self._url, layer, block)
 
 
-def open_bucket(url: str, patient: bool = True) -> Any:
-    """Return obstore's store of a prefix; credentials, region and endpoint are those of the usual environment.
-
-    Parameters
-    ----------
-    url : str
-        ``s3://bucket/prefix``.
-    patient : bool
-        Whether to ask for minutes where the other side does not answer.
-
-    Raises
-    ------
-    ConfigError
-        If obstore is not installed.
-    """
-    try:
-        from obstore.store import from_url
-    except ImportError:
-        raise ConfigError(
-            f"{url}: object storage needs the package obstore; install it with pip install 'aqreanalysis[s3]'"
-        ) from None
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", ""))
-    options: dict[str, Any] = {} if patient else {"retry_config": _FIRST}
-    options["client_options"] = {"connect_timeout": _CONNECT, "allow_http": endpoint.startswith("http://")}
-    return from_url(url, **options)
-
-
 def open_zarr(url: str) -> Any:
     """Return the group of Zarr under a URL, for reading."""
     from zarr.storage import ObjectStore
 
     with translate_errors(url):
-        return zarr.open_group(ObjectStore(open_bucket(url), read_only=True), mode="r")
-
-
-@contextmanager
-def translate_errors(url: str) -> Iterator[None]:
-    """Turn what obstore says into an error of the operating system, which says what of it the user can mend.
-
-    Raises
-    ------
-    OSError
-        With the URL as its file.
-    """
-    from obstore import exceptions
-
-    try:
-        yield
-    except exceptions.BaseError as error:
-        raise OSError(errno.EIO, _reason(error, exceptions), url) from None
-
-
-def _reason(error: Exception, exceptions: Any) -> str:
-    text = " ".join(str(error).split())
-    if "NoSuchBucket" in text:
-        return "there is no such bucket; make it first"
-    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError) or "InvalidAcc" in text:
-        return "access is denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
-    if "169.254.169.254" in text or "credential" in text.lower():
-        return "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    if "error sending request" in text or "connect" in text.lower() or "timed out" in text.lower():
-        where = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "the endpoint of its region"))
-        return f"{where} does not answer; check AWS_ENDPOINT_URL, AWS_REGION and the network"
-    return text[:200]
-
-
-def keys_of(store: obstore.store.ObjectStore) -> Iterator[str]:
-    """Yield the names of the objects of a store."""
-    import obstore
-
-    for some in obstore.list(store):
-        for entry in some:
-            yield entry["path"]
-
-
-def stored_bytes(url: str) -> int:
-    """Return the bytes of all objects under a URL."""
-    import obstore
-
-    with translate_errors(url):
-        return sum(entry["size"] for some in obstore.list(open_bucket(url)) for entry in some)
-
-
-def _has(store: Any, key: str) -> bool:
-    import obstore
-    from obstore.exceptions import NotFoundError
-
-    try:
-        obstore.head(store, key)
-    except (NotFoundError, FileNotFoundError):
-        return False
-    return True
+        return zarr.open_group(ObjectStore(open_objects(url), read_only=True), mode="r")
 
 
 class RemoteLock:
@@ -396,7 +271,7 @@ class RemoteLock:
         own, part, place = self._own, self._part, self._place
         holder = {"run": own, "folder": str(part.resolve()), "host": socket.gethostname(), "process": os.getpid()}
         with translate_errors(place.url):
-            store = open_bucket(self._url, patient=False)
+            store = open_objects(self._url, patient=False)
             try:
                 obstore.put(store, _OWNER, json.dumps(holder).encode(), mode="create")
                 if resumes:
@@ -426,7 +301,7 @@ class RemoteLock:
         import obstore
 
         with translate_errors(self._url):
-            held = json.loads(bytes(obstore.get(open_bucket(self._url, patient=False), _OWNER).bytes()))
+            held = json.loads(bytes(obstore.get(open_objects(self._url, patient=False), _OWNER).bytes()))
         if held.get("run") != self._own:
             raise OutputError(
                 f"{self._url} was taken over by the run in {held.get('folder')} on {held.get('host')}; this one ends"
@@ -437,7 +312,7 @@ class RemoteLock:
         import obstore
 
         with translate_errors(self._url):
-            obstore.delete(open_bucket(self._url, patient=False), _OWNER)
+            obstore.delete(open_objects(self._url, patient=False), _OWNER)
 
 
 def chunk_place(place: BucketUrl, replaces: bool) -> str:
@@ -460,7 +335,7 @@ def split_store(path: str, url: str) -> Any:
     """Return a store of Zarr whose metadata is on disk and whose chunks are under a URL."""
     from zarr.storage import LocalStore, ObjectStore, WrapperStore
 
-    remote = ObjectStore(open_bucket(url))
+    remote = ObjectStore(open_objects(url))
 
     class MetadataHere(WrapperStore[LocalStore]):
         """Metadata here, chunks there."""
@@ -506,9 +381,9 @@ def publish(store: Path, place: BucketUrl, grows: bool = False) -> None:
 
     chunks = read_pointer(store)
     with translate_errors(place.url):
-        goal = open_bucket(place.url)
+        goal = open_objects(place.url)
         if chunks is not None and chunks != place.url:
-            _replace(open_bucket(place.url.rpartition("/")[0]), place, goal, grows)
+            _replace(open_objects(place.url.rpartition("/")[0]), place, goal, grows)
         files = sorted(f for f in store.rglob("*") if f.is_file() and f.name != POINTER)
         names = {str(f.relative_to(store)): f for f in files}
         for name in [*(n for n in names if n not in _ROOT), *(n for n in _ROOT if n in names)]:
@@ -519,14 +394,14 @@ def _replace(above: Any, place: BucketUrl, goal: Any, grows: bool) -> None:
     """Put the chunks beside a cube in its place, or among its own; `above` is the store that holds both prefixes."""
     import obstore
 
-    new = open_bucket(chunk_place(place, replaces=True))
+    new = open_objects(chunk_place(place, replaces=True))
     waiting = set(keys_of(new))
     for name in _ROOT if waiting else ():
-        if _has(goal, name):
+        if has_object(goal, name):
             obstore.delete(goal, name)
     # What was copied before a crash is not beside it any more, and must not be taken for the old cube's.
     mark = f"{place.name}.part/moving"
-    if waiting and not grows and not _has(above, mark):
+    if waiting and not grows and not has_object(above, mark):
         for name in list(keys_of(goal)):
             obstore.delete(goal, name)
         obstore.put(above, mark, b"")
@@ -542,6 +417,6 @@ def clear(url: str) -> None:
     import obstore
 
     with translate_errors(url):
-        store = open_bucket(url, patient=False)
+        store = open_objects(url, patient=False)
         for name in list(keys_of(store)):
             obstore.delete(store, name)

@@ -102,7 +102,12 @@ class NetcdfStore(Store):
     @classmethod
     def open_dataset(cls, where: str) -> xr.Dataset:
         """Return a finished cube as xarray reads it, lazily."""
-        return xr.open_dataset(Path(where), engine="netcdf4")
+        return xr.open_dataset(_on_disk(where), engine="netcdf4")
+
+    @classmethod
+    def stored_bytes(cls, where: str) -> int:
+        """Return the bytes of the file of a finished cube, wherever it is."""
+        return _on_disk(where).stat().st_size
 
     @property
     def layout(self) -> str:
@@ -498,6 +503,15 @@ class StoredChunks:
                 if skipped:
                     raise damaged(self._path, layer, block)
                 self._folder.put(layer.name, part, data)
+
+
+def _on_disk(where: str) -> Path:
+    """Return the file of a finished cube; one at a URL is brought to this machine."""
+    if "://" not in where:
+        return Path(where)
+    from aqreanalysis.common.remote import RemotePath, fetch
+
+    return fetch(RemotePath.of(where))
 
 
 class StoredBlocks:

@@ -97,7 +97,15 @@ register_store(
         _built_in("zarr", "ZarrStore"),
     )
 )
-register_store(StoreKind("Zarr", "", is_url, is_url, _built_in("bucket", "BucketStore")))
+register_store(
+    StoreKind(
+        "Zarr",
+        "",
+        is_url,
+        lambda where: is_url(where) and not where.rstrip("/").endswith(".nc"),
+        _built_in("bucket", "BucketStore"),
+    )
+)
 
 
 def frequency_names(out: Location, frequencies: Iterable[str]) -> dict[str, Location]:

@@ -218,8 +218,8 @@ class Store(Protocol):
         """Return a finished cube as xarray reads it, lazily."""
 
     @classmethod
-    def stored_bytes(cls, where: str) -> int:
-        """Return the bytes that a finished cube takes."""
+    def stored_bytes(cls, where: str) -> int | None:
+        """Return the bytes that a finished cube takes; None where nobody can say."""
         path = Path(where)
         files = [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
         return sum(file.stat().st_size for file in files)
