@@ -9,6 +9,7 @@ import click
 
 from aqreanalysis.cli.calibrate import calibrate
 from aqreanalysis.cli.compare import compare
+from aqreanalysis.cli.config import config
 from aqreanalysis.cli.covariates import covariates
 from aqreanalysis.cli.demo import demo
 from aqreanalysis.cli.errors import Commands
@@ -52,6 +53,7 @@ for _command in (
     style,
     compare,
     grids,
+    config,
     observations,
     covariates,
     info,

@@ -1,5 +1,6 @@
 """Config models (pydantic), their loader, and the named configs as YAML beside this file."""
 
+from aqreanalysis.configs.keys import ConfigKey, config_keys
 from aqreanalysis.configs.loader import list_configs, load_config
 from aqreanalysis.configs.models import (
     DEFAULT_TESTS,
@@ -26,6 +27,7 @@ __all__ = [
     "DEFAULT_TESTS",
     "ColumnsConfig",
     "Config",
+    "ConfigKey",
     "CovariatesConfig",
     "DriftConfig",
     "DriftFieldConfig",
@@ -41,6 +43,7 @@ __all__ = [
     "UncertaintyConfig",
     "WeatherTableConfig",
     "WindowConfig",
+    "config_keys",
     "list_configs",
     "load_config",
 ]

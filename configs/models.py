@@ -36,11 +36,13 @@ class StrictModel(BaseModel):
 class ColumnsConfig(StrictModel):
     """Names of the columns of a station table, how its clock is to be read, and what is done with its oddities."""
 
-    station: str = "station_id"
-    time: str = "time"
-    lat: str = "lat"
-    lon: str = "lon"
-    city: str | None = None
+    station: str = Field("station_id", description="column of the station id")
+    time: str = Field("time", description="column of the time")
+    lat: str = Field("lat", description="column of the latitude, degrees north")
+    lon: str = Field("lon", description="column of the longitude, degrees east")
+    city: str | None = Field(
+        None, description="column of the town that a station belongs to; null: towns are told by distance"
+    )
     species: dict[str, str] = Field(default_factory=dict, description="pollutant key -> column; others by their key")
     units: dict[str, Unit] = Field(default_factory=dict, description="pollutant key -> its unit")
     time_zone: str | None = Field(
@@ -58,7 +60,9 @@ class ColumnsConfig(StrictModel):
     temperature_celsius: Annotated[float, Field(ge=-40.0, le=60.0)] = Field(
         20.0, description="temperature at which ppb and ppm become mass; 20 is the EU's, 25 the US EPA's and China's"
     )
-    pressure_hpa: Annotated[float, Field(ge=300.0, le=1100.0)] = 1013.25
+    pressure_hpa: Annotated[float, Field(ge=300.0, le=1100.0)] = Field(
+        1013.25, description="pressure at which ppb and ppm become mass"
+    )
     repeats: Literal["refuse", "last", "first", "mean"] | None = Field(
         None, description="rows of one station-hour that differ; null: the format's own, refuse for tables"
     )
@@ -100,10 +104,10 @@ class StaticConfig(StrictModel):
 class WeatherTableConfig(StrictModel):
     """Columns of a table of weather at stations; its times are UTC, stamped at the END of the hour."""
 
-    station: str = "station_id"
-    time: str = "time"
-    lat: str = "lat"
-    lon: str = "lon"
+    station: str = Field("station_id", description="column of the weather station")
+    time: str = Field("time", description="column of the time")
+    lat: str = Field("lat", description="column of the latitude, degrees north")
+    lon: str = Field("lon", description="column of the longitude, degrees east")
     fields: dict[str, str] = Field(
         default_factory=lambda: {"t2m": "temp", "d2m": "dewp", "sp": "pres", "tp": "rain"},
         description="field -> column",
@@ -170,7 +174,7 @@ class DriftConfig(StrictModel):
 class SplitConfig(StrictModel):
     """What training never sees. Roles are drawn by station and by hour, from one seed."""
 
-    seed: int = 0
+    seed: int = Field(0, description="of the draw")
     hidden_stations: Fraction = Field(0.1, description="share of stations hidden at random (protocol hidden-tenth)")
     hidden_cities: Fraction = Field(0.1, description="share of stations hidden as whole cities (leave-city-out)")
     calibration_stations: Fraction = Field(0.1, description="share kept for early stopping and calibration")
@@ -181,14 +185,14 @@ class SplitConfig(StrictModel):
 class WindowConfig(StrictModel):
     """Hours that the temporal encoder reads around each UTC day (windows are anchored to absolute days)."""
 
-    history_hours: Annotated[int, Field(ge=0, le=720)] = 24
-    lookahead_hours: Annotated[int, Field(ge=0, le=240)] = 24
+    history_hours: Annotated[int, Field(ge=0, le=720)] = Field(24, description="hours before the day")
+    lookahead_hours: Annotated[int, Field(ge=0, le=240)] = Field(24, description="hours after the day")
 
 
 class ModelConfig(StrictModel):
     """Sizes of the parts of AQ-Net."""
 
-    neighbours: Annotated[int, Field(ge=2, le=128)] = 40
+    neighbours: Annotated[int, Field(ge=2, le=128)] = Field(40, description="stations that a place reads")
     short_range_km: Positive | None = Field(
         None,
         description="near range that covariance models start from; null, and the far one: fitted to the record",
@@ -197,11 +201,11 @@ class ModelConfig(StrictModel):
         None, description="far range that the covariance models start from, about 800; the near one is about 50"
     )
     kernels: Count = Field(6, description="covariance models whose kriging-like weights the neural kNN mixes")
-    state_width: Count = 32
-    attention_heads: Count = 4
+    state_width: Count = Field(32, description="width of the encoder's state")
+    attention_heads: Count = Field(4, description="heads of its self-attention")
     channels: Count = Field(6, description="learned station values that are interpolated beside the pollutant")
-    head_width: Count = 48
-    dropout: Fraction = 0.1
+    head_width: Count = Field(48, description="width of the head")
+    dropout: Fraction = Field(0.1, description="share of states dropped in training")
     geography: bool = Field(True, description="take off readings, and add to estimates, what height and population say")
     crowding: bool = Field(
         True,
@@ -217,14 +221,14 @@ class ModelConfig(StrictModel):
 class TrainingConfig(StrictModel):
     """The loop of training: epochs, steps, rates, limits."""
 
-    seed: int = 0
-    epochs: Count = 12
+    seed: int = Field(0, description="of weights and draws")
+    epochs: Count = Field(12, description="rounds through the timeline")
     steps_per_epoch: Count | None = Field(None, description="batches an epoch; null: each day of the timeline once")
-    days_per_batch: Count = 2
+    days_per_batch: Count = Field(2, description="UTC days of one step")
     members: Count = Field(1, description="networks trained apart; their disagreement widens the intervals")
     masks_per_batch: Count = Field(2, description="ways in which the stations of a batch are hidden, encoded once")
-    learning_rate: Positive = 2e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    learning_rate: Positive = Field(2e-3, description="of AdamW, at its highest")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(1e-4, description="of AdamW")
     patience: Count = Field(12, description="epochs without a better score at the calibration stations before stopping")
     max_minutes: Positive | None = Field(None, description="wall-clock limit; the best weights so far are kept")
     threads: Count = Field(
@@ -247,22 +251,24 @@ class TrainingConfig(StrictModel):
 class ForecastConfig(StrictModel):
     """The long forecast: whole days of history in, whole days ahead out, at stations and at places without one."""
 
-    history_hours: Annotated[int, Field(ge=48, le=1440, multiple_of=24)] = 336
-    lead_hours: Annotated[int, Field(ge=24, le=384, multiple_of=24)] = 168
+    history_hours: Annotated[int, Field(ge=48, le=1440, multiple_of=24)] = Field(
+        336, description="hours read before the forecast"
+    )
+    lead_hours: Annotated[int, Field(ge=24, le=384, multiple_of=24)] = Field(168, description="hours forecast")
     patch_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(12, description="hours read as one step of the encoder")
-    neighbours: Annotated[int, Field(ge=2, le=128)] = 24
+    neighbours: Annotated[int, Field(ge=2, le=128)] = Field(24, description="stations that a place reads")
     kernels: Count = Field(2, description="covariance models of the neural kNN that say what the neighbours have")
-    state_width: Count = 32
-    attention_heads: Count = 4
-    head_width: Count = 32
-    dropout: Fraction = 0.2
+    state_width: Count = Field(32, description="width of the encoder's state")
+    attention_heads: Count = Field(4, description="heads of its self-attention")
+    head_width: Count = Field(32, description="width of the head")
+    dropout: Fraction = Field(0.2, description="share of states dropped in training")
     members: Count = Field(2, description="networks whose forecasts are averaged; each stops on other weeks")
     steps: Count = Field(100, description="most training steps of a member")
     validate_every: Count = Field(50, description="steps between two looks at the weeks held out")
     patience: Count = Field(2, description="looks without a better score before a member stops")
     sequences_per_batch: Count = Field(128, description="windows times stations of one training step")
-    learning_rate: Positive = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    learning_rate: Positive = Field(1e-3, description="of AdamW, at its highest")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(1e-2, description="of AdamW")
     hide_share: Fraction = Field(0.25, description="share of stations hidden from the network in each training window")
     level_shift: Annotated[float, Field(ge=0)] = Field(
         0.2, description="standard deviation, in standardised logs, of the random shift of a training window's level"
@@ -273,7 +279,9 @@ class ForecastConfig(StrictModel):
 class UncertaintyConfig(StrictModel):
     """The interval that a cube carries."""
 
-    coverage: Annotated[float, Field(gt=0.0, le=0.99)] = 0.9
+    coverage: Annotated[float, Field(gt=0.0, le=0.99)] = Field(
+        0.9, description="share of readings that the interval is to hold"
+    )
 
 
 class ProductionConfig(StrictModel):
@@ -282,7 +290,7 @@ class ProductionConfig(StrictModel):
     block_days: Count = Field(7, description="whole UTC days a time block")
     tile_rows: Count = Field(64, description="grid rows a tile")
     tile_columns: Count = Field(64, description="grid columns a tile")
-    compression_level: Annotated[int, Field(ge=0, le=9)] = 1
+    compression_level: Annotated[int, Field(ge=0, le=9)] = Field(1, description="of the cube's chunks; 0: none")
     keepbits: Annotated[int, Field(ge=0, le=22)] = Field(
         9, description="bits of the mantissa that float layers are rounded to (BitRound); 0 keeps them all"
     )
@@ -301,23 +309,23 @@ class ProductionConfig(StrictModel):
 class MetadataConfig(StrictModel):
     """Discovery attributes of the cube (ACDD-1.3). What is unset is left out, never invented."""
 
-    title: str | None = None
-    summary: str | None = None
-    institution: str | None = None
-    creator_name: str | None = None
-    creator_email: str | None = None
-    creator_url: str | None = None
-    publisher_name: str | None = None
-    publisher_email: str | None = None
-    publisher_url: str | None = None
-    project: str | None = None
-    license: str | None = None
-    references: str | None = None
-    comment: str | None = None
-    id: str | None = None
-    product_version: str | None = None
-    naming_authority: str | None = None
-    acknowledgement: str | None = None
+    title: str | None = Field(None, description="global attribute title")
+    summary: str | None = Field(None, description="global attribute summary")
+    institution: str | None = Field(None, description="global attribute institution")
+    creator_name: str | None = Field(None, description="global attribute creator_name")
+    creator_email: str | None = Field(None, description="global attribute creator_email")
+    creator_url: str | None = Field(None, description="global attribute creator_url")
+    publisher_name: str | None = Field(None, description="global attribute publisher_name")
+    publisher_email: str | None = Field(None, description="global attribute publisher_email")
+    publisher_url: str | None = Field(None, description="global attribute publisher_url")
+    project: str | None = Field(None, description="global attribute project")
+    license: str | None = Field(None, description="global attribute license")
+    references: str | None = Field(None, description="global attribute references")
+    comment: str | None = Field(None, description="global attribute comment")
+    id: str | None = Field(None, description="global attribute id")
+    product_version: str | None = Field(None, description="global attribute product_version")
+    naming_authority: str | None = Field(None, description="global attribute naming_authority")
+    acknowledgement: str | None = Field(None, description="global attribute acknowledgement")
 
 
 class Config(StrictModel):
