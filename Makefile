@@ -1,6 +1,7 @@
 # make demo      the main job on the embedded synthetic region, from a bare clone to pictures
 # make test      everything that CI runs: ruff, types, import rules, tests
 # make test-all  the slow tests too;  make test-gpu  the tests that need a CUDA device
+# make docs      the site, into build/docs/site: every link, example and tutorial in it must work
 # make accept    every kind of cube and export, opened in every client program (docs/clients.md)
 # make pretrained  the model that comes with the package, anew from its seeds (some minutes on one core)
 PYTHON ?= python3
@@ -8,9 +9,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # One process a core, a file of tests at a time; torch and BLAS threads would otherwise fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
-SOURCES := aqreanalysis cli grids configs tests benchmarks
+SOURCES := aqreanalysis cli grids configs tests benchmarks docs/conf.py docs/reference_pages.py
 
-.PHONY: demo pretrained test test-all test-gpu clients accept lint types imports clean
+.PHONY: demo docs pretrained test test-all test-gpu clients accept lint types imports clean
 
 demo: $(VENV)/installed
 	$(BIN)/aqreanalysis demo --out outputs/demo --overwrite
@@ -18,7 +19,7 @@ demo: $(VENV)/installed
 pretrained: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m aqreanalysis.pretrained.make
 
-test: $(VENV)/developed lint types imports
+test: $(VENV)/developed lint types imports docs
 	$(PYTEST)
 
 test-all: $(VENV)/developed
@@ -34,6 +35,9 @@ clients:
 accept: $(VENV)/developed
 	bash tests/clients/install.sh all
 	$(BIN)/python tests/clients/accept.py --out outputs/accept --only $(ONLY)
+
+docs: $(VENV)/developed
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs/site
 
 lint: $(VENV)/developed
 	$(BIN)/ruff check $(SOURCES)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md")), ROOT / "README.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md")), ROOT / "README.md"]
 ROW = re.compile(r"^\| `([\w/]+\.py)` \| (`\w+`(?:, `\w+`)*) \|", re.MULTILINE)
 #: Names of files that a run writes or that come with the folder ``shared``.
 WRITTEN = {"MODEL_CARD.md", "accept.sh", "config.yaml"}
