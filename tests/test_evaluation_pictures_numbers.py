@@ -15,9 +15,9 @@ from aqreanalysis.evaluation.pictures.classes import coverage_by_class, picture_
 from aqreanalysis.evaluation.pictures.cycles import mean_by, picture_cycles
 from aqreanalysis.evaluation.pictures.draw import draw_pictures
 from aqreanalysis.evaluation.pictures.reliability import picture_pit, picture_reliability
-from aqreanalysis.evaluation.pictures.series import picture_series, ranked_stations
+from aqreanalysis.evaluation.pictures.series import _draw, _station, picture_series, ranked_stations
 from aqreanalysis.evaluation.pictures.skill import picture_density, picture_distance, picture_errors, station_rmse
-from aqreanalysis.evaluation.pictures.style import figures_of, method_styles
+from aqreanalysis.evaluation.pictures.style import figures_of, legend_above, method_styles, new_figure
 from aqreanalysis.evaluation.predict_at_stations import Estimates
 from aqreanalysis.evaluation.protocols import TaskResult
 from aqreanalysis.evaluation.strata import hour_of_day
@@ -140,10 +140,36 @@ def test_an_interval_that_fails_in_one_class_is_seen_there(result, tmp_path):
     assert list(drawn.numbers["measured"][MODEL]["season"]) == ["DJF"]
 
 
-def test_classes_of_distance_with_too_few_readings_are_not_drawn(result, tmp_path):
+def test_no_line_runs_across_a_class_of_distance_with_too_few_readings(result, tmp_path):
     shown = picture_distance(result, tmp_path / "a.png").numbers
-    assert shown["classes"] == ["0-5 km", "5-10 km", "25-50 km"] and shown["stations"] == [1, 2, 1]
-    assert shown["mae"][MODEL] == sorted(shown["mae"][MODEL])
+    assert shown["classes"] == ["0-5 km", "5-10 km", "10-25 km", "25-50 km"] and shown["stations"] == [1, 2, 0, 1]
+    errors = shown["mae"][MODEL]
+    assert np.isnan(errors[2]) and errors[0] < errors[1] < errors[3]
+
+
+def test_hours_that_were_scored_one_in_five_are_points_and_not_a_line(result, tmp_path):
+    fifth = np.arange(0, len(result.hours), 5)
+    fewer = {m: _cut(e, fifth) for m, e in result.estimates.items()}
+    part = replace(result, hours=result.hours[fifth], observed=result.observed[fifth], estimates=fewer)
+    drawn = picture_series(part, tmp_path / "a.png")
+    assert drawn is not None and not np.isnan(drawn.numbers["best"]["best"]).any()
+    station = _station(part, slice(0, 40), 0)
+    axes = new_figure(3).subplots()
+    _draw(axes, station["time"].astype("datetime64[h]"), station, apart=True)
+    assert [line.get_linestyle() for line in axes.lines] == ["None", "None"] and len(
+        axes.collections[0].get_paths()
+    ) == 40
+
+
+def test_a_legend_of_many_long_names_stays_inside_its_picture():
+    figure = new_figure(3)
+    axes = figure.subplots()
+    for number in range(8):
+        axes.plot([0, 1], label=f"space-time kriging of the logarithm, variant {number}")
+    legend_above(figure)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert len(figure.legends) == 1 and box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
 
 
 def test_the_density_counts_every_pair_once_for_the_model_and_the_best_baseline(result, tmp_path):

@@ -54,7 +54,8 @@ tbody th { border: 0 } tbody tr:nth-child(even) { background: #f4f4f4 } tr.model
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 33em), 1fr)); gap: 1em 2em }
 figure { margin: 0 } figcaption { font-size: .92em; color: #333 } img { max-width: 100%; height: auto }
 summary { cursor: pointer; padding: .3em 0 } code { font-size: .95em }
-@media (max-width: 40em) { body { font-size: 15px } td, th { padding: .2em .45em } }
+@media (max-width: 66em) { th[scope=row] { white-space: normal } td, th { padding: .2em .5em } }
+@media (max-width: 40em) { body { font-size: 15px } td, th { padding: .2em .35em; font-size: 14px } }
 @media print {
   body { font-size: 10pt } main { max-width: none; padding: 0 } h2 { break-before: page } a { color: inherit }
   figure, tr { break-inside: avoid } .wide { overflow: visible } td, th { padding: .1em .35em; font-size: 8.5pt }
@@ -143,7 +144,8 @@ def _preface(metrics: Mapping[str, Any]) -> list[str]:
 
 def _summary(metrics: Mapping[str, Any], network: bool) -> list[str]:
     """Return the table that says at one look whether the model is better than the best baseline, with links."""
-    header = ["pollutant", "protocol", "score", MODEL_TITLE, "best baseline", "its score", "ratio", "bounds"]
+    # What is looked for first stands first: on a telephone the rest is beyond the edge.
+    header = ["pollutant", "protocol", "score", "ratio", "bounds", MODEL_TITLE, "best baseline", "its score"]
     rows, links = [], []
     for key, protocols in metrics["species"].items():
         species = SPECIES[key]
@@ -156,9 +158,9 @@ def _summary(metrics: Mapping[str, Any], network: bool) -> list[str]:
                 best = methods[against["best"]]
                 scores = [_number(m["overall"][score]) for m in (methods[MODEL], best)]
                 named = [f"{species.title} ({species.units})", protocol, score.upper()]
-                rows.append([*named, scores[0], best["title"], scores[1], f"{against['ratio']:.3f}", _bounds(against)])
-    if all(row[-1] == "-" for row in rows):
-        header, rows = header[:-1], [row[:-1] for row in rows]
+                rows.append([*named, f"{against['ratio']:.3f}", _bounds(against), scores[0], best["title"], scores[1]])
+    if all(row[4] == "-" for row in rows):
+        header, rows = (header[:4] + header[5:], [row[:4] + row[5:] for row in rows])
     return [
         table("AQ-Net against the best baseline of each score (a ratio below 1: AQ-Net is better)", header, rows, 3),
         *_bootstrap(metrics),

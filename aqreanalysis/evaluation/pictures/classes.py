@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.evaluation.pictures.style import Picture, figures_of, method_styles, new_figure, save
+from aqreanalysis.evaluation.pictures.style import Picture, figures_of, legend_above, method_styles, new_figure, save
 from aqreanalysis.evaluation.protocols import TaskResult
 from aqreanalysis.evaluation.scores import central_coverage
 from aqreanalysis.evaluation.strata import (
@@ -28,7 +28,8 @@ _FEWEST = 100
 def coverage_by_class(result: TaskResult, method: str) -> dict[str, dict[str, float]]:
     """Return the share of readings inside the central 90 % interval, by kind of class and by class.
 
-    Classes with fewer than a hundred station-hours are left out.
+    Classes with fewer than a hundred station-hours are NaN between others, so that no line runs across them, and left
+    out at the ends.
     """
     sample = result.sample(method)
     distance, names = distance_classes(result.nearest_km)
@@ -43,7 +44,10 @@ def coverage_by_class(result: TaskResult, method: str) -> dict[str, dict[str, fl
     for kind, (labels, classes) in kinds.items():
         labels = np.broadcast_to(labels, sample.pit.shape)
         parts = {name: sample.pit[(labels == i) & sample.known] for i, name in enumerate(classes)}
-        covered[kind] = {n: central_coverage(p, _NOMINAL) for n, p in parts.items() if p.size >= _FEWEST}
+        shares = {n: central_coverage(p, _NOMINAL) if p.size >= _FEWEST else np.nan for n, p in parts.items()}
+        known = np.flatnonzero(np.isfinite(list(shares.values())))
+        reached = slice(known[0], known[-1] + 1) if known.size else slice(0)
+        covered[kind] = dict(list(shares.items())[reached])
     return covered
 
 
@@ -68,12 +72,11 @@ def picture_classes(result: TaskResult, path: Path) -> Picture | None:
         axes.set_xlabel(kind, fontsize=9)
         axes.margins(x=0.06)
     figure.supylabel("share of readings inside the 90 % interval", fontsize=10)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=9
-    )
+    legend_above(figure)
     panels[0].set_ylim(top=1.0)
     extremes = []
-    for kind, classes in shown.items():
+    for kind, of_kind in shown.items():
+        classes = {name: share for name, share in of_kind.items() if np.isfinite(share)}
         low, high = min(classes, key=lambda n: classes[n]), max(classes, key=lambda n: classes[n])
         extremes.append(f"by {kind} from {figures_of(classes[low])} ({low}) to {figures_of(classes[high])} ({high})")
     return Picture(

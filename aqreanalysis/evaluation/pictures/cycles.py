@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.evaluation.pictures.style import Picture, figures_of, method_styles, new_figure, save
+from aqreanalysis.evaluation.pictures.style import Picture, figures_of, legend_above, method_styles, new_figure, save
 from aqreanalysis.evaluation.protocols import TaskResult
 from aqreanalysis.evaluation.strata import hour_of_day
 from aqreanalysis.model.bundle import MODEL
@@ -50,7 +50,7 @@ def picture_cycles(result: TaskResult, path: Path) -> Picture:
     if present.size:
         lower.set_xlim(present[0] - 0.5, present[-1] + 0.5)
     lower.set_xlabel("month")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    legend_above(figure)
     return Picture(
         "cycles",
         f"Diurnal and seasonal bias: mean of estimate minus reading of {species.title}, by hour of the day and month.",

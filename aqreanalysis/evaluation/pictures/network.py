@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.errors import ModelError
-from aqreanalysis.evaluation.pictures.style import Picture, figures_of, new_figure, save
+from aqreanalysis.evaluation.pictures.style import Picture, figures_of, legend_above, new_figure, save
 from aqreanalysis.model.inspection import Attention, NeighbourWeights, read_attention, read_neighbour_weights
 from aqreanalysis.model.predictor import AnalysisPredictor
 from aqreanalysis.observations import Observations, window
@@ -191,7 +191,7 @@ def picture_neighbours(species: str, learned: NeighbourWeights, path: Path) -> P
     axes.set_ylim(float(np.quantile(mean, 0.001)) - 0.02, float(np.quantile(mean, 0.998)) + 0.02)
     axes.set_xlabel("distance of the neighbour (km)")
     axes.set_ylabel("weight")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    legend_above(figure, size=8.0)
     negative = float((mean < 0).mean())
     nearest = float(mean[:, 0].mean())
     return Picture(

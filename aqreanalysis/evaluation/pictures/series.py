@@ -7,9 +7,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-from aqreanalysis.evaluation.pictures.style import INTERVAL_COLOUR, MODEL_COLOUR, Picture, figures_of, new_figure, save
+from aqreanalysis.evaluation.pictures.style import (
+    INTERVAL_COLOUR,
+    MODEL_COLOUR,
+    Picture,
+    figures_of,
+    legend_above,
+    new_figure,
+    save,
+)
 from aqreanalysis.evaluation.protocols import TaskResult
 from aqreanalysis.model.bundle import MODEL
 from aqreanalysis.species import SPECIES
@@ -43,14 +53,14 @@ def picture_series(result: TaskResult, path: Path) -> Picture | None:
     species = SPECIES[result.species]
     rows = _busiest(np.isfinite(result.observed)[:, [i for i, _ in picked.values()]].sum(axis=1))
     numbers: dict[str, Any] = {}
+    # Hours that are drawn one in several are points: what lies between them nobody looked at.
+    apart = bool(np.diff(result.hours[rows]).min(initial=2) > 1)
     figure = new_figure(7.4)
     panels = figure.subplots(3, 1, sharex=True)
     for axes, (name, (i, mae)) in zip(panels, picked.items(), strict=True):
         drawn = _station(result, rows, i)
         time = drawn["time"].astype("datetime64[h]")
-        band = axes.fill_between(time, drawn["lower"], drawn["upper"], color=INTERVAL_COLOUR, linewidth=0)
-        (line,) = axes.plot(time, drawn["best"], color=MODEL_COLOUR, linewidth=1.2)
-        (dots,) = axes.plot(time, drawn["observed"], ".", color="black", markersize=3.5)
+        handles = _draw(axes, time, drawn, apart)
         axes.set_title(
             f"{name}: station {result.stations[i]}, {result.nearest_km[i]:.0f} km from the nearest visible one, "
             f"MAE {figures_of(mae)} {species.units}",
@@ -63,9 +73,7 @@ def picture_series(result: TaskResult, path: Path) -> Picture | None:
     ticks = AutoDateLocator(minticks=4, maxticks=9)
     panels[-1].xaxis.set_major_locator(ticks)
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(ticks))
-    figure.legend(
-        [dots, line, band], ["reading", "AQ-Net", "interval"], loc="outside upper center", ncols=3, frameon=False
-    )
+    legend_above(figure, handles, ["reading", "AQ-Net", "interval"], 10.0)
     step = result.hours[rows]
     return Picture(
         "series",
@@ -76,6 +84,18 @@ def picture_series(result: TaskResult, path: Path) -> Picture | None:
         save(figure, path),
         numbers,
     )
+
+
+def _draw(axes: Axes, time: npt.NDArray[Any], drawn: dict[str, npt.NDArray[Any]], apart: bool) -> list[Artist]:
+    """Draw readings, estimate and interval, as lines or, where hours lie `apart`, as points; return them."""
+    band: Artist
+    if apart:
+        band = axes.vlines(time, drawn["lower"], drawn["upper"], color=INTERVAL_COLOUR, linewidth=2.2)
+    else:
+        band = axes.fill_between(time, drawn["lower"], drawn["upper"], color=INTERVAL_COLOUR, linewidth=0)
+    (line,) = axes.plot(time, drawn["best"], "_" if apart else "-", color=MODEL_COLOUR, linewidth=1.2, markersize=5.0)
+    (dots,) = axes.plot(time, drawn["observed"], ".", color="black", markersize=3.5)
+    return [dots, line, band]
 
 
 def _busiest(readings: npt.NDArray[np.int64]) -> slice:
@@ -91,7 +111,8 @@ def _station(result: TaskResult, rows: slice, station: int) -> dict[str, npt.NDA
     estimates, hours = result.estimates[MODEL], result.hours[rows]
     columns = {k: getattr(estimates, k)[rows, station].astype(np.float64) for k in ("best", "lower", "upper")}
     columns["observed"] = result.observed[rows, station].astype(np.float64)
-    holes = np.flatnonzero(np.diff(hours) > np.diff(hours).min(initial=24)) + 1
+    step = np.diff(hours).min(initial=24)
+    holes = np.flatnonzero(np.diff(hours) > step) + 1 if step == 1 else np.array([], np.intp)
     drawn: dict[str, npt.NDArray[Any]] = {k: np.insert(v, holes, np.nan).round(4) for k, v in columns.items()}
     drawn["time"] = np.insert(hours, holes, hours[holes - 1] + 1)
     return drawn

@@ -14,6 +14,7 @@ from aqreanalysis.evaluation.pictures.style import (
     Picture,
     as_map,
     figures_of,
+    legend_above,
     method_styles,
     new_figure,
     save,
@@ -63,7 +64,7 @@ def picture_errors(result: TaskResult, path: Path) -> Picture:
     )
     figure.colorbar(dots, ax=axes, label=f"RMSE of {species.title} ({species.units})", shrink=0.9)
     as_map(axes, lat)
-    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    legend_above(figure, size=10.0)
     middle = float(np.median(error[known])) if known.any() else None
     return Picture(
         "errors",
@@ -88,14 +89,17 @@ def picture_distance(result: TaskResult, path: Path) -> Picture:
     labels, names = distance_classes(result.nearest_km)
     species = SPECIES[result.species]
     hours = result.sample(MODEL).known.sum(axis=0)
-    shown = [n for i, n in enumerate(names) if hours[labels == i].sum() >= _FEWEST]
+    enough = np.array([hours[labels == i].sum() >= _FEWEST for i in range(len(names))], bool)
+    reached = np.flatnonzero(enough)
+    # A class between others that has too few station-hours stays, without a point: no line runs across it.
+    shown = [names[i] for i in range(reached[0], reached[-1] + 1)] if reached.size else []
     stations = [int(((labels == names.index(n)) & (hours > 0)).sum()) for n in shown]
     figure = new_figure(4.4)
     axes = figure.subplots()
     errors: dict[str, list[float]] = {}
     for method, style in method_styles(result.estimates).items():
         by_distance = score_by(result.sample(method), labels[None, :], names)
-        errors[method] = [by_distance[n]["mae"] for n in shown]
+        errors[method] = [by_distance[n]["mae"] if enough[names.index(n)] else float("nan") for n in shown]
         axes.plot(range(len(shown)), errors[method], label=result.titles[method], **style)
     ticks = [f"{n}\n{c} station{'s' * (c != 1)}" for n, c in zip(shown, stations, strict=True)]
     axes.set_xticks(range(len(shown)), ticks, fontsize=9)
@@ -104,7 +108,7 @@ def picture_distance(result: TaskResult, path: Path) -> Picture:
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.6)
     axes.set_xlabel("distance to the nearest visible station")
     axes.set_ylabel(f"mean absolute error of {species.title} ({species.units})")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    legend_above(figure)
     text = ", ".join(f"{figures_of(e)} at {n}" for n, e in zip(shown, errors[MODEL], strict=True))
     return Picture(
         "distance",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -58,6 +59,18 @@ class Picture:
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """Return an empty figure of `width` by `height` inches whose parts make room for each other."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def legend_above(figure: Figure, handles: Sequence[Artist] = (), labels: Sequence[str] = (), size: float = 9.0) -> None:
+    """Put a legend above a figure's panels, in as many columns as its width holds, so that no name is cut off."""
+    named = (list(handles), list(labels)) if handles else figure.axes[0].get_legend_handles_labels()
+    for columns in (4, 3, 2, 1):
+        legend = figure.legend(*named, loc="outside upper center", ncols=columns, frameon=False, fontsize=size)
+        figure.draw_without_rendering()
+        wide = legend.get_window_extent().width
+        if wide <= figure.bbox.width or columns == 1:
+            return
+        legend.remove()
 
 
 def save(figure: Figure, path: Path) -> Path:
