@@ -40,7 +40,7 @@ class LatLon(click.ParamType):
 
 @click.command(short_help="A map, a film, or the time series of a place.")
 @cubes.cube_argument
-@cubes.out_option("Picture: .png or .svg for a map or time series, .gif or .mp4 for a film of the period.")
+@cubes.out_option("Picture: .png, .svg or .pdf for a map or time series, .gif or .mp4 for a film of the period.")
 @options.species_option("Pollutant to draw.  [default: the cube's first]")
 @click.option("--time", type=options.UtcTime(), help="Moment whose step is drawn (UTC).")
 @click.option("--mean", is_flag=True, help="Draw the mean from --start to --end.")
@@ -50,7 +50,14 @@ class LatLon(click.ParamType):
     "best, mean, standard_error, lower, upper, width, flag, used, distance; or panels for four.  [default: best]"
 )
 @cubes.palette_option("even")
-@click.option("--max", "high", type=float, help="End of the uniform scale, in the pollutant's units.")
+@click.option("--min", "low", type=float, help="Beginning of the uniform scale, in the layer's units.")
+@click.option("--max", "high", type=float, help="End of the uniform scale, in the layer's units.")
+@click.option("--plain-shades", is_flag=True, help="Classes of cn and us from light to dark: for colour-blind readers.")
+@click.option("--width", "width_cm", type=float, help="Width in print, cm; letters are then 7 points or more.")
+@click.option("--dpi", type=float, help="Dots an inch of a .png.  [default: 130, with --width 300]")
+@click.option("--title", help="Instead of pollutant and time; '' for none.")
+@click.option("--north", is_flag=True, help="An arrow to the north.")
+@click.option("--scale-bar", is_flag=True, help="A bar of kilometres.")
 @cubes.stations_option
 @click.option("--observations", type=click.Path(path_type=Path), help="Station records: readings over the map.")
 @click.option("--borders/--no-borders", default=True, show_default=True, help="Coastlines and borders.")
@@ -79,6 +86,7 @@ def plot(
     aqreanalysis plot cube.nc --mean --colours who --model outputs/models/north --out mean.svg
     aqreanalysis plot cube.nc --start 2019-01-10 --end 2019-01-13 --out episode.gif
     aqreanalysis plot cube.nc --place 39.9,116.4 --out beijing.png
+    aqreanalysis plot cube.nc --time 2019-01-12T06:00 --width 17 --scale-bar --out figure.pdf
     """
     film = out.suffix.lower() in (".gif", ".mp4")
     _check_kind(film, time, mean, place)
@@ -99,7 +107,7 @@ def plot(
 def _check_kind(film: bool, time: datetime | None, mean: bool, place: tuple[float, float] | None) -> None:
     choices = [name for name, given in (("--time", time), ("--mean", mean), ("--place", place)) if given]
     if film and choices:
-        raise ConfigError(f"{choices[0]} is for .png and .svg; a film shows the steps from --start to --end")
+        raise ConfigError(f"{choices[0]} is for .png, .svg and .pdf; a film shows the steps from --start to --end")
     if not film and len(choices) != 1:
         raise ConfigError(
             f"{' and '.join(choices) or 'nothing'} given: choose one of --time, --mean, --place, or a .gif"
@@ -107,23 +115,25 @@ def _check_kind(film: bool, time: datetime | None, mean: bool, place: tuple[floa
 
 
 def _draw(source: CubeSource, out: Path, marks: StationMarkers | None, chosen: dict[str, Any]) -> None:
-    from aqreanalysis.pictures import MapOptions, draw_map
+    from aqreanalysis.pictures import MapOptions, Paper, draw_map
 
+    paper = Paper(**{key: chosen[key] for key in ("width_cm", "dpi", "title", "north", "scale_bar")})
     if chosen["place"] is not None:
-        from aqreanalysis.pictures import draw_series
+        from aqreanalysis.pictures import SeriesOptions, draw_series
 
-        draw_series(source, out, chosen["place"], marks, chosen["overwrite"])
+        wanted = SeriesOptions(chosen["low"], chosen["high"], paper)
+        draw_series(source, out, chosen["place"], marks, chosen["overwrite"], wanted)
         return
     layers = tuple(
         part for name in chosen["layers"] or ("best",) for part in (_PANELS if name == "panels" else (name,))
     )
-    keys = ("time", "palette", "high", "borders", "overwrite")
-    wanted = MapOptions(layers=tuple(dict.fromkeys(layers)), **{key: chosen[key] for key in keys})
+    keys = ("time", "palette", "low", "high", "plain_shades", "borders", "overwrite")
+    options = MapOptions(layers=tuple(dict.fromkeys(layers)), paper=paper, **{key: chosen[key] for key in keys})
     if not chosen["film"]:
-        draw_map(source, out, wanted, marks)
+        draw_map(source, out, options, marks)
         return
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.pictures import Film, animate
 
     with progress_shown("drawing") as progress:
-        animate(source, out, wanted, Film(chosen["every"], chosen["fps"]), marks, progress)
+        animate(source, out, options, Film(chosen["every"], chosen["fps"]), marks, progress)

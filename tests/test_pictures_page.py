@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from export_case import Cubes
+from picture_case import write_cube
 
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export import CubeSource
-from aqreanalysis.pictures import PageOptions, station_markers, write_page
+from aqreanalysis.pictures import PageOptions, StationMarkers, station_markers, write_page
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -60,6 +62,79 @@ def pixels(browser: Any) -> list[int]:
     )
 
 
+def click(browser: Any, lat: float, lon: float) -> None:
+    """Click the map at a place."""
+    browser.execute_script(
+        "const m = document.getElementById('map'), r = m.getBoundingClientRect();"
+        f"m.dispatchEvent(new MouseEvent('click', {{clientX: r.left + toX({lon}) / unit,"
+        f"clientY: r.top + toY({lat}) / unit}}));"
+    )
+
+
+def shown_number(browser: Any) -> float:
+    """Return the estimate that the page tells of the cell that was clicked."""
+    text = browser.execute_script("return document.getElementById('reading').textContent")
+    number = re.search(r"UTC: ([\d.]+) ", text)
+    assert number is not None, text
+    return float(number.group(1))
+
+
+def resize(browser: Any, width: int, height: int) -> None:
+    """Give the page a window of another size; a width of less than 500 pixels is a telephone's."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 2 if width < 500 else 1, "mobile": width < 500},
+    )
+
+
+def test_an_enlarged_map_tells_the_cubes_numbers_at_every_width(browser: Any, tmp_path: Path) -> None:
+    values = np.random.default_rng(1).uniform(17.0, 20.0, (4, 12, 15))
+    marks = StationMarkers(["a", "b"], np.array([46.5, 47.5]), np.array([10.5, 11.5]), np.array([False, True]))
+    with CubeSource(write_cube(tmp_path / "cube.nc", values)) as source:
+        page = write_page(source, tmp_path / "page.html", marks=marks)
+        lats, lons = source.dataset["lat"].values, source.dataset["lon"].values
+    for width in (420, 760, 1400):
+        resize(browser, width, 800)
+        browser.get(page.path.as_uri())
+        ready(browser, "best 0 -1")
+        for zoom, row, column in ((1, 2, 3), (6, 7, 11), (30, 10, 1)):
+            browser.execute_script(f"look({zoom}, {lons[column]}, {lats[row]}); drawMap();")
+            click(browser, lats[row] + 0.04, lons[column] - 0.04)
+            ready(browser, f"best 0 {row * 15 + column}")
+            assert shown_number(browser) == pytest.approx(values[0, row, column], abs=0.0101)
+            # The very place under the pointer is told, and in the colour that its legend gives the number.
+            seen = (
+                "const e = new PointerEvent('pointermove', {clientX: map.getBoundingClientRect().left + toX(%f) / unit,"
+            )
+            seen += "clientY: map.getBoundingClientRect().top + toY(%f) / unit}); map.dispatchEvent(e);"
+            browser.execute_script(seen % (lons[column], lats[row]))
+            told = browser.execute_script("return document.getElementById('pointer').textContent")
+            assert told.startswith(f"{lats[row]:.3f}°N {lons[column]:.3f}°E: {values[0, row, column]:.1f}"[:-1])
+        wide, inner, map_wide = browser.execute_script(
+            "return [document.documentElement.scrollWidth, innerWidth, document.getElementById('map').clientWidth]"
+        )
+        assert wide <= inner and map_wide > 0.92 * width
+        top, bottom = browser.execute_script(
+            "const r = document.getElementById('chart').getBoundingClientRect(); return [r.top, r.bottom]"
+        )
+        assert top > 0 and bottom <= 801
+        legend = browser.execute_script("return document.getElementById('legend').textContent")
+        assert "17 and less" in legend and "20 µg m⁻³" in legend
+        assert "station" in legend and "station hidden from the model" in legend
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def test_error_bars_have_scales_of_their_own(tmp_path: Path) -> None:
+    layers = ("best", "lower", "upper", "standard_error")
+    with CubeSource(write_cube(tmp_path / "cube.nc", np.full((3, 4, 4), 40.0))) as source:
+        text = write_page(source, tmp_path / "page.html", PageOptions(layers=layers)).path.read_text("utf-8")
+    head = json.loads(re.search(r'id="head">(.*?)</script>', text).group(1))  # type: ignore[union-attr]
+    spread, width = (head["scales"][name] for name in ("standard_error", "width"))
+    assert spread["low"] < 3 < spread["high"] < 5 and 5 < width["low"] < 10 < width["high"]
+    assert head["widthName"] == "width of the 90 % interval"
+
+
 def test_the_page_draws_moves_and_tells_the_numbers_of_the_cube(browser: Any, cubes: Cubes, tmp_path: Path) -> None:
     with CubeSource(cubes.one) as source:
         page = write_page(source, tmp_path / "page.html", marks=station_markers(cubes.model, None))
@@ -74,11 +149,7 @@ def test_the_page_draws_moves_and_tells_the_numbers_of_the_cube(browser: Any, cu
     assert pixels(browser)[0] != first
     # A click in the middle of the cell of the third row from the north and the sixth column.
     row, column = len(cube.lat) - 3, 5
-    browser.execute_script(
-        "const m = document.getElementById('map'), r = m.getBoundingClientRect();"
-        f"m.dispatchEvent(new MouseEvent('click', {{clientX: r.left + r.width * {(column + 0.5) / len(cube.lon)},"
-        f"clientY: r.top + r.height * {2.5 / len(cube.lat)}}}));"
-    )
+    click(browser, float(cube.lat[row]), float(cube.lon[column]))
     ready(browser, f"best 40 {row * len(cube.lon) + column}")
     text = browser.execute_script("return document.getElementById('reading').textContent")
     numbers = re.search(r"UTC: ([\d.]+) \S+ \S+; 90 % interval ([\d.]+) to ([\d.]+)", text)

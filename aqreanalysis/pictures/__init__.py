@@ -9,13 +9,16 @@ if TYPE_CHECKING:
     from aqreanalysis.pictures.gis_styles import write_companions
     from aqreanalysis.pictures.maps import MapOptions, draw_map
     from aqreanalysis.pictures.page import PageOptions, write_page
-    from aqreanalysis.pictures.place_series import draw_series
+    from aqreanalysis.pictures.paper import Paper
+    from aqreanalysis.pictures.place_series import SeriesOptions, draw_series
     from aqreanalysis.pictures.stations import StationMarkers, station_markers
 
 __all__ = [
     "Film",
     "MapOptions",
     "PageOptions",
+    "Paper",
+    "SeriesOptions",
     "StationMarkers",
     "animate",
     "draw_map",
@@ -32,7 +35,8 @@ __getattr__, __dir__ = names_on_demand(
         "gis_styles": ("write_companions",),
         "maps": ("MapOptions", "draw_map"),
         "page": ("PageOptions", "write_page"),
-        "place_series": ("draw_series",),
+        "paper": ("Paper",),
+        "place_series": ("SeriesOptions", "draw_series"),
         "stations": ("StationMarkers", "station_markers"),
     },
 )

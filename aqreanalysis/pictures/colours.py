@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cmocean
@@ -17,17 +18,30 @@ from aqreanalysis.species import SPECIES, Species
 PALETTES = ("even", "who", "cn", "us")
 _STEPS = 256
 
-# World Health Organization, Global air quality guidelines (2021), table 0.1: the guideline level and the interim
-# targets above it, by average. In the pollutant's units.
-_WHO = {
-    "pm25": ("24-hour mean", (15, 25, 37.5, 50, 75)),
-    "pm10": ("24-hour mean", (45, 50, 75, 100, 150)),
-    "o3": ("maximum 8-hour mean", (100, 120, 160)),
-    "no2": ("24-hour mean", (25, 50, 120)),
-    "so2": ("24-hour mean", (40, 50, 125)),
-    "co": ("24-hour mean", (4, 7)),
+# World Health Organization, Global air quality guidelines (2021): tables 0.1 (annual and 24-hour means; of ozone the
+# peak season and 8 hours) and 0.2 (shorter averages, of which older guidelines stay valid). The guideline level and the
+# interim targets above it, in the pollutant's units, by average.
+HOUR_MEAN, DAY_MEAN, EIGHT_HOURS, YEAR_MEAN = "hourly mean", "24-hour mean", "maximum 8-hour mean", "annual mean"
+_SEASON = "mean of daily 8-hour maxima of the peak season"
+_WHO: dict[str, dict[str, tuple[float, ...]]] = {
+    "pm25": {DAY_MEAN: (15, 25, 37.5, 50, 75), YEAR_MEAN: (5, 10, 15, 25, 35)},
+    "pm10": {DAY_MEAN: (45, 50, 75, 100, 150), YEAR_MEAN: (15, 20, 30, 50, 70)},
+    "o3": {EIGHT_HOURS: (100, 120, 160), _SEASON: (60, 70, 100)},
+    "no2": {HOUR_MEAN: (200,), DAY_MEAN: (25, 50, 120), YEAR_MEAN: (10, 20, 30, 40)},
+    "so2": {DAY_MEAN: (40, 50, 125)},
+    "co": {HOUR_MEAN: (35,), DAY_MEAN: (4, 7)},
 }
-_AVERAGES = {"mean": "24-hour mean", "max8": "maximum 8-hour mean", "max1": "maximum hourly mean"}
+#: What a picture of hours, days, or months and years is compared with: the first of which there are levels.
+_WHO_ORDER = {
+    "hour": (HOUR_MEAN, DAY_MEAN, EIGHT_HOURS),
+    "day": (DAY_MEAN, EIGHT_HOURS),
+    "year": (YEAR_MEAN, _SEASON, DAY_MEAN),
+}
+#: Length in hours of what an average is of, to say where a picture is of another.
+_LENGTHS = {HOUR_MEAN: (0.0, 1.5), DAY_MEAN: (23.0, 25.0), YEAR_MEAN: (8700.0, 8800.0)}
+_AVERAGES = {"mean": DAY_MEAN, "max8": EIGHT_HOURS, "max1": "maximum hourly mean"}
+#: Above so many hours (27 days) a mean is compared with the levels of a year.
+_LONG = 27 * 24.0
 # The colours that the two agencies publish (AirNow technical assistance document; HJ 633-2012, table 2).
 _US = ("#00e400", "#ffff00", "#ff7e00", "#ff0000", "#8f3f97", "#7e0023")
 _US_NAMES = ("good", "moderate", "unhealthy for sensitive groups", "unhealthy", "very unhealthy", "hazardous")
@@ -72,6 +86,14 @@ class Colours:
             return Normalize(self.low, self.high)
         return BoundaryNorm([self.low, *self.edges, max(self.high, self.edges[-1] * 1.5)], len(self.hexes), clip=True)
 
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """What values a class holds, for a legend: ``< 15``, ``15 to 25``, ``>= 75``; empty for an even scale."""
+        if not self.edges:
+            return ()
+        inner = (f"{low:g} to {high:g}" for low, high in pairwise(self.edges))
+        return (f"< {self.edges[0]:g}", *inner, f"\N{GREATER-THAN OR EQUAL TO} {self.edges[-1]:g}")
+
 
 def check_palette(name: str) -> str:
     """Return `name` if it is one of `PALETTES`.
@@ -86,53 +108,101 @@ def check_palette(name: str) -> str:
     return name
 
 
-def class_colours(palette: str, species: Species) -> Colours:
+def class_colours(palette: str, species: Species, hours: float = 24.0, plain: bool = False) -> Colours:
     """Return the classes ``who``, ``cn`` or ``us`` of a concentration, in the pollutant's units.
 
-    The classes are of the average that the guideline or index names (`title` says which); an hour is coloured by them
-    for comparison and has no index of its own. A value at an edge belongs to the class above; an air quality index
-    counts it to the class below, which matters to no picture.
+    The classes are of the average that the guideline or index names; `title` says which, and what is shown if that is
+    another. A value at an edge belongs to the class above; an air quality index counts it to the class below, which
+    matters to no picture.
+
+    Parameters
+    ----------
+    palette : str
+        ``who``, ``cn`` or ``us``.
+    species : Species
+        The pollutant.
+    hours : float
+        Length of the mean that is coloured. The WHO has levels for hours (NO2, CO), for days, and for years, which are
+        taken for months too.
+    plain : bool
+        Whether the classes get shades from light to dark, which every colour-blind reader tells apart, instead of the
+        agencies' own colours: their green and orange are one to who lacks the green cones.
+
+    Raises
+    ------
+    ConfigError
+        If the guideline or index knows no such pollutant.
     """
+    if species.key not in _WHO:
+        raise ConfigError(f"there are no classes of {species.title}: take the colours 'even'")
     if check_palette(palette) == "who":
-        average, levels = _WHO[species.key]
-        edges = tuple(float(level) for level in levels)
+        kind = "hour" if hours <= 1.5 else "day" if hours < _LONG else "year"
+        known = _WHO[species.key]
+        average = next(name for name in _WHO_ORDER[kind] if name in known)
+        edges = tuple(float(level) for level in known[average])
         count = len(edges)
-        names = ("meets the guideline", *(f"meets interim target {count - i}" for i in range(1, count)), "above all")
-        if count == 2:
-            names = ("meets the guideline", "meets interim target 1", "above all")
-        return Colours(
-            f"WHO 2021 levels of the {average}",
-            0.0,
-            edges[-1],
-            edges,
-            _sampled(cmocean.cm.matter, count + 1, 0.78),
-            names,
-        )
-    scales = [s for s in INDICES[palette].scales if s.key == species.key and s.least == 0]
-    scale = min(scales, key=lambda s: list(_AVERAGES).index(s.average))
-    starts = tuple(round(start * _factor(scale), 4) for start in scale.low[1:])[:5]
-    hexes, names = (_US, _US_NAMES) if palette == "us" else (_CN, _CN_NAMES)
-    who = "US AQI (2024)" if palette == "us" else "Chinese AQI (HJ 633)"
-    title = f"{who} classes of the {_AVERAGES[scale.average]}"
-    return Colours(title, 0.0, starts[-1], starts, hexes[: len(starts) + 1], names[: len(starts) + 1])
+        targets = tuple(f"meets interim target {count - i}" for i in range(1, count))
+        names = ("meets the guideline", *targets, "above all" if targets else "above the guideline")
+        hexes, title = _shades(count + 1), f"WHO 2021 levels of the {average}"
+    else:
+        scales = [s for s in INDICES[palette].scales if s.key == species.key and s.least == 0]
+        scale = min(scales, key=lambda s: list(_AVERAGES).index(s.average))
+        average = _AVERAGES[scale.average]
+        edges = tuple(round(start * _factor(scale), 4) for start in scale.low[1:])[:5]
+        own, names = (_US, _US_NAMES) if palette == "us" else (_CN, _CN_NAMES)
+        names = names[: len(edges) + 1]
+        hexes = _shades(len(names)) if plain else own[: len(names)]
+        title = f"{'US AQI (2024)' if palette == 'us' else 'Chinese AQI (HJ 633)'} classes of the {average}"
+    return Colours(title + _compared(average, hours), 0.0, edges[-1], edges, hexes, names)
 
 
-def even_colours(kind: str, values: NDArray[Any], high: float | None = None) -> Colours:
-    """Return a perceptually uniform scale from 0 to the 99th percentile of `values` (or `high`).
+def _compared(average: str, hours: float) -> str:
+    """Return what a title adds where values of another average than the classes' are coloured by them."""
+    low, high = _LENGTHS.get(average, (np.inf, 0.0))
+    if low <= hours <= high:
+        return ""
+    if hours >= 48:
+        return f" (shown: {hours / 24:.3g} days)"
+    return f" (shown: { ({1.0: 'an hour', 24.0: 'a day'}.get(hours, f'{hours:g} h')) })"
+
+
+def even_colours(kind: str, values: NDArray[Any], low: float | None = None, high: float | None = None) -> Colours:
+    """Return a perceptually uniform scale over nearly all `values`: from their 1st to their 99th percentile.
+
+    It begins at 0 where the values reach down to a third of the largest or less, and near the least of them otherwise,
+    so that a field from 17 to 20 is not one dark sheet.
 
     Parameters
     ----------
     kind : str
-        ``concentration``, ``spread`` (standard error, interval width), ``probability`` or ``count``.
+        ``concentration``, ``spread`` (standard error, interval width), ``share`` (in percent), ``probability`` or
+        ``count``.
     values : array
         What will be drawn.
-    high : float, optional
-        End of the scale.
+    low, high : float, optional
+        Ends of the scale.
     """
     known = values[np.isfinite(values)]
-    top = 1.0 if kind == "probability" else high or round_up(float(np.quantile(known, 0.99)) if known.size else 1.0)
+    least, most = np.quantile(known, (0.01, 0.99)).tolist() if known.size else (0.0, 1.0)
+    if kind in ("probability", "share"):
+        least, most = 0.0, 1.0 if kind == "probability" else 100.0
+    bottom, top = (0.0, round_up(most)) if least <= most / 3 else _round_ends(least, most)
+    bottom, top = bottom if low is None else low, top if high is None else high
+    if not bottom < top:
+        raise ConfigError(f"colour scale from {bottom:g} to {top:g}: its beginning must lie below its end")
     maps = {"concentration": cmocean.cm.matter, "spread": cmocean.cm.amp, "probability": cmocean.cm.dense}
-    return Colours("", 0.0, top, (), _sampled(maps.get(kind, cmocean.cm.deep), _STEPS))
+    return Colours("", bottom, top, (), _sampled(maps.get(kind, cmocean.cm.deep), _STEPS))
+
+
+def _round_ends(least: float, most: float) -> tuple[float, float]:
+    """Return round numbers around a range far above 0; one value alone gets a tenth of it to each side."""
+    if most - least < 1e-3 * most:
+        least, most = least * 0.9, most * 1.1
+    power = 10.0 ** np.floor(np.log10(most - least))
+    step = next(m for m in (0.1, 0.2, 0.5, 1.0) if m * power * 8 >= most - least) * power
+    # A hundredth of a step beyond a round number is no reason for another step.
+    low, high = np.floor(least / step + 0.01) * step, np.ceil(most / step - 0.01) * step
+    return float(round(low, 10)), float(round(high, 10))
 
 
 def round_up(value: float) -> float:
@@ -141,6 +211,10 @@ def round_up(value: float) -> float:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
     return float(round(next(m for m in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if m * power >= value * (1 - 1e-9)) * power, 10))
+
+
+def _shades(count: int) -> tuple[str, ...]:
+    return _sampled(cmocean.cm.matter, count, 0.78)
 
 
 def _sampled(colours: Colormap, count: int, end: float = 0.92) -> tuple[str, ...]:

@@ -68,6 +68,11 @@ class TimeStep:
     mean: bool
 
     @property
+    def hours(self) -> float:
+        """Length."""
+        return float((self.last - self.first) / HOUR)
+
+    @property
     def text(self) -> str:
         """For a title: ``2019-01-07 05:00 to 06:00 UTC``, a day by its date, or from beginning to end."""
         first, last = pd.Timestamp(self.first), pd.Timestamp(self.last)
@@ -124,7 +129,7 @@ def whole_span(source: CubeSource) -> TimeStep:
 def read_fields(source: CubeSource, one: SpeciesLayers, step: TimeStep, wanted: tuple[str, ...]) -> dict[str, Array]:
     """Return the wanted layers (lat, lon) by name; missing values of floats are NaN.
 
-    The error bars of a mean are those of `period_mean`: the widest they can be.
+    The error bars of a mean are those of `period_mean`: the widest they can be. Its flag is that of `reserved_share`.
 
     Raises
     ------
@@ -157,8 +162,77 @@ def read_fields(source: CubeSource, one: SpeciesLayers, step: TimeStep, wanted: 
         return values[0] if values.ndim == 3 else values
 
     for name in wanted:
-        fields[name] = get("upper") - get("lower") if name == "width" else get(name)
+        if name == "flag" and step.mean:
+            fields[name] = reserved_share(source, one, step)
+        else:
+            fields[name] = get("upper") - get("lower") if name == "width" else get(name)
     return fields
+
+
+def condition_shares(source: CubeSource, one: SpeciesLayers, step: TimeStep) -> dict[str, Array]:
+    """Return in what part of the hours of `step`, 0 to 1, each condition of the flag holds (lat, lon).
+
+    Without what is masked, which is no matter of hours: such cells are NaN. `UNRESERVED` is the part in which none
+    holds.
+
+    Raises
+    ------
+    CubeError
+        If the cube has no flag.
+    """
+    bits = source.bits(one)
+    if one.flag is None:
+        raise CubeError(f"{source.path} has no layer of the {LAYERS['flag']} of {one.species.title}")
+    blank = bits.pop("masked", 0)
+    shape = (source.dataset.sizes["lat"], source.dataset.sizes["lon"])
+    held = {name: np.zeros(shape) for name in (UNRESERVED, *bits)}
+    masked = np.ones(shape, bool)
+    for slab in slabs_in(source, step.steps, 1):
+        length = ((source.bounds[slab, 1] - source.bounds[slab, 0]) / HOUR)[:, None, None]
+        flag = source.read(one.flag, slab).astype(np.int16)
+        masked &= ((flag & blank) > 0).all(axis=0)
+        held[UNRESERVED] += ((flag == 0) * length).sum(axis=0)
+        for name, bit in bits.items():
+            held[name] += (((flag & bit) > 0) * length).sum(axis=0)
+    lengths = (source.bounds[step.steps, 1] - source.bounds[step.steps, 0]) / HOUR
+    return {name: np.where(masked, np.nan, hours / lengths.sum()) for name, hours in held.items()}
+
+
+def reserved_share(source: CubeSource, one: SpeciesLayers, step: TimeStep) -> Array:
+    """Return in what percentage of the hours of `step` any condition of the flag holds (lat, lon); NaN if masked."""
+    return np.asarray(100.0 * (1.0 - condition_shares(source, one, step)[UNRESERVED]))
+
+
+def layer_name(source: CubeSource, one: SpeciesLayers, name: str) -> str:
+    """Return a layer's name for people, with the interval's coverage where the cube tells it."""
+    bound = one.lower or one.upper
+    coverage = None if bound is None else source.dataset[bound].attrs.get("coverage_probability")
+    if name not in ("lower", "upper", "width") or coverage is None:
+        return LAYERS[name]
+    interval = f"{100 * float(coverage):.3g} % interval"
+    return f"width of the {interval}" if name == "width" else f"{LAYERS[name]} of the {interval}"
+
+
+def is_synthetic(source: CubeSource) -> bool:
+    """Return whether the cube says of itself that it, or what made it, is synthetic."""
+    attrs = source.dataset.attrs
+    texts = (str(attrs.get(name, "")).lower() for name in ("title", "summary"))
+    return bool(attrs.get("synthetic")) or any("synthetic" in text for text in texts)
+
+
+def titled(source: CubeSource, title: str) -> str:
+    """Return a picture's title, which says synthetic where the cube is."""
+    return f"{title} (synthetic)" if is_synthetic(source) and "synthetic" not in title.lower() else title
+
+
+def gaps(bounds: NDArray[np.datetime64]) -> NDArray[np.intp]:
+    """Return the steps that do not begin where the one before ends: a line drawn across such a gap would make it up."""
+    return np.flatnonzero(bounds[1:, 0] > bounds[:-1, 1]) + 1
+
+
+def units_text(units: str) -> str:
+    """Return units as they are printed: ``µg m⁻³``."""
+    return units.replace("ug", "µg").replace("m-3", "m⁻³")
 
 
 def read_extrapolated(source: CubeSource, one: SpeciesLayers, step: TimeStep) -> NDArray[np.bool_] | None:

@@ -1,8 +1,8 @@
-"""Maps of a cube as PNG or SVG: one layer, or several side by side, with borders and stations."""
+"""Maps of a cube as PNG, SVG or PDF: one layer, or several side by side, with borders, stations and overlays."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,21 +28,24 @@ from aqreanalysis.pictures.borders import CREDIT, outlines
 from aqreanalysis.pictures.colours import Colours, check_palette, class_colours, even_colours
 from aqreanalysis.pictures.cube_fields import (
     CONCENTRATIONS,
-    LAYERS,
+    UNRESERVED,
     TimeStep,
     check_layers,
+    condition_shares,
     extrapolated_text,
     flag_classes,
     flag_numbers,
+    layer_name,
     read_extrapolated,
     read_fields,
     time_step_at,
+    titled,
+    units_text,
     whole_span,
 )
+from aqreanalysis.pictures.paper import ENDINGS, Paper, draw_north, draw_scale_bar, fit_height, save, wrapped
 from aqreanalysis.pictures.stations import StationMarkers
 
-ENDINGS = (".png", ".svg")
-DPI = 130
 _LAND = "#f3f1ec"
 # A light rim, so that lines and marks stand out from dark colours too.
 _HALO = withStroke(linewidth=1.4, foreground="#ffffffb0")
@@ -53,6 +56,15 @@ _AXES = ("lon", "lat")
 _TALLEST = 1.8
 # Thin and half seen through, so that the colours under it can be read.
 _HATCH, _HATCH_COLOUR, _HATCH_WIDTH = "////", "#00000066", 0.5
+# Colour, width in points and style of what `outlines` returns.
+_LINES: dict[str, tuple[str, float, Any]] = {
+    "province": ("#5a5a5a", 0.4, (0, (4, 2))),
+    "lake": ("#1f5f8f", 0.5, "solid"),
+    "coast": ("#2b2b2b", 0.6, "solid"),
+    "border": ("#2b2b2b", 0.6, "solid"),
+}
+_KINDS = {"standard_error": "spread", "width": "spread", "flag": "share"}
+_SHARE = "Hours with a reserve"
 # Light to dark as a condition weighs more; the first is an estimate without reserve. Never so dark that borders vanish.
 _FLAG_LIGHTEST, _FLAG_DARKEST = 0.02, 0.62
 
@@ -69,8 +81,12 @@ class MapOptions:
         Stamp of a step, UTC; None draws the mean over the source.
     palette : str
         ``even``, ``who``, ``cn`` or ``us``; the last three are of concentrations.
-    high : float or None
-        End of the scale of concentrations, in the pollutant's units.
+    low, high : float or None
+        Ends of the even scale of concentrations, or of the layer that is drawn if none is one, in its units.
+    plain_shades : bool
+        Whether the classes of an index go from light to dark instead of in the agency's colours (see `class_colours`).
+    paper : Paper
+        Width, resolution, title, north arrow and scale bar.
     borders : bool
         Whether coastlines and borders are drawn.
     overwrite : bool
@@ -83,14 +99,22 @@ class MapOptions:
     high: float | None = None
     borders: bool = True
     overwrite: bool = False
+    low: float | None = None
+    plain_shades: bool = False
+    paper: Paper = field(default_factory=Paper)
 
     def __post_init__(self) -> None:
         check_layers(self.layers)
         check_palette(self.palette)
         if not self.layers:
             raise ConfigError("no layer to draw: name at least one")
-        if self.high is not None and not self.high > 0:
-            raise ConfigError(f"end of the colour scale {self.high:g}: it must be above 0")
+        low, high = self.low, self.high
+        if low is not None and high is not None and not low < high:
+            raise ConfigError(f"colour scale from {low:g} to {high:g}: its beginning must lie below its end")
+        if self.palette != "even" and (low is not None or high is not None):
+            raise ConfigError(
+                f"the colours {self.palette!r} have classes of their own: an end of the scale is for 'even'"
+            )
 
 
 def draw_map(source: CubeSource, out: str | Path, options: MapOptions, marks: StationMarkers | None = None) -> Path:
@@ -101,7 +125,7 @@ def draw_map(source: CubeSource, out: str | Path, options: MapOptions, marks: St
     source : CubeSource
         The cube, opened for the pollutant and span wanted.
     out : str or Path
-        A name that ends in ``.png`` or ``.svg``.
+        A name that ends in ``.png``, ``.svg`` or ``.pdf``.
     options : MapOptions
         What is drawn.
     marks : StationMarkers, optional
@@ -119,10 +143,8 @@ def draw_map(source: CubeSource, out: str | Path, options: MapOptions, marks: St
     with whole_file(out, ENDINGS, options.overwrite) as path:
         fields = read_fields(source, one, step, options.layers)
         canvas = MapFigure(source, one, options, marks)
-        canvas.draw(fields, step, canvas.colours(fields))
-        # Text stays text in an SVG, to be found and edited; the fixed salt gives equal files for equal pictures.
-        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "aqreanalysis"}):
-            canvas.figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
+        canvas.draw(fields, step, canvas.colours(fields, step))
+        save(canvas.figure, path, options.paper)
     return Path(out)
 
 
@@ -147,7 +169,7 @@ class MapFigure:
         # Of equal cells: a cell whose edge was cut at a pole is drawn whole, and the picture ends at the edge.
         self._extent = (*_outer(lon_centres, lon), *_outer(lat_centres, lat))
         self._aspect = 1.0 / max(float(np.cos(np.radians(lat.mean()))), _LEAST_COSINE)
-        self._lines = outlines(*self._box) if options.borders else []
+        self._lines = outlines(*self._box) if options.borders else {}
         self._classes = flag_classes(source, one) if one.flag is not None else {}
         self._images: dict[str, AxesImage] = {}
         self._dots: dict[str, list[Any]] = {}
@@ -157,49 +179,88 @@ class MapFigure:
         rows = -(-count // self._columns)
         west, south, east, north = self._box
         tall = max((north - south) / (east - west) * self._aspect, 0.3)
-        inches = _INCHES + 1.4 if count == 1 else _INCHES
         self._narrow = min(1.0, _TALLEST / tall)
-        high = inches * 0.78 * min(tall, _TALLEST) + 0.45
-        size = (inches * max(self._narrow, 0.5) * self._columns, high * rows + 0.3)
-        self._title = 13 if self._narrow * self._columns > 0.8 else 9
-        self.figure = Figure(figsize=size, layout="constrained")
-        self._axes = dict(
-            zip(options.layers, self.figure.subplots(rows, self._columns, squeeze=False).flat, strict=False)
-        )
+        self._letters = options.paper.letters
+        wide = options.paper.inches((_INCHES + (1.4 if count == 1 else 0.0)) * max(self._narrow, 0.5) * self._columns)
+        high = 0.78 * wide / self._columns * min(tall, _TALLEST) + 0.45
+        self.figure = Figure(figsize=(wide, high * rows + 0.3), layout="constrained")
+        grid = self.figure.subplots(rows, self._columns, squeeze=False)
+        self._axes: dict[str, Axes] = dict(zip(options.layers, grid.flat, strict=False))
+        self._rows = [[axes for axes in row if axes in self._axes.values()] for row in grid.tolist()]
         for spare in list(self.figure.axes)[count:]:
             spare.remove()
 
-    def colours(self, fields: dict[str, NDArray[Any]]) -> dict[str, Colours]:
-        """Return the colours of every layer but the flag, by what is drawn; concentrations share one scale."""
-        options, result = self._options, {}
+    def colours(self, fields: dict[str, NDArray[Any]], step: TimeStep) -> dict[str, Colours]:
+        """Return the colours of every layer but classes of flags, by what is drawn; concentrations share one scale."""
+        options = self._options
         shared = np.concatenate([fields[n].ravel() for n in fields if n in CONCENTRATIONS] or [np.zeros(0)])
+        result = {}
         for name, values in fields.items():
-            if name in CONCENTRATIONS:
-                even = options.palette == "even"
+            ends = (options.low, options.high) if name in CONCENTRATIONS or not shared.size else (None, None)
+            if name not in CONCENTRATIONS and (name != "flag" or step.mean):
+                result[name] = even_colours(_KINDS.get(name, "count"), values, *ends)
+            elif name in CONCENTRATIONS and options.palette == "even":
+                result[name] = even_colours("concentration", shared, *ends)
+            elif name in CONCENTRATIONS:
                 species = self._one.species
-                result[name] = (
-                    even_colours("concentration", shared, options.high)
-                    if even
-                    else class_colours(options.palette, species)
-                )
-            elif name != "flag":
-                result[name] = even_colours("spread" if name in ("standard_error", "width") else "count", values)
+                result[name] = class_colours(options.palette, species, step.hours, options.plain_shades)
         return result
 
     def draw(self, fields: dict[str, NDArray[Any]], step: TimeStep, colours: dict[str, Colours]) -> None:
         """Draw all panels."""
-        species = self._one.species
+        paper = self._options.paper
         for number, (name, axes) in enumerate(self._axes.items()):
             self._set_up(axes, left=number % self._columns == 0)
-            if name == "flag":
-                self._draw_flag(axes, fields[name])
-            else:
+            if name in colours:
                 self._draw_values(axes, name, fields[name], colours[name])
-            axes.set_title(LAYERS[name].capitalize() if len(self._axes) > 1 else "", fontsize=11)
-        self._mark_stations(step, colours, self._hatch(step))
-        self.figure.suptitle(f"{species.title}, {step.text}", fontsize=self._title)
+            else:
+                self._draw_flag(axes, fields[name])
+            if len(self._axes) > 1:
+                axes.set_title(self._name(name, colours), fontsize=self._letters.panel)
+        self._explain([*self._hatch(step), *self._mark_stations(step, colours)], colours)
+        if "flag" in colours:
+            self._list_conditions(step)
+        self._entitle(step)
+        last = list(self._axes.values())[-1]
+        if paper.north:
+            draw_north(last, self._letters)
+        if paper.scale_bar:
+            draw_scale_bar(last, self._box, self._letters)
         if self._lines:
-            self.figure.supxlabel(CREDIT, fontsize=7, color="#777777", x=0.995, ha="right")
+            last.set_xlabel(CREDIT, fontsize=min(self._letters.small, 7.0), color="#666666", loc="right")
+        fit_height(self.figure, self._rows)
+
+    def _name(self, name: str, colours: dict[str, Colours]) -> str:
+        if name == "flag" and name in colours:
+            return _SHARE
+        text = layer_name(self._source, self._one, name)
+        return text[0].upper() + text[1:]
+
+    def _units(self, name: str) -> str:
+        own = {"used": "stations", "distance": "km", "flag": "%"}
+        return own.get(name, units_text(self._one.species.units))
+
+    def _entitle(self, step: TimeStep, film: bool = False) -> None:
+        paper = self._options.paper
+        title = f"{self._one.species.title}, {step.text}" if paper.title is None else paper.title
+        if film and paper.title:
+            title = f"{title}, {step.text}"
+        if title:
+            text = wrapped(titled(self._source, title), self._letters.title, float(self.figure.get_figwidth()))
+            self.figure.suptitle(text, fontsize=self._letters.title)
+
+    def _list_conditions(self, step: TimeStep) -> None:
+        """Say over the flag of a mean how large a part of all hours and cells each condition has."""
+        shares = condition_shares(self._source, self._one, step)
+        lines = [
+            f"{name.replace('_', ' ')}: {100 * float(np.nanmean(share)):.3g} %"
+            for name, share in shares.items()
+            if name != UNRESERVED and np.nansum(share) > 0
+        ]
+        text = "\n".join(["Of all cells' hours", *(lines or ["none has a reserve"])])
+        look = {"facecolor": "white", "alpha": 0.9, "edgecolor": "#cccccc", "boxstyle": "round,pad=0.3"}
+        axes = self._axes["flag"]
+        axes.text(0.02, 0.02, text, transform=axes.transAxes, fontsize=self._letters.small, bbox=look, zorder=6)
 
     def update(self, fields: dict[str, NDArray[Any]], step: TimeStep) -> None:
         """Replace what a drawn figure shows."""
@@ -211,7 +272,7 @@ class MapFigure:
                 readings = self._marks.readings(self._one.species.key, step.first, step.last)
                 dots.set_array(np.ma.masked_invalid(readings[part]))
         self._hatch(step)
-        self.figure.suptitle(f"{self._one.species.title}, {step.text}", fontsize=self._title)
+        self._entitle(step, film=True)
 
     def _hatch(self, step: TimeStep) -> list[Any]:
         """Hatch what is extrapolated at a step, on all panels but the flag's, and return its mark for the legend.
@@ -242,15 +303,29 @@ class MapFigure:
         axes.set_aspect(self._aspect)
         axes.set_xlim(west, east)
         axes.set_ylim(south, north)
-        axes.tick_params(labelsize=8, color="#777777")
-        axes.locator_params(axis="x", nbins=max(2, round(9 * self._narrow)))
+        axes.tick_params(labelsize=self._letters.small, color="#777777")
+        # A label of degrees needs some four letters and a gap.
+        inches = 0.75 * float(self.figure.get_figwidth()) / self._columns * self._narrow
+        axes.locator_params(axis="x", nbins=int(np.clip(inches * 72 / (5.5 * self._letters.small), 2, 9)))
         axes.xaxis.set_major_formatter(lambda x, _: _degrees((x + 180) % 360 - 180, "E", "W"))
         axes.yaxis.set_major_formatter(lambda y, _: _degrees(y, "N", "S"))
         if not left:
             axes.tick_params(labelleft=False)
-        if self._lines:
-            lines = LineCollection(self._lines, colors="#2b2b2b", linewidths=0.6, zorder=3, path_effects=[_HALO])
-            axes.add_collection(lines, autolim=False)
+        for kind, lines in self._lines.items():
+            colour, width, style = _LINES[kind]
+            halo = [_HALO] if kind in ("coast", "border") else []
+            axes.add_collection(
+                LineCollection(
+                    lines,
+                    colors=colour,
+                    linewidths=width,
+                    linestyles=style,
+                    zorder=3,
+                    path_effects=halo,
+                    capstyle="round",
+                ),
+                autolim=False,
+            )
 
     def _image(self, axes: Axes, name: str, shown: Any, **how: Any) -> AxesImage:
         image = axes.imshow(shown[self._flip], extent=self._extent, origin="lower", interpolation="nearest", **how)
@@ -262,17 +337,20 @@ class MapFigure:
         return image
 
     def _draw_values(self, axes: Axes, name: str, values: NDArray[Any], colours: Colours) -> None:
-        units = self._one.species.units.replace("ug m-3", "µg m⁻³").replace("mg m-3", "mg m⁻³")
-        units = {"used": "stations", "distance": "km"}.get(name, units)
         self._image(axes, name, np.ma.masked_invalid(values), cmap=colours.map, norm=colours.norm)
-        label = f"{LAYERS[name]} ({units})"
-        scale = ScalarMappable(colours.norm, colours.map)
-        if not colours.edges:
-            self.figure.colorbar(scale, ax=axes, label=label, shrink=0.85, pad=0.02, extend="max")
+        if colours.edges:
             return
-        bar = self.figure.colorbar(scale, ax=axes, shrink=0.85, pad=0.02, ticks=colours.edges, spacing="uniform")
-        bar.ax.set_yticklabels([f"{edge:g}" for edge in colours.edges])
-        bar.set_label(f"{label}\n{colours.title}")
+        known = values[np.isfinite(values)]
+        below, above = bool((known < colours.low).any()), bool((known > colours.high).any())
+        ends = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
+        bar = self.figure.colorbar(
+            ScalarMappable(colours.norm, colours.map), ax=axes, shrink=0.85, pad=0.02, extend=ends
+        )
+        text = (
+            self._units(name) if len(self._axes) > 1 else f"{self._name(name, {name: colours})} ({self._units(name)})"
+        )
+        bar.set_label(text, fontsize=self._letters.label)
+        bar.ax.tick_params(labelsize=self._letters.small)
 
     def _draw_flag(self, axes: Axes, flag: NDArray[Any]) -> None:
         shown, names = flag_numbers(flag, self._classes), list(self._classes)
@@ -284,22 +362,19 @@ class MapFigure:
         far = {} if km is None else {"extrapolated_beyond_network": f" ({km:.3g} km)"}
         texts = [name.replace("_", " ") + far.get(name, "") for name in names]
         patches = [Patch(facecolor=shades[n], edgecolor="#555555", label=texts[n]) for n in present]
-        legend = axes.legend(handles=patches, loc="lower left", fontsize=7, framealpha=0.9)
+        legend = axes.legend(handles=patches, loc="lower left", fontsize=self._letters.small, framealpha=0.9)
         legend.set_zorder(6)
 
-    def _mark_stations(self, step: TimeStep, colours: dict[str, Colours], more: list[Any]) -> None:
-        """Draw the stations, and a legend of them and of `more` marks."""
+    def _mark_stations(self, step: TimeStep, colours: dict[str, Colours]) -> list[Any]:
+        """Draw the stations on all panels; return their marks for a legend."""
         marks = self._marks
         if marks is None:
-            for name, axes in self._axes.items():
-                if more and name != "flag":
-                    axes.legend(handles=more, loc="lower left", fontsize=7, framealpha=0.9).set_zorder(6)
-            return
+            return []
         readings = marks.readings(self._one.species.key, step.first, step.last)
         inside = marks.inside(*self._box)
         lon = np.where(marks.lon < self._box[0], marks.lon + 360.0, marks.lon)
+        handles: dict[str, Any] = {}
         for name, axes in self._axes.items():
-            handles = [*more]
             filled = name == "best" and bool(np.isfinite(readings[inside]).any())
             for away, marker, size, label in ((False, "o", 13, "visible station"), (True, "^", 26, "hidden station")):
                 part = inside & (marks.hidden == away)
@@ -316,11 +391,35 @@ class MapFigure:
                     lon[part], marks.lat[part], s=size, marker=marker, edgecolors="black", linewidths=0.6, label=label,
                     zorder=4, path_effects=[_HALO], **look,
                 )  # fmt: skip
-                handles.append(dots)
+                handles.setdefault(label, dots)
                 if filled:
                     self._dots.setdefault(name, []).append((part, dots))
-            if handles and name != "flag":
-                axes.legend(handles=handles, loc="lower left", fontsize=7, framealpha=0.9).set_zorder(6)
+        return list(handles.values())
+
+    def _explain(self, marks: list[Any], colours: dict[str, Colours]) -> None:
+        """Say what marks and classes mean: marks in the map if it is one, under the maps if they are several.
+
+        The names of classes stand beside their colours, under the maps.
+        """
+        letters, wide = self._letters, float(self.figure.get_figwidth())
+        look: dict[str, Any] = {"fontsize": letters.small, "title_fontsize": letters.small}
+        classes = next((one for one in colours.values() if one.names), None)
+        handles: list[Any] = []
+        if classes is not None:
+            parts = zip(classes.hexes, classes.ranges, classes.names, strict=True)
+            handles = [Patch(facecolor=c, edgecolor="#555555", linewidth=0.4, label=f"{r}: {n}") for c, r, n in parts]
+            look["title"] = wrapped(f"{self._units('best')}; {classes.title}", letters.small, wide)
+        if len(self._axes) > 1:
+            handles += marks
+        elif marks:
+            (axes,) = self._axes.values()
+            axes.legend(handles=marks, loc="lower left", fontsize=letters.small, framealpha=0.9).set_zorder(6)
+        if handles:
+            longest = max(len(str(handle.get_label())) for handle in handles) * 0.55 * letters.small / 72 + 0.5
+            rows = -(-len(handles) // max(1, int(wide / longest)))
+            self.figure.legend(
+                handles=handles, loc="outside lower center", ncols=-(-len(handles) // rows), frameon=False, **look
+            )
 
 
 def _padded(centres: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.float64]:

