@@ -11,7 +11,7 @@ from production_case import make_observations
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import window
 from aqreanalysis.production.plan import inputs
-from aqreanalysis.production.plan.inputs import HourSpan, observed_hours, stage_readings
+from aqreanalysis.production.plan.inputs import HourSpan, holds_readings, observed_hours, stage_readings
 
 KEYS = ("pm25", "o3")
 
@@ -38,12 +38,21 @@ def test_staged_readings_are_those_of_the_observations_whatever_the_slab(observa
         staged(span.first_hour - 1, 5)
 
 
-def test_a_finished_file_is_kept(observations, span, tmp_path):
-    stage_readings(observations, KEYS, span, tmp_path / "r.npy")
-    before = (tmp_path / "r.npy").stat().st_mtime_ns
-    stage_readings(observations, KEYS, span, tmp_path / "r.npy")
-    assert (tmp_path / "r.npy").stat().st_mtime_ns == before
-    assert [p.name for p in tmp_path.iterdir()] == ["r.npy"]
+@pytest.mark.parametrize("place", [0, 7, 9, 30, 128, 129, -1])
+def test_a_file_that_was_cut_or_in_which_a_bit_flipped_does_not_hold_the_readings_any_more(
+    place, observations, span, tmp_path
+):
+    path = tmp_path / "r.npy"
+    staged = stage_readings(observations, KEYS, span, path)
+    assert holds_readings(path, staged.checksum) and [p.name for p in tmp_path.iterdir()] == ["r.npy"]
+    whole = bytearray(path.read_bytes())
+    path.write_bytes(whole[:-8])
+    assert not holds_readings(path, staged.checksum)
+    whole[place] ^= 4
+    path.write_bytes(whole)
+    assert not holds_readings(path, staged.checksum)
+    path.unlink()
+    assert not holds_readings(path, staged.checksum)
 
 
 def test_the_first_and_last_hour_with_a_reading_are_found_by_species(observations):

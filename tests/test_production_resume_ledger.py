@@ -108,7 +108,7 @@ def test_a_lock_on_a_folder_that_was_removed_meanwhile_is_taken_anew(tmp_path):
 def test_what_is_ready_survives_a_reboot_without_waiting_for_the_chunks(tmp_path, monkeypatch):
     ledger = Ledger(tmp_path / "l")
     ledger.begin({"fingerprint": {}})
-    ledger.record(1, KEY, {"pm2p5": 7})
+    ledger.record(1, KEY, {"pm2p5": (7, 1 << 31)})
 
     def refuse(folder):
         raise AssertionError("the whole file system was waited for")
@@ -116,11 +116,8 @@ def test_what_is_ready_survives_a_reboot_without_waiting_for_the_chunks(tmp_path
     monkeypatch.setattr(module, "sync_file_system", refuse)
     ledger.note_ready()
     ledger.close()
-    assert json.loads((tmp_path / "l").read_text().splitlines()[-2]) == {
-        "block": 1,
-        "key": KEY.hex(),
-        "crc32": {"pm2p5": 7},
-    }
+    noted = json.loads((tmp_path / "l").read_text().splitlines()[-2])
+    assert noted.pop("line") and noted == {"block": 1, "key": KEY.hex(), "chunks": {"pm2p5": "0000000780000000"}}
     monkeypatch.setattr(module, "boot_number", lambda: "the next boot")
     after = Ledger(tmp_path / "l")
     assert after.ready and not after.done

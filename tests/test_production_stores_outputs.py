@@ -21,7 +21,7 @@ from aqreanalysis.production import ProduceOptions, describe_cube, produce
 from aqreanalysis.production.plan import Block
 from aqreanalysis.production.stores import outputs as registry
 from aqreanalysis.production.stores.outputs import StoreKind, frequency_names, kind_of, register_store
-from aqreanalysis.production.stores.store import Layers, Output, Store, StoredChunk, StoreSpec, Written
+from aqreanalysis.production.stores.store import Layers, Output, Store, StoredLayer, StoreSpec, Written
 from aqreanalysis.production.template import Template
 
 
@@ -75,7 +75,7 @@ class NumpyStore(Store):
         for name, values in layers.items():
             array = np.load(self.path / f"{name}.npy", mmap_mode="r+")
             array[block.region[3 - values.ndim :]] = values
-            chunks[name] = StoredChunk.of(values.tobytes())
+            chunks[name] = StoredLayer.of(values.tobytes())
         return Written(sum(v.nbytes for v in layers.values()), chunks)
 
     def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
@@ -131,7 +131,7 @@ def test_every_store_can_be_sent_to_another_process(out, tmp_path, monkeypatch):
         "x_hourly",
         "x_daily",
     ]
-    assert zlib.crc32(b"a") == StoredChunk.of(b"a").checksum
+    assert zlib.crc32(b"a") == StoredLayer.of(b"a").checksums[0]
 
 
 def test_one_frequency_goes_to_the_named_file_and_several_to_siblings():

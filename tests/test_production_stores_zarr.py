@@ -27,9 +27,12 @@ def test_what_is_written_is_read_back_in_any_order(template, zarr_format, tmp_pa
     for block in reversed(blocks):
         values = block_values(template, block)
         written = store.write(block, values)
-        assert written.raw_bytes == sum(v.nbytes for v in values.values()) and set(written.chunks) == set(values)
+        assert written.raw_bytes == sum(v.nbytes for v in values.values()) and set(written.layers) == set(values)
         stored = {zlib.crc32(f.read_bytes()) for f in store.path.rglob("*") if f.is_file()}
-        assert {chunk.checksum for chunk in written.chunks.values()} <= stored, "of the very bytes on the disk"
+        assert {one for layer in written.layers.values() for one in layer.checksums} <= stored, "of the very bytes"
+        assert {name: store.read_checksums(name, block) for name in values} == {
+            name: layer.checksums for name, layer in written.layers.items()
+        }
     group = zarr.open_group(store.path, mode="r")
     for block in blocks:
         wanted = block_values(template, block)

@@ -171,7 +171,7 @@ class _Trial:
         """Return hourly layer -> stored bytes a raw byte of a wanted cell."""
         shares: dict[str, float] = {}
         for layer in self.layers:
-            size = sum(one.chunks[layer.name].size for one in self.written if layer.name in one.chunks)
+            size = sum(one.layers[layer.name].size for one in self.written if layer.name in one.layers)
             if size:
                 shares[layer.name] = size / (np.dtype(layer.dtype).itemsize * cell_hours)
         return shares

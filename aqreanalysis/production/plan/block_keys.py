@@ -271,6 +271,19 @@ class RunKeys:
             number -= keys.plan.blocks
         raise IndexError(number)
 
+    def locate(self, number: int) -> tuple[str, Block]:
+        """Return the frequency of a block, that of the sweep for one of it, and the block as its plan numbers it."""
+        for frequency, keys in ((self.sweep.plan.frequency, self.sweep), *self.cubes.items()):
+            if number < keys.plan.blocks:
+                return frequency, keys.plan.get_block(number)
+            number -= keys.plan.blocks
+        raise IndexError(number)
+
+    def describe(self, number: int) -> str:
+        """Return in words which block that is."""
+        frequency, block = self.locate(number)
+        return f"block {number} ({self.cubes.get(frequency, self.sweep).plan.describe(block)})"
+
 
 def days_of(plan: Plan, steps: tuple[int, int]) -> range:
     """Return the UTC days of some steps of a plan."""

@@ -168,6 +168,12 @@ class Plan:
             (columns, min(columns + self.block[2], self.columns)),
         )
 
+    def describe(self, block: Block) -> str:
+        """Return in words where a block or a part of one lies."""
+        begin, end = self.bounds_of((block.time[0], min(block.time[1], self.steps)))
+        rows, columns = (f"{a} to {b - 1}" for a, b in (block.rows, block.columns))
+        return f"{stamp_text(begin)} to {stamp_text(end)}, rows {rows}, columns {columns}"
+
     def blocks_of(self, time_index: int) -> Iterator[Block]:
         """Yield the blocks of one time block."""
         for number in range(time_index * self.tiles, (time_index + 1) * self.tiles):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _ONE_HEADER = threading.Lock()
 # Hours read at a time: bounds the memory of a long timeline.
 SLAB_HOURS = 30 * HOURS_A_DAY
+_CHECKED_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,13 @@ class StagedWindow:
         A .npy file, float32 (hours, station, input).
     first_hour : int
         Stamp of its first row.
+    checksum : int
+        CRC-32 of the file.
     """
 
     path: str
     first_hour: int
+    checksum: int = 0
 
     def __call__(self, first_hour: int, hours: int) -> NDArray[np.float32]:
         """Return the readings from `first_hour` on, float32 (hours, station, input)."""
@@ -75,21 +81,36 @@ def required_span(timeline: tuple[Moment | None, Moment], reach: tuple[int, int]
 
 
 def stage_readings(observations: Observations, inputs: tuple[str, ...], span: HourSpan, path: Path) -> StagedWindow:
-    """Write the readings of the span to `path` and return the window on them; a finished file is kept."""
-    if not path.exists():
-        temporary = path.with_suffix(".partial")
-        shape = (span.hours, len(observations.stations), len(inputs))
-        with temporary.open("wb") as file:  # written and not mapped: mapped pages would count as memory of this process
-            header = {"descr": np.dtype("<f4").str, "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            end = span.first_hour + span.hours
-            for begin in range(span.first_hour, end, SLAB_HOURS):
-                part = window(observations, inputs, begin, min(SLAB_HOURS, end - begin))[0]
-                file.write(np.ascontiguousarray(part, dtype="<f4").data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    return StagedWindow(str(path), span.first_hour)
+    """Write the readings of the span to `path` and return the window on them."""
+    temporary, head = path.with_suffix(".partial"), io.BytesIO()
+    shape = (span.hours, len(observations.stations), len(inputs))
+    header = {"descr": np.dtype("<f4").str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, header)
+    checksum = isal_zlib.crc32(head.getvalue())
+    with temporary.open("wb") as file:  # written and not mapped: mapped pages would count as memory of this process
+        file.write(head.getvalue())
+        end = span.first_hour + span.hours
+        for begin in range(span.first_hour, end, SLAB_HOURS):
+            part = window(observations, inputs, begin, min(SLAB_HOURS, end - begin))[0]
+            data = np.ascontiguousarray(part, dtype="<f4").data
+            checksum = isal_zlib.crc32(data, checksum)
+            file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return StagedWindow(str(path), span.first_hour, checksum)
+
+
+def holds_readings(path: Path, checksum: int) -> bool:
+    """Tell whether a staged file is still the one whose CRC-32 was noted when it was written."""
+    current = 0
+    try:
+        with path.open("rb") as file:
+            while part := file.read(_CHECKED_BYTES):
+                current = isal_zlib.crc32(part, current)
+    except OSError:
+        return False
+    return current == checksum
 
 
 def observed_hours(observations: Observations, keys: tuple[str, ...]) -> dict[str, tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
+from isal import isal_zlib
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.plan.block_keys import RunKeys
 from aqreanalysis.production.stores.publish import sync_file_system
-from aqreanalysis.production.stores.store import BlockResult
+from aqreanalysis.production.stores.store import BlockResult, Checksums
 
 # Its name in the folder of what is unfinished.
 LEDGER = "ledger.jsonl"
@@ -66,12 +68,17 @@ class Ledger:
     to the process. What a failure of the machine may take are the chunks that the system had not yet put on the disk.
     So every few seconds the whole file system is synced and that is noted; after a reboot (the boot's number is noted
     too) only blocks before such a note count as done. Syncing every chunk and line instead took 4 ms each.
-    A last line cut by a crash is dropped.
+    A last line cut by a crash is dropped. Each line carries its own CRC-32: of one that was damaged since, the block is
+    not done. The first line, on which all others rest, stands twice.
 
     Attributes
     ----------
     header : dict or None
         ``fingerprint`` and what else the run noted at its beginning; None before `begin`.
+    damaged : list of str
+        What is known of lines that were damaged: ``block 12``, or that there was a line.
+    checksums : dict
+        Number of a finished block -> layer -> the CRC-32 of its chunks, where they are known.
     done : set of int
         Numbers of finished blocks.
     ready : bool
@@ -83,6 +90,8 @@ class Ledger:
         self.header: dict[str, Any] | None = None
         self.done: set[int] = set()
         self.ready = False
+        self.damaged: list[str] = []
+        self.checksums: dict[int, Mapping[str, Checksums]] = {}
         self._keys: dict[int, str] = {}
         self._file: TextIO | None = None
         self._synced = time.monotonic()
@@ -94,17 +103,18 @@ class Ledger:
         unsure: set[int] = set()
         with self.path.open("rb") as file:
             for line in file:
-                try:
-                    entry = json.loads(line)
-                except ValueError:
+                if not line.endswith(b"\n"):
                     break
-                if not line.endswith(b"\n") or not isinstance(entry, dict):
-                    break
-                if self.header is None:
+                entry = unsealed(line)
+                if entry is None:
+                    self.damaged.append(_subject(line))
+                elif "fingerprint" in entry:
                     self.header = entry
-                elif isinstance(entry.get("block"), int):
-                    unsure.add(entry["block"])
-                    self._keys[entry["block"]] = str(entry.get("key"))
+                elif "block" in entry:
+                    number = entry["block"]
+                    unsure.add(number)
+                    self._keys[number] = entry["key"]
+                    self.checksums[number] = {name: _numbers(text) for name, text in entry.get("chunks", {}).items()}
                 elif "boot" in entry:
                     unsure = unsure if entry["boot"] == boot else set()
                     boot = entry["boot"]
@@ -116,6 +126,11 @@ class Ledger:
                 good += len(line)
         if boot == boot_number():
             self.done |= unsure
+        if good and self.header is None:
+            raise OutputError(
+                f"{self.path} does not say whose work this is: its first lines are damaged, or an older version wrote "
+                f"them; go on with that version, or delete {self.path.parent} and begin anew"
+            )
         if good < self.path.stat().st_size:
             os.truncate(self.path, good)
 
@@ -131,13 +146,15 @@ class Ledger:
         self.close()
         self.path.unlink(missing_ok=True)
         self.done.clear()
-        self._keys = {}
+        self._keys, self.checksums, self.damaged = {}, {}, []
         self.header, self.ready = None, False
 
-    def record(self, number: int, key: bytes, checksums: Mapping[str, int] | None = None) -> None:
+    def record(self, number: int, key: bytes, checksums: Mapping[str, Checksums] | None = None) -> None:
         """Note that a block of this key is written, and the CRC-32 of each of its stored chunks where it is known."""
-        self._append({"block": number, "key": key.hex(), **({"crc32": dict(checksums)} if checksums else {})})
+        chunks = {name: "".join(f"{one:08x}" for one in some) for name, some in (checksums or {}).items()}
+        self._append({"block": number, "key": key.hex(), **({"chunks": chunks} if chunks else {})})
         self.done.add(number)
+        self.checksums[number] = dict(checksums or {})
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self._sync()
 
@@ -163,10 +180,12 @@ class Ledger:
         entries = [entry]
         if self._file is None:
             self._file = self.path.open("a", encoding="utf-8")
-            # After the header, or before what is added to an old file.
-            entries.insert(1 if self.header is entry else 0, {"boot": boot_number()})
+            # After the header and its copy, or before what is added to an old file.
+            entries = [entry, entry] if self.header is entry else entries
+            entries.insert(2 if self.header is entry else 0, {"boot": boot_number()})
         for one in entries:
-            self._file.write(json.dumps(one) + "\n")
+            text = json.dumps(one)
+            self._file.write(f'{text[:-1]}, "line": "{isal_zlib.crc32(text.encode()):08x}"}}\n')
             self._file.flush()
 
     def _sync(self) -> None:
@@ -174,6 +193,28 @@ class Ledger:
         sync_file_system(self.path.parent)
         self._append({"synced": True})
         self._synced = time.monotonic()
+
+
+_SEALED = re.compile(rb'(\{.+), "line": "([0-9a-f]{8})"\}\n')
+
+
+def unsealed(line: bytes) -> dict[str, Any] | None:
+    """Return what a line of a ledger says; None if it does not end with the CRC-32 of that."""
+    match = _SEALED.fullmatch(line)
+    if match is None or isal_zlib.crc32(match[1] + b"}") != int(match[2], 16):
+        return None
+    entry: dict[str, Any] = json.loads(match[1] + b"}")
+    return entry
+
+
+def _subject(line: bytes) -> str:
+    """Return of which block a damaged line seems to speak."""
+    number = re.search(rb'"block": (\d+),', line)
+    return f"the line of block {int(number[1])}" if number else "a line"
+
+
+def _numbers(text: str) -> Checksums:
+    return tuple(int(text[i : i + 8], 16) for i in range(0, len(text), 8))
 
 
 def boot_number() -> str:
@@ -217,7 +258,7 @@ class BlockProgress:
         """Note one block; None is a block that was not begun because the run is stopping."""
         if done is None:
             return
-        checksums = {name: chunk.checksum for name, chunk in done.written.chunks.items()}
+        checksums = {name: layer.checksums for name, layer in done.written.layers.items()}
         self.ledger.record(done.number, self.keys[done.number], checksums)
         self.cells, self.bytes, self.here = self.cells + done.cells, self.bytes + done.written.raw_bytes, self.here + 1
         if self.progress is not None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import torch
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 T = TypeVar("T")
+
+_SEAL_BYTES = 4
+_READ_BYTES = 1 << 20
 
 _SWEEP, _MODEL = "aqreanalysis.production.sweep", "aqreanalysis.model."
 _PLAIN = {
@@ -59,7 +64,7 @@ class SavedResults:
         if path.exists():
             try:
                 with path.open("rb") as file:
-                    if _Unpickler(file).load() == (self.owner, key):
+                    if _is_whole(file) and _Unpickler(file).load() == (self.owner, key):
                         saved: T = _Unpickler(file).load()
                         return saved
             except Exception:  # damaged, or not ours: what it held can be made again, and its place is taken below
@@ -67,10 +72,34 @@ class SavedResults:
         made = make()
         temporary = path.with_suffix(f".{uuid.uuid4().hex}")
         with temporary.open("wb") as file:
+            sealed = _Sealing(file)
             for thing in ((self.owner, key), made):
-                _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(thing)
+                _Pickler(sealed, pickle.HIGHEST_PROTOCOL).dump(thing)
+            file.write(sealed.checksum.to_bytes(_SEAL_BYTES, "little"))
         temporary.replace(path)
         return made
+
+
+class _Sealing:
+    """A file that is written, and the CRC-32 of what went into it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.checksum = file, 0
+
+    def write(self, data: bytes) -> int:
+        self.checksum = isal_zlib.crc32(data, self.checksum)
+        return self._file.write(data)
+
+
+def _is_whole(file: BinaryIO) -> bool:
+    """Tell whether a file ends with the CRC-32 of all before it, and go back to its beginning."""
+    left, checksum = file.seek(-_SEAL_BYTES, os.SEEK_END), 0
+    file.seek(0)
+    while left and (part := file.read(min(left, _READ_BYTES))):
+        checksum, left = isal_zlib.crc32(part, checksum), left - len(part)
+    seal = file.read(_SEAL_BYTES)
+    file.seek(0)
+    return seal == checksum.to_bytes(_SEAL_BYTES, "little")
 
 
 class _Unpickler(pickle.Unpickler):

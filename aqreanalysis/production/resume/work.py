@@ -12,8 +12,9 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.options import ProduceOptions
 from aqreanalysis.production.plan.block_keys import Fingerprint, differences
-from aqreanalysis.production.plan.inputs import StagedWindow, stage_readings
+from aqreanalysis.production.plan.inputs import StagedWindow, holds_readings, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared
+from aqreanalysis.production.resume.damage import discard_damaged, readings_damaged
 from aqreanalysis.production.resume.ledger import LEDGER, Ledger, Lock
 from aqreanalysis.production.resume.signals import Stop, output_errors, stop_on_signals
 from aqreanalysis.production.stores.outputs import Outputs
@@ -130,15 +131,24 @@ class Work:
         created = all(self.stores[name].is_created() for name in templates) and (sums is None or sums.is_created())
         if ledger.header is not None and created:
             ledger.keep(prepared.keys)
+            for line in discard_damaged(ledger, prepared, self.stores, sums):
+                self._tell(line)
+            checksum = ledger.header["readings"]
+            if holds_readings(readings, checksum):
+                return StagedWindow(str(readings), prepared.span.first_hour, checksum), sums
+            self._tell(readings_damaged(readings))
             return stage_readings(*staging), sums
-        readings.unlink(missing_ok=True)
         window = stage_readings(*staging)
         for name, template in templates.items():
             self.stores[name].create(template)
         if sums is not None:
             sums.create(prepared.plan, prepared.sums_widths, prepared.production.compression_level)
-        ledger.begin(header)
+        ledger.begin({**header, "readings": window.checksum})
         return window, sums
+
+    def _tell(self, line: str) -> None:
+        if self.options.say is not None:
+            self.options.say(line)
 
     def finish(self, waiting: list[tuple[Store, Output]]) -> None:
         """Give complete outputs their names, and remove the folder."""

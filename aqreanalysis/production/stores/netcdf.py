@@ -32,14 +32,16 @@ from aqreanalysis.production.stores.existing import ExistingCube, Location, Stor
 from aqreanalysis.production.stores.publish import sync_folder
 from aqreanalysis.production.stores.store import (
     BlockSource,
+    Checksums,
     Layers,
     Output,
     Store,
-    StoredChunk,
+    StoredLayer,
     StoreSpec,
     Written,
     check_alike,
     damaged,
+    file_checksums,
 )
 
 if TYPE_CHECKING:
@@ -140,6 +142,10 @@ class NetcdfStore(Store):
     def write(self, block: Block, layers: Layers) -> Written:
         """Write layers of one block; see `Store.write`."""
         return _folder(self.path).write(block, layers)
+
+    def read_checksums(self, name: str, block: Block) -> Checksums | None:
+        """Return the CRC-32 of the chunks of a layer of a block as they lie there now; see `Store.read_checksums`."""
+        return _folder(self.path).checksums(name, block)
 
     def existing(self) -> ExistingCube:
         """Return the finished cube of the file, or of the files; see `Store.existing`.
@@ -280,10 +286,16 @@ class ChunkFolder:
 
     def write(self, block: Block, layers: Layers) -> Written:
         """Write layers of one block, as of `Store.write`."""
-        chunks = {name: self.put_values(name, block, values) for name, values in layers.items()}
-        return Written(sum(values.nbytes for values in layers.values()), chunks)
+        stored = {name: self.put_values(name, block, values) for name, values in layers.items()}
+        return Written(sum(values.nbytes for values in layers.values()), stored)
 
-    def put_values(self, name: str, block: Block, values: NDArray[Any]) -> StoredChunk:
+    def checksums(self, name: str, block: Block) -> Checksums:
+        """Return the CRC-32 of the chunks of a layer of a block; those that cannot be read are left out."""
+        chunk = self.forms[name].chunk
+        parts = [block] if len(chunk) < len(block.region) else block.cut(chunk[0])
+        return file_checksums([self.file(name, part) for part in parts])
+
+    def put_values(self, name: str, block: Block, values: NDArray[Any]) -> StoredLayer:
         """Write one layer of a block, chunk by chunk."""
         form, stored = self.forms[name], []
         if len(form.chunk) < len(block.region):  # a map, of one chunk a tile
@@ -291,15 +303,15 @@ class ChunkFolder:
         for part in block.cut(form.chunk[0]):
             begin, end = (step - block.time[0] for step in part.time)
             stored.append(self.put(name, part, form.encode(values[begin:end])))
-        return StoredChunk.joined(stored)
+        return StoredLayer.joined(stored)
 
-    def put(self, name: str, block: Block, stored: bytes) -> StoredChunk:
+    def put(self, name: str, block: Block, stored: bytes) -> StoredLayer:
         """Write one layer of a chunk that is encoded already."""
         file = self.file(name, block)
         temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}.partial")
         temporary.write_bytes(stored)
         temporary.replace(file)
-        return StoredChunk.of(stored)
+        return StoredLayer.of(stored)
 
     def read(self, name: str, block: Block) -> bytes:
         """Return one layer of a chunk as it is stored."""

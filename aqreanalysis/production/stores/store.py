@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from aqreanalysis.production.template import Template
 
 Layers = Mapping[str, NDArray[Any]]
+# The CRC-32 of the chunks of one layer of a block, along their first axis.
+Checksums = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -84,27 +86,21 @@ class StoreSpec:
 
 
 @dataclass(frozen=True)
-class StoredChunk:
-    """A chunk as it was stored: how many bytes, and their CRC-32."""
+class StoredLayer:
+    """The chunks of one layer of a block, along their first axis: how many bytes, and the CRC-32 of each."""
 
     size: int
-    checksum: int
+    checksums: Checksums
 
     @classmethod
-    def of(cls, *data: bytes | memoryview) -> StoredChunk:
-        """Return that of what is stored: several chunks as one, their bytes one after the other."""
-        checksum = 0
-        for part in data:
-            checksum = isal_zlib.crc32(part, checksum)
-        return cls(sum(map(len, data)), checksum)
+    def of(cls, *chunks: bytes | memoryview) -> StoredLayer:
+        """Return that of chunks as they are stored."""
+        return cls(sum(map(len, chunks)), tuple(isal_zlib.crc32(chunk) for chunk in chunks))
 
     @classmethod
-    def joined(cls, chunks: Sequence[StoredChunk]) -> StoredChunk:
-        """Return one for several: their bytes together, and the CRC-32 of theirs."""
-        if len(chunks) == 1:
-            return chunks[0]
-        checksums = b"".join(chunk.checksum.to_bytes(4, "little") for chunk in chunks)
-        return cls(sum(chunk.size for chunk in chunks), isal_zlib.crc32(checksums))
+    def joined(cls, parts: Sequence[StoredLayer]) -> StoredLayer:
+        """Return one of several."""
+        return cls(sum(part.size for part in parts), tuple(one for part in parts for one in part.checksums))
 
 
 @dataclass(frozen=True)
@@ -115,19 +111,19 @@ class Written:
     ----------
     raw_bytes : int
         Before compression.
-    chunks : dict
-        Layer -> its chunks, as one.
+    layers : dict
+        Layer -> its chunks.
     """
 
     raw_bytes: int
-    chunks: dict[str, StoredChunk]
+    layers: dict[str, StoredLayer]
 
     @classmethod
     def joined(cls, parts: Iterable[Written]) -> Written:
         """Return one of several."""
         parts = list(parts)
-        chunks = {name: chunk for part in parts for name, chunk in part.chunks.items()}
-        return cls(sum(part.raw_bytes for part in parts), chunks)
+        layers = {name: layer for part in parts for name, layer in part.layers.items()}
+        return cls(sum(part.raw_bytes for part in parts), layers)
 
 
 @dataclass(frozen=True)
@@ -273,6 +269,17 @@ class Store(Protocol):
         and processes, and again after a crash.
         """
 
+    def read_checksums(self, name: str, block: Block) -> Checksums | None:
+        """Return the CRC-32 of the chunks of a layer of a block as they lie there now; None where it cannot tell.
+
+        One of a chunk that cannot be read is left out.
+        """
+        return None
+
+    def discard(self, name: str, block: Block) -> None:
+        """Take away chunks of a block that were found damaged, where they would be read to be replaced."""
+        return None
+
     def existing(self) -> ExistingCube:
         """Return the finished cube that stands under the name, and what it says of the blocks that it holds.
 
@@ -308,6 +315,17 @@ class Store(Protocol):
 
     def finalise(self, output: Output) -> None:
         """Give a complete output its name, replacing what was there; may be repeated after a crash at any moment."""
+
+
+def file_checksums(files: Iterable[Path]) -> Checksums:
+    """Return the CRC-32 of each file that can be read."""
+    checksums = []
+    for file in files:
+        try:
+            checksums.append(isal_zlib.crc32(file.read_bytes()))
+        except OSError:  # missing, or the disk refuses it: it is no more what it was
+            continue
+    return tuple(checksums)
 
 
 def check_alike(

@@ -28,14 +28,16 @@ from aqreanalysis.production.stores.existing import ExistingCube, Location, Stor
 from aqreanalysis.production.stores.publish import publish_folder, sync_file_system
 from aqreanalysis.production.stores.store import (
     BlockSource,
+    Checksums,
     Layers,
     Output,
     Store,
-    StoredChunk,
+    StoredLayer,
     StoreSpec,
     Written,
     check_alike,
     damaged,
+    file_checksums,
 )
 from aqreanalysis.production.stores.zarr_direct import ChunkFiles
 from aqreanalysis.production.template import GRID_MAPPING, Template
@@ -128,10 +130,19 @@ class ZarrStore(Store):
 
     def write(self, block: Block, layers: Layers) -> Written:
         """Write layers of one block, whole chunks; see `Store.write`."""
-        writer, chunks = _writer(self), {}
+        writer, stored = _writer(self), {}
         for name, values in layers.items():
-            chunks[name] = writer.put(name, block.region[len(block.region) - values.ndim :], values)
-        return Written(sum(values.nbytes for values in layers.values()), chunks)
+            stored[name] = writer.put(name, block.region[len(block.region) - values.ndim :], values)
+        return Written(sum(values.nbytes for values in layers.values()), stored)
+
+    def read_checksums(self, name: str, block: Block) -> Checksums | None:
+        """Return the CRC-32 of the chunks of a layer of a block as they lie there now; see `Store.read_checksums`."""
+        return file_checksums(_writer(self).files(self.path / name, block.region))
+
+    def discard(self, name: str, block: Block) -> None:
+        """Take away damaged chunks: zarr reads a shard before it writes some of it; see `Store.discard`."""
+        for file in _writer(self).files(self.path / name, block.region):
+            file.unlink(missing_ok=True)
 
     def existing(self) -> ExistingCube:
         """Return the finished cube that stands under the name; see `Store.existing`."""
@@ -207,8 +218,13 @@ class DaySums:
     def write(self, block: Block, sums: Layers) -> Written:
         """Write the sums of the days of one block, whole chunks; see `Store.write`."""
         writer = _writer(self)
-        chunks = {name: writer.put(name, (*block.region, slice(0, v.shape[-1])), v) for name, v in sums.items()}
-        return Written(sum(values.nbytes for values in sums.values()), chunks)
+        stored = {name: writer.put(name, (*block.region, slice(0, v.shape[-1])), v) for name, v in sums.items()}
+        return Written(sum(values.nbytes for values in sums.values()), stored)
+
+    def read_checksums(self, name: str, block: Block) -> Checksums | None:
+        """Return the CRC-32 of the sums of a block of days as they lie there now; see `Store.read_checksums`."""
+        width = _writer(self).arrays(name).shape[-1]
+        return file_checksums(_writer(self).files(self.path / name, (*block.region, slice(0, width))))
 
     def read(self, name: str, block: Block) -> NDArray[np.float32]:
         """Return the sums of a block of days, float32 (day, row, column, value)."""
@@ -296,11 +312,11 @@ class _Recording(WrapperStore[Any]):
 
     def __init__(self, store: Any) -> None:
         super().__init__(store)
-        self.chunks: dict[str, StoredChunk] = {}
+        self.chunks: dict[str, StoredLayer] = {}
 
     async def set(self, key: str, value: Any) -> None:
         """Store and note."""
-        self.chunks[key] = StoredChunk.of(value.to_bytes())
+        self.chunks[key] = StoredLayer.of(value.to_bytes())
         await self._store.set(key, value)
 
 
@@ -324,15 +340,19 @@ class _Writer:
         # Only where chunks go to this disk can zarr's own way be spared.
         self._files = cache(lambda name: ChunkFiles.of(self.arrays(name), store))
 
-    def put(self, name: str, region: tuple[slice, ...], values: NDArray[Any]) -> StoredChunk:
+    def put(self, name: str, region: tuple[slice, ...], values: NDArray[Any]) -> StoredLayer:
         """Write one region of an array, whole chunks along time or a shard."""
         files = self._files(name)
         stored = None if files is None else files.put(region, values)
         if stored is None:
             array = self.arrays(name)
             array[region] = values
-            stored = StoredChunk.joined([self._recorded.pop(f"{name}/{key}") for key in chunk_keys(array, region)])
+            stored = StoredLayer.joined([self._recorded.pop(f"{name}/{key}") for key in chunk_keys(array, region)])
         return stored
+
+    def files(self, folder: Path, region: tuple[slice, ...]) -> list[Path]:
+        """Return the files of the chunks of a region of an array, which are in `folder` on this disk."""
+        return [folder / key for key in chunk_keys(self.arrays(folder.name), region)]
 
 
 @lru_cache(maxsize=8)

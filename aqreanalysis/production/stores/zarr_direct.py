@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from aqreanalysis.production.stores.store import StoredChunk
+from aqreanalysis.production.stores.store import StoredLayer
 
 if TYPE_CHECKING:
     import zarr
@@ -63,7 +63,7 @@ class ChunkFiles:
         form = (array.shape, array.chunks, array.dtype, fill)
         return cls(folder, *form, metadata.compressor, metadata.dimension_separator)
 
-    def put(self, region: tuple[slice, ...], values: NDArray[Any]) -> StoredChunk | None:
+    def put(self, region: tuple[slice, ...], values: NDArray[Any]) -> StoredLayer | None:
         """Write the chunks that are `region` of the array, several along its first axis at most; return None, and write
         nothing, where these are none whole."""
         sides = list(zip(region, self.shape, self.chunk, strict=True))
@@ -86,4 +86,4 @@ class ChunkFiles:
             temporary.write_bytes(data)
             temporary.replace(path)
             stored.append(data)
-        return StoredChunk.of(*stored)
+        return StoredLayer.of(*stored)
