@@ -13,6 +13,7 @@ import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
+from aqreanalysis.errors import OutputError
 
 if TYPE_CHECKING:
     from aqreanalysis.common.progress import Progress
@@ -89,7 +90,10 @@ def _say(written: Written, as_json: bool, rows: str) -> None:
     else:
         files = [written.path]
         more = {"rows": written.rows, "places": written.places, "outside": written.outside, "note": written.note}
-        _say_outside(written.outside, rows)
+        more |= {"left_out": written.left_out, "remarks": written.remarks}
+        for remark in written.remarks:
+            click.echo(remark, err=True)
+        _say_left_out(written, rows)
     size = sum(path.stat().st_size for path in files)
     if as_json:
         print_json({"files": files, "bytes": size, **more})
@@ -102,11 +106,13 @@ def _say(written: Written, as_json: bool, rows: str) -> None:
     click.echo(f"{name} ({human_size(size)})")
 
 
-def _say_outside(outside: Sequence[str], rows: str) -> None:
-    for place in outside[:10]:
-        click.echo(f"{rows}: {place} lies outside the grid, left out", err=True)
-    if len(outside) > 10:
-        click.echo(f"{rows}: {len(outside) - 10} more lie outside the grid, left out", err=True)
+def _say_left_out(written: TableReport, rows: str) -> None:
+    outside = [f"{place} lies outside the grid" for place in written.outside]
+    for reasons, more in ((written.left_out, "more cannot be used"), (outside, "more lie outside the grid")):
+        for reason in reasons[:10]:
+            click.echo(f"{rows}: {reason}, left out", err=True)
+        if len(reasons) > 10:
+            click.echo(f"{rows}: {len(reasons) - 10} {more}, left out", err=True)
 
 
 @export.command(short_help="Cloud-optimised GeoTIFFs, one a step or period.")
@@ -127,44 +133,80 @@ def _say_outside(outside: Sequence[str], rows: str) -> None:
     help="Of estimates, when reprojecting.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Files written at once.")
-def cog(source: CubeSource, target: ExportTarget, **chosen: Any) -> Sequence[Path]:
+@click.option("--statistic", type=click.Choice(["aqi", "mda8"]), help="Of an hourly cube, a file a day.")
+@click.option("--index", type=click.Choice(["us", "cn"]), help="Of aqi: us, EPA 2024; cn, HJ 633-2012.  [default: us]")
+@click.option("--rule", type=click.Choice(["eu", "us", "cn"]), help="Of mda8: as of aggregate.  [default: eu]")
+@click.option("--utc-offset", type=int, help="Of a statistic: hours of local time ahead of UTC.  [default: 0]")
+def cog(
+    source: CubeSource,
+    target: ExportTarget,
+    statistic: str | None,
+    index: str | None,
+    rule: str | None,
+    utc_offset: int | None,
+    **chosen: Any,
+) -> Sequence[Path]:
     """Write cloud-optimised GeoTIFFs: north-up, a band a layer with its name and units, nodata -9999.
 
-    Reprojected standard errors are resampled as variances, flags by nearest neighbour.
-    """
-    from aqreanalysis.export import CogOptions, export_cogs
+    Reprojected standard errors are resampled as variances, flags by nearest neighbour. Of an air quality index a file
+    of its classes stands beside each, with their colours and names:
 
-    written = export_cogs(source, target.out, CogOptions(overwrite=target.overwrite, **chosen), target.progress)
-    if chosen["period"] != "step":
+    \b
+    aqreanalysis export cog cube.nc --statistic aqi --index cn --utc-offset 8 --out aqi/
+    """
+    from aqreanalysis.export import AggregateOptions, CogOptions, export_cogs, export_statistic_cogs
+
+    of_days: dict[str, Any] = {"statistic": statistic, "index": index, "rule": rule, "utc_offset": utc_offset}
+    if statistic is not None:
+        if chosen["period"] not in ("step", "day"):
+            raise OutputError(f"--statistic {statistic} is of days; leave --period {chosen['period']} out")
+        wanted = CogOptions(overwrite=target.overwrite, **{**chosen, "period": "step"})
+        given = AggregateOptions(**{key: value for key, value in of_days.items() if value is not None})
+        written = export_statistic_cogs(source, target.out, given, wanted, target.progress)
+    else:
+        lost = next((name for name, value in of_days.items() if value is not None), None)
+        if lost is not None:
+            raise OutputError(f"--{lost.replace('_', '-')} has no effect without --statistic; leave it out or add it")
+        written = export_cogs(source, target.out, CogOptions(overwrite=target.overwrite, **chosen), target.progress)
+    if chosen["period"] != "step" or statistic is not None:
         cubes.advise_medians(source)
     return written
 
 
 @export.command(short_help="Values at places: a CSV in, a table out.")
 @_exports("Table: a name that ends in .csv or .parquet.", rows="places")
-@click.option("--places", required=True, type=click.Path(path_type=Path), help="CSV or Parquet: place, lat, lon.")
-def points(source: CubeSource, target: ExportTarget, places: Path) -> TableReport:
+@click.option(
+    "--places",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="CSV or Parquet with place, lat, lon; or a vector file of points.",
+)
+@click.option("--id-column", metavar="NAME", help="Column that names a place.  [default: place, id, ... or its row]")
+@click.option("--layer", metavar="NAME", help="Layer of a vector file.  [default: the first of points]")
+def points(
+    source: CubeSource, target: ExportTarget, places: Path, id_column: str | None, layer: str | None
+) -> TableReport:
     """Write the values at places, with their uncertainty: a row a place, time and pollutant."""
-    from aqreanalysis.export import export_points
+    from aqreanalysis.export import export_points, read_places
 
-    return export_points(source, places, target.out, target.overwrite, target.progress)
+    wanted = read_places(places, id_column, layer)
+    return export_points(source, wanted, target.out, target.overwrite, target.progress)
 
 
 @export.command(short_help="Means over polygons: a vector file in, a table out.")
 @_exports("Table: a name that ends in .csv or .parquet.", rows="polygons")
 @click.option("--vector", required=True, type=click.Path(path_type=Path), help="GeoPackage, Shapefile or GeoJSON.")
 @click.option("--id-column", metavar="NAME", help="Column that names a polygon.  [default: its number]")
+@click.option("--layer", metavar="NAME", help="Layer of the vector file.  [default: the first of polygons]")
 @click.option("--population", type=click.Path(path_type=Path), help="Raster of persons a pixel: adds weighted means.")
-def polygons(
-    source: CubeSource, target: ExportTarget, vector: Path, id_column: str | None, population: Path | None
-) -> TableReport:
+def polygons(source: CubeSource, target: ExportTarget, vector: Path, **chosen: Any) -> TableReport:
     """Write means over polygons, weighted by area and, from a raster of yours, by population.
 
     Error bars of a mean are those of cells whose errors go wholly together, the widest they can be.
     """
     from aqreanalysis.export import PolygonOptions, export_polygons
 
-    wanted = PolygonOptions(id_column, population, target.overwrite)
+    wanted = PolygonOptions(overwrite=target.overwrite, **chosen)
     return export_polygons(source, vector, target.out, wanted, target.progress)
 
 
@@ -246,14 +288,20 @@ def netcdf(source: CubeSource, target: ExportTarget, **chosen: Any) -> Sequence[
     return export_netcdf(source, target.out, overwrite=target.overwrite, progress=target.progress, **chosen)
 
 
-@export.command(short_help="A STAC item for a cube and its GeoTIFFs.")
-@_exports("Item: a name that ends in .json.", hours=False)
+@export.command(short_help="A STAC collection, or item, for a cube and its GeoTIFFs.")
+@_exports("Folder of a collection; or a single item: a name that ends in .json.", hours=False)
 @click.option("--cogs", type=click.Path(path_type=Path), help="Folder of 'export cog', to list its files.")
-def stac(source: CubeSource, target: ExportTarget, cogs: Path | None) -> Path:
-    """Write a STAC item with the datacube extension."""
-    from aqreanalysis.export import export_stac
+def stac(source: CubeSource, target: ExportTarget, cogs: Path | None) -> Path | Sequence[Path]:
+    """Write a STAC collection: an item a time step, and one of the cube with the datacube extension.
 
-    return export_stac(source, target.out, cogs, target.overwrite)
+    \b
+    aqreanalysis export stac cube.nc --cogs cogs/ --out catalogue/
+    aqreanalysis export stac cube.nc --cogs cogs/ --out item.json   # the item of the cube alone
+    """
+    from aqreanalysis.export import export_stac, export_stac_collection
+
+    write = export_stac if target.out.suffix.lower() == ".json" else export_stac_collection
+    return write(source, target.out, cogs, target.overwrite)
 
 
 @export.command(short_help="GRIB2 of the best estimate, one pollutant.")

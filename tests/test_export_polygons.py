@@ -28,7 +28,7 @@ def test_coverage_fractions_are_exact_and_areas_those_of_the_sphere(cubes, tmp_p
     half = box(116.375, 39.375, 116.625, 39.5).union(box(116.625, 39.375, 116.6875, 39.625))
     path = vector(tmp_path, [half, box(115.875, 38.875, 118.125, 40.625)])
     with CubeSource(cubes.one) as one:
-        weights = area_weights(one, read_polygons(path))
+        weights = area_weights(one, read_polygons(path).frame)
         edges = np.radians(one.edges("lat"))
     cell = 6371.0088**2 * np.radians(0.25) * (np.sin(edges[:, 1]) - np.sin(edges[:, 0]))
     dense = weights.matrix.toarray()
@@ -42,7 +42,7 @@ def test_coverage_fractions_are_exact_and_areas_those_of_the_sphere(cubes, tmp_p
 def test_a_mean_is_weighted_by_area_and_a_missing_cell_is_told(cubes, tmp_path):
     path = vector(tmp_path, [box(115.875, 38.875, 118.125, 40.625)])
     with CubeSource(cubes.two) as two:
-        weights = area_weights(two, read_polygons(path))
+        weights = area_weights(two, read_polygons(path).frame)
         values = two.read("o3", slice(0, 4))
         lat = np.cos(np.radians(two.dataset.lat.values))[:, None]
     mean, known = weighted_mean(weights, values)
@@ -60,7 +60,7 @@ def test_people_are_summed_into_cells_and_weigh_the_mean(cubes, tmp_path):
         file.write(people, 1)
     path = vector(tmp_path, [box(116.0, 39.0, 117.5, 40.5), box(117.5, 39.0, 118.0, 40.5)])
     with CubeSource(cubes.one) as one:
-        area = area_weights(one, read_polygons(path))
+        area = area_weights(one, read_polygons(path).frame)
         with pytest.raises(OutputError, match="cannot be used"):
             population_weights(one, area, tmp_path / "absent.tif")
         weights = population_weights(one, area, tmp_path / "p.tif")
@@ -92,8 +92,8 @@ def test_another_reference_system_is_turned_into_the_cubes(cubes, tmp_path):
     frame = geopandas.GeoDataFrame(geometry=[box(116.4, 39.4, 117.1, 40.1)], crs=4326).to_crs(32650)
     frame.to_file(tmp_path / "utm.gpkg")
     with CubeSource(cubes.one) as one:
-        turned = area_weights(one, read_polygons(tmp_path / "utm.gpkg"))
-        own = area_weights(one, read_polygons(vector(tmp_path, [box(116.4, 39.4, 117.1, 40.1)])))
+        turned = area_weights(one, read_polygons(tmp_path / "utm.gpkg").frame)
+        own = area_weights(one, read_polygons(vector(tmp_path, [box(116.4, 39.4, 117.1, 40.1)])).frame)
     assert turned.matrix.sum() == pytest.approx(own.matrix.sum(), rel=1e-3)
 
 
@@ -112,7 +112,7 @@ def test_what_is_no_layer_of_polygons_is_refused(tmp_path, cubes):
     with pytest.raises(OutputError, match="no column 'id'"):
         read_polygons(path, "id")
     with CubeSource(cubes.one) as one, pytest.raises(OutputError, match="no polygon touches the cube"):
-        area_weights(one, read_polygons(vector(tmp_path, [box(0, 0, 1, 1)])))
+        area_weights(one, read_polygons(vector(tmp_path, [box(0, 0, 1, 1)])).frame)
 
 
 def test_a_polygon_says_which_share_of_it_is_extrapolated_and_how_far_its_stations_are(cubes, tmp_path):
@@ -127,3 +127,13 @@ def test_a_polygon_says_which_share_of_it_is_extrapolated_and_how_far_its_statio
     np.testing.assert_allclose(table["nearest_station_km"], (km * area).sum(axis=(1, 2)) / area.sum(), rtol=1e-3)
     np.testing.assert_allclose(table["known"], ((km <= 25.0) * area).sum(axis=(1, 2)) / area.sum(), rtol=1e-3)
     assert (table["extrapolation_km"] == 15.0).all() and table["value"].notna().all()
+
+
+@pytest.mark.parametrize("west", [179.0, -181.0])
+def test_a_polygon_on_the_other_side_of_the_antimeridian_meets_a_grid_that_goes_past_it(west, cubes, tmp_path):
+    with CubeSource(cubes.one) as one:
+        own = area_weights(one, read_polygons(vector(tmp_path, [box(116.0, 39.0, 117.5, 40.0)])).frame)
+        one.dataset = one.dataset.assign_coords(lon=one.dataset.lon + 63, lon_bnds=one.dataset.lon_bnds + 63)
+        weights = area_weights(one, read_polygons(vector(tmp_path, [box(west, 39.0, west + 1.5, 40.0)])).frame)
+    assert weights.covered == pytest.approx([1.0])
+    np.testing.assert_allclose(weights.matrix.toarray(), own.matrix.toarray(), rtol=1e-6)

@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from aqreanalysis.export.exceedance import Limit
     from aqreanalysis.export.grib2 import export_grib
     from aqreanalysis.export.netcdf_files import export_netcdf
+    from aqreanalysis.export.place_files import Places, read_places
     from aqreanalysis.export.points import TableReport, export_points
     from aqreanalysis.export.polygons import PolygonOptions, export_polygons
     from aqreanalysis.export.source import CubeSource, TimeSpan
     from aqreanalysis.export.stac import export_stac
+    from aqreanalysis.export.stac_collection import export_stac_collection
+    from aqreanalysis.export.statistic_rasters import export_statistic_cogs
 
 __all__ = [
     "AggregateOptions",
     "CogOptions",
     "CubeSource",
     "Limit",
+    "Places",
     "PolygonOptions",
     "TableReport",
     "TimeSpan",
@@ -30,6 +34,9 @@ __all__ = [
     "export_points",
     "export_polygons",
     "export_stac",
+    "export_stac_collection",
+    "export_statistic_cogs",
+    "read_places",
 ]
 
 __getattr__, __dir__ = names_on_demand(
@@ -40,9 +47,12 @@ __getattr__, __dir__ = names_on_demand(
         "exceedance": ("Limit",),
         "grib2": ("export_grib",),
         "netcdf_files": ("export_netcdf",),
+        "place_files": ("Places", "read_places"),
         "points": ("TableReport", "export_points"),
         "polygons": ("PolygonOptions", "export_polygons"),
         "source": ("CubeSource", "TimeSpan"),
         "stac": ("export_stac",),
+        "stac_collection": ("export_stac_collection",),
+        "statistic_rasters": ("export_statistic_cogs",),
     },
 )

@@ -48,7 +48,9 @@ def aqi_layers(source: CubeSource, index: Index) -> tuple[Layer, ...]:
     if source.medians_averaged:
         comment += f"; {source.medians_averaged}"
     bounded = all(source.species[s.key].lower and source.species[s.key].upper for s in scales)
-    layers = [Layer("aqi", "float32", FILL, {"long_name": index.title, "units": "1", "comment": comment})]
+    beside = " ".join([*(["aqi_lower", "aqi_upper"] if bounded else []), "aqi_leading_pollutant"])
+    own = {"long_name": index.title, "units": "1", "comment": comment, "ancillary_variables": beside}
+    layers = [Layer("aqi", "float32", FILL, own)]
     if bounded:
         for bound in ("lower", "upper"):
             attrs = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +77,15 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class IndexClass:
+    """A class of an index: the value up to which it goes, its name, its colour as ``#rrggbb``."""
+
+    upto: float
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True)
 class Index:
     """An air quality index.
 
@@ -92,6 +103,10 @@ class Index:
         The leading pollutant is named only where the index is above.
     day_rule : str
         Of 8-hour means.
+    short : str
+        Name for a legend.
+    classes : tuple of IndexClass
+        As the agency publishes them, the last without an end.
     """
 
     name: str
@@ -101,6 +116,14 @@ class Index:
     cap: float
     leading_above: float
     day_rule: str
+    short: str
+    classes: tuple[IndexClass, ...]
+
+    def class_of(self, index: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Return the number of the class of each value, 1 for the first; 0 where the index is unknown."""
+        uppers = np.array([one.upto for one in self.classes[:-1]])
+        number = np.searchsorted(uppers, np.nan_to_num(index), side="left") + 1
+        return np.where(np.isfinite(index), number, 0).astype(np.uint8)
 
     def rounded(self, index: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the index as a whole number."""
@@ -118,6 +141,13 @@ def _us(key: str, average: str, edges: tuple[float, ...], digits: int, units: st
     low = (start, *(round(e + step, digits) for e in edges[:-1]))
     return Scale(key, average, low, edges, _US[skip : skip + len(edges)], digits, units, **limits)
 
+
+_UPTO = (50.0, 100.0, 150.0, 200.0, 300.0, float("inf"))
+# The names and colours that the two agencies publish (AirNow technical assistance document; HJ 633-2012, table 2).
+_US_NAMES = ("good", "moderate", "unhealthy for sensitive groups", "unhealthy", "very unhealthy", "hazardous")
+_US_COLOURS = ("#00e400", "#ffff00", "#ff7e00", "#ff0000", "#8f3f97", "#7e0023")
+_CN_NAMES = ("excellent", "good", "lightly polluted", "moderately polluted", "heavily polluted", "severely polluted")
+_CN_COLOURS = ("#00e400", "#ffff00", "#ff7e00", "#ff0000", "#99004c", "#7e0023")
 
 # 40 CFR 58 appendix G, table 2, as of the rule of 7 February 2024 (89 FR 16202, in force from 6 May 2024).
 US_2024 = Index(
@@ -137,6 +167,8 @@ US_2024 = Index(
     cap=float("inf"),
     leading_above=-1.0,
     day_rule="us",
+    short="US AQI (2024)",
+    classes=tuple(map(IndexClass, _UPTO, _US_NAMES, _US_COLOURS)),
 )
 
 _CN_INDEX = (0.0, 50.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0)
@@ -165,6 +197,14 @@ CN_2012 = Index(
     cap=500.0,
     leading_above=50.0,
     day_rule="cn",
+    short="Chinese AQI (HJ 633)",
+    classes=tuple(map(IndexClass, _UPTO, _CN_NAMES, _CN_COLOURS)),
 )
 
 INDICES = {index.name: index for index in (US_2024, CN_2012)}
+
+
+def index_of(attrs: Mapping[str, Any]) -> Index | None:
+    """Return the index that a layer holds, by its long name; None if it is none of `INDICES`."""
+    said = str(attrs.get("long_name", ""))
+    return next((index for index in INDICES.values() if said.endswith(index.title)), None)

@@ -17,11 +17,16 @@ from rasterio.errors import NotGeoreferencedWarning
 from aqreanalysis.common.hours import stamped
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
+from aqreanalysis.export.aqi_scales import Index, index_of
+from aqreanalysis.export.class_rasters import write_classes
 from aqreanalysis.export.files import whole_folder
 from aqreanalysis.export.periods import MIN_SHARE, PERIODS, Period, periods_of
 from aqreanalysis.export.rasters import METHODS, RasterFrame, Tags, Warp, frame_in, frame_of, write_raster
 from aqreanalysis.export.source import CubeSource
+from aqreanalysis.production.derived_layers import INDEX
 
+#: Endings of what is written: a folder that holds nothing else may be replaced.
+ENDINGS = (".tif", ".json", ".xml")
 # Files in hand: enough for the threads, few enough for the memory.
 _IN_HAND = 4
 
@@ -64,7 +69,8 @@ def export_cogs(
     """Return the paths of the COGs written into the folder `out`, one a step or period, in their order.
 
     Each is float32 with nodata -9999, north-up; a band's description is the layer's name, its units and what else the
-    cube says of it are tags of the band; ``TIFFTAG_DATETIME``, ``time`` and ``time_bounds`` tell the time.
+    cube says of it are tags of the band; ``TIFFTAG_DATETIME``, ``time`` and ``time_bounds`` tell the time. Beside each
+    file of an air quality index stands one of its classes, see `write_classes`.
 
     Parameters
     ----------
@@ -88,7 +94,7 @@ def export_cogs(
     names = [*source.layers, *source.maps]
     with (
         warnings.catch_warnings(),
-        whole_folder(out, (".tif", ".json"), options.overwrite) as folder,
+        whole_folder(out, ENDINGS, options.overwrite) as folder,
         ThreadPoolExecutor(options.threads) as pool,
     ):
         # Of arrays that rasterio wraps while it reprojects them: it is told their transform a moment later.
@@ -96,22 +102,22 @@ def export_cogs(
         maps = {name: source.read(name, slice(0, 1)) for name in source.maps}
         job = _Job(source, folder, own, warp, _band_tags(source, names, options.period), maps)
         total = job.count(options.period)
-        pending: set[Future[Path]] = set()
+        pending: set[Future[list[Path]]] = set()
         written: list[str] = []
         try:
             for stem, bounds, values in job.steps(options.period):
                 pending.add(pool.submit(job.write, stem, bounds, values))
                 if len(pending) >= _IN_HAND:
                     finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    written += [f.result().name for f in finished]
+                    written += [path.name for f in finished for path in f.result()]
                     if progress is not None:
-                        progress(len(written), total, "COG")
-            written += [f.result().name for f in pending]
+                        progress(min(len(written), total), total, "COG")
+            written += [path.name for f in pending for path in f.result()]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
         if progress is not None:
-            progress(len(written), total, "COG")
+            progress(total, total, "COG")
     return [Path(out) / name for name in sorted(written)]
 
 
@@ -167,28 +173,40 @@ class _Job:
         for one in periods_of(self.source, period):
             yield _period_stem(self.source, one), one.bounds, period_mean(self.source, one)
 
-    def write(self, stem: str, bounds: NDArray[np.datetime64], values: dict[str, Any]) -> Path:
-        """Write one file."""
+    def write(self, stem: str, bounds: NDArray[np.datetime64], values: dict[str, Any]) -> list[Path]:
+        """Write the file of a step, and that of the classes of an index; return their paths."""
         values = {**values, **self.maps}
         names = [name for name in self.tags if name in values]
         bands = [self._band(name, values[name]) for name in names]
         frame = self.own if self.warp is None else self.warp.target
-        path = self.folder / f"{stem}.tif"
-        write_raster(path, bands, names, frame, Tags(_file_tags(self.source, bounds), self.tags))
-        return path
+        path, tags = self.folder / f"{stem}.tif", _file_tags(self.source, bounds)
+        write_raster(path, bands, names, frame, Tags(tags, self.tags))
+        written = [path]
+        for one in self.source.species.values():
+            index = index_of(self.tags[one.best]) if one.kind == INDEX else None
+            if index is not None:
+                beside = path.with_name(path.name.replace(one.best, f"{one.best}_class", 1))
+                write_classes(beside, self._classes(one.best, values[one.best], index), index, frame, tags)
+                written.append(beside)
+        return written
 
-    def _band(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
+    def _classes(self, name: str, values: NDArray[Any], index: Index) -> NDArray[np.float32]:
+        """Return the class of each pixel, north-up, each that of the nearest cell where it is reprojected."""
+        return self._band(name, index.class_of(values).astype(np.float32), {"flag_values": ()})
+
+    def _band(self, name: str, values: NDArray[Any], attrs: Mapping[str, Any] | None = None) -> NDArray[np.float32]:
         upwards = self.source.dataset["lat"].values[0] < self.source.dataset["lat"].values[-1]
         band = np.array(values[::-1] if upwards else values, dtype=np.float32)
-        return band if self.warp is None else self.warp(name, self.source.dataset[name].attrs, band)
+        return band if self.warp is None else self.warp(name, attrs or self.source.dataset[name].attrs, band)
 
 
 def _stem(source: CubeSource, bounds: NDArray[np.datetime64]) -> str:
-    """Return ``pm2p5_20190107T0030``, by the stamp; of a day, ``pm2p5_20190107``, by the day itself."""
+    """Return ``pm2p5_20190107T0030``, by the stamp; of a day, ``pm2p5_20190107``, by the day itself, also of one that
+    local time cuts."""
     keys = "_".join(one.species.layer for one in source.species.values())
     first, last = pd.Timestamp(bounds[0]), pd.Timestamp(bounds[1])
     if last - first >= pd.Timedelta(hours=24):
-        return f"{keys}_{first:%Y%m%d}"
+        return f"{keys}_{first + pd.Timedelta(hours=12):%Y%m%d}"
     return f"{keys}_{pd.Timestamp(stamped(bounds, source.stamp)):%Y%m%dT%H%M}"
 
 

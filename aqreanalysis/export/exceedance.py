@@ -93,9 +93,10 @@ def exceedance_layers(source: CubeSource, limit: Limit, period: str) -> tuple[La
     by = {"long_name": f"number of {unit}s with {head}, by the best estimate"}
     if limit.basis != "step":
         by["comment"] = statistic_text(one, {"day": "day", "mda8": "8 hours"}[limit.basis])
-    layers = [Layer(stem, "float32", FILL, {**common, **by})]
     if one.lower is None or one.upper is None:
-        return tuple(layers)
+        return (Layer(stem, "float32", FILL, {**common, **by}),)
+    by["ancillary_variables"] = " ".join(f"{stem}_{part}" for part in ("lower", "upper", "expected", "probability"))
+    layers = [Layer(stem, "float32", FILL, {**common, **by})]
     bounds = "of the interval if the errors of all of them go together"
     layers += [
         Layer(

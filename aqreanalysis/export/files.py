@@ -60,8 +60,7 @@ def whole_folder(out: str | Path, endings: Sequence[str], overwrite: bool) -> It
         If it exists and may not be replaced.
     """
     path = Path(out)
-    if path.exists():
-        _check_replaceable(path, endings, overwrite)
+    check_replaceable(path, endings, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = partial_name(path.resolve())
     trash = temporary.with_name(f"{temporary.name}.replaced")
@@ -77,7 +76,16 @@ def whole_folder(out: str | Path, endings: Sequence[str], overwrite: bool) -> It
         shutil.rmtree(trash, ignore_errors=True)
 
 
-def _check_replaceable(path: Path, endings: Sequence[str], overwrite: bool) -> None:
+def check_replaceable(path: Path, endings: Sequence[str], overwrite: bool) -> None:
+    """Refuse a folder that exists and may not be replaced, as `whole_folder` does.
+
+    Raises
+    ------
+    OutputError
+        Naming what is in the way.
+    """
+    if not path.exists():
+        return
     if not path.is_dir():
         raise OutputError(f"output {path} is a file, and a folder is to be written; choose another --out")
     held = list(path.iterdir())

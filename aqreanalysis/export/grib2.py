@@ -86,6 +86,10 @@ def export_grib(source: CubeSource, out: str | Path, overwrite: bool = False, pr
             "choose one with --species, a file each"
         )
     (one,) = source.species.values()
+    if one.species.key not in PARAMETERS:
+        raise OutputError(
+            f"{source.path} holds {one.species.key}, which GRIB2 has no code for here; it has {', '.join(PARAMETERS)}"
+        )
     lengths = (source.bounds[:, 1] - source.bounds[:, 0]) / HOUR
     if (lengths % 1).any() or (lengths < 1).any():
         raise OutputError(f"{source.path} has a step of {lengths.min():g} h, and steps in GRIB are whole hours here")

@@ -58,7 +58,8 @@ def _float_layer(source: CubeSource, one: SpeciesLayers, name: str, period: str)
     attrs = source.attrs_of_average(name)
     if name == one.best:
         attrs["cell_methods"] = "time: mean"
-        ancillary = [n for n in one.names if n not in (name, one.mean, one.hours, *one.exceedance.values())]
+        gone = (name, one.mean, one.hours, *one.exceedance.values(), *one.beside)
+        ancillary = [n for n in one.names if n not in gone]
         attrs["ancillary_variables"] = " ".join([*ancillary, f"{name}_valid_share"])
         attrs["comment"] = statistic_text(one, period)
     elif name != one.distance:

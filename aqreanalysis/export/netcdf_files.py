@@ -27,6 +27,7 @@ SPLITS = ("month", "year", "none")
 LEVEL = 1
 # Steps in a chunk of time and its bounds.
 _TIME_CHUNK = 24
+_RESOLUTIONS = {"hour": "PT1H", "day": "P1D", "month": "P1M", "year": "P1Y"}
 _GRID_VARIABLES = ("lat", "lat_bnds", "lon", "lon_bnds", "crs")
 
 
@@ -58,7 +59,7 @@ class Shape:
 def create_file(path: Path, source: CubeSource, shape: Shape) -> netCDF4.Dataset:
     """Return a new NetCDF4 file (zlib and shuffle, fill -9999) with coordinates, attributes and empty layers."""
     file = netCDF4.Dataset(path, "w", format="NETCDF4")
-    attrs = {**source.dataset.attrs, **coverage_attrs(shape.bounds), **shape.attrs}
+    attrs = {**source.dataset.attrs, **coverage_attrs(shape.bounds, shape.period), **shape.attrs}
     rounded = any("quantization" in layer.attrs for layer in shape.layers)
     grid = [
         name for name in (*_GRID_VARIABLES, *((QUANTIZATION,) if rounded else ())) if name in source.dataset.variables
@@ -88,7 +89,7 @@ def write_values(variable: Any, layer: Layer, index: Any, values: NDArray[Any]) 
     variable[index] = values.astype(layer.dtype)
 
 
-def coverage_attrs(bounds: NDArray[np.datetime64]) -> dict[str, Any]:
+def coverage_attrs(bounds: NDArray[np.datetime64], period: str = "period") -> dict[str, Any]:
     """Return the attributes of a timeline, and those of the moment of writing."""
     first, last = pd.Timestamp(bounds[0, 0]), pd.Timestamp(bounds[-1, 1])
     lengths = np.unique((bounds[:, 1] - bounds[:, 0]) / np.timedelta64(1, "h"))
@@ -97,7 +98,8 @@ def coverage_attrs(bounds: NDArray[np.datetime64]) -> dict[str, Any]:
         "time_coverage_start": f"{first:%Y-%m-%dT%H:%M:%SZ}",
         "time_coverage_end": f"{last:%Y-%m-%dT%H:%M:%SZ}",
         "time_coverage_duration": f"PT{(last - first) // pd.Timedelta(hours=1)}H",
-        "time_coverage_resolution": _resolution(lengths),
+        # A single month is 31 days, and a month.
+        "time_coverage_resolution": _RESOLUTIONS.get(period) or _resolution(lengths),
         "date_modified": now,
         "date_metadata_modified": now,
     }

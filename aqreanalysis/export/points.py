@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
+from aqreanalysis.export.place_files import Places, read_places
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
-from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter, read_places
+from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter
 
 _KINDS: dict[str, Literal["Int16", "boolean"]] = {
     "quality_flag": "Int16",
@@ -40,6 +41,10 @@ class TableReport:
         Places that lie outside the grid.
     note : str
         What is to be known of the numbers.
+    left_out : list of str
+        Places or features that could not be used, with the reason.
+    remarks : list of str
+        What was chosen for the user in reading them.
     """
 
     path: Path
@@ -47,28 +52,52 @@ class TableReport:
     places: int
     outside: list[str]
     note: str = ""
+    left_out: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+#: Columns of tables, which an id column of the user's cannot have as its name.
+_TAKEN = (
+    *("lat", "lon", "cell_lat", "cell_lon", "covered", "area_in_grid_km2", "population", "known", "units"),
+    *("time", "time_start", "time_end", "species", *FIELDS, EXPECTATION_COLUMN, "extrapolated"),
+    *("extrapolated_share", "extrapolation_km", "nearest_station_km"),
+)
+
+
+def check_id_column(name: str | None) -> str | None:
+    """Return the name of the user's id column if the table has no column of that name.
+
+    Raises
+    ------
+    OutputError
+        If it has.
+    """
+    if name in _TAKEN:
+        raise OutputError(f"--id-column {name!r}: the table has a column of that name; rename yours")
+    return name
 
 
 def export_points(
     source: CubeSource,
-    places: str | Path | pd.DataFrame,
+    places: str | Path | pd.DataFrame | Places,
     out: str | Path,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> TableReport:
     """Return the report of a table with a row a place, time and pollutant, at the cell that contains the place.
 
-    Columns: ``place lat lon cell_lat cell_lon time_start time_end time species value standard_error lower upper
-    quality_flag observations_used extrapolated extrapolation_km nearest_station_km units``; `time` is the stamp of the
-    step, and `extrapolated` whether every station that reports is farther than `extrapolation_km`. What the cube lacks
-    is empty; expectations beside its medians give a column `expectation`.
+    Columns: ``place``, the user's own id column, ``lat lon cell_lat cell_lon time_start time_end time species value
+    standard_error lower upper quality_flag observations_used extrapolated extrapolation_km nearest_station_km units``;
+    `time` is the stamp of the step, and `extrapolated` whether every station that reports is farther than
+    `extrapolation_km`. What the cube lacks is empty; expectations beside its medians give a column `expectation`.
 
     Parameters
     ----------
     source : CubeSource
         The cube.
-    places : str, Path or DataFrame
-        As of `read_places`.
+    places : str, Path, Places or DataFrame
+        A file or what `read_places` made of it, whose id column is carried along under its own name; or a frame with
+        ``place``, ``lat``, ``lon``.
     out : str or Path
         Ends in ``.csv`` or ``.parquet``.
     overwrite : bool
@@ -81,18 +110,9 @@ def export_points(
     OutputError
         If no place lies in the grid, the file exists, or the places cannot be read.
     """
-    table = places if isinstance(places, pd.DataFrame) else read_places(places)
-    inside, cells = _cells(source, table)
-    here = table[inside].reset_index(drop=True)
-    fixed = pd.DataFrame(
-        {
-            "place": here["place"],
-            "lat": here["lat"],
-            "lon": here["lon"],
-            "cell_lat": source.dataset["lat"].values[cells[0]],
-            "cell_lon": source.dataset["lon"].values[cells[1]],
-        }
-    )
+    places = _places(places)
+    inside, cells = _cells(source, places.frame)
+    fixed = _fixed(source, places.frame[inside].reset_index(drop=True), cells)
     maps = [source.read(name, slice(0, 1))[cells] for name in source.maps]
     slabs = list(source.slabs(len(source.layers)))
     with (
@@ -108,7 +128,22 @@ def export_points(
                 writer.write(tidy(source, one, slab, fixed, fields, distance))
             if progress is not None:
                 progress(number + 1, len(slabs), "points")
-    return TableReport(Path(out), writer.rows, len(here), table.loc[~inside, "place"].tolist())
+    outside = places.frame.loc[~inside, "place"].tolist()
+    return TableReport(Path(out), writer.rows, len(fixed), outside, left_out=places.left_out, remarks=places.remarks)
+
+
+def _places(given: str | Path | pd.DataFrame | Places) -> Places:
+    if isinstance(given, pd.DataFrame):
+        return Places(given)
+    return given if isinstance(given, Places) else read_places(given)
+
+
+def _fixed(source: CubeSource, here: pd.DataFrame, cells: tuple[NDArray[np.intp], NDArray[np.intp]]) -> pd.DataFrame:
+    """Return a row a place in the grid with what does not change with time: ids, coordinates, those of its cell."""
+    own = [str(name) for name in here.columns if name not in ("place", "lat", "lon")]
+    return here[["place", *(check_id_column(name) for name in own), "lat", "lon"]].assign(
+        cell_lat=source.dataset["lat"].values[cells[0]], cell_lon=source.dataset["lon"].values[cells[1]]
+    )
 
 
 def _cells(

@@ -15,17 +15,17 @@ from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
-from aqreanalysis.export.points import TableReport, tidy
+from aqreanalysis.export.points import TableReport, check_id_column, tidy
 from aqreanalysis.export.rasters import frame_of
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter
+from aqreanalysis.export.vector_files import AREAS, EXTRA, Features, read_features
 
 ASSUMPTION = (
     "standard_error, lower and upper of a polygon are the weighted means of those of its cells: exact if the errors of "
     "its cells go wholly together, an upper bound of the spread otherwise (errors that are independent from cell to "
     "cell would give far less; neighbouring cells share their stations)"
 )
-EXTRA = "install it with: pip install 'aqreanalysis[vector]'"
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,19 @@ class PolygonOptions:
     Attributes
     ----------
     id_column : str or None
-        Column of the vector file that names a polygon; None numbers them.
+        Column of the vector file that names a polygon, and is carried along under its own name; None numbers them.
     population : str, Path or None
         Raster of counts (persons a pixel, any reference system): adds means weighted by them.
     overwrite : bool
         Replace a file that exists.
+    layer : str or None
+        Layer of the vector file; None takes the first that has polygons.
     """
 
     id_column: str | None = None
     population: str | Path | None = None
     overwrite: bool = False
+    layer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,39 +69,9 @@ class Weights:
     covered: NDArray[np.float64]
 
 
-def read_polygons(path: str | Path, id_column: str | None = None) -> Any:
-    """Return a GeoDataFrame in WGS 84 with a column ``place``.
-
-    Raises
-    ------
-    OutputError
-        If geopandas is not installed, the file cannot be read, has no reference system, or holds no polygon.
-    """
-    try:
-        import geopandas
-    except ImportError:
-        raise OutputError(f"vector files need geopandas; {EXTRA}") from None
-    if not Path(path).exists():
-        raise OutputError(f"no vector file {path}; give a GeoPackage, Shapefile or GeoJSON")
-    try:
-        frame = geopandas.read_file(path)
-    except Exception as error:  # each GDAL driver has its own ways to fail
-        raise OutputError(f"{path} cannot be read as a vector file: {' '.join(str(error).split())[:200]}") from None
-    if frame.crs is None:
-        raise OutputError(f"{path} has no coordinate reference system; give it one (ogr2ogr -a_srs EPSG:4326 ...)")
-    if id_column is not None and id_column not in frame.columns:
-        raise OutputError(f"{path} has no column {id_column!r}; there are {', '.join(map(str, frame.columns))}")
-    areal = frame.geometry.notna() & frame.geom_type.isin(["Polygon", "MultiPolygon"])
-    if not areal.all() or frame.empty:
-        what = "nothing" if frame.empty else f"a {frame.geom_type[~areal].iloc[0]}"
-        raise OutputError(f"{path} holds {what} and polygons are needed; for places give a CSV to export points")
-    frame = frame.to_crs(4326)
-    frame["geometry"] = frame.geometry.make_valid()
-    frame["place"] = [str(i + 1) for i in range(len(frame))] if id_column is None else frame[id_column].astype(str)
-    if frame["place"].duplicated().any():
-        twice = frame["place"][frame["place"].duplicated()].iloc[0]
-        raise OutputError(f"{path}: polygon {twice!r} stands twice; dissolve it or choose another --id-column")
-    return frame
+def read_polygons(path: str | Path, id_column: str | None = None, layer: str | None = None) -> Features:
+    """Return the polygons of a vector file in WGS 84 with a column ``place``; see `read_features` for the rules."""
+    return read_features(path, AREAS, check_id_column(id_column), layer)
 
 
 def area_weights(source: CubeSource, polygons: Any) -> Weights:
@@ -116,7 +89,7 @@ def area_weights(source: CubeSource, polygons: Any) -> Weights:
     west, north = frame.transform.c, frame.transform.f
     east, south = west + columns * frame.transform.a, north + rows * frame.transform.e
     raster = NumPyRasterSource(np.ones(frame.shape), west, south, east, north, srs_wkt=polygons.crs.to_wkt())
-    fractions = exact_extract(raster, _in_range(polygons, east), ["cell_id", "coverage"], output="pandas")
+    fractions = exact_extract(raster, _in_range(polygons, west, east), ["cell_id", "coverage"], output="pandas")
     counts = [len(ids) for ids in fractions["cell_id"]]
     if not sum(counts):
         raise OutputError(f"no polygon touches the cube, which spans {south:g}..{north:g} N, {west:g}..{east:g} E")
@@ -134,19 +107,20 @@ def area_weights(source: CubeSource, polygons: Any) -> Weights:
     return Weights(matrix, cells, _covered(polygons, (west, south, east, north)))
 
 
-def _in_range(polygons: Any, east: float) -> Any:
-    """Return the polygons with longitudes turned by 360 degrees where the grid goes on past 180 and they do not."""
-    if east <= 180 or polygons.total_bounds[2] > 180:
-        return polygons[["place", "geometry"]]
+def _in_range(polygons: Any, west: float, east: float) -> Any:
+    """Return the polygons, and beside each its copies a turn of the Earth to the west and east that meet the grid."""
     import geopandas
     import pandas
 
-    turned = polygons[["place", "geometry"]].copy()
-    moved = turned.geometry.translate(xoff=360)
-    both = geopandas.GeoSeries(
-        pandas.Series([a.union(b) for a, b in zip(turned.geometry, moved, strict=True)]), crs=4326
-    )
-    return turned.set_geometry(both.set_axis(turned.index))
+    shapes = polygons.geometry
+    bounds = shapes.bounds
+    for turn in (-360.0, 360.0):
+        meets = ((bounds["minx"] + turn < east) & (bounds["maxx"] + turn > west)).to_numpy()
+        if meets.any():
+            moved = shapes.translate(xoff=turn)
+            both = [a.union(b) if turned else a for a, b, turned in zip(shapes, moved, meets, strict=True)]
+            shapes = geopandas.GeoSeries(pandas.Series(both, index=shapes.index), crs=4326)
+    return polygons[["place", "geometry"]].set_geometry(shapes)
 
 
 def _cell_areas(source: CubeSource) -> NDArray[np.float64]:
@@ -161,9 +135,9 @@ def _covered(polygons: Any, grid: tuple[float, float, float, float]) -> NDArray[
     from shapely.geometry import box
 
     west, south, east, north = grid
-    turned = _in_range(polygons, east).geometry
+    turned = _in_range(polygons, west, east).geometry
     inside = turned.intersection(box(west, max(south, -90.0), east, min(north, 90.0)))
-    # Two copies of a polygon stand beside each other where the grid goes on past 180; the whole is one of them.
+    # Copies of a polygon stand beside each other; the whole is one of them.
     whole = polygons.geometry
     return np.asarray(_area(inside) / _area(whole)).clip(0.0, 1.0)
 
@@ -246,12 +220,12 @@ def export_polygons(
 ) -> TableReport:
     """Return the report of a table with a row a polygon, time and pollutant.
 
-    Columns: ``place covered area_in_grid_km2 time_start time_end time species value known standard_error lower upper
-    extrapolated_share nearest_station_km extrapolation_km units``, with a population also ``population`` and
-    ``population_weighted_`` value, standard_error, lower, upper. `covered` is the share of the polygon in the grid,
-    `value` the mean of the expectations where the cube has them, `known` the share of the polygon's weight in cells
-    with an estimate, see `ASSUMPTION`; `extrapolated_share` that of its area in cells that are farther than
-    `extrapolation_km` from every station that reports, `nearest_station_km` the mean.
+    Columns: ``place``, the user's own id column, ``covered area_in_grid_km2 time_start time_end time species value
+    known standard_error lower upper extrapolated_share nearest_station_km extrapolation_km units``, with a population
+    also ``population`` and ``population_weighted_`` value, standard_error, lower, upper. `covered` is the share of the
+    polygon in the grid, `value` the mean of the expectations where the cube has them, `known` the share of the
+    polygon's weight in cells with an estimate, see `ASSUMPTION`; `extrapolated_share` that of its area in cells that
+    are farther than `extrapolation_km` from every station that reports, `nearest_station_km` the mean.
 
     Parameters
     ----------
@@ -272,7 +246,8 @@ def export_polygons(
         As of `read_polygons`, `area_weights` and `population_weights`.
     """
     options = options or PolygonOptions()
-    polygons = read_polygons(vector, options.id_column)
+    features = read_polygons(vector, options.id_column, options.layer)
+    polygons = features.frame
     area = area_weights(source, polygons)
     kinds = {"": area}
     if options.population is not None:
@@ -292,12 +267,13 @@ def export_polygons(
             if progress is not None:
                 progress(number + 1, len(slabs), "polygons")
     outside = polygons.loc[~touched, "place"].tolist()
-    return TableReport(Path(out), table.rows, int(touched.sum()), outside, note)
+    return TableReport(Path(out), table.rows, int(touched.sum()), outside, note, features.left_out, features.remarks)
 
 
 def _fixed(polygons: Any, kinds: dict[str, Weights]) -> pd.DataFrame:
     area = kinds[""]
-    table = {"place": polygons["place"].to_numpy(), "covered": area.covered}
+    table = {name: polygons[name].to_numpy() for name in polygons.columns if name != "geometry"}
+    table["covered"] = area.covered
     table["area_in_grid_km2"] = np.asarray(area.matrix.sum(axis=1)).ravel()
     if "population_weighted_" in kinds:
         table["population"] = np.asarray(kinds["population_weighted_"].matrix.sum(axis=1)).ravel()

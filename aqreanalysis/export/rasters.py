@@ -12,9 +12,9 @@ import rasterio
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import CRSError
 from rasterio.warp import calculate_default_transform, reproject, transform
 
+from aqreanalysis.common.proj_database import foreign_database, use_fitting_database
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.source import CubeSource
 from aqreanalysis.production.layers import FILL
@@ -28,7 +28,7 @@ _FAR = 50
 
 # 256 pixels a tile: a province fits into one. Level 1 takes 0.84 of the time of level 6 for the same bytes. Overviews
 # by nearest neighbour, because the flags in the same file cannot be averaged.
-_COG = {
+COG_PROFILE = {
     "driver": "COG",
     "compress": "DEFLATE",
     "level": 1,
@@ -59,6 +59,7 @@ def frame_of(source: CubeSource) -> RasterFrame:
     """
     from rasterio.transform import from_bounds
 
+    use_fitting_database()
     lat, lon = (np.sort(np.asarray(source.dataset[a].values, dtype=np.float64)) for a in ("lat", "lon"))
     steps = []
     for name, axis in (("lat", lat), ("lon", lon)):
@@ -86,12 +87,9 @@ def frame_in(epsg: int, own: RasterFrame) -> RasterFrame:
         rows, columns = own.shape
         bounds = _bounds(own)
         affine, width, height = calculate_default_transform(own.crs, crs, columns, rows, *bounds)
-    except (CRSError, ValueError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        raise OutputError(f"EPSG:{epsg} cannot be used here: {text[:120]}; see epsg.io for codes") from None
     except Exception as error:  # pyproj and GDAL have classes of their own for a code or a place that is none
-        text = " ".join(str(error).split())
-        raise OutputError(f"EPSG:{epsg} cannot be used here: {text[:120]}; see epsg.io for codes") from None
+        way_out = foreign_database() or f": {' '.join(str(error).split())[:120]}; see epsg.io for codes"
+        raise OutputError(f"EPSG:{epsg} cannot be used here{way_out}") from None
     if width * height > _PIXELS_A_CELL * rows * columns or _is_torn(own, crs):
         raise OutputError(
             f"EPSG:{epsg}: the region does not fit into it (it is torn at a pole or the antimeridian); choose a system "
@@ -193,7 +191,7 @@ def write_raster(path: Path, bands: Sequence[Array], names: Sequence[str], frame
     profile = {"dtype": "float32", "count": len(bands), "height": rows, "width": columns, "nodata": FILL}
     data = np.stack(bands)
     np.copyto(data, np.float32(FILL), where=np.isnan(data))
-    with rasterio.open(path, "w", crs=frame.crs, transform=frame.transform, **profile, **_COG) as file:
+    with rasterio.open(path, "w", crs=frame.crs, transform=frame.transform, **profile, **COG_PROFILE) as file:
         file.update_tags(**tags.file)
         file.descriptions = tuple(names)
         file.units = tuple(tags.bands[name].get("units", "") for name in names)

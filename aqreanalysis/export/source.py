@@ -18,6 +18,13 @@ from aqreanalysis.common.hours import EPOCH, HOUR, STAMPS, stamp_within
 from aqreanalysis.common.remote import RemotePath, place_of
 from aqreanalysis.errors import CubeError
 from aqreanalysis.production.cube import open_cube
+from aqreanalysis.production.derived_layers import (
+    AQI,
+    CONCENTRATION,
+    DerivedQuantity,
+    derived_quantities,
+    held_beside,
+)
 from aqreanalysis.production.layers import (
     CUBE_DIMS,
     DISTANCE,
@@ -55,6 +62,12 @@ class SpeciesLayers:
         The expectation, where it is a layer beside an estimate that is the median.
     statistic : str
         What the best estimate is: ``median`` or ``expectation``.
+    kind : str
+        ``concentration``; of what `export aggregate` writes also ``index`` (an air quality index) or ``count``.
+    of : str or None
+        Key of the pollutant of a derived quantity; None of an index, and of a plain pollutant.
+    beside : tuple of str
+        Other layers of it: the share of hours with an estimate, an index' leading pollutant, probabilities of a count.
     """
 
     species: Species
@@ -69,6 +82,9 @@ class SpeciesLayers:
     exceedance: Mapping[float, str] = field(default_factory=dict)
     mean: str | None = None
     statistic: str = EXPECTATION
+    kind: str = CONCENTRATION
+    of: str | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def averaged(self) -> str:
@@ -94,7 +110,7 @@ class SpeciesLayers:
             self.hours,
             self.distance,
         )
-        return [name for name in (*known, *self.exceedance.values()) if name is not None]
+        return [name for name in (*known, *self.exceedance.values(), *self.beside) if name is not None]
 
 
 class CubeSource:
@@ -105,7 +121,7 @@ class CubeSource:
     dataset : Dataset
         Of `open_cube`, restricted to the hours asked for.
     species : dict
-        Key -> `SpeciesLayers`, in the order of `SPECIES`.
+        Key -> `SpeciesLayers`, in the order of `SPECIES`; then what is derived from them, such as ``aqi``.
     bounds : datetime64[ns] (time, 2)
         Beginning and end of what each step stands for.
     step_hours : float
@@ -313,16 +329,30 @@ def _species_layers(
     dataset: xr.Dataset, wanted: Sequence[str], path: Path | RemotePath, hourly: bool
 ) -> dict[str, SpeciesLayers]:
     held = [s for s in SPECIES.values() if s.layer in dataset.data_vars]
-    if not held:
+    derived = derived_quantities(dataset)
+    if not held and not derived:
         raise CubeError(f"{path} is no cube of this program: it holds no pollutant ({', '.join(SPECIES)})")
-    keys = {get_species(name).key for name in wanted} or {s.key for s in held}
-    lacking = [key for key in SPECIES if key in keys and key not in {s.key for s in held}]
+    layers = {s.key: _layers_of(dataset, s, len(held) > 1, hourly) for s in held}
+    layers |= {key: _layers_of(dataset, one.species, True, hourly, one) for key, one in derived.items()}
+    keys = {key for name in wanted for key in _keys_of(name, layers)} or set(layers)
+    lacking = [key for key in (*SPECIES, *keys) if key in keys and key not in layers]
     if lacking:
-        raise CubeError(f"{path} has no {', '.join(lacking)}; it holds {', '.join(s.key for s in held)}")
-    return {s.key: _layers_of(dataset, s, len(held) > 1, hourly) for s in held if s.key in keys}
+        raise CubeError(f"{path} has no {', '.join(dict.fromkeys(lacking))}; it holds {', '.join(layers)}")
+    return {key: one for key, one in layers.items() if key in keys}
 
 
-def _layers_of(dataset: xr.Dataset, species: Species, several: bool, hourly: bool) -> SpeciesLayers:
+def _keys_of(name: str, layers: Mapping[str, SpeciesLayers]) -> list[str]:
+    """Return what is meant by a name: a quantity of the cube, or of a pollutant all that is derived from it."""
+    plain = name.strip().lower()
+    if plain in layers or plain == AQI:
+        return [plain]
+    key = get_species(name).key
+    return [key] if key in layers else [k for k, one in layers.items() if one.of == key] or [key]
+
+
+def _layers_of(
+    dataset: xr.Dataset, species: Species, several: bool, hourly: bool, derived: DerivedQuantity | None = None
+) -> SpeciesLayers:
     names: LayerNames = layer_names(species, several)
     statistic = statistic_of(dataset[names.best].attrs, hourly)
 
@@ -346,4 +376,7 @@ def _layers_of(dataset: xr.Dataset, species: Species, several: bool, hourly: boo
         {limit: name for limit, name in sorted(exceedance.items()) if np.isfinite(limit)},
         held(names.mean) if statistic == MEDIAN else None,
         statistic,
+        CONCENTRATION if derived is None else derived.kind,
+        None if derived is None else derived.of,
+        held_beside(names.best, ("_valid_share",) if derived is None else derived.beside, dataset),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,14 @@ def export_stac(source: CubeSource, out: str | Path, cogs: str | Path | None = N
 
 def make_item(source: CubeSource, out: Path, cogs: Path | None) -> Any:
     """Return the pystac Item."""
-    try:
-        import pystac
-        from pystac.extensions.datacube import DatacubeExtension
-        from pystac.extensions.projection import ProjectionExtension
-    except ImportError:
-        raise OutputError("a STAC item needs pystac; install it with: pip install 'aqreanalysis[stac]'") from None
-    attrs = source.dataset.attrs
+    pystac = import_pystac()
+    from pystac.extensions.datacube import DatacubeExtension
+    from pystac.extensions.projection import ProjectionExtension
+
     first, last = (pd.Timestamp(source.bounds[i, i]).to_pydatetime() for i in (0, -1))
-    box, geometry = _extent(source)
+    box, geometry = extent_of(source)
     item = pystac.Item(
-        id=str(attrs.get("id") or f"{source.path.stem}-{_digest(source)}"),
+        id=cube_id(source),
         geometry=geometry,
         bbox=box,
         datetime=None,
@@ -68,14 +66,56 @@ def make_item(source: CubeSource, out: Path, cogs: Path | None) -> Any:
         end_datetime=last,
         properties=_properties(source),
     )
-    kind = _ZARR if source.is_store else _NETCDF
-    title = str(attrs.get("title", source.path.name))
-    item.add_asset("cube", pystac.Asset(_href(source.path, out), title, media_type=kind, roles=["data"]))
-    for path in _cog_paths(cogs):
-        item.add_asset(path.stem, _cog_asset(path, out))
+    item.add_asset("cube", cube_asset(source, out))
+    for path in [] if cogs is None else cog_paths(cogs):
+        item.add_asset(path.stem, cog_asset(path, out))
     DatacubeExtension.ext(item, add_if_missing=True).apply(dimensions=_dimensions(source), variables=_variables(source))
     ProjectionExtension.ext(item, add_if_missing=True).apply(code="EPSG:4326")
     return item
+
+
+def import_pystac() -> Any:
+    """Return the module pystac.
+
+    Raises
+    ------
+    OutputError
+        If it, or one of the extensions that are used, is not installed.
+    """
+    try:
+        import pystac
+        import pystac.extensions.datacube
+        import pystac.extensions.projection
+    except ImportError:
+        raise OutputError("a STAC item needs pystac; install it with: pip install 'aqreanalysis[stac]'") from None
+    return pystac
+
+
+def cube_id(source: CubeSource) -> str:
+    """Return the id that the cube has, or else its name with eight digits that differ between cubes of one name."""
+    digests = [str(source.dataset.attrs.get(k, "")) for k in ("model_digest", "observations_digest")]
+    span = [str(source.bounds[0, 0]), str(source.bounds[-1, 1])]
+    digest = hashlib.sha256("".join([*digests, *span]).encode()).hexdigest()[:8]
+    return str(source.dataset.attrs.get("id") or f"{source.path.stem}-{digest}").replace("/", "-")
+
+
+def cube_asset(source: CubeSource, out: Path) -> Any:
+    """Return the cube as an asset of the item `out`."""
+    kind = _ZARR if source.is_store else _NETCDF
+    title = str(source.dataset.attrs.get("title", source.path.name))
+    return import_pystac().Asset(_href(source.path, out), title, media_type=kind, roles=["data"])
+
+
+def license_of(source: CubeSource) -> str:
+    """Return the licence as STAC wants it: an SPDX identifier that the cube says, ``other`` for words or none."""
+    said = str(source.dataset.attrs.get("license", ""))
+    return said if re.fullmatch(r"[\w.+-]+", said, re.ASCII) else "other"
+
+
+def providers_of(source: CubeSource) -> list[dict[str, Any]]:
+    """Return who made the cube, if it says it."""
+    said = source.dataset.attrs.get("institution")
+    return [] if said is None else [{"name": str(said), "roles": ["producer"]}]
 
 
 def _properties(source: CubeSource) -> dict[str, Any]:
@@ -83,26 +123,21 @@ def _properties(source: CubeSource) -> dict[str, Any]:
     wanted = {
         "title": "title",
         "summary": "description",
-        "license": "license",
         "date_created": "created",
         "date_modified": "updated",
     }
-    held = {new: str(attrs[old]) for old, new in wanted.items() if old in attrs}
-    if "institution" in attrs:
-        held["providers"] = [{"name": str(attrs["institution"]), "roles": ["producer"]}]  # type: ignore[assignment]
-    digests = ("model_digest", "observations_digest", "source", "coverage_measured")
+    held: dict[str, Any] = {new: str(attrs[old]) for old, new in wanted.items() if old in attrs}
+    if "license" in attrs:
+        held["license"] = license_of(source)
+    if providers := providers_of(source):
+        held["providers"] = providers
+    digests = ["model_digest", "observations_digest", "source", "coverage_measured"]
+    if held.get("license") == "other":
+        digests.append("license")
     return {**held, **{f"aqreanalysis:{key}": str(attrs[key]) for key in digests if key in attrs}}
 
 
-def _digest(source: CubeSource) -> str:
-    """Return eight digits that differ between cubes of one name: of the digests in it and its hours."""
-    digests = [str(source.dataset.attrs.get(k, "")) for k in ("model_digest", "observations_digest")]
-    return hashlib.sha256(
-        "".join([*digests, str(source.bounds[0, 0]), str(source.bounds[-1, 1])]).encode()
-    ).hexdigest()[:8]
-
-
-def _extent(source: CubeSource) -> tuple[list[float], dict[str, Any]]:
+def extent_of(source: CubeSource) -> tuple[list[float], dict[str, Any]]:
     """Return bounding box and geometry of the cells' edges, cut at the antimeridian as GeoJSON wants it."""
     lat, lon = source.edges("lat"), source.edges("lon")
     south, north = max(float(lat.min()), -90.0), min(float(lat.max()), 90.0)
@@ -150,19 +185,25 @@ def _variables(source: CubeSource) -> dict[str, Any]:
     return variables
 
 
-def _cog_paths(cogs: Path | None) -> list[Path]:
-    if cogs is None:
-        return []
+def cog_paths(cogs: Path) -> list[Path]:
+    """Return the GeoTIFFs in a folder.
+
+    Raises
+    ------
+    OutputError
+        If there is none.
+    """
     paths = sorted(cogs.glob("*.tif")) if cogs.is_dir() else []
     if not paths:
         raise OutputError(f"no COG in {cogs}; make them with aqreanalysis export cog")
     return paths
 
 
-def _cog_asset(path: Path, out: Path) -> Any:
-    import pystac
+def cog_asset(path: Path, out: Path) -> Any:
+    """Return a GeoTIFF as an asset of the item `out`, with its time, bands and pixels."""
     import rasterio
 
+    pystac = import_pystac()
     with rasterio.open(path) as file:
         tags = file.tags()
         bands = [

@@ -9,54 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aqreanalysis.errors import OutputError
-
 SUFFIXES = (".csv", ".parquet")
-
-
-def read_places(path: str | Path) -> pd.DataFrame:
-    """Return the places of a CSV or Parquet file: columns ``place`` (str), ``lat``, ``lon`` (float64 degrees).
-
-    The id is the column ``place``, ``id``, ``station_id``, ``station`` or ``name``, else the number of the row; the
-    coordinates are ``lat`` and ``lon`` or ``latitude`` and ``longitude``.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be read, a column is missing, a coordinate is none, or an id stands twice.
-    """
-    where = Path(path)
-    if not where.is_file():
-        raise OutputError(f"no places file {where}; give a CSV or Parquet with columns place, lat, lon")
-    try:
-        frame = pd.read_parquet(where) if where.suffix == ".parquet" else pd.read_csv(where)
-    except Exception as error:  # readers have many ways to fail
-        raise OutputError(f"{where} cannot be read as a table of places: {' '.join(str(error).split())}") from None
-    columns = {str(c).strip().lower(): c for c in frame.columns}
-    coordinates = {}
-    for role, names in (("lat", ("lat", "latitude")), ("lon", ("lon", "longitude"))):
-        held = [columns[n] for n in names if n in columns]
-        if not held:
-            raise OutputError(f"{where} has no column {names[0]} (there are: {', '.join(columns)}); name it so")
-        coordinates[role] = pd.to_numeric(frame[held[0]], errors="coerce")
-    for role, limit in (("lat", 90), ("lon", 540)):
-        bad = ~(coordinates[role].abs() <= limit)
-        if bad.any():
-            row = int(bad.to_numpy().argmax())
-            raise OutputError(f"{where}: {role} of row {row + 1} is no coordinate in degrees; mend or drop the row")
-    ids = [columns[n] for n in ("place", "id", "station_id", "station", "name") if n in columns]
-    place = frame[ids[0]].astype(str) if ids else pd.Series([str(i + 1) for i in range(len(frame))])
-    if place.duplicated().any():
-        raise OutputError(f"{where}: place {place[place.duplicated()].iloc[0]!r} stands twice; ids must differ")
-    if frame.empty:
-        raise OutputError(f"{where} holds no place")
-    return pd.DataFrame(
-        {
-            "place": place.to_numpy(),
-            "lat": coordinates["lat"].to_numpy("float64"),
-            "lon": coordinates["lon"].to_numpy("float64"),
-        }
-    )
 
 
 class TableWriter:

@@ -10,10 +10,10 @@ import xarray as xr
 
 from aqreanalysis.common.hours import stamp_within
 from aqreanalysis.errors import AqreanalysisError, CubeError
+from aqreanalysis.production.derived_layers import quantities_of
 from aqreanalysis.production.layers import QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 from aqreanalysis.production.stores.outputs import is_url, kind_at
-from aqreanalysis.species import SPECIES
 
 SUFFIXES = (".nc", ".zarr")
 _CODECS = ("compressor", "compressors", "filters", "serializer")
@@ -72,7 +72,7 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
     kind = kind_at(where)
     with open_cube(where) as cube:
         missing = [d for d in ("time", "lat", "lon") if d not in cube.coords]
-        known = [s for s in SPECIES.values() if s.layer in cube.data_vars]
+        known = quantities_of(cube)
         if missing or not known:
             lacks = f"no coordinate {missing[0]}" if missing else "no pollutant"
             raise CubeError(f"{where} is no cube of this program: it has {lacks}; see aqreanalysis produce")
@@ -82,7 +82,7 @@ def describe_cube(path: str | Path) -> dict[str, Any]:
             "path": where,
             "kind": "cube",
             "format": kind.title,
-            "species": [s.key for s in known],
+            "species": known,
             "frequency": _frequency(cube),
             "conventions": str(cube.attrs.get(VERSION_ATTRIBUTE, "1")),
             "stamp": _stamp(cube),
