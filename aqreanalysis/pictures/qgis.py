@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from aqreanalysis.common.hours import EPOCH
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.colours import Colours
+from aqreanalysis.pictures.qgis_clock import NEAREST, Clock, clock_of
 
 VERSION = "3.22.0"
 # Qgis::RasterTemporalMode::FixedRangePerBand, of 3.38 (qgis.h); to an older version it is a mode that it does not know.
@@ -37,24 +40,25 @@ class QgisLayer:
         Name for people.
     colours : Colours
         Of its values.
-    times : DatetimeIndex
-        Stamps of the steps, UTC, and the last one's length after it: QGIS shows of a mesh the step whose stamp is the
-        last before a frame begins, so that frames begin at stamps.
+    bounds : datetime64[ns] (time, 2)
+        Beginning and end of each step, UTC.
+    clock : Clock
+        By which QGIS steps through them.
     """
 
     cube: Path
     variable: str
     title: str
     colours: Colours
-    times: pd.DatetimeIndex
+    bounds: NDArray[np.datetime64]
+    clock: Clock
 
 
 def layer_of(source: CubeSource, one: SpeciesLayers, colours: Colours) -> QgisLayer:
     """Return the best estimate of a pollutant as QGIS gets it."""
-    times = pd.DatetimeIndex([*source.times, source.times[-1] + (source.bounds[-1, 1] - source.bounds[-1, 0])])
     name = str(source.dataset[one.best].attrs.get("long_name", one.species.title))
     cube = source.path.resolve() if isinstance(source.path, Path) else Path(source.path.name)
-    return QgisLayer(cube, one.best, name, colours, times)
+    return QgisLayer(cube, one.best, name, colours, source.bounds, clock_of(source.times, source.bounds))
 
 
 def mesh_group(source: CubeSource, name: str) -> int:
@@ -94,7 +98,7 @@ def project(layer: QgisLayer, group: int, folder: Path) -> ET.Element:
     for kind, provider, where, parts in layers:
         title = f"{layer.title} ({kind})"
         seen = "Qt::Checked" if kind == layers[0][0] else "Qt::Unchecked"
-        entry = {"id": f"{layer.variable}_{kind}", "name": title, "providerKey": provider, "checked": seen}
+        entry = {"id": _layer_id(layer, kind), "name": title, "providerKey": provider, "checked": seen}
         ET.SubElement(tree, "layer-tree-layer", entry, source=where, expanded="1")
         place = ET.SubElement(places, "maplayer", type=kind, styleCategories="AllStyleCategories")
         for tag, text in (("id", entry["id"]), ("datasource", where), ("layername", title)):
@@ -104,15 +108,17 @@ def project(layer: QgisLayer, group: int, folder: Path) -> ET.Element:
         place.extend(parts)
     order = ET.SubElement(root, "layerorder")
     for kind, *_ in layers:
-        ET.SubElement(order, "layer", id=f"{layer.variable}_{kind}")
+        ET.SubElement(order, "layer", id=_layer_id(layer, kind))
     properties = ET.SubElement(root, "properties")
+    # Without it QGIS does not read the project's reference system.
+    ET.SubElement(ET.SubElement(properties, "SpatialRefSys"), "ProjectionsEnabled", type="int").text = "1"
     paths = ET.SubElement(properties, "Paths")
     ET.SubElement(paths, "Absolute", type="bool").text = "false"
-    hours = max(1, round((layer.times[1] - layer.times[0]) / pd.Timedelta(hours=1)))
-    step = {"timeStep": str(hours), "timeStepUnit": "h", "frameRate": "5", "cumulativeTemporalRange": "0"}
+    clock = layer.clock
+    step = {"timeStep": str(clock.step), "timeStepUnit": clock.unit, "frameRate": "5", "cumulativeTemporalRange": "0"}
     settings = ET.SubElement(root, "ProjectTimeSettings", step)
     span = ET.SubElement(settings, "TemporalRange")
-    for tag, time in (("start", layer.times[0]), ("end", layer.times[-1])):
+    for tag, time in (("start", clock.begin), ("end", clock.end)):
         ET.SubElement(span, tag).text = _stamp(time)
     return root
 
@@ -128,7 +134,7 @@ def write_xml(element: ET.Element, path: Path) -> Path:
 def _raster_parts(layer: QgisLayer) -> list[ET.Element]:
     temporal = ET.Element("temporal", enabled="1", mode=_RANGE_PER_BAND, fetchMode=_STATIC_RASTER)
     ranges = ET.SubElement(temporal, "ranges")
-    for band, (begin, end) in enumerate(zip(layer.times[:-1], layer.times[1:], strict=True), 1):
+    for band, (begin, end) in enumerate(layer.bounds, 1):
         one = {
             "band": str(band),
             "begin": _stamp(begin),
@@ -147,8 +153,9 @@ def _raster_parts(layer: QgisLayer) -> list[ET.Element]:
 
 
 def _mesh_parts(layer: QgisLayer, group: int) -> list[ET.Element]:
-    span = {"start-time-extent": _stamp(layer.times[0]), "end-time-extent": _stamp(layer.times[-1])}
-    controller = {"temporal-active": "1", "reference-time": "1970-01-01T00:00:00Z", "matching-method": "0"}
+    span = {"start-time-extent": _stamp(layer.clock.begin), "end-time-extent": _stamp(layer.clock.end)}
+    reference = _stamp(pd.Timestamp(EPOCH) - layer.clock.behind)
+    controller = {"temporal-active": "1", "reference-time": reference, "matching-method": NEAREST}
     temporal = ET.Element("temporal", {**controller, **span})
     settings = ET.Element("mesh-renderer-settings")
     ET.SubElement(settings, "active-dataset-group", scalar=str(group), vector="-1")
@@ -189,10 +196,15 @@ def _wgs84() -> ET.Element:
     return reference
 
 
+def _layer_id(layer: QgisLayer, kind: str) -> str:
+    """Return the id of a layer; one of ten characters or fewer QGIS replaces, and no legend would find the layer."""
+    return f"aqreanalysis_{layer.variable}_{kind}"
+
+
 def _relative(cube: Path, folder: Path) -> str:
     where = Path(os.path.relpath(cube, folder.resolve())).as_posix()
     return where if where.startswith("..") else f"./{where}"
 
 
-def _stamp(time: pd.Timestamp) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+def _stamp(time: pd.Timestamp | np.datetime64) -> str:
+    return f"{pd.Timestamp(time):%Y-%m-%dT%H:%M:%SZ}"

