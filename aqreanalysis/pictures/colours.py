@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,9 @@ from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize,
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ConfigError, nearest_hint
-from aqreanalysis.export.aqi_scales import INDICES, MOLAR_VOLUME, Scale
+from aqreanalysis.export.aqi_scales import INDICES, MOLAR_VOLUME, Index, Scale, index_of
+from aqreanalysis.export.source import SpeciesLayers
+from aqreanalysis.production.derived_layers import CONCENTRATION, INDEX
 from aqreanalysis.species import SPECIES, Species
 
 PALETTES = ("even", "who", "cn", "us")
@@ -42,11 +45,6 @@ _LENGTHS = {HOUR_MEAN: (0.0, 1.5), DAY_MEAN: (23.0, 25.0), YEAR_MEAN: (8700.0, 8
 _AVERAGES = {"mean": DAY_MEAN, "max8": EIGHT_HOURS, "max1": "maximum hourly mean"}
 #: Above so many hours (27 days) a mean is compared with the levels of a year.
 _LONG = 27 * 24.0
-# The colours that the two agencies publish (AirNow technical assistance document; HJ 633-2012, table 2).
-_US = ("#00e400", "#ffff00", "#ff7e00", "#ff0000", "#8f3f97", "#7e0023")
-_US_NAMES = ("good", "moderate", "unhealthy for sensitive groups", "unhealthy", "very unhealthy", "hazardous")
-_CN = ("#00e400", "#ffff00", "#ff7e00", "#ff0000", "#99004c", "#7e0023")
-_CN_NAMES = ("excellent", "good", "lightly polluted", "moderately polluted", "heavily polluted", "severely polluted")
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,8 @@ class Colours:
         ``#rrggbb`` of the classes, or 256 steps of the scale.
     names : tuple of str
         Of the classes; empty for an even scale.
+    texts : tuple of str
+        What values a class holds, where its edges do not say it: of whole numbers.
     """
 
     title: str
@@ -73,6 +73,7 @@ class Colours:
     edges: tuple[float, ...]
     hexes: tuple[str, ...]
     names: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
     @property
     def map(self) -> Colormap:
@@ -89,8 +90,8 @@ class Colours:
     @property
     def ranges(self) -> tuple[str, ...]:
         """What values a class holds, for a legend: ``< 15``, ``15 to 25``, ``>= 75``; empty for an even scale."""
-        if not self.edges:
-            return ()
+        if self.texts or not self.edges:
+            return self.texts
         inner = (f"{low:g} to {high:g}" for low, high in pairwise(self.edges))
         return (f"< {self.edges[0]:g}", *inner, f"\N{GREATER-THAN OR EQUAL TO} {self.edges[-1]:g}")
 
@@ -149,11 +150,54 @@ def class_colours(palette: str, species: Species, hours: float = 24.0, plain: bo
         scale = min(scales, key=lambda s: list(_AVERAGES).index(s.average))
         average = _AVERAGES[scale.average]
         edges = tuple(round(start * _factor(scale), 4) for start in scale.low[1:])[:5]
-        own, names = (_US, _US_NAMES) if palette == "us" else (_CN, _CN_NAMES)
-        names = names[: len(edges) + 1]
-        hexes = _shades(len(names)) if plain else own[: len(names)]
-        title = f"{'US AQI (2024)' if palette == 'us' else 'Chinese AQI (HJ 633)'} classes of the {average}"
+        classes = INDICES[palette].classes[: len(edges) + 1]
+        names = tuple(one.name for one in classes)
+        hexes = _shades(len(names)) if plain else tuple(one.colour for one in classes)
+        title = f"{INDICES[palette].short} classes of the {average}"
     return Colours(title + _compared(average, hours), 0.0, edges[-1], edges, hexes, names)
+
+
+def classes_of(
+    one: SpeciesLayers, attrs: Mapping[str, Any], palette: str, hours: float = 24.0, plain: bool = False
+) -> Colours | None:
+    """Return the classes of an estimate; None where an even scale is wanted.
+
+    Parameters
+    ----------
+    one : SpeciesLayers
+        A pollutant, or what is derived from it: a daily maximum has the classes of its pollutant, an air quality index
+        its own, whatever the palette.
+    attrs : dict
+        Attributes of the estimate, by which an index says which it is.
+    palette : str
+        ``even``, ``who``, ``cn`` or ``us``.
+    hours : float
+        Length of the mean that is coloured.
+    plain : bool
+        As of `class_colours`.
+
+    Raises
+    ------
+    ConfigError
+        If there are no classes, as of a count.
+    """
+    index = index_of(attrs) if one.kind == INDEX else None
+    if index is not None:
+        return _index_colours(index, plain)
+    if check_palette(palette) == "even":
+        return None
+    maximum = one.of is not None and one.kind == CONCENTRATION
+    return class_colours(palette, SPECIES[str(one.of)] if maximum else one.species, hours, plain)
+
+
+def _index_colours(index: Index, plain: bool) -> Colours:
+    """Return the classes of an index, whose values are whole numbers: an edge lies between two of them."""
+    uppers = [one.upto for one in index.classes[:-1]]
+    lowers = [0.0, *(upper + 1 for upper in uppers)]
+    texts = (*(f"{low:g} to {upper:g}" for low, upper in zip(lowers, uppers, strict=False)), f"above {uppers[-1]:g}")
+    edges = tuple(upper + 0.5 for upper in uppers)
+    hexes = _shades(len(index.classes)) if plain else tuple(one.colour for one in index.classes)
+    return Colours(index.short, 0.0, edges[-1], edges, hexes, tuple(one.name for one in index.classes), texts)
 
 
 def _compared(average: str, hours: float) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.source import CubeSource
-from aqreanalysis.pictures.colours import Colours, class_colours, even_colours
+from aqreanalysis.pictures.colours import Colours, classes_of, even_colours
 from aqreanalysis.pictures.qgis import layer_of, mesh_group, mesh_style, project, raster_style, write_xml
+from aqreanalysis.production.derived_layers import COUNT
 
 
 def write_companions(
@@ -38,8 +39,12 @@ def write_companions(
     where = Path(folder)
     if where.exists() and not where.is_dir():
         raise OutputError(f"output {where} is a file, and a folder is wanted; choose another --out")
-    colours = even_colours("concentration", source.read(one.best, slice(0, 24))) if palette == "even" else None
-    colours = colours or class_colours(palette, one.species)
+    # A count has no classes, and the default of the command is one that has.
+    wanted = "even" if one.kind == COUNT else palette
+    colours = classes_of(one, source.dataset[one.best].attrs, wanted)
+    if colours is None:
+        kind = "count" if one.kind == COUNT else "concentration"
+        colours = even_colours(kind, source.read(one.best, slice(0, 24)))
     stem = f"{source.path.stem}.{one.best}"
     endings = ("raster.qml", "cpt", "mesh.qml", "qgs") if source.local_file else ("raster.qml", "cpt")
     paths = [where / f"{stem}.{ending}" for ending in endings]
@@ -64,8 +69,9 @@ def colour_table(colours: Colours) -> str:
         bounds, hexes = [colours.low, *colours.edges, top], colours.hexes
     else:
         count = len(colours.hexes)
-        bounds, hexes = [top * i / count for i in range(count + 1)], colours.hexes
-    lines = [f"# {colours.title or 'even scale'}; scale range 0 to {top:g}", "# COLOR_MODEL = RGB"]
+        step = (top - colours.low) / count
+        bounds, hexes = [colours.low + step * i for i in range(count + 1)], colours.hexes
+    lines = [f"# {colours.title or 'even scale'}; scale range {colours.low:g} to {top:g}", "# COLOR_MODEL = RGB"]
     for low, high, colour in zip(bounds[:-1], bounds[1:], hexes, strict=True):
         shade = "{} {} {}".format(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)))
         lines.append(f"{low:g} {shade} {high:g} {shade}")

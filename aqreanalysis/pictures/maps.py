@@ -25,7 +25,7 @@ from aqreanalysis.errors import ConfigError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.borders import CREDIT, outlines
-from aqreanalysis.pictures.colours import Colours, check_palette, class_colours, even_colours
+from aqreanalysis.pictures.colours import Colours, check_palette, classes_of, even_colours
 from aqreanalysis.pictures.cube_fields import (
     CONCENTRATIONS,
     UNRESERVED,
@@ -45,6 +45,7 @@ from aqreanalysis.pictures.cube_fields import (
 )
 from aqreanalysis.pictures.paper import ENDINGS, Paper, draw_north, draw_scale_bar, fit_height, save, wrapped
 from aqreanalysis.pictures.stations import StationMarkers
+from aqreanalysis.production.derived_layers import COUNT
 
 _LAND = "#f3f1ec"
 # A light rim, so that lines and marks stand out from dark colours too.
@@ -199,11 +200,11 @@ class MapFigure:
             ends = (options.low, options.high) if name in CONCENTRATIONS or not shared.size else (None, None)
             if name not in CONCENTRATIONS and (name != "flag" or step.mean):
                 result[name] = even_colours(_KINDS.get(name, "count"), values, *ends)
-            elif name in CONCENTRATIONS and options.palette == "even":
-                result[name] = even_colours("concentration", shared, *ends)
             elif name in CONCENTRATIONS:
-                species = self._one.species
-                result[name] = class_colours(options.palette, species, step.hours, options.plain_shades)
+                attrs = self._source.dataset[self._one.best].attrs
+                classes = classes_of(self._one, attrs, options.palette, step.hours, options.plain_shades)
+                kind = "count" if self._one.kind == COUNT else "concentration"
+                result[name] = even_colours(kind, shared, *ends) if classes is None else classes
         return result
 
     def draw(self, fields: dict[str, NDArray[Any]], step: TimeStep, colours: dict[str, Colours]) -> None:

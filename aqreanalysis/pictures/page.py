@@ -16,7 +16,7 @@ from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.borders import CREDIT, outlines
-from aqreanalysis.pictures.colours import PALETTES, Colours, class_colours, even_colours
+from aqreanalysis.pictures.colours import PALETTES, Colours, classes_of, even_colours
 from aqreanalysis.pictures.cube_fields import (
     EXTRAPOLATED,
     extrapolated_text,
@@ -29,6 +29,7 @@ from aqreanalysis.pictures.cube_fields import (
 )
 from aqreanalysis.pictures.page_encoding import LARGEST, Packer, rounded
 from aqreanalysis.pictures.stations import StationMarkers
+from aqreanalysis.production.derived_layers import CONCENTRATION
 from aqreanalysis.species import SPECIES
 
 if TYPE_CHECKING:
@@ -200,13 +201,16 @@ def _describe(
     """Return what the page knows of the cube beside its values, in types of JSON."""
     lat, lon = source.edges("lat"), source.edges("lon")
     box = (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max()))
-    scales = {"even": even_colours("concentration", sample["best"])}
+    attrs, hours = source.dataset[one.best].attrs, float((source.bounds[0, 1] - source.bounds[0, 0]) / HOUR)
+    # An index has its own classes and no other scale; a count has none.
+    own = classes_of(one, attrs, "even")
+    scales = {"even": even_colours("concentration", sample["best"]) if own is None else own}
     if "standard_error" in sample:
         scales["standard_error"] = even_colours("spread", sample["standard_error"])
     if "lower" in sample and "upper" in sample:
         scales["width"] = even_colours("spread", sample["upper"] - sample["lower"])
-    hours = float((source.bounds[0, 1] - source.bounds[0, 0]) / HOUR)
-    scales |= {name: class_colours(name, one.species, hours) for name in PALETTES if name != "even"}
+    palettes = [name for name in PALETTES if name != "even" and one.kind == CONCENTRATION]
+    scales |= {name: classes for name in palettes if (classes := classes_of(one, attrs, name, hours)) is not None}
     flags = list(flag_classes(source, one)) if "flag" in steps else []
     coverage = source.dataset[one.lower].attrs.get("coverage_probability") if one.lower else None
     return {

@@ -145,7 +145,7 @@ def _raster_parts(layer: QgisLayer) -> list[ET.Element]:
         ET.SubElement(ranges, "range", one)
     pipe = ET.Element("pipe")
     look = {"type": "singlebandpseudocolor", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""}
-    look |= {"classificationMin": "0", "classificationMax": f"{layer.colours.high:g}"}
+    look |= {"classificationMin": f"{layer.colours.low:g}", "classificationMax": f"{layer.colours.high:g}"}
     renderer = ET.SubElement(pipe, "rasterrenderer", look)
     ET.SubElement(renderer, "rasterTransparency")
     ET.SubElement(renderer, "rastershader").append(_shader(layer.colours))
@@ -159,7 +159,12 @@ def _mesh_parts(layer: QgisLayer, group: int) -> list[ET.Element]:
     temporal = ET.Element("temporal", {**controller, **span})
     settings = ET.Element("mesh-renderer-settings")
     ET.SubElement(settings, "active-dataset-group", scalar=str(group), vector="-1")
-    ends = {"min-val": "0", "max-val": f"{layer.colours.high:g}", "opacity": "1", "interpolation-method": "none"}
+    ends = {
+        "min-val": f"{layer.colours.low:g}",
+        "max-val": f"{layer.colours.high:g}",
+        "opacity": "1",
+        "interpolation-method": "none",
+    }
     ET.SubElement(settings, "scalar-settings", {**ends, "group": str(group)}).append(_shader(layer.colours))
     return [temporal, settings]
 
@@ -169,18 +174,21 @@ def _shader(colours: Colours) -> ET.Element:
     classes = bool(colours.edges)
     look = {"colorRampType": "DISCRETE" if classes else "INTERPOLATED", "classificationMode": "1", "clip": "0"}
     shader = ET.Element(
-        "colorrampshader", {**look, "minimumValue": "0", "maximumValue": f"{colours.high:g}", "labelPrecision": "1"}
+        "colorrampshader",
+        {**look, "minimumValue": f"{colours.low:g}", "maximumValue": f"{colours.high:g}", "labelPrecision": "1"},
     )
     if classes:
         # An item of a discrete ramp holds the value up to which its colour goes.
         uppers = [*(f"{edge:g}" for edge in colours.edges), "inf"]
         lowers = ["0", *uppers]
-        labels = [f"{n} ({a} to {b})" if b != "inf" else f"{n} (above {a})"
-                  for n, a, b in zip(colours.names, lowers, uppers, strict=False)]  # fmt: skip
+        held = colours.texts or [
+            f"{a} to {b}" if b != "inf" else f"above {a}" for a, b in zip(lowers, uppers, strict=False)
+        ]
+        labels = [f"{name} ({text})" for name, text in zip(colours.names, held, strict=True)]
         items = list(zip(uppers, labels, colours.hexes, strict=True))
     else:
         picked = np.linspace(0, len(colours.hexes) - 1, 17).round().astype(int)
-        values = colours.high * picked / (len(colours.hexes) - 1)
+        values = colours.low + (colours.high - colours.low) * picked / (len(colours.hexes) - 1)
         items = [(f"{v:.6g}", f"{v:.3g}", colours.hexes[i]) for i, v in zip(picked, values, strict=True)]
     for value, label, colour in items:
         ET.SubElement(shader, "item", value=value, label=label, color=colour, alpha="255")
