@@ -37,7 +37,7 @@ accept: $(VENV)/developed
 	$(BIN)/python tests/clients/accept.py --out outputs/accept --only $(ONLY)
 
 docs: $(VENV)/developed
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs/site
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs/site
 
 lint: $(VENV)/developed
 	$(BIN)/ruff check $(SOURCES)
