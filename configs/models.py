@@ -10,13 +10,12 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
-Unit = Literal["ug m-3", "mg m-3", "ppb", "ppm"]
-
 # Every test of quality control, in the order in which they run; see aqreanalysis/observations/quality.py.
 QualityTest = Literal[
     "negative",
     "above_plausible_range",
     "stuck",
+    "missing_code",
     "spike_in_time",
     "spike_against_neighbours",
     "pm25_above_pm10",
@@ -24,7 +23,7 @@ QualityTest = Literal[
     "too_little_data",
     "below_detection_limit",
 ]
-DEFAULT_TESTS: tuple[QualityTest, ...] = ("negative", "above_plausible_range", "stuck", "spike_in_time")
+DEFAULT_TESTS: tuple[QualityTest, ...] = ("negative", "above_plausible_range", "stuck", "missing_code", "spike_in_time")
 
 
 class StrictModel(BaseModel):
@@ -33,18 +32,51 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class StationPlaceConfig(StrictModel):
+    """The one station of a file that has no column of stations."""
+
+    station: str = Field(..., description="its id")
+    lat: Annotated[float, Field(ge=-90.0, le=90.0)] | None = Field(None, description="degrees; null: a station list")
+    lon: Annotated[float, Field(ge=-180.0, le=360.0)] | None = Field(None, description="degrees; null: a station list")
+
+
 class ColumnsConfig(StrictModel):
     """Names of the columns of a station table, how its clock is to be read, and what is done with its oddities."""
 
     station: str = Field("station_id", description="column of the station id")
-    time: str = Field("time", description="column of the time")
+    time: str | list[str] = Field("time", description="column of the time, or those that make it: [date, hour]")
     lat: str = Field("lat", description="column of the latitude, degrees north")
     lon: str = Field("lon", description="column of the longitude, degrees east")
     city: str | None = Field(
         None, description="column of the town that a station belongs to; null: towns are told by distance"
     )
     species: dict[str, str] = Field(default_factory=dict, description="pollutant key -> column; others by their key")
-    units: dict[str, Unit] = Field(default_factory=dict, description="pollutant key -> its unit")
+    units: dict[str, str] = Field(
+        default_factory=dict, description="pollutant -> its unit, whatever the file says: ug m-3, mg m-3, ppb, ppm ..."
+    )
+    flags: dict[str, str] = Field(default_factory=dict, description="pollutant -> the column that flags its readings")
+    parameter: str | None = Field(
+        None, description="narrow tables: column that names the pollutant; null: by its usual names"
+    )
+    value: str | None = Field(None, description="narrow tables: column of readings; null: by its usual names")
+    unit: str | None = Field(None, description="narrow tables: column of units; null: by its usual names")
+    flag: str | None = Field(None, description="narrow tables: column of flags; null: by its usual names")
+    good_flags: list[str | int | float] | None = Field(
+        None,
+        description="flags that leave a reading usable, ['*'] for all; null: the usual words (valid, ok ...)",
+    )
+    missing: list[str | int | float] = Field(
+        default_factory=list, description="codes of missing readings beside the usual texts: [9999, 99.9, Abbkz]"
+    )
+    skip_lines: Annotated[int, Field(ge=0)] = Field(0, description="lines of a text before its header")
+    place: StationPlaceConfig | None = Field(
+        None, description="the one station of files without a column of stations: {station: A, lat: 51.5, lon: -0.1}"
+    )
+    time_format: str | None = Field(
+        None,
+        description="how stamps are written: a strptime pattern, day-first, month-first, epoch (seconds) or epoch-ms; "
+        "null: the format's own, ISO 8601 for tables",
+    )
     time_zone: str | None = Field(
         None,
         description="clock of the time column: UTC, an IANA name or +HH:MM; null: the format's own, UTC for tables",
@@ -57,8 +89,10 @@ class ColumnsConfig(StrictModel):
     completeness: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.75, description="share of an hour that shorter averages must cover; an hour with less is flagged"
     )
-    temperature_celsius: Annotated[float, Field(ge=-40.0, le=60.0)] = Field(
-        20.0, description="temperature at which ppb and ppm become mass; 20 is the EU's, 25 the US EPA's and China's"
+    temperature_celsius: Annotated[float, Field(ge=-40.0, le=60.0)] | None = Field(
+        None,
+        description="temperature at which ppb and ppm become mass; null: the network's own, 25 for formats of the US "
+        "EPA, else the EU's 20; China's is 25",
     )
     pressure_hpa: Annotated[float, Field(ge=300.0, le=1100.0)] = Field(
         1013.25, description="pressure at which ppb and ppm become mass"
@@ -70,6 +104,11 @@ class ColumnsConfig(StrictModel):
         None, description="a station id at several places: refuse, or one station a place; null: the format's own"
     )
     rename: dict[str, str] = Field(default_factory=dict, description="station id -> the id it continues")
+
+    @property
+    def time_columns(self) -> tuple[str, ...]:
+        """The columns that make a stamp, joined by a blank."""
+        return (self.time,) if isinstance(self.time, str) else tuple(self.time)
 
 
 class QualityConfig(StrictModel):

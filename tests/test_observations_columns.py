@@ -33,8 +33,14 @@ def test_city_and_name_are_taken_where_they_are() -> None:
 @pytest.mark.parametrize(
     ("names", "columns", "message"),
     [
-        (["station_id", "Time", "lat", "lon", "pm25"], ColumnsConfig(), "no column 'time'.*did you mean 'Time'"),
-        (["station_id", "time", "latitude", "lon", "pm25"], ColumnsConfig(), "no column 'lat' .*set columns.lat"),
+        (["station_id", "timee", "lat", "lon", "pm25"], ColumnsConfig(), "no column 'time'.*did you mean 'timee'"),
+        (["station_id", "time", "latit", "lon", "pm25"], ColumnsConfig(), "no column 'lat' .*set columns.lat"),
+        (
+            ["a", "b", "lat", "lon", "pm25"],
+            ColumnsConfig(),
+            "'time' for time.*'station_id' for station.*columns.place",
+        ),
+        (["Site", *FIXED[1:], "pm25"], ColumnsConfig(station="site_id"), "no column 'site_id' for station"),
         ([*FIXED, "pm25"], ColumnsConfig(city="town"), "no column 'town' for city"),
         ([*FIXED, "pm2_5_mean"], ColumnsConfig(species={"pm25": "pm2_5_men"}), "did you mean 'pm2_5_mean'"),
         ([*FIXED, "temp"], ColumnsConfig(), "none of the columns .* is a known pollutant"),

@@ -36,7 +36,7 @@ def test_sampling_begins_at_the_stamp_and_what_is_below_the_limit_stays_usable(t
     observations = read(_file(tmp_path, [_row(0, "0.062"), _row(1, "0.004"), _row(2, "0.029")]))
     assert observations.stations == ["01-003-0010"]
     assert str(observations.times[0]) == "2024-03-01 07:00:00"  # began at 06:00 GMT
-    ug = 47.998e6 * 101325 / (8.314462618 * 293.15)
+    ug = 47.998e6 * 101325 / (8.314462618 * 298.15)  # 25 degC, the EPA's
     assert raw(observations, "o3", "01-003-0010", "2024-03-01 07:00") == pytest.approx(0.062e-6 * ug, rel=1e-6)
     assert flag(observations, "o3", "01-003-0010", "2024-03-01 08:00") == Flag.BELOW_DETECTION_LIMIT
     assert observations.values("o3")[1, 0] > 0
@@ -44,9 +44,9 @@ def test_sampling_begins_at_the_stamp_and_what_is_below_the_limit_stays_usable(t
 
 def test_the_stated_temperature_counts(tmp_path: Path) -> None:
     path = _file(tmp_path, [_row(0, "0.05"), _row(1, "0.05")])
-    warm = read(path, temperature_celsius=25.0)
-    assert raw(warm, "o3", "01-003-0010", "2024-03-01 07:00") / raw(
-        read(path), "o3", "01-003-0010", "2024-03-01 07:00"
+    cool = read(path, temperature_celsius=20.0)
+    assert raw(read(path), "o3", "01-003-0010", "2024-03-01 07:00") / raw(
+        cool, "o3", "01-003-0010", "2024-03-01 07:00"
     ) == pytest.approx(293.15 / 298.15, rel=1e-6)
 
 

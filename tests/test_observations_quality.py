@@ -156,7 +156,7 @@ def test_particles_in_milligrams_draw_a_warning() -> None:
 
 def test_flags_are_counted_by_meaning() -> None:
     values = _wobbling()
-    values[:150, :2] = -1.0
+    values[:150, :2] = -11.0
     values[0, 2] = np.nan
     report = QualityReport()
     count_flags({"pm25": np.bincount(_flags(values).ravel(), minlength=len(Flag))}, report)

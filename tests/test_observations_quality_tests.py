@@ -79,7 +79,7 @@ def test_what_the_network_says_stands_and_later_tests_do_not_see_it() -> None:
 
 def test_only_the_named_tests_run() -> None:
     values = _town()
-    values[3, 0], values[4, 0] = -1.0, 5000.0
+    values[3, 0], values[4, 0] = -11.0, 5000.0
     flags = _flags({"pm25": values}, "negative")["pm25"]
     assert flags[3, 0] == Flag.NEGATIVE and flags[4, 0] == Flag.GOOD
 
@@ -92,4 +92,27 @@ def test_an_unknown_threshold_is_refused_with_the_nearest() -> None:
 
 def test_the_reach_grows_with_the_tests() -> None:
     assert reach_hours(QualityConfig(tests=("negative",))) == 0
-    assert reach_hours() == 724
+    assert reach_hours() == 724 + 168
+
+
+def test_one_extreme_value_that_comes_back_to_the_digit_is_a_code_of_a_missing_reading() -> None:
+    values = _town()
+    values[10:15, 0], values[40, 0], values[60, 1] = 999.0, 999.0, 999.0
+    flags = _flags({"pm25": values}, "missing_code")["pm25"]
+    assert (flags[10:15, 0] == Flag.MISSING_CODE).all() and flags[40, 0] == Flag.MISSING_CODE
+    assert flags[60, 1] == Flag.GOOD  # once is a spike's business
+    assert np.count_nonzero(flags != Flag.GOOD) == 6
+
+
+def test_the_end_of_a_range_in_a_storm_is_no_code() -> None:
+    values = _town()
+    values[10:16, 0] = 900.0, 985.0, 985.0, 985.0, 700.0, 400.0
+    values[30:32, 1], values[31, 2] = 985.0, 640.0  # a neighbour saw it come
+    assert not _flags({"pm25": values}, "missing_code")["pm25"].any()
+
+
+def test_noise_around_zero_is_no_fault_of_particles_and_is_one_of_gases() -> None:
+    values = _town()
+    values[3, 0], values[4, 0] = -0.4, -999.0
+    assert list(_flags({"pm25": values}, "negative")["pm25"][3:5, 0]) == [Flag.GOOD, Flag.NEGATIVE]
+    assert _flags({"o3": values}, "negative")["o3"][3, 0] == Flag.NEGATIVE

@@ -161,7 +161,7 @@ def _write(path: Path, raw: bytes) -> Path:
         ("plain.csv.gz", b"station_id,time\n", "no readable gzip"),
         ("notes.docx", b"x", "unknown kind of file"),
         ("weather.csv", b"station_id,time,lat,lon,temp\na,2020-01-01 00:00,40,116,5\n", "is a known pollutant"),
-        ("short.csv", b"station,time,lat,lon,pm25\na,2020-01-01 00:00,40,116,5\n", "did you mean 'station'"),
+        ("short.csv", b"station_nr,time,lat,lon,pm25\na,2020-01-01 00:00,40,116,5\n", "did you mean 'station_nr'"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(

@@ -41,7 +41,7 @@ def test_a_right_dataset_passes_unchanged_and_sorted() -> None:
         (lambda d: d.assign_coords(time=d["time"] + np.timedelta64(30, "m")), "not on a full hour"),
         (lambda d: d.assign(pm25=d["pm25"].astype(float)), "pm25 is float64"),
         (lambda d: d.transpose("station", "time"), "must be float32"),
-        (lambda d: d.assign(no2_flag=d["no2_flag"] + np.int8(70)), "no2_flag holds values outside 0..11"),
+        (lambda d: d.assign(no2_flag=d["no2_flag"] + np.int8(70)), "no2_flag holds values outside 0..12"),
         (lambda d: d.assign(no2=d["no2"].where(d["no2"] < 0)), "no2 is NaN where no2_flag says good"),
     ],
 )

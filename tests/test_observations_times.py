@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.averaging_periods import NO_TIME, find_step
 from aqreanalysis.observations.report import QualityReport, Where
-from aqreanalysis.observations.times import NO_TIME, Clock, find_step, read_zone, stamps_to_minutes
+from aqreanalysis.observations.times import Clock, read_zone, stamps_to_minutes
 
 
 def _hours(values: list, columns: ColumnsConfig | None = None, report: QualityReport | None = None) -> np.ndarray:
@@ -65,9 +66,45 @@ def test_half_hours_are_refused_and_the_first_is_named() -> None:
         _hours(["2019-01-01 10:00", "2019-01-01 10:30", "2019-01-01 11:30"])
 
 
-def test_a_clock_with_half_an_hour_of_offset_is_refused_and_named() -> None:
-    with pytest.raises(ObservationsError, match="Asia/Kolkata"):
-        _hours(["2019-01-01 10:00"], ColumnsConfig(time_zone="Asia/Kolkata"))
+@pytest.mark.parametrize(
+    ("zone", "hour"),
+    [("Asia/Kolkata", "04:30 -> 05:00"), ("Asia/Kathmandu", "04:15 -> 04:00"), ("+09:30", "00:30 -> 01:00")],
+)
+def test_hours_of_a_zone_with_half_an_hour_stand_at_the_nearest_of_utc_half_past_at_the_next(zone: str, hour: str):
+    report = QualityReport()
+    hours = _hours(["2019-01-01 10:00", "2019-01-01 11:00"], ColumnsConfig(time_zone=zone), report)
+    assert list(hours) == [_hour(f"2019-01-01 {hour[-5:]}") + i for i in range(2)]
+    assert report.counts == {"hours_off_utc": 2} and "half past on the next" in " ".join(report.lines())
+
+
+@pytest.mark.parametrize(
+    ("written", "pattern", "right"),
+    [
+        ("03.02.2019 24:00", "%d.%m.%Y %H:%M", "2019-02-04 00:00"),
+        ("2019-02-03 24:00", None, "2019-02-04 00:00"),
+        ("2019020324", "%Y%m%d%H", "2019-02-04 00:00"),
+        ("03/02/2019 13:00", "day-first", "2019-02-03 13:00"),
+        ("02/03/2019 1:00 PM", "month-first", "2019-02-03 13:00"),
+        ("1549198800", "epoch", "2019-02-03 13:00"),
+        (1549198800, "epoch", "2019-02-03 13:00"),
+        (1549198800000, "epoch-ms", "2019-02-03 13:00"),
+        (2019020313, "%Y%m%d%H", "2019-02-03 13:00"),
+        ("03.02.2019 14:00 +0100", "%d.%m.%Y %H:%M %z", "2019-02-03 13:00"),
+    ],
+)
+def test_stamps_may_be_written_in_the_way_that_is_told(written: object, pattern: str | None, right: str) -> None:
+    assert _hours([written], ColumnsConfig(time_format=pattern)) == [_hour(right)]
+
+
+def test_each_series_of_stamps_has_its_own_step() -> None:
+    quarters = pd.date_range("2020-01-01 00:15", periods=40, freq="15min")
+    hours = pd.date_range("2020-01-01 01:00", periods=10, freq="h")
+    loose = pd.date_range("2020-01-01 00:03", periods=100, freq="145s")
+    stamps = [str(t) for t in (*quarters, *hours, *loose)]
+    series = np.repeat([0, 1, 2], [40, 10, 100])
+    ends, minutes = stamps_to_minutes(pa.array(stamps), Clock(), QualityReport(), Where("t"), series)
+    assert [set(np.asarray(minutes)[series == i]) for i in range(3)] == [{15}, {60}, {2}]
+    assert (ends[series == 1] // 60 == [_hour(str(t)) for t in hours]).all()
 
 
 def test_a_few_bad_stamps_are_counted() -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from aqreanalysis.errors import ObservationsError, OutputError, nearest_hint
 from aqreanalysis.export.vector_files import ENDINGS, POINTS, read_features, unique_ids
 from aqreanalysis.observations.files import PARQUET, Source
-from aqreanalysis.observations.parse_numbers import to_numbers
+from aqreanalysis.observations.parse_numbers import CellRules, to_numbers
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.report import SENTENCES, QualityReport, Where
 from aqreanalysis.observations.table_blocks import inspect_csv, read_blocks
@@ -168,7 +168,7 @@ def _numbers(
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            role: exact_degrees(to_numbers(rows[column], f"column {column!r}", where, report, decimal_comma))
+            role: exact_degrees(to_numbers(rows[column], f"column {column!r}", where, report, CellRules(decimal_comma)))
             for role, column in roles.items()
         }
     )

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from aqreanalysis.common.hours import times_from_hours
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.averaging_periods import STRAY_SHARE
 from aqreanalysis.observations.backing import HourlyBlock
-from aqreanalysis.observations.clock_check import check_clock
+from aqreanalysis.observations.clock_check import MeanDays, judge_clock
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.digest import count_flags, flag_totals, mask_unusable
 from aqreanalysis.observations.flags import Flag
+from aqreanalysis.observations.longer_averages import LongerAverages, find_longer_averages
 from aqreanalysis.observations.merging import Hourly, Merger, MergeRules
 from aqreanalysis.observations.places import TwinCount
 from aqreanalysis.observations.quality import check_units, flag_readings
@@ -28,8 +30,7 @@ from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_identity import StationRules, resolve_stations
 from aqreanalysis.observations.station_metadata import StationList
 from aqreanalysis.observations.time_partitions import TimePartitions
-from aqreanalysis.observations.times import STRAY_SHARE
-from aqreanalysis.species import in_order
+from aqreanalysis.species import SPECIES, in_order
 
 # A timeline this much longer than the hours that have rows comes from one wrong year, and would fill the memory.
 LONGEST_EMPTY_HOURS = 10 * 366 * 24
@@ -53,6 +54,8 @@ class Assembly:
         Attributes of the source to keep.
     repeats, moved : str
         What the format does with rows that differ and with stations that move, where `columns` does not say.
+    periods_stated : bool
+        Whether the files say that their readings are hourly means; else the stamps of each series tell.
     """
 
     columns: ColumnsConfig
@@ -61,6 +64,7 @@ class Assembly:
     attributes: Mapping[str, object] = field(default_factory=dict)
     repeats: str = "refuse"
     moved: str = "refuse"
+    periods_stated: bool = False
 
     @property
     def rules(self) -> MergeRules:
@@ -95,7 +99,7 @@ class Assembler:
     def __init__(self, partitions: TimePartitions, assembly: Assembly, report: QualityReport) -> None:
         forms = list(partitions.forms())
         if report.rows == 0 or not forms:
-            raise ObservationsError(f"{report.source}: holds no rows: give a file with readings")
+            raise ObservationsError(f"{report.source}: {_nothing(report)}")
         self._partitions, self._assembly, self._report = partitions, assembly, report
         table = partitions.station_table()
         resolved = resolve_stations(table, assembly.stations, assembly.station_rules, report)
@@ -108,12 +112,31 @@ class Assembler:
             )
         check_timeline(hours, report)
         self.first, self.last = int(hours[0]), int(hours[-1])
+        self._longer = self._longer_averages(len(hours))
         report.count("hours_without_rows", self.last - self.first + 1 - len(hours))
         self.keys = in_order({key for records in forms for key in records.values})
         # A row of a wide table holds several pollutants.
         self._wide = all(len(records.values) == len(self.keys) for records in forms)
         hourly = all(records.minutes == 60 and records.instrument is None and not records.flags for records in forms)
         self._merger = Merger(self.keys, self.places.ids, assembly.rules, report, hourly)
+
+    def _longer_averages(self, stamps: int) -> LongerAverages:
+        """Return the series of daily and other longer means, counted and named; a record of nothing else is refused."""
+        if self._assembly.periods_stated:
+            return LongerAverages({})
+        longer = find_longer_averages(self._partitions, self._index, self.first, self.last)
+        if longer.everything:
+            raise ObservationsError(
+                f"{self._report.source}: {self._report.rows} rows, all averages longer than an hour "
+                f"({longer.describe(self.places.ids)}): hourly means are needed"
+            )
+        longer.tell(self.places.ids, self._report)
+        if stamps == 1:
+            self._report.warnings.append(
+                f"all rows carry one stamp, {times_from_hours([self.first])[0]} UTC: nothing tells that these are "
+                "hourly means, and no daily or yearly ones"
+            )
+        return longer
 
     def blocks(self) -> Iterator[HourlyBlock]:
         """Yield the blocks of the record, once, and after the last check what only the whole tells.
@@ -144,6 +167,8 @@ class Assembler:
 
     def _merge(self, number: int, first: int, last: int) -> Hourly:
         batches = list(self._partitions.read_block(number, self._index))
+        if self._longer:
+            batches = [self._longer.without(records) for records in batches]
         return self._merger.merge([records for records in batches if len(records.end)], first, last - first + 1)
 
     def _screen(self, number: int, merged: dict[int, Hourly]) -> HourlyBlock:
@@ -181,6 +206,16 @@ def assemble(partitions: TimePartitions, assembly: Assembly, report: QualityRepo
     return observations
 
 
+def _nothing(report: QualityReport) -> str:
+    """Return why a record holds nothing."""
+    longer = report.counts.get("rows_not_hourly", 0)
+    if longer:
+        return f"{longer} rows, all averages longer than an hour (such as daily means): hourly means are needed"
+    if report.rows and report.counts.get("rows_of_other_pollutants", 0):
+        return f"{report.rows} rows, none of a known pollutant ({', '.join(SPECIES)}): give a file with readings of one"
+    return "holds no rows: give a file with readings"
+
+
 def check_timeline(distinct: NDArray[np.integer], report: QualityReport) -> None:
     """Refuse hours that are never one apart, or that one wrong year stretches.
 
@@ -192,7 +227,8 @@ def check_timeline(distinct: NDArray[np.integer], report: QualityReport) -> None
     steps = np.diff(distinct)
     if len(steps) >= 2 and steps.min() > 1:
         raise ObservationsError(
-            f"{report.source}: the stamps are {int(np.median(steps))} h apart, never one: hourly means are needed"
+            f"{report.source}: the stamps are {int(np.median(steps))} h apart, never one"
+            f"{', so that these are daily means' if np.median(steps) == 24 else ''}: hourly means are needed"
         )
     length = int(distinct[-1] - distinct[0]) + 1
     if length > LONGEST_EMPTY_HOURS and len(distinct) < STRAY_SHARE * length:
@@ -213,10 +249,10 @@ class _WholeChecks:
         self._counts = {key: np.zeros(len(Flag), dtype=np.int64) for key in record.keys}
         self._seen = np.zeros(len(record.places.ids), dtype=bool)
         self._twins = TwinCount(record.places)
-        self._clock = QualityReport(source=report.source)
+        self._mean_days = MeanDays(len(record.places.ids))
 
     def add(self, block: HourlyBlock) -> None:
-        """Take a block in; a clock that is wrong in any block is refused at once."""
+        """Take a block in."""
         for key in self._keys:
             self._counts[key] += flag_totals(block.flags[key])
             values = block.values[key]
@@ -224,11 +260,7 @@ class _WholeChecks:
             self._seen |= np.isfinite(block.usable[key]).any(axis=0)
         self._twins.add(block.usable)
         if self._columns.check_clock:
-            try:
-                check_clock(block.usable, block.hours, self._places.lon, self._clock)
-            except ObservationsError:
-                self._judge_readings()  # what makes no sense at all is told first
-                raise
+            self._mean_days.add(block.usable, block.hours)
 
     def judge(self) -> None:
         """Run the checks of the whole and write into the report what they say.
@@ -236,13 +268,13 @@ class _WholeChecks:
         Raises
         ------
         ObservationsError
-            Not one reading is there, a unit is wrong, or one station stands under two names.
+            Not one reading is there, a unit is wrong, one station stands under two names, or the clock is not UTC.
         """
-        self._judge_readings()
+        self._judge_readings()  # what makes no sense at all is told first
         report = self._report
-        report.notes += self._clock.notes[:1]
-        report.warnings += list(dict.fromkeys(self._clock.warnings))
-        if not self._columns.check_clock:
+        if self._columns.check_clock:
+            judge_clock(self._mean_days, self._places.lat, self._places.lon, report)
+        else:
             report.notes.append("clock: not checked (columns.check_clock=false)")
         report.count("stations_without_readings", int((~self._seen).sum()))
 

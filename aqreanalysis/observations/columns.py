@@ -7,25 +7,97 @@ from dataclasses import dataclass, field
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.observations.column_names import plain, pollutant_and_unit, told_or_usual
 from aqreanalysis.species import SPECIES, get_species
 
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Columns of one table. `lat` and `lon` are None where a station list gives the places."""
+    """Columns of one table.
 
-    station: str
-    time: str
+    Attributes
+    ----------
+    station : str or None
+        Ids of stations; None where the table is of one station, `ColumnsConfig.place`.
+    time : tuple of str
+        The columns that make a stamp.
+    lat, lon : str or None
+        None where a station list, or `ColumnsConfig.place`, gives the places.
+    city, name : str or None
+        What else is known of a station.
+    species : mapping
+        Pollutant -> its column.
+    units : mapping
+        Pollutant -> the unit that the name of its column states.
+    flags : mapping
+        Pollutant -> the column of its flags.
+    """
+
+    station: str | None
+    time: tuple[str, ...]
     lat: str | None
     lon: str | None
     city: str | None
     name: str | None
     species: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     def needed(self) -> list[str]:
         """Return the columns to read, each once."""
-        fixed = (self.station, self.time, self.lat, self.lon, self.city, self.name)
-        return list(dict.fromkeys([c for c in fixed if c is not None] + list(self.species.values())))
+        fixed = (self.station, *self.time, self.lat, self.lon, self.city, self.name)
+        return list(dict.fromkeys([c for c in fixed if c is not None] + [*self.species.values(), *self.flags.values()]))
+
+
+@dataclass(frozen=True)
+class RowPlaces:
+    """Which columns of a table name the station, the time and the place of its rows; as of `TableColumns`."""
+
+    station: str | None
+    time: tuple[str, ...]
+    lat: str | None
+    lon: str | None
+    name: str | None
+
+
+def find_row_places(names: Sequence[str], columns: ColumnsConfig, source: str, places_given: bool) -> RowPlaces:
+    """Return which columns tell where and when the rows of a table are of: the configured ones, or the usual ones.
+
+    Raises
+    ------
+    ObservationsError
+        One is missing; all that are missing are named, with the nearest that is there.
+    """
+    chosen = {role: told_or_usual(role, names, columns) for role in ("station", "lat", "lon")}
+    if columns.place is not None:
+        chosen = dict.fromkeys(chosen)
+    time = columns.time_columns
+    if not set(time) <= set(names) and columns.time == type(columns).model_fields["time"].default:
+        usual = told_or_usual("time", names, columns)
+        time = (usual,) if usual is not None else time
+    there = {role: column in names for role, column in chosen.items()}
+    wanted = {"time": next((name for name in time if name not in names), None)}
+    if columns.place is None:
+        wanted["station"] = None if there["station"] else chosen["station"] or columns.station
+        placed = places_given and not (there["lat"] or there["lon"])
+        wanted |= {role: None if there[role] or placed else getattr(columns, role) for role in ("lat", "lon")}
+    missing = {role: name for role, name in wanted.items() if name is not None}
+    if missing:
+        raise ObservationsError(_missing(missing, names, source))
+    title = "name" if "name" in names else None
+    if title is None and chosen["station"] is not None:
+        usual = next((n for n in names if plain(n) in ("stationname", "sitename", "locationname")), None)
+        title = usual if usual != chosen["station"] else None
+    lat, lon = (chosen[role] if there[role] else None for role in ("lat", "lon"))
+    return RowPlaces(chosen["station"], time, lat, lon, title)
+
+
+def _missing(missing: Mapping[str, str], names: Sequence[str], source: str) -> str:
+    """Return what is said of columns that are not there: all of them at once."""
+    parts = [f"no column {name!r} for {role}{nearest_hint(name, names)}" for role, name in missing.items()]
+    ways = ", ".join(f"columns.{role}" for role in missing)
+    alone = "; a file of one station: columns.place={station: A, lat: 51.5, lon: -0.1}" if "station" in missing else ""
+    return f"{source}: {', '.join(parts)} (there are: {_listed(names)}); set {ways} to the right one{alone}"
 
 
 def find_columns(names: Sequence[str], columns: ColumnsConfig, source: str, places_given: bool = False) -> TableColumns:
@@ -36,7 +108,7 @@ def find_columns(names: Sequence[str], columns: ColumnsConfig, source: str, plac
     names : sequence of str
         Columns that the table has.
     columns : ColumnsConfig
-        Configured names. A pollutant that it does not name is found by its key, its layer or a usual alias.
+        Configured names. What it does not name is found by its usual names, a pollutant with a unit behind it too.
     source : str
         Name of the table, for messages.
     places_given : bool
@@ -47,32 +119,26 @@ def find_columns(names: Sequence[str], columns: ColumnsConfig, source: str, plac
     ObservationsError
         A column is missing (the nearest that is there is named), two columns claim one pollutant, or none is known.
     """
-    for role in ("station", "time"):
-        _require(getattr(columns, role), role, names, source)
-    here = {role: getattr(columns, role) in names for role in ("lat", "lon")}
-    if not places_given or any(here.values()):
-        for role in ("lat", "lon"):
-            _require(getattr(columns, role), role, names, source)
-    if columns.city is not None and not places_given:
-        _require(columns.city, "city", names, source)
+    rows = find_row_places(names, columns, source, places_given)
+    if columns.city is not None and not places_given and columns.city not in names:
+        raise ObservationsError(_missing({"city": columns.city}, names, source))
     city = columns.city or "city"
+    species, units = _find_species(names, columns, source)
+    flags = {get_species(written).key: column for written, column in columns.flags.items()}
+    lost = {f"flags.{key}": column for key, column in flags.items() if column not in names}
+    if lost:
+        raise ObservationsError(_missing(lost, names, source))
     return TableColumns(
-        station=columns.station,
-        time=columns.time,
-        lat=columns.lat if here["lat"] else None,
-        lon=columns.lon if here["lon"] else None,
+        station=rows.station,
+        time=rows.time,
+        lat=rows.lat,
+        lon=rows.lon,
         city=city if city in names else None,
-        name="name" if "name" in names else None,
-        species=_find_species(names, columns, source),
+        name=rows.name,
+        species=species,
+        units=units,
+        flags={key: column for key, column in flags.items() if key in species},
     )
-
-
-def _require(name: str, role: str, names: Sequence[str], source: str) -> None:
-    if name not in names:
-        raise ObservationsError(
-            f"{source}: no column {name!r} for {role}{nearest_hint(name, names)} (there are: {_listed(names)}); "
-            f"set columns.{role} to the right one"
-        )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -80,7 +146,8 @@ def _listed(names: Sequence[str]) -> str:
     return text if len(names) <= 30 and len(text) <= 300 else f"{text:.300}, ... ({len(names)} in all)"
 
 
-def _find_species(names: Sequence[str], columns: ColumnsConfig, source: str) -> dict[str, str]:
+def _find_species(names: Sequence[str], columns: ColumnsConfig, source: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return pollutant -> column, and pollutant -> the unit that the column's name states."""
     species: dict[str, str] = {}
     for written, column in columns.species.items():
         key = get_species(written).key
@@ -91,21 +158,22 @@ def _find_species(names: Sequence[str], columns: ColumnsConfig, source: str) -> 
         species[key] = column
     configured = set(species)
     taken = set(species.values())
+    units: dict[str, str] = {}
     for name in names:
-        try:
-            key = get_species(name).key
-        except ObservationsError:
+        pollutant, unit = pollutant_and_unit(name)
+        if pollutant is not None and unit is not None and species.get(pollutant, name) == name:
+            units[pollutant] = unit
+        if pollutant is None or pollutant in configured or name in taken:
             continue
-        if key in configured or name in taken:
-            continue
-        if key in species:
+        if pollutant in species:
             raise ObservationsError(
-                f"{source}: columns {species[key]!r} and {name!r} are both {key}; say which with columns.species.{key}"
+                f"{source}: columns {species[pollutant]!r} and {name!r} are both {pollutant}; say which with "
+                f"columns.species.{pollutant}"
             )
-        species[key] = name
+        species[pollutant] = name
     if not species:
         raise ObservationsError(
             f"{source}: none of the columns {_listed(names)} is a known pollutant ({', '.join(SPECIES)}); "
             "name one with columns.species, for example columns.species.pm25=PM2.5_ugm3"
         )
-    return {key: species[key] for key in SPECIES if key in species}
+    return {key: species[key] for key in SPECIES if key in species}, units

@@ -18,14 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.observations.encodings import likely_encoding, text_encoding
 
 TEXT = (".csv", ".txt", ".tsv", ".dat", ".json", ".nas")
 PARQUET = (".parquet", ".pq")
 NETCDF = (".nc", ".nc4")
 SUFFIXES = (*TEXT, *(f"{suffix}.gz" for suffix in TEXT), ".zip", *PARQUET, *NETCDF)
 HEAD_BYTES = 65_536
-# Encodings that are tried to name the likely one in a message; none is used unless it is told.
-_LIKELY = ("gb18030", "cp1252")
 # What reading a damaged archive or a stream of it raises.
 DAMAGE = (OSError, EOFError, UnicodeDecodeError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, NotImplementedError)
 
@@ -169,31 +168,26 @@ def _members(file: Path) -> list[Source]:
     return [Source(file, name) for name in known] or [Source(file)]
 
 
-def text_encoding(start: bytes, given: str | None) -> str:
-    """Return the encoding of a text: what its byte order mark says, else what is given, else UTF-8.
+def own_encoding(source: Source, given: str | None) -> str:
+    """Return the encoding of one file: what its mark says, UTF-8 where its beginning can be nothing else, or `given`.
+
+    What is told holds for all files; a text that is UTF-8 and not ASCII is so by no accident.
 
     Raises
     ------
     ObservationsError
-        If `given` is no encoding.
+        If `given` is no encoding, or the file is empty or damaged.
     """
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF32_LE, "utf-32"),
-        (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if start.startswith(mark):
-            return name
-    if given is None:
-        return "utf-8"
+    start = source.head()
+    used = text_encoding(start, given)
+    if used.startswith(("utf", "ascii")) or start.isascii():
+        return used
     try:
-        return codecs.lookup(given).name
-    except LookupError:
-        raise ObservationsError(
-            f"columns.encoding {given!r} is no encoding: write utf-8, gb18030, cp1252 ..."
-        ) from None
+        # The last character may be cut by the end of what was read.
+        codecs.getincrementaldecoder("utf-8")("strict").decode(start)
+    except UnicodeDecodeError:
+        return used
+    return "utf-8"
 
 
 class Utf8Stream(io.RawIOBase):
@@ -239,23 +233,13 @@ class Utf8Stream(io.RawIOBase):
 
     def _wrong_byte(self, raw: bytes, error: UnicodeDecodeError) -> ObservationsError:
         line = self._lines + raw[: error.start].count(b"\n")
-        likely = next((name for name in _LIKELY if _decodes(raw, name)), None)
-        hint = f"set columns.encoding, perhaps {likely}" if likely else "is it truncated or of another kind?"
+        likely = likely_encoding(raw)
+        hint = f"set columns.encoding, perhaps {likely}" if likely else "set columns.encoding to its own"
         kind = "UTF-8 CSV" if self._encoding.startswith("utf-8") else f"{self._encoding} CSV"
         return ObservationsError(
             f"{self._source.name} is no readable {kind} file (line {line} holds the byte "
             f"0x{error.object[error.start]:02x}, which no {self._encoding} text does): {hint}"
         )
-
-
-def _decodes(raw: bytes, encoding: str) -> bool:
-    for cut in range(4):  # the last character may be cut by the end of the piece
-        try:
-            raw[: len(raw) - cut].decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return True
-    return False
 
 
 def open_text(source: Source, encoding: str) -> io.TextIOWrapper:

@@ -32,6 +32,7 @@ class Flag(IntEnum):
     TOO_LITTLE_DATA = 9
     BELOW_DETECTION_LIMIT = 10
     INVALID_AT_SOURCE = 11
+    MISSING_CODE = 12
 
 
 # A reading below the detection limit is a small one, and says more than a gap: without it clean air would be missing.
@@ -63,6 +64,8 @@ class Limits:
         Fewer readings than this in the 25 hours around one are too little to trust it.
     detection_limit : float
         Readings below it are flagged, and stay usable.
+    noise : float
+        Down to so much below zero a reading is the noise of an instrument in clean air, and no fault.
     """
 
     stuck_hours: int
@@ -75,6 +78,7 @@ class Limits:
     step_ratio: float = 5.0
     window_readings: int = 6
     detection_limit: float = 0.0
+    noise: float = 0.0
 
 
 # Chosen on a year of 467 Chinese stations and on 35 + 12 stations of Beijing over 4 to 5 years. Particles are reported
@@ -82,8 +86,8 @@ class Limits:
 # that days of one low value are ordinary: 150 thousand readings of SO2 in runs of 12 h and more in that year alone, and
 # runs of 12 days at 2 ug m-3 in Beijing's summers. Some stations round CO to 1 mg m-3: 44 h at 2 is no fault there.
 LIMITS: dict[str, Limits] = {
-    "pm25": Limits(stuck_hours=12, plateau=6.0, plateau_hours=48, spike=100.0),
-    "pm10": Limits(stuck_hours=12, plateau=10.0, plateau_hours=48, spike=200.0),
+    "pm25": Limits(stuck_hours=12, plateau=6.0, plateau_hours=48, spike=100.0, noise=10.0),
+    "pm10": Limits(stuck_hours=12, plateau=10.0, plateau_hours=48, spike=200.0, noise=10.0),
     "so2": Limits(stuck_hours=24, plateau=15.0, plateau_hours=720, spike=100.0),
     "no2": Limits(stuck_hours=12, plateau=10.0, plateau_hours=120, spike=100.0),
     "o3": Limits(stuck_hours=12, plateau=12.0, plateau_hours=120, spike=120.0),

@@ -13,9 +13,9 @@ from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.report import Where
-from aqreanalysis.observations.units import conversion, note_conversion
+from aqreanalysis.observations.units import factor_of
 
-# Codes into distinct texts, -1 where empty: what `cells.to_texts` returns.
+# Codes into distinct texts, -1 where empty: what `parse_numbers.to_texts` returns.
 Texts = tuple[NDArray[np.integer], list[str]]
 
 
@@ -29,10 +29,10 @@ class LongTable:
         Ids, names and units as codes into texts.
     end : ndarray
         int32, minutes since 1970-01-01 UTC at the end of the averaging period, `NO_TIME` where unreadable.
-    minutes : int
-        The averaging period.
+    minutes : int or ndarray
+        The averaging period, of each row int16 (row,) where it differs.
     value : ndarray
-        Readings in their units.
+        Readings in their units, NaN where missing.
     lat, lon : ndarray or None
         Degrees.
     name : tuple or None
@@ -47,7 +47,7 @@ class LongTable:
     pollutant: Texts
     unit: Texts
     end: NDArray[np.int32]
-    minutes: int
+    minutes: int | NDArray[np.int16]
     value: NDArray[np.floating]
     lat: NDArray[np.floating] | None = None
     lon: NDArray[np.floating] | None = None
@@ -83,26 +83,50 @@ def records_from_long(
     keys = [pollutants.get(name) for name in names]
     other = np.isin(codes, [i for i, key in enumerate(keys) if key is None] + [-1])
     context.report.count("rows_of_other_pollutants", int(other.sum()))
+    steps: list[int | None] = [None] if isinstance(rows.minutes, int) else [int(m) for m in np.unique(rows.minutes)]
     for code, key in enumerate(keys):
         if key is None:
             continue
         for unit_code, unit in [*enumerate(rows.unit[1]), (-1, "")]:
-            mask = (codes == code) & (rows.unit[0] == unit_code)
-            if not mask.any():
+            of_unit = (codes == code) & (rows.unit[0] == unit_code)
+            if not of_unit.any():
                 continue
-            factor = conversion(key, unit, context.columns, where.at(int(np.argmax(mask))))
-            note_conversion(key, unit, context.columns, context.report)
-            records = RawRecords(
-                where.source,
-                places,
-                station[mask],
-                rows.end[mask],
-                rows.minutes,
-                {key: as_float32(rows.value[mask], factor)},
-                {} if rows.flag is None or not rows.flag[mask].any() else {key: rows.flag[mask]},
-                None if rows.instrument is None else rows.instrument[mask],
-            )
-            yield drop_incomplete(records, context.report)
+            at = where.at(int(np.argmax(of_unit)))
+            factor = factor_of(key, unit, context.columns, context.report, at)
+            for step in steps:
+                mask = of_unit if step is None else of_unit & (rows.minutes == step)
+                if mask.any():
+                    records = _records(rows, mask, (key, factor, step), (places, station), where)
+                    yield drop_incomplete(records, context.report)
+
+
+def _records(
+    rows: LongTable,
+    mask: NDArray[np.bool_],
+    what: tuple[str, float, int | None],
+    at: tuple[pd.DataFrame, NDArray[np.int32]],
+    where: Where,
+) -> RawRecords:
+    """Return the rows of one pollutant, unit and averaging period (None: that of all), at their places."""
+    (key, factor, step), (places, station) = what, at
+    return RawRecords(
+        where.source,
+        places,
+        station[mask],
+        rows.end[mask],
+        rows.minutes if isinstance(rows.minutes, int) else int(step or 0),
+        {key: as_float32(rows.value[mask], factor)},
+        {} if rows.flag is None or not rows.flag[mask].any() else {key: rows.flag[mask]},
+        None if rows.instrument is None else rows.instrument[mask],
+    )
+
+
+def series_of(*codes: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return one number for each combination of codes (-1 among them), of which each makes a series of stamps."""
+    number = np.zeros(len(codes[0]), dtype=np.int64)
+    for part in codes:
+        number = number * (int(part.max(initial=0)) + 2) + part + 1
+    return number
 
 
 def _places(rows: LongTable) -> tuple[pd.DataFrame, NDArray[np.int32]]:

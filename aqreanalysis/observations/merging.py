@@ -42,6 +42,17 @@ class Hourly:
     flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
 
 
+def at_clock_changes(minutes: NDArray[np.integer]) -> bool:
+    """Return whether all times (minutes since 1970) lie in the small hours of Sundays, one hour a year in autumn.
+
+    So do the hours that a wall clock shows twice: of March to May in the south, September to November in the north.
+    """
+    times = pd.Series(np.unique(minutes).astype("M8[m]").astype("M8[s]"))
+    small = (times.dt.dayofweek == 6) & (times.dt.hour <= 4) & times.dt.month.isin([3, 4, 5, 9, 10, 11])
+    nights = times.dt.floor("h").drop_duplicates()
+    return bool(small.all()) and not nights.dt.year.duplicated().any()
+
+
 class Merger:
     """Makes hourly grids of raw records, a block of hours after another, and counts over all of them what it merged.
 
@@ -128,7 +139,6 @@ class Merger:
         # Rows of a file go station by station or hour by hour: written in their own order they cost a third.
         by_station = bool(np.count_nonzero(station[1:] == station[:-1]) > len(station) // 2)
         cell = station * np.int64(hours) + hour if by_station else hour * width + station
-        repeated = _repeated(cell, hours * width)
         hourly = Hourly(first_hour, {})
         for key in self._keys:
             grid = np.full(hours * width, np.nan, dtype=np.float32)
@@ -140,12 +150,18 @@ class Merger:
                 begin = end
             shaped = grid.reshape(width, hours).T if by_station else grid.reshape(hours, width)
             hourly.values[key] = np.ascontiguousarray(shaped)
-        if repeated is not None:
-            self._merge_repeated(batches, hourly, repeated)
+        for keys, members in _by_pollutants(batches):
+            repeated = _repeated(cell[members], hours * width)
+            if repeated is not None:
+                chosen = np.zeros(len(cell), dtype=bool)
+                chosen[members] = repeated
+                self._merge_repeated(batches, hourly, chosen, keys)
         return hourly
 
-    def _merge_repeated(self, batches: Sequence[RawRecords], hourly: Hourly, repeated: NDArray[np.bool_]) -> None:
-        """Resolve the rows that repeat a station-hour, in the grids of `hourly`."""
+    def _merge_repeated(
+        self, batches: Sequence[RawRecords], hourly: Hourly, repeated: NDArray[np.bool_], keys: Sequence[str]
+    ) -> None:
+        """Resolve the rows of some pollutants that repeat a station-hour, in the grids of `hourly`."""
         begin, chosen, cells = 0, [], []
         for records in batches:
             end = begin + len(records.end)
@@ -155,7 +171,8 @@ class Merger:
             begin = end
         distinct = pd.unique(np.concatenate(cells))
         self._repeated += int(repeated.sum()) - len(distinct)
-        for key, grid in hourly.values.items():
+        for key in keys:
+            grid = hourly.values[key]
             grid.ravel()[distinct] = np.nan
             rows = _rows_of(chosen, key)
             if rows is not None:
@@ -180,6 +197,13 @@ class Merger:
             at = begin[differ][np.argmin(rows.end[begin[differ]])]
             group = int(np.searchsorted(begin, at, side="right")) - 1
             stamp = pd.Timestamp(int(rows.end[at]) * 60, unit="s")
+            if at_clock_changes(rows.end[begin[differ]]):
+                raise ObservationsError(
+                    f"{self._report.source}: station {self._ids[int(rows.station[at])]!r} has {key} {low[group]:g} and "
+                    f"{high[group]:g} at {stamp} ({int(differ.sum())} such station-hours, all in the hour that a clock "
+                    "change in autumn repeats): the stamps are a wall clock's; set columns.time_zone to it, such as "
+                    "Europe/Madrid"
+                )
             raise ObservationsError(
                 f"{self._report.source}: station {self._ids[int(rows.station[at])]!r} has {key} {low[group]:g} and "
                 f"{high[group]:g} at {stamp} UTC ({int(differ.sum())} such station-hours): keep one row for a station "
@@ -274,6 +298,15 @@ def _rows_of(batches: Sequence[RawRecords], key: str) -> _Measurements | None:
         parts["value"].append(records.values[key][there])
         parts["flag"].append(records.flags[key][there] if key in records.flags else np.zeros(n, np.int8))
     return _Measurements(**{name: np.concatenate(arrays) for name, arrays in parts.items()}) if parts["end"] else None
+
+
+def _by_pollutants(batches: Sequence[RawRecords]) -> list[tuple[list[str], slice | NDArray[np.bool_]]]:
+    """Return which rows may repeat each other: all where a row holds every pollutant, else those of one pollutant."""
+    keys = list(dict.fromkeys(key for records in batches for key in records.values))
+    if all(len(records.values) == len(keys) for records in batches):
+        return [(keys, slice(None))]
+    sizes = [len(records.end) for records in batches]
+    return [([key], np.repeat([key in records.values for records in batches], sizes)) for key in keys]
 
 
 def _repeated(cell: NDArray[np.int64], size: int) -> NDArray[np.bool_] | None:

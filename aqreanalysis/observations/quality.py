@@ -16,8 +16,9 @@ from aqreanalysis.common.geodesy import points_within
 from aqreanalysis.configs import QualityConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import CONFIRM_KM, SPIKE_HOURS, USABLE, Flag, Series, limits_of
-from aqreanalysis.observations.quality_tests import TESTS
+from aqreanalysis.observations.quality_tests import CODE_HOURS, TESTS
 from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.species import SPECIES
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ def reach_hours(quality: QualityConfig | None = None) -> int:
     """
     chosen = quality or QualityConfig()
     longest = max(int(max(each.plateau_hours, each.stuck_hours)) for each in limits_of(chosen).values())
-    reach = {"stuck": longest, "spike_in_time": SPIKE_HOURS + 1, "spike_against_neighbours": 3}
-    reach |= {"step_change": 24 * 40, "too_little_data": 12}
+    reach = {"missing_code": CODE_HOURS, "stuck": longest, "spike_in_time": SPIKE_HOURS + 1}
+    reach |= {"spike_against_neighbours": 3, "step_change": 24 * 40, "too_little_data": 12}
     return sum(reach.get(name, 0) for name in chosen.tests)
 
 
@@ -115,7 +116,7 @@ def check_units(values: dict[str, NDArray[np.float32]], report: QualityReport) -
     Raises
     ------
     ObservationsError
-        If the median of CO lies above `CO_MEDIAN_MAX` mg m-3.
+        If the median of CO lies above `CO_MEDIAN_MAX` mg m-3, or that of ozone below `MEDIAN_MIN` ug m-3.
     """
     for key, readings in values.items():
         # A median of some hundred thousand readings tells a factor of a thousand as well as one of millions.
@@ -130,7 +131,10 @@ def check_units(values: dict[str, NDArray[np.float32]], report: QualityReport) -
                 "it looks like ug m-3; set columns.units.co to 'ug m-3'"
             )
         if key != "co" and 0 < median < MEDIAN_MIN:
-            report.warnings.append(
-                f"the median of {key} is {median:g} ug m-3, below {MEDIAN_MIN:g}: if the file is in mg m-3, "
-                f"set columns.units.{key} to 'mg m-3'"
-            )
+            gas = SPECIES[key].molar_mass is not None
+            likely = "ppm (or in mg m-3)" if gas else "mg m-3"
+            text = f"the median of {key} is {median:g} ug m-3, below {MEDIAN_MIN:g}: if the file is in {likely}, set "
+            text += f"columns.units.{key} to '{'ppm' if gas else 'mg m-3'}'"
+            if key == "o3":
+                raise ObservationsError(f"{report.source}: {text}; no air has so little ozone")
+            report.warnings.append(text)

@@ -16,14 +16,53 @@ SPIKE_RATIO = 4.0
 # ... and no other station within CONFIRM_KM reached half of it within an hour: a dust front passes that test, a fault
 # of one instrument does not.
 CONFIRM_SHARE = 0.5
+# A code of missing readings stands so many times above all else within so many hours before and after, and more than so
+# many spikes above zero.
+CODE_RATIO, CODE_HOURS, CODE_SPIKES = 4.0, 168, 1.5
+# Numbers that are codes more often than readings.
+NINES = np.array([99, 99.9, 99.99, 999, 999.9, 999.99, 9999, 9999.9], dtype=np.float32)
 # Neighbours contradict a reading if so many of them have one, within so many hours before and after.
 CONTRADICTING = 4
 CONTRADICTING_HOURS = 2
 
 
+def missing_code(series: Series) -> NDArray[np.bool_]:
+    """Return where one extreme value comes back to the digit: a code such as 9999, 999 or 99.9.
+
+    It is no code if the station read a quarter of it otherwise within `CODE_HOURS`, or a neighbour does in these hours:
+    a storm takes instruments to the ends of their ranges.
+    """
+    values = series.values
+    out = np.zeros(values.shape, dtype=bool)
+    high = values > CODE_SPIKES * series.limits.spike
+    some = np.flatnonzero(values > NINES[0] - 1)
+    high.ravel()[some[np.isin(values.ravel()[some], NINES)]] = True
+    for station in np.flatnonzero(np.count_nonzero(high, axis=0) > 1):
+        column = values[:, station]
+        candidates, counts = np.unique(column[high[:, station]], return_counts=True)
+        for code in candidates[counts > 1]:
+            for hour in np.flatnonzero(column == code):
+                around = column[max(hour - CODE_HOURS, 0) : hour + CODE_HOURS + 1]
+                if np.count_nonzero(around == code) < 2:
+                    continue
+                others = around[around < code]
+                out[hour, station] = (
+                    len(others) > 0
+                    and code > CODE_RATIO * others.max()
+                    and not _storm(values, int(hour), series.neighbours[station], code)
+                )
+    return out
+
+
+def _storm(values: NDArray[np.float32], hour: int, near: NDArray[np.intp], code: np.float32) -> bool:
+    """Return whether a neighbour reads a quarter of a value and more within `SPIKE_HOURS`, and not just that value."""
+    others = values[max(hour - SPIKE_HOURS, 0) : hour + SPIKE_HOURS + 1, near]
+    return bool(np.any((others > code / CODE_RATIO) & (others != code)))
+
+
 def below_zero(series: Series) -> NDArray[np.bool_]:
-    """Return where a reading is negative; missing-value codes such as -999 are among them."""
-    return series.values < 0
+    """Return where a reading is more negative than noise; missing-value codes such as -999 are among them."""
+    return series.values < -series.limits.noise
 
 
 def above_range(series: Series) -> NDArray[np.bool_]:
@@ -120,6 +159,7 @@ TESTS: tuple[tuple[Flag, Callable[[Series], NDArray[np.bool_]]], ...] = (
     (Flag.NEGATIVE, below_zero),
     (Flag.ABOVE_PLAUSIBLE_RANGE, above_range),
     (Flag.STUCK, stuck),
+    (Flag.MISSING_CODE, missing_code),
     (Flag.SPIKE_IN_TIME, spike_in_time),
     (Flag.SPIKE_AGAINST_NEIGHBOURS, spike_against_neighbours),
     (Flag.PM25_ABOVE_PM10, pm25_above_pm10),

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.observations.averaging_periods import NO_TIME
 from aqreanalysis.observations.report import QualityReport
-from aqreanalysis.observations.times import NO_TIME
 
 # First minute of a place at which no row stands.
 NEVER = np.iinfo(np.int32).max

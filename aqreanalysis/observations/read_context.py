@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.files import NETCDF, PARQUET, Source, text_encoding
-from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.encodings import text_encoding
+from aqreanalysis.observations.files import NETCDF, PARQUET, Source, own_encoding
+from aqreanalysis.observations.parse_numbers import CellRules, Readings, to_readings
+from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.station_metadata import StationList
 from aqreanalysis.observations.table_blocks import TextTable, find_delimiter, inspect_csv, parquet_schema, parse_header
 from aqreanalysis.observations.times import Clock
@@ -26,11 +30,17 @@ class FileHead:
         Columns of a table (empty for what is none).
     text : str
         First characters of a text; empty for Parquet and NetCDF.
+    columns : ColumnsConfig
+        What the user says of columns.
+    stations : frozenset of str
+        Ids that the station lists know.
     """
 
     source: Source
     names: tuple[str, ...]
     text: str
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    stations: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -62,7 +72,21 @@ class ReadContext:
 
     def table(self, header_lines: int = 1) -> TextTable:
         """Return the file as a text table, looked into."""
-        return inspect_csv(self.source, self.columns.encoding or self.encoding, header_lines)
+        configured = self.columns.encoding or self.encoding
+        encoding = own_encoding(self.source, configured)
+        if configured is not None and encoding != text_encoding(self.source.head(), configured):
+            self.report.note(
+                f"{self.source.name} is {encoding} and was read so, not as {configured} (columns.encoding)"
+            )
+        return inspect_csv(self.source, encoding, header_lines + self.columns.skip_lines)
+
+    def cells(self, decimal_comma: bool = False) -> CellRules:
+        """Return how cells are read, by what the user says of missing ones."""
+        return CellRules(decimal_comma, tuple(self.columns.missing))
+
+    def readings(self, rows: pa.Table, name: str, where: Where, decimal_comma: bool = False) -> Readings:
+        """Return a column of readings; see `to_readings`."""
+        return to_readings(rows[name], f"column {name!r}", where, self.report, self.cells(decimal_comma))
 
     def clock(self, default: Clock) -> Clock:
         """Return the clock of the format, changed by what the user says."""
@@ -84,7 +108,7 @@ class ReadContext:
             )
 
 
-def read_head(source: Source, encoding: str | None = None) -> FileHead:
+def read_head(source: Source, columns: ColumnsConfig | None = None, stations: frozenset[str] = frozenset()) -> FileHead:
     """Return the beginning of a file.
 
     Raises
@@ -92,14 +116,16 @@ def read_head(source: Source, encoding: str | None = None) -> FileHead:
     ObservationsError
         The file is empty or damaged.
     """
+    chosen = columns or ColumnsConfig()
     if source.has_suffix(PARQUET):
-        return FileHead(source, tuple(parquet_schema(source).names), "")
+        return FileHead(source, tuple(parquet_schema(source).names), "", chosen, stations)
     start = source.head()
     if source.has_suffix(NETCDF):
-        return FileHead(source, (), "")
+        return FileHead(source, (), "", chosen, stations)
     # Whatever the encoding: what tells a format is ASCII, and reading will say what is not in its encoding.
-    text = start.decode(text_encoding(start, encoding), errors="replace")
+    text = start.decode(own_encoding(source, chosen.encoding), errors="replace")
     if text.lstrip()[:1] in ("{", "["):
-        return FileHead(source, (), text)
-    header = text.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")
-    return FileHead(source, tuple(parse_header(header, find_delimiter(header))), text)
+        return FileHead(source, (), text, chosen, stations)
+    lines = text.lstrip("\ufeff").split("\n", chosen.skip_lines + 1)
+    header = lines[min(chosen.skip_lines, len(lines) - 1)].rstrip("\r")
+    return FileHead(source, tuple(parse_header(header, find_delimiter(header))), text, chosen, stations)

@@ -200,6 +200,7 @@ def _assembly(discovered: DiscoveredFiles, columns: ColumnsConfig, options: Read
         attributes=discovered.attributes,
         repeats=discovered.format.repeats,
         moved=discovered.format.moved,
+        periods_stated=discovered.format.periods_stated,
     )
 
 
@@ -216,7 +217,8 @@ def _gather(
             progress(number, steps, source.filename)
         before = discovered.report.copy()
         try:
-            context = ReadContext(source, columns, discovered.stations, discovered.report)
+            own = _with_defaults(columns, chosen)
+            context = ReadContext(source, own, discovered.stations, discovered.report)
             for records in chosen.read(context):
                 partitions.append(number, records)
             discovered.attributes.update(context.attributes)
@@ -225,6 +227,13 @@ def _gather(
             discovered.report.restore(before)
             skip_or_raise(refusal, source, discovered.skip_broken, discovered.report)
             partitions.discard_file(number)
+
+
+def _with_defaults(columns: ColumnsConfig, chosen: StationFormat) -> ColumnsConfig:
+    """Return what is told of columns, with what the format's network does where nothing is."""
+    if columns.temperature_celsius is not None:
+        return columns
+    return columns.model_copy(update={"temperature_celsius": chosen.temperature_celsius})
 
 
 def _fits_memory(discovered: DiscoveredFiles) -> bool:
@@ -284,8 +293,9 @@ def discover(path: PathLike | Sequence[PathLike], columns: ColumnsConfig, option
                 f"{cubes[0].name}: a NetCDF file cannot be read together with tables: give one or the other"
             )
         return DiscoveredFiles([], StationList(), report, netcdf=cubes[0])
-    files, lists = _sort_out(sources, columns, options, report)
-    stations = read_station_lists(options.stations, columns, report, lists)
+    listed = read_station_lists(options.stations, columns, report)
+    files, lists = _sort_out(sources, columns, options, report, frozenset(listed.keys()))
+    stations = listed.joined(read_station_lists((), columns, report, lists))
     if not files:
         what = "only station lists, no readings: give the table of readings too" if lists else "no file can be read"
         raise ObservationsError(f"{report.source}: {what}")
@@ -305,7 +315,11 @@ def discover(path: PathLike | Sequence[PathLike], columns: ColumnsConfig, option
 
 
 def _sort_out(
-    sources: Sequence[Source], columns: ColumnsConfig, options: ReadOptions, report: QualityReport
+    sources: Sequence[Source],
+    columns: ColumnsConfig,
+    options: ReadOptions,
+    report: QualityReport,
+    known: frozenset[str],
 ) -> tuple[list[tuple[Source, StationFormat, str]], list[Source]]:
     """Return the files of readings, each with its format and the reason, and the station lists among them."""
     given = None if options.format is None else find_format(options.format)
@@ -313,7 +327,7 @@ def _sort_out(
     lists: list[Source] = []
     for source in sources:
         try:
-            head = read_head(source, columns.encoding)
+            head = read_head(source, columns, known)
             if len(sources) > 1 and looks_like_list(head.names, head.text, columns):
                 lists.append(source)
             elif given is not None:

@@ -18,6 +18,11 @@ SENTENCES: dict[str, str] = {
     "rows_without_station": "{n} rows without a station id left out",
     "rows_without_place": "{n} rows of stations without coordinates left out",
     "text_values": "{n} readings that are no numbers taken as missing",
+    "readings_below_limit": "{n} readings written as below a limit (<3) taken as half of it and flagged",
+    "readings_marked_invalid": "{n} readings with a sign behind their number (18x, 18*, 18#) flagged as invalid",
+    "readings_of_bad_flags": "{n} readings that the file's flag calls bad flagged as invalid",
+    "hours_off_utc": "{n} hourly means that end off the full hours of UTC (a zone with half an hour of offset) put on "
+    "the nearest, half past on the next",
     "repeated_rows": "{n} rows that repeat a station-hour with the same readings merged",
     "rows_reissued": "{n} rows replaced by a later issue of the same hour",
     "hours_averaged": "{n} hourly means made of shorter averages",
@@ -79,6 +84,8 @@ class QualityReport:
         What the reader should look at, one line each.
     notes : list of str
         What was checked, or could not be checked, one line each.
+    assumed_units : dict of str to str
+        Pollutant key -> the unit that its readings were taken to have, because nothing states it.
     """
 
     source: str = "observations"
@@ -88,6 +95,7 @@ class QualityReport:
     readings: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    assumed_units: dict[str, str] = field(default_factory=dict)
 
     def count(self, case: str, n: int = 1) -> None:
         """Add `n` to the count of `case`, a key of `SENTENCES`."""
@@ -118,6 +126,9 @@ class QualityReport:
             if flagged:
                 parts = ", ".join(f"{n} {meaning.replace('_', ' ')}" for meaning, n in by_meaning.items() if n)
                 out.append(f"{key}: {flagged} of {self.readings.get(key, 0)} readings flagged and not used ({parts})")
+        if self.assumed_units:
+            units = ", ".join(f"{key} {unit}" for key, unit in self.assumed_units.items())
+            out.append(f"units not stated, taken to be {units} (columns.units)")
         return out + self.notes + [f"warning: {text}" for text in self.warnings]
 
     def to_json(self) -> str:

@@ -14,6 +14,8 @@ from aqreanalysis.observations.raw_records import NEVER
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList
 
+# Ids that found no place are named, at most so many.
+NAMED = 10
 # An id at more places than this is no station that moved but a vehicle.
 MOST_PLACES = 20
 
@@ -67,6 +69,7 @@ def resolve_stations(
     if len(listed):
         together = pd.concat([together, listed], ignore_index=True)
     places = places_of_rows(together, report)
+    _name_unplaced(frame, places, report)
     index = pd.Index(places.ids).get_indexer(pd.Index(frame["station"]))
     used = np.unique(index[(index >= 0) & (frame["since"] < NEVER).to_numpy()])
     report.count("listed_without_rows", len(places.ids) - len(used))
@@ -112,3 +115,14 @@ def _split(frame: pd.DataFrame, report: QualityReport) -> pd.Series:
             )
     report.count("stations_split", len(moving))
     return ids
+
+
+def _name_unplaced(frame: pd.DataFrame, places: StationPlaces, report: QualityReport) -> None:
+    """Name the ids with rows that found no place: a list in another encoding or of another network leaves some out."""
+    with_rows = frame.loc[(frame["since"] < NEVER) & frame["station"].notna(), "station"]
+    lost = sorted(set(with_rows.astype(str)) - set(places.ids))
+    if lost:
+        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        report.warnings.append(
+            f"no coordinates for {len(lost)} station ids, whose rows are left out: {', '.join(lost[:NAMED])}{more}"
+        )

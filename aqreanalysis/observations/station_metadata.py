@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.files import PathLike, Source, list_sources, read_json
-from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.files import PathLike, Source, list_sources, own_encoding, read_json
+from aqreanalysis.observations.parse_numbers import CellRules, to_numbers, to_texts
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.table_blocks import TextBlock, TextTable, inspect_csv, read_blocks
@@ -61,6 +61,12 @@ class StationList:
     def __bool__(self) -> bool:
         return len(self.frame) > 0
 
+    def joined(self, other: StationList) -> StationList:
+        """Return this list and another as one."""
+        if not (self and other):
+            return other if other else self
+        return StationList(pd.concat([self.frame, other.frame], ignore_index=True).drop_duplicates(ignore_index=True))
+
     def places(self) -> pd.DataFrame:
         """Return the places with the columns that `places_of_rows` takes."""
         return self.frame.drop(columns="key").drop_duplicates()
@@ -98,7 +104,7 @@ def looks_like_list(names: Sequence[str], text: str, columns: ColumnsConfig) -> 
     if '"sensors"' in text and '"coordinates"' in text:
         return True
     plain = {_plain(name) for name in names}
-    if columns.time in names or plain & set(_TIMES):
+    if set(columns.time_columns) & set(names) or plain & set(_TIMES):
         return False
     roles = _roles(names, columns)
     return {"key", "lat", "lon"} <= set(roles)
@@ -139,7 +145,7 @@ def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.D
         table = TextTable(source, [f"field {i}" for i in range(fields)], "|", "latin-1", 0)
         roles = {role: f"field {i}" for role, i in _AIRNOW.items()}
     else:
-        table = inspect_csv(source, columns.encoding)
+        table = inspect_csv(source, own_encoding(source, columns.encoding))
         roles = _roles(table.names, columns)
     missing = next((role for role in ("key", "lat", "lon") if role not in roles), None)
     if missing is not None:
@@ -186,7 +192,7 @@ def _frame(block: TextBlock, roles: dict[str, str], table: TextTable, report: Qu
     out["station"] = _texts(block.rows[roles["station"]]) if "station" in roles else out["key"]
     for role in ("lat", "lon"):
         numbers = to_numbers(
-            block.rows[roles[role]], f"column {roles[role]!r}", block.where, report, table.decimal_comma
+            block.rows[roles[role]], f"column {roles[role]!r}", block.where, report, CellRules(table.decimal_comma)
         )
         out[role] = exact_degrees(numbers)
     for role in ("city", "name"):

@@ -13,10 +13,11 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.files import DAMAGE, Source, Utf8Stream, read_lines, text_encoding, unreadable
+from aqreanalysis.observations.averaging_periods import STRAY_SHARE
+from aqreanalysis.observations.encodings import text_encoding
+from aqreanalysis.observations.files import DAMAGE, Source, Utf8Stream, read_lines, unreadable
 from aqreanalysis.observations.parse_numbers import MISSING_TEXTS
 from aqreanalysis.observations.report import QualityReport, Where
-from aqreanalysis.observations.times import STRAY_SHARE
 
 # Bytes of a block of a text, some hundred thousand rows: little memory, and few calls.
 BLOCK_BYTES = 16 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,14 @@ from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.assemble import Assembly, assemble
 from aqreanalysis.observations.columns import TableColumns, find_columns
 from aqreanalysis.observations.dataset import Observations
-from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.file_flags import combined_flags, flags_of_rows
+from aqreanalysis.observations.parse_numbers import CellRules, to_numbers, to_readings, to_texts
 from aqreanalysis.observations.places import JITTER_DEGREES, exact_degrees
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete
 from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.time_partitions import TimePartitions
-from aqreanalysis.observations.times import Clock, stamps_to_minutes
-from aqreanalysis.observations.units import conversion, note_conversion
-from aqreanalysis.species import SPECIES, get_species
+from aqreanalysis.observations.times import Clock, joined_stamps, stamps_to_minutes
+from aqreanalysis.observations.units import factor_of
 
 
 def from_frame(
@@ -69,10 +70,10 @@ def from_frame(
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ObservationsError(f"{source}: a column mixes kinds of values: {' '.join(str(error).split())}") from None
     report.rows += rows.num_rows
-    records = records_of_rows(rows, roles, chosen, report, Where(source))
-    attributes = {str(name): value for name, value in frame.attrs.items()}
     partitions = TimePartitions()
-    partitions.append(0, records)
+    for records in records_of_rows(rows, roles, chosen, report, Where(source)):
+        partitions.append(0, records)
+    attributes = {str(name): value for name, value in frame.attrs.items()}
     return assemble(partitions, Assembly(columns=chosen, quality=quality, attributes=attributes), report)
 
 
@@ -83,8 +84,8 @@ def records_of_rows(
     report: QualityReport,
     where: Where,
     decimal_comma: bool = False,
-) -> RawRecords:
-    """Return the rows of a table, one a station and hour, as records; see `from_frame` for the rules and the errors.
+) -> Iterator[RawRecords]:
+    """Yield the rows of a table, one a station and hour, as records; see `from_frame` for the rules and the errors.
 
     Parameters
     ----------
@@ -101,17 +102,26 @@ def records_of_rows(
     decimal_comma : bool
         Whether ``12,5`` is a number.
     """
-    codes, ids = to_texts(rows[roles.station])
-    end, minutes = stamps_to_minutes(rows[roles.time], Clock.of(columns), report, where)
-    table = _TableRows(rows, roles, report, where, decimal_comma)
-    places, station = _places(table, codes, ids, columns.moved_stations == "split")
-    values = {}
+    if roles.station is None:
+        codes, ids = np.zeros(rows.num_rows, np.int32), [str(columns.place and columns.place.station)]
+    else:
+        codes, ids = to_texts(rows[roles.station])
+    end, minutes = stamps_to_minutes(joined_stamps(rows, roles.time), Clock.of(columns), report, where, codes)
+    table = _TableRows(rows, roles, report, where, CellRules(decimal_comma, tuple(columns.missing)))
+    places, station = _places(table, codes, ids, columns)
+    values, flags = {}, {}
     for key, column in roles.species.items():
-        numbers = table.numbers(column, f"column of {key}")
-        unit = {get_species(name).key: unit for name, unit in columns.units.items()}.get(key, SPECIES[key].units)
-        note_conversion(key, unit, columns, report)
-        values[key] = as_float32(numbers, conversion(key, unit, columns, f"columns.units.{key}"))
-    return drop_incomplete(RawRecords(where.source, places, station, end, minutes, values), report)
+        readings = to_readings(rows[column], f"column of {key}", where, report, table.rules)
+        values[key] = as_float32(readings.values, factor_of(key, roles.units.get(key), columns, report, column))
+        flag = flags_of_rows(rows, roles.flags.get(key), columns, report, where)
+        if readings.flags is not None or flag is not None:
+            flags[key] = combined_flags(readings.flags, flag)
+    steps = [minutes] if isinstance(minutes, int) else [int(step) for step in np.unique(minutes)]
+    for step in steps:
+        records = RawRecords(where.source, places, station, end, step, values, flags)
+        if not isinstance(minutes, int):
+            records = records.where(minutes == step)
+        yield drop_incomplete(records, report)
 
 
 @dataclass(frozen=True)
@@ -122,15 +132,15 @@ class _TableRows:
     roles: TableColumns
     report: QualityReport
     where: Where
-    decimal_comma: bool
+    rules: CellRules
 
     def numbers(self, column: str, what: str) -> NDArray[np.floating]:
         """Return a column as numbers, NaN where a cell is none; `what` names it in messages."""
-        return to_numbers(self.rows[column], what, self.where, self.report, self.decimal_comma)
+        return to_numbers(self.rows[column], what, self.where, self.report, self.rules)
 
 
 def _places(
-    table: _TableRows, codes: NDArray[np.integer], ids: list[str], split: bool
+    table: _TableRows, codes: NDArray[np.integer], ids: list[str], columns: ColumnsConfig
 ) -> tuple[pd.DataFrame, NDArray[np.int32]]:
     """Return the places of the rows, and the row of that table that each row stands at.
 
@@ -150,10 +160,11 @@ def _places(
     distinct = pa.table(parts).group_by(list(parts), use_threads=False).aggregate([]).to_pandas()
     distinct = distinct[distinct["station"] >= 0].sort_values(list(parts), ignore_index=True)
     for role in ("lat", "lon"):
-        distinct[role] = exact_degrees(distinct[role].to_numpy()) if role in distinct else np.nan
+        alone = np.nan if columns.place is None else getattr(columns.place, role)
+        distinct[role] = exact_degrees(distinct[role].to_numpy()) if role in distinct else np.float64(alone)
     code = distinct["station"].to_numpy()
     distinct["station"] = np.array([*ids, None], dtype=object)[code]
-    if split and table.roles.lat is not None and _moves(distinct):
+    if columns.moved_stations == "split" and table.roles.lat is not None and _moves(distinct):
         return _places_by_row(parts, distinct, code)
     first = np.searchsorted(code, np.arange(len(ids)))
     return distinct, np.append(first, -1).astype(np.int32)[codes]

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta, timezone, tzinfo
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.observations.averaging_periods import NO_TIME, STRAY_SHARE, periods_of
 from aqreanalysis.observations.report import QualityReport, Where
 
-# Spreadsheets store 10:00 as 09:59:59.997: stamps this near to a full hour are that hour.
-ROUNDING_SECONDS = 30
-# Stray bad rows are counted and left out; more than this share of a file says that the file is read the wrong way.
-STRAY_SHARE = 0.01
-# Minutes since 1970 of a row without a readable stamp.
-NO_TIME = np.iinfo(np.int32).min
 # Outside these years a stamp is a typing error, and one of them would stretch the timeline over centuries.
 FIRST_YEAR, LAST_YEAR = 1950, 2100
-# Averages shorter than an hour that are recognised by their stamps, in minutes.
-SHORT_STEPS = (30, 20, 15, 12, 10, 6, 5)
+
+# Ways to write a stamp that have names: dates of which the day or the month comes first, and seconds since 1970.
+NAMED_PATTERNS = ("day-first", "month-first", "epoch", "epoch-ms")
+_EPOCH_SECONDS = {"epoch": 1.0, "epoch-ms": 0.001}
 
 _OFFSET = re.compile(r"^(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?$")
+# An hour 24, with minutes, or alone where the pattern ends in the hour.
+_HOUR_24, _HOUR_24_ALONE = re.compile(r"([T ])24(:00(?::00)?)$"), re.compile(r"([T ]|^\d{8})24()$")
 _AWARE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$", re.IGNORECASE)
 
 
@@ -69,7 +70,7 @@ class Clock:
     stamp : str
         Which end of the averaging period is stamped.
     pattern : str or None
-        How the stamps are written (`strptime`); None for ISO 8601.
+        How the stamps are written: a pattern of `strptime`, a key of `NAMED_PATTERNS`; None for ISO 8601.
     column : str
         Name of the column, for messages.
     """
@@ -82,8 +83,9 @@ class Clock:
     @classmethod
     def of(cls, columns: ColumnsConfig, default: Clock | None = None) -> Clock:
         """Return the clock that `columns` tells, and of `default` (UTC, end of the hour) what it leaves open."""
-        base = default or cls(column=columns.time)
-        return cls(columns.time_zone or base.zone, columns.stamp or base.stamp, base.pattern, base.column)
+        base = default or cls(column=", ".join(columns.time_columns))
+        pattern = columns.time_format or base.pattern
+        return cls(columns.time_zone or base.zone, columns.stamp or base.stamp, pattern, base.column)
 
 
 class _Reason(IntEnum):
@@ -107,17 +109,35 @@ class _Stamps:
 
 
 def stamps_to_minutes(
-    column: pa.ChunkedArray | pa.Array, clock: Clock, report: QualityReport, where: Where
-) -> tuple[NDArray[np.int32], int]:
+    column: pa.ChunkedArray | pa.Array,
+    clock: Clock,
+    report: QualityReport,
+    where: Where,
+    series: NDArray[np.integer] | None = None,
+) -> tuple[NDArray[np.int32], int | NDArray[np.int16]]:
     """Return, for each row, minutes since 1970-01-01 UTC of the END of its averaging period, and that period.
+
+    Parameters
+    ----------
+    column : ChunkedArray or Array
+        The stamps.
+    clock : Clock
+        How they are to be read.
+    report : QualityReport
+        Where rows without a time are counted.
+    where : Where
+        Where the first row stands.
+    series : ndarray, optional
+        Integer (row,): rows of one number are one station's, and of one pollutant where a row is a measurement. Each
+        series has a step of its own; None: all rows are one.
 
     Returns
     -------
     end : ndarray
         int32 (row,); `NO_TIME` where a row has no readable stamp, or one that is off the period's full steps. Both are
         counted in `report`.
-    minutes : int
-        60, or the step of shorter averages (of `SHORT_STEPS`) where the stamps stand at every step of the hour.
+    minutes : int or ndarray
+        60, or the step of shorter averages; int16 (row,) where it is not the same for all rows.
 
     Raises
     ------
@@ -128,12 +148,31 @@ def stamps_to_minutes(
     # A year of a network has millions of rows and thousands of distinct stamps: work on the distinct ones.
     codes, values = encoded(column)
     stamps = _distinct_stamps(values, clock)
-    ends, step = _period_ends(stamps, clock)
+    distinct = _instants(stamps)
     # One more at the end, so that code -1, a missing stamp, finds it.
-    per_row = np.append(ends, np.int32(NO_TIME))[codes]
-    if (stamps.reason != _Reason.NONE).any() or len(codes) == 0 or codes.min() < 0:
-        _count_lost(stamps, np.append(stamps.reason, np.int8(_Reason.EMPTY))[codes], clock, report, where)
-    return per_row, step
+    instant = np.append(distinct, np.int32(NO_TIME))[codes]
+    reasons = np.append(stamps.reason, np.int8(_Reason.EMPTY))
+    timed = distinct[stamps.reason == _Reason.NONE]
+    if not (timed % 60).any():
+        end = np.where(instant == NO_TIME, NO_TIME, instant + 60 * (clock.stamp == "start")).astype(np.int32)
+        if (reasons[:-1] != _Reason.NONE).any() or len(codes) == 0 or codes.min() < 0:
+            _count_lost(stamps, codes, reasons[codes], clock, report, where)
+        return end, 60
+    periods = periods_of(instant, series, clock.stamp == "start")
+    per_row = reasons[codes]
+    per_row[(per_row == _Reason.NONE) & (periods.end == NO_TIME)] = _Reason.OFF_HOUR
+    _count_lost(stamps, codes, per_row, clock, report, where)
+    report.count("hours_off_utc", periods.moved)
+    step = int(periods.minutes[0]) if len(periods.minutes) else 60
+    return periods.end, step if (periods.minutes == step).all() else periods.minutes
+
+
+def joined_stamps(rows: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
+    """Return the column of stamps, or the texts of several joined by a blank."""
+    if len(names) == 1:
+        return rows[names[0]]
+    parts = [pc.cast(rows[name].combine_chunks(), pa.string()) for name in names]
+    return pa.chunked_array([pc.binary_join_element_wise(*parts, " ")])
 
 
 def encoded(column: pa.ChunkedArray | pa.Array) -> tuple[NDArray[np.integer], pa.Array]:
@@ -157,9 +196,15 @@ def _distinct_stamps(values: pa.Array, clock: Clock) -> _Stamps:
         aware = text.str.contains(_AWARE).to_numpy(dtype=bool) & (text.str.len() > len("2019-01-01")).to_numpy(
             dtype=bool
         )
-        if clock.pattern is not None:
-            aware[:] = False
+        if clock.pattern is not None and clock.pattern not in NAMED_PATTERNS:
+            aware[:] = "%z" in clock.pattern
+        aware[:] |= clock.pattern in _EPOCH_SECONDS
         utc = _parse_text(text, aware, clock.pattern)
+    elif clock.pattern in _EPOCH_SECONDS and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        aware = np.ones(len(values), dtype=bool)
+        utc = _from_epoch(pd.Series(written), clock.pattern)
+    elif clock.pattern is not None and pa.types.is_integer(values.type):  # 2019013113 as a number
+        return _distinct_stamps(pc.cast(values, pa.string()), clock)
     else:
         raise ObservationsError(
             f"column {clock.column!r} holds {values.type}, no times: write ISO 8601 such as 2019-01-31 13:00"
@@ -178,50 +223,57 @@ def _distinct_stamps(values: pa.Array, clock: Clock) -> _Stamps:
     return _Stamps(written, utc, reason)
 
 
+def _from_epoch(numbers: pd.Series, pattern: str) -> pd.DatetimeIndex:
+    """Return the times of seconds or milliseconds since 1970, NaT beyond the years of records."""
+    seconds = pd.to_numeric(numbers, errors="coerce").to_numpy(dtype=np.float64) * _EPOCH_SECONDS[pattern]
+    good = np.abs(seconds) < (LAST_YEAR + 1 - 1970) * 366 * 86400.0
+    times = np.where(good, seconds * 1000.0, 0).astype("M8[ms]")
+    return pd.DatetimeIndex(np.where(good, times, np.datetime64("NaT")))
+
+
 def _parse_text(text: pd.Series, aware: NDArray[np.bool_], pattern: str | None) -> pd.DatetimeIndex:
     out = np.full(len(text), np.datetime64("NaT"), dtype="M8[us]")
+    if pattern in _EPOCH_SECONDS:
+        return _from_epoch(text, pattern)
     # pandas knows these words, and a stamp that depends on the clock of the reader is none.
     text = text.mask(text.str.lower().isin(["now", "today"]))
+    # Hours are counted from 1 to 24 in many networks: 24:00 is the next day's 00:00.
+    hour_24 = _HOUR_24_ALONE if pattern is not None and pattern.endswith("%H") else _HOUR_24
+    midnight = text.str.extract(hour_24, expand=True)[0].notna().to_numpy()
+    if midnight.any():
+        text = text.where(~midnight, text.str.replace(hour_24, r"\g<1>00\g<2>", regex=True))
+    how: dict[str, Any] = {"format": pattern or "ISO8601"}
+    if pattern in NAMED_PATTERNS:
+        how = {"format": "mixed", "dayfirst": pattern == "day-first"}
     for mask, utc in ((aware, True), (~aware, False)):
         if mask.any():
-            parsed = pd.DatetimeIndex(pd.to_datetime(text[mask], format=pattern or "ISO8601", errors="coerce", utc=utc))
+            parsed = pd.DatetimeIndex(pd.to_datetime(text[mask], errors="coerce", utc=utc, **how))
             out[mask] = (parsed.tz_localize(None) if utc else parsed).to_numpy(dtype="M8[us]")
-    return pd.DatetimeIndex(out)
+    return pd.DatetimeIndex(np.where(midnight, out + np.timedelta64(1, "D"), out))
 
 
-def _period_ends(stamps: _Stamps, clock: Clock) -> tuple[NDArray[np.int32], int]:
-    """Return the end of each distinct stamp's period and the period; write into ``stamps.reason`` why one has none."""
+def _instants(stamps: _Stamps) -> NDArray[np.int32]:
+    """Return the full minute of each distinct stamp; write into ``stamps.reason`` why one has none."""
     years = stamps.utc.year.to_numpy()
     readable = stamps.reason == _Reason.NONE
     stamps.reason[readable & ((years < FIRST_YEAR) | (years > LAST_YEAR))] = _Reason.YEAR
     readable = stamps.reason == _Reason.NONE
     seconds = np.where(readable, stamps.utc.to_numpy(dtype="M8[ms]").astype(np.int64), 0) / 1000.0
-    step = find_step(np.round(seconds[readable] / 60.0).astype(np.int64))
-    steps = np.round(seconds / (60.0 * step)).astype(np.int64)
-    stamps.reason[readable & (np.abs(seconds - steps * 60.0 * step) > ROUNDING_SECONDS)] = _Reason.OFF_HOUR
-    ends = (steps + (clock.stamp == "start")) * step
-    return np.where(stamps.reason == _Reason.NONE, ends, NO_TIME).astype(np.int32), step
+    return np.where(readable, np.round(seconds / 60.0), NO_TIME).astype(np.int32)
 
 
-def find_step(minutes: NDArray[np.int64]) -> int:
-    """Return 60, or the shorter step of `SHORT_STEPS` whose every place in the hour the stamps take.
-
-    All stamps at half past are an hourly clock of a zone with half an hour of offset, and no half-hour means; a stray
-    stamp or two make no step either.
-    """
-    per_minute = np.bincount(minutes % 60, minlength=60)
-    total = len(minutes)
-    for step in SHORT_STEPS:
-        places = per_minute[::step]
-        if places.sum() >= (1 - STRAY_SHARE) * total and places.min() >= max(0.5 * total * step / 60, 2):
-            return step
-    return 60
-
-
-def _count_lost(stamps: _Stamps, reasons: NDArray[np.int8], clock: Clock, report: QualityReport, where: Where) -> None:
+def _count_lost(
+    stamps: _Stamps,
+    codes: NDArray[np.integer],
+    reasons: NDArray[np.int8],
+    clock: Clock,
+    report: QualityReport,
+    where: Where,
+) -> None:
     rows = max(len(reasons), 1)
     per_reason = np.bincount(reasons, minlength=len(_Reason))
-    written = "an ISO 8601 time: write 2019-01-31 13:00 or 2019-01-31T13:00:00Z"
+    written = "an ISO 8601 time: write 2019-01-31 13:00 or 2019-01-31T13:00:00Z, or set columns.time_format (%d/%m/%Y "
+    written += "%H:%M, day-first, epoch ...)"
     if clock.pattern is not None:
         written = f"written as {clock.pattern}"
     rules = {
@@ -234,9 +286,9 @@ def _count_lost(stamps: _Stamps, reasons: NDArray[np.int8], clock: Clock, report
     for reason, rule in rules.items():
         lost = int(per_reason[reason])
         if lost > STRAY_SHARE * rows:
-            first = stamps.written[int(np.argmax(stamps.reason == reason))]
-            at = where.at(int(np.argmax(reasons == reason)))
-            raise ObservationsError(f"{at}: {lost} of {rows} stamps: {str(first)!r:.60} {rule}")
+            at = int(np.argmax(reasons == reason))
+            first = stamps.written[int(codes[at])]
+            raise ObservationsError(f"{where.at(at)}: {lost} of {rows} stamps: {str(first)!r:.60} {rule}")
         report.count("rows_off_hour" if reason is _Reason.OFF_HOUR else "rows_without_time", lost)
     report.count("rows_in_clock_change", int(per_reason[_Reason.CLOCK_CHANGE]))
     report.count("rows_without_time", int(per_reason[_Reason.EMPTY]))

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import LongTable, records_from_long
+from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
@@ -43,6 +43,8 @@ def matches(head: FileHead) -> str | None:
     document="https://docs.airnowapi.org/docs/HourlyDataFactSheet.pdf",
     matches=matches,
     needs_stations=True,
+    temperature_celsius=25.0,
+    periods_stated=True,
 )
 def read_airnow(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one file."""
@@ -56,12 +58,26 @@ def read_airnow(context: ReadContext) -> Iterator[RawRecords]:
         stamps = pc.binary_join_element_wise(rows["date"].combine_chunks(), rows["time"].combine_chunks(), " ")
         end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, context.report, block.where)
         long_table = LongTable(
-            station=to_texts(rows["AQSID"]),
+            station=_sites(to_texts(rows["AQSID"]), context.stations.keys()),
             pollutant=to_texts(rows["parameter"]),
             unit=to_texts(rows["units"]),
             end=end,
             minutes=minutes,
-            value=to_numbers(rows["value"], "field 8, the value,", block.where, context.report),
+            value=to_numbers(rows["value"], "field 8, the value,", block.where, context.report, context.cells()),
             name=to_texts(rows["site"]),
         )
         yield from records_from_long(long_table, POLLUTANTS, context, block.where)
+
+
+def _sites(ids: Texts, known: set[str]) -> Texts:
+    """Return ids as the station list writes them: with or without the three digits of the country before nine."""
+    with_country = {name[3:]: name for name in known if len(name) == 12 and name.isdigit()}
+    codes, names = ids
+    return codes, [_listed_id(name, known, with_country) for name in names]
+
+
+def _listed_id(name: str, known: set[str], with_country: dict[str, str]) -> str:
+    if name in known:
+        return name
+    short = name[3:] if len(name) == 12 and name.isdigit() else name
+    return short if short in known else with_country.get(short, name)

@@ -10,18 +10,20 @@ occurrence code POC tells instruments of one pollutant at a site apart. PM2.5 of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
-from aqreanalysis.observations.read_context import ReadContext
+from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
@@ -30,20 +32,36 @@ COLUMNS = (*SITE, "Parameter Code", "POC", "Latitude", "Longitude", "Date GMT", 
 READINGS = ("Sample Measurement", "Units of Measure", "MDL")
 POLLUTANTS = {"88101": "pm25", "88502": "pm25", "81102": "pm10"}
 POLLUTANTS |= {"42401": "so2", "42602": "no2", "44201": "o3", "42101": "co"}
+# What tells a daily file.
+DAILY = ("Sample Duration", "Date Local", "Arithmetic Mean")
 # Ranks below every occurrence code that a reference method can have.
 NO_REFERENCE = 1000
+
+
+def matches(head: FileHead) -> str | None:
+    """Return why a file is of the Air Quality System's hourly files, or of its daily ones, which are refused."""
+    names = set(head.names)
+    if {*COLUMNS, *READINGS} <= names:
+        by_name = " and is named so" if re.fullmatch(r"hourly_\w+_\d{4}\.csv", head.source.filename) else ""
+        return f"it has the columns {', '.join((*COLUMNS, *READINGS))}{by_name}"
+    return "it has the columns of daily files, Date Local and Arithmetic Mean" if names >= {*SITE, *DAILY} else None
 
 
 @station_format(
     name="aqs",
     title="US EPA AQS hourly files (hourly_88101_2019.csv, .zip)",
     document="https://aqs.epa.gov/aqsweb/airdata/FileFormats.html",
-    columns=(*COLUMNS, *READINGS),
-    filename=r"hourly_\w+_\d{4}\.csv",
+    matches=matches,
+    temperature_celsius=25.0,
+    periods_stated=True,
 )
 def read_aqs(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one file, a block at a time."""
     table = context.table()
+    if set(DAILY) <= set(table.names):
+        raise ObservationsError(
+            f"{context.source.name}: daily means of US EPA AQS: hourly ones are needed, hourly_... instead of daily_..."
+        )
     context.require(table.names, (*COLUMNS, *READINGS))
     for block in read_blocks(table, (*COLUMNS, *READINGS), context.report):
         yield from _records(block, context)
@@ -56,7 +74,7 @@ def _records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
     clock = context.clock(Clock("UTC", "start", "%Y-%m-%d %H:%M", "Date GMT, Time GMT"))
     end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, report, where)
     numbers = {
-        name: to_numbers(rows[name], f"column {name!r}", where, report)
+        name: to_numbers(rows[name], f"column {name!r}", where, report, context.cells())
         for name in ("Latitude", "Longitude", "POC", "Sample Measurement", "MDL")
     }
     pollutant = to_texts(rows["Parameter Code"])

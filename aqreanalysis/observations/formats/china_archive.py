@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
@@ -32,6 +32,7 @@ FIXED = ("date", "hour", "type")
     columns=FIXED,
     filename=r"china_sites_\d{8}\.csv",
     needs_stations=True,
+    periods_stated=True,
 )
 def read_china_archive(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the six hourly pollutants of one day's file, of the stations that the list knows."""
@@ -50,7 +51,7 @@ def _records(block: TextBlock, stations: list[str], context: ReadContext) -> Ite
     stamps = pc.binary_join_element_wise(*(block.rows[name].combine_chunks() for name in FIXED[:2]), "-")
     end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, context.report, block.where)
     kinds, names = to_texts(block.rows["type"])
-    readings = [to_numbers(block.rows[s], f"column {s!r}", block.where, context.report) for s in stations]
+    readings = [context.readings(block.rows, s, block.where).values for s in stations]
     grid = np.stack(readings, axis=1) if readings else np.empty((len(end), 0))
     places = station_table(stations)
     for kind, name in enumerate(names):
@@ -62,7 +63,7 @@ def _records(block: TextBlock, stations: list[str], context: ReadContext) -> Ite
             places,
             np.tile(np.arange(len(stations), dtype=np.int32), len(rows)),
             np.repeat(end[rows], len(stations)),
-            minutes,
+            int(minutes),
             {TYPES[name]: as_float32(grid[rows].ravel())},
         )
         yield drop_incomplete(records, context.report)

@@ -5,10 +5,10 @@ Line 1: header lines and 1001; line 7: reference and revision date; line 9: unit
 line 10: number n of dependent columns; lines 11 and 12: their factors and missing values; then n names (``end_time
 of measurement, ...``, ``ozone, nmol/mol``, ``numflag ozone, no unit``), a number of special and one of normal
 comment lines; the last header line names the columns (starttime, endtime, ...). Station code, latitude, longitude
-and Timezone (UTC) stand in the comments. A flag holds three codes of three digits behind the point. Of the flag
-list (https://projects.nilu.no/ccc/flags/) 000, 100 and 559 are valid, 147, 780 and 781 below the detection limit
-and 999 missing; every other code is taken as invalid, which is safe and loses some. No library on PyPI reads these
-files.
+(those of the measurement before those of the station) and Timezone (UTC) stand in the comments. A flag holds three
+codes of three digits behind the point, of the list at https://projects.nilu.no/ccc/flags/flags.html : all that it calls
+valid (V) are, 147, 780 and 781 are below the detection limit, M is missing, and 100 overrides what is invalid; codes
+that the list does not have are invalid. No library on PyPI reads these files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.files import read_lines, text_encoding
+from aqreanalysis.observations.files import own_encoding, read_lines
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
@@ -32,7 +32,15 @@ from aqreanalysis.observations.units import read_unit
 
 COMPONENTS = {"ozone": "o3", "nitrogen_dioxide": "no2", "sulphur_dioxide": "so2", "sulfur_dioxide": "so2"}
 COMPONENTS |= {"carbon_monoxide": "co", "pm10_mass": "pm10", "pm25_mass": "pm25"}
-VALID, BELOW, MISSING = {0, 100, 559}, {147, 780, 781}, 999
+# Codes of the published list by what it says of them: V, with those below the detection limit apart, and M.
+BELOW, OVERRIDES = (147, 780, 781), 100
+VALID = (
+    *(0, OVERRIDES, 101, 102, 103, 110, 111, 120, *range(185, 192), 210, 211, 220, 247, 248, 249, 250, 257, 258),
+    *(275, 276, 298, 299, 370, 380, 382, 388, 390, 392, 394, 410, 411, 420, 440, 450, 457, 458, 470, 472, 475, 476),
+    *(498, 499, 521, 531, 532, *range(555, 560), 630, 632, 640, 644, 645, *range(647, 658), 660, 662, 665, 668, 674),
+    *(675, 676, *range(678, 681), 740, 741, 760, 770, 771, 782, 797, 798),
+)
+MISSING = (750, 783, 890, 899, 980, 990, 999)
 FIXED_LINES = 12
 
 
@@ -73,11 +81,12 @@ class _Header:
     title="EBAS NASA Ames 1001 (.nas)",
     document="https://ebas-submit.nilu.no/submit-data/data-reporting/templates",
     matches=matches,
+    periods_stated=True,
 )
 def read_ebas(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the hourly readings of one file."""
     name = context.source.name
-    encoding = text_encoding(context.source.head(), context.columns.encoding)
+    encoding = own_encoding(context.source, context.columns.encoding)
     lines = list(read_lines(context.source, encoding))
     header = _header(lines, name)
     where = Where(name, header.lines + 1, "line")
@@ -145,13 +154,18 @@ def _header(lines: list[str], name: str) -> _Header:
         facts = {key.strip().lower(): value.strip() for key, value in facts.items()}
         if facts.get("timezone", "UTC").upper() != "UTC":
             raise ValueError(f"timezone {facts['timezone']!r}, expected UTC")
-        place = (float(facts["station latitude"]), float(facts["station longitude"]))
+        place = (_degrees(facts, "latitude"), _degrees(facts, "longitude"))
         code = facts["station code"]
     except (ValueError, IndexError, KeyError, OverflowError) as error:
         raise ObservationsError(f"{name}, line {at}: not as NASA Ames 1001 of EBAS has it: {error!s:.160}") from None
     return _Header(
         count, begin, n + 1, _columns(names, factors, missing, name), code, facts.get("station name", ""), *place
     )
+
+
+def _degrees(facts: dict[str, str], which: str) -> float:
+    """Return where the measurement is made, by the measurement's own line or else by the station's."""
+    return float(facts.get(f"measurement {which}") or facts[f"station {which}"])
 
 
 def _columns(names: list[str], factors: list[float], missing: list[float], source: str) -> list[_Column]:
@@ -209,9 +223,9 @@ def _flags(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.b
     """Return the flag of each reading, and whether its flag says that it is missing."""
     digits = np.round((numbers % 1) * 1e9).astype(np.int64)
     codes = np.stack([digits // 10**6, digits // 10**3 % 1000, digits % 1000], axis=1)
-    gone = (codes == MISSING).any(axis=1)
-    bad = ~np.isin(codes, [*VALID, *BELOW]).all(axis=1) & ~(codes == 100).any(axis=1)
-    below = np.isin(codes, list(BELOW)).any(axis=1)
+    gone = np.asarray(np.isin(codes, MISSING).any(axis=1))
+    bad = ~np.isin(codes, [*VALID, *BELOW]).all(axis=1) & ~(codes == OVERRIDES).any(axis=1)
+    below = np.isin(codes, BELOW).any(axis=1)
     flag = np.where(below, np.int8(Flag.BELOW_DETECTION_LIMIT), np.int8(Flag.GOOD))
     flag[bad] = Flag.INVALID_AT_SOURCE
     return flag, gone

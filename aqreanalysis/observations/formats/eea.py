@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.averaging_periods import NO_TIME
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
@@ -27,7 +28,7 @@ from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.table_blocks import parquet_schema, read_row_blocks
-from aqreanalysis.observations.times import NO_TIME, Clock, stamps_to_minutes
+from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 COLUMNS = ("Samplingpoint", "Pollutant", "Start", "End", "Value", "Unit", "AggType", "Validity")
 POLLUTANTS = {"1": "so2", "5": "pm10", "6001": "pm25", "7": "o3", "8": "no2", "10": "co"}
@@ -47,6 +48,7 @@ VALIDITY = {
     document="https://www.eea.europa.eu/data-and-maps/data/aqereporting-9",
     columns=COLUMNS,
     needs_stations=True,
+    periods_stated=True,
 )
 def read_eea(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the hourly readings of one file, a block at a time."""
@@ -81,7 +83,7 @@ def _records(rows: pa.Table, where: Where, context: ReadContext) -> Iterator[Raw
         unit=to_texts(rows["Unit"]),
         end=end,
         minutes=60,
-        value=to_numbers(rows["Value"], "column 'Value'", where, context.report),
+        value=context.readings(rows, "Value", where).values,
         instrument=rank[codes],
         flag=_flags(rows["Validity"], where, context),
     )

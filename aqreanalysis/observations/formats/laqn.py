@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import LongTable, records_from_long
-from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.long_format import LongTable, records_from_long, series_of
+from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.table_blocks import read_blocks
@@ -36,13 +36,17 @@ def read_laqn(context: ReadContext) -> Iterator[RawRecords]:
     context.require(table.names, COLUMNS)
     clock = context.clock(Clock("UTC", "start", "%d/%m/%Y %H:%M", "ReadingDateTime"))
     for block in read_blocks(table, COLUMNS, context.report):
-        end, minutes = stamps_to_minutes(block.rows["ReadingDateTime"], clock, context.report, block.where)
+        station, pollutant = to_texts(block.rows["Site"]), to_texts(block.rows["Species"])
+        series = series_of(station[0], pollutant[0])
+        end, minutes = stamps_to_minutes(block.rows["ReadingDateTime"], clock, context.report, block.where, series)
+        readings = context.readings(block.rows, "Value", block.where)
         long_table = LongTable(
-            station=to_texts(block.rows["Site"]),
-            pollutant=to_texts(block.rows["Species"]),
+            station=station,
+            pollutant=pollutant,
             unit=to_texts(block.rows["Units"]),
             end=end,
             minutes=minutes,
-            value=to_numbers(block.rows["Value"], "column 'Value'", block.where, context.report),
+            value=readings.values,
+            flag=readings.flags,
         )
         yield from records_from_long(long_table, POLLUTANTS, context, block.where)

@@ -34,4 +34,4 @@ def read_openair(context: ReadContext) -> Iterator[RawRecords]:
     roles = find_columns(table.names, columns, context.source.name, places_given=bool(context.stations))
     for block in read_blocks(table, roles.needed(), context.report):
         context.report.rows += block.rows.num_rows
-        yield records_of_rows(block.rows, roles, columns, context.report, block.where, table.decimal_comma)
+        yield from records_of_rows(block.rows, roles, columns, context.report, block.where, table.decimal_comma)

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.averaging_periods import NO_TIME, nearest_hours
 from aqreanalysis.observations.files import read_json
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.openaq_archive import PERIODS, POLLUTANTS, aware_minutes, on_periods
@@ -24,8 +26,7 @@ from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
-from aqreanalysis.observations.report import Where
-from aqreanalysis.observations.times import NO_TIME
+from aqreanalysis.observations.report import QualityReport, Where
 
 
 def matches(head: FileHead) -> str | None:
@@ -40,6 +41,7 @@ def matches(head: FileHead) -> str | None:
     title="OpenAQ API v3 pages of measurements or hours (JSON)",
     document="https://docs.openaq.org/resources/measurements",
     matches=matches,
+    periods_stated=True,
 )
 def read_openaq_api(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one page."""
@@ -66,7 +68,7 @@ def read_openaq_api(context: ReadContext) -> Iterator[RawRecords]:
             station=(np.zeros(n, np.int32), [sensor.group()]),
             pollutant=_texts(part["parameter"]),
             unit=_texts(part["units"]),
-            end=on_periods(end[part.index], int(minutes)),
+            end=_ends(end[part.index], int(minutes), context.report),
             minutes=int(minutes),
             value=part["value"].to_numpy(dtype=np.float64),
             lat=part["lat"].to_numpy(dtype=np.float64),
@@ -75,6 +77,14 @@ def read_openaq_api(context: ReadContext) -> Iterator[RawRecords]:
             flag=flag,
         )
         yield from records_from_long(long_table, POLLUTANTS, context, where)
+
+
+def _ends(end: NDArray[np.int32], minutes: int, report: QualityReport) -> NDArray[np.int32]:
+    """Return the ends of periods on full ones; of hours as every reader puts them."""
+    if minutes < 60:
+        return on_periods(end, minutes)
+    report.count("hours_off_utc", int(np.count_nonzero((end != NO_TIME) & (end % 60 != 0))))
+    return nearest_hours(end)
 
 
 def _results(page: object, where: Where) -> list[Any]:

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.averaging_periods import NO_TIME, STRAY_SHARE, periods_of
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
@@ -23,7 +24,7 @@ from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
-from aqreanalysis.observations.times import FIRST_YEAR, LAST_YEAR, NO_TIME, STRAY_SHARE
+from aqreanalysis.observations.times import FIRST_YEAR, LAST_YEAR
 from aqreanalysis.species import SPECIES
 
 COLUMNS = ("location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
@@ -54,29 +55,35 @@ def _records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
     # An id of more digits than 64 bits hold is none of OpenAQ's, and its beginning ranks it as well.
     ranks = [int(text[:18]) if re.fullmatch("[0-9]+", text) else i for i, text in enumerate(sensor_ids)]
     rank = np.array([*ranks, -1], dtype=np.int64)
-    value = to_numbers(rows["value"], "column 'value'", where, report)
+    readings = context.readings(rows, "value", where)
     lat, lon = (to_numbers(rows[name], f"column {name!r}", where, report) for name in ("lat", "lon"))
     texts = {name: to_texts(rows[name]) for name in ("location_id", "parameter", "units", "location")}
-    period = sensor_periods(sensors, end)
-    for minutes in np.unique(period):
-        mask = period == minutes
+    end, minutes = _periods(sensors, end, report)
+    long_table = LongTable(
+        station=texts["location_id"],
+        pollutant=texts["parameter"],
+        unit=texts["units"],
+        end=end,
+        minutes=minutes,
+        value=readings.values,
+        lat=lat,
+        lon=lon,
+        name=texts["location"],
+        instrument=rank[sensors],
+        flag=readings.flags,
+    )
+    yield from records_from_long(long_table, POLLUTANTS, context, where)
 
-        def part(name: str, mask: NDArray[np.bool_] = mask) -> tuple[NDArray[np.integer], list[str]]:
-            return texts[name][0][mask], texts[name][1]
 
-        long_table = LongTable(
-            station=part("location_id"),
-            pollutant=part("parameter"),
-            unit=part("units"),
-            end=on_periods(end[mask], int(minutes)),
-            minutes=int(minutes),
-            value=value[mask],
-            lat=lat[mask],
-            lon=lon[mask],
-            name=part("location"),
-            instrument=rank[sensors[mask]],
-        )
-        yield from records_from_long(long_table, POLLUTANTS, context, where)
+def _periods(
+    sensors: NDArray[np.integer], instant: NDArray[np.int32], report: QualityReport
+) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+    """Return end and length of the averaging period of each row, by the stamps of its sensor."""
+    periods = periods_of(instant, sensors, start=False)
+    report.count("hours_off_utc", periods.moved)
+    # Hours that a sensor stamps at any minute belong to the hour that they fall into.
+    loose = (periods.end == NO_TIME) & (instant != NO_TIME)
+    return np.where(loose, on_periods(instant, 60), periods.end).astype(np.int32), periods.minutes
 
 
 def aware_minutes(stamps: pd.Series, where: Where, report: QualityReport) -> NDArray[np.int32]:
@@ -105,16 +112,3 @@ def aware_minutes(stamps: pd.Series, where: Where, report: QualityReport) -> NDA
 def on_periods(end: NDArray[np.int32], minutes: int) -> NDArray[np.int32]:
     """Return the ends of periods that stamps fall into: one at 10:03 of five minutes belongs to that up to 10:05."""
     return np.where(end == NO_TIME, NO_TIME, -(-end // minutes) * minutes).astype(np.int32)
-
-
-def sensor_periods(sensors: NDArray[np.integer], end: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return for each row the averaging period of its sensor: the most frequent distance of its stamps, at most 60."""
-    out = np.full(len(end), 60, dtype=np.int64)
-    for sensor in np.unique(sensors):
-        own = np.flatnonzero(sensors == sensor)
-        steps = np.diff(np.unique(end[own]))
-        steps = steps[(steps > 0) & (steps <= 60)]
-        if len(steps):
-            usual = int(np.bincount(steps).argmax())
-            out[own] = PERIODS[np.searchsorted(PERIODS, usual, side="right") - 1]
-    return out

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.observations.column_names import pollutant_and_unit
+from aqreanalysis.observations.files import own_encoding
 from aqreanalysis.observations.raw_records import RawRecords, Repeats
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.table_blocks import inspect_csv
-from aqreanalysis.species import get_species
+from aqreanalysis.observations.units import TEMPERATURE_CELSIUS
 
 Reader = Callable[[ReadContext], Iterator[RawRecords]]
 
@@ -46,6 +48,10 @@ class StationFormat:
         What is done with a station at several places: see `ColumnsConfig.moved_stations`.
     needs_stations : bool
         Whether its files give no coordinates.
+    temperature_celsius : float
+        Temperature at which the network makes ppb and ppm mass.
+    periods_stated : bool
+        Whether its files say that their readings are hourly means, so that stamps need not tell it.
     rank : int
         Guesses go from the lowest on: what is told apart surely comes before what is taken in want of better.
     """
@@ -60,6 +66,8 @@ class StationFormat:
     repeats: Repeats = "last"
     moved: str = "split"
     needs_stations: bool = False
+    temperature_celsius: float = TEMPERATURE_CELSIUS
+    periods_stated: bool = False
     rank: int = 0
 
     def reason(self, head: FileHead) -> str | None:
@@ -131,12 +139,12 @@ def guess_format(head: FileHead, columns: ColumnsConfig) -> tuple[StationFormat,
         reason = chosen.reason(head)
         if reason is not None:
             return chosen, reason
-    own = {columns.station, columns.time, columns.lat, columns.lon, *columns.species.values()}
+    own = {columns.station, *columns.time_columns, columns.lat, columns.lon, *columns.species.values()}
     there = [name for name in head.names if name in own or _is_pollutant(name)]
     if there:
         return find_format("table"), f"it has the columns {', '.join(there):.200}"
     if head.text:
-        inspect_csv(head.source)  # says so if it is no UTF-8
+        inspect_csv(head.source, own_encoding(head.source, columns.encoding))  # says so if it is not in its encoding
     shown = f"its columns are {', '.join(head.names):.200}" if head.names else f"it begins with {head.text[:60]!r}"
     raise ObservationsError(
         f"{head.source.name} looks like no known format ({shown}): name its columns (--set columns.station=... "
@@ -145,8 +153,4 @@ def guess_format(head: FileHead, columns: ColumnsConfig) -> tuple[StationFormat,
 
 
 def _is_pollutant(name: str) -> bool:
-    try:
-        get_species(name)
-    except ObservationsError:
-        return False
-    return True
+    return pollutant_and_unit(name)[0] is not None

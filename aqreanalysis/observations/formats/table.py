@@ -6,12 +6,14 @@ Described in docs/observations.md, "Files". Names, units and clock of its column
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from aqreanalysis.observations.columns import find_columns
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.column_names import told_or_usual
+from aqreanalysis.observations.columns import TableColumns, find_columns
 from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.raw_records import RawRecords
@@ -36,15 +38,34 @@ def read_table(context: ReadContext) -> Iterator[RawRecords]:
         schema = parquet_schema(context.source)
         roles = find_columns(schema.names, context.columns, context.source.name, placed)
         context.attributes.update(_attributes(schema))
-        for rows, where in read_row_blocks(context.source, roles.needed(), [roles.station]):
+        _refuse_narrow(schema.names, roles, context)
+        texts = [] if roles.station is None else [roles.station]
+        for rows, where in read_row_blocks(context.source, roles.needed(), texts):
             context.report.rows += rows.num_rows
-            yield records_of_rows(rows, roles, context.columns, context.report, where)
+            yield from records_of_rows(rows, roles, context.columns, context.report, where)
         return
     table = context.table()
     roles = find_columns(table.names, context.columns, context.source.name, placed)
+    _refuse_narrow(table.names, roles, context)
     for block in read_blocks(table, roles.needed(), context.report):
         context.report.rows += block.rows.num_rows
-        yield records_of_rows(block.rows, roles, context.columns, context.report, block.where, table.decimal_comma)
+        yield from records_of_rows(block.rows, roles, context.columns, context.report, block.where, table.decimal_comma)
+
+
+def _refuse_narrow(names: Sequence[str], roles: TableColumns, context: ReadContext) -> None:
+    """Refuse a table whose rows are measurements of one pollutant or another: their mean would be no pollutant's.
+
+    Raises
+    ------
+    ObservationsError
+        A column names pollutants, naming it.
+    """
+    parameter, value = (told_or_usual(role, names, context.columns) for role in ("parameter", "value"))
+    if parameter in names and value in roles.species.values():
+        raise ObservationsError(
+            f"{context.source.name}: its column {parameter!r} names pollutants, so that {value!r} is not of one: read "
+            "it with --format narrow"
+        )
 
 
 def _attributes(schema: pa.Schema) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.table_blocks import read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
-from aqreanalysis.observations.units import conversion
+from aqreanalysis.observations.units import factor_of
 
 COLUMNS = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "CO": "co", "O3": "o3"}
 STAMP = ("year", "month", "day", "hour")
@@ -33,6 +33,7 @@ STAMP = ("year", "month", "day", "hour")
     columns=("No", *STAMP, *COLUMNS, "TEMP", "PRES", "DEWP", "RAIN", "wd", "WSPM", "station"),
     filename=r"PRSA_Data_.*\.csv",
     needs_stations=True,
+    periods_stated=True,
 )
 def read_uci_beijing(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one site's file."""
@@ -46,9 +47,9 @@ def read_uci_beijing(context: ReadContext) -> Iterator[RawRecords]:
         station, ids = to_texts(block.rows["station"])
         values = {}
         for column, key in COLUMNS.items():
-            numbers = to_numbers(block.rows[column], f"column {column!r}", block.where, context.report)
-            values[key] = as_float32(numbers, conversion(key, "ug/m3", context.columns, column))
+            numbers = context.readings(block.rows, column, block.where).values
+            values[key] = as_float32(numbers, factor_of(key, "ug/m3", context.columns, context.report, column))
         records = RawRecords(
-            block.where.source, station_table(ids), np.asarray(station, np.int32), end, minutes, values
+            block.where.source, station_table(ids), np.asarray(station, np.int32), end, int(minutes), values
         )
         yield drop_incomplete(records, context.report)

@@ -8,21 +8,21 @@ only stations the pollutant stands in the file's name (``pm25_2019.csv``) or is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.column_names import told_or_usual
 from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.parse_numbers import to_numbers
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.table_blocks import parquet_schema, read_blocks, read_row_blocks
-from aqreanalysis.observations.times import Clock, stamps_to_minutes
-from aqreanalysis.observations.units import conversion
+from aqreanalysis.observations.times import Clock, joined_stamps, stamps_to_minutes
+from aqreanalysis.observations.units import factor_of
 from aqreanalysis.species import SPECIES, get_species
 
 _JOINED = re.compile(r"^(.+?)(?::|__)(.+)$")
@@ -31,7 +31,12 @@ _JOINED = re.compile(r"^(.+?)(?::|__)(.+)$")
 def matches(head: FileHead) -> str | None:
     """Return why a file is a wide table: its columns join stations with pollutants."""
     joined = [name for name in head.names if _split(name)[1] is not None]
-    return f"its columns join stations with pollutants ({', '.join(joined[:3])} ...)" if joined else None
+    if joined:
+        return f"its columns join stations with pollutants ({', '.join(joined[:3])} ...)"
+    listed = [name for name in head.names if name in head.stations]
+    if listed and head.columns.station not in head.names and len(listed) >= len(head.names) // 2:
+        return f"its columns are stations of the list ({', '.join(listed[:3])}{' ...' if listed[3:] else ''})"
+    return None
 
 
 @station_format(
@@ -47,14 +52,14 @@ def read_wide(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one table."""
     table = None if context.source.has_suffix(PARQUET) else context.table()
     names = parquet_schema(context.source).names if table is None else table.names
-    context.require(names, [context.columns.time])
-    columns = _columns(names, context)
+    time = _time_columns(names, context)
+    columns = _columns(names, time, context)
     if table is not None:
-        for block in read_blocks(table, [context.columns.time, *columns], context.report):
-            yield from _records(block.rows, columns, context, block.where, table.decimal_comma)
+        for block in read_blocks(table, [*time, *columns], context.report):
+            yield from _records(block.rows, (time, columns), context, block.where, table.decimal_comma)
         return
-    for rows, where in read_row_blocks(context.source, [context.columns.time, *columns]):
-        yield from _records(rows, columns, context, where, False)
+    for rows, where in read_row_blocks(context.source, [*time, *columns]):
+        yield from _records(rows, (time, columns), context, where, False)
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -70,7 +75,23 @@ def _split(name: str) -> tuple[str, str | None]:
     return name, None
 
 
-def _columns(names: list[str], context: ReadContext) -> dict[str, tuple[str, str]]:
+def _time_columns(names: Sequence[str], context: ReadContext) -> tuple[str, ...]:
+    """Return the columns of the stamps: those that are told, or the usual one.
+
+    Raises
+    ------
+    ObservationsError
+        One is not there.
+    """
+    time = context.columns.time_columns
+    if time == ("time",) and "time" not in names:
+        usual = told_or_usual("time", names, context.columns)
+        time = (usual,) if usual is not None and usual in names else time
+    context.require(names, time)
+    return time
+
+
+def _columns(names: list[str], time: Sequence[str], context: ReadContext) -> dict[str, tuple[str, str]]:
     """Return which station and pollutant each column is.
 
     Raises
@@ -86,7 +107,7 @@ def _columns(names: list[str], context: ReadContext) -> dict[str, tuple[str, str
     lost = 0
     for name in names:
         station, key = _split(name)
-        if name == context.columns.time:
+        if name in time:
             continue
         if station not in known:
             lost += 1
@@ -106,24 +127,31 @@ def _columns(names: list[str], context: ReadContext) -> dict[str, tuple[str, str
 
 
 def _records(
-    rows: pa.Table, columns: dict[str, tuple[str, str]], context: ReadContext, where: Where, decimal_comma: bool
+    rows: pa.Table,
+    roles: tuple[Sequence[str], dict[str, tuple[str, str]]],
+    context: ReadContext,
+    where: Where,
+    decimal_comma: bool,
 ) -> Iterator[RawRecords]:
+    time, columns = roles
     context.report.rows += rows.num_rows
-    clock = context.clock(Clock(column=context.columns.time))
-    end, minutes = stamps_to_minutes(rows[context.columns.time], clock, context.report, where)
+    clock = context.clock(Clock(column=", ".join(time)))
+    end, minutes = stamps_to_minutes(joined_stamps(rows, time), clock, context.report, where)
     for key in dict.fromkeys(key for _, key in columns.values()):
         chosen = {name: station for name, (station, k) in columns.items() if k == key}
-        unit = context.columns.units.get(key, SPECIES[key].units)
-        factor = conversion(key, unit, context.columns, f"columns.units.{key}")
-        grid = np.stack(
-            [to_numbers(rows[n], f"column {n!r}", where, context.report, decimal_comma) for n in chosen], axis=1
-        )
+        factor = factor_of(key, None, context.columns, context.report, where.source)
+        readings = [context.readings(rows, name, where, decimal_comma) for name in chosen]
+        flags = {}
+        if any(each.flags is not None for each in readings):
+            none = np.zeros(len(end), np.int8)
+            flags = {key: np.stack([none if each.flags is None else each.flags for each in readings], axis=1).ravel()}
         records = RawRecords(
             where.source,
             station_table(list(chosen.values())),
             np.tile(np.arange(len(chosen), dtype=np.int32), len(end)),
             np.repeat(end, len(chosen)),
-            minutes,
-            {key: as_float32(grid.ravel(), factor)},
+            int(minutes),  # one series of stamps has one step
+            {key: as_float32(np.stack([each.values for each in readings], axis=1).ravel(), factor)},
+            flags,
         )
         yield drop_incomplete(records, context.report)
