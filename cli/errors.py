@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 import traceback
@@ -16,12 +17,23 @@ import click
 
 from aqreanalysis.errors import AqreanalysisError, Interrupted
 
+# All that Unicode counts among the controls, and the marks that turn the direction of a text.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 TRACEBACK_VARIABLE = "AQREANALYSIS_TRACEBACK"
 STOPPED_BY_KEYBOARD = 130
 STOPPED_BY_TERMINATION = 143
 
 # What the system refuses for a reason that the user can mend: rights, space, a folder where a file should be.
-_USERS_OSERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR}
+_USERS_OSERRORS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.ENOTDIR,
+}
 
 
 class Terminated(KeyboardInterrupt):
@@ -90,8 +102,16 @@ def _was_terminated(error: BaseException | None) -> bool:
 
 
 def one_line(text: str) -> str:
-    """Return `text` with its line breaks and runs of blanks made single blanks."""
-    return " ".join(text.split())
+    """Return `text` with its line breaks and runs of blanks made single blanks, and nothing that moves a terminal."""
+    return visible(" ".join(text.split()))
+
+
+def visible(text: str) -> str:
+    """Return `text` with control characters written out, but for line breaks and tabs.
+
+    Names in files of strangers may hold sequences that a terminal obeys: a title, a colour, a paste.
+    """
+    return _CONTROLS.sub(lambda control: control[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def _leave(message: str, status: int) -> None:

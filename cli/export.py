@@ -13,6 +13,7 @@ import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
+from aqreanalysis.cli.errors import visible
 from aqreanalysis.errors import OutputError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _say(written: Written, as_json: bool, rows: str) -> None:
     if more:
         click.echo(f"{more['rows']} rows of {more['places']} {rows}")
         if more["note"]:
-            click.echo(f"note: {more['note']}")
+            click.echo(visible(f"note: {more['note']}"))
     name = str(files[0]) if len(files) == 1 else f"{files[0].parent}: {len(files)} files"
     click.echo(f"{name} ({human_size(size)})")
 

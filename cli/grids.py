@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.cli.errors import visible
 
 
 @click.group()
@@ -41,4 +42,4 @@ def show_command(spec: str, as_json: bool) -> None:
     if as_json:
         print_json(grid.to_dict())
         return
-    click.echo(grid.describe())
+    click.echo(visible(grid.describe()))

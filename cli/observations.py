@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.cli.errors import visible
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
@@ -96,7 +97,7 @@ def check_command(paths: list[str], config: Config, how: ReadOptions, as_json: b
         print_json(facts)
         return
     for line in _lines(facts):
-        click.echo(line)
+        click.echo(visible(line))
 
 
 @observations.command("formats")

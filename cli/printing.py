@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aqreanalysis.cli.errors import visible
+
 if TYPE_CHECKING:
     from aqreanalysis.evaluation.tables import Table
 
@@ -40,7 +42,7 @@ def plain(value: Any) -> Any:
 def print_table(table: Table) -> None:
     """Print a table and what is said below it: through rich on a terminal, as plain text elsewhere."""
     if not sys.stdout.isatty():
-        click.echo(table.text())
+        click.echo(visible(table.text()))
         return
     from rich import box
     from rich.console import Console
@@ -51,8 +53,8 @@ def print_table(table: Table) -> None:
     for i, name in enumerate(table.header):
         shown.add_column(Text(name), justify="left" if i < table.left else "right")
     for row in table.rows:
-        shown.add_row(*(Text(cell) for cell in row))
-    console.print(*([shown] if table.rows else []), *(Text(note) for note in table.notes), sep="\n")
+        shown.add_row(*(Text(visible(cell)) for cell in row))
+    console.print(*([shown] if table.rows else []), *(Text(visible(note)) for note in table.notes), sep="\n")
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
@@ -64,12 +66,12 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
         grid = Shown.grid(padding=(0, 2, 0, 0))
         for pair in pairs:
-            grid.add_row(*(Text(text) for text in pair))
+            grid.add_row(*(Text(visible(text)) for text in pair))
         Console().print(grid)
         return
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
-        click.echo(f"{name:<{width}}  {value}")
+        click.echo(visible(f"{name:<{width}}  {value}"))
 
 
 def human_size(size: float) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.cli.errors import visible
 from aqreanalysis.cli.own_model import calibrated_beside
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def _produce_options(
         species=species or None,
         thresholds=thresholds,
         zarr_format=int(zarr_format),
-        say=lambda line: click.echo(line, err=as_json),
+        say=lambda line: click.echo(visible(line), err=as_json),
         **as_is,
     )
 

@@ -10,6 +10,7 @@ import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
+from aqreanalysis.cli.errors import visible
 
 if TYPE_CHECKING:
     from aqreanalysis.common.remote import RemotePath
@@ -54,5 +55,5 @@ def validate(
         print_json(report.to_dict())
     else:
         for line in report.lines():
-            click.echo(line)
+            click.echo(visible(line))
     sys.exit(0 if report.clean else 1)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from aqreanalysis.common.yaml_text import read_yaml, shown
 from aqreanalysis.configs.models import Config
 from aqreanalysis.errors import ConfigError, nearest_hint
 
@@ -72,7 +73,7 @@ def _read(source: str) -> dict[str, Any]:
             raise ConfigError(f"no config named {source!r}; there are {', '.join(list_configs())}{hint}")
         text = (resources.files("aqreanalysis.configs") / f"{source}.yaml").read_text(encoding="utf-8")
     try:
-        raw = yaml.safe_load(text) or {}
+        raw = read_yaml(text) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"config {source}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
@@ -86,7 +87,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
         raise ConfigError(f"--set {text!r}: write section.key=value, for example training.epochs=20")
     try:
         # A shell takes the quotes off '*', which alone is no YAML but means every column.
-        parsed = value if value.strip() == "*" else yaml.safe_load(value)
+        parsed = value if value.strip() == "*" else read_yaml(value)
     except yaml.YAMLError:
         raise ConfigError(f"--set {text!r}: {value!r} is not a YAML value") from None
     *sections, last = key.strip().split(".")
@@ -104,7 +105,7 @@ def _first_problem(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"][:-1])
         return f"unknown key {path!r}{nearest_hint(str(first['loc'][-1]), known)}"
-    return f"{path} = {first.get('input')!r}: {first['msg']}"
+    return f"{path} = {shown(first.get('input'))}: {first['msg']}"
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from aqreanalysis.common.yaml_text import read_yaml, shown
 from aqreanalysis.errors import GridError, nearest_hint
 from aqreanalysis.grids.files import grid_from_griddes, grid_from_netcdf
 from aqreanalysis.grids.grid import Grid
@@ -122,14 +123,14 @@ def _from_box(text: str) -> Grid:
 
 def _from_yaml(text: str, name: str, where: str) -> Grid:
     try:
-        raw = yaml.safe_load(text)
+        raw = read_yaml(text)
     except yaml.YAMLError as error:
         raise GridError(f"grid {where}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise GridError(f"grid {where}: expected keys and values, found {type(raw).__name__}")
     for key in raw:
         if key not in _KEYS:
-            raise GridError(f"grid {where}: unknown key {key!r}{nearest_hint(str(key), _KEYS)}")
+            raise GridError(f"grid {where}: unknown key {shown(key)}{nearest_hint(str(key)[:60], _KEYS)}")
     west, south, east, north = (_number(raw, key, where) for key in ("west", "south", "east", "north"))
     if "step" in raw and ("step_lat" in raw or "step_lon" in raw):
         raise GridError(f"grid {where}: give either step or step_lon and step_lat, not both")
@@ -143,5 +144,5 @@ def _number(raw: dict[Any, Any], key: str, where: str) -> float:
         raise GridError(f"grid {where}: key {key!r} is missing; wanted are west, south, east, north and step")
     value = raw[key]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise GridError(f"grid {where}: {key} = {value!r} is not a number")
+        raise GridError(f"grid {where}: {key} = {shown(value)} is not a number")
     return float(value)

@@ -124,3 +124,13 @@ def test_a_command_that_ends_well_exits_0() -> None:
 
     result = CliRunner().invoke(group, ["work"])
     assert (result.exit_code, result.stdout, result.stderr) == (0, "done\n", "")
+
+
+def test_no_control_character_of_a_strangers_file_reaches_the_terminal() -> None:
+    result = run(ConfigError("column '\x1b]0;owned\x07\x9b31m\u202egnp' is unknown"))
+    assert result.stderr == "Error: column '\\x1b]0;owned\\x07\\x9b31m\\u202egnp' is unknown\n"
+
+
+def test_a_file_that_grew_too_large_is_the_users_to_mend() -> None:
+    result = run(OSError(errno.EFBIG, "File too large", "x.nc"))
+    assert (result.exit_code, result.stderr) == (2, "Error: File too large: x.nc\n")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import errno
 import json
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from aqreanalysis.common.files import plain, replacing, write_json
+from aqreanalysis.common.files import plain, refused_by_disk, replacing, write_json
 from aqreanalysis.errors import OutputError
 
 
@@ -33,3 +35,13 @@ def test_what_is_written_well_takes_the_name_and_what_fails_leaves_the_old_file(
         part.write_text("half")
         raise RuntimeError
     assert path.read_text() == "one" and list(tmp_path.iterdir()) == [path]
+
+
+def test_want_of_room_is_told_from_other_failures(tmp_path, monkeypatch):
+    assert refused_by_disk(OSError(errno.ENOSPC, "No space"), tmp_path) == errno.ENOSPC
+    assert refused_by_disk(OSError(errno.EACCES, "denied"), tmp_path) is None
+    told = OSError("file write failed: time = x, errno = 27, error message = 'File too large'")
+    assert refused_by_disk(told, tmp_path / "not" / "there") == errno.EFBIG
+    assert refused_by_disk(RuntimeError("NetCDF: HDF error"), tmp_path) is None
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: types.SimpleNamespace(free=0))
+    assert refused_by_disk(RuntimeError("NetCDF: HDF error"), tmp_path) == errno.ENOSPC

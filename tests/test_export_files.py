@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
 
 from aqreanalysis.errors import OutputError
@@ -64,3 +66,14 @@ def test_a_folder_is_replaced_as_a_whole_and_never_if_it_holds_something_else(tm
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file"), whole_folder(tmp_path / "file", (".tif",), True):
         pass
+
+
+def test_a_disk_that_is_full_is_one_line_whatever_the_writer_says_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: types.SimpleNamespace(free=0))
+    for writing in (whole_file(tmp_path / "a.csv", (".csv",), False), whole_folder(tmp_path / "b", (".tif",), False)):
+        with (
+            pytest.raises(OutputError, match=r"no space left for the output .*No space left on device") as caught,
+            writing,
+        ):
+            raise RuntimeError("CPLE_AppDefined: write failed")
+        assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from hypothesis import strategies as st
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations import from_frame, read_observations
+from aqreanalysis.observations.files import Source, list_sources
+from aqreanalysis.observations.table_blocks import inspect_csv
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 HOURS = 60
@@ -251,3 +255,29 @@ def test_the_real_network_is_read_with_its_station_list() -> None:
     assert observations.city is not None and "北京" in observations.city
     whole_gap = observations.select(start="2019-04-08", end="2019-04-09")
     assert np.isnan(whole_gap.values("pm25")).mean() > 0.5
+
+
+def test_a_link_out_of_a_folder_is_not_followed_and_one_within_is(tmp_path):
+    folder, outside = tmp_path / "folder", tmp_path / "outside.csv"
+    folder.mkdir()
+    outside.write_text("secret,of,another\n")
+    (folder / "a.csv").symlink_to(outside)
+    with pytest.raises(ObservationsError, match=r"a\.csv is a link out of the folder") as caught:
+        list_sources(folder)
+    assert "secret" not in str(caught.value)
+    (folder / "a.csv").unlink()
+    (folder / "b.csv").write_text("x\n")
+    (folder / "c.csv").symlink_to(folder / "b.csv")
+    assert [source.path.name for source in list_sources(folder)] == ["b.csv", "c.csv"]
+
+
+def test_an_archive_with_one_endless_line_is_refused_in_bounded_memory(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.csv", "w") as file:
+        for _ in range(100):
+            file.write(b"x" * (1 << 20))
+    tracemalloc.start()
+    with pytest.raises(ObservationsError, match=r"a\.csv.* has a line of more than 4194304 characters"):
+        inspect_csv(Source(tmp_path / "a.zip", "a.csv"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60_000_000

@@ -17,6 +17,7 @@ from picture_case import write_cube
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export import CubeSource
 from aqreanalysis.pictures import PageOptions, StationMarkers, station_markers, write_page
+from aqreanalysis.pictures.page import _fill
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -202,3 +203,10 @@ def test_a_page_without_the_estimate_is_refused() -> None:
     with pytest.raises(ConfigError, match="best"):
         PageOptions(layers=("lower",))
     assert np.isclose(PageOptions().max_megabytes, 24)
+
+
+def test_a_title_that_holds_the_marks_of_the_page_is_a_title(tmp_path: Path) -> None:
+    title = "A /*SCRIPT*/ </script> /*STYLE*/ <!--DATA--> /*HEAD*/"
+    text = _fill({"title": title}, {})
+    head = re.search(r'type="application/json"[^>]*>(.*?)</script>', text, re.S)
+    assert head is not None and json.loads(head[1]) == {"title": title}

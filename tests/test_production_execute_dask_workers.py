@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from distributed import Client, get_task_stream
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 from fields_case import FIRST, network, trained, write_files
 from production_case import END, GRID, START, make_observations, tiled
 from production_processes import digest
 
 from aqreanalysis.covariates import Covariates
+from aqreanalysis.errors import OutputError
 from aqreanalysis.model.protocol import load_predictor
 from aqreanalysis.production import produce
 from aqreanalysis.production.execute.dask_cluster import cluster_client
-from aqreanalysis.production.execute.dask_workers import IN_FLIGHT, SubmittedTasks
+from aqreanalysis.production.execute.dask_workers import IN_FLIGHT, SubmittedTasks, _hand_on
 from aqreanalysis.production.execute.schedule import BLOCKS_A_TASK, share_blocks
 from aqreanalysis.production.plan import Plan
 from aqreanalysis.production.plan.blocks import available_memory
@@ -149,3 +153,14 @@ def test_a_tile_has_the_same_home_in_every_time_block_and_tiles_are_shared_evenl
     counts = [sum(home == {worker} for home in homes.values()) for worker in known]
     assert sum(counts) == len(homes) and max(counts) - min(counts) <= 1
     assert digest(tmp_path / "h.zarr") == wanted
+
+
+@pytest.mark.parametrize("lost", [CancelledError(), CommClosedError(), FutureCancelledError("k", "lost")])
+def test_a_scheduler_that_was_lost_is_one_line_that_says_how_to_go_on(lost):
+    class Future:
+        def result(self):
+            raise lost
+
+    with pytest.raises(OutputError, match=r"the Dask scheduler was lost.*run the same command") as caught:
+        _hand_on(Future(), lambda done: None)
+    assert "\n" not in str(caught.value)

@@ -187,3 +187,21 @@ def test_worker_processes_upload_their_chunks_themselves_and_leave_the_same_byte
     bundle = make_bundle(tmp_path / "bundle")
     produce(bundle, observations, GRID, START, END, URL, replace(OPTIONS, threads=None, workers=2)).close()
     assert cubes() == files(local)
+
+
+def test_an_owner_left_by_a_run_that_is_dead_on_this_machine_does_not_stand_in_the_way(
+    model, observations, cubes, monkeypatch
+):
+    def die(self):
+        raise Killed
+
+    class Killed(BaseException):
+        pass
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(bucket.RemoteLock, "release", die)
+        produce(model, observations, GRID, START, END, URL, OPTIONS)
+    assert "some/x.zarr.part/owner.json" in cubes()
+    # The same command again gives the right back and is content with the cube.
+    produce(model, observations, GRID, START, END, URL, OPTIONS).close()
+    assert "some/x.zarr.part/owner.json" not in cubes()

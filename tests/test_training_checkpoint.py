@@ -110,3 +110,14 @@ def test_a_checkpoint_of_another_network_is_refused(saved):
     folder, _, _, optimiser = saved
     with pytest.raises(OutputError, match=r"begin anew with --fresh"):
         load_checkpoint(folder, nn.Linear(3, 4), optimiser)
+
+
+@pytest.mark.parametrize("name", ["state.json", "00002.safetensors"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_bit_that_flipped_in_a_checkpoint_is_seen(saved, name, share):
+    folder, network, _, optimiser = saved
+    data = bytearray((folder / name).read_bytes())
+    data[int(share * len(data))] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(OutputError, match=r"checkpoint in .* cannot be read .*--fresh"):
+        load_checkpoint(folder, network, optimiser)

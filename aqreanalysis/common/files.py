@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,25 @@ from typing import Any
 import numpy as np
 
 from aqreanalysis.errors import OutputError
+
+# What the system says where a file may not grow: the disk is full, a quota or a limit of the process is reached.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Less than this is no room for any output.
+_NO_ROOM_BYTES = 1 << 16
+
+
+def refused_by_disk(error: BaseException, folder: Path) -> int | None:
+    """Return the number of the system's error where a write failed for want of room, None where it failed otherwise.
+
+    HDF5, GDAL and ecCodes tell of a full disk in errors of their own, some without any reason: then the disk is asked.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in _FULL else None
+    for number in _FULL:
+        if os.strerror(number) in str(error):
+            return number
+    there = next((one for one in (folder, *folder.parents) if one.is_dir()), Path("/"))
+    return errno.ENOSPC if shutil.disk_usage(there).free < _NO_ROOM_BYTES else None
 
 
 def plain(value: Any) -> Any:

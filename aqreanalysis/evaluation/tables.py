@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis.common.files import write_json
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation.verdict import floor_text
-from aqreanalysis.model.bundle import MEASURED_HEADING, MODEL, Bundle
+from aqreanalysis.model.bundle import MEASURED_HEADING, MODEL, Bundle, write_description
 from aqreanalysis.species import SPECIES
 
 _COLUMNS = (
@@ -187,8 +186,7 @@ def write_scores(bundle: Bundle, folder: Path, name: str, metrics: Mapping[str, 
     bundle.metrics[name] = dict(metrics)
     bundle.card = "\n".join((before, "", MEASURED_HEADING, *lines, ""))
     try:
-        (folder / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
-        write_json(bundle.metrics, folder / "metrics.json")
+        write_description(bundle, folder)
     except OSError as error:
         raise OutputError(f"the scores cannot be written into the model {folder}: {error.strerror}") from None
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aqreanalysis.common.files import partial_name, replacing
-from aqreanalysis.errors import OutputError
+from aqreanalysis.common.files import partial_name, refused_by_disk, replacing
+from aqreanalysis.errors import AqreanalysisError, OutputError
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def whole_file(out: str | Path, suffixes: Sequence[str], overwrite: bool) -> Ite
     if path.exists() and not overwrite:
         raise OutputError(f"output {path} exists; choose another --out or replace it with --overwrite")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
+    with _space_errors(path), replacing(path) as temporary:
         yield temporary
 
 
@@ -67,13 +68,36 @@ def whole_folder(out: str | Path, endings: Sequence[str], overwrite: bool) -> It
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        yield temporary
+        with _space_errors(path):
+            yield temporary
         if path.exists():
             path.rename(trash)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(trash, ignore_errors=True)
+
+
+@contextmanager
+def _space_errors(path: Path) -> Iterator[None]:
+    """Turn what a writer says of a full disk into one line.
+
+    Raises
+    ------
+    OutputError
+        If there is no space left for the output.
+    """
+    try:
+        yield
+    except AqreanalysisError:
+        raise
+    except Exception as error:  # each writer has errors of its own
+        number = refused_by_disk(error, path.parent)
+        if number is None:
+            raise
+        raise OutputError(
+            f"no space left for the output {path}: {os.strerror(number)}; free some, or write to another disk (--out)"
+        ) from error
 
 
 def check_replaceable(path: Path, endings: Sequence[str], overwrite: bool) -> None:

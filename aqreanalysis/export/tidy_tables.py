@@ -10,6 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 SUFFIXES = (".csv", ".parquet")
+# What a spreadsheet takes for the beginning of a formula, which it runs when the table is opened.
+_FORMULA = r"^(?=[=+\-@\t\r])"
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Return a column of text in which no cell is a formula to a spreadsheet: an apostrophe stands before it."""
+    return column.astype(object).where(column.isna(), column.astype(str).str.replace(_FORMULA, "'", regex=True))
 
 
 class TableWriter:
@@ -38,7 +45,10 @@ class TableWriter:
     def write(self, frame: pd.DataFrame) -> None:
         """Append the rows of `frame`."""
         if self._path.suffix == ".csv":
-            frame.to_csv(
+            texts = {
+                str(name): _as_text(column) for name, column in frame.items() if pd.api.types.is_string_dtype(column)
+            }
+            frame.assign(**texts).to_csv(
                 self._path,
                 mode="a" if self.rows else "w",
                 header=not self.rows,

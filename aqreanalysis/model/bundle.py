@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -14,9 +17,10 @@ import pandas as pd
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from aqreanalysis.common.files import plain, replacing
 from aqreanalysis.common.fingerprint import json_digest
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.errors import ModelError
@@ -49,6 +53,12 @@ _DRIFT = "drift.json"
 # There where the closeness of stations was found to tell something.
 _CROWDING = "crowding.json"
 _NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS, _DRIFT, _CROWDING)
+_STATIONS, _CARD, _METRICS = "stations.parquet", "MODEL_CARD.md", "metrics.json"
+_WEIGHTS = re.compile(r"weights(-\d{1,3})?\.safetensors")
+_ALWAYS = ("config.yaml", "scaling.json", "calibration.json", _STATIONS)
+_DESCRIPTIVE = (_METRICS, _CARD)
+# The largest file that a bundle may have, by its ending: a file says its size before a byte of it is read.
+_LARGEST = {".yaml": 1 << 20, ".md": 1 << 24, ".json": 1 << 27, ".parquet": 1 << 28, ".safetensors": 1 << 31}
 N = TypeVar("N", bound=nn.Module)
 
 
@@ -122,7 +132,8 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
     (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     for i, member in enumerate(bundle.members):
         tensors = {k: v.detach().cpu().contiguous() for k, v in member.items()}
-        save_file(tensors, path / _weights_name(i, len(bundle.members)))
+        # As all others: safetensors' own `save_file` lets nobody but its owner read it, whatever the umask.
+        (path / _weights_name(i, len(bundle.members))).write_bytes(save(tensors))
     _dump(path / "scaling.json", {k: v.to_dict() for k, v in bundle.scaling.items()})
     _dump(path / "calibration.json", {k: v.to_dict() for k, v in bundle.calibration.items()})
     _dump(path / _MEANS, {k: v.to_dict() for k, v in bundle.calibration_means.items()})
@@ -132,46 +143,59 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
         _dump(path / _DRIFT, bundle.drift.to_dict())
     if bundle.crowding is not None:
         _dump(path / _CROWDING, bundle.crowding.to_dict())
-    bundle.stations.to_parquet(path / "stations.parquet", index=False)
-    _dump(path / "metrics.json", bundle.metrics)
-    (path / "MODEL_CARD.md").write_text(bundle.card, encoding="utf-8")
+    bundle.stations.to_parquet(path / _STATIONS, index=False)
     weights = [_weights_name(i, len(bundle.members)) for i in range(len(bundle.members))]
     parts = (_FIELDS, bundle.fields), (_DRIFT, bundle.drift), (_CROWDING, bundle.crowding)
     absent = {name for name, part in parts if part is None}
     numeric = [n for n in _NUMERIC if n not in absent]
-    digests = {n: _sha256(path / n) for n in (*numeric, *weights, "stations.parquet")}
-    bundle.provenance |= {
-        "files_sha256": digests,
-        "model_digest": _model_digest(digests),
-        "numerics": NUMERICS,
-    }
-    # Last: a directory without it is an unfinished bundle.
-    _dump(path / _PROVENANCE, bundle.provenance)
+    digests = {n: _sha256(path / n) for n in (*numeric, *weights, _STATIONS)}
+    bundle.provenance |= {"files_sha256": digests, "model_digest": _model_digest(digests), "numerics": NUMERICS}
+    write_description(bundle, path)
     return path
+
+
+def write_description(bundle: Bundle, path: Path) -> None:
+    """Write what decides no number of a cube, metrics and model card, into the bundle in `path`, with their digests.
+
+    Where they are there already the provenance first lists those of before beside the new ones: whenever this is cut
+    short, the bundle can be read.
+    """
+    texts = {_METRICS: _json(plain(bundle.metrics)), _CARD: bundle.card}
+    digests = bundle.provenance["files_sha256"]
+    before = {n: str(digests[n]) for n in _DESCRIPTIVE if n in digests}
+    after = {n: hashlib.sha256(text.encode()).hexdigest() for n, text in texts.items()}
+    if before:
+        digests |= {n: f"{before[n].split()[-1]} {after[n]}" for n in before}
+        _replace(path / _PROVENANCE, _json(plain(bundle.provenance)))
+    for name, text in texts.items():
+        _replace(path / name, text)
+    digests |= after
+    # Last: a directory without it is an unfinished bundle.
+    _replace(path / _PROVENANCE, _json(plain(bundle.provenance)))
 
 
 def read_bundle(path: str | Path) -> Bundle:
     """Return the bundle in directory `path`, every file checked against its digest.
 
+    Whoever made the folder may be a stranger: files have the names that a bundle's have and no others, none is a link,
+    none is larger than a bundle's, and no weight, scaling or calibration is anything but a finite number.
+
     Raises
     ------
     ModelError
-        If there is no bundle, a file is missing or altered, or a newer version wrote it.
+        If there is no bundle, a file is missing, altered or not what a bundle holds, or a newer version wrote it.
     """
     if not isinstance(path, str | PathLike):
         raise ModelError(f"model {path!r}: give the folder of a bundle, or what load_predictor returned")
     path = Path(path)
     if not path.is_dir():
         raise ModelError(f"no model at {path}: train one with 'aqreanalysis train --out {path}'")
+    _check_plain(path, _PROVENANCE)
     provenance = _load(path / _PROVENANCE, path)
     digests = provenance.get("files_sha256") if isinstance(provenance, dict) else None
     if not isinstance(digests, dict):
         raise ModelError(f"model {path}: {_PROVENANCE} does not list the model's files; restore it or train again")
-    for name, digest in digests.items():
-        if not (path / name).is_file():
-            raise ModelError(f"model {path}: {name} is missing; restore it or train the model again")
-        if _sha256(path / name) != digest:
-            raise ModelError(f"model {path}: {name} was altered after training (sha256 differs); restore or retrain")
+    _check_files(path, digests)
     if provenance.get("numerics") != NUMERICS:
         raise ModelError(
             f"model {path}: trained with numerics version {provenance.get('numerics')}, this program has {NUMERICS}; "
@@ -179,31 +203,91 @@ def read_bundle(path: str | Path) -> Bundle:
         )
     if provenance.get("model_digest") != _model_digest(digests):
         raise ModelError(f"model {path}: {_PROVENANCE} was altered after training; restore it or train again")
+    with _as_model_error(path):
+        members = [load((path / n).read_bytes()) for n in digests if _WEIGHTS.fullmatch(n)]
+        if not all(bool(torch.isfinite(w).all()) for member in members for w in member.values()):
+            raise ModelError(f"model {path}: a weight is not a finite number; restore the model or train it again")
+        content = {n: _load(path / n, path) for n in digests if n.endswith(".json")}
+        return Bundle(
+            config=load_config(path / "config.yaml"),
+            members=members,
+            scaling={k: Scaling(**v) for k, v in content["scaling.json"].items()},
+            calibration={k: Calibration.from_dict(v) for k, v in content["calibration.json"].items()},
+            stations=pd.read_parquet(path / _STATIONS),
+            # Bundles of before do not list the two.
+            metrics=content[_METRICS] if _METRICS in content else _load_if_there(path, _METRICS),
+            provenance=provenance,
+            card=(path / _CARD).read_text(encoding="utf-8") if (path / _CARD).is_file() else "",
+            calibration_means={k: MeansCalibration.from_dict(v) for k, v in content.get(_MEANS, {}).items()},
+            fields=FieldScaling.from_dict(content[_FIELDS]) if _FIELDS in content else None,
+            drift=Drift.from_dict(content[_DRIFT]) if _DRIFT in content else None,
+            crowding=Crowding(**content[_CROWDING]) if _CROWDING in content else None,
+        )
+
+
+def _check_files(path: Path, digests: Mapping[str, Any]) -> None:
+    """Refuse a list of files that is not a bundle's, and files that are not those of the list."""
+    known = {*_ALWAYS, *_NUMERIC, *_DESCRIPTIVE}
+    for name in digests:
+        if name not in known and not _WEIGHTS.fullmatch(name):
+            raise ModelError(
+                f"model {path}: {_PROVENANCE} lists {name[:60]!r}, which is no file of a model; restore it"
+            )
+    lacking = [name for name in _ALWAYS if name not in digests]
+    if lacking or not any(_WEIGHTS.fullmatch(name) for name in digests):
+        raise ModelError(
+            f"model {path}: {_PROVENANCE} was altered after training: it does not list "
+            f"{lacking[0] if lacking else 'weights'}; restore it or train again"
+        )
+    for name in dict.fromkeys((*digests, *(n for n in _DESCRIPTIVE if (path / n).exists()))):
+        _check_plain(path, name)
+        if name in digests and _sha256(path / name) not in str(digests[name]).split():
+            raise ModelError(f"model {path}: {name} was altered after training (sha256 differs); restore or retrain")
+
+
+def _check_plain(path: Path, name: str) -> None:
+    """Refuse a file that is missing, a link, or larger than a bundle's can be."""
+    file = path / name
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        raise ModelError(f"model {path}: {name} is no plain file; a model's files lie in its folder: restore it")
+    if not file.exists():
+        unfinished = f"{path} is no finished model: {name} is missing"
+        raise ModelError(
+            unfinished
+            if name == _PROVENANCE
+            else f"model {path}: {name} is missing; restore it or train the model again"
+        )
+    if (size := file.stat().st_size) > _LARGEST[file.suffix]:
+        raise ModelError(f"model {path}: {name} has {size} bytes, a model's has at most {_LARGEST[file.suffix]}")
+
+
+@contextmanager
+def _as_model_error(path: Path) -> Iterator[None]:
+    """Turn what readers say of files that do not hold what a bundle's do into one line.
+
+    Raises
+    ------
+    ModelError
+        If they do.
+    """
     try:
-        members = [load_file(path / n) for n in digests if n.endswith(".safetensors")]
+        yield
     except SafetensorError as error:
-        raise ModelError(f"model {path}: weights cannot be read: {error}") from None
-    card = path / "MODEL_CARD.md"
-    means = _load(path / _MEANS, path) if _MEANS in digests else {}
-    return Bundle(
-        config=load_config(path / "config.yaml"),
-        members=members,
-        scaling={k: Scaling(**v) for k, v in _load(path / "scaling.json", path).items()},
-        calibration={k: Calibration.from_dict(v) for k, v in _load(path / "calibration.json", path).items()},
-        stations=pd.read_parquet(path / "stations.parquet"),
-        metrics=_load(path / "metrics.json", path) if (path / "metrics.json").is_file() else {},
-        provenance=provenance,
-        card=card.read_text(encoding="utf-8") if card.is_file() else "",
-        calibration_means={k: MeansCalibration.from_dict(v) for k, v in means.items()},
-        fields=FieldScaling.from_dict(_load(path / _FIELDS, path)) if _FIELDS in digests else None,
-        drift=Drift.from_dict(_load(path / _DRIFT, path)) if _DRIFT in digests else None,
-        crowding=Crowding(**_load(path / _CROWDING, path)) if _CROWDING in digests else None,
-    )
+        raise ModelError(f"model {path}: weights cannot be read: {str(error)[:200]}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ModelError(
+            f"model {path}: a file does not hold what a model's does ({reason}); restore it or train the model again"
+        ) from None
+
+
+def _load_if_there(path: Path, name: str) -> Any:
+    return _load(path / name, path) if (path / name).is_file() else {}
 
 
 def _model_digest(digests: dict[str, str]) -> str:
     """Return the digest over the files that decide numbers; a file that is not listed counts as empty."""
-    weights = [n for n in digests if n.endswith(".safetensors")]
+    weights = [n for n in digests if _WEIGHTS.fullmatch(n)]
     numeric = "".join(str(digests.get(n, "")) for n in (*_NUMERIC, *weights)) + str(NUMERICS)
     return hashlib.sha256(numeric.encode()).hexdigest()
 
@@ -213,20 +297,46 @@ def _weights_name(member: int, members: int) -> str:
 
 
 def _dump(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(_json(content), encoding="utf-8")
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _replace(path: Path, text: str) -> None:
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _load(path: Path, bundle: Path) -> Any:
-    if not path.is_file():
-        raise ModelError(f"{bundle} is no finished model: {path.name} is missing")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_constant, parse_float=_finite)
+    except RecursionError:
+        raise ModelError(f"model {bundle}: {path.name} is nested too deeply; restore it or train again") from None
     except ValueError:
-        raise ModelError(f"model {bundle}: {path.name} is not JSON; restore it or train the model again") from None
+        raise ModelError(
+            f"model {bundle}: {path.name} is not JSON of finite numbers; restore it or train the model again"
+        ) from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _constant(text: str) -> float:
+    # What JSON does not know and Python writes: only an error that never fades has an infinite lifetime.
+    if text != "Infinity":
+        raise ValueError(text)
+    return math.inf
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def measured_coverage(bundle_metrics: Mapping[str, Any]) -> str:

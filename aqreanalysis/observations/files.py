@@ -24,6 +24,8 @@ TEXT = (".csv", ".txt", ".tsv", ".dat", ".json", ".nas")
 PARQUET = (".parquet", ".pq")
 NETCDF = (".nc", ".nc4")
 SUFFIXES = (*TEXT, *(f"{suffix}.gz" for suffix in TEXT), ".zip", *PARQUET, *NETCDF)
+# No table of readings has so long a line; an archive of some kilobytes may.
+_LONGEST_LINE = 1 << 22
 HEAD_BYTES = 65_536
 # What reading a damaged archive or a stream of it raises.
 DAMAGE = (OSError, EOFError, UnicodeDecodeError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, NotImplementedError)
@@ -140,6 +142,11 @@ def list_sources(path: PathLike | Sequence[PathLike]) -> list[Source]:
             if not inside:
                 raise ObservationsError(f"the folder {item} holds no station file ({', '.join(SUFFIXES)})")
             for file in inside:
+                if not file.resolve().is_relative_to(item.resolve()):
+                    raise ObservationsError(
+                        f"{file} is a link out of the folder {item}, which is not followed: name the file it leads to "
+                        "itself, or take the link away"
+                    )
                 sources += _members(file)
         elif item.exists():
             if not item.name.lower().endswith(SUFFIXES):
@@ -257,7 +264,11 @@ def read_lines(source: Source, encoding: str) -> Iterator[str]:
     """
     try:
         with open_text(source, encoding) as stream:
-            for line in stream:
+            while line := stream.readline(_LONGEST_LINE):
+                if len(line) == _LONGEST_LINE:
+                    raise ObservationsError(
+                        f"{source.name} has a line of more than {_LONGEST_LINE} characters: it is no table of readings"
+                    )
                 yield line.rstrip("\r\n")
     except DAMAGE as error:
         raise unreadable(source.name, "text", error) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -287,6 +288,7 @@ def _fill(head: dict[str, Any], packed: dict[str, tuple[str, str]]) -> str:
         for half, code in zip(("low", "high"), halves, strict=True)
     )
     head_text = json.dumps(head, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    for mark, part in (("/*STYLE*/", style), ("/*HEAD*/", head_text), ("<!--DATA-->", data), ("/*SCRIPT*/", script)):
-        text = text.replace(mark, part, 1)
-    return text
+    parts = {"/*STYLE*/": style, "/*HEAD*/": head_text, "<!--DATA-->": data, "/*SCRIPT*/": script}
+    # In one pass: what is filled in may hold a mark itself, as a title may.
+    marks = re.compile("|".join(map(re.escape, parts)))
+    return marks.sub(lambda mark: parts[mark[0]], text)

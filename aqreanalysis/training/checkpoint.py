@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from isal import isal_zlib
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from aqreanalysis.common.files import replacing
 from aqreanalysis.errors import OutputError
 
 _STATE = "state.json"
+# Entries of it: the CRC-32 of all that it says beside, and of the file of weights.
+_SEAL, _WEIGHTS_SEAL = "crc32", "weights_crc32"
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -41,8 +44,10 @@ def save_checkpoint(
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / name) as part:
             save_file(tensors, part)
+            sealed = state | {_WEIGHTS_SEAL: isal_zlib.crc32(part.read_bytes())}
+        sealed[_SEAL] = _checksum(sealed)
         with replacing(folder / _STATE) as part:
-            part.write_text(json.dumps(state), encoding="utf-8")
+            part.write_text(json.dumps(sealed), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         before = "the one before it is kept: " if has_checkpoint(folder) else ""
         raise OutputError(
@@ -66,7 +71,12 @@ def load_checkpoint(
     """
     try:
         state: dict[str, Any] = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-        tensors = load_file(folder / f"{state['epoch']:05d}.safetensors")
+        if state.pop(_SEAL) != _checksum(state):
+            raise ValueError(f"{_STATE} is damaged: it is not what was written")
+        data = (folder / f"{state['epoch']:05d}.safetensors").read_bytes()
+        if isal_zlib.crc32(data) != state.pop(_WEIGHTS_SEAL):
+            raise ValueError("its weights are damaged: they are not what was written")
+        tensors = load(data)
         network.load_state_dict(_named(tensors, "now."))
     except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
         raise OutputError(
@@ -84,6 +94,10 @@ def load_checkpoint(
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _checksum(state: dict[str, Any]) -> int:
+    return isal_zlib.crc32(json.dumps(state).encode())
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from aqreanalysis.errors import TrainingError
 from aqreanalysis.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 
 _LARGEST_GRADIENT = 1.0
@@ -81,8 +83,19 @@ class Learner:
         return {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
 
     def optimizer_step(self) -> None:
-        """Take a step along the gradients, cut where they are large, and let the average follow."""
-        nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+        """Take a step along the gradients, cut where they are large, and let the average follow.
+
+        Raises
+        ------
+        TrainingError
+            If a gradient is not finite: weights, optimiser and the last checkpoint stay as they were before the batch.
+        """
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT))
+        if not math.isfinite(norm):
+            raise TrainingError(
+                f"training diverged: a gradient of batch {self.updates + 1} is not finite; the last checkpoint stays: "
+                "go on from it with the same command, or lower training.learning_rate and begin anew with --fresh"
+            )
         self.optimiser.step()
         self.average.follow(self.network, self.updates)
         self.updates += 1

@@ -125,7 +125,7 @@ class Trainer(Learner):
             began = time.monotonic()
             epoch = self.state["epoch"]
             loss = yield from self._epoch(epoch, progress)
-            score = self.validate()
+            score = self._checked(self.validate())
             self.state["epoch"] = epoch + 1
             self.state["seconds"] += self.processes.of_first(time.monotonic() - began)
             self.state["history"].append({"epoch": epoch + 1, "loss": loss, "validation": score})

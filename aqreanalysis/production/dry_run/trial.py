@@ -79,8 +79,8 @@ def measure_rates(
             rates = _Trial(prepared, stores, Path(temporary), concurrency).measure()
     except OSError as error:
         raise OutputError(
-            f"no trial can be written under {folder}: {error.strerror or error}; mend it, or leave the trial out "
-            "with --no-calibration"
+            f"no trial can be written under {folder}: {error.strerror or error}; free some space there, or write to "
+            "another disk (--out)"
         ) from None
     if workers:
         seconds, size = measure_worker(prepared)

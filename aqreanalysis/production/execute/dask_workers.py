@@ -120,7 +120,10 @@ def _hand_over(job: Job) -> Job:
 
 def _hand_on(future: Any, on_done: OnDone) -> None:
     """Hand on what a finished task has done; raise what it raised."""
+    from concurrent.futures import CancelledError
+
     from distributed import KilledWorker
+    from distributed.comm import CommClosedError
 
     try:
         results: list[BlockResult | None] = future.result()
@@ -128,6 +131,11 @@ def _hand_on(future: Any, on_done: OnDone) -> None:
         raise OutputError(
             "a block was tried on several workers and each of them died, most likely for want of memory; lower "
             "production.tile_rows, production.tile_columns or the number of workers, and run the same command again"
+        ) from None
+    except (CancelledError, CommClosedError):
+        raise OutputError(
+            "the Dask scheduler was lost, or it dropped the blocks in hand; those that are finished are kept: start it "
+            "again and run the same command"
         ) from None
     for result in results:
         on_done(result)

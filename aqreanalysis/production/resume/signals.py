@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import threading
@@ -12,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from aqreanalysis.common.files import refused_by_disk
 from aqreanalysis.errors import Interrupted, OutputError
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass
@@ -85,14 +83,17 @@ def output_errors(part: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
+    except (OSError, RuntimeError) as error:
+        number = refused_by_disk(error, part)
+        if isinstance(error, RuntimeError) and number is None:
+            raise
+        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         blocks_kept = f"finished blocks are kept in {part}; " if part.exists() else ""
         # HDF5 tells a whole report over several lines.
-        reason = " ".join(str(error.strerror or error).split())
-        if error.errno in _FULL:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        if number is not None:
             raise OutputError(
-                f"no space left for the output{where}: {os.strerror(error.errno)}; {blocks_kept}free some and run the "
+                f"no space left for the output{where}: {os.strerror(number)}; {blocks_kept}free some and run the "
                 "same command again"
             ) from error
         raise OutputError(f"cannot write the output{where}: {reason}; {blocks_kept}mend it and run again") from error

@@ -154,6 +154,9 @@ class Work:
         """Give complete outputs their names, and remove the folder."""
         for store, output in waiting:
             store.finalise(output)
+        # Before the folder goes, by which the right is known as one's own.
+        for store in self.stores.values():
+            store.release_ownership()
         self.ledger.close()
         shutil.rmtree(self.outputs.part)
 

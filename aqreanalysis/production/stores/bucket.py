@@ -13,6 +13,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
@@ -287,7 +288,9 @@ class RemoteLock:
                 return
             except AlreadyExistsError:
                 held = json.loads(bytes(obstore.get(store, _OWNER).bytes()))
-            if held.get("run") != own and not overwrite:
+            # Who left it behind on this machine, and whose work folder is gone, comes back no more.
+            left = held.get("host") == socket.gethostname() and not Path(str(held.get("folder"))).exists()
+            if held.get("run") != own and not overwrite and not left:
                 raise OutputError(
                     f"{place} is being written, or was left unfinished, by the run in {held.get('folder')} on "
                     f"{held.get('host')}; wait for it, go on there, or drop it with --overwrite"
@@ -315,7 +318,7 @@ class RemoteLock:
         """Give the right back."""
         import obstore
 
-        with translate_errors(self._url):
+        with translate_errors(self._url), suppress(FileNotFoundError):
             obstore.delete(open_objects(self._url, patient=False), _OWNER)
 
 
