@@ -399,7 +399,6 @@ def _write_structure(path: Path, template: Template, forms: Mapping[str, ChunkEn
     """Write the file without the numbers of its layers."""
     file: Any
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
-        file.set_fill_off()  # every chunk is written whole
         file.setncatts(template.attrs)
         for name, size in template.sizes.items():
             # The record dimension that NCO averages and joins over.
@@ -422,7 +421,8 @@ def _write_structure(path: Path, template: Template, forms: Mapping[str, ChunkEn
                 complevel=form.level,
                 shuffle=form.level > 0,
                 chunksizes=form.chunk,
-                fill_value=False if layer.fill is None else np.dtype(layer.dtype).type(layer.fill),
+                # HDF5 is told it too: 0, which it takes where it is told nothing, VirtualiZarr hands on as missing.
+                fill_value=None if layer.fill is None else np.dtype(layer.dtype).type(layer.fill),
             )
             variable.setncatts(layer.attrs)
 

@@ -6,6 +6,7 @@ threads of a sweep wait for. What it comes to is one call of the codec, one file
 
 from __future__ import annotations
 
+import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +82,10 @@ class ChunkFiles:
                 whole[tuple(slice(n) for n in part.shape)] = part
                 part = whole
             data = part.tobytes() if self.codec is None else self.codec.encode(part)
-            path = Path(f"{self.folder}/{self.separator.join(str(n) for n in (at // steps, *others))}")
-            temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-            temporary.write_bytes(data)
-            temporary.replace(path)
+            path = f"{self.folder}/{self.separator.join(str(n) for n in (at // steps, *others))}"
+            temporary = f"{path}.{uuid.uuid4().hex}.partial"
+            with open(temporary, "wb") as file:  # noqa: PTH123 (a third of the time that Path takes)
+                file.write(data)
+            os.replace(temporary, path)  # noqa: PTH105
             stored.append(data)
         return StoredLayer.of(*stored)
