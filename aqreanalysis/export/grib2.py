@@ -30,28 +30,29 @@ class Parameter:
 
     Attributes
     ----------
-    template : int
-        Product definition: 42 (chemical constituents, statistically processed over a time interval) or 46 (aerosol,
-        likewise).
+    interval, moment : int
+        Product definitions: of chemical constituents 42 (statistically processed over a time interval) and 40 (at a
+        point in time), of aerosol 46 and 48.
     constituent : int
         Of tables 4.230 (gases) and 4.233 (aerosols).
     size : tuple or None
         Scale factor and scaled value of the largest diameter in metres, for particles.
     """
 
-    template: int
+    interval: int
+    moment: int
     constituent: int
     size: tuple[int, int] | None = None
 
 
 # 62026: particulate matter. With its size, ecCodes calls it paramId 210073 (pm2p5) and 210074 (pm10).
 PARAMETERS = {
-    "pm25": Parameter(46, 62026, (7, 25)),
-    "pm10": Parameter(46, 62026, (6, 10)),
-    "so2": Parameter(42, 8),
-    "no2": Parameter(42, 5),
-    "o3": Parameter(42, 0),
-    "co": Parameter(42, 4),
+    "pm25": Parameter(46, 48, 62026, (7, 25)),
+    "pm10": Parameter(46, 48, 62026, (6, 10)),
+    "so2": Parameter(42, 40, 8),
+    "no2": Parameter(42, 40, 5),
+    "o3": Parameter(42, 40, 0),
+    "co": Parameter(42, 40, 4),
 }
 
 
@@ -59,9 +60,11 @@ def export_grib(source: CubeSource, out: str | Path, overwrite: bool = False, pr
     """Return the path of a GRIB2 file with a message a step: the mean over the step, at the surface, in kg m-3.
 
     Only the estimate: GRIB2 has no product template for the standard error or for quantiles of a constituent. Values
-    are packed simply, which every reader knows, to 16 bits of the range of each map; missing ones are in a bitmap. The
-    reference time is the beginning of the interval and the step its length, as GRIB tells an average: readers that show
-    one moment show the end of the interval, whatever the cube's stamps.
+    are packed simply, which every reader knows, to 16 bits of the range of each map; missing ones are in a bitmap.
+
+    Readers date a message as the cube stamps its step. What GRIB calls an average they date by the end of its interval,
+    so that the day's last hour would fall into the next day: it is written of cubes stamped at the end alone. Of others
+    a message is a field at the moment of its stamp, the length of the step left to be known.
 
     Parameters
     ----------
@@ -97,12 +100,14 @@ def export_grib(source: CubeSource, out: str | Path, overwrite: bool = False, pr
     slabs = list(source.slabs())
     north_first = -1 if source.dataset["lat"].values[0] < source.dataset["lat"].values[-1] else 1
     sample = _message(source, PARAMETERS[one.species.key])
+    begins, hours = (source.bounds[:, 0], lengths) if source.stamp == "end" else (source.times, 0 * lengths)
     try:
         with whole_file(out, SUFFIXES, overwrite) as temporary, temporary.open("wb") as file:
             for number, slab in enumerate(slabs):
                 values = source.read(one.best, slab)[:, ::north_first]
                 for i in range(len(values)):
-                    _write(file, sample, source.bounds[slab.start + i], values[i] * factor)
+                    step = slab.start + i
+                    _write(file, sample, begins[step], hours[step], values[i] * factor)
                 if progress is not None:
                     progress(number + 1, len(slabs), "GRIB")
     finally:
@@ -117,7 +122,7 @@ def _message(source: CubeSource, parameter: Parameter) -> int:
     import eccodes
 
     handle: int = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib2")
-    for key, value in {**_grid(source), **_product(parameter)}.items():
+    for key, value in {**_grid(source), **_product(parameter, source.stamp == "end")}.items():
         eccodes.codes_set(handle, key, value)
     return handle
 
@@ -140,7 +145,7 @@ def _grid(source: CubeSource) -> dict[str, Any]:
     }
 
 
-def _product(parameter: Parameter) -> dict[str, Any]:
+def _product(parameter: Parameter, averages: bool) -> dict[str, Any]:
     product = {
         "centre": 255,  # none: nobody's numbers but the user's
         "tablesVersion": 32,
@@ -148,12 +153,12 @@ def _product(parameter: Parameter) -> dict[str, Any]:
         "significanceOfReferenceTime": 0,  # analysis
         "typeOfProcessedData": 0,  # analysis
         "discipline": 0,
-        "productDefinitionTemplateNumber": parameter.template,
+        "productDefinitionTemplateNumber": parameter.interval if averages else parameter.moment,
         "parameterCategory": 20,
         "parameterNumber": 0,
         "typeOfGeneratingProcess": 0,
         "typeOfFirstFixedSurface": 1,
-        "typeOfStatisticalProcessing": 0,  # average
+        **({"typeOfStatisticalProcessing": 0} if averages else {}),  # average
         "bitsPerValue": BITS,
         "packingType": "grid_simple",
     }
@@ -170,17 +175,19 @@ def _product(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _write(file: Any, sample: int, bounds: NDArray[np.datetime64], values: NDArray[Any]) -> None:
+def _write(file: Any, sample: int, time: np.datetime64, hours: float, values: NDArray[Any]) -> None:
+    """Write a message: the reference time, and the hours of an average from there, 0 of a moment."""
     import eccodes
 
-    first, last = (pd.Timestamp(b) for b in bounds)
+    first = pd.Timestamp(time)
     handle = eccodes.codes_clone(sample)
     try:
         eccodes.codes_set(handle, "dataDate", int(f"{first:%Y%m%d}"))
         eccodes.codes_set(handle, "dataTime", int(f"{first:%H%M}"))
         eccodes.codes_set(handle, "stepUnits", 1)
-        eccodes.codes_set(handle, "startStep", 0)
-        eccodes.codes_set(handle, "endStep", int((last - first) / pd.Timedelta(hours=1)))
+        if hours:
+            eccodes.codes_set(handle, "startStep", 0)
+            eccodes.codes_set(handle, "endStep", int(hours))
         # Not part of the message, so that no clone has it.
         eccodes.codes_set(handle, "missingValue", FILL)
         eccodes.codes_set(handle, "bitmapPresent", 1)
