@@ -27,8 +27,6 @@ EXCEPTIONS = {
     # CF has no standard name for it, and none is invented.
     'variable "nearest_station_distance" missing the following attributes:',
     "standard_name",
-    # It would be the data's, and the program knows none but its own.
-    "product_version not present",
     # There is no vertical coordinate.
     *(
         f"{name} not present"
@@ -115,6 +113,10 @@ def test_the_acdd_checker_finds_nothing_but_what_cannot_be_given(name, cubes, tm
 def test_the_programs_own_rules_find_nothing(name, cubes):
     report = validate(cubes / name, ValidateOptions(checker=False))
     assert report.clean, report.lines()
+
+
+def test_of_a_good_file_nothing_is_said(cubes):
+    assert validate(cubes / "plain.nc").findings == []
 
 
 def test_the_checker_is_awake(cubes, tmp_path):

@@ -23,6 +23,7 @@ from aqreanalysis.production import ProduceOptions, describe_cube, open_cube, pr
 from aqreanalysis.production.dry_run.trial import measure_rates
 from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.production.stores.outputs import Outputs
+from aqreanalysis.validation import validate
 
 OPTIONS = ProduceOptions(production=TILES)
 
@@ -160,6 +161,8 @@ def test_flags_name_the_hour_without_observation_and_the_forecast_hours(model, o
         np.testing.assert_array_equal(cube.forecast_lead_time, np.maximum(hours - 191, 0))
         assert ((flag & 8 != 0) == (cube.observations_used.values.reshape(flag.shape) < 4)).all()
         assert np.isfinite(cube.pm2p5).all()
+    found = validate(tmp_path / "f.nc").findings
+    assert [f.rule for f in found] == ["acdd"], "the layer of the hours after the last reading is one of the program's"
 
 
 def test_cells_far_from_the_network_are_flagged_by_the_distance_layer(model, observations, tmp_path):

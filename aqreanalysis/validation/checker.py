@@ -22,6 +22,11 @@ SUITES = {"cf": "cf:1.11", "acdd": "acdd:1.3"}
 _SEVERITIES = {"high_priorities": "error", "medium_priorities": "warning", "low_priorities": "advice"}
 #: How ACDD's check of a variable is called; its messages are the attributes that lack.
 _OF_VARIABLE = re.compile(r'variable "(\w+)" missing the following attributes:')
+# What ACDD offers for data of instruments and platforms, and for roles of people, of which a cube has none.
+_NOT_OF_CUBES = re.compile(
+    r"(Attr )?((contributor|creator|publisher)_(name|role|type|institution)|instrument\w*|platform\w*|metadata_link"
+    r"|program|keywords_vocabulary|date_issued)\b"
+)
 # There is no vertical coordinate, so there is nothing to say of it.
 _NOT_APPLICABLE = (
     "geospatial_vertical",
@@ -81,7 +86,8 @@ def _messages(check: Mapping[str, Any]) -> list[str]:
         layer = lacking[1]
         return [f"{layer} has no {key}" for key in messages if not (key == "standard_name" and nameless(layer))]
     named = {m: m.removesuffix(" not present").split("/")[-1] for m in messages}
-    return [m for m in messages if named[m] not in WANTED and not m.startswith(_NOT_APPLICABLE)]
+    left = [m for m in messages if named[m] not in WANTED and not m.startswith(_NOT_APPLICABLE)]
+    return [m for m in left if not _NOT_OF_CUBES.match(m)]
 
 
 def _run(path: Path, suite: str) -> dict[str, Any]:

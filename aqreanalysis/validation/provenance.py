@@ -35,6 +35,7 @@ WANTED = (
     "acknowledgement",
     "references",
     "comment",
+    "product_version",
 )
 
 
@@ -113,6 +114,7 @@ def zarr_chunks(cube: RawCube) -> Iterator[str]:
 
 @rule("acdd", "advice", "ACDD would like it; a catalogue shows it, and nothing is made up for you")
 def acdd(cube: RawCube) -> Iterator[str]:
-    for key in WANTED:
-        if not str(cube.raw.attrs.get(key, "")).strip():
-            yield f"{key} is not set: produce with --set metadata.{key}=..."
+    lacking = [key for key in WANTED if not str(cube.raw.attrs.get(key, "")).strip()]
+    if lacking:
+        also = " and so on" if len(lacking) > 1 else ""
+        yield f"not set: {', '.join(lacking)}; produce with --set metadata.{lacking[0]}=...{also}"

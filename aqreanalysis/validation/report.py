@@ -150,5 +150,6 @@ def validate(
             not_run.append("compliance-checker (asked for)")
         if cube.file is None and cube.names_stored is None and "zarr-chunks" not in options.skip:
             not_run.append("rule zarr-chunks: a web server lists no files")
+        findings = list(dict.fromkeys(findings))
         findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
         return Report(str(cube.path), cube.format, len(rules) + 1, looked, findings, not_run)

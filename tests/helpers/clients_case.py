@@ -41,6 +41,7 @@ TOLD = MetadataConfig(
     id="x",
     naming_authority="org.example",
     acknowledgement="Thanks.",
+    product_version="1.0",
 )
 #: How a file's name goes on, by its form: NetCDF, Zarr 2, Zarr 3.
 FORMS = (".nc", ".zarr", "_v3.zarr")
