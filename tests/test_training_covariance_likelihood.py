@@ -117,3 +117,12 @@ def test_of_a_long_record_a_fit_takes_no_more_than_some_hundred_systems(monkeypa
     values, km = network(6, 3000)
     most_likely_covariance([values, values], km, USUAL)
     assert max(taken) <= covariance_likelihood._MOST_SYSTEMS / 2
+
+
+def test_hours_in_which_all_read_the_same_say_nothing() -> None:
+    values, km = network(12, 60)
+    flat = np.concatenate([values, np.zeros((40, 12)), np.full((3, 12), 1.5)])
+    assert astuple(most_likely_covariance([flat], km, USUAL)) == pytest.approx(
+        astuple(most_likely_covariance([values], km, USUAL)), rel=1e-6
+    )
+    assert most_likely_covariance([np.zeros((9, 12))], km, USUAL) == USUAL

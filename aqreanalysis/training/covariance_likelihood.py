@@ -88,7 +88,9 @@ def _groups(values: Floats, km: Floats) -> list[_Group]:
     for first in range(count):
         own = np.arange(first, values.shape[1], count)
         known = np.isfinite(values[:, own])
-        rows = known.sum(axis=1) >= FEWEST_READINGS
+        # Nor does an hour in which all read the same, whose size would be none.
+        high, low = (np.where(known, values[:, own], end) for end in (-np.inf, np.inf))
+        rows = (known.sum(axis=1) >= FEWEST_READINGS) & (high.max(axis=1) > low.min(axis=1))
         some = values[np.ix_(rows, own)].astype(np.float64)
         groups.append(_Group(np.where(known[rows], some, 0.0), known[rows], km[np.ix_(own, own)]))
     return groups
