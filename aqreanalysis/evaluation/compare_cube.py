@@ -179,9 +179,15 @@ def _common(cube: xr.Dataset, observations: Observations) -> list[Species]:
         raise CubeError(f"the cube has no coordinate {missing[0]!r}: it is none of this program")
     held = [s for s in SPECIES.values() if s.layer in cube.data_vars]
     common = [s for s in held if s.key in observations.species]
+    if not held:
+        lacks = ", ".join(map(str, list(cube.data_vars)[:3])) or "nothing"
+        raise CubeError(
+            f"the cube holds {lacks} and no concentration of a pollutant: readings are compared with concentrations, "
+            "not with an index, a maximum or a count"
+        )
     if not common:
         raise CubeError(
-            f"the cube holds {', '.join(s.key for s in held) or 'no pollutant'} and the observations "
+            f"the cube holds {', '.join(s.key for s in held)} and the observations "
             f"{', '.join(observations.species)}: none is common"
         )
     for one in common:

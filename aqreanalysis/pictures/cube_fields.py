@@ -231,8 +231,13 @@ def gaps(bounds: NDArray[np.datetime64]) -> NDArray[np.intp]:
 
 
 def units_text(units: str) -> str:
-    """Return units as they are printed: ``µg m⁻³``."""
-    return units.replace("ug", "µg").replace("m-3", "m⁻³")
+    """Return units as they are printed: ``µg m⁻³``; nothing for ``1``, of an index or a count."""
+    return "" if units == "1" else units.replace("ug", "µg").replace("m-3", "m⁻³")
+
+
+def with_units(text: str, units: str) -> str:
+    """Return a name with its printed units, as of `units_text`, behind it."""
+    return f"{text} ({units})" if units else text
 
 
 def read_extrapolated(source: CubeSource, one: SpeciesLayers, step: TimeStep) -> NDArray[np.bool_] | None:

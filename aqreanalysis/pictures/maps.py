@@ -42,6 +42,7 @@ from aqreanalysis.pictures.cube_fields import (
     titled,
     units_text,
     whole_span,
+    with_units,
 )
 from aqreanalysis.pictures.paper import ENDINGS, Paper, draw_north, draw_scale_bar, fit_height, save, wrapped
 from aqreanalysis.pictures.stations import StationMarkers
@@ -347,9 +348,8 @@ class MapFigure:
         bar = self.figure.colorbar(
             ScalarMappable(colours.norm, colours.map), ax=axes, shrink=0.85, pad=0.02, extend=ends
         )
-        text = (
-            self._units(name) if len(self._axes) > 1 else f"{self._name(name, {name: colours})} ({self._units(name)})"
-        )
+        units = self._units(name)
+        text = units if len(self._axes) > 1 else with_units(self._name(name, {name: colours}), units)
         bar.set_label(text, fontsize=self._letters.label)
         bar.ax.tick_params(labelsize=self._letters.small)
 
@@ -409,7 +409,7 @@ class MapFigure:
         if classes is not None:
             parts = zip(classes.hexes, classes.ranges, classes.names, strict=True)
             handles = [Patch(facecolor=c, edgecolor="#555555", linewidth=0.4, label=f"{r}: {n}") for c, r, n in parts]
-            look["title"] = wrapped(f"{self._units('best')}; {classes.title}", letters.small, wide)
+            look["title"] = wrapped("; ".join(filter(None, (self._units("best"), classes.title))), letters.small, wide)
         if len(self._axes) > 1:
             handles += marks
         elif marks:

@@ -276,7 +276,7 @@ function drawChart() {
     ink.beginPath(); ink.moveTo(left, y(v)); ink.lineTo(right, y(v)); ink.stroke();
     ink.textAlign = "right"; ink.fillText(String(+v.toPrecision(6)), left - 5, y(v) + 4);
   }
-  ink.textAlign = "left"; ink.fillText(`${head.species} (${head.units})`, 4, 13);
+  ink.textAlign = "left"; ink.fillText(head.units ? `${head.species} (${head.units})` : head.species, 4, 13);
   const marks = Math.max(2, Math.floor((right - left) / 110));
   for (let i = 0; i < marks; i++) {
     const h = Math.round((i / (marks - 1)) * (hours - 1));

@@ -16,7 +16,7 @@ from aqreanalysis.errors import ConfigError, CubeError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.periods import MIN_SHARE
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
-from aqreanalysis.pictures.cube_fields import gaps, titled, units_text
+from aqreanalysis.pictures.cube_fields import gaps, titled, units_text, with_units
 from aqreanalysis.pictures.paper import ENDINGS, Paper, save, wrapped
 from aqreanalysis.pictures.stations import StationMarkers
 
@@ -167,7 +167,7 @@ def _step_means(marks: StationMarkers, station: int, key: str, bounds: NDArray[n
 def _finish(figure: Figure, axes: Axes, one: SpeciesLayers, title: str, options: SeriesOptions) -> None:
     """Label the axes, the time in UTC."""
     letters = options.paper.letters
-    axes.set_ylabel(f"{one.species.title} ({units_text(one.species.units)})", fontsize=letters.label)
+    axes.set_ylabel(with_units(one.species.title, units_text(one.species.units)), fontsize=letters.label)
     axes.set_ylim(options.low or 0.0, options.high)
     axes.margins(x=0.01)
     axes.grid(color="#e3e3e3", linewidth=0.6)

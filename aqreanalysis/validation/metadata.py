@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import netCDF4
 import numpy as np
 
+from aqreanalysis.production.derived_layers import CONCENTRATION
 from aqreanalysis.production.layers import CUBE_DIMS, FILL, FLAGS, MAP_DIMS
 from aqreanalysis.production.template import VOCABULARY
 from aqreanalysis.validation.names import nameless
@@ -76,10 +77,12 @@ def layer_dimensions(cube: RawCube) -> Iterator[str]:
 
 @rule("standard-names", "error", "clients and people find a pollutant by its CF standard name and read its units")
 def standard_names(cube: RawCube) -> Iterator[str]:
-    for one in cube.species:
+    for one in cube.quantities:
+        # An index and a count have none.
+        own = one.standard_name or None
         wanted = {
-            one.layer: (one.standard_name, one.units),
-            f"{one.layer}_standard_error": (f"{one.standard_name} standard_error", one.units),
+            one.layer: (own, one.units),
+            f"{one.layer}_standard_error": (own and f"{own} standard_error", one.units),
             f"{one.layer}_lower": (None, one.units),
             f"{one.layer}_upper": (None, one.units),
         }
@@ -124,7 +127,7 @@ def uncertainty(cube: RawCube) -> Iterator[str]:
 
 @rule("ancillary", "error", "ancillary_variables is how a client finds the error bar of an estimate")
 def ancillary(cube: RawCube) -> Iterator[str]:
-    for one in cube.species:
+    for one in cube.quantities:
         listed = str(cube.attrs(one.layer).get("ancillary_variables", "")).split()
         for name in listed:
             if not cube.has(name):
@@ -139,7 +142,8 @@ def ancillary(cube: RawCube) -> Iterator[str]:
     "cell-methods", "error", "a stamp alone does not say that a value is a mean, and a centre's value is no area mean"
 )
 def cell_methods(cube: RawCube) -> Iterator[str]:
-    for one in cube.species:
+    maxima = [one.species for one in cube.derived if one.kind == CONCENTRATION]
+    for one in (*cube.species, *maxima):
         methods = str(cube.attrs(one.layer).get("cell_methods", ""))
         if not methods.startswith("time: m"):
             yield f"{one.layer} has cell_methods {methods!r}; an hourly mean has 'time: mean'"
@@ -149,7 +153,8 @@ def cell_methods(cube: RawCube) -> Iterator[str]:
 
 @rule("interval", "error", "bounds without their probability say nothing; CF has no cell method for a quantile")
 def interval(cube: RawCube) -> Iterator[str]:
-    for one in cube.species:
+    maxima = [one.species for one in cube.derived if one.kind == CONCENTRATION]
+    for one in (*cube.species, *maxima):
         probabilities = {}
         for name in (f"{one.layer}_lower", f"{one.layer}_upper"):
             if not cube.has(name):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.remote import RemotePath, fetch, open_dataset, place_of, sizes_of, zarr_format
 from aqreanalysis.errors import AqreanalysisError, CubeError
 from aqreanalysis.production.cube import SUFFIXES
+from aqreanalysis.production.derived_layers import DerivedQuantity, derived_quantities
 from aqreanalysis.production.layers import CONVENTIONS_VERSION, CUBE_DIMS, MAP_DIMS, QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.template import LEAD_TIME
 from aqreanalysis.species import SPECIES, Species
@@ -53,7 +54,8 @@ class RawCube:
     Raises
     ------
     CubeError
-        If it cannot be read, or has no pollutant over time, lat and lon: then there is nothing to examine.
+        If it cannot be read, or has no pollutant, nor anything derived from one, over time, lat and lon: then there is
+        nothing to examine.
     """
 
     def __init__(self, path: str | Path | RemotePath, model: str | Path | None = None) -> None:
@@ -73,7 +75,7 @@ class RawCube:
             raise CubeError(f"{self.path} cannot be read as a cube: {' '.join(str(error).split())}") from None
         self.format = f"Zarr {number}" if number else "NetCDF"
         lacking = [name for name in CUBE_DIMS if name not in self.raw.variables or self.raw[name].dims != (name,)]
-        if lacking or not self.species:
+        if lacking or not self.quantities:
             self.close()
             lacks = f"no coordinate {lacking[0]}" if lacking else "no pollutant over time, lat and lon"
             raise CubeError(f"{self.path} is no cube of this program: it has {lacks}; see aqreanalysis produce")
@@ -121,6 +123,16 @@ class RawCube:
         ]
 
     @cached_property
+    def derived(self) -> list[DerivedQuantity]:
+        """What the cube holds of indices, daily maxima and counts, as `export aggregate` writes them."""
+        return list(derived_quantities(self.raw).values())
+
+    @cached_property
+    def quantities(self) -> list[Species]:
+        """Pollutants, and what is derived from them."""
+        return [*self.species, *(one.species for one in self.derived)]
+
+    @cached_property
     def layers(self) -> list[str]:
         """Every variable that is neither coordinate (nor the lead time of the hours), bounds nor grid mapping."""
         return [str(name) for name in self.raw.variables if name not in NOT_LAYERS]
@@ -154,7 +166,7 @@ class RawCube:
         """Yield the values of all regular layers, some steps at a time, whole chunks where they fit."""
         cells = self.raw.sizes["lat"] * self.raw.sizes["lon"]
         names = [n for n in self.layers if set(self.raw[n].dims) in (set(CUBE_DIMS), set(MAP_DIMS))]
-        chunk = self.chunks(self.species[0].layer)[0]
+        chunk = self.chunks(self.quantities[0].layer)[0]
         steps = max(1, SLAB_VALUES // cells)
         steps = steps - steps % chunk if steps > chunk else steps
         total = self.raw.sizes["time"]

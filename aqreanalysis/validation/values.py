@@ -46,7 +46,7 @@ def infinite(cube: RawCube, slab: Slab) -> Masks:
 
 @value_rule("plausible", "error", "a concentration below 0 or above what instruments measure is a fault, not air")
 def plausible(cube: RawCube, slab: Slab) -> Masks:
-    for one in cube.species:
+    for one in cube.quantities:
         values = slab.values.get(one.layer)
         if values is not None:
             yield one.layer, (values < 0) | (values > one.plausible_max)
@@ -54,7 +54,7 @@ def plausible(cube: RawCube, slab: Slab) -> Masks:
 
 @value_rule("not-negative", "error", "a standard error, bound, distance or count below 0 has no meaning")
 def not_negative(cube: RawCube, slab: Slab) -> Masks:
-    for one in cube.species:
+    for one in cube.quantities:
         for part in ("standard_error", "lower", "upper"):
             name = f"{one.layer}_{part}"
             if name in slab.values:
@@ -66,7 +66,7 @@ def not_negative(cube: RawCube, slab: Slab) -> Masks:
 
 @value_rule("no-spread", "warning", "a standard error of exactly 0 says that nothing can be wrong")
 def zero_standard_error(cube: RawCube, slab: Slab) -> Masks:
-    for one in cube.species:
+    for one in cube.quantities:
         name = f"{one.layer}_standard_error"
         if name in slab.values:
             yield name, slab.values[name] == 0
@@ -75,13 +75,13 @@ def zero_standard_error(cube: RawCube, slab: Slab) -> Masks:
 @value_rule("probability", "error", "a probability lies between 0 and 1")
 def probability(cube: RawCube, slab: Slab) -> Masks:
     for name, values in slab.values.items():
-        if "_exceedance_" in name:
+        if "_exceedance_" in name or name.endswith(("_probability", "_valid_share")):
             yield name, (values < 0) | (values > 1)
 
 
 @value_rule("enclosing", "error", "bounds that do not enclose the estimate are bounds of something else")
 def interval_contains_best(cube: RawCube, slab: Slab) -> Masks:
-    for one in cube.species:
+    for one in cube.quantities:
         best = slab.values.get(one.layer)
         for part, sign in (("lower", 1.0), ("upper", -1.0)):
             bound = slab.values.get(f"{one.layer}_{part}")
@@ -96,6 +96,10 @@ def missing(cube: RawCube, slab: Slab) -> Masks:
         if values is None:
             continue
         explained = _blank(cube, one, slab)
+        share = slab.values.get(f"{one.layer}_valid_share")
+        if share is not None:
+            # A mean of fewer hours than were asked for is left blank, and says how many there were.
+            explained = (share < 1) if explained is None else explained | (share < 1)
         yield one.layer, np.isnan(values) if explained is None else np.isnan(values) & ~explained
 
 
@@ -109,7 +113,7 @@ def masked(cube: RawCube, slab: Slab) -> Masks:
 
 @value_rule("together", "error", "an estimate without its error bar, or an error bar without an estimate, misleads")
 def missing_together(cube: RawCube, slab: Slab) -> Masks:
-    for one in cube.species:
+    for one in cube.quantities:
         best = slab.values.get(one.layer)
         for part in ("standard_error", "lower", "upper"):
             values: NDArray[Any] | None = slab.values.get(f"{one.layer}_{part}")
