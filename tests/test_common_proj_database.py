@@ -6,8 +6,10 @@ import sqlite3
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import from_origin
 
 from aqreanalysis.common.proj_database import foreign_database
 
@@ -37,6 +39,22 @@ def test_an_export_takes_its_own_database_where_a_variable_points_astray(
     assert done.returncode == 0 and "PROJ" not in done.stderr
     with rasterio.open(tmp_path / "c" / "pm2p5_20190102T0030.tif") as file:
         assert file.crs.to_epsg() == 32650
+
+
+def test_a_raster_of_static_fields_is_read_where_a_variable_points_astray(other_proj, tmp_path, monkeypatch):
+    monkeypatch.delenv("PROJ_DATA", raising=False)
+    frame = {"crs": "EPSG:32650", "transform": from_origin(400000, 4400000, 1000, 1000)}
+    with rasterio.open(tmp_path / "r.tif", "w", width=4, height=4, count=1, dtype="float32", **frame) as file:
+        file.write(np.ones((1, 4, 4), np.float32))
+    monkeypatch.setenv("PROJ_LIB", str(other_proj))
+    lines = [
+        "import sys; from pathlib import Path",
+        "from aqreanalysis.covariates.rasters import _opened",
+        "print(_opened(Path(sys.argv[1])).rio.crs)",
+    ]
+    command = [sys.executable, "-c", "\n".join(lines), str(tmp_path / "r.tif")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "EPSG:32650", done.stderr
 
 
 @pytest.mark.parametrize("variable", ["PROJ_LIB", "PROJ_DATA"])

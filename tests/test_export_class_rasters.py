@@ -51,6 +51,8 @@ def test_values_and_classes_of_each_local_day_stand_in_files_of_its_date(days, c
     np.testing.assert_array_equal(classes, INDICES["cn"].class_of(index))
     assert np.isfinite(index).any() and colours[1] == (0, 228, 0, 255) and colours[6] == (126, 0, 35, 255)
     table = ET.parse(folder / "aqi_class_20190103.tif.aux.xml").getroot()
+    legend = ET.parse(folder / "aqi_class_20190103.qml").getroot()
+    assert [entry.get("label") for entry in legend.iter("paletteEntry")] == class_texts(INDICES["cn"])
     assert [c.text for c in table.iter("Category")] == ["unknown", *class_texts(INDICES["cn"])]
 
 

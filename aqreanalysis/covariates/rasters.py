@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.common.geodesy import KM_PER_DEGREE
+from aqreanalysis.common.proj_database import use_fitting_database
 from aqreanalysis.configs import StaticConfig
 from aqreanalysis.covariates.files import NETCDF
 from aqreanalysis.covariates.gribfile import file_state
@@ -287,6 +288,7 @@ class Raster:
 def _opened(path: Path, variable: str | None = None) -> Any:
     import rioxarray
 
+    use_fitting_database()
     try:
         if path.suffix.lower() in NETCDF:
             return _netcdf(path, variable)

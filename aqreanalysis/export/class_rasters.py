@@ -25,7 +25,8 @@ def write_classes(
 ) -> None:
     """Write the classes of an index as a cloud-optimised GeoTIFF; their names go beside it, into ``.tif.aux.xml``.
 
-    TIFF has a place for colours and none for names; GDAL, and with it QGIS, ArcGIS and R, reads them from that file.
+    TIFF has a place for colours and none for names; GDAL, and with it QGIS, ArcGIS and R, reads them from that file. A
+    TIFF of bytes has 256 colours, and QGIS would list them all: it takes its legend from a ``.qml`` of the same name.
 
     Parameters
     ----------
@@ -52,6 +53,7 @@ def write_classes(
         file.write(np.nan_to_num(classes).astype(np.uint8), 1)
         file.write_colormap(1, {UNKNOWN: (0, 0, 0, 0), **{n: (*rgb, 255) for n, rgb in colours.items()}})
     ET.ElementTree(_names(index)).write(path.with_name(f"{path.name}.aux.xml"), encoding="utf-8")
+    ET.ElementTree(_legend(index)).write(path.with_suffix(".qml"), encoding="utf-8")
 
 
 def class_texts(index: Index) -> list[str]:
@@ -84,6 +86,17 @@ def _names(index: Index) -> ET.Element:
         for cell in (number, texts[number], *_rgb(one.colour)):
             ET.SubElement(row, "F").text = str(cell)
     return root
+
+
+def _legend(index: Index) -> ET.Element:
+    """Return a style of QGIS: the classes, and nothing else."""
+    style = ET.Element("qgis", version="3.22.0", styleCategories="Symbology")
+    look = {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""}
+    renderer = ET.SubElement(ET.SubElement(style, "pipe"), "rasterrenderer", look)
+    palette = ET.SubElement(renderer, "colorPalette")
+    for number, (one, text) in enumerate(zip(index.classes, class_texts(index), strict=True), 1):
+        ET.SubElement(palette, "paletteEntry", value=str(number), color=one.colour, label=text, alpha="255")
+    return style
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

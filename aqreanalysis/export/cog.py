@@ -26,7 +26,7 @@ from aqreanalysis.export.source import CubeSource
 from aqreanalysis.production.derived_layers import INDEX
 
 #: Endings of what is written: a folder that holds nothing else may be replaced.
-ENDINGS = (".tif", ".json", ".xml")
+ENDINGS = (".tif", ".json", ".xml", ".qml")
 # Files in hand: enough for the threads, few enough for the memory.
 _IN_HAND = 4
 
