@@ -122,8 +122,8 @@ def mda8_layers(source: CubeSource, one: SpeciesLayers, rule: DayRule) -> tuple[
         attrs["comment"] = rule.source
         if name == one.best:
             attrs["comment"] = f"{statistic_text(one, '8 hours')}; {rule.source}"
-            # CF has "within days" for climatologies only; the interval is told in the parentheses that CF allows.
-            attrs["cell_methods"] = "time: maximum (comment: of running 8-hour means)"
+            # CF has "within days" for climatologies only; the interval is told in parentheses, as CF allows.
+            attrs["cell_methods"] = "time: maximum (of running 8-hour means)"
             attrs["ancillary_variables"] = " ".join(mda8_name(one, n) for n in _carried(one) if n != name)
         else:
             attrs["comment"] += "; the largest of the running means of the hourly values: an upper bound of the spread"
