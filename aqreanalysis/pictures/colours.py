@@ -41,7 +41,7 @@ _WHO_ORDER = {
     "year": (YEAR_MEAN, _SEASON, DAY_MEAN),
 }
 #: Length in hours of what an average is of, to say where a picture is of another.
-_LENGTHS = {HOUR_MEAN: (0.0, 1.5), DAY_MEAN: (23.0, 25.0), YEAR_MEAN: (8700.0, 8800.0)}
+_LENGTHS = {HOUR_MEAN: (0.0, 1.5), EIGHT_HOURS: (7.5, 8.5), DAY_MEAN: (23.0, 25.0), YEAR_MEAN: (8700.0, 8800.0)}
 _AVERAGES = {"mean": DAY_MEAN, "max8": EIGHT_HOURS, "max1": "maximum hourly mean"}
 #: Above so many hours (27 days) a mean is compared with the levels of a year.
 _LONG = 27 * 24.0
@@ -187,7 +187,9 @@ def classes_of(
     if check_palette(palette) == "even":
         return None
     maximum = one.of is not None and one.kind == CONCENTRATION
-    return class_colours(palette, SPECIES[str(one.of)] if maximum else one.species, hours, plain)
+    if maximum:
+        return class_colours(palette, SPECIES[str(one.of)], 8.0, plain)
+    return class_colours(palette, one.species, hours, plain)
 
 
 def _index_colours(index: Index, plain: bool) -> Colours:
