@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,9 +75,14 @@ def read_places(path: str | Path, id_column: str | None = None, layer: str | Non
     try:
         return _of_table(where, id_column)
     except ObservationsError as error:
-        raise OutputError(
-            str(error).replace("set columns.encoding, perhaps", "save it as UTF-8; it is perhaps")
-        ) from None
+        raise OutputError(_without_settings(str(error))) from None
+
+
+def _without_settings(message: str) -> str:
+    """Return a message of the reader of observations, whose settings a table of places has not."""
+    text = re.sub(r", or say that it is a missing reading with .*", " and leave unknown coordinates empty", message)
+    text = text.replace("set columns.encoding, perhaps", "save it as UTF-8; it is perhaps")
+    return text.replace("set columns.encoding to its own", "save it as UTF-8")
 
 
 def _of_vector(where: Path, id_column: str | None, layer: str | None) -> Places:
