@@ -89,10 +89,16 @@ def check_command(paths: list[str], config: Config, how: ReadOptions, as_json: b
     """Say what is in files: format and why, stations, span, step, pollutants, missing, suspicious."""
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
+    from aqreanalysis.errors import ObservationsError
     from aqreanalysis.observations import check_observations
 
-    with progress_shown("reading") as progress:
-        facts = check_observations(paths, config.columns, how, progress=progress)
+    try:
+        with progress_shown("reading") as progress:
+            facts = check_observations(paths, config.columns, how, progress=progress)
+    except ObservationsError:
+        for line in _proposed(paths, config):
+            click.echo(line)
+        raise
     if as_json:
         print_json(facts)
         return
@@ -112,6 +118,16 @@ def formats_command(as_json: bool) -> None:
         print_json([{"name": f.name, "title": f.title, "document": f.document} for f in known])
         return
     print_pairs([(f.name, f"{f.title}{', needs --stations' if f.needs_stations else ''}") for f in known])
+
+
+def _proposed(paths: list[str], config: Config) -> list[str]:
+    """Return the mapping that a file which cannot be read seems to need, ready to be saved; empty for several files."""
+    from aqreanalysis.observations.propose import propose_columns
+
+    lines = propose_columns(paths[0], config.columns) if len(paths) == 1 else []
+    return (
+        ["# proposed: check it, save it as columns.yaml, and read with --config columns.yaml", *lines] if lines else []
+    )
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:

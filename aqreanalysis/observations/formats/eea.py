@@ -85,7 +85,7 @@ def _records(rows: pa.Table, where: Where, context: ReadContext) -> Iterator[Raw
         minutes=60,
         value=context.readings(rows, "Value", where).values,
         instrument=rank[codes],
-        flag=_flags(rows["Validity"], where, context),
+        flag=eea_flags(rows["Validity"], where, context),
     )
     yield from records_from_long(long_table, POLLUTANTS, context, where)
 
@@ -96,7 +96,14 @@ def _sampling_point(text: str, known: set[str]) -> str:
     return short if text not in known and short in known else text
 
 
-def _flags(column: pa.ChunkedArray, where: Where, context: ReadContext) -> NDArray[np.int8]:
+def eea_flags(column: pa.ChunkedArray, where: Where, context: ReadContext) -> NDArray[np.int8]:
+    """Return what the vocabulary of validity says of each reading, as `Flag`, int8 (row,).
+
+    Raises
+    ------
+    ObservationsError
+        A code is none of the vocabulary's, naming the row.
+    """
     numbers = to_numbers(column, "column 'Validity'", where, context.report)
     out = np.full(len(numbers), -1, dtype=np.int8)
     for code, flag in VALIDITY.items():

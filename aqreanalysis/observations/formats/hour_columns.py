@@ -1,0 +1,167 @@
+"""Tables with a row a day and a column an hour: ``H01 ... H24``, ``00 ... 23`` (CSV), as many networks publish them.
+
+Described in docs/observations.md of this program. Madrid (``H01``, with ``V01`` beside it that says whether the hour
+is valid, and year, month and day in columns), Taiwan (``00`` to ``23`` behind station, date and pollutant) and Canada's
+NAPS (``H01``) write so. Columns of the station, the date and the pollutant are found by their usual names or told
+(``columns.station``, ``.time``, ``.parameter``); year, month and day by ``columns.time=[year, month, day]``. Hours
+counted from 1 are stamped at their end, from 0 at their start, in the clock ``columns.time_zone``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.averaging_periods import NO_TIME
+from aqreanalysis.observations.column_names import plain, pollutant_of, told_or_usual
+from aqreanalysis.observations.columns import RowPlaces, find_row_places
+from aqreanalysis.observations.formats.registry import station_format
+from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
+from aqreanalysis.observations.parse_numbers import to_texts
+from aqreanalysis.observations.raw_records import RawRecords
+from aqreanalysis.observations.read_context import FileHead, ReadContext
+from aqreanalysis.observations.report import Where
+from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
+from aqreanalysis.observations.times import Clock, joined_stamps, stamps_to_minutes
+from aqreanalysis.species import SPECIES
+
+_HOUR = re.compile(r"^(?:h|hour|hr|hora)?[ _]?(\d{1,2})(?::00)?(?:\s*//.*)?$", re.IGNORECASE)
+_VALIDITY = re.compile(r"^v[ _]?(\d{1,2})$", re.IGNORECASE)
+# Dates in three columns, by the names of the column of the year, the month and the day.
+_DATES = (("ano", "mes", "dia"), ("year", "month", "day"), ("año", "mes", "dia"))
+# Pollutants by the numbers that Madrid gives them (magnitudes of the Integral System of Air Quality).
+MAGNITUDES = {"1": "so2", "6": "co", "8": "no2", "9": "pm25", "10": "pm10", "14": "o3"}
+
+
+def hour_columns(names: Sequence[str]) -> dict[int, str]:
+    """Return hour -> its column if a table has one for each of the 24 hours (from 0 or from 1 on), else nothing."""
+    by_hour: dict[int, str] = {}
+    for name in names:
+        match = _HOUR.match(name.strip())
+        if match is not None:
+            by_hour.setdefault(int(match.group(1)), name)
+    for first in (1, 0):
+        if all(hour in by_hour for hour in range(first, first + 24)):
+            return {hour: by_hour[hour] for hour in range(first, first + 24)}
+    return {}
+
+
+def matches(head: FileHead) -> str | None:
+    """Return why a file is such a table."""
+    hours = hour_columns(head.names)
+    if head.stations.issuperset(hours.values()):  # stations that are numbered, of a wide table
+        return None
+    return f"it has a column an hour, {hours[min(hours)]} to {hours[max(hours)]}" if hours else None
+
+
+@station_format(
+    name="hour-columns",
+    title="a row a day and a column an hour (H01 to H24: Madrid, Taiwan, NAPS)",
+    document="docs/observations.md of this program",
+    matches=matches,
+    repeats="refuse",
+    moved="refuse",
+    periods_stated=True,
+    rank=70,
+)
+def read_hour_columns(context: ReadContext) -> Iterator[RawRecords]:
+    """Yield the readings of one file, a block at a time."""
+    table = context.table()
+    hours = hour_columns(table.names)
+    parameter = told_or_usual("parameter", table.names, context.columns)
+    parameter = parameter or next((n for n in table.names if plain(n) in ("magnitud", "測項", "測項名稱")), None)
+    if not hours or parameter is None or parameter not in table.names:
+        missing = "24 columns of hours (H01 to H24, 00 to 23)" if not hours else "a column of pollutants"
+        raise ObservationsError(
+            f"{context.source.name}: without {missing} (there are: {', '.join(table.names):.200}); set "
+            "columns.parameter"
+        )
+    places = _places(table.names, context)
+    unit = told_or_usual("unit", table.names, context.columns)
+    valid = {int(m.group(1)): n for n in table.names if (m := _VALIDITY.match(n.strip())) is not None}
+    wanted = [*places.time, places.station, places.lat, places.lon, parameter, unit, *hours.values(), *valid.values()]
+    for block in read_blocks(table, list(dict.fromkeys(n for n in wanted if n is not None)), context.report):
+        yield from _records(block, (places, parameter, unit), (hours, valid), context)
+
+
+def _places(names: Sequence[str], context: ReadContext) -> RowPlaces:
+    """Return where and when rows are of; the date may stand in three columns, the station in Madrid's `ESTACION`."""
+    by_plain = {plain(name): name for name in names}
+    date = next((wanted for wanted in _DATES if set(wanted) <= set(by_plain)), None)
+    columns = context.columns
+    if date is not None and columns.time == "time":
+        columns = columns.model_copy(update={"time": [by_plain[part] for part in date]})
+    return find_row_places(names, columns, context.source.name, bool(context.stations))
+
+
+def _records(
+    block: TextBlock,
+    what: tuple[RowPlaces, str, str | None],
+    columns: tuple[dict[int, str], dict[int, str]],
+    context: ReadContext,
+) -> Iterator[RawRecords]:
+    """Yield a day's rows as rows of hours: the first hour of all rows, then the second ..."""
+    (places, parameter, unit), (hours, valid), rows, where = what, columns, block.rows, block.where
+    n, count, first = rows.num_rows, len(hours), min(hours)
+    day = _days(rows, places, context, where)
+    readings = [context.readings(rows, name, where) for name in hours.values()]
+    value = np.concatenate([each.values for each in readings]) if readings else np.empty(0)
+    flags = [np.zeros(n, np.int8) if each.flags is None else each.flags for each in readings]
+    for at, hour in enumerate(hours):
+        if hour in valid:
+            value[at * n : (at + 1) * n][_invalid(rows, valid[hour])] = np.nan
+    ends = [np.where(day == NO_TIME, NO_TIME, day + 60 * (hour + (first == 0))) for hour in hours]
+    station: Texts = (np.zeros(n, np.int32), [context.columns.place.station if context.columns.place else ""])
+    if places.station is not None:
+        station = to_texts(rows[places.station])
+    names = to_texts(rows[parameter])
+    keys = {text: pollutant_of(text) or MAGNITUDES.get(text.lstrip("0")) for text in names[1]}
+    units = (np.full(n, -1, np.int32), []) if unit is None else to_texts(rows[unit])
+    lat, lon = (_degrees(rows, role, places, context, where) for role in ("lat", "lon"))
+    long_table = LongTable(
+        station=(np.tile(station[0], count), station[1]),
+        pollutant=(np.tile(names[0], count), names[1]),
+        unit=(np.tile(units[0], count), units[1]),
+        end=np.concatenate(ends).astype(np.int32),
+        minutes=60,
+        value=value,
+        lat=None if lat is None else np.tile(lat, count),
+        lon=None if lon is None else np.tile(lon, count),
+        flag=np.concatenate(flags),
+    )
+    yield from records_from_long(long_table, {t: k for t, k in keys.items() if k in SPECIES}, context, where)
+
+
+def _days(rows: pa.Table, places: RowPlaces, context: ReadContext, where: Where) -> NDArray[np.int32]:
+    """Return the minute (since 1970, UTC) at which the day of each row begins, `NO_TIME` where it has none."""
+    pattern = "%Y %m %d" if len(places.time) == 3 else None
+    clock = Clock.of(context.columns, Clock("UTC", "end", pattern, ", ".join(places.time)))
+    # What is stamped is the day: whether hours stand at their start their numbers say.
+    clock = Clock(clock.zone, "end", clock.pattern, clock.column)
+    stamps = joined_stamps(rows, places.time)
+    if context.columns.time_format is None and pattern is None:
+        stamps = pc.replace_substring(stamps, "/", "-")
+    return stamps_to_minutes(stamps, clock, context.report, where)[0]
+
+
+def _invalid(rows: pa.Table, column: str) -> NDArray[np.bool_]:
+    """Return where a column of validity says that an hour is not valid: all but V, bool (row,)."""
+    codes, words = to_texts(rows[column])
+    return np.array([word.upper() != "V" for word in words] + [False])[codes]
+
+
+def _degrees(
+    rows: pa.Table, role: str, places: RowPlaces, context: ReadContext, where: Where
+) -> NDArray[np.floating] | None:
+    """Return latitude or longitude of the rows, None where a list gives them."""
+    column, place = getattr(places, role), context.columns.place
+    if column is not None:
+        return context.readings(rows, column, where).values
+    alone = None if place is None else getattr(place, role)
+    return None if alone is None else np.full(rows.num_rows, float(alone))

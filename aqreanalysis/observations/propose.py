@@ -1,0 +1,84 @@
+"""A mapping proposed for a table that looks like no known format: which column is what, as far as its names tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.observations.column_names import pollutant_and_unit, told_or_usual
+from aqreanalysis.observations.files import NETCDF, PARQUET, Source, own_encoding
+from aqreanalysis.observations.table_blocks import find_delimiter, parse_header
+
+# Lines among which the header is looked for, and rows whose stamps are looked at.
+HEADER_LINES, SAMPLE_ROWS = 40, 200
+_ROLES = ("station", "time", "lat", "lon", "parameter", "value", "unit", "flag")
+_DAY_OR_MONTH = re.compile(r"^(\d{1,2})[./-](\d{1,2})[./-]\d{2,4}")
+_OFFSET = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
+
+
+def propose_columns(path: str | Path, columns: ColumnsConfig | None = None) -> list[str]:
+    """Return the lines of a config's section ``columns`` that a text table seems to need; empty where nothing is known.
+
+    What cannot be told from the file, its clock and the place of its one station, stands there to be filled in.
+
+    Parameters
+    ----------
+    path : path
+        The table.
+    columns : ColumnsConfig, optional
+        What is told already.
+    """
+    source, chosen = Source(Path(path)), columns or ColumnsConfig()
+    if not source.path.is_file() or source.has_suffix((*PARQUET, *NETCDF, ".json", ".zip")):
+        return []
+    text = source.head().decode(own_encoding(source, chosen.encoding), errors="replace").lstrip("\ufeff")
+    lines = text.splitlines()
+    headers = [parse_header(line, find_delimiter(line)) for line in lines[:HEADER_LINES]]
+    scores = [_score(names) for names in headers]
+    if not scores or max(scores) < 2:
+        return []
+    at = scores.index(max(scores))
+    names = headers[at]
+    roles = {role: told_or_usual(role, names, chosen) for role in _ROLES}
+    roles = {role: name for role, name in roles.items() if name in names}
+    if not {"parameter", "value"} <= set(roles):
+        roles = {role: name for role, name in roles.items() if role in ("station", "time", "lat", "lon")}
+    rows = [parse_header(line, find_delimiter(lines[at])) for line in lines[at + 1 : at + 1 + SAMPLE_ROWS]]
+    out = ["columns:"] + ([f"  skip_lines: {at}"] if at else [])
+    out += [f"  {role}: {_yaml(name)}" for role, name in roles.items() if name is not None]
+    if "time" in roles:
+        out += _clock([row[names.index(str(roles["time"]))] for row in rows if len(row) == len(names)])
+    if "station" not in roles:
+        out.append("  place: {station: NAME, lat: 0.0, lon: 0.0}  # fill in the one station of the file")
+    return out
+
+
+def _score(names: Sequence[str]) -> int:
+    """Return how many of a line's fields are names that a header of readings has."""
+    roles = sum(told_or_usual(role, names, ColumnsConfig()) in names for role in _ROLES)
+    return roles + sum(pollutant_and_unit(name)[0] is not None for name in names)
+
+
+def _clock(stamps: Sequence[str]) -> list[str]:
+    """Return the lines on how stamps are written and on their clock."""
+    stamps = [stamp for stamp in stamps if stamp]
+    out = []
+    days = [match for match in map(_DAY_OR_MONTH.match, stamps) if match is not None]
+    if days and len(days) == len(stamps):
+        first, second = (max(int(match.group(i)) for match in days) for i in (1, 2))
+        doubt = "" if max(first, second) > 12 else "  # or month-first: the rows at the beginning do not tell"
+        out.append(f"  time_format: {'month-first' if second > 12 else 'day-first'}{doubt}")
+    elif stamps and all(stamp.isdigit() and len(stamp) in (10, 13) for stamp in stamps):
+        milliseconds = len(stamps[0]) == 13
+        return [f"  time_format: {'epoch-ms' if milliseconds else 'epoch'}"]
+    if not all(_OFFSET.search(stamp) for stamp in stamps):
+        out.append("  time_zone: UTC  # the clock of the stamps, such as Asia/Kolkata or +08:00")
+        out.append("  stamp: end  # which end of the hour is stamped: end or start")
+    return out
+
+
+def _yaml(name: str) -> str:
+    """Return a name as YAML takes it."""
+    return name if re.fullmatch(r"[A-Za-z][\w ./()-]*", name) and not name.endswith(" ") else f'"{name}"'

@@ -1,0 +1,56 @@
+"""A row a day and a column an hour: Madrid's with validity, Taiwan's from hour 0, NAPS' from hour 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from station_files import raw, read, write_list
+
+from aqreanalysis.errors import ObservationsError
+
+
+def _write(folder: Path, lines: list[str], name: str) -> Path:
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_madrid_counts_from_one_and_says_what_is_valid(tmp_path: Path) -> None:
+    head = "PROVINCIA;MUNICIPIO;ESTACION;MAGNITUD;PUNTO_MUESTREO;ANO;MES;DIA;"
+    head += ";".join(f"H{h:02d};V{h:02d}" for h in range(1, 25))
+    cells = ";".join(f"{h + 0.5};{'N' if h == 3 else 'V'}" for h in range(1, 25))
+    lines = [head, f"28;79;4;08;28079004_8_8;2021;6;1;{cells}", f"28;79;4;12;28079004_12_8;2021;6;1;{cells}"]
+    observations = read(_write(tmp_path, lines, "jun_mo21.csv"), write_list(tmp_path, ["4"]), time_zone="+01:00")
+    assert observations.species == ("no2",) and len(observations.times) == 24
+    assert raw(observations, "no2", "4", "2021-06-01 00:00") == 1.5  # H01 ends at 01:00 of the wall, 00:00 UTC
+    assert np.isnan(raw(observations, "no2", "4", "2021-06-01 02:00"))
+    assert raw(observations, "no2", "4", "2021-06-01 23:00") == 24.5
+
+
+def test_taiwan_counts_from_nought_and_marks_what_is_invalid(tmp_path: Path) -> None:
+    lines = [
+        "測站,日期,測項," + ",".join(f"{h:02d}" for h in range(24)),
+        "萬里,2021/01/01,PM2.5," + ",".join("18x" if h == 5 else str(h + 10) for h in range(24)),
+        "萬里,2021/01/01,AMB_TEMP," + ",".join("15.1" for _ in range(24)),
+    ]
+    told = {"station": "測站", "time": "日期", "time_zone": "Asia/Taipei"}
+    observations = read(_write(tmp_path, lines, "wanli.csv"), write_list(tmp_path, ["萬里"]), **told)
+    assert raw(observations, "pm25", "萬里", "2020-12-31 17:00") == 10  # 00 begins at midnight and ends at 01:00
+    assert np.isnan(observations.values("pm25")[5, 0]) and observations.values("pm25")[23, 0] == 33
+
+
+def test_naps_has_one_pollutant_a_row_and_codes_of_missing_hours(tmp_path: Path) -> None:
+    head = "Pollutant,NAPS ID,City,Latitude,Longitude,Date," + ",".join(f"H{h:02d}" for h in range(1, 25))
+    rows = [f"O3,60430,Toronto,43.7,-79.4,2019-07-{d:02d}," + ",".join(["-999", *["30"] * 23]) for d in (1, 2)]
+    told = {"station": "NAPS ID", "time": "Date", "time_zone": "-05:00", "missing": [-999], "units": {"o3": "ppb"}}
+    observations = read(_write(tmp_path, [head, *rows], "O3_2019.csv"), **told)
+    assert np.isnan(observations.values("o3")[0, 0]) and len(observations.times) == 48
+    assert raw(observations, "o3", "60430", "2019-07-01 07:00") == pytest.approx(59.86, abs=0.01)
+
+
+def test_a_table_without_a_column_of_pollutants_says_so(tmp_path: Path) -> None:
+    lines = ["station_id,time,lat,lon," + ",".join(f"H{h:02d}" for h in range(1, 25)), "a,2021-01-01,1,2" + ",3" * 24]
+    with pytest.raises(ObservationsError, match=r"without a column of pollutants .*set columns.parameter"):
+        read(_write(tmp_path, lines, "x.csv"))
