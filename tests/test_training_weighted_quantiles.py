@@ -25,7 +25,7 @@ def test_a_value_of_weight_two_is_two_values():
 
 def test_a_shift_that_is_taken_out_becomes_spread():
     shifted = np.linspace(-1, 1, 100) + 0.5
-    found = recentred(shifted, 0.0)
+    found = recentred(shifted)
     assert np.interp(0.5, PROBABILITIES, found) == pytest.approx(0, abs=1e-9)
     assert np.mean(found**2) == pytest.approx(np.mean(shifted**2), rel=1e-3)
 

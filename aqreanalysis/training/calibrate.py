@@ -160,7 +160,8 @@ def fit_table(residuals: Residuals) -> Calibration:
     """Return the table of the residuals' quantiles over distance and level.
 
     Each residual counts at the nodes round it with its share of the interpolation that `Predictive` reads the table by.
-    The median moves with distance as far as places agree on it (`shrunk_median_shift`); the rest of it becomes spread.
+    The median stays the network's: what places left out agree on is what towns have that are left out, and cells are
+    no towns. It becomes spread. Moved with it, the maps of nature runs from stations alone erred more by 0, 2 and 5 %.
     With too few residuals or places the table has fewer nodes; with fewer than ``_FEWEST_A_NODE`` residuals in all it
     stays log-normal with the residuals' own spread.
     """
@@ -181,16 +182,14 @@ def fit_table(residuals: Residuals) -> Calibration:
         smoothstep_weights_f64(residuals.distance_km, distance)[order],
         smoothstep_weights_f64(residuals.level, level)[order],
     )
-    place = residuals.place[order]
     near *= residuals.weight[order][:, None]
     table = np.empty((len(distance), len(level), len(PROBABILITIES)))
     for i in range(len(distance)):
-        shift = shrunk_median_shift(ordered, near[:, i], place)
         for j in range(len(level)):
             weight = near[:, i] * high[:, j]
             if weight.sum() < _FEWEST_A_NODE / 4:
                 weight = near[:, i] + 1e-9  # a corner that hardly occurs takes its distance's shape
-            table[i, j] = recentred(weighted_quantiles(ordered, weight, PROBABILITIES), shift)
+            table[i, j] = recentred(weighted_quantiles(ordered, weight, PROBABILITIES))
     return Calibration(distance, level, table, reach_km=calibrated_reach(residuals, distance))
 
 
@@ -223,20 +222,6 @@ def _mean_squares(residuals: Residuals, chosen: NDArray[np.bool_]) -> NDArray[np
     """Return the mean square of the chosen residuals at each of their places."""
     _, place = np.unique(residuals.place[chosen], return_inverse=True)
     return np.asarray(np.bincount(place, residuals.standard[chosen] ** 2) / np.maximum(np.bincount(place), 1))
-
-
-def shrunk_median_shift(ordered: NDArray[np.float64], weight: NDArray[np.float64], place: NDArray[np.int64]) -> float:
-    """Return by how much the median of the weighted residuals, given in increasing order, is to move.
-
-    The whole of it where many places agree, nothing where it is within what their number leaves to chance: it is drawn
-    to zero by the share of its square that is the square of its standard error, over places. That error is the one of
-    a sample median: the excess of readings above it, place by place, over twice the density there.
-    """
-    median = float(weighted_quantiles(ordered, weight, np.array([0.5]))[0])
-    below, above = weighted_quantiles(ordered, weight, np.array([0.4, 0.6]))
-    excess = np.bincount(place, weight * np.where(ordered > median, 0.5, -0.5))
-    error = np.sqrt((excess**2).sum()) / weight.sum() * (above - below) / 0.2
-    return float(median * max(0.0, 1 - error**2 / max(median**2, 1e-12)))
 
 
 def _distance_nodes(residuals: Residuals, most: int) -> NDArray[np.float64]:

@@ -295,7 +295,7 @@ def shrunk_quantiles(
     # Split conformal prediction: with n independent errors the (n + 1) p smallest covers p of what comes next.
     wanted = 0.5 + (PROBABILITIES - 0.5) * (count + 1) / count
     # The median stays where the hourly estimates put it: a shift would be the mean of the stations' own biases.
-    own = recentred(np.interp(np.clip(wanted, 0, 1), cumulated, ordered), 0.0)
+    own = recentred(np.interp(np.clip(wanted, 0, 1), cumulated, ordered))
     # Beyond the outermost of them they can only say that it is farther out.
     own = np.where(wanted < 0, np.minimum(own, plain), np.where(wanted > 1, np.maximum(own, plain), own))
     trust = count / (count + _PRIOR_MEANS)

@@ -155,4 +155,4 @@ def _weather_quantiles(standard: Table, weight: Table, days: NDArray[np.int64]) 
     quantiles = weighted_quantiles(standard[order], weight[order], PROBABILITIES)
     independent = max(2.0, independent_means(standard, days, weight))
     wider = stats.t.ppf(0.95, independent - 1) * np.sqrt(1 + 1 / independent) / stats.norm.ppf(0.95)
-    return recentred(quantiles, 0.0) * wider
+    return recentred(quantiles) * wider

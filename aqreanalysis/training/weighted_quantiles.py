@@ -16,15 +16,15 @@ def weighted_quantiles(
     return np.asarray(np.interp(probability, cumulated, ordered))
 
 
-def recentred(quantiles: NDArray[np.float64], median: float) -> NDArray[np.float64]:
-    """Return quantiles moved to `median`, widened so that their mean square about it is what it was.
+def recentred(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return quantiles moved to a median of zero, widened so that their mean square is what it was.
 
     A shift that is taken out becomes spread on both sides. The tail it came from may still be covered a little less.
     """
     own = np.interp(0.5, PROBABILITIES, quantiles)
     centred = quantiles - own
-    spread = np.sqrt(centred.std() ** 2 + (own - median) ** 2) / max(centred.std(), 1e-9)
-    return np.asarray(centred * spread + median)
+    spread = np.sqrt(centred.std() ** 2 + own**2) / max(centred.std(), 1e-9)
+    return np.asarray(centred * spread)
 
 
 def equal_shares(station: NDArray[np.int64]) -> NDArray[np.float64]:
