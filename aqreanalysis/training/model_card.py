@@ -179,8 +179,9 @@ def _start(bundle: Bundle) -> list[str]:
     if models is not None:
         whole = models["whole"]
         lines.append(
-            f"- Covariance models fitted to the record's variogram before training: ranges {whole['short_km']:.0f} and "
-            f"{whole['long_km']:.0f} km, {whole['long_share']:.0%} of it the far one, nugget {whole['nugget']:.2f}."
+            "- Before training, covariance models under which the record is most likely: ranges "
+            f"{whole['short_km']:.0f} and {whole['long_km']:.0f} km, {whole['long_share']:.0%} of it the far one, "
+            f"nugget {whole['nugget']:.2f}."
         )
     training = bundle.metrics["training"]
     if "went_on" in training:

@@ -1,9 +1,9 @@
 """One network learned from many: records of regions that have nothing in common, each with ranges and scaling its own.
 
 What a network of stations says of itself is fitted to its record, as in every training: how its readings are scaled,
-and the covariance models of its variogram. These are not learned here: departures from them that helped at networks of
-the nature run were wrong elsewhere (a trial at twelve stations of one city: MAE 1.19 times the better kriging's, 1.02
-with the record's own). All other weights are.
+and the covariance models under which they are most likely. These are not learned here: departures from them that helped
+at networks of the nature run were wrong elsewhere (a trial at twelve stations of one city: MAE 1.19 times the better
+kriging's, 1.02 with the record's own). All other weights are.
 """
 
 from __future__ import annotations
