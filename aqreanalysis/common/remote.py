@@ -247,12 +247,12 @@ def sizes_of(url: str) -> dict[str, int] | None:
 
     Raises
     ------
-    OSError
+    CubeError
         If they cannot be reached.
     """
     if not url.startswith(S3):
         return None
-    with translate_errors(url):
+    with _reading(url):
         return dict(_listed(open_objects(url)))
 
 
