@@ -15,7 +15,7 @@ from production_case import make_observations
 #: At most so many files and functions of the package, by what the observations are read from: the program's own NetCDF,
 #: or a table, which walks through the reading of station files besides. The aim for the first is 60 and 400. A function
 #: is what stands behind a ``def``: a comprehension, a generator expression or a lambda is none (see `entered`).
-LIMITS = {"nc": (61, 400), "parquet": (84, 495)}
+LIMITS = {"nc": (61, 400), "parquet": (91, 540)}
 #: What a plain run has no business with, by a part of a file's path.
 STRANGERS = ("bucket", "forecast", "trial")
 

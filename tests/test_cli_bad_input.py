@@ -123,7 +123,7 @@ def test_a_missing_file_and_one_that_cannot_be_read_are_refused_by_name(tmp_path
 
 def test_negative_absurd_and_stuck_readings_are_counted_and_told(tmp_path: Path) -> None:
     frame = table()
-    frame.loc[5, "pm25"] = -3.0
+    frame.loc[5, "pm25"] = -30.0
     frame.loc[20, "pm25"] = 88888.0
     frame.loc[100:130, "pm25"] = 41.3
     frame.to_csv(tmp_path / "obs.csv", index=False)
@@ -141,9 +141,9 @@ def test_repeated_rows_are_merged_and_told(tmp_path: Path) -> None:
 
 
 def test_columns_of_other_names_are_read_when_told(tmp_path: Path) -> None:
-    table().rename(columns={"lat": "latitude", "pm25": "PM"}).to_csv(tmp_path / "obs.csv", index=False)
-    assert "latitude" in refused(run("info", tmp_path / "obs.csv"))
-    given = run("info", tmp_path / "obs.csv", "--set", "columns.lat=latitude", "--set", "columns.species.pm25=PM")
+    table().rename(columns={"lat": "breite", "pm25": "PM"}).to_csv(tmp_path / "obs.csv", index=False)
+    assert "breite" in refused(run("info", tmp_path / "obs.csv"))
+    given = run("info", tmp_path / "obs.csv", "--set", "columns.lat=breite", "--set", "columns.species.pm25=PM")
     assert given.exit_code == 0, given.output
     assert "pm25" in given.stdout
 

@@ -265,7 +265,7 @@ def test_one_broken_file_in_a_full_folder_stops_by_name_or_is_left_out_and_named
     folder, broken = _folder(tmp_path / "in", files)
     text = broken.read_text()
     broken.write_bytes(
-        {"garbage": b"\x00\xff\xfe" * 500, "empty": b"", "a wrong number": text.replace(".1\n", "x\n").encode()}[harm]
+        {"garbage": b"\x00\xff\xfe" * 500, "empty": b"", "a wrong number": text.replace(".1\n", "y\n").encode()}[harm]
     )
     for run in (
         lambda options: read_observations(folder, None, options),

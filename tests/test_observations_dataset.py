@@ -19,7 +19,7 @@ HOURS, IDS = 50, ["b", "a", "c"]
 def _observations(**kwargs: object) -> Observations:
     rng = np.random.default_rng(5)
     values = {key: rng.gamma(4, 5, (HOURS, 3)).astype(np.float32) for key in ("no2", "pm25")}
-    values["pm25"][4, 1] = -5.0
+    values["pm25"][4, 1] = -50.0
     values["pm25"][6, 0] = np.nan
     places = StationPlaces(IDS, np.array([40.0, 41.0, 42.0]), np.array([116.0, 117.0, 118.0]), ["X", "Y", ""], None)
     times = pd.date_range("2020-01-01 01:00", periods=HOURS, freq="h")
@@ -39,7 +39,7 @@ def test_stations_are_sorted_and_everything_moves_with_them() -> None:
 def test_values_are_usable_readings_and_the_dataset_keeps_all() -> None:
     observations = _observations()
     assert np.isnan(observations.values("pm25")[4, 0])
-    assert observations.dataset["pm25"].values[4, 0] == -5.0
+    assert observations.dataset["pm25"].values[4, 0] == -50.0
     assert np.isfinite(observations.values("pm25")).sum() == HOURS * 3 - 2
     with pytest.raises(ValueError, match="read-only"):
         observations.values("pm25")[0, 0] = 1.0

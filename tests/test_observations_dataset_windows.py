@@ -23,7 +23,7 @@ def _observations() -> Observations:
         for name, lat in (("b", 50.0), ("a", 51.0))
     ]
     frame = pd.concat(rows, ignore_index=True)
-    frame.loc[7, "pm25"] = -3.0
+    frame.loc[7, "pm25"] = -30.0
     return from_frame(frame)
 
 

@@ -59,8 +59,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "period": ("averagingtime", "averagingperiod", "aggtype", "sampleduration", "aggregation", "period"),
 }
 # Other ways to write a pollutant, as `plain` writes them.
-_POLLUTANTS = {key: key for key in SPECIES} | {species.layer: key for key, species in SPECIES.items()}
-_POLLUTANTS |= {
+_POLLUTANTS = {
     "ozone": "o3",
     "trioxygen": "o3",
     "sulfurdioxide": "so2",
@@ -88,7 +87,9 @@ def pollutant_of(text: str) -> str | None:
     >>> pollutant_of("PM₂.₅"), pollutant_of("Nitrogen dioxide"), pollutant_of("NOx")
     ('pm25', 'no2', None)
     """
-    return _POLLUTANTS.get(plain(text))
+    name = plain(text)
+    layers = {species.layer: key for key, species in SPECIES.items()}
+    return name if name in SPECIES else layers.get(name) or _POLLUTANTS.get(name)
 
 
 def pollutant_and_unit(name: str) -> tuple[str | None, str | None]:

@@ -122,7 +122,7 @@ def _name_unplaced(frame: pd.DataFrame, places: StationPlaces, report: QualityRe
     with_rows = frame.loc[(frame["since"] < NEVER) & frame["station"].notna(), "station"]
     lost = sorted(set(with_rows.astype(str)) - set(places.ids))
     if lost:
+        # An id may be any text of a file.
+        named = ", ".join(f"{name:.24}" for name in lost[:NAMED])
         more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
-        report.warnings.append(
-            f"no coordinates for {len(lost)} station ids, whose rows are left out: {', '.join(lost[:NAMED])}{more}"
-        )
+        report.warnings.append(f"no coordinates for {len(lost)} station ids, whose rows are left out: {named}{more}")
