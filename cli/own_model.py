@@ -51,7 +51,13 @@ def calibrated_beside(
     uses = ("columns", "production", "metadata", "covariates")
     observations = options.load_observations(observations_path, options.load_model_config(FOLDER, *config, uses))
     with progress_shown("calibrating") as progress:
-        own = of_this_network(observations, folder, in_order(settings["species"]), bool(settings["append"]), progress)
+        own = of_this_network(
+            observations,
+            folder,
+            in_order(settings["species"]),
+            bool(settings["append"] or settings["repair"]),
+            progress,
+        )
     made = "kept from before" if own.was_there else f"calibrated on these {len(observations.stations)} stations"
     click.echo(f"model: {own.folder} (the pretrained one, {made}; its card says from what it learned)", err=True)
     return str(own.folder)

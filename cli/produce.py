@@ -89,6 +89,11 @@ store_options = options.option_group(
         help="Of .nc: a file a month (x_201901.nc) or year.",
     ),
     click.option(
+        "--repair",
+        is_flag=True,
+        help="Compute anew the blocks of the cube --out that are damaged, and nothing else.",
+    ),
+    click.option(
         "--append",
         is_flag=True,
         help="Let the cube --out grow to --end; hours whose windows have gained readings are computed anew.",
@@ -149,7 +154,7 @@ def produce(
     With --frequency daily, monthly or annual the cube holds means over whole periods, their intervals calibrated as
     such. Several frequencies are made in one sweep and go to siblings of --out: x_hourly.nc and x_daily.nc for x.nc.
 
-    With --append a finished cube grows: the same command with newer observations and a later --end.
+    With --append a finished cube grows: the same command, newer observations, a later --end. --repair mends damage.
 
     Without --model the one that comes with the package is calibrated on the observations first; 'map' scores it too.
 

@@ -21,7 +21,7 @@ from aqreanalysis.production import ProduceOptions, describe_cube, produce
 from aqreanalysis.production.plan import Block
 from aqreanalysis.production.stores import outputs as registry
 from aqreanalysis.production.stores.outputs import StoreKind, frequency_names, kind_of, register_store
-from aqreanalysis.production.stores.store import Layers, Output, Store, StoredLayer, StoreSpec, Written
+from aqreanalysis.production.stores.store import Checksums, Layers, Output, Store, StoredLayer, StoreSpec, Written
 from aqreanalysis.production.template import Template
 
 
@@ -78,7 +78,9 @@ class NumpyStore(Store):
             chunks[name] = StoredLayer.of(values.tobytes())
         return Written(sum(v.nbytes for v in layers.values()), chunks)
 
-    def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
+    def complete(
+        self, templates: Mapping[str, Template], blocks: Mapping[int, Mapping[str, Checksums]], progress: Progress
+    ) -> None:
         assert set(templates) == {output.name for output in self.outputs}
 
     def is_staged(self, output: Output) -> bool:

@@ -62,6 +62,8 @@ class ProduceOptions:
         Days, months and years of means begin at midnight of the clock that is so far ahead of UTC, -12 to 14.
     overwrite : bool
         Replace an output that exists, or drop an unfinished run of another kind.
+    repair : bool
+        Compute anew what of the cube that is there is damaged, and nothing else: an append that adds no hour.
     append : bool
         Grow the cube that is there: add hours at its end, and compute anew those whose windows have gained readings.
     say : callable or None
@@ -92,6 +94,7 @@ class ProduceOptions:
     utc_offset_hours: int = 0
     overwrite: bool = False
     append: bool = False
+    repair: bool = False
     say: Callable[[str], None] | None = None
     covariates: FieldSource | None = None
     static: StaticSource | None = None
@@ -103,6 +106,12 @@ class ProduceOptions:
         for name, count in (("workers", self.workers), ("threads", self.threads)):
             if count is not None and count < 1:
                 raise ConfigError(f"{name} = {count}: give at least 1")
+        if self.repair and self.overwrite:
+            raise ConfigError(
+                "repair and overwrite exclude each other: one changes damaged blocks alone, the other all"
+            )
+        if self.repair:
+            object.__setattr__(self, "append", True)
         if self.zarr_format not in (2, 3):
             raise ConfigError(f"zarr_format = {self.zarr_format}: give 2 or 3")
         if self.shards and self.zarr_format != 3:

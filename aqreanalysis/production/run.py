@@ -140,7 +140,7 @@ def _produce(prepared: Prepared, work: Work) -> None:
         # What was continued may have its new name already.
         fingerprint["continued"] = ledger.header["fingerprint"].get("continued")
     elif options.append:
-        append = plan_append(prepared, work.stores)
+        append = plan_append(prepared, work.stores, options.repair)
         prepared, work.stores = append.prepared, append.stores
         fingerprint["continued"] = append.identities
         if append.is_nothing and ledger.header is None:
@@ -168,7 +168,8 @@ def _fill(prepared: Prepared, append: AppendPlan | None, work: Work, header: dic
         _sweep(prepared, work, window, sums)
     for name, store in work.stores.items():
         parts = {o.name: prepared.template(facts, name, (o.name, o.steps) if o.steps else None) for o in store.outputs}
-        store.complete(parts, work.watched("all blocks are computed, the NetCDF file is not written"))
+        blocks = prepared.keys.of_cube(name, work.ledger.checksums)
+        store.complete(parts, blocks, work.watched("all blocks are computed, the NetCDF file is not written"))
     work.ledger.note_ready()
 
 

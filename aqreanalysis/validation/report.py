@@ -13,6 +13,7 @@ from aqreanalysis.errors import CubeError, nearest_hint
 from aqreanalysis.validation import coordinates, metadata, values  # noqa: F401  (they register their rules)
 from aqreanalysis.validation import provenance as origin  # noqa: F401  (they register their rules)
 from aqreanalysis.validation.checker import check_conventions
+from aqreanalysis.validation.damage import unreadable
 from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.rules import RULES, SEVERITIES, Finding
 from aqreanalysis.validation.value_scan import SEAMS, seam_findings, survey, value_findings
@@ -137,11 +138,16 @@ def validate(
             if rule.check is not None:
                 findings += [Finding(rule.id, rule.severity, text, rule.reason) for text in rule.check(cube)]
         if options.values:
-            scan = survey(cube, rules, progress)
-            looked = scan.values
-            findings += value_findings(scan, rules)
-            if SEAMS.id not in options.skip:
-                findings += seam_findings(cube, scan)
+            try:
+                scan = survey(cube, rules, progress)
+            except (RuntimeError, OSError, ValueError) as error:  # a chunk that is damaged so that it cannot be decoded
+                findings += unreadable(cube, error)
+                not_run.append("rules of values: some cannot be read")
+            else:
+                looked = scan.values
+                findings += value_findings(scan, rules)
+                if SEAMS.id not in options.skip:
+                    findings += seam_findings(cube, scan)
         if options.checker:
             remarks, why = check_conventions(cube)
             findings += remarks

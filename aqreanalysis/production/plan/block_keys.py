@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ _LAST = "last readings"
 
 Fingerprint = dict[str, Any]
 Run = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -278,6 +279,15 @@ class RunKeys:
                 return frequency, keys.plan.get_block(number)
             number -= keys.plan.blocks
         raise IndexError(number)
+
+    def of_cube(self, frequency: str, noted: Mapping[int, T]) -> dict[int, T]:
+        """Return what was noted of the blocks of one cube, by their numbers in its own plan."""
+        first = 0
+        for name, keys in ((self.sweep.plan.frequency, self.sweep), *self.cubes.items()):
+            if name == frequency:
+                return {n: noted[first + n] for n in range(keys.plan.blocks) if first + n in noted}
+            first += keys.plan.blocks
+        raise KeyError(frequency)
 
     def describe(self, number: int) -> str:
         """Return in words which block that is."""

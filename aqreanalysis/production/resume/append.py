@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY, check_frequencies
 from aqreanalysis.production.resume.ledger import LEDGER, Ledger
 from aqreanalysis.production.resume.signals import output_errors
+from aqreanalysis.production.stores.chunk_digests import damaged_blocks
 from aqreanalysis.production.stores.existing import ExistingCube
 from aqreanalysis.production.stores.outputs import Outputs
 from aqreanalysis.production.stores.store import BlockSource, Output, Store
@@ -58,6 +59,8 @@ class AppendPlan:
         Frequency -> time blocks that are taken over as they are, because their keys are those that the run wants.
     idle : frozenset of int
         Time blocks of the sweep that need not be computed.
+    damaged : dict
+        Frequency -> numbers of the blocks, in its plan, that a repair computes anew.
     """
 
     prepared: Prepared
@@ -65,6 +68,7 @@ class AppendPlan:
     stores: dict[str, Store]
     adopted: dict[str, frozenset[int]]
     idle: frozenset[int]
+    damaged: dict[str, frozenset[int]] = field(default_factory=dict)
 
     @property
     def identities(self) -> dict[str, str]:
@@ -74,7 +78,7 @@ class AppendPlan:
     @property
     def is_nothing(self) -> bool:
         """Whether every cube is already what it would become."""
-        return all(
+        return not any(self.damaged.values()) and all(
             self._plan(name).steps == len(cube.bounds) and not self.renewed(name)
             for name, cube in self.existing.items()
         )
@@ -139,6 +143,10 @@ class AppendPlan:
         parts = [_steps(plan, [(max(old, first), end)]) + " added"] if end > old else []
         if renewed:
             parts.append(f"{_steps(plan, renewed)} computed anew")
+        if lost := sorted(self.damaged.get(frequency, ())):
+            named = "; ".join(plan.describe(plan.get_block(number)) for number in lost[:_NAMED])
+            more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+            parts.append(f"{len(lost)} damaged block{'s' * (len(lost) > 1)} computed anew ({named}{more})")
         return ", ".join(parts) if parts else "nothing to add and nothing to compute anew"
 
     @property
@@ -155,7 +163,8 @@ class AppendPlan:
         for index in sorted(self.idle):
             hourly = HOURLY if HOURLY in self.adopted else None
             for block in sweep.blocks_of(index):
-                yield hourly, block, block.number
+                if block.number not in self.damaged.get(HOURLY, ()):
+                    yield hourly, block, block.number
         first = sweep.blocks
         for frequency, indices in self.adopted.items():
             if frequency == HOURLY:
@@ -202,9 +211,8 @@ class AppendPlan:
                 sources[name] = stack.enter_context(closing(blocks))
                 blocks.check(chunked_alike=bool(self.adopted[name]))
             for count, (frequency, block, number) in enumerate(left, 1):
-                if frequency is not None and self._is_written(frequency, block):
-                    sources[frequency].adopt(block)
-                ledger.record(number, keys[number])
+                adopted = frequency is not None and self._is_written(frequency, block)
+                ledger.record(number, keys[number], sources[str(frequency)].adopt(block) if adopted else None)
                 progress(count, len(left), "taking over what stays")
 
     def _is_written(self, frequency: str, block: Block) -> bool:
@@ -216,7 +224,7 @@ class AppendPlan:
         )
 
 
-def plan_append(prepared: Prepared, stores: Mapping[str, Store]) -> AppendPlan:
+def plan_append(prepared: Prepared, stores: Mapping[str, Store], repair: bool = False) -> AppendPlan:
     """Return what a prepared run does to the cubes that are there.
 
     Parameters
@@ -225,6 +233,8 @@ def plan_append(prepared: Prepared, stores: Mapping[str, Store]) -> AppendPlan:
         The run over the whole timeline.
     stores : mapping
         Frequency -> its store, with all its outputs.
+    repair : bool
+        Compute anew what is damaged, and refuse to do anything else.
 
     Raises
     ------
@@ -249,6 +259,8 @@ def plan_append(prepared: Prepared, stores: Mapping[str, Store]) -> AppendPlan:
         )
         for name, cube in existing.items()
     }
+    damaged = _damaged(run, existing, adopted) if repair else {}
+    adopted = {name: indices - _joined_anew(run, name, damaged) for name, indices in adopted.items()}
     idle = _idle(run, adopted)
     computed = {
         day
@@ -262,17 +274,57 @@ def plan_append(prepared: Prepared, stores: Mapping[str, Store]) -> AppendPlan:
     changed = {day for days in present.values() for day, key in days.items() if wanted.get(day) != key}
     written = {
         name: store.limited_to(
-            [
-                output
-                for output in store.outputs
-                if output.steps is None
-                or output.steps[1] > len(existing[name].bounds)
-                or changed.intersection(days_of(run.cubes[name].plan, output.steps))
-            ]
+            [output for output in store.outputs if _changes(output, run.cubes[name].plan, existing[name], changed)]
+            if not damaged.get(name)
+            else store.outputs
         )
         for name, store in stores.items()
     }
-    return AppendPlan(run, existing, written, adopted, idle)
+    return AppendPlan(run, existing, written, adopted, idle, damaged)
+
+
+def _damaged(
+    run: Prepared, existing: Mapping[str, ExistingCube], adopted: Mapping[str, frozenset[int]]
+) -> dict[str, frozenset[int]]:
+    """Return frequency -> the numbers of the damaged blocks of the cubes that are there.
+
+    Raises
+    ------
+    OutputError
+        If the run would change more than those, or a cube cannot tell.
+    """
+    damaged: dict[str, frozenset[int]] = {}
+    for name, cube in existing.items():
+        plan = run.cubes[name].plan
+        if plan.steps != len(cube.bounds) or len(adopted[name]) != plan.counts[0]:
+            raise OutputError(
+                f"{cube.path} is to be repaired, and these inputs would change more than what is damaged: give the "
+                "same observations and --end that it was made with, or let it grow with --append"
+            )
+        numbers: set[int] = set()
+        for begin, file in zip(_first_steps(cube), cube.files, strict=True):
+            numbers |= damaged_blocks(file, plan, begin)
+        damaged[name] = frozenset(numbers)
+    return damaged
+
+
+def _joined_anew(run: Prepared, frequency: str, damaged: Mapping[str, frozenset[int]]) -> set[int]:
+    """Return the time blocks of means that have damage: they are computed whole, from the sums of all their days."""
+    if frequency == HOURLY:
+        return set()
+    return {number // run.cubes[frequency].plan.tiles for number in damaged.get(frequency, ())}
+
+
+def _first_steps(cube: ExistingCube) -> list[int]:
+    """Return the step of the whole cube at which each of its files begins."""
+    lengths = [len(file.bounds) for file in cube.files]
+    return [sum(lengths[:place]) for place in range(len(lengths))]
+
+
+def _changes(output: Output, plan: Plan, cube: ExistingCube, changed: set[int]) -> bool:
+    """Tell whether an output is another than the one that is there: it has new steps, or days that `changed`."""
+    steps = output.steps
+    return steps is None or steps[1] > len(cube.bounds) or bool(changed.intersection(days_of(plan, steps)))
 
 
 def _idle(run: Prepared, adopted: Mapping[str, frozenset[int]]) -> frozenset[int]:

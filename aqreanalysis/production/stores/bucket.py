@@ -34,6 +34,7 @@ from aqreanalysis.common.remote import (
 )
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.layers import CUBE_DIMS
+from aqreanalysis.production.stores.chunk_digests import GROUP, ChunkDigests, put_into_store
 from aqreanalysis.production.stores.existing import ExistingCube, Location
 from aqreanalysis.production.stores.publish import sync_file_system
 from aqreanalysis.production.stores.store import BlockSource, Checksums, Output, Store, StoreSpec, damaged
@@ -180,9 +181,13 @@ class BucketStore(ZarrStore):
         """Return the blocks of a finished cube, of which this store adopts some."""
         return RemoteBlocks(self.url, self.path, template)
 
-    def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
-        """Put the metadata on the disk; the chunks are in the bucket."""
+    def complete(
+        self, templates: Mapping[str, Template], blocks: Mapping[int, Mapping[str, Checksums]], progress: Progress
+    ) -> None:
+        """Put the metadata on the disk, with the digests of the chunks, which are in the bucket."""
         discard_partial_files(self.path)
+        for template in templates.values():
+            put_into_store(self.path, ChunkDigests.of_blocks(template, blocks, self.form.shards))
         sync_file_system(self.path)
 
     def is_taken(self, output: Output) -> bool:
@@ -207,6 +212,8 @@ class RemoteBlocks:
     def __init__(self, url: BucketUrl, path: Path, template: Template) -> None:
         self._url, self._template = url, template
         self._theirs, self._ours = open_zarr(str(url)), zarr.open_group(str(path), mode="r")
+        group = self._theirs.get(GROUP)
+        self._digests = None if group is None else ChunkDigests.from_attributes(dict(group.attrs))
         with translate_errors(str(url)):
             self._there = set(keys_of(open_objects(str(url))))
 
@@ -218,8 +225,9 @@ class RemoteBlocks:
         # What is added lies in the same chunks as what was there, be it kept or not.
         check_groups(self._url, (self._theirs, self._ours), self._template, chunked_alike=True)
 
-    def adopt(self, block: Block) -> None:
+    def adopt(self, block: Block) -> Mapping[str, Checksums]:
         """Make sure that the chunks of a block are there; see `BlockSource.adopt`."""
+        checksums: dict[str, Checksums] = {}
         for layer in self._template.layers:
             has_one = layer.dims == CUBE_DIMS or block.time[0] == 0
             array = self._ours[layer.name]
@@ -227,6 +235,9 @@ class RemoteBlocks:
             keys = chunk_keys(array, block.region) if has_one else []
             if any(f"{layer.name}/{key}" not in self._there for key in keys):
                 raise damaged(self._url, layer, block)
+            if has_one and self._digests is not None:
+                checksums[layer.name] = self._digests.of_region(layer.name, block.region)
+        return checksums
 
 
 def open_zarr(url: str) -> Any:

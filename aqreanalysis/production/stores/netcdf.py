@@ -25,9 +25,10 @@ import xarray as xr
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.plan.timeline import HOURLY
+from aqreanalysis.production.stores.chunk_digests import ChunkDigests, put_into_file
 from aqreanalysis.production.stores.existing import ExistingCube, Location, StoredHeader
 from aqreanalysis.production.stores.publish import sync_folder
 from aqreanalysis.production.stores.store import (
@@ -167,11 +168,15 @@ class NetcdfStore(Store):
         kind = StoredBlocks if older.parts else StoredChunks
         return kind(older, ChunkFolder(self.path), template)
 
-    def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
+    def complete(
+        self, templates: Mapping[str, Template], blocks: Mapping[int, Mapping[str, Checksums]], progress: Progress
+    ) -> None:
         """Write the files under names that they have until all are whole; those from before a crash anew."""
         for output in self.outputs:
-            first = output.steps[0] if output.steps else 0
-            write_netcdf(self.path, templates[output.name], self._file(output), progress, first)
+            first, template = output.steps[0] if output.steps else 0, templates[output.name]
+            # Of a part the chunks are others than those of the whole, and put together as they are written.
+            known = None if output.steps else ChunkDigests.of_blocks(template, blocks)
+            write_netcdf(self.path, template, self._file(output), progress, first, known)
         # The chunks that the files were copied from are deleted next: what of them has never reached the disk need not
         # be written, and takes no time to delete (0.6 s of a week's NetCDF).
         sync_folder(self.path.parent)
@@ -356,7 +361,14 @@ class ChunkPart:
         return values[begin:end, : block.rows[1] - block.rows[0], : block.columns[1] - block.columns[0]]
 
 
-def write_netcdf(folder: Path, template: Template, path: Path, progress: Progress, first_step: int = 0) -> None:
+def write_netcdf(
+    folder: Path,
+    template: Template,
+    path: Path,
+    progress: Progress,
+    first_step: int = 0,
+    known: ChunkDigests | None = None,
+) -> None:
     """Write the NetCDF file from its full staging folder, and sync it; `rename_file` then gives it its name.
 
     HDF5 has one writer, and a file killed in the middle of a write opens with no records: so the file gets its name
@@ -375,17 +387,33 @@ def write_netcdf(folder: Path, template: Template, path: Path, progress: Progres
         Told of each layer and block; what it raises ends the writing.
     first_step : int
         Where the template is of a part of what is staged, the step at which it begins.
+    known : ChunkDigests or None
+        What was noted of the chunks when they were staged.
+
+    Raises
+    ------
+    CubeError
+        If one is not what was noted.
     """
     staged = ChunkPart(ChunkFolder(folder), template, first_step)
     path.unlink(missing_ok=True)
     _write_structure(path, template, staged.forms)
     import h5py
 
+    written = ChunkDigests.of_blocks(template, {})
     with h5py.File(path, "r+") as file:
         for number, layer in enumerate(template.layers):
             file[layer.name].resize(template.shape(layer))  # along time nothing is there yet
             _check_form(file[layer.name], staged.forms[layer.name])
-            _copy_layer(file[layer.name], staged, template, layer, (number, progress))
+            written.checksums[layer.name][...] = _copy_layer(
+                file[layer.name], staged, template, layer, (number, progress)
+            )
+            if known is not None and not np.array_equal(written.checksums[layer.name], known.checksums[layer.name]):
+                raise CubeError(
+                    f"a chunk of {layer.name} in {folder} is damaged: it is not what was written; run the same command "
+                    "again, which computes it anew"
+                )
+    put_into_file(path, written)
     sync_file(path)
 
 
@@ -435,9 +463,14 @@ def _check_form(dataset: Any, form: ChunkEncoding) -> None:
         raise AssertionError(f"{dataset.name} is {dataset.dtype} {dataset.chunks} {filed}, its chunks are {form}")
 
 
-def _copy_layer(dataset: Any, staged: ChunkPart, template: Template, layer: Layer, step: tuple[int, Progress]) -> None:
-    """Copy one layer chunk by chunk; `step` is its place among the layers, and whom to report to."""
-    plan = template.plan
+def _copy_layer(
+    dataset: Any, staged: ChunkPart, template: Template, layer: Layer, step: tuple[int, Progress]
+) -> NDArray[np.uint32]:
+    """Copy one layer chunk by chunk and return the CRC-32 of each; `step` is its place among the layers, and whom to
+    report to."""
+    plan, chunk = template.plan, staged.forms[layer.name].chunk
+    counts = tuple(-(-n // c) for n, c in zip(template.shape(layer), chunk, strict=True))
+    checksums = np.zeros(counts, dtype="<u4")
     place, progress = step
     total = plan.blocks * len(template.layers)
     numbers = range(plan.blocks) if layer.dims == CUBE_DIMS else range(plan.tiles)
@@ -445,8 +478,11 @@ def _copy_layer(dataset: Any, staged: ChunkPart, template: Template, layer: Laye
         block: Block = plan.get_block(number)
         for part in block.cut(plan.chunk[0]) if layer.dims == CUBE_DIMS else [block]:
             offset = tuple(s.start for s in part.region[len(part.region) - len(layer.dims) :])
-            dataset.id.write_direct_chunk(offset, staged.read(layer.name, part))
+            data = staged.read(layer.name, part)
+            dataset.id.write_direct_chunk(offset, data)
+            checksums[tuple(start // c for start, c in zip(offset, chunk, strict=True))] = isal_zlib.crc32(data)
         progress(place * plan.blocks + number + 1, total, f"NetCDF: {layer.name}")
+    return checksums
 
 
 def sync_file(path: Path) -> None:
@@ -501,8 +537,9 @@ class StoredChunks:
             )
             check_alike(self._path, layer.name, forms, chunked_alike)
 
-    def adopt(self, block: Block) -> None:
+    def adopt(self, block: Block) -> Mapping[str, Checksums]:
         """Copy the chunks of a block; see `BlockSource.adopt`."""
+        stored: dict[str, list[StoredLayer]] = {}
         for layer in self._template.layers:
             if layer.dims != CUBE_DIMS and block.time[0] != 0:
                 continue
@@ -514,7 +551,8 @@ class StoredChunks:
                     raise damaged(self._path, layer, block) from None
                 if skipped:
                     raise damaged(self._path, layer, block)
-                self._folder.put(layer.name, part, data)
+                stored.setdefault(layer.name, []).append(self._folder.put(layer.name, part, data))
+        return {name: StoredLayer.joined(ones).checksums for name, ones in stored.items()}
 
 
 def _on_disk(where: str) -> Path:
@@ -545,8 +583,9 @@ class StoredBlocks:
     def check(self, chunked_alike: bool) -> None:
         """Nothing is copied as it is, and types were compared with the layers."""
 
-    def adopt(self, block: Block) -> None:
+    def adopt(self, block: Block) -> Mapping[str, Checksums]:
         """Bring the values of a block into the staging folder; see `BlockSource.adopt`."""
+        checksums: dict[str, Checksums] = {}
         start, stop = block.time
         for layer in self._template.layers:
             if layer.dims != CUBE_DIMS and start > 0:
@@ -561,4 +600,5 @@ class StoredBlocks:
                     except (OSError, RuntimeError, ValueError):
                         raise damaged(Path(file.filename), layer, block) from None
             values = np.concatenate(pieces) if layer.dims == CUBE_DIMS else pieces[0]
-            self._folder.put_values(layer.name, block, values)
+            checksums[layer.name] = self._folder.put_values(layer.name, block, values).checksums
+        return checksums

@@ -148,8 +148,9 @@ class BlockSource(Protocol):
             With both values.
         """
 
-    def adopt(self, block: Block) -> None:
-        """Bring the chunks of a block to where the longer cube has them: link, copy, or leave where they are.
+    def adopt(self, block: Block) -> Mapping[str, Checksums]:
+        """Bring the chunks of a block to where the longer cube has them: link, copy, or leave where they are; return
+        the CRC-32 of each, by layer, where they are known.
 
         Raises
         ------
@@ -295,13 +296,17 @@ class Store(Protocol):
     def open_source(self, older: ExistingCube, template: Template) -> BlockSource:
         """Return the blocks of a finished cube, of which this store adopts some; it has been created."""
 
-    def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
+    def complete(
+        self, templates: Mapping[str, Template], blocks: Mapping[int, Mapping[str, Checksums]], progress: Progress
+    ) -> None:
         """Make the outputs whole and put them on the disk, so that they lack nothing but their names.
 
         Parameters
         ----------
         templates : mapping
             Name of each output -> what it says of itself.
+        blocks : mapping
+            Number of a block -> layer -> the CRC-32 of its chunks, as they were noted when they were written.
         progress : callable
             Told of each step; what it raises ends the work, which may be begun again.
         """

@@ -24,6 +24,7 @@ from zarr.storage import LocalStore, WrapperStore
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.plan.timeline import HOURLY
+from aqreanalysis.production.stores.chunk_digests import ChunkDigests, put_into_store
 from aqreanalysis.production.stores.existing import ExistingCube, Location, StoredHeader
 from aqreanalysis.production.stores.publish import publish_folder, sync_file_system
 from aqreanalysis.production.stores.store import (
@@ -156,9 +157,13 @@ class ZarrStore(Store):
         """Return the blocks of a finished cube, of which this store adopts some."""
         return LinkedBlocks(Path(str(older.path)), self.path, template)
 
-    def complete(self, templates: Mapping[str, Template], progress: Progress) -> None:
-        """Make the store whole and put it on the disk."""
+    def complete(
+        self, templates: Mapping[str, Template], blocks: Mapping[int, Mapping[str, Checksums]], progress: Progress
+    ) -> None:
+        """Make the store whole, with the digests of its chunks, and put it on the disk."""
         discard_partial_files(self.path)  # of this run before it was killed, or of a worker that was
+        for template in templates.values():
+            put_into_store(self.path, ChunkDigests.of_blocks(template, blocks, self.form.shards))
         # Noted before the names are swapped: after a crash it tells whether that was done.
         self._identity.write_text(str(self.path.stat().st_ino), encoding="ascii")
         sync_file_system(self.path)
@@ -436,17 +441,20 @@ class LinkedBlocks:
         """Refuse a cube of another layout; see `BlockSource.check`."""
         check_groups(self._finished, (self._theirs, self._ours), self._template, chunked_alike)
 
-    def adopt(self, block: Block) -> None:
+    def adopt(self, block: Block) -> Mapping[str, Checksums]:
         """Give the chunks of a block a second name where the disk has such, which costs neither time nor room.
 
         Chunks are never changed in place, only replaced.
         """
+        checksums: dict[str, Checksums] = {}
         for layer in self._template.layers:
             if layer.dims != CUBE_DIMS and block.time[0] != 0:
                 continue
             array = self._ours[layer.name]
             assert isinstance(array, zarr.Array)
-            for key in chunk_keys(array, block.region):
+            keys = chunk_keys(array, block.region)
+            checksums[layer.name] = file_checksums([self._finished / layer.name / key for key in keys])
+            for key in keys:
                 source, goal = (folder / layer.name / key for folder in (self._finished, self._path))
                 if goal.exists():
                     continue
@@ -459,6 +467,7 @@ class LinkedBlocks:
                     temporary = goal.with_name(goal.name + ".partial")
                     shutil.copyfile(source, temporary)
                     temporary.replace(goal)
+        return checksums
 
 
 def check_groups(where: Location, groups: tuple[Any, Any], template: Template, chunked_alike: bool) -> None:
