@@ -126,9 +126,17 @@ class StaticConfig(StrictModel):
     method: Literal["bilinear", "mean", "fractions"] = Field(
         "mean", description="value at the point, mean over the window, or the share of the window in each class"
     )
-    window_km: Positive = Field(2.0, description="width of the window around a station or the centre of a cell")
+    window_km: Positive | list[Positive] = Field(
+        2.0, description="width of the window around a station or a cell's centre; of a list each gives NAME_2km, ..."
+    )
     classes: dict[str, list[int]] | None = Field(
         None, description="for fractions: name of a class -> the values of the raster that belong to it"
+    )
+    missing: list[float] | None = Field(
+        None, description="values that mean none, beside what the file declares; null: the usual codes are looked for"
+    )
+    valid_range: tuple[float, float] | None = Field(
+        None, description="lowest and highest value that can be; what lies outside is missing"
     )
 
     @model_validator(mode="after")
@@ -137,6 +145,21 @@ class StaticConfig(StrictModel):
             raise ValueError("method 'fractions' needs classes, and only it: {urban: [50], forest: [10, 20]}")
         if self.classes is not None and not all(self.classes.values()):
             raise ValueError("a class without values: give each at least one value of the raster")
+        return self
+
+    @model_validator(mode="after")
+    def _several_windows_are_of_means(self) -> StaticConfig:
+        if isinstance(self.window_km, list):
+            if self.method != "mean":
+                raise ValueError(f"several windows are of method 'mean', not {self.method!r}: give one window_km")
+            if not self.window_km or len(set(self.window_km)) < len(self.window_km):
+                raise ValueError("window_km: give each width once, for example [2, 20]")
+        return self
+
+    @model_validator(mode="after")
+    def _a_range_goes_up(self) -> StaticConfig:
+        if self.valid_range is not None and not self.valid_range[0] < self.valid_range[1]:
+            raise ValueError("valid_range: the lowest value, then the highest")
         return self
 
 
@@ -164,6 +187,22 @@ class CovariatesConfig(StrictModel):
 
     fields: list[str] | None = Field(
         None, description="fields to use, in this order; null: all known ones in the files"
+    )
+    names: dict[str, str] = Field(
+        default_factory=dict,
+        description="field -> what NetCDF files call it, where that is no usual name: t2m: 2m_temperature",
+    )
+    member: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="member of an ensemble; null: the control of GRIB files, and of NetCDF files the only one"
+    )
+    levels: dict[str, float] = Field(
+        default_factory=dict,
+        description="field -> its level, in the file's numbers (pm25_background: 50); null: the one nearest the ground",
+    )
+    wind_along_grid: bool | None = Field(
+        None,
+        description="of a grid that is not of latitudes and longitudes: whether its winds are along the grid and are "
+        "turned to east and north; null: as the file says",
     )
     accumulation: Literal["auto", "hourly", "from-start"] = Field(
         "auto", description="what an accumulated field holds where its file does not tell (ERA5-Land: from-start)"
@@ -194,6 +233,12 @@ class DriftFieldConfig(StrictModel):
     column: str | None = Field(None, description="of a table: the strength; null: rows are counted. NetCDF: a variable")
     where: dict[str, str | bool | float | list[str | bool | float]] = Field(
         default_factory=dict, description="of a table: column -> the value, or values, of the rows that count"
+    )
+    missing: list[float] | None = Field(
+        None, description="of a raster: values that mean none; null: the usual codes are looked for"
+    )
+    valid_range: tuple[float, float] | None = Field(
+        None, description="of a raster: lowest and highest value that can be; what lies outside is missing"
     )
 
 

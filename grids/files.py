@@ -160,16 +160,28 @@ def _spacing(dataset: xr.Dataset, axes: tuple[xr.DataArray, xr.DataArray]) -> tu
     return sizes[0], sizes[1]
 
 
-def _coordinate(dataset: xr.Dataset, kind: str, where: str) -> xr.DataArray:
+def coordinates_of(dataset: xr.Dataset, kind: str) -> list[Hashable]:
+    """Return the variables that are latitudes or longitudes: by standard name or units, else by the usual names.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    kind : {"latitude", "longitude"}
+    """
     standard_name, units, names = _AXES[kind]
     by_attributes = [
         key
         for key, value in dataset.variables.items()
         if value.attrs.get("standard_name") == standard_name or value.attrs.get("units") in units
     ]
-    flat = [key for key in by_attributes if dataset[key].ndim == 1 and dataset[key].dims == (key,)]
-    by_name = [key for key in names if key in dataset.variables]
-    candidates: list[Hashable] = flat or by_attributes or list(by_name)
+    return by_attributes or [key for key in names if key in dataset.variables]
+
+
+def _coordinate(dataset: xr.Dataset, kind: str, where: str) -> xr.DataArray:
+    names = _AXES[kind][2]
+    known = coordinates_of(dataset, kind)
+    flat = [key for key in known if dataset[key].ndim == 1 and dataset[key].dims == (key,)]
+    candidates = flat or known
     if not candidates:
         raise GridError(
             f"grid file {where!r} has no {kind} (no variable with that standard_name or units, none {names})"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from covariates_case import message, plane, write_grib
 
+from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates import gribindex
 from aqreanalysis.covariates.gribfile import walk
 from aqreanalysis.covariates.gribindex import read_headers
@@ -36,7 +37,7 @@ def decode_each(path: Path, accumulation: str = "auto") -> gribindex.Headers:
     """Return the headers with every message decoded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gribindex, "_STEADY_UNITS", set())
-        return read_headers(path, accumulation)
+        return read_headers(path, CovariatesConfig(accumulation=accumulation))
 
 
 def told(headers: gribindex.Headers) -> tuple[Any, ...]:
@@ -67,7 +68,7 @@ def test_headers_that_differ_in_the_day_alone_are_decoded_twice_and_say_the_same
     accumulation: str, decoded: list[int], tmp_path: Path
 ) -> None:
     path = era5(tmp_path / "a.grib")
-    headers = read_headers(path, accumulation)
+    headers = read_headers(path, CovariatesConfig(accumulation=accumulation))
     assert len(decoded) == 2 * 6 < headers.messages == 6 * len(DAYS)
     assert told(headers) == told(decode_each(path, accumulation))
     assert {entry.time_step["end"] for entry in headers.entries if entry.field.key == "t2m"} == {
@@ -84,7 +85,7 @@ def test_those_of_edition_2_too(decoded: list[int], tmp_path: Path) -> None:
         for day in DAYS for step in (0, 3)
     ]  # fmt: skip
     path = write_grib(tmp_path / "cams.grib2", maps)
-    headers = read_headers(path, "auto")
+    headers = read_headers(path, CovariatesConfig())
     assert len(decoded) == 2 * 2 < headers.messages and told(headers) == told(decode_each(path))
 
 
@@ -94,7 +95,7 @@ def test_steps_in_months_are_decoded_each(decoded: list[int], tmp_path: Path) ->
     for frame in walk(path):
         whole[frame.offset + 8 + 17] = 3
     path.write_bytes(whole)
-    read_headers(path, "auto")
+    read_headers(path, CovariatesConfig())
     assert len(decoded) == len(DAYS)
 
 
@@ -105,7 +106,7 @@ def test_a_header_that_is_not_moved_by_the_days_is_not_believed(
     plain = gribindex._slot
     odd = iter(range(100))
     monkeypatch.setattr(gribindex, "_slot", lambda *given: plain(*given) | {"kind": str(next(odd))})
-    read_headers(path, "auto")
+    read_headers(path, CovariatesConfig())
     assert len(decoded) == len(DAYS)
 
 
@@ -118,7 +119,7 @@ def test_a_date_that_is_none_is_refused_among_others_like_it(tmp_path: Path) -> 
     path.write_bytes(whole)
     assert list(walk(path))[4].day is None
     with pytest.raises(CovariatesError, match=r"d.grib, message 5"):
-        read_headers(path, "auto")
+        read_headers(path, CovariatesConfig())
 
 
 def test_values_are_read_from_the_message_of_their_own_day(tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ class Covariates:
         if not whole.fields:
             raise CovariatesError(
                 f"{_first(paths)}: no field that is known here is in the files; known are {', '.join(FIELDS)}"
+                f"{report.reasons()}"
             )
         whole = whole._with_upwind(config.upwind)
         return whole if config.fields is None else whole.select(config.fields)

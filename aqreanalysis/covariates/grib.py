@@ -18,9 +18,10 @@ from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.gribindex import Entry, Headers, decoding, read_headers
 from aqreanalysis.covariates.gridded import GriddedSource, Variable, with_hours
-from aqreanalysis.covariates.interpolation import Axes, Stencil
+from aqreanalysis.covariates.interpolation import HorizontalGrid, Stencil
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.temporal_recipes import COLUMNS, make_hourly_weights
+from aqreanalysis.covariates.winds import turn_winds
 from aqreanalysis.errors import CovariatesError
 
 #: What cfgrib puts where a bitmap says that there is no value; single precision rounds it.
@@ -93,11 +94,11 @@ def read_grib(
     CovariatesError
         As `read_headers`; with ``skip_broken`` such a file is left out and told.
     """
-    axes: dict[str, Axes] = {}
+    axes: dict[str, HorizontalGrid] = {}
     groups: dict[tuple[str, str], dict[str, list[tuple[int, Entry]]]] = defaultdict(lambda: defaultdict(list))
     for number, path in enumerate(paths):
         with report.skipping(path, config.skip_broken):
-            headers = read_headers(path, config.accumulation)
+            headers = read_headers(path, config)
             _count(headers, path, report)
             axes |= headers.axes
             for entry in headers.entries:
@@ -109,6 +110,8 @@ def read_grib(
     for (product, grid), fields in groups.items():
         variables = {key: _quantity(entries, maps, config, report) for key, entries in fields.items()}
         variables = with_hours(variables, product, report)
+        if any(entry.along_grid for key in variables for _, entry in fields[key]):
+            variables = turn_winds(variables, axes[grid], product)
         layers.append(GriddedSource(product, axes[grid], variables))
     return layers
 
@@ -124,8 +127,18 @@ def _count(headers: Headers, path: Path, report: CovariatesReport) -> None:
 def _quantity(
     entries: list[tuple[int, Entry]], maps: GribMaps, config: CovariatesConfig, report: CovariatesReport
 ) -> Variable:
-    level = _lowest({entry.level for _, entry in entries})
     one = entries[0][1]
+    levels = {entry.level for _, entry in entries}
+    level = _lowest(levels)
+    if one.field.key in config.levels:
+        wanted = config.levels[one.field.key]
+        level = next((entry for entry in sorted(levels) if entry[1] == wanted), level)
+        if level[1] != wanted:
+            known = ", ".join(f"{kind} {number}" for kind, number in sorted(levels))
+            raise CovariatesError(
+                f"{one.field.key} is on no level {wanted:g}, but on {known}; "
+                f"set covariates.levels.{one.field.key} to one"
+            )
     note = "" if level[0] in {"surface", "heightAboveGround"} else f"on {level[0]} {level[1]}"
     chosen = [(file, entry) for file, entry in entries if entry.level == level]
     if len(chosen) < len(entries):

@@ -20,10 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from aqreanalysis.configs import CovariatesConfig
+from aqreanalysis.covariates.curvilinear import CurvilinearGrid
 from aqreanalysis.covariates.eccodes_log import capture_eccodes_log
 from aqreanalysis.covariates.fields import BY_CONSTITUENT, BY_PARAM_ID, Field
 from aqreanalysis.covariates.gribfile import Frame, walk
-from aqreanalysis.covariates.interpolation import Axes
+from aqreanalysis.covariates.interpolation import Axes, HorizontalGrid
 from aqreanalysis.covariates.temporal_recipes import INSTANT, MEAN, SUM
 from aqreanalysis.covariates.units import Conversion, conversion
 from aqreanalysis.errors import CovariatesError
@@ -40,13 +42,15 @@ _SURFACE = {"surface", "heightAboveGround", "entireAtmosphere", "meanSea"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One usable message: its field, how it is converted, on which grid and level it lies, and its time_step."""
+    """One usable message: its field, how it is converted, on which grid and level it lies, whether it is a wind along
+    the rows and columns of a grid that do not run east and north, and its time_step."""
 
     field: Field
     conversion: Conversion
     grid: str
     level: tuple[str, int]
     product: str
+    along_grid: bool
     time_step: dict[str, Any]
 
 
@@ -55,7 +59,7 @@ class Headers:
     """What a file holds: usable messages, the grids they lie on, and what was left out (reason -> messages)."""
 
     entries: list[Entry]
-    axes: dict[str, Axes]
+    axes: dict[str, HorizontalGrid]
     left_out: dict[str, int]
     messages: int = 0
 
@@ -89,14 +93,14 @@ class _Decoded:
         return frame.day != self.day and self.on_day_of(frame) == entry
 
 
-def read_headers(path: Path, accumulation: str) -> Headers:
+def read_headers(path: Path, config: CovariatesConfig) -> Headers:
     """Return the headers of a file.
 
     Parameters
     ----------
     path : Path
-    accumulation : {"auto", "hourly", "from-start"}
-        How sums are taken; auto believes the header, but for ERA5-Land.
+    config : CovariatesConfig
+        How sums are taken (auto believes the header, but for ERA5-Land), which member, and what winds are.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def read_headers(path: Path, accumulation: str) -> Headers:
             if entry is None:
                 with decoding(where):
                     message = Message.from_file(file, frame.offset, errors="ignore")
-                    entry = _entry(message, frame, where, accumulation, headers)
+                    entry = _entry(message, frame, where, config, headers)
                     steady = message.message_get("indicatorOfUnitOfTimeRange", int, -1) in _STEADY_UNITS
                 if steady and (like is None or not like.proven):
                     known[frame.header] = _Decoded(entry, frame.day, like is not None and like.foretells(entry, frame))
@@ -156,17 +160,19 @@ def decoding(where: str) -> Iterator[None]:
             ) from None
 
 
-def _entry(message: Any, frame: Frame, where: str, accumulation: str, headers: Headers) -> Entry | str:
+def _entry(message: Any, frame: Frame, where: str, config: CovariatesConfig, headers: Headers) -> Entry | str:
     """Return the entry of a message, or in words why it is not used."""
     field = _field(message)
     if field is None:
         return f"{message.message_get('shortName', str, 'unknown')} (parameter {message['paramId']}) is no known field"
-    if message.message_get("number", int, 0) not in (0, None):
-        return f"{field.key} of an ensemble member"
+    number = message.message_get("number", int, 0) or 0
+    if number != (config.member or 0):
+        other = "another member than" if config.member is not None else "an ensemble member, not"
+        return f"{field.key} of {other} {config.member or 0} (covariates.member)"
     level = str(message["typeOfLevel"]), int(message.message_get("level", int, 0))
     if level[0] not in _SURFACE and not field.key.endswith("_background"):
         return f"{field.key} on {level[0]} {level[1]}, not at the surface"
-    time_step = _slot(message, where, accumulation)
+    time_step = _slot(message, where, config.accumulation)
     if isinstance(time_step, str):
         return f"{field.key} {time_step}"
     units = _units(message)
@@ -175,7 +181,8 @@ def _entry(message: Any, frame: Frame, where: str, accumulation: str, headers: H
         headers.axes[grid] = _axes(message, where)
     product = "/".join(str(message.message_get(key, str, "")) for key in ("centre", "class", "stream"))
     time_step |= {"where": frame.offset, "number": frame.number}
-    return Entry(field, conversion(units, field, where), grid, level, product, time_step)
+    along_grid = _along_grid(message, headers.axes[grid], field, config)
+    return Entry(field, conversion(units, field, where), grid, level, product, along_grid, time_step)
 
 
 def _field(message: Any) -> Field | None:
@@ -241,18 +248,30 @@ def _hour(date: Any, time: Any, where: str) -> tuple[int, bool]:
     return int(day.astype(np.int64)) + time // 100, bool(time % 100)
 
 
-def _axes(message: Any, where: str) -> Axes:
+def _along_grid(message: Any, grid: HorizontalGrid, field: Field, config: CovariatesConfig) -> bool:
+    if field.key not in {"u10", "v10"} or not isinstance(grid, CurvilinearGrid):
+        return False
+    chosen = config.wind_along_grid
+    return bool(message.message_get("uvRelativeToGrid", int, 0)) if chosen is None else chosen
+
+
+def _axes(message: Any, where: str) -> HorizontalGrid:
     kind = str(message["gridType"])
     rows, columns = (int(message.message_get(key, int, 0)) for key in ("Nj", "Ni"))
-    if kind not in {"regular_ll", "regular_gg"} or rows < 2 or columns < 2:
+    if rows < 2 or columns < 2:
         raise CovariatesError(
-            f"{where}: lies on a grid {kind!r}; a regular grid of latitudes and longitudes is needed: ask for one when "
-            "downloading, or 'cdo -f grb2 remapbil,<grid>'"
+            f"{where}: lies on a grid {kind!r}, not of rows and columns; ask for a regular one when downloading, or "
+            "'cdo -f grb2 remapbil,<grid>'"
         )
     if message["jPointsAreConsecutive"] or message.message_get("alternativeRowScanning", int, 0):
         raise CovariatesError(f"{where}: scans its grid column by column or in turns; 'cdo copy' makes it row by row")
     if rows * columns != int(message["numberOfPoints"]):
         raise CovariatesError(f"{where}: {message['numberOfPoints']} points on a grid of {rows} x {columns}")
+    if kind not in {"regular_ll", "regular_gg"}:
+        if message["iScansNegatively"]:
+            raise CovariatesError(f"{where}: scans a grid {kind!r} backwards; 'cdo copy' turns it round")
+        lat, lon = (np.asarray(message[key], np.float64).reshape(rows, columns) for key in ("latitudes", "longitudes"))
+        return CurvilinearGrid.checked(lat, lon, where)
     first, last = (float(message[f"latitudeOf{end}GridPointInDegrees"]) for end in ("First", "Last"))
     west, east = (float(message[f"longitudeOf{end}GridPointInDegrees"]) for end in ("First", "Last"))
     if message["iScansNegatively"]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.covariates.fields import Field
-from aqreanalysis.covariates.interpolation import Axes, Floats, Stencil, stencil
+from aqreanalysis.covariates.interpolation import Floats, HorizontalGrid, Stencil, stencil
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.temporal_recipes import HourlyWeights
 from aqreanalysis.covariates.units import Conversion
@@ -77,7 +77,7 @@ def _rows_of(variable: Variable, day: int) -> slice:
 def with_hours(variables: dict[str, Variable], product: str, report: CovariatesReport) -> dict[str, Variable]:
     """Return the variables that have any hour, and warn of the others: a field that is never there is none."""
     for key, variable in variables.items():
-        if not variable.hourly_weights.hours.size:
+        if len(variable.time_steps) and not variable.hourly_weights.hours.size:
             report.warnings.append(
                 f"{product}: {len(variable.time_steps)} maps of {key} give no hour, so the field is left out"
             )
@@ -89,7 +89,7 @@ class GriddedSource:
     """Fields that share a grid and a product (ERA5, ERA5-Land, CAMS ...)."""
 
     product: str
-    axes: Axes
+    axes: HorizontalGrid
     variables: dict[str, Variable]
     _stencils: BoundedCache[Stencil] = field(default_factory=lambda: BoundedCache(_STENCIL_BYTES, stale=4), repr=False)
     _held: BoundedCache[Maps] = field(default_factory=lambda: BoundedCache(_MAPS_BYTES, stale=4), repr=False)

@@ -78,9 +78,7 @@ def _fields(layer: GriddedSource | WeatherStations) -> Any:
 def _points(layer: GriddedSource | WeatherStations) -> tuple[Floats, Floats]:
     if isinstance(layer, WeatherStations):
         return layer.lat, layer.lon
-    axes = (axis[:: max(1, axis.size // _POINTS)] for axis in (layer.axes.lat, layer.axes.lon))
-    lat, lon = np.meshgrid(*axes, indexing="ij")
-    return lat.ravel(), lon.ravel()
+    return layer.axes.some_points(_POINTS)
 
 
 def _inside(raster: Any) -> tuple[Floats, Floats]:

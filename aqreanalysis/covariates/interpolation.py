@@ -1,10 +1,11 @@
-"""Bilinear interpolation from a grid of latitudes and longitudes to places; missing corners are left out."""
+"""Bilinear interpolation from a grid to places; missing corners are left out."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +18,46 @@ Floats = NDArray[np.float64]
 #: Share of the weight that must lie on corners with a value: ERA5-Land has none over the sea, and a place on the coast
 #: is better told by its land corners than not at all.
 _ENOUGH = 0.25
+
+
+class Located(NamedTuple):
+    """Where places lie in a grid: the row and column before each, the share of the next ones, and whether it is in."""
+
+    row: NDArray[np.int64]
+    down: Floats
+    column: NDArray[np.int64]
+    across: Floats
+    inside: NDArray[np.bool_]
+
+
+class HorizontalGrid(Protocol):
+    """Points of a grid by row and column, whatever their places on the Earth."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ...
+
+    @property
+    def step(self) -> float:
+        """Mean distance of the rows, degrees."""
+        ...
+
+    def digest(self) -> str:
+        """Return a sha256 of the places."""
+        ...
+
+    def describe(self) -> str:
+        """Return extent, step and size in words."""
+        ...
+
+    def locate(self, lat: Floats, lon: Floats) -> Located:
+        """Return where places lie in it."""
+        ...
+
+    def some_points(self, count: int) -> tuple[Floats, Floats]:
+        """Return latitudes and longitudes of points spread over it, at most some `count` along each side."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,6 +114,18 @@ class Axes:
         """Whether the columns close around the globe."""
         width = float(np.ptp(self.lon))
         return abs(width + width / (self.lon.size - 1) - 360.0) < 1e-3
+
+    def locate(self, lat: Floats, lon: Floats) -> Located:
+        """Return where places lie; they may lie up to half a step outside the outermost points (held constant)."""
+        row, down, in_rows = _between(self.lat, lat)
+        column, across, in_columns = _between(self.lon, _turned(self, lon), closed=self.closed)
+        return Located(row, down, column, across, in_rows & in_columns)
+
+    def some_points(self, count: int) -> tuple[Floats, Floats]:
+        """Return latitudes and longitudes of points spread over the grid."""
+        axes = (axis[:: max(1, axis.size // count)] for axis in (self.lat, self.lon))
+        lat, lon = np.meshgrid(*axes, indexing="ij")
+        return lat.ravel(), lon.ravel()
 
     def digest(self) -> str:
         """Return the sha256 of the axes."""
@@ -153,15 +206,13 @@ class Stencil:
         return sp.csr_array((self.weight.ravel(), self.corner.ravel(), start), shape=(places, len(self.points)))
 
 
-def stencil(axes: Axes, lat: Floats, lon: Floats) -> Stencil:
-    """Return the stencil of places; they may lie up to half a step outside the outermost points (held constant)."""
-    row, a, in_rows = _between(axes.lat, lat)
-    turned = _turned(axes, lon)
-    column, b, in_columns = _between(axes.lon, turned, closed=axes.closed)
+def stencil(grid: HorizontalGrid, lat: Floats, lon: Floats) -> Stencil:
+    """Return the stencil of places on a grid; a place outside it has no weight."""
+    row, a, column, b, inside = grid.locate(lat, lon)
     rows = np.stack([row, row, row + 1, row + 1], axis=1)
-    columns = np.stack([column, column + 1, column, column + 1], axis=1) % axes.lon.size
+    columns = np.stack([column, column + 1, column, column + 1], axis=1) % grid.shape[1]
     weight = np.stack([(1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b], axis=1)
-    weight = np.where((in_rows & in_columns)[:, None], weight, 0.0)
+    weight = np.where(inside[:, None], weight, 0.0)
     top, left = (int(part.min()) if part.size else 0 for part in (rows, columns))
     bottom, right = (int(part.max()) + 1 if part.size else 1 for part in (rows, columns))
     flat = (rows - top) * (right - left) + (columns - left)

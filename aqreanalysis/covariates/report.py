@@ -12,6 +12,9 @@ from aqreanalysis.covariates.fields import Field
 from aqreanalysis.covariates.temporal_recipes import HourlyWeights
 from aqreanalysis.errors import CovariatesError
 
+#: Reasons that one message names.
+_REASONS = 6
+
 
 @dataclass
 class CovariatesReport:
@@ -41,6 +44,11 @@ class CovariatesReport:
         """Count maps that are not used."""
         self.left_out[reason] = self.left_out.get(reason, 0) + count
 
+    def note(self, text: str) -> None:
+        """Tell something once, however often it is met."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def tell(self, one: Field, hourly_weights: HourlyWeights) -> None:
         """Tell what the hourly_weights of a field interpolate and cannot use."""
         if hourly_weights.bridged:
@@ -49,6 +57,16 @@ class CovariatesReport:
             self.leave_out(
                 f"{one.key} summed over too long a period, the step before being absent", hourly_weights.unusable
             )
+
+    def reasons(self) -> str:
+        """Return why nothing of the files was taken, as the end of a sentence."""
+        reasons = list(dict.fromkeys([*self.left_out, *self.skipped.values()]))
+        if not reasons:
+            return ""
+        more = f" and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
+        named = any("no known field" in reason for reason in reasons)
+        way = "; covariates.names.t2m=NAME says which variable is a field" if named else ""
+        return f". Not taken: {'; '.join(reasons[:_REASONS])}{more}{way}"
 
     @contextmanager
     def skipping(self, path: Path, skip: bool) -> Iterator[None]:
@@ -66,7 +84,7 @@ class CovariatesReport:
 
     def lines(self) -> list[str]:
         """Return what was found in lines for people."""
-        lines = [f"{count} maps not used: {reason}" for reason, count in self.left_out.items()]
+        lines = [f"{count} map{'s' * (count != 1)} not used: {reason}" for reason, count in self.left_out.items()]
         lines += [f"left out, broken: {reason}" for reason in self.skipped.values()]
         return [*self.notes, *lines, *(f"warning: {text}" for text in self.warnings)]
 

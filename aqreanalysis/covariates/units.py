@@ -17,11 +17,13 @@ STANDARD_DENSITY = 101325.0 / (GAS_CONSTANT * 293.15)
 
 @dataclass(frozen=True)
 class Conversion:
-    """``value * factor + offset`` is in the field's units; `mixing_ratio`: then times the density of air, kg m-3."""
+    """``value * factor + offset`` is in the field's units; `mixing_ratio`: then times the density of air, kg m-3;
+    `rate`: the values are amounts in a time, and no sums over one."""
 
     factor: float = 1.0
     offset: float = 0.0
     mixing_ratio: bool = False
+    rate: bool = False
 
 
 #: Units of a field -> units that its files may have, each with what turns it into the field's; one kilogram of water on
@@ -30,11 +32,12 @@ _TARGETS = {
     "m s-1": {"m s-1": 1.0},
     "K": {"K": 1.0},
     "Pa": {"Pa": 1.0},
-    "mm h-1": {"mm h-1": 1.0, "mm": 1.0, "kg m-2": 1.0, "kg m-2 h-1": 1.0},
+    "mm h-1": {"mm": 1.0, "kg m-2": 1.0, "mm h-1": 1.0, "kg m-2 h-1": 1.0},
     "m": {"m": 1.0},
     "ug m-3": {"ug m-3": 1.0, "kg kg-1": 1e9},
     "mg m-3": {"mg m-3": 1.0, "kg kg-1": 1e6},
 }
+_RATES = {"mm h-1", "kg m-2 h-1"}
 #: What files write and UDUNITS does not know or takes for another thing (millibarn, kiloton, speed of light).
 _SPELLINGS = {
     "k": "K",
@@ -89,7 +92,7 @@ def conversion(units: str, field: Field, where: str) -> Conversion:
                 continue  # without its units a ratio may be one of volumes, as ppb is
             linear = linear_conversion(written, target) if written else None
             if linear is not None:
-                return Conversion(linear[0] * scale, linear[1], ratio)
+                return Conversion(linear[0] * scale, linear[1], ratio, target in _RATES)
     named = f"in {units!r}" if units.strip() else "without units"
     raise CovariatesError(
         f"{where}: {field.key} ({field.title}) is {named}; {' or '.join(targets)}, or what converts to it, is needed: "
