@@ -27,14 +27,11 @@ def list_command(as_json: bool) -> None:
     print_pairs([(g.name, f"{g.shape[0]:>5} x {g.shape[1]:<5} {g.step[0]:g} degree  {g.title}") for g in known])
 
 
-@grids.command("show")
+@grids.command("show", context_settings={"ignore_unknown_options": True})
 @click.argument("spec", metavar="NAME")
 @options.json_option
 def show_command(spec: str, as_json: bool) -> None:
-    """Show one grid: a name, a YAML, a CDO griddes file, a NetCDF with lat/lon, or W,S,E,N@step.
-
-    Put -- before a box that begins with a minus sign: aqreanalysis grids show -- -10,35,5,45@0.1
-    """
+    """Show one grid: a name, a YAML, a CDO griddes file, a NetCDF with lat/lon, W,S,E,N@step, or r360x180."""
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.grids import load_grid
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from aqreanalysis.grids.grid import Grid
 
 FORMS = (
     "a name (aqreanalysis grids list), a .yaml, a CDO griddes text, a NetCDF file with lat and lon, or W,S,E,N@step "
-    "with the centres of the outermost cells (105,33,125,43@0.1 is 201 x 101 cells)"
+    "with the centres of the outermost cells (105,33,125,43@0.1 is 201 x 101 cells), or CDO's name of a global grid "
+    "(r360x180)"
 )
 _KEYS = ("title", "reason", "west", "south", "east", "north", "step", "step_lat", "step_lon")
+#: Columns and rows of a global grid of latitudes and longitudes, as CDO calls it.
+_CDO_GLOBAL = re.compile(r"r(\d+)x(\d+)")
 _HDF5, _CLASSIC = b"\x89HDF", b"CDF"
 
 
@@ -46,6 +50,7 @@ def load_grid(spec: str | Path | Grid) -> Grid:
         - a CDO grid description (``cdo griddes``) of type lonlat;
         - a NetCDF file or Zarr store with one-dimensional latitude and longitude. A variable ``mask`` over the two is
           taken for the mask; ``file.nc#name`` takes another one (wanted where it is above 0.5);
+        - a name that CDO gives a global grid, ``r360x180``;
         - ``W,S,E,N@step`` or ``W,S,E,N@dx,dy``, again the centres of the outermost cells;
         - a `Grid`, returned as it is.
 
@@ -75,6 +80,8 @@ def load_grid(spec: str | Path | Grid) -> Grid:
         return _from_file(Path(path), variable)
     if "@" in text or text.count(",") == 3:
         return _from_box(text)
+    if _CDO_GLOBAL.fullmatch(text):
+        return _from_cdo_name(text)
     if text in list_grids():
         return _from_yaml((resources.files("aqreanalysis.grids") / f"{text}.yaml").read_text("utf-8"), text, text)
     if isinstance(spec, Path) or Path(path).suffix in {".yaml", ".yml", ".nc", ".nc4", ".txt", ".zarr"} or "/" in path:
@@ -104,6 +111,16 @@ def _from_file(path: Path, variable: str | None) -> Grid:
     if path.suffix in {".yaml", ".yml"}:
         return _from_yaml(text, path.stem, str(path))
     return grid_from_griddes(text, path.stem, str(path))
+
+
+def _from_cdo_name(text: str) -> Grid:
+    """Return the global grid that CDO gives this name: columns from 0 E, rows between the poles."""
+    columns, rows = (int(number) for number in text[1:].split("x"))
+    if columns < 2 or rows < 2:
+        raise GridError(f"grid {text!r}: at least 2 columns and 2 rows are needed, for example r360x180")
+    across, down = 360.0 / columns, 180.0 / rows
+    box = (0.0, -90.0 + down / 2, 360.0 - across, 90.0 - down / 2)
+    return Grid.from_bounds(text, box, (across, down), title=f"CDO's {text}")
 
 
 def _from_box(text: str) -> Grid:

@@ -187,6 +187,12 @@ def test_a_grid_that_cannot_be_is_refused(grid: str, said: str) -> None:
     assert said in refused(run("grids", "show", grid))
 
 
+def test_a_box_that_begins_with_a_minus_sign_is_shown_as_any_other() -> None:
+    shown = run("grids", "show", "-10,35,5,45@0.1")
+    assert shown.exit_code == 0 and "151 columns of 0.1 degree" in shown.output
+    assert "no grid named '--jsn'" in refused(run("grids", "show", "--jsn"))
+
+
 DAY = {"--start": "2001-03-09", "--end": "2001-03-10", "--grid": "nature-0.1"}
 
 

@@ -232,3 +232,61 @@ def test_a_copy_with_another_window_has_its_own_values(tmp_path: Path) -> None:
     wide = replace(one, config=StaticConfig(window_km=30))
     narrow = one.values(*at)
     assert wide.values(*at)[0, 0] < narrow[0, 0] / 50 and np.array_equal(one.values(*at), narrow)
+
+
+@pytest.mark.parametrize("code", [-9999.0, -3.4028235e38])
+def test_an_undeclared_code_is_taken_as_missing_told_and_never_blended(tmp_path: Path, code: float) -> None:
+    values = np.where(np.arange(400) < 200, 120.0, code) * np.ones((300, 1))
+    path = write(tmp_path / "dem.tif", values.astype(np.float32))
+    covariates = Covariates.open(path)
+    lon = WEST + STEP * (np.arange(180, 220) + 0.5)
+    got = covariates.static_at(np.full(40, 50.5), lon)[:, 0]
+    assert got[:20] == pytest.approx(120.0) and np.isnan(got[25:]).all()
+    assert got[np.isfinite(got)] == pytest.approx(120.0)
+    assert "is not declared as missing and is taken so" in covariates.report.warnings[0]
+    assert "gdal_edit.py -a_nodata" in covariates.report.warnings[0]
+
+
+def test_a_code_that_a_first_look_missed_ends_in_one_line_where_it_is_read(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("aqreanalysis.covariates.rasters._SMALL", 0)
+    monkeypatch.setattr("aqreanalysis.covariates.rasters._LOOKS", 1)
+    values = slope()
+    values[250:260, 250:260] = -9999.0
+    path = write(tmp_path / "dem.tif", values)
+    covariates = Covariates.open(path)
+    place = np.array([NORTH - 2.55]), np.array([WEST + 2.55])
+    with pytest.raises(CovariatesError, match=r"dem.tif holds -9999, which looks like a code .*missing: \[-9999\]"):
+        covariates.static_at(*place)
+    config = CovariatesConfig(static={"dem": StaticConfig(missing=[-9999.0], method="bilinear")})
+    assert np.isnan(Covariates.open(path, config).static_at(*place)).all()
+
+
+def test_values_outside_a_range_that_is_set_are_missing(tmp_path: Path) -> None:
+    values = np.full((300, 400), 7.0, np.float32)
+    values[:, 200:] = 900.0
+    path = write(tmp_path / "slope.tif", values)
+    config = CovariatesConfig(static={"slope": StaticConfig(valid_range=(0.0, 90.0))})
+    got = Covariates.open(path, config).static_at(np.array([50.5, 50.5]), np.array([6.0, 8.0]))[:, 0]
+    assert got[0] == 7.0 and np.isnan(got[1])
+
+
+def test_one_raster_gives_a_field_for_each_of_several_windows(tmp_path: Path) -> None:
+    path = write(tmp_path / "people.tif", slope() ** 2)
+    config = CovariatesConfig(static={"people": StaticConfig(window_km=[2.0, 20.0])})
+    covariates = Covariates.open(path, config)
+    assert covariates.fields == ("people_20km", "people_2km")
+    for name, km in (("people_2km", 2.0), ("people_20km", 20.0)):
+        alone = Covariates.open(path, CovariatesConfig(static={"people": StaticConfig(window_km=km)}))
+        got = covariates.select([name]).static_at(*PLACES)
+        assert got == pytest.approx(alone.static_at(*PLACES), rel=1e-6)
+
+
+def test_where_nobody_is_the_mean_is_zero_and_not_what_long_sums_leave(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).gamma(0.2, 5000.0, (300, 400))
+    values[100:200, 150:250] = 0.0
+    path = write(tmp_path / "people.tif", values)
+    lat, lon = NORTH - STEP * np.linspace(110, 190, 40), WEST + STEP * np.linspace(160, 240, 40)
+    means = Raster.open("people", path, StaticConfig()).means(lat, lon, [2.0, 5.0])
+    assert (means == 0.0).all() and not np.signbit(means).any()
+    below = Raster.open("dem", write(tmp_path / "dem.tif", values - 400.0), StaticConfig())
+    assert below.means(lat, lon, [2.0]) == pytest.approx(-400.0)

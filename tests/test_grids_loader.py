@@ -108,3 +108,11 @@ def test_a_folder_and_a_binary_are_refused(tmp_path: Path) -> None:
 
 def test_every_form_is_the_same_class() -> None:
     assert all(isinstance(load_grid(spec), Grid) for spec in ("nature-0.1", "0,0,1,1@0.5"))
+
+
+def test_the_names_that_cdo_gives_global_grids_are_taken() -> None:
+    grid = load_grid("r360x180")
+    assert grid.shape == (180, 360) and grid.is_global and 0.0 in grid.lon
+    assert (grid.lat[0], grid.lat[-1]) == (-89.5, 89.5)
+    with pytest.raises(GridError, match="at least 2 columns and 2 rows"):
+        load_grid("r1x180")

@@ -10,6 +10,7 @@ from fields_case import DAYS, FIRST, MadeUp, network, small_config, trained
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model import AQNet
 from aqreanalysis.model.bundle import read_bundle
+from aqreanalysis.model.network.covariate_effects import REACH_HOURS
 from aqreanalysis.model.network.scaling import FieldScaling
 from aqreanalysis.model.predictor import AnalysisPredictor
 from aqreanalysis.model.protocol import load_predictor
@@ -135,3 +136,13 @@ def test_the_bundle_records_fields_units_and_how_they_are_standardised(windy: Pa
     (windy / "covariates.json").write_text("{}")
     with pytest.raises(ModelError, match=r"covariates\.json was altered"):
         read_bundle(windy)
+
+
+def test_static_fields_alone_describe_a_place_and_are_a_model(tmp_path: Path) -> None:
+    alone = FieldScaling(("elevation",), ("m",), 0, (None,), (0.0,), (1.0,))
+    network_of_one = AQNet(2, [0], small_config().model, alone)
+    effects = network_of_one.surroundings
+    assert effects is not None
+    described = effects.describe(torch.tensor([0.5, torch.nan]).expand(3, 24 + 2 * REACH_HOURS, 2)[..., None])
+    assert described.shape == (3, 24, 2, 2)
+    assert described[0, 0].tolist() == [[0.5, 1.0], [0.0, 0.0]]

@@ -89,6 +89,8 @@ class Covariates:
         config = config or CovariatesConfig()
         report = CovariatesReport()
         files = sort_files(paths)
+        for path, members in files.archives.items():
+            report.note(f"{path} is a ZIP archive of {len(members)} files, unpacked in {members[0].parent}")
         layers: list[GriddedSource | WeatherStations] = []
         if files.grib:
             layers += read_grib(files.grib, config, report, progress)
@@ -106,7 +108,9 @@ class Covariates:
             )
         for name, path in files.rasters.items():
             with report.skipping(path, config.skip_broken):
-                rasters.append(Raster.open(name, path, config.static.get(name, StaticConfig())))
+                raster = Raster.open(name, path, config.static.get(name, StaticConfig()))
+                rasters.append(raster)
+                report.warnings += [text for text in [raster.warning()] if text is not None]
         layers.sort(key=lambda layer: layer.resolution)
         whole = cls(tuple(layers), tuple(rasters), _names(layers, rasters), report, _identity(files, config, report))
         if not whole.fields:
@@ -161,7 +165,8 @@ class Covariates:
     def units(self) -> tuple[str, ...]:
         """Units of `fields`; those of a static field are its raster's, empty where that names none."""
         static = {name: str(raster.facts.get("units") or "") for raster in self.rasters for name in raster.fields}
-        upwind = {} if self.upwind is None else {f"{n}{SUFFIX}": f"{u} h km-1".strip() for n, u in static.items()}
+        own = {raster.name: str(raster.facts.get("units") or "") for raster in self.rasters}
+        upwind = {} if self.upwind is None else {f"{n}{SUFFIX}": f"{u} h km-1".strip() for n, u in own.items()}
         made = {**static, **upwind, WASHOUT: WASHOUT_UNITS}
         return tuple(FIELDS[key].units if key in FIELDS else made[key] for key in self.fields)
 
@@ -204,7 +209,7 @@ class Covariates:
         read = [key for key in self.fields if key not in upwind.fields]
         # What they are made of is in the files, whether or not it was selected.
         whole = replace(self, fields=_names(self.layers, self.rasters))
-        return whole.select([*read, *upwind.made_from, *(raster.name for raster in upwind.rasters)])
+        return whole.select([*read, *upwind.made_from, *(name for raster in upwind.rasters for name in raster.fields)])
 
     def at(self, lat: Floats, lon: Floats, hours: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return every field at places and hours.
@@ -262,7 +267,7 @@ class Covariates:
         return {
             "digest": self.digest(),
             "fields": {key: self._about(key) for key in self.hourly},
-            "static": {name: _about_raster(raster) for raster in self.rasters for name in raster.fields},
+            "static": {name: _about_raster(raster, name) for raster in self.rasters for name in raster.fields},
             "report": self.report.to_dict(),
         }
 
@@ -345,13 +350,25 @@ def _names(layers: Sequence[GriddedSource | WeatherStations], rasters: Sequence[
 
 def _identity(files: Files, config: CovariatesConfig, report: CovariatesReport) -> str:
     contents = sorted(content_digest(path) for path in files.all() if str(path) not in report.skipped)
-    how = json.dumps(config.model_dump(exclude={"fields", "skip_broken", "upwind"}), sort_keys=True)
+    written = config.model_dump(exclude={"fields", "skip_broken", "upwind"})
+    # Settings that came later leave the digests of all who do not use them as they were.
+    for key in ("names", "member", "levels", "wind_along_grid"):
+        if not written[key] and written[key] is not False and written[key] != 0:
+            del written[key]
+    for of_raster in written["static"].values():
+        for key in ("missing", "valid_range"):
+            if of_raster[key] is None:
+                del of_raster[key]
+    how = json.dumps(written, sort_keys=True)
     return hashlib.sha256("|".join([*contents, *files.rasters, how]).encode()).hexdigest()
 
 
-def _about_raster(raster: Raster) -> dict[str, Any]:
+def _about_raster(raster: Raster, name: str) -> dict[str, Any]:
     known = {key: raster.facts[key] for key in ("crs", "size", "pixel", "bounds", "units")}
-    return {"path": str(raster.path), **known, "method": raster.config.method, "window_km": raster.config.window_km}
+    window = raster.config.window_km
+    if isinstance(window, list):
+        window = dict(zip(raster.fields, window, strict=True))[name]
+    return {"path": str(raster.path), **known, "method": raster.config.method, "window_km": window}
 
 
 def _places(lat: Floats, lon: Floats) -> tuple[Floats, Floats]:

@@ -7,22 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aqreanalysis.covariates.archives import is_archive, unpacked
 from aqreanalysis.errors import CovariatesError
 
 GRIB = (".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2", ".gb", ".gb2")
 NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
 RASTER = (".tif", ".tiff", ".vrt", ".asc", ".img", ".bil", ".hgt", ".jp2")
 TABLE = (".csv", ".parquet", ".pq")
+_OTHER_ARCHIVE = "archive of another ending"
 _PIECES, _PIECE = 64, 1 << 16
 
 
 @dataclass
 class Files:
-    """Files by kind, each list sorted as given and without doubles; rasters by name."""
+    """Files by kind, each list sorted as given and without doubles; rasters by name; archives with what of them is
+    among the others."""
 
     grib: list[Path] = field(default_factory=list)
     netcdf: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
+    archives: dict[Path, list[Path]] = field(default_factory=dict)
     rasters: dict[str, Path] = field(default_factory=dict)
 
     def all(self) -> list[Path]:
@@ -50,7 +54,7 @@ def sort_files(paths: str | Path | Sequence[str | Path]) -> Files:
         name, path = _named(spec)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-            known = [p for p in inside if _kind(p) is not None]
+            known = [p for p in inside if _kind(p) not in {None, _OTHER_ARCHIVE}]
             if not known:
                 raise CovariatesError(f"{path} holds no GRIB, NetCDF, raster or table ({len(inside)} other files)")
             for one in known:
@@ -72,6 +76,9 @@ def _named(spec: str | Path) -> tuple[str | None, Path]:
 
 def _kind(path: Path) -> str | None:
     suffix = path.suffix.lower()
+    if path.stat().st_size and is_archive(path):
+        # Documents of other programs are such archives too.
+        return "archive" if suffix in {"", ".zip", *GRIB, *NETCDF, *RASTER} else _OTHER_ARCHIVE
     for kind, suffixes in (("grib", GRIB), ("netcdf", NETCDF), ("raster", RASTER), ("table", TABLE)):
         if suffix in suffixes:
             return kind
@@ -84,6 +91,11 @@ def _kind(path: Path) -> str | None:
 
 def _add(files: Files, path: Path, name: str | None) -> None:
     kind = _kind(path)
+    if kind in {"archive", _OTHER_ARCHIVE}:
+        files.archives[path] = unpacked(path, (*GRIB, *NETCDF, *RASTER, *TABLE))
+        for member in files.archives[path]:
+            _add(files, member, name if len(files.archives[path]) == 1 else None)
+        return
     if kind == "raster" or (name is not None and kind is None):
         label = name or path.stem.lower().replace("-", "_").replace(" ", "_").replace(".", "_")
         if files.rasters.get(label, path) != path:

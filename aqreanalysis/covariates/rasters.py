@@ -25,6 +25,7 @@ from aqreanalysis.configs import StaticConfig
 from aqreanalysis.covariates.files import NETCDF
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.interpolation import Floats
+from aqreanalysis.covariates.missing_codes import BEYOND, usual_codes
 from aqreanalysis.errors import CovariatesError
 
 #: Pixels along the side of the blocks by which places are gathered, and the most that is read around one.
@@ -38,6 +39,10 @@ _VALUES_BYTES = 32 << 20
 _ENOUGH = 0.25
 #: Dimensions of NetCDF files that are rows and columns.
 _LATITUDES, _LONGITUDES = ("lat", "latitude", "y"), ("lon", "longitude", "x")
+#: Pixels of a raster that is looked at whole for codes of missing values.
+_SMALL = 4_000_000
+#: Share of the running sums of a piece that their rounding may leave in a box of zeros.
+_NOTHING = 1e-13
 # How far windows reach is asked at so many points along the sides of a block, and taken so much farther.
 _PROBES, _MARGIN = 3, 1.05
 
@@ -65,7 +70,8 @@ class Raster:
     Attributes
     ----------
     name : str
-        Its field is called so; with classes there is one field a class, ``name_class``.
+        Its field is called so; with classes there is one field a class, ``name_class``, and of several windows one a
+        window, ``name_20km``.
     path : Path
     config : StaticConfig
     """
@@ -107,11 +113,43 @@ class Raster:
                 "origin": [transform.c, transform.f, transform.a, transform.e],
                 "units": str(array.attrs.get("units", "")),
             }
-        return cls(name, path, config, facts | {"state": file_state(path)})
+            facts["byte"] = str(array.encoding.get("rasterio_dtype", array.encoding.get("dtype", ""))) == "uint8"
+            raster = cls(name, path, config, facts | {"state": file_state(path), "undeclared": []})
+            if raster._looks_for_codes:
+                raster.facts["undeclared"] = raster._undeclared(raster._looked_at(array))
+        return raster
+
+    @property
+    def _looks_for_codes(self) -> bool:
+        """Whether the usual codes for missing values are looked for: not among classes, which have any number."""
+        return self.config.missing is None and self.config.classes is None
+
+    def _undeclared(self, pixels: NDArray[np.float64]) -> list[float]:
+        """Return values of pixels that mean none although neither the file nor the config says so."""
+        inside = pixels[np.isfinite(pixels)]
+        if self.config.valid_range is not None:
+            low, high = self.config.valid_range
+            inside = inside[(inside >= low) & (inside <= high)]
+        beyond = inside[np.abs(inside) >= BEYOND]
+        return [*(float(one) for one in np.unique(beyond)[:2]), *usual_codes(inside, self.facts["byte"])]
+
+    def warning(self) -> str | None:
+        """Return what is to be said of values that are taken as missing although the file does not say so."""
+        codes = self.facts["undeclared"]
+        if not codes:
+            return None
+        named = ", ".join(f"{code:g}" for code in codes)
+        return (
+            f"{self.path}: {named} is not declared as missing and is taken so; declare it (gdal_edit.py -a_nodata "
+            f"{codes[0]:g} {self.path.name}) or name it (missing: [{named}]; [] where all values count)"
+        )
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of the fields that it gives."""
+        windows = self.config.window_km
+        if isinstance(windows, list):
+            return tuple(f"{self.name}_{km:g}km".replace(".", "p") for km in windows)
         if self.config.classes is None:
             return (self.name,)
         return tuple(f"{self.name}_{label}" for label in self.config.classes)
@@ -120,17 +158,41 @@ class Raster:
         """Tell whether it maps sources, as people, roads, works and lights are: nowhere below zero, and at most places
         hardly any. Told by some windows, so that a raster of any size is asked at once.
         """
-        rows, columns = self.facts["size"]
         with _opened(self.path, self.facts["variable"]) as array:
-            band = array.isel(band=0) if "band" in array.dims else array
-            parts = [
-                self._window(band, slice(top, top + _LOOK), slice(left, min(left + _LOOK, columns))).ravel()
-                for top in np.unique(np.linspace(0, max(rows - _LOOK, 0), _LOOKS).astype(int))
-                for left in np.unique(np.linspace(0, max(columns - _LOOK, 0), _LOOKS).astype(int))
-            ]
-        seen = np.concatenate(parts)
+            seen = self._cleared(self._looked_at(array, whole=False))
         seen = seen[np.isfinite(seen)]
         return bool(seen.size and seen.min() >= 0 and np.median(seen) < _HARDLY * seen.mean())
+
+    def _looked_at(self, array: Any, whole: bool = True) -> NDArray[np.float64]:
+        """Return pixels as they are read: all of a raster that is small, if `whole`, else some windows of it."""
+        rows, columns = self.facts["size"]
+        band = array.isel(band=0) if "band" in array.dims else array
+        if whole and rows * columns <= _SMALL:
+            return self._window(band, slice(0, rows), slice(0, columns)).ravel()
+        parts = [
+            self._window(band, slice(top, top + _LOOK), slice(left, min(left + _LOOK, columns))).ravel()
+            for top in np.unique(np.linspace(0, max(rows - _LOOK, 0), _LOOKS).astype(int))
+            for left in np.unique(np.linspace(0, max(columns - _LOOK, 0), _LOOKS).astype(int))
+        ]
+        return np.concatenate(parts)
+
+    def _cleared(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return pixels with NaN where a value means none or cannot be."""
+        if self._looks_for_codes:
+            unknown = [code for code in self._undeclared(pixels) if code not in self.facts["undeclared"]]
+            if unknown and any(abs(code) < BEYOND for code in unknown):
+                raise CovariatesError(
+                    f"{self.path} holds {unknown[0]:g}, which looks like a code for missing values that it does not "
+                    f"declare: gdal_edit.py -a_nodata {unknown[0]:g} {self.path.name}, or name it in the settings of "
+                    f"{self.name} (missing: [{unknown[0]:g}]; [] where all values count)"
+                )
+        wrong = np.abs(pixels) >= BEYOND
+        for code in self.config.missing if self.config.missing is not None else self.facts["undeclared"]:
+            wrong |= pixels == code
+        if self.config.valid_range is not None:
+            low, high = self.config.valid_range
+            wrong |= (pixels < low) | (pixels > high)
+        return np.where(wrong, np.nan, pixels) if wrong.any() else pixels
 
     @property
     def _round(self) -> bool:
@@ -152,6 +214,8 @@ class Raster:
         return self._values.get((places, self.config.model_dump_json()), lambda: self._read(lat, lon))
 
     def _read(self, lat: Floats, lon: Floats) -> NDArray[np.float32]:
+        if isinstance(self.config.window_km, list):
+            return self.means(lat, lon, self.config.window_km).astype(np.float32)
         out = np.full((len(lat), len(self.fields)), np.nan, np.float32)
         half = self._half(lat, lon, self.config.window_km)
         for piece in self._pieces(lat, lon, self.config.window_km):
@@ -198,7 +262,7 @@ class Raster:
                         f"{self.path}: a window of {window_km:g} km is {2 * max(reach):.0f} pixels wide; set the "
                         f"windows of {self.name} smaller or coarsen the raster (gdalwarp -tr)"
                     )
-                pixels = self._window(band, slice(top, bottom), slice(left, right))
+                pixels = self._cleared(self._window(band, slice(top, bottom), slice(left, right)))
                 yield _Piece(members, pixels, row[members] - top, column[members] - left)
 
     def _reach(self, first: list[int], window_km: float) -> tuple[int, int]:
@@ -381,6 +445,9 @@ def _box_means(tables: Sequence[NDArray[np.float64]], piece: _Piece, half: Float
     whole, *sums = (_integral(table, (top, bottom), (left, right)) for table in tables)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.stack([total / whole for total in sums], axis=1)
+    for layer, table in enumerate(tables[1:]):
+        # What differences of long sums leave of a box of zeros is none, below zero least of all.
+        means[:, layer] = np.where(np.abs(sums[layer]) <= _NOTHING * np.ptp(table), 0.0, means[:, layer])
     means[whole < _ENOUGH * (bottom - top) * (right - left)] = np.nan
     return means
 

@@ -129,12 +129,21 @@ def _opened(name: str, path: Path, column: str | None, how: DriftFieldConfig) ->
         raise CovariatesError(f"drift.fields.{name}.where chooses rows of a table, and {path} is a raster")
     if column is not None and suffix not in NETCDF:
         raise CovariatesError(f"{path} is a raster and has no columns: leave {column!r} out")
-    return Raster.open(name, path, StaticConfig(), column)
+    config = StaticConfig(missing=how.missing, valid_range=how.valid_range)
+    raster = Raster.open(name, path, config, column)
+    if raster.facts["undeclared"]:
+        code = raster.facts["undeclared"][0]
+        raise CovariatesError(
+            f"{path} holds {code:g}, which looks like a code for missing values that it does not declare: gdal_edit.py "
+            f"-a_nodata {code:g} {path.name}, or set drift.fields.{name}.missing=[{code:g}] ([] where all values count)"
+        )
+    return raster
 
 
 def _field(name: str, path: Path, column: str | None, config: DriftConfig) -> StaticField:
     how = config.fields.get(name, DriftFieldConfig())
-    read = json.dumps([column, how.where], sort_keys=True)
+    cleared = [how.missing, how.valid_range] if how.missing is not None or how.valid_range is not None else []
+    read = json.dumps([column, how.where, *cleared], sort_keys=True)
     digest = hashlib.sha256(f"{content_digest(path)}|{read}".encode()).hexdigest()
     windows = tuple(sorted(set(how.windows_km or config.windows_km)))
     source = path.name if column is None else f"{path.name}:{column}"

@@ -25,7 +25,6 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.common.geodesy import KM_PER_DEGREE
-from aqreanalysis.configs import StaticConfig
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.rasters import Raster
 from aqreanalysis.model.kernels.numba_setup import compiled_in_order
@@ -70,6 +69,10 @@ _LOCKS = [threading.RLock() for _ in range(61)]
 _SOURCES = threading.RLock()
 # More squares than there are round the Earth.
 _TURN = 1000
+
+
+#: How sources are read: their mean around each node.
+_AROUND_NODES = {"method": "mean", "window_km": STEP * KM_PER_DEGREE}
 
 
 @dataclass
@@ -179,7 +182,7 @@ class UpwindSources:
         rows, columns = (a.ravel() for a in np.meshgrid(lat, lon, indexing="ij"))
         strengths = []
         for raster in self.rasters:
-            whole = replace(raster, config=StaticConfig(window_km=STEP * KM_PER_DEGREE))
+            whole = replace(raster, config=raster.config.model_copy(update=_AROUND_NODES))
             strengths.append(np.nan_to_num(whole.values(rows, columns)[:, 0]).reshape(len(lat), len(lon)))
         return np.stack(strengths) if strengths else np.empty((0, len(lat), len(lon)), np.float32)
 

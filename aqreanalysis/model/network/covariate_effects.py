@@ -286,7 +286,10 @@ class CovariateEffects(nn.Module):
             rows = series[..., : self.hourly].permute(0, 2, 3, 1).reshape(days * places, self.hourly, steps)
             return F.conv1d(rows, weights, groups=self.hourly).view(days, places, -1, 24).permute(0, 3, 1, 2)
 
-        averages = along(filled) / along(known).clamp(min=0.05)
+        # Of static fields alone there are none, and a convolution of no series is refused.
+        averages = filled.new_zeros(days, 24, places, 0)
+        if self.hourly:
+            averages = along(filled) / along(known).clamp(min=0.05)
         today = slice(REACH_HOURS, REACH_HOURS + 24)
         return torch.cat((averages, filled[:, today, :, self.hourly :], known[:, today]), dim=-1)
 

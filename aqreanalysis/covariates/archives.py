@@ -1,0 +1,94 @@
+"""ZIP archives, as the CDS sends them under any name: unpacked once, into the user's cache, and found there again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+from aqreanalysis.errors import CovariatesError
+
+_SIGNATURE = b"PK\x03\x04"
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file is a ZIP archive, by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(len(_SIGNATURE)) == _SIGNATURE
+
+
+def unpacked(path: Path, suffixes: Collection[str]) -> list[Path]:
+    """Return the files of an archive that have one of these endings, unpacked, sorted.
+
+    They lie in a folder of ``$XDG_CACHE_HOME/aqreanalysis/unpacked`` (``~/.cache``) that appears whole or not at all;
+    it may be removed at any time between two runs.
+
+    Raises
+    ------
+    CovariatesError
+        If the archive is damaged, locked or holds no such file, or there is no room for it.
+    """
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aqreanalysis" / "unpacked"
+    state = path.stat()
+    key = hashlib.sha256(f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:24]
+    folder = root / key
+    if not folder.is_dir():
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = [one for one in archive.infolist() if _ending(one.filename) in suffixes and not one.is_dir()]
+                _check(path, archive, members)
+                root.mkdir(parents=True, exist_ok=True)
+                _write(archive, members, folder, path)
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+            raise CovariatesError(
+                f"{path} is a ZIP archive that cannot be read ({' '.join(str(error).split())}); get it again"
+            ) from None
+        except OSError as error:
+            raise CovariatesError(
+                f"{path} is a ZIP archive and cannot be unpacked into {root} ({error.strerror or error}); unzip it "
+                "yourself, or set XDG_CACHE_HOME to a folder that can be written"
+            ) from None
+    return sorted(folder.iterdir())
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _check(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
+    if not members:
+        raise CovariatesError(
+            f"{path} is a ZIP archive of {len(archive.infolist())} files, and none is GRIB, NetCDF, a raster or a table"
+        )
+    if any(member.flag_bits & 1 for member in members):
+        raise CovariatesError(f"{path} is a ZIP archive with a password: unzip it")
+
+
+def _write(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path, path: Path) -> None:
+    """Write the members into a folder beside, and give it its name."""
+    needed, free = sum(member.file_size for member in members), shutil.disk_usage(folder.parent).free
+    if needed > free:
+        raise CovariatesError(
+            f"{path} is a ZIP archive of {needed / 1e9:.3g} GB, and {folder.parent} has {free / 1e9:.3g} GB left: "
+            "unzip it where there is room, or set XDG_CACHE_HOME to such a place"
+        )
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        whole = Path(scratch) / "whole"
+        whole.mkdir()
+        names: set[str] = set()
+        for number, member in enumerate(members):
+            name = PurePosixPath(member.filename).name
+            name = f"{number}_{name}" if name in names else name
+            names.add(name)
+            with archive.open(member) as source, (whole / name).open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+        try:
+            whole.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process was faster
+                raise
