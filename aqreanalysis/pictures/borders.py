@@ -18,7 +18,7 @@ KINDS = ("coast", "border", "province", "lake")
 #: Units of the file in a degree.
 UNITS = 1000
 #: A region that is wider than so many degrees has too many provinces to show their borders.
-PROVINCES_WITHIN = 12.0
+PROVINCES_WITHIN = 4.0
 _FILE = "natural_earth.npz"
 
 Line = NDArray[np.float64]

@@ -383,11 +383,9 @@ class MapFigure:
                     continue
                 look: dict[str, Any] = {"facecolors": "none"}
                 if filled:
-                    look = {
-                        "c": np.ma.masked_invalid(readings[part]),
-                        "cmap": colours[name].map,
-                        "norm": colours[name].norm,
-                    }
+                    # A station without a reading is a mark without a colour.
+                    look = {"c": readings[part], "cmap": colours[name].map, "norm": colours[name].norm}
+                    look["plotnonfinite"] = True
                 dots = axes.scatter(
                     lon[part], marks.lat[part], s=size, marker=marker, edgecolors="black", linewidths=0.6, label=label,
                     zorder=4, path_effects=[_HALO], **look,
