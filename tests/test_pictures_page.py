@@ -17,7 +17,9 @@ from picture_case import write_cube
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export import CubeSource
 from aqreanalysis.pictures import PageOptions, StationMarkers, station_markers, write_page
+from aqreanalysis.pictures.colours import class_colours
 from aqreanalysis.pictures.page import _fill
+from aqreanalysis.species import SPECIES
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -124,6 +126,21 @@ def test_an_enlarged_map_tells_the_cubes_numbers_at_every_width(browser: Any, tm
         assert "station" in legend and "station hidden from the model" in legend
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def test_classes_can_have_shades_that_colour_blind_readers_tell_apart(browser: Any, tmp_path: Path) -> None:
+    with CubeSource(write_cube(tmp_path / "cube.nc", np.full((2, 4, 4), 40.0))) as source:
+        page = write_page(source, tmp_path / "page.html")
+    browser.get(page.path.as_uri())
+    ready(browser, "best 0 -1")
+    colours = []
+    for plain in ("false", "true"):
+        browser.execute_script(f"document.getElementById('plain').checked = {plain}; show({{ palette: 'us' }})")
+        at = "const d = pen.getImageData(toX(11.1), toY(47.1), 1, 1).data; return [d[0], d[1], d[2]]"
+        colours.append(browser.execute_script(at))
+    assert colours[0] == [255, 126, 0] and colours[1] != colours[0]
+    hexes = class_colours("us", SPECIES["pm25"], 1.0, plain=True).hexes
+    assert colours[1] == [int(hexes[2][i : i + 2], 16) for i in (1, 3, 5)]
 
 
 def test_error_bars_have_scales_of_their_own(tmp_path: Path) -> None:

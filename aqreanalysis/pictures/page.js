@@ -72,7 +72,8 @@ function rgb(hex) { const n = parseInt(hex.slice(1), 16); return [n >> 16, (n >>
 function scaleOf(name) {
   if (name === "flag") return { edges: head.flags.map((_, i) => i + 0.5).slice(0, -1), hexes: FLAG_SHADES, names: head.flags, title: "" };
   if (name === "width" || name === "standard_error") return head.scales[name];
-  return head.scales[state.palette];
+  const scale = head.scales[state.palette], plain = head.plain[state.palette];
+  return plain && find("plain").checked ? { ...scale, hexes: plain } : scale;
 }
 function painter(name) {
   const scale = scaleOf(name), shades = scale.hexes.map(rgb);
@@ -355,6 +356,7 @@ async function show(what) {
   }
   find("status").textContent = "";
   find("dock").hidden = state.cell < 0;
+  find("plain-choice").hidden = !head.plain[state.palette];
   drawLegend(); tell(); size(); drawMap(); drawChart();
   document.body.dataset.ready = `${state.layer} ${state.hour} ${state.cell}`;
 }
@@ -434,6 +436,7 @@ function start() {
   find("time").max = hours - 1;
   find("layer").onchange = (event) => show({ layer: event.target.value });
   find("palette").onchange = (event) => show({ palette: event.target.value });
+  find("plain").onchange = () => show({});
   find("stations").onchange = () => show({});
   find("time").oninput = (event) => show({ hour: +event.target.value });
   find("play").onclick = play;

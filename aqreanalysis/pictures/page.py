@@ -232,6 +232,7 @@ def _describe(
         "far": [number for number, name in enumerate(flags) if name in EXTRAPOLATED],
         "farText": extrapolated_text(source, one),
         "scales": {name: _scale(colours) for name, colours in scales.items()},
+        "plain": {n: list(class_colours(n, one.species, hours, plain=True).hexes) for n in ("cn", "us")},
         "lines": _lines(box),
         "credit": CREDIT,
         "stations": _stations(marks, box),
