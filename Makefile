@@ -2,6 +2,7 @@
 # make test      everything that CI runs: ruff, types, import rules, tests
 # make test-all  the slow tests too;  make test-gpu  the tests that need a CUDA device
 # make docs      the site, into build/docs/site: every link, example and tutorial in it must work
+# make gallery   the pictures of docs/gallery.md anew (two minutes)
 # make accept    every kind of cube and export, opened in every client program (docs/clients.md)
 # make pretrained  the model that comes with the package, anew from its seeds (some minutes on one core)
 PYTHON ?= python3
@@ -9,9 +10,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # One process a core, a file of tests at a time; torch and BLAS threads would otherwise fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
-SOURCES := aqreanalysis cli grids configs tests benchmarks docs/conf.py docs/reference_pages.py
+SOURCES := aqreanalysis cli grids configs tests benchmarks docs/conf.py docs/gallery.py docs/reference_pages.py
 
-.PHONY: demo docs pretrained test test-all test-gpu clients accept lint types imports clean
+.PHONY: demo docs gallery pretrained test test-all test-gpu clients accept lint types imports clean
 
 demo: $(VENV)/installed
 	$(BIN)/aqreanalysis demo --out outputs/demo --overwrite
@@ -38,6 +39,10 @@ accept: $(VENV)/developed
 
 docs: $(VENV)/developed
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs/site
+
+# The pictures of docs/gallery.md anew, by the commands that stand there.
+gallery: $(VENV)/developed
+	OMP_NUM_THREADS=1 $(BIN)/python docs/gallery.py
 
 lint: $(VENV)/developed
 	$(BIN)/ruff check $(SOURCES)

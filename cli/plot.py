@@ -61,6 +61,13 @@ class LatLon(click.ParamType):
 @cubes.stations_option
 @click.option("--observations", type=click.Path(path_type=Path), help="Station records: readings over the map.")
 @click.option("--borders/--no-borders", default=True, show_default=True, help="Coastlines and borders.")
+@click.option(
+    "--overlay",
+    "overlays",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Points, lines or polygons over the map (GeoPackage, Shapefile, GeoJSON). Repeatable.",
+)
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Film: a frame each N steps.")
 @click.option("--fps", type=float, default=8.0, show_default=True, help="Film: frames a second.")
 @options.overwrite_option
@@ -127,7 +134,7 @@ def _draw(source: CubeSource, out: Path, marks: StationMarkers | None, chosen: d
     layers = tuple(
         part for name in chosen["layers"] or ("best",) for part in (_PANELS if name == "panels" else (name,))
     )
-    keys = ("time", "palette", "low", "high", "plain_shades", "borders", "overwrite")
+    keys = ("time", "palette", "low", "high", "plain_shades", "borders", "overlays", "overwrite")
     options = MapOptions(layers=tuple(dict.fromkeys(layers)), paper=paper, **{key: chosen[key] for key in keys})
     if not chosen["film"]:
         draw_map(source, out, options, marks)

@@ -64,6 +64,17 @@ def test_a_field_far_above_zero_is_no_dark_sheet():
         even_colours("concentration", np.arange(9.0), 50.0, 5.0)
 
 
+def test_a_scale_holds_its_values_in_few_round_steps_wherever_they_lie():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        least, width = 10 ** rng.uniform(-3, 3), rng.uniform(1e-3, 1.9)
+        colours = even_colours("concentration", np.linspace(least, least * (1 + width), 201))
+        low, high = np.quantile(np.linspace(least, least * (1 + width), 201), (0.01, 0.99))
+        room = high - low
+        assert low - 0.6 * room <= colours.low <= low + 0.02 * room and high - 0.02 * room <= colours.high, (low, high)
+        assert colours.high <= high + 0.6 * room
+
+
 def test_the_levels_of_the_who_are_those_of_the_average_that_is_shown():
     def of(key, hours):
         colours = class_colours("who", SPECIES[key], hours)

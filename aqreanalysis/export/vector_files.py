@@ -43,6 +43,11 @@ class ShapeKind:
 
 
 AREAS = ShapeKind(("Polygon", "MultiPolygon"), "polygons", "for places give a CSV to export points")
+SHAPES = ShapeKind(
+    ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"),
+    "points, lines or polygons",
+    "give a file that has some",
+)
 POINTS = ShapeKind(("Point", "MultiPoint"), "points", "for areas take export polygons")
 
 
@@ -111,6 +116,24 @@ def read_features(
     ids = pd.DataFrame(frame)[["place", *own]][~bad].reset_index(drop=True)
     usable = [shape for shape, reason in zip(shapes, reasons, strict=True) if not reason]
     return Features(type(frame)(ids, geometry=usable, crs=4326), left_out, remarks)
+
+
+def read_shapes(path: str | Path) -> list[Any]:
+    """Return the shapes of a vector file's first layer with any, in degrees, flat and of any kind.
+
+    Features without a geometry, or outside their reference system, are left out.
+
+    Raises
+    ------
+    OutputError
+        If geopandas is not installed, or the file cannot be read or has no reference system.
+    """
+    import shapely
+
+    where = Path(path)
+    frame, _ = _read_layer(where, SHAPES, None)
+    shapes = (shape for shape in _in_wgs84(frame, where) if shape is not None and not shape.is_empty)
+    return [shapely.force_2d(shape) for shape in shapes if np.isfinite(shape.bounds).all()]
 
 
 def unique_ids(values: pd.Series, where: Path, what: str) -> pd.Series:

@@ -245,7 +245,7 @@ def _round_ends(least: float, most: float) -> tuple[float, float]:
     if most - least < 1e-3 * most:
         least, most = least * 0.9, most * 1.1
     power = 10.0 ** np.floor(np.log10(most - least))
-    step = next(m for m in (0.1, 0.2, 0.5, 1.0) if m * power * 8 >= most - least) * power
+    step = next(m for m in (0.2, 0.5, 1.0, 2.0) if m * power * 8 >= most - least) * power
     # A hundredth of a step beyond a round number is no reason for another step.
     low, high = np.floor(least / step + 0.01) * step, np.ceil(most / step - 0.01) * step
     return float(round(low, 10)), float(round(high, 10))

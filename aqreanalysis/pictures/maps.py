@@ -44,6 +44,7 @@ from aqreanalysis.pictures.cube_fields import (
     whole_span,
     with_units,
 )
+from aqreanalysis.pictures.overlays import draw_overlays, read_overlay
 from aqreanalysis.pictures.paper import ENDINGS, Paper, draw_north, draw_scale_bar, fit_height, save, wrapped
 from aqreanalysis.pictures.stations import StationMarkers
 from aqreanalysis.production.derived_layers import COUNT
@@ -65,6 +66,8 @@ _LINES: dict[str, tuple[str, float, Any]] = {
     "coast": ("#2b2b2b", 0.6, "solid"),
     "border": ("#2b2b2b", 0.6, "solid"),
 }
+# Panels that are narrower stand below each other.
+_LEAST_PANEL_CM = 6.0
 _KINDS = {"standard_error": "spread", "width": "spread", "flag": "share"}
 _SHARE = "Hours with a reserve"
 # Light to dark as a condition weighs more; the first is an estimate without reserve. Never so dark that borders vanish.
@@ -89,6 +92,8 @@ class MapOptions:
         Whether the classes of an index go from light to dark instead of in the agency's colours (see `class_colours`).
     paper : Paper
         Width, resolution, title, north arrow and scale bar.
+    overlays : tuple of Path
+        Vector files that are drawn over the map.
     borders : bool
         Whether coastlines and borders are drawn.
     overwrite : bool
@@ -104,6 +109,7 @@ class MapOptions:
     low: float | None = None
     plain_shades: bool = False
     paper: Paper = field(default_factory=Paper)
+    overlays: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         check_layers(self.layers)
@@ -172,20 +178,25 @@ class MapFigure:
         self._extent = (*_outer(lon_centres, lon), *_outer(lat_centres, lat))
         self._aspect = 1.0 / max(float(np.cos(np.radians(lat.mean()))), _LEAST_COSINE)
         self._lines = outlines(*self._box) if options.borders else {}
+        self._overlays = [read_overlay(path) for path in options.overlays]
         self._classes = flag_classes(source, one) if one.flag is not None else {}
         self._images: dict[str, AxesImage] = {}
         self._dots: dict[str, list[Any]] = {}
         self._hatched: list[ContourSet] = []
+        self._unplaced: list[Any] = []
         count = len(options.layers)
         self._columns = count if count <= 2 else int(np.ceil(np.sqrt(count)))
+        if options.paper.width_cm is not None:
+            self._columns = min(self._columns, max(1, int(options.paper.width_cm / _LEAST_PANEL_CM)))
         rows = -(-count // self._columns)
         west, south, east, north = self._box
         tall = max((north - south) / (east - west) * self._aspect, 0.3)
         self._narrow = min(1.0, _TALLEST / tall)
         self._letters = options.paper.letters
         wide = options.paper.inches((_INCHES + (1.4 if count == 1 else 0.0)) * max(self._narrow, 0.5) * self._columns)
-        high = 0.78 * wide / self._columns * min(tall, _TALLEST) + 0.45
-        self.figure = Figure(figsize=(wide, high * rows + 0.3), layout="constrained")
+        high = max(0.78 * wide / self._columns * min(tall, _TALLEST) + 0.45, 1.6)
+        # Rather too high at first: what is drawn around the maps needs room, and the height is fitted in the end.
+        self.figure = Figure(figsize=(wide, (high * rows + 0.3) * 1.3), layout="constrained")
         grid = self.figure.subplots(rows, self._columns, squeeze=False)
         self._axes: dict[str, Axes] = dict(zip(options.layers, grid.flat, strict=False))
         self._rows = [[axes for axes in row if axes in self._axes.values()] for row in grid.tolist()]
@@ -219,7 +230,8 @@ class MapFigure:
                 self._draw_flag(axes, fields[name])
             if len(self._axes) > 1:
                 axes.set_title(self._name(name, colours), fontsize=self._letters.panel)
-        self._explain([*self._hatch(step), *self._mark_stations(step, colours)], colours)
+        laid = [draw_overlays(axes, self._overlays, self._box) for axes in self._axes.values()]
+        self._explain([*self._hatch(step), *laid[0], *self._mark_stations(step, colours)], colours)
         if "flag" in colours:
             self._list_conditions(step)
         self._entitle(step)
@@ -251,6 +263,18 @@ class MapFigure:
             text = wrapped(titled(self._source, title), self._letters.title, float(self.figure.get_figwidth()))
             self.figure.suptitle(text, fontsize=self._letters.title)
 
+    def _fits_inside(self, handles: list[Any]) -> bool:
+        """Return whether a legend hides so little of a map that it may stand in it."""
+        longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+        wide = longest * 0.55 * self._letters.small / 72 + 0.5
+        return wide < 0.5 * float(self.figure.get_figwidth()) / self._columns * self._narrow
+
+    def _legend_inside(self, axes: Axes, handles: list[Any]) -> None:
+        legend = axes.legend(handles=handles, loc="lower left", fontsize=self._letters.small, framealpha=0.9)
+        legend.set_zorder(6)
+        # It has its place in the map and asks for none beside it.
+        legend.set_in_layout(False)
+
     def _list_conditions(self, step: TimeStep) -> None:
         """Say over the flag of a mean how large a part of all hours and cells each condition has."""
         shares = condition_shares(self._source, self._one, step)
@@ -262,7 +286,8 @@ class MapFigure:
         text = "\n".join(["Of all cells' hours", *(lines or ["none has a reserve"])])
         look = {"facecolor": "white", "alpha": 0.9, "edgecolor": "#cccccc", "boxstyle": "round,pad=0.3"}
         axes = self._axes["flag"]
-        axes.text(0.02, 0.02, text, transform=axes.transAxes, fontsize=self._letters.small, bbox=look, zorder=6)
+        place = {"transform": axes.transAxes, "in_layout": False}
+        axes.text(0.02, 0.02, text, fontsize=self._letters.small, bbox=look, zorder=6, **place)
 
     def update(self, fields: dict[str, NDArray[Any]], step: TimeStep) -> None:
         """Replace what a drawn figure shows."""
@@ -363,8 +388,10 @@ class MapFigure:
         far = {} if km is None else {"extrapolated_beyond_network": f" ({km:.3g} km)"}
         texts = [name.replace("_", " ") + far.get(name, "") for name in names]
         patches = [Patch(facecolor=shades[n], edgecolor="#555555", label=texts[n]) for n in present]
-        legend = axes.legend(handles=patches, loc="lower left", fontsize=self._letters.small, framealpha=0.9)
-        legend.set_zorder(6)
+        if self._fits_inside(patches):
+            self._legend_inside(axes, patches)
+        else:
+            self._unplaced = patches
 
     def _mark_stations(self, step: TimeStep, colours: dict[str, Colours]) -> list[Any]:
         """Draw the stations on all panels; return their marks for a legend."""
@@ -408,11 +435,11 @@ class MapFigure:
             parts = zip(classes.hexes, classes.ranges, classes.names, strict=True)
             handles = [Patch(facecolor=c, edgecolor="#555555", linewidth=0.4, label=f"{r}: {n}") for c, r, n in parts]
             look["title"] = wrapped("; ".join(filter(None, (self._units("best"), classes.title))), letters.small, wide)
-        if len(self._axes) > 1:
+        if len(self._axes) > 1 or not self._fits_inside(marks):
             handles += marks
         elif marks:
-            (axes,) = self._axes.values()
-            axes.legend(handles=marks, loc="lower left", fontsize=letters.small, framealpha=0.9).set_zorder(6)
+            self._legend_inside(next(iter(self._axes.values())), marks)
+        handles += self._unplaced
         if handles:
             longest = max(len(str(handle.get_label())) for handle in handles) * 0.55 * letters.small / 72 + 0.5
             rows = -(-len(handles) // max(1, int(wide / longest)))

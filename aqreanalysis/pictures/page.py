@@ -212,6 +212,8 @@ def _describe(
         scales["width"] = even_colours("spread", sample["upper"] - sample["lower"])
     palettes = [name for name in PALETTES if name != "even" and one.kind == CONCENTRATION]
     scales |= {name: classes for name in palettes if (classes := classes_of(one, attrs, name, hours)) is not None}
+    agencies = [name for name in scales if name in ("cn", "us") or (name == "even" and own is not None)]
+    plain = {n: list(of.hexes) for n in agencies if (of := classes_of(one, attrs, n, hours, plain=True)) is not None}
     flags = list(flag_classes(source, one)) if "flag" in steps else []
     coverage = source.dataset[one.lower].attrs.get("coverage_probability") if one.lower else None
     return {
@@ -232,7 +234,7 @@ def _describe(
         "far": [number for number, name in enumerate(flags) if name in EXTRAPOLATED],
         "farText": extrapolated_text(source, one),
         "scales": {name: _scale(colours) for name, colours in scales.items()},
-        "plain": {n: list(class_colours(n, one.species, hours, plain=True).hexes) for n in ("cn", "us")},
+        "plain": plain,
         "lines": _lines(box),
         "credit": CREDIT,
         "stations": _stations(marks, box),
