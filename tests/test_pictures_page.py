@@ -18,7 +18,7 @@ from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export import CubeSource
 from aqreanalysis.pictures import PageOptions, StationMarkers, station_markers, write_page
 from aqreanalysis.pictures.colours import class_colours
-from aqreanalysis.pictures.page import _fill
+from aqreanalysis.pictures.page import _fill, _lines
 from aqreanalysis.species import SPECIES
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -141,6 +141,11 @@ def test_classes_can_have_shades_that_colour_blind_readers_tell_apart(browser: A
     assert colours[0] == [255, 126, 0] and colours[1] != colours[0]
     hexes = class_colours("us", SPECIES["pm25"], 1.0, plain=True).hexes
     assert colours[1] == [int(hexes[2][i : i + 2], 16) for i in (1, 3, 5)]
+
+
+def test_the_coasts_of_a_continent_leave_room_for_its_numbers() -> None:
+    for box in ((-10.0, 36.0, 30.0, 60.0), (-180.0, -90.0, 180.0, 90.0), (113.7, 22.1, 114.6, 22.7)):
+        assert 200 < len(json.dumps(_lines(box), separators=(",", ":"))) < 600_000
 
 
 def test_error_bars_have_scales_of_their_own(tmp_path: Path) -> None:

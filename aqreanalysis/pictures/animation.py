@@ -115,7 +115,7 @@ def _frames(
             some = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _SAMPLED).astype(int))]
             sampled = [read_fields(source, one, time_step_of(source, n), options.layers) for n in some]
             stacked: dict[str, NDArray[Any]] = {name: np.stack([f[name] for f in sampled]) for name in fields}
-            picture.draw(fields, step, picture.colours(stacked, step))
+            picture.draw(fields, step, picture.colours(stacked, step), stacked)
             canvas.draw()
             # The parts have found their places; laid out again for every frame they would tremble, and slowly.
             picture.figure.set_layout_engine("none")

@@ -219,13 +219,19 @@ class MapFigure:
                 result[name] = even_colours(kind, shared, *ends) if classes is None else classes
         return result
 
-    def draw(self, fields: dict[str, NDArray[Any]], step: TimeStep, colours: dict[str, Colours]) -> None:
-        """Draw all panels."""
+    def draw(
+        self,
+        fields: dict[str, NDArray[Any]],
+        step: TimeStep,
+        colours: dict[str, Colours],
+        reach: dict[str, NDArray[Any]] | None = None,
+    ) -> None:
+        """Draw all panels; `reach` holds what later frames of a film will show, by which scales get their ends."""
         paper = self._options.paper
         for number, (name, axes) in enumerate(self._axes.items()):
             self._set_up(axes, left=number % self._columns == 0)
             if name in colours:
-                self._draw_values(axes, name, fields[name], colours[name])
+                self._draw_values(axes, name, fields[name], colours[name], (reach or fields)[name])
             else:
                 self._draw_flag(axes, fields[name])
             if len(self._axes) > 1:
@@ -286,7 +292,7 @@ class MapFigure:
         text = "\n".join(["Of all cells' hours", *(lines or ["none has a reserve"])])
         look = {"facecolor": "white", "alpha": 0.9, "edgecolor": "#cccccc", "boxstyle": "round,pad=0.3"}
         axes = self._axes["flag"]
-        place = {"transform": axes.transAxes, "in_layout": False}
+        place: dict[str, Any] = {"transform": axes.transAxes, "in_layout": False}
         axes.text(0.02, 0.02, text, fontsize=self._letters.small, bbox=look, zorder=6, **place)
 
     def update(self, fields: dict[str, NDArray[Any]], step: TimeStep) -> None:
@@ -363,11 +369,11 @@ class MapFigure:
         self._images[name] = image
         return image
 
-    def _draw_values(self, axes: Axes, name: str, values: NDArray[Any], colours: Colours) -> None:
+    def _draw_values(self, axes: Axes, name: str, values: NDArray[Any], colours: Colours, reach: NDArray[Any]) -> None:
         self._image(axes, name, np.ma.masked_invalid(values), cmap=colours.map, norm=colours.norm)
         if colours.edges:
             return
-        known = values[np.isfinite(values)]
+        known = reach[np.isfinite(reach)]
         below, above = bool((known < colours.low).any()), bool((known > colours.high).any())
         ends = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
         bar = self.figure.colorbar(

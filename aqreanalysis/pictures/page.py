@@ -43,9 +43,11 @@ _COARSER = 2.0
 _SAMPLE_ROWS = 12
 _SAMPLE_HOURS = 96
 # Lines go on beside the region by this share of it, where a window of another shape shows its surroundings.
-_BESIDE = 0.5
-# Points of a line that lie nearer to each other than this part of the region's width are one.
-_FINEST = 4000
+_BESIDE = 1.0
+# Points of a line that lie nearer to each other than a part of the region's width are one: the first of these parts by
+# which all lines have few enough points (some 14 bytes each).
+_FINENESS = (4000, 2000, 1000, 500, 250, 120)
+_MOST_POINTS = 30_000
 _TEXT_BYTES = 600_000
 _NAMES = ("best", "lower", "upper", "standard_error", "flag")
 
@@ -242,16 +244,21 @@ def _describe(
 
 
 def _lines(box: tuple[float, float, float, float]) -> dict[str, list[list[list[float]]]]:
-    """Return coasts and borders in the region and beside it, by kind, as finely as the map can be enlarged."""
+    """Return coasts and borders in the region and beside it, by kind, as finely as their room in the page allows."""
     west, south, east, north = box
-    beside, step = _BESIDE * max(east - west, north - south), (east - west) / _FINEST
-    decimals = max(0, int(np.ceil(-np.log10(step))))
-    result: dict[str, list[list[list[float]]]] = {}
-    for kind, lines in outlines(west - beside, south - beside, east + beside, north + beside).items():
-        cells = [np.round(line / step) for line in lines]
-        moves = [np.concatenate([[True], (np.diff(cell, axis=0) != 0).any(axis=1)]) for cell in cells]
-        thinned = [line[move].round(decimals).tolist() for line, move in zip(lines, moves, strict=True)]
-        result[kind] = [line for line in thinned if len(line) > 1]
+    beside = _BESIDE * max(east - west, north - south)
+    near = outlines(west - beside, south - beside, east + beside, north + beside)
+    for parts in _FINENESS:
+        step = (east - west) / parts
+        decimals = max(0, int(np.ceil(-np.log10(step))))
+        result: dict[str, list[list[list[float]]]] = {}
+        for kind, lines in near.items():
+            cells = [np.round(line / step) for line in lines]
+            moves = [np.concatenate([[True], (np.diff(cell, axis=0) != 0).any(axis=1)]) for cell in cells]
+            thinned = [line[move].round(decimals).tolist() for line, move in zip(lines, moves, strict=True)]
+            result[kind] = [line for line in thinned if len(line) > 1]
+        if sum(len(line) for lines in result.values() for line in lines) <= _MOST_POINTS:
+            break
     return result
 
 
