@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import KDTree
 
 #: The Earth's mean radius (IUGG): every distance of this program is along a great circle of this sphere.
 EARTH_RADIUS_KM = 6371.0088
@@ -70,12 +69,16 @@ def nearest_point(
     point_lat: Degrees, point_lon: Degrees, lat: Degrees, lon: Degrees
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return, for each place, the index of the nearest of the points and its distance in km; both (place,)."""
+    from scipy.spatial import KDTree  # a quarter of a second to load, which a map that is drawn does not need
+
     chord, index = KDTree(unit_vectors(point_lat, point_lon)).query(unit_vectors(lat, lon))
     return index, EARTH_RADIUS_KM * chord_angle(chord)
 
 
 def points_within(lat: Degrees, lon: Degrees, km: float) -> list[NDArray[np.intp]]:
     """Return, for each place, the sorted indices of the other places at most `km` away along the great circle."""
+    from scipy.spatial import KDTree
+
     chord = 2 * np.sin(min(km / (2 * EARTH_RADIUS_KM), np.pi / 2))
     points = unit_vectors(lat, lon)
     near = KDTree(points).query_ball_point(points, chord, return_sorted=True)

@@ -11,7 +11,7 @@ import xarray as xr
 from aqreanalysis.common.hours import stamp_within
 from aqreanalysis.errors import AqreanalysisError, CubeError
 from aqreanalysis.production.derived_layers import quantities_of
-from aqreanalysis.production.layers import QUANTIZATION, VERSION_ATTRIBUTE
+from aqreanalysis.production.layers import CHUNK_DIGESTS, QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
 from aqreanalysis.production.stores.outputs import is_url, kind_at
 
@@ -57,6 +57,8 @@ def as_cube(dataset: xr.Dataset) -> xr.Dataset:
         for codec in _CODECS:
             # Those of format 2 are refused by format 3, which zarr writes unless it is told otherwise.
             variable.encoding.pop(codec, None)
+    # Whoever saves the dataset again makes other chunks.
+    dataset = dataset.drop_vars(CHUNK_DIGESTS, errors="ignore")
     return dataset.set_coords([name for name in _NOT_LAYERS if name in dataset.data_vars])
 
 

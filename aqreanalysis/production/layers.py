@@ -44,6 +44,8 @@ MEAN_FLAGS = {
 
 #: The variable that says how layers were rounded, as of CF 1.12.
 QUANTIZATION = "quantization_info"
+#: What holds the checksums of a finished cube's chunks: a group of a store, a variable of a file; no layer.
+CHUNK_DIGESTS = "chunk_digests"
 # What can be asked for beside the layers of every cube of hours.
 ADDED_LAYERS = ("mean",)
 #: First words of the comment by which an estimate says which statistic it is.

@@ -17,14 +17,21 @@ from aqreanalysis.common.remote import RemotePath, fetch, open_dataset, place_of
 from aqreanalysis.errors import AqreanalysisError, CubeError
 from aqreanalysis.production.cube import SUFFIXES
 from aqreanalysis.production.derived_layers import DerivedQuantity, derived_quantities
-from aqreanalysis.production.layers import CONVENTIONS_VERSION, CUBE_DIMS, MAP_DIMS, QUANTIZATION, VERSION_ATTRIBUTE
+from aqreanalysis.production.layers import (
+    CHUNK_DIGESTS,
+    CONVENTIONS_VERSION,
+    CUBE_DIMS,
+    MAP_DIMS,
+    QUANTIZATION,
+    VERSION_ATTRIBUTE,
+)
 from aqreanalysis.production.template import LEAD_TIME
 from aqreanalysis.species import SPECIES, Species
 
 #: Values of one layer held at once.
 SLAB_VALUES = 4_000_000
 #: Variables that are no layers.
-NOT_LAYERS = ("time", "lat", "lon", "time_bnds", "lat_bnds", "lon_bnds", "crs", LEAD_TIME, QUANTIZATION)
+NOT_LAYERS = ("time", "lat", "lon", "time_bnds", "lat_bnds", "lon_bnds", "crs", LEAD_TIME, QUANTIZATION, CHUNK_DIGESTS)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What a finished cube says of its own chunks: the CRC-32 of each, by which a damaged one is known and named.
 
-They stand in a group beside the layers that has attributes alone. Whoever writes the cube anew with xarray leaves the
-group behind, and with it digests that would be those of other bytes.
+They are attributes alone: in a store of a group beside the layers, which whoever writes the cube anew with xarray
+leaves behind, and in a NetCDF file of a variable without dimensions, since R's stars reads no file that holds a group.
+There they count only while the chunks lie where they lay.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import OutputError
+from aqreanalysis.production.layers import CHUNK_DIGESTS
 from aqreanalysis.production.stores.store import Checksums
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from aqreanalysis.production.stores.existing import ExistingCube
     from aqreanalysis.production.template import Template
 
-# The group, and what its attributes say of themselves.
-GROUP = "chunk_digests"
+# The group or variable, and what its attributes say of themselves.
+GROUP = CHUNK_DIGESTS
 _COMMENT = (
     "CRC-32 of the stored bytes of each chunk, or shard where there are any, by layer: shape of a chunk, numbers a "
     "dimension, then all in C order, little-endian, base64, in pieces; aqreanalysis validate compares them"
@@ -79,7 +81,7 @@ class ChunkDigests:
 
     @classmethod
     def from_attributes(cls, attrs: Mapping[str, Any]) -> ChunkDigests | None:
-        """Return what the attributes of the group say; None if they are those of no such group, or damaged."""
+        """Return what the attributes say; None if they are those of no such thing, or damaged."""
         chunks, checksums = {}, {}
         try:
             for name in sorted({key.rpartition("__")[0] for key in attrs if "__" in key}):
@@ -93,7 +95,7 @@ class ChunkDigests:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What the attributes of the group say, in plain letters."""
+        """What the attributes say, in plain letters."""
         attrs = {"comment": _COMMENT, _LAYOUT: str(self.layout)}
         for name, numbers in self.checksums.items():
             sizes = ("x".join(map(str, shape)) for shape in (self.chunks[name], numbers.shape))
@@ -132,7 +134,7 @@ def put_into_store(path: Path, digests: ChunkDigests) -> None:
 
 
 def put_into_file(path: Path, digests: ChunkDigests) -> None:
-    """Write the group into a NetCDF file whose chunks are all there."""
+    """Write the variable into a NetCDF file whose chunks are all there."""
     import h5py
     import netCDF4
 
@@ -140,7 +142,8 @@ def put_into_file(path: Path, digests: ChunkDigests) -> None:
         layout = _layout(file, digests.checksums)
     with netCDF4.Dataset(str(path), "a") as file:
         attributes = ChunkDigests(digests.chunks, digests.checksums, layout).attributes
-        file.createGroup(GROUP).setncatts(attributes)
+        long_name = {"long_name": "checksums of the stored chunks of each layer"}
+        file.createVariable(GROUP, "i1").setncatts(long_name | attributes)
 
 
 def damaged_chunks(path: Path) -> list[DamagedChunk] | None:
