@@ -122,6 +122,7 @@ def test_a_record_that_stays_in_its_file_makes_the_same_cube_and_plan_and_is_nev
 
 def test_netcdf_and_zarr_hold_the_same_numbers(pair):
     with xr.open_dataset(pair[0]) as one, xr.open_dataset(pair[1], engine="zarr") as other:
+        one = one.drop_vars("chunk_digests")  # a group of its own in the store
         assert set(one.variables) == set(other.variables)
         for name in one.variables:
             np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))

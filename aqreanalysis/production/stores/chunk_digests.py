@@ -144,6 +144,8 @@ def put_into_file(path: Path, digests: ChunkDigests) -> None:
         attributes = ChunkDigests(digests.chunks, digests.checksums, layout).attributes
         long_name = {"long_name": "checksums of the stored chunks of each layer"}
         file.createVariable(GROUP, "i1").setncatts(long_name | attributes)
+        # As the bounds and the grid mapping: what joins files by xarray then gives it no time.
+        file.setncattr("coordinates", f"{getattr(file, 'coordinates', '')} {GROUP}".strip())
 
 
 def damaged_chunks(path: Path) -> list[DamagedChunk] | None:
