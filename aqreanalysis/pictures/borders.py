@@ -1,4 +1,4 @@
-"""Coasts, lakes and borders from a file that comes with the package: nothing is downloaded when a picture is drawn.
+"""Coasts, lakes and borders from files that come with the package: nothing is downloaded when a picture is drawn.
 
 They are Natural Earth's at 1:10 million (public domain), packed to a thousandth of a degree by `make_natural_earth`.
 Borders in dispute are drawn as in that edition and say nothing about whose they are.
@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 CREDIT = "Coast and borders: Natural Earth"
-#: Kinds of lines in the file.
+#: Kinds of lines, a file each.
 KINDS = ("coast", "border", "province", "lake")
-#: Units of the file in a degree.
+#: Units of the files in a degree.
 UNITS = 1000
 #: A region that is wider than so many degrees has too many provinces to show their borders.
 PROVINCES_WITHIN = 4.0
-_FILE = "natural_earth.npz"
+#: Where the files are, beside this one.
+FOLDER = "natural_earth"
 
 Line = NDArray[np.float64]
 Lines = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -41,8 +42,8 @@ def outlines(west: float, south: float, east: float, north: float) -> dict[str, 
 @cache
 def _lines(kind: str) -> Lines:
     """Return the points (point, 2) in degrees of all lines of a kind, one after the other, and where each begins."""
-    with files("aqreanalysis.pictures").joinpath(_FILE).open("rb") as file, np.load(file) as packed:
-        first, steps, lengths = (packed[f"{kind}_{name}"] for name in ("first", "steps", "lengths"))
+    with files("aqreanalysis.pictures").joinpath(FOLDER, f"{kind}.npz").open("rb") as file, np.load(file) as packed:
+        first, steps, lengths = (packed[name] for name in ("first", "steps", "lengths"))
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
     walked = np.zeros((int(lengths.sum()), 2), np.int64)
     inner = np.ones(len(walked), bool)

