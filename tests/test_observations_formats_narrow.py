@@ -67,10 +67,10 @@ def test_parquet_reads_as_text_does(tmp_path: Path) -> None:
 
 def test_columns_of_other_names_are_told(tmp_path: Path) -> None:
     frame = _rows(("ort", "zeit", "was", "wieviel", "wovon"))
-    told = {"station": "ort", "time": "zeit", "parameter": "was", "value": "wieviel", "unit": "wovon"}
-    _check(read(_file(tmp_path, frame), **told))
+    columns = {"station": "ort", "time": "zeit", "parameter": "was", "value": "wieviel", "unit": "wovon"}
+    _check(read(_file(tmp_path, frame), **columns))
     with pytest.raises(ObservationsError, match="no column 'wiviel' for value; did you mean 'wieviel'"):
-        read(_file(tmp_path, frame), format="narrow", **(told | {"value": "wiviel"}))
+        read(_file(tmp_path, frame), format="narrow", **(columns | {"value": "wiviel"}))
 
 
 def test_a_pollutant_said_of_the_column_of_readings_is_the_only_one_read(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from aqreanalysis.errors import ObservationsError, OutputError, nearest_hint
 from aqreanalysis.export.vector_files import ENDINGS, POINTS, read_features, unique_ids
-from aqreanalysis.observations.files import PARQUET, Source
+from aqreanalysis.observations.files import PARQUET, Source, WrongEncodingError
 from aqreanalysis.observations.parse_numbers import CellRules, to_numbers
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.report import SENTENCES, QualityReport, Where
@@ -74,15 +73,12 @@ def read_places(path: str | Path, id_column: str | None = None, layer: str | Non
         raise OutputError(f"{where} is a table and has no layers; leave --layer {layer} out")
     try:
         return _of_table(where, id_column)
+    except WrongEncodingError as error:  # a table of places has no settings of columns
+        raise OutputError(
+            f"{error.what}: save it as UTF-8{f'; it is perhaps {error.likely}' if error.likely else ''}"
+        ) from None
     except ObservationsError as error:
-        raise OutputError(_without_settings(str(error))) from None
-
-
-def _without_settings(message: str) -> str:
-    """Return a message of the reader of observations, whose settings a table of places has not."""
-    text = re.sub(r", or say that it is a missing reading with .*", " and leave unknown coordinates empty", message)
-    text = text.replace("set columns.encoding, perhaps", "save it as UTF-8; it is perhaps")
-    return text.replace("set columns.encoding to its own", "save it as UTF-8")
+        raise OutputError(str(error)) from None
 
 
 def _of_vector(where: Path, id_column: str | None, layer: str | None) -> Places:
@@ -172,9 +168,10 @@ def _columns(names: Sequence[str], where: Path, id_column: str | None) -> tuple[
 def _numbers(
     rows: pa.Table, roles: dict[str, str], where: Where, report: QualityReport, decimal_comma: bool = True
 ) -> pd.DataFrame:
+    rules = CellRules(decimal_comma, otherwise="leave it empty where a coordinate is unknown")
     return pd.DataFrame(
         {
-            role: exact_degrees(to_numbers(rows[column], f"column {column!r}", where, report, CellRules(decimal_comma)))
+            role: exact_degrees(to_numbers(rows[column], f"column {column!r}", where, report, rules))
             for role, column in roles.items()
         }
     )

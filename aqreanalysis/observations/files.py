@@ -197,6 +197,23 @@ def own_encoding(source: Source, given: str | None) -> str:
     return "utf-8"
 
 
+class WrongEncodingError(ObservationsError):
+    """A text of another encoding than it is read in.
+
+    Attributes
+    ----------
+    what : str
+        What of which file, without advice.
+    likely : str or None
+        The encoding that it seems to be in.
+    """
+
+    def __init__(self, what: str, likely: str | None) -> None:
+        self.what, self.likely = what, likely
+        way = f"set columns.encoding, perhaps {likely}" if likely else "set columns.encoding to its own"
+        super().__init__(f"{what}: {way}")
+
+
 class Utf8Stream(io.RawIOBase):
     """The text of a source as UTF-8 bytes, decoded as it streams, so that a wrong byte is named with its line."""
 
@@ -238,15 +255,14 @@ class Utf8Stream(io.RawIOBase):
             self._stream.close()
         super().close()
 
-    def _wrong_byte(self, raw: bytes, error: UnicodeDecodeError) -> ObservationsError:
+    def _wrong_byte(self, raw: bytes, error: UnicodeDecodeError) -> WrongEncodingError:
         line = self._lines + raw[: error.start].count(b"\n")
-        likely = likely_encoding(raw)
-        hint = f"set columns.encoding, perhaps {likely}" if likely else "set columns.encoding to its own"
         kind = "UTF-8 CSV" if self._encoding.startswith("utf-8") else f"{self._encoding} CSV"
-        return ObservationsError(
+        what = (
             f"{self._source.name} is no readable {kind} file (line {line} holds the byte "
-            f"0x{error.object[error.start]:02x}, which no {self._encoding} text does): {hint}"
+            f"0x{error.object[error.start]:02x}, which no {self._encoding} text does)"
         )
+        return WrongEncodingError(what, likely_encoding(raw))
 
 
 def open_text(source: Source, encoding: str) -> io.TextIOWrapper:

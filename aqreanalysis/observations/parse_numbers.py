@@ -29,9 +29,23 @@ _MISSING_WORDS = {text.lower() for text in MISSING_TEXTS} | {
     "no data",
     "no_data",
     "n.a.",
+    "missing",
+    "miss",
+    "s/d",
+    "sd",
+    "nil",
+    "invalid",
+    "invld",
+    "nodt",
+    "no dt",
+    "blank",
+    "#n/a",
+    "#na",
+    "#value!",
+    "#div/0!",
+    "#null!",
+    "<na>",
 }
-_MISSING_WORDS |= {"missing", "miss", "s/d", "sd", "#n/a", "#na", "#value!", "#div/0!", "#null!", "<na>", "nil", "none"}
-_MISSING_WORDS |= {"invalid", "invld", "nodt", "no dt", "blank", "null"}
 _SIGNS_ALONE = re.compile(r"^[-*#.?/_\s]+$")
 _DECIMAL_COMMA = re.compile(r"^[<+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*[#*xX]?$")
 # A reading below a limit is written "<3"; one that a check of the network found invalid carries a sign (18x, 18*, 18#),
@@ -53,10 +67,13 @@ class CellRules:
         Whether ``12,5`` is a number (it is not where commas part the columns).
     missing : tuple of str or number
         Codes of missing readings beside the usual texts.
+    otherwise : str
+        What is to be done with a text that is no number, if a decimal point does not mend it; ``{text}`` is the text.
     """
 
     decimal_comma: bool = False
     missing: tuple[str | int | float, ...] = ()
+    otherwise: str = "say that it is a missing reading with columns.missing=[{text}]"
 
     @property
     def missing_texts(self) -> frozenset[str]:
@@ -162,7 +179,7 @@ def _texts_to_readings(
     known = small.isin(_MISSING_WORDS | rules.missing_texts) | small.str.match(_SIGNS_ALONE).fillna(False)
     bad = np.append(open_ & ~known.to_numpy(dtype=bool), False)
     if bad.any():
-        _count_bad(texts, codes, bad, what, where, report)
+        _count_bad(texts, codes, bad, what, where, report, rules.otherwise)
     numbers = _without_codes(numbers, rules)
     if not flags.any():
         return Readings(np.append(numbers, np.nan)[codes])
@@ -185,8 +202,15 @@ def _warn_of_thousands(texts: pd.Series, what: str, where: Where, report: Qualit
 
 
 def _count_bad(
-    texts: pd.Series, codes: NDArray[np.integer], bad: NDArray[np.bool_], what: str, where: Where, report: QualityReport
+    texts: pd.Series,
+    codes: NDArray[np.integer],
+    bad: NDArray[np.bool_],
+    what: str,
+    where: Where,
+    report: QualityReport,
+    otherwise: str,
 ) -> None:
+    """Count texts that are no numbers where they are rare; where not, refuse the column and say what to do."""
     rows = bad[codes]
     lost = int(np.count_nonzero(rows))
     if lost > STRAY_SHARE * len(codes):
@@ -198,8 +222,7 @@ def _count_bad(
         also += f" and {len(others) - NAMED_TEXTS} more texts" if len(others) > NAMED_TEXTS else ""
         raise ObservationsError(
             f"{where.at(first)}: {what} holds {texts[int(codes[first])]!r:.60}{also} ({lost} of {len(codes)} rows), no "
-            f"number: write a decimal point, or say that it is a missing reading with columns.missing="
-            f"[{texts[int(codes[first])]!s:.60}]"
+            f"number: write a decimal point, or {otherwise.format(text=f'{texts[int(codes[first])]!s:.60}')}"
         )
     report.count("text_values", lost)
 
