@@ -186,7 +186,17 @@ def translate_errors(url: str) -> Iterator[None]:
     try:
         yield
     except exceptions.BaseError as error:
-        raise OSError(errno.EIO, _reason(url, error), url) from None
+        # Of what is denied Python makes a PermissionError.
+        number = errno.EACCES if _is_denied(error) else errno.EIO
+        raise OSError(number, _reason(url, error), url) from None
+
+
+class _MissingError(CubeError):
+    """There is no such object."""
+
+
+class _DeniedError(CubeError):
+    """It may be there or not: nobody may look."""
 
 
 @contextmanager
@@ -195,7 +205,10 @@ def _reading(url: str) -> Iterator[None]:
         with translate_errors(url):
             yield
     except FileNotFoundError as error:  # obstore's own is one
-        raise CubeError(f"no cube {url}: {_missing(url, str(error))}") from None
+        kind = CubeError if "NoSuchBucket" in str(error) else _MissingError
+        raise kind(f"no cube {url}: {_missing(url, str(error))}") from None
+    except PermissionError as error:
+        raise _DeniedError(f"{url} cannot be read: {error.strerror}") from None
     except OSError as error:
         raise CubeError(f"{url} cannot be read: {error.strerror or error}") from None
 
@@ -208,14 +221,19 @@ def _missing(url: str, text: str) -> str:
     return "the server has nothing there (404); check the address"
 
 
-def _reason(url: str, error: Exception) -> str:
+def _is_denied(error: Exception) -> bool:
     from obstore import exceptions
 
+    denied = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
+    return denied or "InvalidAcc" in str(error)
+
+
+def _reason(url: str, error: Exception) -> str:
     text, lower = " ".join(str(error).split()), str(error).lower()
     on_s3 = url.startswith(S3)
     if "NoSuchBucket" in text:
         return "there is no such bucket; make it first"
-    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError) or "InvalidAcc" in text:
+    if _is_denied(error):
         if not on_s3:
             return "access is denied; by https only what is open to all is read"
         return "access is denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
@@ -303,24 +321,21 @@ def zarr_format(place: RemotePath) -> int:
     """
     import obstore
 
-    denied = None
+    # A bucket open to all, but not to be listed, says of what is not there that it is denied.
+    absent: dict[type[CubeError], CubeError] = {}
     for name, number in ((".zmetadata", 2), ("zarr.json", 3)):
         try:
             with _reading(place.url):
                 metadata = json.loads(bytes(obstore.get(open_objects(place.url, patient=False), name).bytes()))
-        except CubeError as error:
-            if "no such bucket" in str(error) or "does not answer" in str(error) or "credentials" in str(error):
-                raise
-            # A bucket open to all, but not to be listed, says of what is not there that it is denied.
-            denied = denied or (error if "denied" in str(error) else None)
-            missing = error
+        except (_MissingError, _DeniedError) as error:
+            absent.setdefault(type(error), error)
         except ValueError:
             raise CubeError(f"{place} is no Zarr store: {name} is not JSON") from None
         else:
             if number == 3 and not metadata.get("consolidated_metadata"):
                 raise CubeError(f"{place}: its metadata are not consolidated; run zarr.consolidate_metadata on it")
             return number
-    raise denied or missing
+    raise absent.get(_DeniedError) or absent[_MissingError]
 
 
 def fetch(place: RemotePath) -> Path:
