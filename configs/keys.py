@@ -70,9 +70,7 @@ def config_keys(model: type[BaseModel] = Config, before: str = "") -> Iterator[C
     for name, field in model.model_fields.items():
         section, named = _section(field.annotation)
         if section is None:
-            yield ConfigKey(
-                before + name, field.description or "", _values(model, name), _default(field), _unit(name, field)
-            )
+            yield ConfigKey(before + name, field.description or "", _values(model, name), _default(field), _unit(name))
             continue
         if named or field.default is None:
             yield ConfigKey(before + name, field.description or "", "a section", _default(field), "")
@@ -90,14 +88,11 @@ def _section(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 def _default(field: FieldInfo) -> str:
     """Return the default as YAML has it on one line."""
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
-        return ""
     return "" if value is PydanticUndefined else json.dumps(value, ensure_ascii=False).strip('"')
 
 
-def _unit(name: str, field: FieldInfo) -> str:
-    stem, _, end = name.rpartition("_")
-    return _UNITS.get(end, "") if stem or end == "minutes" else ""
+def _unit(name: str) -> str:
+    return _UNITS.get(name.rpartition("_")[2], "")
 
 
 def _values(model: type[BaseModel], name: str) -> str:

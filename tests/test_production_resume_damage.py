@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from production_case import END, GRID, START
+from production_case import END, GRID, NAMES, START, options_by_kind
 from production_processes import digest
 
 from aqreanalysis.configs import ProductionConfig
@@ -21,13 +21,7 @@ FINE = ProductionConfig(block_days=1, tile_rows=3, tile_columns=3)
 BLOCKS = 4 * 3 * 3
 pytestmark = pytest.mark.usefixtures("fixed_clock")
 
-OPTIONS = {
-    "nc": ProduceOptions(production=FINE),
-    "zarr": ProduceOptions(production=FINE),
-    "zarr3": ProduceOptions(production=FINE, zarr_format=3, shards=True),
-    "means": ProduceOptions(production=FINE, frequencies=("daily",)),
-}
-NAMES = {"nc": "x.nc", "zarr": "x.zarr", "zarr3": "x.zarr", "means": "x.zarr"}
+OPTIONS = options_by_kind(FINE)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +75,8 @@ def flip(path: Path, place: int, bit: int = 3) -> None:
 def test_a_flipped_or_cut_or_missing_chunk_is_told_with_its_block_and_computed_again(kind, case, whole, tmp_path):
     out = tmp_path / NAMES[kind]
     part = stop_half_way(case, out, OPTIONS[kind])
-    folder = part / {"nc": "store.chunks", "zarr": "store.zarr", "zarr3": "store.zarr", "means": "sums.zarr"}[kind]
-    layer = "pm25_sums" if kind == "means" else "pm2p5"
+    folder = part / {"nc": "store.chunks", "zarr": "store.zarr", "zarr3": "store.zarr", "daily": "sums.zarr"}[kind]
+    layer = "pm25_sums" if kind == "daily" else "pm2p5"
     chunks = sorted(p for p in (folder / layer).rglob("*") if p.is_file() and p.name not in (".zarray", ".zattrs"))
     chunks = [p for p in chunks if p.suffix != ".json"]
     flip(chunks[2], len(chunks[2].read_bytes()) // 2)

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from production_case import END, GRID, START
+from production_case import END, GRID, NAMES, START, options_by_kind
 from production_processes import digest
 
 from aqreanalysis.configs import ProductionConfig
@@ -19,13 +19,7 @@ from aqreanalysis.production.stores.chunk_digests import GROUP, ChunkDigests, da
 from aqreanalysis.validation import ValidateOptions, validate
 
 FINE = ProductionConfig(block_days=2, tile_rows=3, tile_columns=4)
-OPTIONS = {
-    "nc": ProduceOptions(production=FINE),
-    "zarr": ProduceOptions(production=FINE),
-    "zarr3": ProduceOptions(production=FINE, zarr_format=3, shards=True),
-    "daily": ProduceOptions(production=FINE, frequencies=("daily",)),
-}
-NAMES = {"nc": "x.nc", "zarr": "x.zarr", "zarr3": "x.zarr", "daily": "x.zarr"}
+OPTIONS = options_by_kind(FINE)
 pytestmark = pytest.mark.usefixtures("fixed_clock")
 
 

@@ -147,9 +147,9 @@ def draw_scale_bar(axes: Axes, box: tuple[float, float, float, float], letters: 
     west, south, east, north = box
     lat, lon = south + 0.05 * (north - south), east - 0.04 * (east - west)
     degree = np.radians(1.0) * EARTH_RADIUS_KM * max(float(np.cos(np.radians(lat))), 1e-3)
-    third = (east - west) * degree / 4
-    power = 10.0 ** np.floor(np.log10(third))
-    km = float(max(m for m in (1.0, 2.0, 5.0) if m * power <= third) * power)
+    longest = (east - west) * degree / 4
+    power = 10.0 ** np.floor(np.log10(longest))
+    km = float(max(m for m in (1.0, 2.0, 5.0) if m * power <= longest) * power)
     ends = [lon - km / degree, lon]
     axes.plot(ends, [lat, lat], color=_INK, linewidth=2.2, solid_capstyle="butt", zorder=7, path_effects=[HALO])
     cosines = np.cos(np.radians([south, north]))

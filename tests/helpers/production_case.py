@@ -35,6 +35,18 @@ START, END = "2019-01-03", "2019-01-07"
 GRID = "116,39,118,40.5@0.25"
 SMALL = {"neighbours": 8, "kernels": 2, "state_width": 8, "attention_heads": 2, "channels": 2, "head_width": 8}
 TILES = ProductionConfig(block_days=1, tile_rows=3, tile_columns=4)
+# A cube of each kind by its name; what each is made with says `options_by_kind`.
+NAMES = {"nc": "x.nc", "zarr": "x.zarr", "zarr3": "x.zarr", "daily": "x.zarr"}
+
+
+def options_by_kind(blocks: ProductionConfig) -> dict[str, ProduceOptions]:
+    """Return how each kind of `NAMES` is produced."""
+    return {
+        "nc": ProduceOptions(production=blocks),
+        "zarr": ProduceOptions(production=blocks),
+        "zarr3": ProduceOptions(production=blocks, zarr_format=3, shards=True),
+        "daily": ProduceOptions(production=blocks, frequencies=("daily",)),
+    }
 
 
 def make_frame(seed: int = 0) -> pd.DataFrame:
