@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from production_case import END, GRID, NAMES, START, options_by_kind
 from production_processes import digest
 
 from aqreanalysis.configs import ProductionConfig
-from aqreanalysis.errors import ConfigError, OutputError
+from aqreanalysis.errors import ConfigError, CubeError, OutputError
 from aqreanalysis.production import ProduceOptions, produce, produce_cubes
 from aqreanalysis.production.stores.chunk_digests import GROUP, ChunkDigests, damaged_chunks
 from aqreanalysis.validation import ValidateOptions, validate
@@ -30,7 +31,7 @@ def make(files, out: Path, options: ProduceOptions, end: str = END) -> list[str]
 
 
 def flip(out: Path, place: tuple[int, int, int] = (24, 3, 4)) -> None:
-    """Flip a bit in the chunk of PM2.5 that begins at a place, or in the last one of a store."""
+    """Flip a bit in the chunk of PM2.5 that begins at a place; of a store, in the first one or else in the last."""
     if out.is_file():
         with h5py.File(out, "r") as file:
             chunk = file["pm2p5"].id.get_chunk_info_by_coord(place)
@@ -38,7 +39,7 @@ def flip(out: Path, place: tuple[int, int, int] = (24, 3, 4)) -> None:
     else:
         path = sorted(
             p for p in (out / "pm2p5").rglob("*") if p.is_file() and p.name[0] != "." and "json" not in p.name
-        )[-1]
+        )[0 if place == (0, 0, 0) else -1]
         at = path.stat().st_size // 2
     with path.open("r+b") as stream:
         stream.seek(at)
@@ -66,10 +67,10 @@ def test_a_damaged_chunk_is_named_by_validate_and_repaired_alone(kind, productio
     named = findings(out)
     assert "the block at from" in named[0] and "pm2p5 there are not what was written" in named[0], named
     computed: list[int] = []
-    told = replace(
+    watched = replace(
         repairing, progress=lambda done, total, note: computed.append(done) if "cell-hours" in note else None
     )
-    said = make(production_files, out, told)
+    said = make(production_files, out, watched)
     assert len(said) == 1 and "1 damaged block computed anew" in said[0], said
     assert len(computed) == 1 or kind == "daily"
     assert damaged_chunks(out) == [] and findings(out) == []
@@ -93,6 +94,21 @@ def test_a_cube_that_grows_keeps_its_digests_true(kind, production_files, tmp_pa
     assert damaged_chunks(out) == []
     flip(out)
     assert len(damaged_chunks(out) or []) == 1
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr", "zarr3"])
+def test_a_damaged_cube_does_not_grow_until_it_is_repaired(kind, production_files, tmp_path):
+    out, options = tmp_path / NAMES[kind], OPTIONS[kind]
+    make(production_files, out, options, "2019-01-06")
+    flip(out, (0, 0, 0))
+    before = digest(out)
+    with pytest.raises(CubeError, match="not what was written; mend it by produce --repair"):
+        make(production_files, out, replace(options, append=True))
+    assert digest(out) == before
+    shutil.rmtree(out.with_name(f"{out.name}.part"), ignore_errors=True)
+    make(production_files, out, replace(options, repair=True), "2019-01-06")
+    make(production_files, out, replace(options, append=True))
+    assert damaged_chunks(out) == []
 
 
 @pytest.mark.parametrize("kind", ["nc", "zarr", "zarr3"])

@@ -148,12 +148,31 @@ def put_into_file(path: Path, digests: ChunkDigests) -> None:
         file.setncattr("coordinates", f"{getattr(file, 'coordinates', '')} {GROUP}".strip())
 
 
-def damaged_chunks(path: Path) -> list[DamagedChunk] | None:
-    """Return layer, index and shape of each damaged chunk of a cube on this machine; None if it carries no digests.
+def digests_of(path: Path) -> ChunkDigests | None:
+    """Return those that a finished cube on this machine carries; None if it has none.
 
-    A cube that another program has written anew since, attributes and all, carries none either.
+    A file that another program has written anew since, attributes and all, has none either.
     """
-    return _damaged_in_store(path) if path.is_dir() else _damaged_in_file(path)
+    if path.is_dir():
+        import zarr
+
+        group = zarr.open_group(str(path), mode="r", use_consolidated=False)
+        return ChunkDigests.from_attributes(dict(group[GROUP].attrs)) if GROUP in group else None
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if GROUP not in file:
+            return None
+        digests = ChunkDigests.from_attributes({key: _text(value) for key, value in file[GROUP].attrs.items()})
+        return digests if digests is not None and digests.layout == _layout(file, digests.checksums) else None
+
+
+def damaged_chunks(path: Path) -> list[DamagedChunk] | None:
+    """Return layer, index and shape of each damaged chunk of a cube on this machine; None if it carries no digests."""
+    digests = digests_of(path)
+    if digests is None:
+        return None
+    return (_damaged_in_store if path.is_dir() else _damaged_in_file)(path, digests)
 
 
 def damaged_blocks(file: ExistingCube, plan: Plan, first_step: int = 0) -> set[int]:
@@ -193,15 +212,10 @@ def damaged_blocks(file: ExistingCube, plan: Plan, first_step: int = 0) -> set[i
     return numbers
 
 
-def _damaged_in_store(path: Path) -> list[DamagedChunk] | None:
+def _damaged_in_store(path: Path, digests: ChunkDigests) -> list[DamagedChunk]:
     import zarr
 
     group = zarr.open_group(str(path), mode="r", use_consolidated=False)
-    if GROUP not in group:
-        return None
-    digests = ChunkDigests.from_attributes(dict(group[GROUP].attrs))
-    if digests is None:
-        return None
 
     def read(name: str, index: Index) -> bytes | None:
         array = group[name]
@@ -212,16 +226,10 @@ def _damaged_in_store(path: Path) -> list[DamagedChunk] | None:
     return list(digests.damaged(read))
 
 
-def _damaged_in_file(path: Path) -> list[DamagedChunk] | None:
+def _damaged_in_file(path: Path, digests: ChunkDigests) -> list[DamagedChunk]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        if GROUP not in file:
-            return None
-        attrs = {key: _text(value) for key, value in file[GROUP].attrs.items()}
-        digests = ChunkDigests.from_attributes(attrs)
-        if digests is None or digests.layout != _layout(file, digests.checksums):
-            return None
 
         def read(name: str, index: Index) -> bytes | None:
             offset = tuple(i * n for i, n in zip(index, digests.chunks[name], strict=True))

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.plan.timeline import HOURLY
-from aqreanalysis.production.stores.chunk_digests import ChunkDigests, put_into_file
+from aqreanalysis.production.stores.chunk_digests import ChunkDigests, digests_of, put_into_file
 from aqreanalysis.production.stores.existing import ExistingCube, Location, StoredHeader
 from aqreanalysis.production.stores.publish import sync_folder
 from aqreanalysis.production.stores.store import (
@@ -516,6 +516,7 @@ class StoredChunks:
         import h5py
 
         self._path, self._folder, self._template = older.path, folder, template
+        self._digests = digests_of(Path(str(older.path)))
         self._file = h5py.File(str(older.path), "r")
 
     def close(self) -> None:
@@ -552,7 +553,14 @@ class StoredChunks:
                 if skipped:
                     raise damaged(self._path, layer, block)
                 stored.setdefault(layer.name, []).append(self._folder.put(layer.name, part, data))
-        return {name: StoredLayer.joined(ones).checksums for name, ones in stored.items()}
+        checksums = {name: StoredLayer.joined(ones).checksums for name, ones in stored.items()}
+        for layer in self._template.layers:
+            current = checksums.get(layer.name)
+            if current is None or self._digests is None:
+                continue
+            if current != self._digests.of_region(layer.name, block.region):
+                raise damaged(self._path, layer, block)  # else it would be handed on as what was written
+        return checksums
 
 
 def _on_disk(where: str) -> Path:

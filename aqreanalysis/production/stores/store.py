@@ -362,6 +362,9 @@ def check_alike(
 
 
 def damaged(where: Location, layer: Layer, block: Block) -> CubeError:
-    """Return the error of a finished cube that lacks a chunk."""
+    """Return the error of a finished cube that lacks a chunk, or has another than was written."""
     place = f"{layer.name} at step {block.time[0]}, row {block.rows[0]}, column {block.columns[0]}"
-    return CubeError(f"{where} is damaged: the chunk of {place} cannot be read; produce it anew")
+    return CubeError(
+        f"{where} is damaged: the chunk of {place} cannot be read, or is not what was written; mend it by produce "
+        "--repair with what it was made from, or produce it anew"
+    )

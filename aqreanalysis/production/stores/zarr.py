@@ -24,7 +24,7 @@ from zarr.storage import LocalStore, WrapperStore
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.plan.timeline import HOURLY
-from aqreanalysis.production.stores.chunk_digests import ChunkDigests, put_into_store
+from aqreanalysis.production.stores.chunk_digests import ChunkDigests, digests_of, put_into_store
 from aqreanalysis.production.stores.existing import ExistingCube, Location, StoredHeader
 from aqreanalysis.production.stores.publish import publish_folder, sync_file_system
 from aqreanalysis.production.stores.store import (
@@ -433,6 +433,7 @@ class LinkedBlocks:
     def __init__(self, finished: Path, path: Path, template: Template) -> None:
         self._finished, self._path, self._template = finished, path, template
         self._theirs, self._ours = (zarr.open_group(str(folder), mode="r") for folder in (finished, path))
+        self._digests = digests_of(finished)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -453,7 +454,10 @@ class LinkedBlocks:
             array = self._ours[layer.name]
             assert isinstance(array, zarr.Array)
             keys = chunk_keys(array, block.region)
-            checksums[layer.name] = file_checksums([self._finished / layer.name / key for key in keys])
+            current = file_checksums([self._finished / layer.name / key for key in keys])
+            if self._digests is not None and current != self._digests.of_region(layer.name, block.region):
+                raise damaged(self._finished, layer, block)  # else it would be handed on as what was written
+            checksums[layer.name] = current
             for key in keys:
                 source, goal = (folder / layer.name / key for folder in (self._finished, self._path))
                 if goal.exists():
