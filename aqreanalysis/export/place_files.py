@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from aqreanalysis.errors import ObservationsError, OutputError, nearest_hint
 from aqreanalysis.export.vector_files import ENDINGS, POINTS, read_features, unique_ids
+from aqreanalysis.observations.column_names import usual_column
 from aqreanalysis.observations.files import PARQUET, Source, WrongEncodingError
 from aqreanalysis.observations.parse_numbers import CellRules, to_numbers
 from aqreanalysis.observations.places import exact_degrees
@@ -19,7 +20,6 @@ from aqreanalysis.observations.table_blocks import inspect_csv, read_blocks
 
 #: Columns that are taken for ids where none is named, the first that is there.
 USUAL_IDS = ("place", "id", "station_id", "station", "name")
-_COORDINATES = {"lat": ("lat", "latitude", "纬度"), "lon": ("lon", "longitude", "lng", "long", "经度")}
 _LIMITS = {"lat": 90.0, "lon": 540.0}
 
 
@@ -149,14 +149,14 @@ def _parquet(where: Path, id_column: str | None, report: QualityReport) -> _Read
 
 def _columns(names: Sequence[str], where: Path, id_column: str | None) -> tuple[dict[str, str], str | None]:
     """Return the columns of the coordinates, and that of the ids; None if there is none."""
-    held = {name.strip().lower(): name for name in reversed(names)}
     roles = {}
-    for role, known in _COORDINATES.items():
-        found_name = next((held[name] for name in known if name in held), None)
-        if found_name is None:
+    for role in _LIMITS:
+        column = usual_column(role, names)
+        if column is None:
             raise OutputError(f"{where} has no column {role} (there are: {', '.join(names)}); name it so")
-        roles[role] = found_name
+        roles[role] = column
     if id_column is None:
+        held = {name.strip().lower(): name for name in reversed(names)}
         return roles, next((held[name] for name in USUAL_IDS if name in held), None)
     if id_column not in names:
         raise OutputError(

@@ -12,51 +12,21 @@ from aqreanalysis.species import SPECIES
 # Names that a role goes by, the surest first, as `plain` writes them. Of stamps those stand last that say neither
 # their clock nor their end: what they mean must be told where it is not UTC and the end.
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
-    "station": (
-        *(
-            "stationid",
-            "siteid",
-            "sitecode",
-            "stationcode",
-            "locationid",
-            "airqualitystationeoicode",
-            "aqsid",
-            "station",
-        ),
-        *("site", "location", "idstation", "estacion", "stationname", "sitename", "locationname", "sensorid", "code"),
-    ),
-    "time": (
-        *("timeutc", "datetimeutc", "dateutc", "utc", "timestamputc", "datetimeend", "endtime", "time", "datetime"),
-        *("timestamp", "date", "readingdatetime", "datetimelocal", "measuredatetime", "fecha"),
-    ),
-    "lat": ("lat", "latitude", "latitud"),
-    "lon": ("lon", "longitude", "lng", "long", "longitud"),
-    "parameter": (
-        *("parameter", "pollutant", "airpollutant", "species", "parametername", "pollutantname", "component"),
-        *(
-            "analyte",
-            "indicator",
-            "variable",
-            "measurand",
-            "contaminante",
-            "itemcode",
-            "pollutantcode",
-            "parametercode",
-        ),
-    ),
-    "value": ("value", "concentration", "reading", "measurement", "result", "valor", "samplemeasurement", "rawconc"),
-    "unit": (
-        "unit",
-        "units",
-        "unitofmeasurement",
-        "unitofmeasure",
-        "unitsofmeasure",
-        "reportingunits",
-        "uom",
-        "unidad",
-    ),
-    "flag": ("flag", "flags", "qcflag", "qaflag", "validity", "valid", "isvalid", "qcname", "qc", "quality", "status"),
-    "period": ("averagingtime", "averagingperiod", "aggtype", "sampleduration", "aggregation", "period"),
+    role: tuple(names.split())
+    for role, names in {
+        "station": "stationid siteid sitecode stationcode locationid airqualitystationeoicode aqsid station site "
+        "location idstation estacion stationname sitename locationname sensorid code",
+        "time": "timeutc datetimeutc dateutc utc timestamputc datetimeend endtime time datetime timestamp date "
+        "readingdatetime datetimelocal measuredatetime fecha",
+        "lat": "lat latitude latitud 纬度",
+        "lon": "lon longitude lng long longitud 经度",
+        "parameter": "parameter pollutant airpollutant species parametername pollutantname component analyte indicator "
+        "variable measurand contaminante itemcode pollutantcode parametercode",
+        "value": "value concentration reading measurement result valor samplemeasurement rawconc",
+        "unit": "unit units unitofmeasurement unitofmeasure unitsofmeasure reportingunits uom unidad",
+        "flag": "flag flags qcflag qaflag validity valid isvalid qcname qc quality status",
+        "period": "averagingtime averagingperiod aggtype sampleduration aggregation period",
+    }.items()
 }
 # Other ways to write a pollutant, as `plain` writes them.
 _POLLUTANTS = {
@@ -65,10 +35,15 @@ _POLLUTANTS = {
     "sulfurdioxide": "so2",
     "sulphurdioxide": "so2",
     "carbonmonoxide": "co",
+    "nitrogendioxide": "no2",
+    "pm25localconditions": "pm25",
+    "pm10total010umstp": "pm10",
+    "pm25rawdata": "pm25",
+    "particulatematter25": "pm25",
+    "particulatematter10": "pm10",
+    "pm25mass": "pm25",
+    "pm10mass": "pm10",
 }
-_POLLUTANTS |= {"nitrogendioxide": "no2", "carbonmonoxide": "co", "pm25localconditions": "pm25"}
-_POLLUTANTS |= {"pm10total010umstp": "pm10", "pm25rawdata": "pm25"}
-_POLLUTANTS |= {"particulatematter25": "pm25", "particulatematter10": "pm10", "pm25mass": "pm25", "pm10mass": "pm10"}
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₅", "01235")
 _UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(]\s*([^\])]+?)\s*[\])]\s*$")
 _UNIT_JOINED = re.compile(r"^(.+?)[ _-]([uµm]g[_/]?m-?[3³]|ppbv?|ppmv?)$", re.IGNORECASE)
@@ -110,7 +85,7 @@ def pollutant_and_unit(name: str) -> tuple[str | None, str | None]:
     return None, None
 
 
-def told_or_usual(role: str, names: Sequence[str], columns: ColumnsConfig) -> str | None:
+def configured_or_usual(role: str, names: Sequence[str], columns: ColumnsConfig) -> str | None:
     """Return the column of a role: the one that `columns` names, else the first usual name that is there.
 
     A configured name that is not there is returned as it is, for the message that refuses it.
@@ -118,6 +93,11 @@ def told_or_usual(role: str, names: Sequence[str], columns: ColumnsConfig) -> st
     own = getattr(columns, role, None)
     if own is not None and (own in names or own != type(columns).model_fields[role].default):
         return str(own)
+    return usual_column(role, names)
+
+
+def usual_column(role: str, names: Sequence[str]) -> str | None:
+    """Return the column that goes by the surest of the usual names of a role; None if there is none."""
     by_plain: dict[str, str] = {}
     for name in names:
         by_plain.setdefault(plain(_without_unit(name)), name)

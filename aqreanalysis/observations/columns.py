@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.column_names import plain, pollutant_and_unit, told_or_usual
+from aqreanalysis.observations.column_names import configured_or_usual, plain, pollutant_and_unit
 from aqreanalysis.species import SPECIES, get_species
 
 
@@ -68,12 +68,12 @@ def find_row_places(names: Sequence[str], columns: ColumnsConfig, source: str, p
     ObservationsError
         One is missing; all that are missing are named, with the nearest that is there.
     """
-    chosen = {role: told_or_usual(role, names, columns) for role in ("station", "lat", "lon")}
+    chosen = {role: configured_or_usual(role, names, columns) for role in ("station", "lat", "lon")}
     if columns.place is not None:
         chosen = dict.fromkeys(chosen)
     time = columns.time_columns
     if not set(time) <= set(names) and columns.time == type(columns).model_fields["time"].default:
-        usual = told_or_usual("time", names, columns)
+        usual = configured_or_usual("time", names, columns)
         time = (usual,) if usual is not None else time
     there = {role: column in names for role, column in chosen.items()}
     wanted = {"time": next((name for name in time if name not in names), None)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aqreanalysis.configs import ColumnsConfig
-from aqreanalysis.observations.column_names import pollutant_and_unit, told_or_usual
+from aqreanalysis.observations.column_names import configured_or_usual, pollutant_and_unit
 from aqreanalysis.observations.files import NETCDF, PARQUET, Source, own_encoding
 from aqreanalysis.observations.table_blocks import find_delimiter, parse_header
 
@@ -41,7 +41,7 @@ def propose_columns(path: str | Path, columns: ColumnsConfig | None = None) -> l
         return []
     at = scores.index(max(scores))
     names = headers[at]
-    roles = {role: told_or_usual(role, names, chosen) for role in _ROLES}
+    roles = {role: configured_or_usual(role, names, chosen) for role in _ROLES}
     roles = {role: name for role, name in roles.items() if name in names}
     if not {"parameter", "value"} <= set(roles):
         roles = {role: name for role, name in roles.items() if role in ("station", "time", "lat", "lon")}
@@ -57,7 +57,7 @@ def propose_columns(path: str | Path, columns: ColumnsConfig | None = None) -> l
 
 def _score(names: Sequence[str]) -> int:
     """Return how many of a line's fields are names that a header of readings has."""
-    roles = sum(told_or_usual(role, names, ColumnsConfig()) in names for role in _ROLES)
+    roles = sum(configured_or_usual(role, names, ColumnsConfig()) in names for role in _ROLES)
     return roles + sum(pollutant_and_unit(name)[0] is not None for name in names)
 
 

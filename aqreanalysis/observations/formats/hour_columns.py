@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.averaging_periods import NO_TIME
-from aqreanalysis.observations.column_names import plain, pollutant_of, told_or_usual
+from aqreanalysis.observations.column_names import configured_or_usual, plain, pollutant_of
 from aqreanalysis.observations.columns import RowPlaces, find_row_places
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
@@ -74,7 +74,7 @@ def read_hour_columns(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one file, a block at a time."""
     table = context.table()
     hours = hour_columns(table.names)
-    parameter = told_or_usual("parameter", table.names, context.columns)
+    parameter = configured_or_usual("parameter", table.names, context.columns)
     parameter = parameter or next((n for n in table.names if plain(n) in ("magnitud", "測項", "測項名稱")), None)
     if not hours or parameter is None or parameter not in table.names:
         missing = "24 columns of hours (H01 to H24, 00 to 23)" if not hours else "a column of pollutants"
@@ -83,7 +83,7 @@ def read_hour_columns(context: ReadContext) -> Iterator[RawRecords]:
             "columns.parameter"
         )
     places = _places(table.names, context)
-    unit = told_or_usual("unit", table.names, context.columns)
+    unit = configured_or_usual("unit", table.names, context.columns)
     valid = {int(m.group(1)): n for n in table.names if (m := _VALIDITY.match(n.strip())) is not None}
     wanted = [*places.time, places.station, places.lat, places.lon, parameter, unit, *hours.values(), *valid.values()]
     for block in read_blocks(table, list(dict.fromkeys(n for n in wanted if n is not None)), context.report):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.column_names import pollutant_and_unit, pollutant_of, told_or_usual
+from aqreanalysis.observations.column_names import configured_or_usual, pollutant_and_unit, pollutant_of
 from aqreanalysis.observations.columns import RowPlaces, find_row_places
 from aqreanalysis.observations.file_flags import combined_flags, flags_of_rows
 from aqreanalysis.observations.files import PARQUET
@@ -52,7 +52,7 @@ _HOUR = {
 def matches(head: FileHead) -> str | None:
     """Return why a file is a narrow table: it has columns of pollutants and of readings, and none of one pollutant."""
     names, columns = head.names, head.columns
-    parameter, value = told_or_usual("parameter", names, columns), told_or_usual("value", names, columns)
+    parameter, value = configured_or_usual("parameter", names, columns), configured_or_usual("value", names, columns)
     if parameter is None or value is None or parameter == value or not {parameter, value} <= set(names):
         return None
     if any(pollutant_and_unit(name)[0] is not None for name in names):
@@ -111,7 +111,9 @@ def find_roles(names: Sequence[str], context: ReadContext) -> NarrowColumns:
         A column is missing, naming the nearest that is there.
     """
     columns = context.columns
-    names_of = {role: told_or_usual(role, names, columns) for role in ("parameter", "value", "unit", "flag", "period")}
+    names_of = {
+        role: configured_or_usual(role, names, columns) for role in ("parameter", "value", "unit", "flag", "period")
+    }
     for role in ("parameter", "value"):
         if names_of[role] is None or names_of[role] not in names:
             wanted = names_of[role] or role

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.column_names import told_or_usual
+from aqreanalysis.observations.column_names import configured_or_usual
 from aqreanalysis.observations.columns import TableColumns, find_columns
 from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import station_format
@@ -60,7 +60,7 @@ def _refuse_narrow(names: Sequence[str], roles: TableColumns, context: ReadConte
     ObservationsError
         A column names pollutants, naming it.
     """
-    parameter, value = (told_or_usual(role, names, context.columns) for role in ("parameter", "value"))
+    parameter, value = (configured_or_usual(role, names, context.columns) for role in ("parameter", "value"))
     if parameter in names and value in roles.species.values():
         raise ObservationsError(
             f"{context.source.name}: its column {parameter!r} names pollutants, so that {value!r} is not of one: read "

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.column_names import told_or_usual
+from aqreanalysis.observations.column_names import configured_or_usual
 from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
@@ -85,7 +85,7 @@ def _time_columns(names: Sequence[str], context: ReadContext) -> tuple[str, ...]
     """
     time = context.columns.time_columns
     if time == ("time",) and "time" not in names:
-        usual = told_or_usual("time", names, context.columns)
+        usual = configured_or_usual("time", names, context.columns)
         time = (usual,) if usual is not None and usual in names else time
     context.require(names, time)
     return time
