@@ -140,6 +140,10 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"span      {facts['hours']} hours, stamped {facts['first']} to {facts['last']} (UTC, end of the hour)",
         f"step      {facts['step']}",
     ]
+    for name in ("kinds", "networks"):
+        if name in facts:
+            counts = ", ".join(f"{count} {word or 'not told'}" for word, count in facts[name].items())
+            lines.append(f"{name:<9} {counts}")
     for key, each in facts["species"].items():
         flagged = {name: n for name, n in each["flagged"].items() if n}
         bad = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in flagged.items()) or "none flagged"

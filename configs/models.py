@@ -50,6 +50,12 @@ class ColumnsConfig(StrictModel):
     city: str | None = Field(
         None, description="column of the town that a station belongs to; null: towns are told by distance"
     )
+    kind: str | None = Field(
+        None, description="column of a station's kind: background, traffic, industrial; null: by its usual names"
+    )
+    network: str | None = Field(
+        None, description="column of the network that a station is of; null: by its usual names"
+    )
     species: dict[str, str] = Field(default_factory=dict, description="pollutant key -> column; others by their key")
     units: dict[str, str] = Field(
         default_factory=dict, description="pollutant -> its unit, whatever the file says: ug m-3, mg m-3, ppb, ppm ..."

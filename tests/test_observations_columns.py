@@ -25,9 +25,9 @@ def test_a_configured_column_wins_over_the_usual_name() -> None:
 
 def test_city_and_name_are_taken_where_they_are() -> None:
     roles = find_columns([*FIXED, "pm25", "town", "name"], ColumnsConfig(city="town"), "t")
-    assert (roles.city, roles.name) == ("town", "name")
-    assert find_columns([*FIXED, "pm25", "city"], ColumnsConfig(), "t").city == "city"
-    assert find_columns([*FIXED, "pm25"], ColumnsConfig(), "t").city is None
+    assert roles.labels == {"city": "town", "name": "name"}
+    assert find_columns([*FIXED, "pm25", "city"], ColumnsConfig(), "t").labels == {"city": "city"}
+    assert find_columns([*FIXED, "pm25"], ColumnsConfig(), "t").labels == {}
 
 
 @pytest.mark.parametrize(

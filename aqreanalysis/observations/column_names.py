@@ -25,6 +25,10 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
         "value": "value concentration reading measurement result valor samplemeasurement rawconc",
         "unit": "unit units unitofmeasurement unitofmeasure unitsofmeasure reportingunits uom unidad",
         "flag": "flag flags qcflag qaflag validity valid isvalid qcname qc quality status",
+        "kind": "kind stationkind airqualitystationtype stationtype sitetype typeofstation environmenttype "
+        "stationclassification stationclass tipoestacion tipodeestacion tipostazione typestation influence stationsart "
+        "stationstyp dominantsource measurementscale 站点类型 局種別",
+        "network": "network networks networkname networktype airqualitynetwork airqualitynetworkname 网络",
         "period": "averagingtime averagingperiod aggtype sampleduration aggregation period",
     }.items()
 }

@@ -23,8 +23,8 @@ class TableColumns:
         The columns that make a stamp.
     lat, lon : str or None
         None where a station list, or `ColumnsConfig.place`, gives the places.
-    city, name : str or None
-        What else is known of a station.
+    labels : mapping
+        What else is known of a station, of `places.LABELS` -> its column.
     species : mapping
         Pollutant -> its column.
     units : mapping
@@ -37,15 +37,14 @@ class TableColumns:
     time: tuple[str, ...]
     lat: str | None
     lon: str | None
-    city: str | None
-    name: str | None
+    labels: Mapping[str, str] = field(default_factory=dict)
     species: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
 
     def needed(self) -> list[str]:
         """Return the columns to read, each once."""
-        fixed = (self.station, *self.time, self.lat, self.lon, self.city, self.name)
+        fixed = (self.station, *self.time, self.lat, self.lon, *self.labels.values())
         return list(dict.fromkeys([c for c in fixed if c is not None] + [*self.species.values(), *self.flags.values()]))
 
 
@@ -57,7 +56,7 @@ class RowPlaces:
     time: tuple[str, ...]
     lat: str | None
     lon: str | None
-    name: str | None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_row_places(names: Sequence[str], columns: ColumnsConfig, source: str, places_given: bool) -> RowPlaces:
@@ -84,12 +83,28 @@ def find_row_places(names: Sequence[str], columns: ColumnsConfig, source: str, p
     missing = {role: name for role, name in wanted.items() if name is not None}
     if missing:
         raise ObservationsError(_missing(missing, names, source))
-    title = "name" if "name" in names else None
-    if title is None and chosen["station"] is not None:
-        usual = next((n for n in names if plain(n) in ("stationname", "sitename", "locationname")), None)
-        title = usual if usual != chosen["station"] else None
     lat, lon = (chosen[role] if there[role] else None for role in ("lat", "lon"))
-    return RowPlaces(chosen["station"], time, lat, lon, title)
+    return RowPlaces(chosen["station"], time, lat, lon, _labels(names, columns, chosen["station"], source))
+
+
+def _labels(names: Sequence[str], columns: ColumnsConfig, station: str | None, source: str) -> dict[str, str]:
+    """Return which columns say what else is known of a station: its name, its kind, its network.
+
+    Raises
+    ------
+    ObservationsError
+        A configured one is missing.
+    """
+    title = "name" if "name" in names else None
+    if title is None and station is not None:
+        usual = next((n for n in names if plain(n) in ("stationname", "sitename", "locationname")), None)
+        title = usual if usual != station else None
+    labels = {"name": title}
+    for role in ("kind", "network"):
+        labels[role] = configured_or_usual(role, names, columns)
+        if labels[role] is not None and labels[role] not in names:
+            raise ObservationsError(_missing({role: str(labels[role])}, names, source))
+    return {role: column for role, column in labels.items() if column is not None and column != station}
 
 
 def _missing(missing: Mapping[str, str], names: Sequence[str], source: str) -> str:
@@ -133,8 +148,7 @@ def find_columns(names: Sequence[str], columns: ColumnsConfig, source: str, plac
         time=rows.time,
         lat=rows.lat,
         lon=rows.lon,
-        city=city if city in names else None,
-        name=rows.name,
+        labels=({"city": city} if city in names else {}) | dict(rows.labels),
         species=species,
         units=units,
         flags={key: column for key, column in flags.items() if key in species},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +46,7 @@ class Observations:
         Dimensions ``(time, station)``. A float32 variable a pollutant under its key (``pm25``, ...), in the units of
         `SPECIES`, NaN where missing; an int8 ``<key>_flag`` beside it (see `Flag`); coordinates ``time``
         (datetime64[ns], naive UTC, every hour, stamped at the END of the averaging hour), ``station`` (string ids,
-        sorted), ``lat``, ``lon`` (float64 degrees), and where known ``city`` and ``name``.
+        sorted), ``lat``, ``lon`` (float64 degrees), and where known ``city``, ``name``, ``kind`` and ``network``.
     report : QualityReport
         What was dropped or flagged on the way here, counted.
     full_span : dict of str to (int, int), or None
@@ -220,12 +221,25 @@ class Observations:
     @property
     def city(self) -> list[str] | None:
         """City of each station (an empty string where unknown), or None where the source names none."""
-        return [str(c) for c in self._axes["city"].values] if "city" in self._axes.coords else None
+        return self._label("city")
 
     @property
     def names(self) -> list[str] | None:
         """Name of each station, or None where the source gives none."""
-        return [str(c) for c in self._axes["name"].values] if "name" in self._axes.coords else None
+        return self._label("name")
+
+    @property
+    def kinds(self) -> list[str] | None:
+        """Kind of each station, of `station_kinds.KINDS` (an empty string where unknown); None where none is known."""
+        return self._label("kind")
+
+    @property
+    def networks(self) -> list[str] | None:
+        """Network of each station (an empty string where unknown), or None where the source names none."""
+        return self._label("network")
+
+    def _label(self, label: str) -> list[str] | None:
+        return [str(text) for text in self._axes[label].values] if label in self._axes.coords else None
 
     @property
     def species(self) -> tuple[str, ...]:
@@ -410,6 +424,7 @@ class Observations:
             "kind": "observations",
             "stations": len(self.stations),
             "cities": len(set(self.city) - {""}) if self.city is not None else None,
+            **{name: dict(Counter(sorted(known))) for name in ("kinds", "networks") if (known := getattr(self, name))},
             "hours": len(times),
             "first": times[0].isoformat(),
             "last": times[-1].isoformat(),

@@ -61,6 +61,7 @@ def check_observations(
         "title": next((form.title for form in list_formats() if form.name == files[0][1]), "CF NetCDF of this program"),
         "stations": summary["stations"],
         "cities": summary["cities"],
+        **{name: summary[name] for name in ("kinds", "networks") if name in summary},
         "box": summary["box"],
         "first": summary["first"],
         "last": summary["last"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -35,8 +35,8 @@ class LongTable:
         Readings in their units, NaN where missing.
     lat, lon : ndarray or None
         Degrees.
-    name : tuple or None
-        Names of the stations, as codes into texts.
+    labels : mapping
+        What else is known of the stations, of `places.LABELS` -> codes into texts.
     instrument : ndarray or None
         int64, rank of the instrument at its site.
     flag : ndarray or None
@@ -51,7 +51,7 @@ class LongTable:
     value: NDArray[np.floating]
     lat: NDArray[np.floating] | None = None
     lon: NDArray[np.floating] | None = None
-    name: Texts | None = None
+    labels: Mapping[str, Texts] = field(default_factory=dict)
     instrument: NDArray[np.int64] | None = None
     flag: NDArray[np.int8] | None = None
 
@@ -135,13 +135,13 @@ def _places(rows: LongTable) -> tuple[pd.DataFrame, NDArray[np.int32]]:
     for role in ("lat", "lon"):
         given = getattr(rows, role)
         frame[role] = np.nan if given is None else exact_degrees(given)
-    if rows.name is not None:
-        frame["name"] = np.asarray(rows.name[0])
+    for role, texts in rows.labels.items():
+        frame[role] = np.asarray(texts[0])
     # Groups of all columns, missing ones among them; their order does not matter.
     code = frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup().to_numpy()
     places = frame.iloc[np.unique(code, return_index=True)[1]].reset_index(drop=True)
     nameless = places["station"] < 0
     places["station"] = np.array([*rows.station[1], None], dtype=object)[places["station"]]
-    if rows.name is not None:
-        places["name"] = np.array([*rows.name[1], None], dtype=object)[places["name"]]
+    for role, texts in rows.labels.items():
+        places[role] = np.array([*texts[1], None], dtype=object)[places[role]]
     return places, np.where(nameless.to_numpy()[code], -1, code).astype(np.int32)

@@ -17,7 +17,7 @@ from aqreanalysis.observations.backing import FileBacking, count_values, keys_in
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.digest import mask_unusable
 from aqreanalysis.observations.netcdf_writer import CHUNK_HOURS, DIGEST, REPORT, TITLE
-from aqreanalysis.observations.places import StationPlaces
+from aqreanalysis.observations.places import LABELS, StationPlaces
 from aqreanalysis.observations.quality import Screening
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_hours, station_dataset, validated
@@ -198,8 +198,7 @@ def _places(dataset: xr.Dataset) -> StationPlaces:
         ids=texts("station_id" if "station_id" in dataset.variables else "station"),
         lat=dataset["lat"].values.astype(np.float64),
         lon=dataset["lon"].values.astype(np.float64),
-        city=texts("city") if "city" in dataset.variables else None,
-        name=texts("name") if "name" in dataset.variables else None,
+        **{label: texts(label) for label in LABELS if label in dataset.variables},
     )
 
 

@@ -18,7 +18,7 @@ from aqreanalysis.common.hours import TIME_UNITS, times_from_hours
 from aqreanalysis.errors import OutputError
 from aqreanalysis.observations.backing import BLOCK_HOURS, HourlyBlock
 from aqreanalysis.observations.digest import IncrementalDigest, mask_unusable
-from aqreanalysis.observations.places import StationPlaces
+from aqreanalysis.observations.places import LABELS, StationPlaces
 from aqreanalysis.observations.report import QualityReport
 
 # Attributes in which the report of the reading and the digest of what was read travel.
@@ -177,12 +177,12 @@ def _as_file(observations: Record) -> xr.Dataset:
     out["station"].attrs = {"standard_name": "platform_id", "long_name": "station id", "cf_role": "timeseries_id"}
     out["lat"].attrs = {"standard_name": "latitude", "long_name": "latitude of the station", "units": "degrees_north"}
     out["lon"].attrs = {"standard_name": "longitude", "long_name": "longitude of the station", "units": "degrees_east"}
-    for label in ("city", "name"):
+    for label in LABELS:
         if label in out.coords:
             out[label].attrs = {"long_name": f"{label} of the station"}
     if "name" in out.coords:
         out["name"].attrs["standard_name"] = "platform_name"
-    labels = [label for label in ("city", "name") if label in out.coords]
+    labels = [label for label in LABELS if label in out.coords]
     # `station` is dimension and variable in memory; CF wants a character variable that is no coordinate variable.
     out = out.rename({"station": "station_id"}).rename_dims({"station_id": "station"}).reset_index("station_id")
     coordinates = " ".join(["lat", "lon", "station_id", *labels])

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from aqreanalysis.common.geodesy import distance_km, points_within
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.report import QualityReport
+from aqreanalysis.observations.station_kinds import kinds_of
 
+# What is known of a station beside its place; a table of places has those columns that are known.
+LABELS = ("city", "name", "kind", "network")
+# Words for kinds that are named in a warning, at most.
+_NAMED = 5
 # Coordinates of one station that differ by less than this (some 100 m) differ by rounding; by more, it has moved.
 JITTER_DEGREES = 0.001
 COLOCATED_KM = 0.1
@@ -22,22 +27,27 @@ SAME_MIN_READINGS = 48
 
 @dataclass(frozen=True)
 class StationPlaces:
-    """Stations: `ids` (station,), `lat`, `lon` float64 degrees, `city` and `name` where known."""
+    """Stations: `ids` (station,), `lat`, `lon` float64 degrees; where known `city`, `name`, `kind` and `network`.
+
+    A kind is one of `station_kinds.KINDS` or empty; a network is named as its stations' lists name it.
+    """
 
     ids: list[str]
     lat: NDArray[np.float64]
     lon: NDArray[np.float64]
     city: list[str] | None = None
     name: list[str] | None = None
+    kind: list[str] | None = None
+    network: list[str] | None = None
 
     def subset(self, keep: NDArray[np.integer]) -> StationPlaces:
         """Return the stations at the indices `keep`, in that order."""
+        known = {label: texts for label in LABELS if (texts := getattr(self, label)) is not None}
         return StationPlaces(
             ids=[self.ids[i] for i in keep],
             lat=self.lat[keep],
             lon=self.lon[keep],
-            city=[self.city[i] for i in keep] if self.city is not None else None,
-            name=[self.name[i] for i in keep] if self.name is not None else None,
+            **{label: [texts[i] for i in keep] for label, texts in known.items()},
         )
 
 
@@ -58,7 +68,7 @@ def places_of_rows(frame: pd.DataFrame, report: QualityReport) -> StationPlaces:
     Parameters
     ----------
     frame : DataFrame
-        Columns ``station`` (str), ``lat``, ``lon`` (float64) and, where known, ``city`` and ``name``; one row for each
+        Columns ``station`` (str), ``lat``, ``lon`` (float64) and, where known, those of `LABELS`; one row for each
         distinct combination is enough.
 
     Raises
@@ -84,13 +94,28 @@ def places_of_rows(frame: pd.DataFrame, report: QualityReport) -> StationPlaces:
     if moved.any():
         _refuse_moving(placed, str(moved.index[int(np.argmax(moved.to_numpy()))]), int(moved.sum()), report.source)
     report.count("stations_jittered", int((spread > 0).any(axis=1).sum()))
+    known = {label: _first_text(groups, label) for label in LABELS if label in frame}
+    if "kind" in known:
+        known["kind"] = _kinds(known["kind"], report)
+    known = {label: texts for label, texts in known.items() if label in ("city", "name") or any(texts)}
     return StationPlaces(
         ids=[str(i) for i in centre.index],
         lat=centre["lat"].to_numpy(dtype=np.float64),
         lon=centre["lon"].to_numpy(dtype=np.float64),
-        city=_first_text(groups, "city") if "city" in frame else None,
-        name=_first_text(groups, "name") if "name" in frame else None,
+        **known,
     )
+
+
+def _kinds(texts: list[str], report: QualityReport) -> list[str]:
+    """Return the kinds that words mean; words that mean none are named."""
+    kinds, unknown = kinds_of(texts)
+    if unknown:
+        named = ", ".join(f"{text:.24}" for text in unknown[:_NAMED])
+        report.warnings.append(
+            f"kinds of station that are not known: {named}; taken as background (write background, traffic or "
+            "industrial)"
+        )
+    return kinds
 
 
 def check_range(frame: pd.DataFrame, source: str) -> None:

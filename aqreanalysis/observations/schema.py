@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.hours import hours_since_epoch
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import FLAG_MEANINGS, Flag
-from aqreanalysis.observations.places import StationPlaces, check_range
+from aqreanalysis.observations.places import LABELS, StationPlaces, check_range
 from aqreanalysis.species import SPECIES
 
 # Attributes of the source that every file made from it keeps; `synthetic` marks the nature run.
@@ -68,8 +68,8 @@ def station_dataset(
         "lat": ("station", places.lat.astype(np.float64)),
         "lon": ("station", places.lon.astype(np.float64)),
     }
-    for label, texts in (("city", places.city), ("name", places.name)):
-        if texts is not None:
+    for label in LABELS:
+        if (texts := getattr(places, label)) is not None:
             coords[label] = ("station", np.array(texts, dtype=object))
     variables: dict[str, Any] = {}
     for key in values:

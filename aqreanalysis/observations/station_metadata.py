@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.column_names import USUAL_NAMES
 from aqreanalysis.observations.files import PathLike, Source, list_sources, own_encoding, read_json
 from aqreanalysis.observations.parse_numbers import CellRules, to_numbers, to_texts
-from aqreanalysis.observations.places import exact_degrees
+from aqreanalysis.observations.places import LABELS, exact_degrees
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.table_blocks import TextBlock, TextTable, inspect_csv, read_blocks
 
@@ -37,6 +38,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "lon": ("lon", "longitude", "lng", "经度"),
     "city": ("city", "城市", "Municipality"),
     "name": ("name", "station_name", "Air Quality Station Name", "监测点名称", "SiteName"),
+    "kind": USUAL_NAMES["kind"],
+    "network": USUAL_NAMES["network"],
 }
 _TIMES = ("time", "date", "datetime", "datetimeutc", "timestamp", "start", "end", "readingdatetime", "validdate")
 # Bar-separated list of AirNow, without a header: Monitoring_Site_Locations, whose fields are AQSID, parameter, site
@@ -53,7 +56,7 @@ class StationList:
     ----------
     frame : DataFrame
         ``key`` (the id in the readings), ``station`` (the id to use: of a sampling point its station), ``lat``,
-        ``lon`` (degrees), ``city`` and ``name`` (texts, None where unknown).
+        ``lon`` (degrees), and of `LABELS` what is known (texts, None where unknown).
     """
 
     frame: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=["key", "station", "lat", "lon"]))
@@ -126,7 +129,7 @@ def _roles(names: Sequence[str], columns: ColumnsConfig) -> dict[str, str]:
         by_plain.setdefault(_plain(name), name)
     roles: dict[str, str] = {}
     for role, aliases in ROLES.items():
-        configured = {"key": columns.station, "lat": columns.lat, "lon": columns.lon, "city": columns.city}.get(role)
+        configured = columns.station if role == "key" else getattr(columns, role, None)
         for alias in ([configured] if configured else []) + list(aliases):
             if _plain(alias) in by_plain:
                 roles[role] = by_plain[_plain(alias)]
@@ -195,7 +198,7 @@ def _frame(block: TextBlock, roles: dict[str, str], table: TextTable, report: Qu
             block.rows[roles[role]], f"column {roles[role]!r}", block.where, report, CellRules(table.decimal_comma)
         )
         out[role] = exact_degrees(numbers)
-    for role in ("city", "name"):
+    for role in LABELS:
         if role in roles:
             out[role] = _texts(block.rows[roles[role]])
     return out[out["key"].notna()]

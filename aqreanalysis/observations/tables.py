@@ -152,10 +152,7 @@ def _places(
         column = getattr(table.roles, role)
         if column is not None:
             parts[role] = pa.array(table.numbers(column, f"column {column!r}"))
-    for role in ("city", "name"):
-        column = getattr(table.roles, role)
-        if column is not None:
-            parts[role] = pc.cast(table.rows[column], pa.string())
+    parts |= {role: pc.cast(table.rows[column], pa.string()) for role, column in table.roles.labels.items()}
     # `group_by` of Arrow takes a tenth of the time of pandas' drop_duplicates, and keeps strings out of Python.
     distinct = pa.table(parts).group_by(list(parts), use_threads=False).aggregate([]).to_pandas()
     distinct = distinct[distinct["station"] >= 0].sort_values(list(parts), ignore_index=True)

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from aqreanalysis.observations.places import LABELS
 from aqreanalysis.observations.raw_records import NEVER, RawRecords, assign_stations
 from aqreanalysis.species import in_order
 
 # Rows that are gathered before they are written: some 200 MB.
 GATHERED_ROWS = 2_000_000
-_PLACE = ("station", "lat", "lon", "city", "name")
+_PLACE = ("station", "lat", "lon", *LABELS)
 _NOWHERE = pd.DataFrame(columns=list(_PLACE))
 
 
@@ -97,7 +98,7 @@ class TimePartitions:
             np.minimum.at(since, station, end)
         frame["since"] = since
         frame.loc[np.isin(self._namer, self._discarded), ["station", "lat", "lon"]] = [None, np.nan, np.nan]
-        return frame.drop(columns=[role for role in ("city", "name") if frame[role].isna().all()])
+        return frame.drop(columns=[role for role in LABELS if frame[role].isna().all()])
 
     def hours(self, index: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
         """Return the distinct hours, sorted, of the rows whose code has a station in `index` (not -1), and how many

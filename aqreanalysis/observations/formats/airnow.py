@@ -64,7 +64,7 @@ def read_airnow(context: ReadContext) -> Iterator[RawRecords]:
             end=end,
             minutes=minutes,
             value=to_numbers(rows["value"], "field 8, the value,", block.where, context.report, context.cells()),
-            name=to_texts(rows["site"]),
+            labels={"name": to_texts(rows["site"])},
         )
         yield from records_from_long(long_table, POLLUTANTS, context, block.where)
 

@@ -115,7 +115,7 @@ def read_ebas(context: ReadContext) -> Iterator[RawRecords]:
             value=value,
             lat=np.full(n, header.lat),
             lon=np.full(n, header.lon),
-            name=(np.zeros(n, np.int32), [header.name]),
+            labels={"name": (np.zeros(n, np.int32), [header.name])},
             flag=flag,
         )
         yield from records_from_long(long_table, {column.key: column.key}, context, where)

@@ -97,7 +97,7 @@ class NarrowColumns:
     def needed(self) -> list[str]:
         """Return the columns to read, each once."""
         where = self.places
-        fixed = (where.station, *where.time, where.lat, where.lon, where.name)
+        fixed = (where.station, *where.time, where.lat, where.lon, *where.labels.values())
         more = (self.parameter, self.value, self.unit, self.flag, self.period)
         return list(dict.fromkeys(name for name in (*fixed, *more) if name is not None))
 
@@ -171,7 +171,7 @@ def _records(
         end=end,
         minutes=minutes,
         value=readings.values,
-        name=None if roles.places.name is None else to_texts(rows[roles.places.name]),
+        labels={role: to_texts(rows[column]) for role, column in roles.places.labels.items()},
         flag=None if readings.flags is None and flags is None else combined_flags(readings.flags, flags),
         lat=lat,
         lon=lon,

@@ -68,7 +68,7 @@ def _records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
         value=readings.values,
         lat=lat,
         lon=lon,
-        name=texts["location"],
+        labels={"name": texts["location"]},
         instrument=rank[sensors],
         flag=readings.flags,
     )
