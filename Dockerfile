@@ -7,7 +7,7 @@ COPY . .
 RUN python -m venv /opt/aqreanalysis \
  && /opt/aqreanalysis/bin/pip install --no-cache-dir --no-deps -c constraints.txt \
     --extra-index-url https://download.pytorch.org/whl/cpu torch \
- && /opt/aqreanalysis/bin/pip install --no-cache-dir -c constraints.txt '.[vector,stac,check,s3]'
+ && /opt/aqreanalysis/bin/pip install --no-cache-dir -c constraints.txt '.[vector,stac,check,s3,xlsx]'
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/aqreanalysis /opt/aqreanalysis

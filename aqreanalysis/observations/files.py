@@ -10,7 +10,8 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
 
@@ -19,11 +20,12 @@ import pyarrow.parquet as pq
 
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.encodings import likely_encoding, text_encoding
+from aqreanalysis.observations.spreadsheets import SPREADSHEETS, sheet_as_csv, sheets_with_rows
 
 TEXT = (".csv", ".txt", ".tsv", ".dat", ".json", ".nas")
 PARQUET = (".parquet", ".pq")
 NETCDF = (".nc", ".nc4")
-SUFFIXES = (*TEXT, *(f"{suffix}.gz" for suffix in TEXT), ".zip", *PARQUET, *NETCDF)
+SUFFIXES = (*TEXT, *(f"{suffix}.gz" for suffix in TEXT), ".zip", *PARQUET, *NETCDF, *SPREADSHEETS)
 # No table of readings has so long a line; an archive of some kilobytes may.
 _LONGEST_LINE = 1 << 22
 HEAD_BYTES = 65_536
@@ -38,15 +40,16 @@ _COLUMNS_BESIDE, _BYTES_A_READING, _PACKED_TIMES = 4, 5, 8
 
 @dataclass(frozen=True)
 class Source:
-    """One file of readings: a file, or a member of a zip archive."""
+    """One file of readings: a file, a member of a zip archive, or a sheet of a workbook that has several."""
 
     path: Path
     member: str | None = None
+    sheet: str | None = None
 
     @property
     def name(self) -> str:
-        """Name for messages: the path, and for a member of an archive ``archive.zip!member``."""
-        return str(self.path) if self.member is None else f"{self.path}!{self.member}"
+        """Name for messages: the path, of a member of an archive ``archive.zip!member``, and so of a sheet."""
+        return "!".join(part for part in (str(self.path), self.member, self.sheet) if part is not None)
 
     @property
     def filename(self) -> str:
@@ -59,7 +62,12 @@ class Source:
         return self.filename.lower().endswith(tuple(suffixes))
 
     def open(self) -> IO[bytes]:
-        """Return a stream of the bytes, decompressed."""
+        """Return a stream of the bytes, decompressed; of a sheet as CSV."""
+        if self.has_suffix(SPREADSHEETS):
+            return io.BytesIO(_converted(self, self.path.stat().st_mtime_ns))
+        return self._bytes()
+
+    def _bytes(self) -> IO[bytes]:
         if self.member is None:
             raw: IO[bytes] = self.path.open("rb")
         else:
@@ -86,6 +94,13 @@ class Source:
         return start
 
 
+@lru_cache(maxsize=1)
+def _converted(source: Source, changed: int) -> bytes:
+    """Return a sheet as CSV; kept until the next is asked for, because a file is looked into before it is read."""
+    with source._bytes() as stream:
+        return sheet_as_csv(stream.read(), source.name, source.sheet)
+
+
 def expected_readings(source: Source) -> int:
     """Return about how many readings a file holds, rather too many: by Parquet's footer, by the bytes of a text."""
     if source.has_suffix(PARQUET):
@@ -103,7 +118,7 @@ def expected_readings(source: Source) -> int:
             size = source.path.stat().st_size
     except DAMAGE:
         return 0
-    packed = (source.member or source.path.name).lower().endswith(".gz")
+    packed = (source.member or source.path.name).lower().endswith((".gz", ".xlsx", ".xlsm", ".ods"))
     return size * (_PACKED_TIMES if packed else 1) // _BYTES_A_READING
 
 
@@ -165,14 +180,32 @@ def list_sources(path: PathLike | Sequence[PathLike]) -> list[Source]:
 def _members(file: Path) -> list[Source]:
     """Return the file, or the files of readings in it if it is a zip archive (a damaged one stays one source)."""
     if file.suffix.lower() != ".zip":
-        return [Source(file)]
+        return _sheets(Source(file))
     try:
         with zipfile.ZipFile(file) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except DAMAGE:
         return [Source(file)]  # it is refused by name when it is read
     known = [n for n in sorted(names) if n.lower().endswith(SUFFIXES) and Path(n).name[0] not in "._"]
-    return [Source(file, name) for name in known] or [Source(file)]
+    return [source for name in known for source in _sheets(Source(file, name))] or [Source(file)]
+
+
+def _sheets(source: Source) -> list[Source]:
+    """Return a file as it is, a workbook of several sheets by its sheets (a damaged one stays one source).
+
+    Raises
+    ------
+    ObservationsError
+        The reader of spreadsheets is not installed.
+    """
+    if not source.has_suffix(SPREADSHEETS):
+        return [source]
+    try:
+        with source._bytes() as stream:
+            names = sheets_with_rows(stream.read(), source.name)
+    except DAMAGE:
+        return [source]  # it is refused by name when it is read
+    return [replace(source, sheet=name) for name in names] if len(names) > 1 else [source]
 
 
 def own_encoding(source: Source, given: str | None) -> str:

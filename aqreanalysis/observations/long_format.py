@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.observations.parse_numbers import Readings
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete
 from aqreanalysis.observations.read_context import ReadContext
@@ -121,6 +122,53 @@ def _records(
     )
 
 
+@dataclass
+class ColumnTable:
+    """Columns of a table with one row a station and hour and a column a pollutant; roles as of `LongTable`.
+
+    Attributes
+    ----------
+    values : dict of str to ndarray
+        Pollutant key -> float32 (row,), in the units of `SPECIES`.
+    flags : dict of str to ndarray
+        Pollutant key -> int8 (row,), where something is said of its readings.
+    """
+
+    station: Texts
+    end: NDArray[np.int32]
+    minutes: int | NDArray[np.int16]
+    values: dict[str, NDArray[np.float32]]
+    flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    lat: NDArray[np.floating] | None = None
+    lon: NDArray[np.floating] | None = None
+    name: Texts | None = None
+
+
+def records_from_columns(rows: ColumnTable, context: ReadContext, where: Where) -> Iterator[RawRecords]:
+    """Yield the rows of a table as records, one for each averaging period in it."""
+    context.report.rows += len(rows.end)
+    places, station = _places(rows)
+    steps = [rows.minutes] if isinstance(rows.minutes, int) else [int(step) for step in np.unique(rows.minutes)]
+    for step in steps:
+        records = RawRecords(where.source, places, station, rows.end, step, rows.values, rows.flags)
+        if not isinstance(rows.minutes, int):
+            records = records.where(rows.minutes == step)
+        yield drop_incomplete(records, context.report)
+
+
+def add_readings(
+    values: dict[str, NDArray[np.float32]],
+    flags: dict[str, NDArray[np.int8]],
+    key: str,
+    readings: Readings,
+    factor: float,
+) -> None:
+    """Put a column of readings into `values` and `flags`, times a factor."""
+    values[key] = as_float32(readings.values, factor)
+    if readings.flags is not None:
+        flags[key] = readings.flags
+
+
 def series_of(*codes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return one number for each combination of codes (-1 among them), of which each makes a series of stamps."""
     number = np.zeros(len(codes[0]), dtype=np.int64)
@@ -129,7 +177,7 @@ def series_of(*codes: NDArray[np.integer]) -> NDArray[np.int64]:
     return number
 
 
-def _places(rows: LongTable) -> tuple[pd.DataFrame, NDArray[np.int32]]:
+def _places(rows: LongTable | ColumnTable) -> tuple[pd.DataFrame, NDArray[np.int32]]:
     """Return the places of the rows, and which of them each row stands at."""
     frame = pd.DataFrame({"station": np.asarray(rows.station[0])})
     for role in ("lat", "lon"):

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.column_names import configured_or_usual, pollutant_and_unit
 from aqreanalysis.observations.files import NETCDF, PARQUET, Source, own_encoding
+from aqreanalysis.observations.formats.registry import GENERIC_RANK, guess_format
+from aqreanalysis.observations.read_context import read_head
 from aqreanalysis.observations.table_blocks import find_delimiter, parse_header
 
 # Lines among which the header is looked for, and rows whose stamps are looked at.
@@ -33,6 +36,8 @@ def propose_columns(path: str | Path, columns: ColumnsConfig | None = None) -> l
     source, chosen = Source(Path(path)), columns or ColumnsConfig()
     if not source.path.is_file() or source.has_suffix((*PARQUET, *NETCDF, ".json", ".zip")):
         return []
+    if _is_known(source, chosen):
+        return []
     text = source.head().decode(own_encoding(source, chosen.encoding), errors="replace").lstrip("\ufeff")
     lines = text.splitlines()
     headers = [parse_header(line, find_delimiter(line)) for line in lines[:HEADER_LINES]]
@@ -53,6 +58,14 @@ def propose_columns(path: str | Path, columns: ColumnsConfig | None = None) -> l
     if "station" not in roles:
         out.append("  place: {station: NAME, lat: 0.0, lon: 0.0}  # fill in the one station of the file")
     return out
+
+
+def _is_known(source: Source, columns: ColumnsConfig) -> bool:
+    """Return whether a file is of a network's own format, whose reader needs no mapping."""
+    try:
+        return guess_format(read_head(source, columns), columns)[0].rank < GENERIC_RANK
+    except ObservationsError:
+        return False
 
 
 def _score(names: Sequence[str]) -> int:

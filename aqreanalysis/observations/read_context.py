@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
 from aqreanalysis.configs import ColumnsConfig
@@ -16,6 +17,18 @@ from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.station_metadata import StationList
 from aqreanalysis.observations.table_blocks import TextTable, find_delimiter, inspect_csv, parquet_schema, parse_header
 from aqreanalysis.observations.times import Clock
+
+# Lines among which the header of a file with lines on top is looked for.
+HEADER_LINES = 60
+
+
+def find_header(text: str, is_header: Callable[[list[str]], bool]) -> tuple[int, list[str]] | None:
+    """Return at which line (from 0) of a text a header stands, and its columns; None if it has none."""
+    for at, line in enumerate(text.lstrip("\ufeff").split("\n", HEADER_LINES)[:HEADER_LINES]):
+        names = parse_header(line.rstrip("\r"), find_delimiter(line))
+        if is_header(names):
+            return at, names
+    return None
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,19 @@ class FileHead:
     text: str
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     stations: frozenset[str] = frozenset()
+
+    def find_header(self, is_header: Callable[[list[str]], bool]) -> tuple[int, list[str]] | None:
+        """Return at which line (from 0) of the first `HEADER_LINES` a header stands, and its columns; None if none."""
+        return find_header(self.text, is_header)
+
+
+@dataclass(frozen=True)
+class FileStation:
+    """The one station of a file: `id`, and where it stands (degrees, NaN where a station list says it)."""
+
+    id: str
+    lat: float
+    lon: float
 
 
 @dataclass
@@ -79,6 +105,36 @@ class ReadContext:
                 f"{self.source.name} is {encoding} and was read so, not as {configured} (columns.encoding)"
             )
         return inspect_csv(self.source, encoding, header_lines + self.columns.skip_lines)
+
+    def table_below(self, line: int) -> TextTable:
+        """Return the file as a text table whose names stand at a line (from 0)."""
+        return self.table(line + 1 - self.columns.skip_lines)
+
+    def one_station(self, candidates: Sequence[str], lat: float = np.nan, lon: float = np.nan) -> FileStation:
+        """Return the one station of a file: the place that is told, or the first candidate that the list knows.
+
+        Parameters
+        ----------
+        candidates : sequence of str
+            What the file and its name call the station, the surest first.
+        lat, lon : float
+            Where the file says that it stands, NaN where it does not.
+
+        Raises
+        ------
+        ObservationsError
+            Nothing says where it stands.
+        """
+        place = self.columns.place
+        if place is not None:
+            return FileStation(place.station, float(place.lat), float(place.lon))
+        known = self.stations.match(candidates)
+        if known is None and np.isnan(lat) and not self.stations:
+            raise ObservationsError(
+                f"{self.source.name}: nothing says where its station {candidates[0]!r} stands: give a station list "
+                f"with --stations, or columns.place={{station: {candidates[0]!r}, lat: ..., lon: ...}}"
+            )
+        return FileStation(known or candidates[0], lat, lon)
 
     def cells(self, decimal_comma: bool = False) -> CellRules:
         """Return how cells are read, by what the user says of missing ones."""

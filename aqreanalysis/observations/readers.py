@@ -306,7 +306,7 @@ def discover(path: PathLike | Sequence[PathLike], columns: ColumnsConfig, option
             f"{other[0].name} looks like {other[1].name} ({other[2]}), and {files[0][0].name} like {first.name}: files "
             "read together need one format; import each by itself, or name the format with --format"
         )
-    if first.needs_stations and not stations:
+    if first.needs_stations and not stations and columns.place is None:
         raise ObservationsError(
             f"{files[0][0].name}: files of format {first.name} give no coordinates: give a station list (a CSV with "
             "station_id, lat, lon) with --stations"
@@ -325,6 +325,7 @@ def _sort_out(
     given = None if options.format is None else find_format(options.format)
     files: list[tuple[Source, StationFormat, str]] = []
     lists: list[Source] = []
+    unknown: list[tuple[Source, ObservationsError]] = []
     for source in sources:
         try:
             head = read_head(source, columns, known)
@@ -335,8 +336,26 @@ def _sort_out(
             else:
                 files.append((source, *guess_format(head, columns)))
         except ObservationsError as error:
-            skip_or_raise(error, source, options.skip_broken, report)
+            if source.sheet is None:
+                skip_or_raise(error, source, options.skip_broken, report)
+            unknown.append((source, error))
+    _tell_of_sheets(
+        unknown, {source.path for source, _, _ in files} | {source.path for source in lists}, options, report
+    )
     return files, lists
+
+
+def _tell_of_sheets(
+    unknown: Sequence[tuple[Source, ObservationsError]], read: set[Path], options: ReadOptions, report: QualityReport
+) -> None:
+    """Note the sheets of no known format beside others of their workbook; where no sheet of it is known, refuse."""
+    for source, error in unknown:
+        if source.sheet is None:
+            continue
+        if source.path not in read:
+            skip_or_raise(error, source, options.skip_broken, report)
+        else:
+            report.note(f"{source.path}: sheet {source.sheet!r} holds no readings of a known format: left out")
 
 
 def skip_or_raise(error: ObservationsError, source: Source, skip: bool, report: QualityReport) -> None:

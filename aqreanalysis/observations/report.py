@@ -14,6 +14,8 @@ SENTENCES: dict[str, str] = {
     "rows_off_hour": "{n} rows not stamped on a full hour left out",
     "rows_in_clock_change": "{n} rows in the hour that a clock change repeats or skips left out",
     "rows_not_hourly": "{n} rows of averages longer than an hour left out",
+    "rows_of_other_periods": "{n} rows of another averaging period than the file's others left out",
+    "channels_disagree": "{n} readings of sensors whose two channels disagree flagged as invalid",
     "rows_of_other_pollutants": "{n} rows of pollutants that this program does not know left out",
     "rows_without_station": "{n} rows without a station id left out",
     "rows_without_place": "{n} rows of stations without coordinates left out",

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.column_names import USUAL_NAMES
+from aqreanalysis.observations.column_names import USUAL_NAMES, plain
 from aqreanalysis.observations.files import PathLike, Source, list_sources, own_encoding, read_json
 from aqreanalysis.observations.parse_numbers import CellRules, to_numbers, to_texts
 from aqreanalysis.observations.places import LABELS, exact_degrees
@@ -28,6 +28,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "AQSID",
         "监测点编码",
         "location_id",
+        "sensor_index",
         "SiteCode",
         "site",
         "code",
@@ -78,6 +79,20 @@ class StationList:
         """Return which station each key is."""
         return dict(zip(self.frame["key"], self.frame["station"], strict=True))
 
+    def match(self, candidates: Sequence[str]) -> str | None:
+        """Return the key of the first candidate that the list knows, by its id or its name; None if it knows none."""
+        keys = self.keys()
+        exact = next((text for text in candidates if text in keys), None)
+        if exact is not None or not self:
+            return exact
+        by_plain: dict[str, str] = {}
+        for column in ("key", "name"):
+            if column in self.frame:
+                for key, text in zip(self.frame["key"], self.frame[column], strict=True):
+                    if isinstance(text, str):
+                        by_plain.setdefault(plain(text), key)
+        return next((by_plain[plain(text)] for text in candidates if plain(text) in by_plain), None)
+
     def keys(self) -> set[str]:
         """Return the ids in the readings that the list knows."""
         return set(self.frame["key"])
@@ -94,10 +109,24 @@ def read_station_lists(
         A file is damaged, or has no columns of ids, latitudes and longitudes.
     """
     sources = [*(list_sources(list(paths)) if paths else []), *known]
-    frames = [_read(source, columns, report) for source in sources]
+    frames = [_read(source, columns, report) for source in _lists(sources, columns)]
     if not frames:
         return StationList()
     return StationList(pd.concat(frames, ignore_index=True).drop_duplicates(ignore_index=True))
+
+
+def _lists(sources: Sequence[Source], columns: ColumnsConfig) -> list[Source]:
+    """Return the sources without those sheets of a workbook that are no station lists, where one of it is."""
+    listed = {
+        source.path
+        for source in sources
+        if source.sheet is not None and {"key", "lat", "lon"} <= set(_roles(inspect_csv(source).names, columns))
+    }
+    return [
+        source
+        for source in sources
+        if source.path not in listed or {"key", "lat", "lon"} <= set(_roles(inspect_csv(source).names, columns))
+    ]
 
 
 def looks_like_list(names: Sequence[str], text: str, columns: ColumnsConfig) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import pyarrow as pa
@@ -41,6 +41,8 @@ class TextTable:
         Its encoding.
     header_lines : int
         Lines before the first row.
+    closing : tuple of str
+        Lines that are no rows and are not told of, such as ``End``.
     """
 
     source: Source
@@ -48,6 +50,7 @@ class TextTable:
     delimiter: str
     encoding: str
     header_lines: int = 1
+    closing: tuple[str, ...] = ()
 
     @property
     def decimal_comma(self) -> bool:
@@ -76,6 +79,11 @@ def inspect_csv(source: Source, encoding: str | None = None, header_lines: int =
     header = lines[-1] if len(lines) == header_lines else ""
     delimiter = find_delimiter(header)
     return TextTable(source, parse_header(header, delimiter), delimiter, used, header_lines)
+
+
+def numbered(table: TextTable) -> TextTable:
+    """Return a table with its columns called 0, 1, 2 ... : of some formats several have one name, or none."""
+    return replace(table, names=[str(i) for i in range(len(table.names))])
 
 
 def parse_header(header: str, delimiter: str) -> list[str]:
@@ -107,6 +115,8 @@ def read_blocks(table: TextTable, wanted: Sequence[str], report: QualityReport) 
     broken: list[str] = []
 
     def note(row: pacsv.InvalidRow) -> str:
+        if row.text.strip().strip(table.delimiter) in table.closing:
+            return "skip"
         at = f"line {row.number}: " if row.number else ""
         broken.append(f"{at}{row.actual_columns} fields instead of {row.expected_columns}: {row.text!r:.60}")
         return "skip"

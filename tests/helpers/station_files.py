@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
+from datetime import datetime
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import numpy as np
 import pandas as pd
@@ -34,3 +37,41 @@ def raw(observations: Observations, key: str, station: str, stamp: str) -> float
 def flag(observations: Observations, key: str, station: str, stamp: str) -> int:
     """Return the flag of that reading."""
     return int(observations.dataset[f"{key}_flag"].sel(station=station, time=pd.Timestamp(stamp)))
+
+
+def write_workbook(path: Path, sheets: dict[str, list[list[object]]]) -> Path:
+    """Write an XLSX of the least parts that make one: texts inline, numbers, and times as Excel's days; return it."""
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    rel = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    with zipfile.ZipFile(path, "w") as book:
+        names, links, types = "", "", ""
+        for i, (name, rows) in enumerate(sheets.items(), 1):
+            body = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
+            book.writestr(f"xl/worksheets/sheet{i}.xml", f"<worksheet {main}><sheetData>{body}</sheetData></worksheet>")
+            names += f'<sheet name="{name}" sheetId="{i}" r:id="r{i}"/>'
+            links += f'<Relationship Id="r{i}" Type="{rel}/worksheet" Target="worksheets/sheet{i}.xml"/>'
+            types += f'<Override PartName="/xl/worksheets/sheet{i}.xml" ContentType="{kind}.worksheet+xml"/>'
+        links += f'<Relationship Id="s" Type="{rel}/styles" Target="styles.xml"/>'
+        formats = '<cellXfs><xf numFmtId="0"/><xf numFmtId="22"/></cellXfs>'
+        book.writestr("xl/styles.xml", f"<styleSheet {main}>{formats}</styleSheet>")
+        book.writestr("xl/workbook.xml", f'<workbook {main} xmlns:r="{rel}"><sheets>{names}</sheets></workbook>')
+        links = f'<Relationships xmlns="{package}/relationships">{links}</Relationships>'
+        book.writestr("xl/_rels/workbook.xml.rels", links)
+        root = f'<Relationship Id="r" Type="{rel}/officeDocument" Target="xl/workbook.xml"/>'
+        book.writestr("_rels/.rels", f'<Relationships xmlns="{package}/relationships">{root}</Relationships>')
+        types += f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
+        types += f'<Override PartName="/xl/styles.xml" ContentType="{kind}.styles+xml"/>'
+        types = f'<Default Extension="rels" ContentType="{package}.relationships+xml"/>{types}'
+        book.writestr("[Content_Types].xml", f'<Types xmlns="{package}/content-types">{types}</Types>')
+    return path
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(value)}</t></is></c>' if value else "<c/>"
+    if isinstance(value, datetime):
+        days = (value - datetime(1899, 12, 30)).total_seconds() / 86400  # Excel's day 0
+        return f'<c s="1"><v>{days!r}</v></c>'
+    return f"<c><v>{value}</v></c>"

@@ -20,6 +20,8 @@ from aqreanalysis.observations.table_blocks import inspect_csv
 from aqreanalysis.observations.units import TEMPERATURE_CELSIUS
 
 Reader = Callable[[ReadContext], Iterator[RawRecords]]
+# From this rank on formats are no network's own: tables whose columns are told or found by their usual names.
+GENERIC_RANK = 70
 
 
 @dataclass(frozen=True)
