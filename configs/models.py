@@ -90,6 +90,11 @@ class ColumnsConfig(StrictModel):
     stamp: Literal["end", "start"] | None = Field(
         None, description="which end of the averaging period is stamped; null: the format's own, end for tables"
     )
+    correction: Literal["barkjohn", "none"] | None = Field(
+        None,
+        description="PurpleAir: correction for humidity, barkjohn (Barkjohn et al. 2021) or none; null: barkjohn where "
+        "the file has what it takes",
+    )
     check_clock: bool = Field(True, description="refuse records whose ozone does not peak in the solar afternoon")
     encoding: str | None = Field(None, description="encoding of text files; null: UTF-8, or told by the format")
     completeness: Annotated[float, Field(gt=0.0, le=1.0)] = Field(

@@ -123,6 +123,35 @@ def series_step(instant: NDArray[np.int32]) -> int:
     return max(round(mean), 1) if median <= _LONGEST_IRREGULAR else 0
 
 
+def usual_distances(
+    instant: NDArray[np.int32], series: NDArray[np.integer], longest: int, usual: int
+) -> NDArray[np.int16]:
+    """Return the usual distance of the stamps of each row's series, int16 (row,), in minutes.
+
+    For sensors that report each in its own rhythm, thousands of them at once.
+
+    Parameters
+    ----------
+    instant : ndarray
+        int32 (row,), minutes since 1970, `NO_TIME` where there is none.
+    series : ndarray
+        Integer (row,).
+    longest : int
+        Distances beyond this are gaps.
+    usual : int
+        What is taken of a series that has no distance.
+    """
+    order = np.lexsort((instant, series))
+    distance = np.diff(instant[order].astype(np.int64))
+    near = (np.diff(series[order]) == 0) & (distance > 0) & (distance <= longest) & (instant[order][:-1] != NO_TIME)
+    number, index = np.unique(series, return_inverse=True)
+    of_series = index[order][1:][near]
+    count = np.bincount(of_series, minlength=len(number))
+    total = np.bincount(of_series, weights=distance[near], minlength=len(number))
+    mean = np.where(count > 0, np.round(total / np.maximum(count, 1)), usual)
+    return np.maximum(mean, 1).astype(np.int16)[index]
+
+
 def find_step(minutes: NDArray[np.integer]) -> int:
     """Return 60, or the shorter step of `SHORT_STEPS` whose every place in the hour the stamps take.
 

@@ -167,6 +167,21 @@ def stamps_to_minutes(
     return periods.end, step if (periods.minutes == step).all() else periods.minutes
 
 
+def stamps_to_instants(
+    column: pa.ChunkedArray | pa.Array, clock: Clock, report: QualityReport, where: Where
+) -> NDArray[np.int32]:
+    """Return the minute (since 1970-01-01 UTC) of each stamp, int32 (row,), as it is, `NO_TIME` where it has none.
+
+    For stamps whose averaging period is known otherwise; see `stamps_to_minutes` for the arguments and the errors.
+    """
+    codes, values = encoded(column)
+    stamps = _distinct_stamps(values, clock)
+    distinct = _instants(stamps)
+    reasons = np.append(stamps.reason, np.int8(_Reason.EMPTY))
+    _count_lost(stamps, codes, reasons[codes], clock, report, where)
+    return np.append(distinct, np.int32(NO_TIME))[codes].astype(np.int32)
+
+
 def joined_stamps(rows: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
     """Return the column of stamps, or the texts of several joined by a blank."""
     if len(names) == 1:
