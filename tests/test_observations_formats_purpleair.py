@@ -27,6 +27,7 @@ def test_the_mean_of_both_channels_is_corrected_and_stamped_at_its_end(tmp_path:
     observations = read(_file(tmp_path, _hours()), write_list(tmp_path, ["131075"]))
     corrected = 0.524 * 21 - 0.0862 * 40 + 5.75
     assert raw(observations, "pm25", "131075", "2023-06-01 01:00") == pytest.approx(corrected, abs=1e-4)
+    assert observations.networks == ["PurpleAir"]
     assert observations.species == ("pm25",) and len(observations.times) == 6
     assert any("corrected as Barkjohn et al. 2021" in note for note in observations.report.notes)
 

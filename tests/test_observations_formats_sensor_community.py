@@ -33,6 +33,7 @@ def test_reports_become_hours_with_their_place_and_incomplete_ones_are_flagged(t
     # Every five minutes covers an hour just as well; half an hour of it does not.
     assert flag(observations, "pm25", "141", "2020-01-01 02:00") == Flag.GOOD
     assert flag(observations, "pm25", "141", "2020-01-01 03:00") == Flag.TOO_LITTLE_DATA
+    assert observations.networks == ["Sensor.Community"] * 2
     assert any("low-cost sensors" in note for note in observations.report.notes)
 
 

@@ -141,7 +141,12 @@ class ColumnTable:
     flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     lat: NDArray[np.floating] | None = None
     lon: NDArray[np.floating] | None = None
-    name: Texts | None = None
+    labels: Mapping[str, Texts] = field(default_factory=dict)
+
+
+def one_text(text: str, rows: int) -> Texts:
+    """Return a column that holds one text in every row."""
+    return np.zeros(rows, np.int32), [text]
 
 
 def records_from_columns(rows: ColumnTable, context: ReadContext, where: Where) -> Iterator[RawRecords]:

@@ -26,7 +26,7 @@ from aqreanalysis.observations.column_names import plain, pollutant_and_unit, po
 from aqreanalysis.observations.columns import find_columns
 from aqreanalysis.observations.files import read_lines
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, add_readings, records_from_columns
+from aqreanalysis.observations.long_format import ColumnTable, add_readings, one_text, records_from_columns
 from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, FileStation, ReadContext
@@ -167,7 +167,7 @@ def _records(
         factor = factor_of(key, unit, context.columns, context.report, where.source)
         add_readings(values, flags, key, context.readings(rows, str(column), where), factor)
     n = rows.num_rows
-    one = (np.zeros(n, np.int32), [station.id])
+    one = one_text(station.id, n)
     lat, lon = np.full(n, station.lat), np.full(n, station.lon)
     yield from records_from_columns(ColumnTable(one, end, minutes, values, flags, lat, lon), context, where)
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, Texts, records_from_columns
+from aqreanalysis.observations.long_format import ColumnTable, Texts, one_text, records_from_columns
 from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords, as_float32
 from aqreanalysis.observations.read_context import FileHead, FileStation, ReadContext
@@ -180,7 +180,7 @@ def _records(
     where: Where,
 ) -> Iterator[RawRecords]:
     (station, corrected), n = how, rows.num_rows
-    ids: Texts = (np.zeros(n, np.int32), [station.id]) if station is not None else to_texts(rows[str(columns.sensor)])
+    ids: Texts = one_text(station.id, n) if station is not None else to_texts(rows[str(columns.sensor)])
     lat, lon = (None, None) if station is None else (np.full(n, station.lat), np.full(n, station.lon))
     end, minutes = _times(rows[columns.time], columns.time, ids[0], context, where)
     used = columns.cf1 if corrected else columns.atm or columns.cf1
@@ -192,8 +192,9 @@ def _records(
     if disagree.any():
         context.report.count("channels_disagree", int(disagree.sum()))
         flags = {"pm25": np.where(disagree, np.int8(Flag.INVALID_AT_SOURCE), np.int8(Flag.GOOD))}
-    rows_ = ColumnTable(ids, end, minutes, {"pm25": as_float32(value)}, flags, lat, lon)
-    yield from records_from_columns(rows_, context, where)
+    labels = {"network": one_text("PurpleAir", n)}
+    averages = ColumnTable(ids, end, minutes, {"pm25": as_float32(value)}, flags, lat, lon, labels)
+    yield from records_from_columns(averages, context, where)
 
 
 def _of_channels(channels: Sequence[NDArray[np.floating]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.observations.averaging_periods import usual_distances
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, add_readings, records_from_columns
+from aqreanalysis.observations.long_format import ColumnTable, add_readings, one_text, records_from_columns
 from aqreanalysis.observations.parse_numbers import CellRules, to_readings, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
@@ -69,4 +69,5 @@ def _records(rows: pa.Table, readings: list[str], context: ReadContext, where: W
         column = to_readings(rows[name], f"column {name!r}", where, context.report, rules)
         add_readings(values, flags, key, column, factor_of(key, "ug/m3", context.columns, context.report, where.source))
     lat, lon = (context.readings(rows, name, where).values for name in ("lat", "lon"))
-    yield from records_from_columns(ColumnTable(station, end, minutes, values, flags, lat, lon), context, where)
+    labels = {"network": one_text("Sensor.Community", rows.num_rows)}
+    yield from records_from_columns(ColumnTable(station, end, minutes, values, flags, lat, lon, labels), context, where)
