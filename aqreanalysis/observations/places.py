@@ -94,7 +94,9 @@ def places_of_rows(frame: pd.DataFrame, report: QualityReport) -> StationPlaces:
     if moved.any():
         _refuse_moving(placed, str(moved.index[int(np.argmax(moved.to_numpy()))]), int(moved.sum()), report.source)
     report.count("stations_jittered", int((spread > 0).any(axis=1).sum()))
-    known = {label: _first_text(groups, label) for label in LABELS if label in frame}
+    # What rows say that a list places counts where the list says nothing.
+    others = frame[missing & frame["station"].isin(centre.index)].groupby("station", sort=True)
+    known = {label: _labels(groups, others, label) for label in LABELS if label in frame}
     if "kind" in known:
         known["kind"] = _kinds(known["kind"], report)
     known = {label: texts for label, texts in known.items() if label in ("city", "name") or any(texts)}
@@ -152,6 +154,15 @@ def _refuse_moving(placed: pd.DataFrame, station: str, how_many: int, source: st
         f"{last['lat']:g}, lon {last['lon']:g}, {km:.1f} km apart ({how_many} such stations): a station must not move; "
         f"give each place an id of its own, for example '{station}-2'"
     )
+
+
+def _labels(groups: pd.api.typing.DataFrameGroupBy, others: pd.api.typing.DataFrameGroupBy, column: str) -> list[str]:
+    """Return a label of each station by its placed rows, where these have none by the others."""
+    first = _first_text(groups, column)
+    if all(first) or not len(others):
+        return first
+    beside = dict(zip(others.groups, _first_text(others, column), strict=True))
+    return [text or beside.get(station, "") for station, text in zip(groups.groups, first, strict=True)]
 
 
 def _first_text(groups: pd.api.typing.DataFrameGroupBy, column: str) -> list[str]:

@@ -127,7 +127,8 @@ class ReadContext:
         """
         place = self.columns.place
         if place is not None:
-            return FileStation(place.station, float(place.lat), float(place.lon))
+            lat, lon = (np.nan if given is None else float(given) for given in (place.lat, place.lon))
+            return FileStation(place.station, lat, lon)
         known = self.stations.match(candidates)
         if known is None and np.isnan(lat) and not self.stations:
             raise ObservationsError(
