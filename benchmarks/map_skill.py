@@ -3,10 +3,11 @@
     python benchmarks/map_skill.py [--seeds 0 1 2 3 4] [--species pm25] [--config demo] [--work DIR]
 
 For each seed a nature run writes its station records, a wrong model's field, the weather and the static fields as
-files; AQ-Net is trained from all of them and from the stations alone, sweeps the last week, and is held against the
-truth, beside every baseline that was given the same; residual kriging also on the fields as the files have them,
-without those that are made here of wind and rain. Scores of a seed are kept in the work folder, so that a run
-that was stopped goes on. Writes benchmarks/results/map_skill.md.
+files; AQ-Net is trained from all of them and from the stations alone, and the model that comes with the package is
+calibrated with all of them without a training. Each sweeps the last week, and is held against the truth, beside every
+baseline that was given the same; residual kriging also on the fields as the files have them, without those that are
+made here of wind and rain. Scores of a seed are kept in the work folder, so that a run that
+was stopped goes on. Writes benchmarks/results/map_skill.md.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from aqreanalysis.covariates import Covariates
 from aqreanalysis.evaluation import score_against_truth
 from aqreanalysis.nature import nature_run
 from aqreanalysis.observations import Observations, read_observations
+from aqreanalysis.pretrained.own_model import Fields, of_this_network
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.species import SPECIES
 from aqreanalysis.training import TrainOptions, train
 
 RESULTS = Path(__file__).parent / "results"
 MODEL, ALONE, RESIDUAL, KRIGING = "aq-net", "aq-net alone", "residual-kriging", "log-kriging"
+CALIBRATED = "aq-net calibrated"
 # Residual kriging on the fields as the files have them, as the EEA does it: without what is made of wind and rain.
 PLAIN = "residual-kriging, files' fields"
 # No method, but what AQ-Net expects where its estimate is the median.
@@ -74,7 +77,7 @@ def main() -> None:
 def scores(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[str, Any]:
     """Return the scores of one seed and pollutant by method; those that the work folder has are not made again."""
     parts = {}
-    for name, part in (("all", scores_with_all), ("alone", scores_alone)):
+    for name, part in (("all", scores_with_all), ("alone", scores_alone), ("calibrated", scores_calibrated)):
         path = work / f"scores-{seed}-{key}-{given.stations}-{name}.json"
         if not path.exists():
             path.write_text(json.dumps(part(work, seed, key, given), indent=1) + "\n", encoding="utf-8")
@@ -85,7 +88,7 @@ def scores(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[s
 def scores_with_all(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[str, Any]:
     """Return the scores of AQ-Net from all that there is, and of the baselines."""
     nature = NatureFiles.of(work, seed, key, given)
-    cube = cube_of(work, nature.config, nature.observations, nature.covariates)
+    cube = cube_of(work, trained(work, nature, nature.covariates), nature, nature.covariates)
 
     def against_truth(covariates: Covariates, baselines: list[str] | None = None) -> dict[str, Any]:
         shown = {"observations": nature.observations, "covariates": covariates, "baselines": baselines}
@@ -100,9 +103,16 @@ def scores_with_all(work: Path, seed: int, key: str, given: argparse.Namespace) 
 def scores_alone(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[str, Any]:
     """Return the scores of AQ-Net from the stations alone."""
     nature = NatureFiles.of(work, seed, key, given)
-    cube = cube_of(work, nature.config, nature.observations, None)
-    result = score_against_truth(cube, nature.truth, population=nature.population)[key]["methods"]
-    return {ALONE: result[MODEL] | {"title": "AQ-Net from the stations alone"}}
+    return {ALONE: truth_scores(work, trained(work, nature, None), nature, None, key, "AQ-Net from the stations alone")}
+
+
+def scores_calibrated(work: Path, seed: int, key: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Return the scores of the model that comes with the package, calibrated with all that there is."""
+    nature, bundle = NatureFiles.of(work, seed, key, given), work / "calibrated"
+    shutil.rmtree(bundle, ignore_errors=True)
+    of_this_network(nature.observations, bundle, (key,), fields=Fields(nature.covariates))
+    title = "AQ-Net of the package, calibrated with all, not trained"
+    return {CALIBRATED: truth_scores(work, bundle, nature, nature.covariates, key, title)}
 
 
 @dataclass(frozen=True)
@@ -148,15 +158,29 @@ def statics(folder: Path) -> list[str]:
     return [f"{path.stem}={path}" for path in sorted((folder / "static").glob("*.tif"))]
 
 
-def cube_of(work: Path, config: Config, observations: Observations, covariates: Covariates | None) -> Path:
-    """Train, sweep the last whole week, and return the cube."""
-    bundle, cube = work / "bundle", work / "week.zarr"
+def trained(work: Path, nature: NatureFiles, covariates: Covariates | None) -> Path:
+    """Train anew, and return the bundle."""
+    options = TrainOptions(resume=False, overwrite=True, covariates=covariates)
+    return train(nature.observations, nature.config, work / "bundle", "cpu", None, options)
+
+
+def cube_of(work: Path, bundle: Path, nature: NatureFiles, covariates: Covariates | None) -> Path:
+    """Sweep the last whole week, and return the cube."""
+    cube = work / "week.zarr"
     shutil.rmtree(cube, ignore_errors=True)
-    train(observations, config, bundle, "cpu", None, TrainOptions(resume=False, overwrite=True, covariates=covariates))
-    end = observations.times[-1].floor("D") - pd.Timedelta(days=1)
+    end = nature.observations.times[-1].floor("D") - pd.Timedelta(days=1)
     options = ProduceOptions(covariates=covariates, layers=["mean"])
-    produce(bundle, observations, "nature-0.1", end - pd.Timedelta(days=DAYS), end, cube, options).close()
+    produce(bundle, nature.observations, "nature-0.1", end - pd.Timedelta(days=DAYS), end, cube, options).close()
     return cube
+
+
+def truth_scores(
+    work: Path, bundle: Path, nature: NatureFiles, covariates: Covariates | None, key: str, title: str
+) -> dict[str, Any]:
+    """Return the scores of a model's cube at every cell, with a title."""
+    cube = cube_of(work, bundle, nature, covariates)
+    methods = score_against_truth(cube, nature.truth, population=nature.population)[key]["methods"]
+    return dict(methods[MODEL]) | {"title": title}
 
 
 def report(key: str, by_seed: dict[int, dict[str, Any]]) -> list[str]:
@@ -203,6 +227,10 @@ def figures(methods: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], flo
         "CRPS over residual kriging's on the files' own fields": ratio(MODEL, PLAIN, "crps"),
         "MAE over residual kriging's, given what wind and rain bring too": ratio(MODEL, RESIDUAL, "mae"),
         "CRPS over residual kriging's, given what wind and rain bring too": ratio(MODEL, RESIDUAL, "crps"),
+        "not trained, MAE over residual kriging's on the files' own fields": ratio(CALIBRATED, PLAIN, "mae"),
+        "not trained, CRPS over residual kriging's on the files' own fields": ratio(CALIBRATED, PLAIN, "crps"),
+        "not trained, MAE over trained": ratio(CALIBRATED, MODEL, "mae"),
+        "not trained, coverage, every cell": lambda s: float(s[CALIBRATED]["overall"]["coverage"]),
         "from stations alone, MAE over kriging of the logarithm's": ratio(ALONE, KRIGING, "mae"),
         "from stations alone, CRPS over kriging of the logarithm's": ratio(ALONE, KRIGING, "crps"),
         "absolute bias of the median": lambda s: abs(float(s[MODEL]["overall"]["bias"])),

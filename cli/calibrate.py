@@ -33,6 +33,7 @@ def calibrate(
 
     Its weights stay. Scaling, ranges and nuggets, the drift and the tables of the intervals become those of the
     network, from its own stations and hours left out in turn; with few stations the tables stay near the model's.
+    A model that was trained without covariates takes those of --covariates, and needs them from then on.
 
     \b
     aqreanalysis calibrate --model outputs/models/north --observations mine.csv --out outputs/models/mine
@@ -41,8 +42,10 @@ def calibrate(
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
 
-    config = options.load_model_config(model_path, config_source, overrides, ("columns", "split", "quality"))
-    covariates = options.load_covariates(covariate_paths, config, trained=True)
+    config = options.load_model_config(
+        model_path, config_source, overrides, ("columns", "split", "quality", "covariates")
+    )
+    covariates = options.load_covariates(covariate_paths, config, trained=config.covariates.fields is not None)
     static = options.load_static(static_specs, config, trained=True)
     observations = options.load_observations(observations_path, config)
     with progress_shown("calibrating") as progress:
@@ -53,7 +56,8 @@ def calibrate(
         from aqreanalysis.training.recalibrate import recalibrate
 
         bundle = read_bundle(model_path)
-        own = bundle.config.model_copy(update={"columns": config.columns, "split": config.split})
+        mine = {"columns": config.columns, "split": config.split, "covariates": config.covariates}
+        own = bundle.config.model_copy(update=mine)
         chosen = TrainOptions(overwrite=overwrite, covariates=covariates, static=static)
         made = recalibrate(replace(bundle, config=own), observations, out, device, progress, chosen)
     if as_json:

@@ -20,6 +20,8 @@ def _reading(command: options.Command) -> options.Command:
 @click.option("--end", required=True, type=options.UtcTime(), help="Where it ends; its last hour is stamped so.")
 @click.option("--out", required=True, type=click.Path(), help="Cube to write: a name in .nc or .zarr.")
 @options.species_option("Pollutants to map.  [default: all that the observations hold]")
+@options.covariates_option
+@options.static_option
 @_reading
 @options.config_options("that of the pretrained model", "columns.lat=latitude")
 @options.overwrite_option
@@ -31,6 +33,8 @@ def map_(
     end: datetime,
     out: str,
     species: tuple[str, ...],
+    covariate_paths: tuple[str, ...],
+    static_specs: tuple[str, ...],
     config_source: str | None,
     overrides: tuple[str, ...],
     overwrite: bool,
@@ -43,15 +47,20 @@ def map_(
 
     \b
     aqreanalysis map mine.csv --grid 5,45,8,48@0.05 --start 2024-01-01 --end 2024-03-01 --out map.nc
+
+    With --covariates (a chemistry model's field, weather, towns and roads) the map is right where nobody measures.
     """
     from aqreanalysis.cli.printing import print_json, print_table
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.pretrained import FOLDER
 
     config = options.load_model_config(
-        FOLDER, config_source, overrides, ("columns", "production", "metadata", "quality")
+        FOLDER, config_source, overrides, ("columns", "production", "metadata", "quality", "covariates", "drift")
     )
+    covariates = options.load_covariates(covariate_paths, config)
+    static = options.load_static(static_specs, config, trained=True)
     observations = options.load_observations(observations_path, config)
+    from aqreanalysis.pretrained.own_model import Fields
     from aqreanalysis.pretrained.quick_map import described, quick_map
     from aqreanalysis.production import ProduceOptions
     from aqreanalysis.species import in_order
@@ -64,7 +73,8 @@ def map_(
         device="cpu",
         overwrite=overwrite,
     )
-    made = quick_map(observations, grid_spec, (start, end), out, chosen, progress_shown)
+    fields = Fields(covariates, static)
+    made = quick_map(observations, grid_spec, (start, end), out, chosen, progress_shown, fields)
     if as_json:
         print_json(dict(described(made)))
         return

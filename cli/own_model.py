@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aqreanalysis.cli import options
 from aqreanalysis.errors import ConfigError
 
+if TYPE_CHECKING:
+    from aqreanalysis.configs import Config
+    from aqreanalysis.covariates import Covariates, StaticFields
+
+
+def pretrained(dry_run: bool) -> Path:
+    """Return the folder of the model that comes with the package.
+
+    Raises
+    ------
+    ConfigError
+        If a plan alone is asked for.
+    """
+    from aqreanalysis.pretrained import FOLDER
+
+    if dry_run:
+        raise ConfigError(
+            "--dry-run needs --model: the pretrained model is not calibrated for a plan alone; make one with "
+            "'aqreanalysis train' or 'aqreanalysis calibrate'"
+        )
+    return FOLDER
+
 
 def calibrated_beside(
     out: str,
     observations_path: str,
-    config: tuple[str | None, Iterable[str]],
+    config: Config,
     settings: Mapping[str, Any],
-    useless: Mapping[str, object],
+    covariates: Covariates | None,
+    static: StaticFields | None,
 ) -> str:
     """Return the folder of the model beside an output, made now if it is not there.
 
@@ -24,32 +48,19 @@ def calibrated_beside(
     ----------
     out, observations_path : str
         Of the run.
-    config : tuple
-        Values of ``--config`` and ``--set``.
+    config : Config
+        Says how the observations are read.
     settings : mapping
         Of the run: its pollutants, and whether it lets a cube grow.
-    useless : mapping
-        Options that have no use without a model of one's own, and what was given with them.
-
-    Raises
-    ------
-    ConfigError
-        If such an option was given.
+    covariates, static
+        Of the run.
     """
-    given = [name for name, value in useless.items() if value]
-    if given:
-        raise ConfigError(
-            f"{given[0]} needs --model: the pretrained model has no covariates, and is not made for a plan alone; make "
-            "one with 'aqreanalysis train' or 'aqreanalysis calibrate'"
-        )
     from aqreanalysis.cli.progress import progress_shown
-    from aqreanalysis.pretrained import FOLDER
-    from aqreanalysis.pretrained.own_model import model_beside, of_this_network
+    from aqreanalysis.pretrained.own_model import Fields, model_beside, of_this_network
     from aqreanalysis.species import in_order
 
     folder = model_beside(out)
-    uses = ("columns", "production", "metadata", "covariates")
-    observations = options.load_observations(observations_path, options.load_model_config(FOLDER, *config, uses))
+    observations = options.load_observations(observations_path, config)
     with progress_shown("calibrating") as progress:
         own = of_this_network(
             observations,
@@ -57,6 +68,7 @@ def calibrated_beside(
             in_order(settings["species"]),
             bool(settings["append"] or settings["repair"]),
             progress,
+            Fields(covariates, static),
         )
     made = "kept from before" if own.was_there else f"calibrated on these {len(observations.stations)} stations"
     click.echo(f"model: {own.folder} (the pretrained one, {made}; its card says from what it learned)", err=True)

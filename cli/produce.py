@@ -11,7 +11,7 @@ import click
 
 from aqreanalysis.cli import options
 from aqreanalysis.cli.errors import visible
-from aqreanalysis.cli.own_model import calibrated_beside
+from aqreanalysis.cli.own_model import calibrated_beside, pretrained
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
@@ -162,12 +162,13 @@ def produce(
     aqreanalysis produce --model outputs/models/north --observations obs.parquet --grid north-china-0.1
         --start 2019-01-01 --end 2019-01-08 --out outputs/january.nc
     """
+    named, uses = (config_source, overrides), ("columns", "production", "metadata", "covariates")
+    config = options.load_model_config(model_path or pretrained(dry_run), *named, uses)
+    covariates = options.load_covariates(covariate_paths, config, trained=model_path is not None)
+    static = options.load_static(static_specs, config, trained=True)
     if model_path is None:
-        useless = {"--covariates": covariate_paths, "--static": static_specs, "--dry-run": dry_run}
-        model_path = calibrated_beside(out, observations_path, (config_source, overrides), settings, useless)
-    config = options.load_model_config(
-        model_path, config_source, overrides, ("columns", "production", "metadata", "covariates")
-    )
+        model_path = calibrated_beside(out, observations_path, config, settings, covariates, static)
+        config = options.load_model_config(model_path, *named, uses)
     from aqreanalysis.cli.dry_run import show_plan
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.grids import load_grid
@@ -177,8 +178,7 @@ def produce(
     from aqreanalysis.production.resume.append import resolve_timeline
 
     chosen = _produce_options(config, as_json, **settings)
-    static = options.load_static(static_specs, config, trained=True)
-    chosen = replace(chosen, covariates=options.load_covariates(covariate_paths, config, trained=True), static=static)
+    chosen = replace(chosen, covariates=covariates, static=static)
     grid, asked = load_grid(grid_spec), (start, end)
     timeline = resolve_timeline(out, asked, chosen) if chosen.append else asked
     # In a list, from which it is handed on for good: nothing here keeps it in memory during the sweep.

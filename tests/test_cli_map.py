@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from click.testing import CliRunner, Result
 
 from aqreanalysis.cli import main
@@ -84,6 +85,26 @@ def test_produce_without_a_model_keeps_the_one_that_was_calibrated_here(mapped: 
     assert refused.exit_code == 2 and "--dry-run needs --model" in refused.output
     bucket = run(*arguments, "--out", "s3://somewhere/x.zarr")
     assert bucket.exit_code == 2 and "is in a bucket" in bucket.output
+
+
+def test_produce_without_a_model_takes_covariates_and_begins_anew_with_others(tmp_path: Path) -> None:
+    mine = csv_of(tmp_path, *scattered(46.0, 7.0))
+    weather = tmp_path / "weather.nc"
+    hours = pd.date_range("2023-12-25", "2024-01-12", freq="h")
+    lat, lon = np.arange(45.0, 47.1, 0.25), np.arange(6.0, 8.1, 0.25)
+    wind = 3 + np.sin(np.arange(len(hours)) / 9)[:, None, None] + 0 * lat[:, None] * lon
+    axes = {"time": hours, "latitude": lat, "longitude": lon}
+    fields = {"u10": (("time", "latitude", "longitude"), wind, {"units": "m s-1"})}
+    xr.Dataset(fields | {"v10": (fields["u10"][0], 0.5 * wind, {"units": "m s-1"})}, axes).to_netcdf(weather)
+    arguments = ["produce", "--observations", mine, "--grid", "6.6,45.6,7.4,46.4@0.2", *SPAN]
+    arguments += ["--out", tmp_path / "x.nc"]
+    done = run(*arguments, "--covariates", weather)
+    assert done.exit_code == 0, done.output
+    model = read_bundle(tmp_path / "x.nc.model")
+    assert model.fields is not None and model.fields.names[:2] == ("u10", "v10")
+    without = run(*arguments, "--overwrite")
+    assert without.exit_code == 0 and "kept from before" not in without.output, without.output
+    assert read_bundle(tmp_path / "x.nc.model").fields is None
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError, OutputError
 from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
 from aqreanalysis.model import Bundle, read_bundle
-from aqreanalysis.model.bundle import CALIBRATED_FROM
+from aqreanalysis.model.bundle import CALIBRATED_FROM, OFFERED
 from aqreanalysis.observations import Observations
 from aqreanalysis.pretrained import FOLDER
 from aqreanalysis.training.recalibrate import recalibrate
-from aqreanalysis.training.run_folder import TrainOptions
+from aqreanalysis.training.run_folder import TrainOptions, offered
 from aqreanalysis.training.transfer import of_these_pollutants
+
+if TYPE_CHECKING:
+    from aqreanalysis.covariates import Covariates, StaticFields
 
 #: What is appended to the name of an output for the model that it was made with.
 ENDING = ".model"
@@ -26,6 +29,33 @@ ENDING = ".model"
 _ENOUGH_HOURS = 250
 # With fewer stations each is a fold of its own.
 _FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What is known of every place beside the readings.
+
+    Attributes
+    ----------
+    covariates : Covariates or None
+        Meteorology, a chemistry model's concentrations, rasters.
+    static : StaticFields or None
+        Rasters and tables of points to try in the external drift.
+    """
+
+    covariates: Covariates | None = None
+    static: StaticFields | None = None
+
+    def are_those_of(self, bundle: Bundle) -> bool:
+        """Return whether a model was made with the same."""
+        digest = None if self.covariates is None else self.covariates.digest()
+        known = bundle.provenance
+        return known.get("covariates_digest") == digest and known.get(OFFERED, {}) == offered(self.static).get(
+            OFFERED, {}
+        )
+
+
+NO_FIELDS = Fields()
 
 
 @dataclass(frozen=True)
@@ -59,12 +89,13 @@ def of_this_network(
     species: Sequence[str] = (),
     grows: bool = False,
     progress: Progress | None = None,
+    fields: Fields = NO_FIELDS,
 ) -> OwnModel:
     """Return the pretrained model calibrated on all stations of a network, made in `folder` if it is not there.
 
     Nothing is hidden from it: what it scores is told by folds (`score_quickly`). One that is there is kept where it was
-    made of the same model and observations, so that a run that goes on does not make it twice; where a cube `grows`,
-    whatever the observations, since the cube is to go on as it began. It estimates those of the network's pollutants
+    made of the same model, observations and `fields`, so that a run that goes on does not make it twice; where a cube
+    `grows`, whatever they are, since the cube is to go on as it began. It estimates those of the network's pollutants
     that `species` names, all if it names none.
 
     Raises
@@ -79,11 +110,13 @@ def of_this_network(
             raise OutputError(f"{folder} is no model that was calibrated here: move it, or choose another --out")
         same = there.provenance["observations_digest"] == observations.digest()
         same = same and set(there.config.species) == set(_asked(observations, species))
+        same = same and fields.are_those_of(there)
         if grows or (same and origin["model_digest"] == read_bundle(FOLDER).digest):
             return OwnModel(folder, True)
     narrow = of_these_pollutants(read_bundle(FOLDER), _asked(observations, species))
     bundle = with_split(narrow, hidden_stations=0.0, hidden_cities=0.0, unseen_time=0.0)
-    return OwnModel(recalibrate(bundle, observations, folder, "cpu", progress, TrainOptions(overwrite=True)), False)
+    options = TrainOptions(overwrite=True, covariates=fields.covariates, static=fields.static)
+    return OwnModel(recalibrate(bundle, observations, folder, "cpu", progress, options), False)
 
 
 def score_quickly(
@@ -92,23 +125,34 @@ def score_quickly(
     species: Sequence[str] = (),
     overwrite: bool = False,
     progress: Progress | None = None,
+    fields: Fields = NO_FIELDS,
 ) -> dict[str, Any]:
     """Return the metrics of the calibrated model at every station of a network, in folds, beside the baselines.
 
-    Each fold is calibrated without its stations. The report and the pictures go into `out`.
+    Each fold is calibrated without its stations. The report and the pictures go into `out`. The baselines are given
+    the same `fields`.
     """
     bundle = of_these_pollutants(read_bundle(FOLDER), _asked(observations, species))
 
     def calibrated(seen: Observations, config: Config, folder: Path, tell: Progress | None) -> Path:
         own = bundle.config.model_copy(update={"split": config.split})
-        return recalibrate(replace(bundle, config=own), seen, folder, "cpu", tell, means=False)
+        given = TrainOptions(covariates=fields.covariates, static=fields.static)
+        return recalibrate(replace(bundle, config=own), seen, folder, "cpu", tell, given, means=False)
 
     # A number that shares no factor with 24, so that every hour of the day counts.
     every = max(1, len(observations.times) // _ENOUGH_HOURS)
     while gcd(every, 24) > 1:
         every += 1
     folds = FoldOptions(calibrated, bundle.config, min(_FOLDS, len(observations.stations)))
-    options = EvaluationOptions(("station-folds",), every=every, device="cpu", folds=folds, overwrite=overwrite)
+    options = EvaluationOptions(
+        ("station-folds",),
+        every=every,
+        device="cpu",
+        folds=folds,
+        overwrite=overwrite,
+        covariates=fields.covariates,
+        static=fields.static,
+    )
     return evaluate(None, observations, out, options, progress=progress)
 
 

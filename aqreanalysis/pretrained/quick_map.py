@@ -18,7 +18,7 @@ from aqreanalysis.export import CubeSource
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.observations import Observations
 from aqreanalysis.pictures import MapOptions, draw_map, station_markers
-from aqreanalysis.pretrained.own_model import model_beside, of_this_network, score_quickly
+from aqreanalysis.pretrained.own_model import NO_FIELDS, Fields, model_beside, of_this_network, score_quickly
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.plan import Moment
 
@@ -57,6 +57,7 @@ def quick_map(
     out: str | Path,
     options: ProduceOptions,
     shown: Shown,
+    fields: Fields = NO_FIELDS,
 ) -> QuickMap:
     """Make the map of a network, its scores, its verdict and its pictures, all of them beside `out`.
 
@@ -74,6 +75,8 @@ def quick_map(
         Of the cube; its pollutants are those that are scored.
     shown : callable
         Opens the display of a step's progress.
+    fields : Fields
+        Covariates and static fields, of the model, its scores and the cube.
 
     Raises
     ------
@@ -86,12 +89,13 @@ def quick_map(
         raise OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
     asked = options.species or ()
     with shown("calibrating") as progress:
-        model = of_this_network(observations, model_beside(out), asked, progress=progress).folder
+        model = of_this_network(observations, model_beside(out), asked, progress=progress, fields=fields).folder
     with shown("evaluating") as progress:
-        metrics = score_quickly(observations, evaluation, asked, True, progress)
+        metrics = score_quickly(observations, evaluation, asked, True, progress, fields)
     wanted = tuple(metrics["species"])
     with shown("producing") as progress:
         chosen = replace(options, species=wanted, progress=progress)
+        chosen = replace(chosen, covariates=fields.covariates, static=fields.static)
         produce(model, observations, grid, *timeline, out, chosen).close()
     pictures = {key: _picture(out, key, observations) for key in wanted}
     return QuickMap(out, model, evaluation, pictures, score_table(metrics), metrics["verdict"])

@@ -178,6 +178,12 @@ class TimelineFields:
         return window_parts(cut, self.window)
 
 
+def drift_explained(fields: TimelineFields, inputs: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return what a bundle's metrics say of the drift on covariates: the share of each input that it explains."""
+    explained = zip(inputs, fields.drift.explained.tolist(), strict=True)
+    return {"covariate_drift_explained": {key: round(share, 4) for key, share in explained}}
+
+
 def mask_fields(cut: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Return `cut` (window, hour, station, field) with a share of window-fields missing at every station."""
     draw = torch.rand(len(cut), 1, 1, cut.shape[-1], generator=generator, device=cut.device)

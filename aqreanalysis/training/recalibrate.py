@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.common.library_threads import library_threads
@@ -24,18 +23,19 @@ from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.model import Bundle, Calibration, choose_device, read_bundle
 from aqreanalysis.model.bundle import CALIBRATED_FROM
 from aqreanalysis.model.network.aqnet import hold_back
-from aqreanalysis.model.network.scaling import field_reach
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import CALIBRATION, MIN_TRAINING_STATIONS, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import LeftOutErrors, gap_reach, record_climatology, uncalibrated
 from aqreanalysis.training.calibrate_means import calibrate_means_in_turn
+from aqreanalysis.training.covariate_timeline import covariates_at_stations
 from aqreanalysis.training.departure import SHARES
-from aqreanalysis.training.fields import ReadFields, read_fields
+from aqreanalysis.training.fields import ReadFields, covariates_provenance
 from aqreanalysis.training.left_out import NetworkResiduals, StationRecords, measure
 from aqreanalysis.training.model_card import calibrated_card
 from aqreanalysis.training.run_folder import (
     TrainOptions,
     check_out,
+    offered,
     provenance_of,
     publish_bundle,
     working_folder,
@@ -43,10 +43,8 @@ from aqreanalysis.training.run_folder import (
 from aqreanalysis.training.seen_hours import seen_hours
 from aqreanalysis.training.shrinkage import shrink_to
 from aqreanalysis.training.transfer import LocalNetwork, of_these_pollutants, transfer_to
+from aqreanalysis.training.transfer_covariates import transfer_with_covariates
 from aqreanalysis.training.weighted_quantiles import equal_shares
-
-if TYPE_CHECKING:
-    from aqreanalysis.covariates import Covariates
 
 # Stations that are left out some days each, all of them together, whatever their number; and the most rounds of that.
 _ENOUGH_LEFT_OUT = 64
@@ -80,7 +78,8 @@ def recalibrate(
     progress : callable, optional
         Called as ``progress(done, total, note)``.
     options : TrainOptions, optional
-        Whether to replace a bundle; covariates and static fields, where the model has them.
+        Whether to replace a bundle; covariates and static fields: a model that was trained with covariates needs them,
+        one that was trained without takes them where they are given, and needs them from then on.
     means : bool
         Whether daily, monthly and annual means are calibrated too; where only hours are asked for they need not be.
 
@@ -122,8 +121,7 @@ def recalibrated(
     tell = progress or (lambda done, total, note: None)
     tell(0, 4, "scaling, drift and ranges of the network")
     known = bundle.calibration
-    bundle = transfer_to(bundle, local, options.static)
-    read = _covariates(bundle, options.covariates, local)
+    bundle, read = _transferred(bundle, local, options)
     seen = local.seen
     records = StationRecords(
         seen.values, seen.hours, split.lat, split.lon, among, np.zeros_like(among), read, learnt=False
@@ -136,6 +134,7 @@ def recalibrated(
     bundle.stations = split.to_frame()
     origin = _origin(bundle, source, len(observations.stations))
     bundle.provenance = provenance_of(observations, split, device.partition(":")[0]) | {CALIBRATED_FROM: origin}
+    bundle.provenance |= covariates_provenance(options.covariates, read) | offered(options.static)
     bundle.metrics = {key: value for key, value in bundle.metrics.items() if key not in ("evaluation", "forecast")}
     bundle.card = calibrated_card(bundle, observations)
     tell(4, 4, "calibrated")
@@ -226,14 +225,19 @@ def _held_back(weights: dict[str, Tensor], shares: Mapping[int, float]) -> dict[
     return weights
 
 
-def _covariates(bundle: Bundle, covariates: Covariates | None, local: LocalNetwork) -> ReadFields | None:
-    """Return the model's covariates at all stations, standardised as the model was trained with them."""
+def _transferred(bundle: Bundle, local: LocalNetwork, options: TrainOptions) -> tuple[Bundle, ReadFields | None]:
+    """Return the model with what the network says of itself, and the covariates at all stations where there are any.
+
+    A model that was trained with covariates keeps what it learned of them and how they were standardised; one that was
+    trained without takes those that are given.
+    """
+    if bundle.fields is None and options.covariates is not None:
+        return transfer_with_covariates(bundle, local, options.covariates, options.static)
+    bundle = transfer_to(bundle, local, options.static)
     if bundle.fields is None:
-        return None
-    if covariates is None:
+        return bundle, None
+    if options.covariates is None:
         raise ModelError(f"the model was trained with covariates: {', '.join(bundle.fields.names)}; give --covariates")
-    before, after = field_reach(bundle.config.window)
-    span = local.seen.first_hour - before, before + 24 * local.seen.days + after
-    among: NDArray[np.bool_] = local.among
-    read = read_fields(covariates.select(bundle.fields.names), (local.split.lat, local.split.lon), span, among)
-    return replace(read, scaling=bundle.fields)
+    named = options.covariates.select(bundle.fields.names)
+    read = covariates_at_stations(named, local.seen, bundle.config.window, local.roles)
+    return bundle, replace(read, scaling=bundle.fields)

@@ -20,6 +20,7 @@ from aqreanalysis.common.fingerprint import check_fingerprint
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.model import Bundle, Calibration, Scaling, training_fingerprint, write_bundle
+from aqreanalysis.model.bundle import OFFERED
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species, in_order
 from aqreanalysis.splits import Split
@@ -212,6 +213,11 @@ def provenance_of(observations: Observations, split: Split, device: str) -> dict
         "cluster_km": split.cluster_km,
         "stations_by_role": split.counts(),
     }
+
+
+def offered(static: StaticFields | None) -> dict[str, dict[str, str]]:
+    """Return what a bundle says of the static fields that its drift had to choose from; nothing without any."""
+    return {} if static is None else {OFFERED: {one.name: one.source for one in static.fields}}
 
 
 def publish_bundle(bundle: Bundle, part: Path, out: Path) -> Path:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from aqreanalysis.common.library_threads import library_threads
@@ -15,21 +14,19 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.model import Bundle, Scaling, choose_device
-from aqreanalysis.model.bundle import OFFERED
 from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift
-from aqreanalysis.model.network.scaling import field_reach
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species
 from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
-from aqreanalysis.training.covariate_drift import fit_covariate_drift
+from aqreanalysis.training.covariate_timeline import covariates_at_stations, with_covariates
 from aqreanalysis.training.crowding import fit_crowding, standardised, taken_off
 from aqreanalysis.training.distributed import Processes, joined
 from aqreanalysis.training.drift import fit_drift, hour_stride
 from aqreanalysis.training.ensemble import run_members, side_by_side
-from aqreanalysis.training.fields import ReadFields, TimelineFields, covariates_provenance, read_fields, with_fields
+from aqreanalysis.training.fields import ReadFields, covariates_provenance, drift_explained, with_fields
 from aqreanalysis.training.left_out import StationRecords
 from aqreanalysis.training.model_card import model_card
 from aqreanalysis.training.run_folder import (
@@ -38,6 +35,7 @@ from aqreanalysis.training.run_folder import (
     check_out,
     fit_scalings,
     make_bundle,
+    offered,
     open_run_folder,
     publish_bundle,
     resolve_species,
@@ -48,10 +46,6 @@ from aqreanalysis.training.seen_hours import SeenHours, seen_hours
 from aqreanalysis.training.station_masking import StationRoles
 from aqreanalysis.training.trainer import Trainer
 from aqreanalysis.training.transfer import of_these_pollutants
-from aqreanalysis.training.windows import Timeline
-
-if TYPE_CHECKING:
-    from aqreanalysis.covariates import Covariates
 
 
 @dataclass(frozen=True)
@@ -143,19 +137,25 @@ def _prepare(observations: Observations, config: Config, options: TrainOptions, 
     if config.model.crowding and options.covariates is None:
         ground = None if drift is None else drift.at(*places, list(scaling))
         crowding = fit_crowding(standardised(thinned, scaling, ground), *places)
-    read = _covariates(options.covariates, seen, config, split, progress)
+    read = None
+    if options.covariates is not None:
+        read = covariates_at_stations(options.covariates, seen, config.window, _roles(split), progress)
     return _Data(split, seen, scaling, drift, crowding, read)
+
+
+def _roles(split: Split) -> StationRoles:
+    """Return who is learned from and who is scored."""
+    roles = split.where(TRAINING), split.where(CALIBRATION)
+    return StationRoles(split.lat, split.lon, *roles, np.array(split.city, dtype=np.str_))
 
 
 def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Processes) -> None:
     """Put drift, provenance, calibration of hours and of means, and the scaling of covariates into the bundle."""
     seen, split, device = data.seen, data.split, str(processes.device)
-    bundle.provenance |= covariates_provenance(options.covariates, data.read)
+    bundle.provenance |= covariates_provenance(options.covariates, data.read) | offered(options.static)
     if options.start is not None:
         bundle.provenance["went_on_from"] = options.start.digest
     bundle.provenance |= {"processes": processes.count, "threads": bundle.config.training.threads}
-    if options.static is not None:
-        bundle.provenance[OFFERED] = {one.name: one.source for one in options.static.fields}
     bundle.drift, bundle.crowding = data.drift, data.crowding
     bundle.fields = data.read.scaling if data.read is not None else None
     roles = split.where(TRAINING), split.where(CALIBRATION)
@@ -185,11 +185,10 @@ def _trainers(config: Config, data: _Data, processes: Processes, before: Bundle 
     timeline = seen.timeline(
         scaling, config, taken_off((data.drift, data.crowding), split, split.where(TRAINING), inputs)
     )
+    places = _roles(split)
     if read is not None:
-        timeline = replace(timeline, fields=_timeline_fields(timeline, data, read, config))
+        timeline = with_covariates(timeline, read, {key: scaling[key] for key in inputs}, places)
     timeline = timeline.to(processes.device)
-    roles = split.where(TRAINING), split.where(CALIBRATION)
-    places = StationRoles(split.lat, split.lon, *roles, np.array(split.city, dtype=np.str_))
     training, trainers = config.training, []
     for member in range(training.members):
         minutes = training.max_minutes
@@ -202,18 +201,6 @@ def _trainers(config: Config, data: _Data, processes: Processes, before: Bundle 
     return trainers
 
 
-def _timeline_fields(timeline: Timeline, data: _Data, read: ReadFields, config: Config) -> TimelineFields:
-    """Return the covariates of a timeline, standardised, with the drift that a network starts from."""
-    scaled = read.scaling.forward(read.values)
-    begin = field_reach(config.window)[0] - config.window.history_hours
-    fields = scaled[begin : begin + len(timeline.scaled)]
-    split, inputs = data.split, {key: data.scaling[key] for key in config.inputs or config.species}
-    among = split.where(TRAINING)
-    readings, places = timeline.scaled.numpy()[:, among], (split.lat[among], split.lon[among])
-    drift = fit_covariate_drift(readings, fields[:, among], timeline.hours.numpy(), places, inputs, read.scaling)
-    return TimelineFields(torch.from_numpy(scaled), read.scaling, config.window, drift)
-
-
 def _started_from(trainer: Trainer, config: Config) -> dict[str, Any]:
     """Return what the network started from: the covariance models where they were fitted, and by input what the drift
     on covariates explains where there are any."""
@@ -221,19 +208,7 @@ def _started_from(trainer: Trainer, config: Config) -> dict[str, Any]:
     started: dict[str, Any] = {} if covariances is None else {"starting_covariances": asdict(covariances)}
     if fields is None:
         return started
-    explained = zip(config.inputs or config.species, fields.drift.explained.tolist(), strict=True)
-    return started | {"covariate_drift_explained": {key: round(share, 4) for key, share in explained}}
-
-
-def _covariates(
-    covariates: Covariates | None, seen: SeenHours, config: Config, split: Split, progress: Progress | None
-) -> ReadFields | None:
-    """Return the covariates at all stations over the hours of training and what the network reads round them."""
-    if covariates is None:
-        return None
-    before, after = field_reach(config.window)
-    span = seen.first_hour - before, before + 24 * seen.days + after
-    return read_fields(covariates, (split.lat, split.lon), span, split.where(TRAINING), progress)
+    return started | drift_explained(fields, list(config.inputs or config.species))
 
 
 def _check_calibration(seen: SeenHours, config: Config, stations: NDArray[np.bool_]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ModelError, ObservationsError
@@ -42,6 +41,11 @@ class LocalNetwork:
     split: Split
     seen: SeenHours
     among: NDArray[np.bool_]
+
+    @property
+    def roles(self) -> StationRoles:
+        """The stations: those that may be looked at, and none to be scored."""
+        return StationRoles(self.split.lat, self.split.lon, self.among, ~self.among)
 
     @property
     def places(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -96,16 +100,27 @@ def transfer_to(bundle: Bundle, local: LocalNetwork, static: StaticSource | None
     ObservationsError
         If a pollutant has no two different readings.
     """
-    scaling = _scaling(bundle, local)
-    drift = _drift(bundle, local, scaling, static)
-    crowding = _crowding(bundle, local, scaling, drift)
-    made = replace(bundle, scaling=scaling, drift=drift, crowding=crowding)
+    made = scaled_to(bundle, local, static)
     if bundle.fields is not None:  # its ranges are those of what its covariates leave
         return made
-    covariances = _covariances(bundle, local, scaling, (drift, crowding))
+    crowding = _crowding(made, local)
+    covariances = _covariances(made, local, crowding)
     tables = covariance_weights(covariances, bundle.config.model.kernels)
     metrics = bundle.metrics | {"starting_covariances": asdict(covariances)}
-    return replace(made, members=[weights | tables for weights in bundle.members], metrics=metrics)
+    members = [weights | tables for weights in bundle.members]
+    return replace(made, crowding=crowding, members=members, metrics=metrics)
+
+
+def scaled_to(bundle: Bundle, local: LocalNetwork, static: StaticSource | None = None) -> Bundle:
+    """Return the model with the scaling and the drift of a network of stations, and without crowding.
+
+    Raises
+    ------
+    ObservationsError
+        If a pollutant has no two different readings.
+    """
+    scaling = _scaling(bundle, local)
+    return replace(bundle, scaling=scaling, drift=_drift(bundle, local, scaling, static), crowding=None)
 
 
 def _scaling(bundle: Bundle, local: LocalNetwork) -> dict[str, Scaling]:
@@ -130,24 +145,20 @@ def _drift(
     return fit_drift(local.thinned, scaling, *local.places, static) or bundle.drift
 
 
-def _crowding(bundle: Bundle, local: LocalNetwork, scaling: dict[str, Scaling], drift: Drift | None) -> Crowding | None:
+def _crowding(bundle: Bundle, local: LocalNetwork) -> Crowding | None:
     """Return what the closeness of stations says here: what it said elsewhere is no guide to other towns."""
-    if not bundle.config.model.crowding or bundle.fields is not None:
+    if not bundle.config.model.crowding:
         return None
-    said = None if drift is None else drift.at(*local.places, list(scaling))
-    return fit_crowding(standardised(local.thinned, scaling, said), *local.places)
+    said = None if bundle.drift is None else bundle.drift.at(*local.places, list(bundle.scaling))
+    return fit_crowding(standardised(local.thinned, bundle.scaling, said), *local.places)
 
 
-def _covariances(
-    bundle: Bundle, local: LocalNetwork, scaling: dict[str, Scaling], drifts: tuple[Drift | None, Crowding | None]
-) -> BandCovariances:
+def _covariances(bundle: Bundle, local: LocalNetwork, crowding: Crowding | None) -> BandCovariances:
     """Return the covariance models of the record, of what the model's first member splits readings into."""
-    config, split = bundle.config, local.split
+    config = bundle.config
     inputs = list(config.inputs or config.species)
-    timeline = local.seen.timeline(scaling, config, taken_off(drifts, split, local.among, inputs))
+    off = taken_off((bundle.drift, crowding), local.split, local.among, inputs)
     targets: Sequence[int] = [inputs.index(key) for key in config.species]
     network = AQNet(len(inputs), list(targets), config.model)
     network.load_state_dict(bundle.members[0])
-    roles = StationRoles(split.lat, split.lon, local.among, ~local.among)
-    with torch.no_grad():
-        return starting_covariances(timeline, roles, network)
+    return starting_covariances(local.seen.timeline(bundle.scaling, config, off), local.roles, network)
