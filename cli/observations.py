@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,9 +51,21 @@ def _reads(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 @observations.command("import")
 @_reads("columns.repeats=last or quality.tests=[negative]")
 @click.option("--out", required=True, type=click.Path(), help="The CF NetCDF to write.")
+@click.option(
+    "--kinds-from-record",
+    is_flag=True,
+    help="Where no list tells a station's kind (background, traffic, industrial), keep the one that its record looks "
+    "like.",
+)
 @options.overwrite_option
 def import_command(
-    paths: list[str], config: Config, how: ReadOptions, as_json: bool, out: str, overwrite: bool
+    paths: list[str],
+    config: Config,
+    how: ReadOptions,
+    as_json: bool,
+    out: str,
+    kinds_from_record: bool,
+    overwrite: bool,
 ) -> None:
     """Import files, folders and zip archives into one CF NetCDF, in blocks of time: memory never holds all of it.
 
@@ -68,6 +81,11 @@ def import_command(
         report = import_observations(paths, out, config.columns, how, overwrite=overwrite, progress=progress)
     for line in report.lines():
         click.echo(line, err=True)
+    if kinds_from_record:
+        from aqreanalysis.observations.kinds_from_record import keep_kinds
+
+        counts = ", ".join(f"{count} {kind or 'too short'}" for kind, count in keep_kinds(Path(out)).items())
+        click.echo(f"kinds by the stations' records: {counts}", err=True)
     if as_json:
         print_json(
             {
@@ -144,6 +162,9 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         if name in facts:
             counts = ", ".join(f"{count} {word or 'not told'}" for word, count in facts[name].items())
             lines.append(f"{name:<9} {counts}")
+    if "kinds_by_record" in facts:
+        counts = ", ".join(f"{count} {word or 'cannot be told'}" for word, count in facts["kinds_by_record"].items())
+        lines.append(f"kinds     not told; by their records {counts} ('import --kinds-from-record' keeps them)")
     for key, each in facts["species"].items():
         flagged = {name: n for name, n in each["flagged"].items() if n}
         bad = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in flagged.items()) or "none flagged"

@@ -25,7 +25,7 @@ _FACTORS = np.array(
 )
 _FIRE = np.array([9.0, 1.5, 0.1, 90.0, 0.8, 0.0])
 # Strength in each hour of the local day; the mean is about 1.
-_TRAFFIC = np.array(
+TRAFFIC_HOURS = np.array(
     [
         [0.25, 0.18, 0.15, 0.15, 0.25, 0.55, 1.10, 1.75, 1.80, 1.40, 1.20, 1.20],
         [1.20, 1.20, 1.25, 1.40, 1.65, 1.85, 1.70, 1.25, 0.90, 0.70, 0.55, 0.40],
@@ -37,6 +37,9 @@ _HEATING = np.array(
         [0.75, 0.70, 0.70, 0.80, 1.00, 1.30, 1.55, 1.70, 1.65, 1.50, 1.20, 0.90],
     ]
 ).ravel()
+# Shares of a working day's, on Saturday and Sunday.
+WORKS_AT_WEEKENDS = 0.75, 0.65
+ROADS_ON_SATURDAY, ROADS_ON_SUNDAY = 0.75, 0.6
 _COUNTRY = 0.6 + 0.8 * np.clip(np.sin(np.pi * (np.arange(24) - 6) / 13), 0, None)
 
 
@@ -84,9 +87,10 @@ class Emitter:
         region = self._region
         clock = (hour + CLOCK) % 24
         weekday = (self._first_weekday + (hour + CLOCK) // 24) % 7
-        works, roads = (1.0, 1.0) if weekday < 5 else ((0.75, 0.75) if weekday == 5 else (0.65, 0.6))
+        at_weekend = list(zip(WORKS_AT_WEEKENDS, (ROADS_ON_SATURDAY, ROADS_ON_SUNDAY), strict=True))
+        works, roads = (1.0, 1.0) if weekday < 5 else at_weekend[weekday - 5]
         cold = np.clip((290.0 - t2m) / 10.0, 0.1, 2.0)
-        strength = region.activity * np.array([_TRAFFIC[clock] * roads, _HEATING[clock], works, _COUNTRY[clock]])
+        strength = region.activity * np.array([TRAFFIC_HOURS[clock] * roads, _HEATING[clock], works, _COUNTRY[clock]])
         strength[:, 1] *= cold
         strength[:, :3] *= np.exp(region.town_share @ self._mood[hour])[:, None]
         emission = strength @ _FACTORS

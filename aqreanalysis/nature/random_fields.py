@@ -19,6 +19,8 @@ STREAMS = {
     "faults": 7,
     "background activity": 8,
     "background inflow": 9,
+    "sites": 10,
+    "sensors": 11,
 }
 
 

@@ -27,6 +27,7 @@ from aqreanalysis.nature.datasets import (
     write_dataset,
 )
 from aqreanalysis.nature.era5_grib import write_meteorology
+from aqreanalysis.nature.local_sources import Sites, local_air, place_sensors, sensor_readings, with_kinds
 from aqreanalysis.nature.random_fields import FloatArray
 from aqreanalysis.nature.region import Region, build_region
 from aqreanalysis.nature.simulation import START, Climate, one_thread, simulate, true_world
@@ -34,6 +35,7 @@ from aqreanalysis.nature.static_fields import FINE_STEP, static_fields, write_st
 from aqreanalysis.nature.station_network import SensorFaults, add_faults, at_stations, measure, place_stations
 from aqreanalysis.nature.transport import interior
 from aqreanalysis.observations import Observations, StationPlaces
+from aqreanalysis.observations.station_kinds import kind_of
 from aqreanalysis.species import SPECIES, in_order
 
 MAX_DAYS, MAX_STATIONS = 366, 5000
@@ -141,6 +143,7 @@ def nature_run(
     species: Iterable[str] | None = None,
     progress: Progress | None = None,
     climate: Climate | None = None,
+    sites: Sites | None = None,
 ) -> Nature:
     """Return the synthetic nature run of a seed.
 
@@ -163,6 +166,8 @@ def nature_run(
         Called with days done, days in all and a note.
     climate : Climate, optional
         Of the region, where it is not the plain one; its `background` knows nothing of it.
+    sites : Sites, optional
+        Kerbs, works and cheap sensors; then the observations tell kinds and networks, which else they do not.
 
     Raises
     ------
@@ -188,9 +193,9 @@ def nature_run(
         )
     truth = {key: values for key, values in air.items() if key in keys}
     times = pd.date_range(START, periods=24 * days + 1, freq="h", unit="ns")[1:]
-    table, observations, faulty = _observe(seed, stations, region, grid, truth, times)
+    table, readings, faulty = _measured(seed, stations, (region, grid), (truth, weather), sites)
     datasets = truth_dataset(truth, times, grid, seed), meteorology_dataset(weather, times, grid, seed)
-    return Nature(observations, *datasets, grid, table, faulty, seed)
+    return Nature(_observe(seed, table, readings, times), *datasets, grid, table, faulty, seed)
 
 
 def _check(seed: int, days: int, stations: int) -> None:
@@ -203,21 +208,49 @@ def _check(seed: int, days: int, stations: int) -> None:
             raise ObservationsError(f"nature run: {name} = {value!r} must be a whole number from {least} to {most}")
 
 
-def _observe(
-    seed: int, count: int, region: Region, grid: Grid, truth: dict[str, FloatArray], times: pd.DatetimeIndex
-) -> tuple[pd.DataFrame, Observations, dict[str, NDArray[np.bool_]]]:
+def _measured(
+    seed: int,
+    count: int,
+    where: tuple[Region, Grid],
+    air: tuple[dict[str, FloatArray], dict[str, FloatArray]],
+    sites: Sites | None,
+) -> tuple[pd.DataFrame, dict[str, FloatArray], dict[str, NDArray[np.bool_]]]:
+    """Return the stations, what they report of the truth in the weather, and where that is wrong."""
+    (region, grid), (truth, weather) = where, air
     table = place_stations(seed, region, grid, count)
+    added: dict[str, FloatArray] = {}
+    if sites is not None:
+        table = with_kinds(seed, table, sites)
+        added = local_air(seed, table["kind"].tolist(), _at(truth, grid, table), _at(weather, grid, table))
     readings = {
-        key: measure(seed, key, at_stations(field, grid, table), table[f"bias_{key}"].to_numpy())
-        for key, field in truth.items()
+        key: measure(seed, key, values, table[f"bias_{key}"].to_numpy(), added.get(key))
+        for key, values in _at(truth, grid, table).items()
     }
     faulty = add_faults(seed, readings, SensorFaults())
+    if sites is None or not sites.sensors:
+        return table, readings, faulty
+    cheap = place_sensors(seed, region, grid, sites.sensors)
+    more = sensor_readings(seed, _at(truth, grid, cheap), _at(weather, grid, cheap))
+    readings = {key: np.concatenate([readings[key], more[key]], axis=1) for key in readings}
+    faulty = {key: np.pad(wrong, ((0, 0), (0, sites.sensors))) for key, wrong in faulty.items()}
+    return pd.concat([table, cheap], ignore_index=True), readings, faulty
+
+
+def _at(fields: dict[str, FloatArray], grid: Grid, table: pd.DataFrame) -> dict[str, FloatArray]:
+    """Return fields (hour, row, column) at the stations of a table, (hour, station)."""
+    return {key: at_stations(field, grid, table) for key, field in fields.items()}
+
+
+def _observe(seed: int, table: pd.DataFrame, readings: dict[str, FloatArray], times: pd.DatetimeIndex) -> Observations:
+    """Return what the stations of a table report."""
     places = StationPlaces(
         ids=table["station_id"].tolist(),
         lat=table["lat"].to_numpy(),
         lon=table["lon"].to_numpy(),
         city=table["city"].tolist(),
         name=[f"{city} {kind}" for city, kind in zip(table["city"], table["kind"], strict=True)],
+        kind=[kind_of(kind) or "" for kind in table["kind"]] if "network" in table else None,
+        network=table["network"].tolist() if "network" in table else None,
     )
     attributes = {
         "title": f"{TITLE}: station records",
@@ -225,4 +258,4 @@ def _observe(
         "comment": COMMENT,
         "synthetic": "true",
     }
-    return table, Observations.from_arrays(times, places, readings, attributes), faulty
+    return Observations.from_arrays(times, places, readings, attributes)

@@ -55,14 +55,14 @@ INSTRUMENTS = {
 _MEMORY_HOURS = 3.0  # of what a place differs from its cell
 
 
-def place_stations(seed: int, region: Region, grid: Grid, count: int) -> pd.DataFrame:
+def place_stations(seed: int, region: Region, grid: Grid, count: int, part: str = "network") -> pd.DataFrame:
     """Return the stations, one a row.
 
     Columns: ``station_id``; ``lat``, ``lon``; ``city`` (the town; a rural station is a city of its own); ``kind``
     (``urban``, ``kerb``, ``suburban``, ``rural``); and ``bias_<pollutant>``, the true lasting factor between what the
-    station reports and what its cell holds.
+    station reports and what its cell holds. `part` names the stream of the seed that they are drawn from.
     """
-    rng = stream(seed, "network")
+    rng = stream(seed, part)
     towns = len(region.names)
     unmonitored = rng.choice(np.arange(3, towns), UNMONITORED_TOWNS, replace=False)
     share = np.where(np.isin(np.arange(towns), unmonitored), 0.0, region.town_size**0.8)
@@ -108,7 +108,7 @@ def at_stations(truth: FloatArray, grid: Grid, stations: pd.DataFrame) -> FloatA
     return (1 - a) * south + a * north
 
 
-def measure(seed: int, key: str, truth: FloatArray, bias: FloatArray) -> FloatArray:
+def measure(seed: int, key: str, truth: FloatArray, bias: FloatArray, added: FloatArray | None = None) -> FloatArray:
     """Return what instruments without faults report, float32.
 
     Parameters
@@ -120,6 +120,8 @@ def measure(seed: int, key: str, truth: FloatArray, bias: FloatArray) -> FloatAr
         What the cells hold at the stations.
     bias : ndarray, shape (station,)
         Lasting factor.
+    added : ndarray, shape (hour, station), optional
+        What the surroundings of each station add to the air of its cell (`local_sources`).
     """
     instrument = INSTRUMENTS[key]
     rng = stream(seed, "instruments", list(SPECIES).index(key))
@@ -130,6 +132,8 @@ def measure(seed: int, key: str, truth: FloatArray, bias: FloatArray) -> FloatAr
     for hour in range(1, len(truth)):
         local[hour] = keep * local[hour - 1] + np.sqrt(1 - keep**2) * draws[hour, :, 0]
     reading = truth * bias * np.exp(instrument.unrepresentative * local - 0.5 * instrument.unrepresentative**2)
+    if added is not None:
+        reading = reading + added
     spread = np.hypot(instrument.noise, instrument.relative_noise * reading)
     steps = np.round((reading + spread * draws[:, :, 1]) / instrument.resolution)
     return (np.maximum(steps, 1.0) * instrument.resolution).astype(np.float32)

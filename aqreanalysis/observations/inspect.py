@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.observations.dataset import Observations
 from aqreanalysis.observations.flags import USABLE, Flag
 from aqreanalysis.observations.formats.registry import list_formats
+from aqreanalysis.observations.kinds_from_record import FEWEST_STATIONS, kinds_from_record
 from aqreanalysis.observations.readers import PathLike, ReadOptions, discover, read_observations
 
 # Stations that are named as suspicious, at most.
@@ -62,6 +64,7 @@ def check_observations(
         "stations": summary["stations"],
         "cities": summary["cities"],
         **{name: summary[name] for name in ("kinds", "networks") if name in summary},
+        **_looks(observations),
         "box": summary["box"],
         "first": summary["first"],
         "last": summary["last"],
@@ -73,6 +76,14 @@ def check_observations(
         "warnings": list(observations.report.warnings),
         "digest": summary["digest"],
     }
+
+
+def _looks(observations: Observations) -> dict[str, dict[str, int]]:
+    """Return how many stations look like which kind where none is told, if the record is long and wide enough."""
+    if observations.kinds is not None or len(observations.stations) < FEWEST_STATIONS:
+        return {}
+    kinds = dict(Counter(sorted(kinds_from_record(observations))))
+    return {"kinds_by_record": kinds} if set(kinds) - {""} else {}
 
 
 def suspicious(observations: Observations) -> list[dict[str, Any]]:
