@@ -17,42 +17,52 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config, list_configs, load_config
+    from aqreanalysis.covariates import Covariates
     from aqreanalysis.errors import AqreanalysisError
-    from aqreanalysis.evaluation import compare, evaluate
+    from aqreanalysis.evaluation import EvaluationOptions, compare, evaluate
+    from aqreanalysis.export.exposure import exceedance, population_weighted_mean
     from aqreanalysis.grids import Grid, list_grids, load_grid
     from aqreanalysis.model import Predictor, load_predictor
     from aqreanalysis.nature import nature_run
     from aqreanalysis.observations import Observations, from_frame, read_observations
-    from aqreanalysis.production import estimate, produce
+    from aqreanalysis.production import ProduceOptions, estimate, open_cube, produce
     from aqreanalysis.species import SPECIES
-    from aqreanalysis.training import train
+    from aqreanalysis.training.run_folder import TrainOptions
+    from aqreanalysis.training.train import train
 
     __version__: str
 
 _HOMES = {
     "configs": ("Config", "list_configs", "load_config"),
+    "covariates": ("Covariates",),
     "errors": ("AqreanalysisError",),
-    "evaluation": ("compare", "evaluate"),
+    "evaluation": ("EvaluationOptions", "compare", "evaluate"),
+    "export.exposure": ("exceedance", "population_weighted_mean"),
     "grids": ("Grid", "list_grids", "load_grid"),
     "model": ("Predictor", "load_predictor"),
     "nature": ("nature_run",),
     "observations": ("Observations", "from_frame", "read_observations"),
-    "production": ("estimate", "produce"),
+    "production": ("ProduceOptions", "estimate", "open_cube", "produce"),
     "species": ("SPECIES",),
-    "training": ("train",),
+    "training": ("TrainOptions", "train"),
 }
 
 __all__ = [
     "SPECIES",
     "AqreanalysisError",
     "Config",
+    "Covariates",
+    "EvaluationOptions",
     "Grid",
     "Observations",
     "Predictor",
+    "ProduceOptions",
+    "TrainOptions",
     "__version__",
     "compare",
     "estimate",
     "evaluate",
+    "exceedance",
     "from_frame",
     "list_configs",
     "list_grids",
@@ -60,6 +70,8 @@ __all__ = [
     "load_grid",
     "load_predictor",
     "nature_run",
+    "open_cube",
+    "population_weighted_mean",
     "produce",
     "read_observations",
     "train",

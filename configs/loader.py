@@ -28,13 +28,13 @@ def list_configs() -> list[str]:
     return sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml"))
 
 
-def load_config(source: str | Path | Mapping[str, Any] | None = None, overrides: Iterable[str] = ()) -> Config:
+def load_config(source: str | Path | Mapping[str, Any] | Config | None = None, overrides: Iterable[str] = ()) -> Config:
     """Return the validated config.
 
     Parameters
     ----------
-    source : str, Path, mapping or None
-        Name of a packaged config, path of a YAML file, a mapping, or None for ``aqnet``.
+    source : str, Path, mapping, Config or None
+        Name of a packaged config, path of a YAML file, a mapping, a config to change, or None for ``aqnet``.
     overrides : iterable of str
         ``section.key=value`` with a YAML value, applied in order.
 
@@ -51,6 +51,13 @@ def load_config(source: str | Path | Mapping[str, Any] | None = None, overrides:
     >>> aq.load_config({"species": ["no2"]}).species
     ['no2']
     """
+    if isinstance(source, Config):
+        source = source.model_dump(mode="json")
+    if not isinstance(source, str | Path | Mapping | None):
+        raise ConfigError(
+            f"config {shown(source)}: give a Config, a mapping, the path of a YAML file, or a name: "
+            f"{', '.join(list_configs())}"
+        )
     where = "the given mapping" if isinstance(source, Mapping) else str(source or "aqnet")
     raw = dict(source) if isinstance(source, Mapping) else _read(str(source or "aqnet"))
     for text in overrides:

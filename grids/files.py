@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import GridError
 from aqreanalysis.grids.axes import FloatArray
 from aqreanalysis.grids.grid import MAX_CELLS, Grid
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _AXES: dict[str, tuple[str, set[str], tuple[str, ...]]] = {
     # What CF tells a coordinate by: standard_name, units; and the names that files use where they tell neither.
@@ -133,6 +135,8 @@ def grid_from_netcdf(path: Path, variable: str | None = None) -> Grid:
         rule of `Grid`.
     """
     where = str(path)
+    import xarray as xr  # here, so that a grid's name is known without it
+
     try:
         # The engine is named, so that no other one (cfgrib, say) is asked what it thinks of the file.
         dataset = xr.open_dataset(path, engine="zarr" if path.is_dir() else "netcdf4", decode_times=False, chunks=None)

@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.described import Described
 from aqreanalysis.common.geodesy import KM_PER_DEGREE
 from aqreanalysis.errors import GridError
 from aqreanalysis.grids.axes import FloatArray, cells_between, recognise_axis, regular_axis
 
 # An hour of one float32 layer is 0.8 GB at this size. The whole globe at 0.025 degree (104 million) stays below it.
 MAX_CELLS = 200_000_000
+# Of grids that are laid around places, degrees.
+_ROUND_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0)
 
 
-@dataclass(frozen=True, eq=False)
-class Grid:
+@dataclass(frozen=True, eq=False, repr=False)
+class Grid(Described):
     """Cell centres of a regular latitude/longitude grid, checked where it is built.
 
     Latitude ascends. Longitude ascends too and begins in -180..180; it goes on past 180 only where the grid crosses
@@ -130,6 +133,36 @@ class Grid:
         spacing = (step[1], step[0]) if 1 in (rows, columns) else None
         return cls(name, lat, lon, title=title, reason=reason, spacing=spacing)
 
+    @classmethod
+    def around(cls, name: str, lat: FloatArray, lon: FloatArray, cells: int = 20_000) -> Grid:
+        """Return a grid that holds places and a margin around them, at the finest of some round steps.
+
+        Parameters
+        ----------
+        name : str
+            As of the class.
+        lat, lon : ndarray of float64
+            The places, degrees.
+        cells : int
+            At most so many.
+
+        Raises
+        ------
+        GridError
+            If there is no place, or no step is coarse enough.
+        """
+        if not np.size(lat):
+            raise GridError(f"grid {name}: no place to lay it around")
+        margin = max(0.1, 0.1 * float(np.ptp(lat)), 0.1 * float(np.ptp(lon)))
+        south, north = max(float(np.min(lat)) - margin, -90.0), min(float(np.max(lat)) + margin, 90.0)
+        west, east = float(np.min(lon)) - margin, float(np.max(lon)) + margin
+        for step in _ROUND_STEPS:
+            box = [np.floor(west / step), np.floor(south / step), np.ceil(east / step), np.ceil(north / step)]
+            if (box[2] - box[0] + 1) * (box[3] - box[1] + 1) <= cells:
+                edges = [round(float(edge) * step, 10) for edge in box]
+                return cls.from_bounds(name, (edges[0], edges[1], edges[2], edges[3]), (step, step))
+        raise GridError(f"grid {name}: the places span {east - west:g} x {north - south:g} degrees; name a grid")
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows (latitude) and columns (longitude)."""
@@ -199,6 +232,19 @@ class Grid:
             "cells_wanted": self.size if self.mask is None else int(self.mask.sum()),
             "digest": self.digest(),
         }
+
+    def facts(self) -> tuple[str, list[tuple[str, str]]]:
+        """Return what it is, and extent, step and cells, as `repr` and notebooks show them."""
+        (rows, columns), (dy, dx) = self.shape, self.step
+        pairs = [
+            ("longitude", f"{self.lon[0]:.10g} .. {self.lon[-1]:.10g}, {columns} columns of {dx:g} degree"),
+            ("latitude", f"{self.lat[0]:.10g} .. {self.lat[-1]:.10g}, {rows} rows of {dy:g} degree"),
+            (
+                "cells",
+                f"{self.size:,}" + ("" if self.mask is None else f", of which {int(self.mask.sum()):,} are wanted"),
+            ),
+        ]
+        return f"Grid {self.name}", [*([("title", self.title)] if self.title else []), *pairs]
 
     def describe(self) -> str:
         """Return the grid in lines for people: extent, step, cells, size in km, bytes of an hour, digest."""

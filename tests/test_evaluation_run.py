@@ -3,15 +3,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.evaluation import EvaluationOptions, evaluate, format_table
 from aqreanalysis.evaluation.report import write_report
 from aqreanalysis.evaluation.tables import card_section, table_rows
 from aqreanalysis.model.bundle import read_bundle
 from aqreanalysis.observations import Observations, StationPlaces
-from aqreanalysis.splits import draw_split
+from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH, Split, draw_split
 
 pytest_plugins = ("evaluation_case",)
 
@@ -132,3 +133,33 @@ def test_on_another_network_a_split_is_drawn_and_the_bundle_keeps_its_own_scores
     scores = metrics["species"]["pm25"]["unseen-time-hidden-tenth"]
     assert scores["stations"] == split.counts()["hidden-tenth"]
     assert metrics["hours"]["first"] >= str(split.unseen_from)
+
+
+def test_what_no_hidden_station_read_is_left_out_and_told(
+    untrained_bundle: Path, town_network: Observations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqreanalysis.evaluation.run.draw_pictures", lambda *_, **__: {})
+    split = Split.of_bundle(read_bundle(untrained_bundle))
+    roles = split.roles_of(town_network.stations)
+    o3 = town_network.values("o3").copy()
+    o3[:, roles == HIDDEN_TENTH] = np.nan
+    # No city is hidden among these stations, and no hidden one read ozone: as in a London whose NO2 is read in towns.
+    some = roles != HIDDEN_CITY
+    places = StationPlaces(
+        [name for name, taken in zip(town_network.stations, some, strict=True) if taken],
+        town_network.lat[some],
+        town_network.lon[some],
+    )
+    values = {"pm25": town_network.values("pm25")[:, some], "o3": o3[:, some]}
+    fewer = Observations.from_arrays(town_network.times, places, values)
+    metrics = evaluate(untrained_bundle, fewer, tmp_path / "out", EvaluationOptions(every=12, device="cpu"))
+    assert {key: list(protocols) for key, protocols in metrics["species"].items()} == {
+        "pm25": ["unseen-time-hidden-tenth"]
+    }
+    text = format_table(metrics)
+    assert "not scored: O3, unseen-time-hidden-tenth: none of the" in text
+    assert "not scored: protocol unseen-time-leave-city-out: none of the stations" in text
+    assert "None" not in text and "nan" not in text
+    only = Observations.from_arrays(town_network.times, places, {"o3": values["o3"]})
+    with pytest.raises(ObservationsError, match="nothing can be scored: O3, unseen-time-hidden-tenth"):
+        evaluate(untrained_bundle, only, tmp_path / "none", EvaluationOptions(every=12, device="cpu"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aqreanalysis.evaluation import EvaluationOptions, evaluate
-from aqreanalysis.evaluation.tables import record_in_bundle
+from aqreanalysis.evaluation.tables import ratio_texts, record_in_bundle
 from aqreanalysis.model import read_bundle
 from aqreanalysis.model.bundle import measured_coverage, write_bundle
 from aqreanalysis.observations import Observations
@@ -72,3 +72,14 @@ def test_the_coverage_for_the_cube_names_figure_split_and_hours(scored: Path) ->
 
 def test_a_model_that_was_never_evaluated_says_nothing_of_coverage() -> None:
     assert measured_coverage({}) == ""
+
+
+def test_a_score_that_is_none_never_reaches_text() -> None:
+    nothing = {"methods": {"aq-net": {"overall": {"coverage": None}}}, "stations": 2}
+    something = {"methods": {"aq-net": {"overall": {"coverage": 0.9}}}, "stations": 3}
+    hours = {"choice": "unseen", "first": "2019-01-01T01:00Z", "last": "2019-01-02T00:00Z"}
+    metrics = {"evaluation": {"coverage": 0.9, "hours": hours, "species": {"no2": {"leave-city-out": nothing}}}}
+    assert measured_coverage(metrics) == ""
+    metrics["evaluation"]["species"]["pm25"] = {"hidden-tenth": something}
+    assert measured_coverage(metrics).endswith(": PM2.5 0.900 (hidden-tenth, 3 stations)")
+    assert ratio_texts({"mae": {"ratio": None, "low": None, "high": None, "best": "kriging"}}) == []

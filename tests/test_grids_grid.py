@@ -135,3 +135,13 @@ def test_one_cell_one_row_and_one_column_are_grids(box, shape):
     assert grid.digest() != Grid.from_bounds("larger", box, (0.1, 0.1)).digest()
     again = Grid("again", grid.lat, grid.lon, spacing=(0.2, 0.2))
     assert again.digest() == grid.digest()
+
+
+def test_a_grid_around_places_holds_them_at_the_finest_round_step_that_is_few_enough() -> None:
+    town = Grid.around("town", np.array([51.4, 51.6]), np.array([-0.3, 0.1]))
+    assert town.step == (0.01, 0.01) and town.size <= 20_000
+    assert town.lat[0] <= 51.3 and town.lat[-1] >= 51.7 and town.lon[0] <= -0.4 and town.lon[-1] >= 0.2
+    country = Grid.around("country", np.array([35.0, 45.0]), np.array([110.0, 125.0]))
+    assert country.step == (0.2, 0.2) and country.size <= 20_000
+    with pytest.raises(GridError, match="no place"):
+        Grid.around("none", np.array([]), np.array([]))

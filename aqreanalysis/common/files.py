@@ -22,6 +22,19 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ROOM_BYTES = 1 << 16
 
 
+def as_path(out: str | Path) -> Path:
+    """Return the path of an output.
+
+    Raises
+    ------
+    OutputError
+        If it is no path.
+    """
+    if not isinstance(out, str | Path):
+        raise OutputError(f"output {out!r}: give a path")
+    return Path(out)
+
+
 def refused_by_disk(error: BaseException, folder: Path) -> int | None:
     """Return the number of the system's error where a write failed for want of room, None where it failed otherwise.
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.described import Described, few
 from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig, StaticConfig
@@ -33,8 +34,8 @@ from aqreanalysis.grids import Grid
 PathLike = str | Path
 
 
-@dataclass(frozen=True)
-class Covariates:
+@dataclass(frozen=True, repr=False)
+class Covariates(Described):
     """Fields from files, read lazily; nothing but headers and coordinates is held.
 
     Where several sources have a field, weather stations come first, then finer grids before coarser ones; each fills
@@ -54,6 +55,18 @@ class Covariates:
     upwind : UpwindSources or None
         What the wind brings from the sources of static fields, and the rain that the air went through, where there are
         wind and boundary layer, and sources or rain.
+
+    Examples
+    --------
+    A table of weather stations is enough to begin with; GRIB, NetCDF and rasters are opened the same way:
+
+    >>> import aqreanalysis as aq
+    >>> import pandas as pd
+    >>> rows = {"station_id": "hill", "time": pd.date_range("2021-03-01 01:00", periods=3, freq="h"), "lat": 36.0}
+    >>> pd.DataFrame(rows | {"lon": 111.0, "temp": [4.0, 3.5, 3.0]}).to_csv("weather.csv", index=False)
+    >>> covariates = aq.Covariates.open("weather.csv")
+    >>> covariates.fields, covariates.units
+    (('t2m',), ('K',))
     """
 
     layers: tuple[GriddedSource | WeatherStations, ...]
@@ -270,6 +283,20 @@ class Covariates:
             "static": {name: _about_raster(raster, name) for raster in self.rasters for name in raster.fields},
             "report": self.report.to_dict(),
         }
+
+    def facts(self) -> tuple[str, list[tuple[str, str]]]:
+        """Return what they are, and each field with its unit and span, as `repr` and notebooks show them."""
+        units = dict(zip(self.fields, self.units, strict=True))
+        pairs = []
+        for key in self.hourly:
+            hours = self.hours(key)
+            span = f"{hours.size} hours {stamp_text(hours[0])} .. {stamp_text(hours[-1])}" if hours.size else "no hour"
+            pairs.append((key, f"{units[key] or '1'}, {span}"))
+        static = [f"{key} ({units[key]})" if units[key] else key for key in self.static]
+        notes = len(self.report.lines())
+        pairs += [("static", few(static))] if static else []
+        pairs += [("report", f"{notes} notes: see .report.lines()")] if notes else []
+        return f"Covariates of {len(self.hourly)} hourly and {len(self.static)} static fields", pairs
 
     def _about(self, key: str) -> dict[str, Any]:
         field, hours = FIELDS.get(key), self.hours(key)

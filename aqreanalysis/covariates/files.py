@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from aqreanalysis.covariates.archives import is_archive, unpacked
 from aqreanalysis.errors import CovariatesError
@@ -45,13 +46,16 @@ def sort_files(paths: str | Path | Sequence[str | Path]) -> Files:
         If a path does not exist or is nothing that can be read, or two rasters have one name.
     """
     files = Files()
-    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    given: list[str | Path] = list(paths) if isinstance(paths, list | tuple) else [cast("str | Path", paths)]
+    wrong = [one for one in given if not isinstance(one, str | Path)]
+    if wrong:
+        raise CovariatesError(f"covariates {wrong[0]!r}: give the path of a file or folder, or NAME=RASTER")
     if not given:
         raise CovariatesError(
             "no covariates are given: name files or folders of GRIB, NetCDF, rasters or weather tables"
         )
     for spec in given:
-        name, path = _named(spec)
+        name, path = named(spec)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
             known = [p for p in inside if _kind(p) not in {None, _OTHER_ARCHIVE}]
@@ -66,7 +70,8 @@ def sort_files(paths: str | Path | Sequence[str | Path]) -> Files:
     return files
 
 
-def _named(spec: str | Path) -> tuple[str | None, Path]:
+def named(spec: str | Path) -> tuple[str | None, Path]:
+    """Return name and path of ``NAME=PATH``, None and the path of a plain one."""
     path = Path(spec)
     name, sign, rest = str(spec).partition("=")
     if sign and name.isidentifier() and not path.exists():

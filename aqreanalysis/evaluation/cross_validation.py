@@ -139,7 +139,7 @@ def run_folds(
             _run_fold(observations, config, folder, (protocol, fold == number), options, part)
     if progress is not None:
         progress(1, 1, protocol.title)
-    titles = method_titles(covariates=options.covariates is not None)
+    titles = method_titles(covariates=options.field_source is not None)
     for key in config.species:
         yield _pooled(observations, key, (work, count, protocol), titles)
 
@@ -159,7 +159,7 @@ def _run_fold(
     if not bundle.is_dir():
         stations = np.array(observations.stations)[~hidden].tolist()
         options.folds.train(observations.select(stations=stations), config, bundle, _half(progress, 0))
-    model = load_analysis(bundle, options.device, options.covariates, options.static)
+    model = load_analysis(bundle, options.device, options.field_source, options.static_source)
     split = Split.of_bundle(model.bundle)
     hours = hours_of(observations, split, protocol.hours, options.every)
     task = mask_stations(observations, hidden, split, protocol, hours)
@@ -240,12 +240,12 @@ def _folder(work: Path, number: int) -> Path:
 
 def _fingerprint(observations: Observations, config: Config, options: EvaluationOptions) -> dict[str, Any]:
     own: dict[str, Any] = {"folds": options.folds.folds, "seed": options.folds.seed, "every": options.every}
-    if options.covariates is not None:
-        own["covariates"] = options.covariates.digest()
+    if options.field_source is not None:
+        own["covariates"] = options.field_source.digest()
         # Folds that were asked before these baselines stood beside the model lack their answers.
         own["covariate_baselines"] = [baseline.name for baseline in covariate_baselines()]
-    if options.static is not None:
-        own["static fields"] = options.static.digest()
+    if options.static_source is not None:
+        own["static fields"] = options.static_source.digest()
     return training_fingerprint(observations.digest(), config) | own
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
@@ -22,7 +22,7 @@ from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH
 
 if TYPE_CHECKING:
     from aqreanalysis.covariates import StaticFields
-    from aqreanalysis.model.network.scaling import FieldSource
+    from aqreanalysis.model.network.scaling import FieldSource, Paths
 
 Hours = Literal["seen", "unseen", "all"]
 
@@ -140,15 +140,21 @@ class EvaluationOptions:
         Whether an earlier evaluation in the output folder may be replaced.
     folds : FoldOptions
         For station-folds and city-folds.
-    covariates : FieldSource, optional
+    covariates : FieldSource or paths, optional
         Of a model that was trained with covariates.
-    static : StaticFields, optional
+    static : StaticFields or paths, optional
         Of a model whose drift reads them.
     optional_baselines : tuple of str
         Baselines of `baselines.OPTIONAL` that stand beside the others where a trained model is asked; folds run
         without them.
     optional_minutes : float
         Limit of one training of such a baseline (a pollutant in a protocol), in minutes.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> [protocol.name for protocol in aq.EvaluationOptions(("hidden-tenth",), hours="all").hidden()]
+    ['hidden-tenth']
     """
 
     protocols: tuple[str, ...] = (UNSEEN_TIME,)
@@ -158,8 +164,8 @@ class EvaluationOptions:
     device: str = "auto"
     overwrite: bool = False
     folds: FoldOptions = field(default_factory=FoldOptions)
-    covariates: FieldSource | None = None
-    static: StaticFields | None = None
+    covariates: FieldSource | Paths | None = None
+    static: StaticFields | Paths | None = None
     optional_baselines: tuple[str, ...] = ()
     optional_minutes: float = MINUTES
 
@@ -185,6 +191,25 @@ class EvaluationOptions:
             )
         if self.every < 1:
             raise ConfigError(f"every = {self.every}: every n-th hour counts, n must be at least 1")
+
+    def opened(self, config: Config) -> EvaluationOptions:
+        """Return the options with their files opened, read as the config of the model says."""
+        if self.covariates is None and self.static is None:
+            return self
+        from aqreanalysis.covariates.given import as_covariates, as_static
+
+        covariates = as_covariates(self.covariates, config.covariates, trained=True)
+        return replace(self, covariates=covariates, static=as_static(self.static, config.drift, trained=True))
+
+    @property
+    def field_source(self) -> FieldSource | None:
+        """The covariates, after `opened`."""
+        return cast("FieldSource | None", self.covariates)
+
+    @property
+    def static_source(self) -> StaticFields | None:
+        """The static fields, after `opened`."""
+        return cast("StaticFields | None", self.static)
 
     @property
     def names(self) -> frozenset[str]:

@@ -208,6 +208,10 @@ class EvaluationTask:
         )
         return replace(self, covariates=ReadOnce.of(source, lat, lon, self.targets.hours, ground))
 
+    def is_read(self, key: str) -> bool:
+        """Return whether a hidden station read a pollutant at an hour that counts."""
+        return bool(np.isfinite(self.targets.observed[key]).any())
+
     def baselines(self) -> list[Baseline]:
         """Return the baselines that are asked, fresh and untuned."""
         return make_baselines(self.optional_baselines, self.covariates is not None, self.optional_minutes)
@@ -220,6 +224,10 @@ class EvaluationTask:
         return StationField(self.visible.lat, self.visible.lon, values, self.groups, hours, record, self.covariates)
 
 
+class NothingHiddenError(ModelError):
+    """A protocol that hides stations of which the observations have none."""
+
+
 def build_task(
     observations: Observations, split: Split, protocol: Protocol, options: EvaluationOptions
 ) -> EvaluationTask:
@@ -229,14 +237,14 @@ def build_task(
 
     Raises
     ------
-    ModelError
+    NothingHiddenError
         If no hidden station of the protocol is in the observations.
     ObservationsError
         If no hour is left to score.
     """
     hidden = split.roles_of(observations.stations) == protocol.role
     if not hidden.any():
-        raise ModelError(
+        raise NothingHiddenError(
             f"protocol {protocol.name}: none of the stations that the model's split hides ({protocol.role}) is among "
             f"the {len(hidden)} stations of the observations, and some of its training are; give all stations of that "
             "network, or only stations of another"
@@ -327,7 +335,8 @@ def _model_levels(model: Predictor, task: EvaluationTask, coverage: float) -> di
 
 
 def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | None = None) -> list[TaskResult]:
-    """Return the answers of model and baselines to one task, for each pollutant that both sides have.
+    """Return the answers of model and baselines to one task, for each pollutant that both sides have and that a hidden
+    station read.
 
     Raises
     ------
@@ -341,6 +350,9 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
             f"the model estimates {', '.join(model.species)} and the observations hold "
             f"{', '.join(visible.species)}: none is common; train on these observations or give others"
         )
+    keys = [key for key in keys if task.is_read(key)]
+    if not keys:
+        return []
     task = task.with_covariates(model.covariates, model.config.model.geography)
     stage = _stages(progress, 1 + len(keys), task.protocol.title)
     coverage = model.config.uncertainty.coverage

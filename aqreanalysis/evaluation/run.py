@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.common.files import plain, write_json
+from aqreanalysis.common.files import as_path, plain, write_json
 from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.configs import Config
-from aqreanalysis.errors import ConfigError, ModelError, OutputError
+from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
 from aqreanalysis.evaluation.cross_validation import run_folds
 from aqreanalysis.evaluation.instrument_floor import floor_scores, measure_floor
 from aqreanalysis.evaluation.metrics import SCHEMA, score_task
 from aqreanalysis.evaluation.options import FOLD_PROTOCOLS, STATION_FOLDS, EvaluationOptions
 from aqreanalysis.evaluation.pictures import draw_pictures, inspect_model
 from aqreanalysis.evaluation.pictures.style import Picture
-from aqreanalysis.evaluation.protocols import TaskResult, build_task, run_protocol
+from aqreanalysis.evaluation.protocols import (
+    EvaluationTask,
+    NothingHiddenError,
+    TaskResult,
+    build_task,
+    run_protocol,
+)
 from aqreanalysis.evaluation.report import write_report
 from aqreanalysis.evaluation.tables import record_in_bundle
 from aqreanalysis.evaluation.verdict import verdict
 from aqreanalysis.model import Predictor
-from aqreanalysis.model.bundle import MODEL
+from aqreanalysis.model.bundle import MODEL, bundle_config
 from aqreanalysis.model.predictor import AnalysisPredictor, load_analysis
-from aqreanalysis.observations import Observations
+from aqreanalysis.observations import Observations, ReadOptions, read_observations
+from aqreanalysis.species import SPECIES
 from aqreanalysis.splits import Split, split_for
 
 METRICS = "metrics.json"
@@ -41,7 +49,7 @@ NEVER_SEEN = {
 
 def evaluate(
     model: str | Path | Predictor | None,
-    observations: Observations,
+    observations: Observations | str | Path | Sequence[str | Path],
     out: str | Path,
     options: EvaluationOptions | None = None,
     *,
@@ -51,15 +59,17 @@ def evaluate(
 
     Returns the content of ``metrics.json``: under ``species``, by pollutant and protocol, the scores of each method
     overall and by class, its share of the best baseline's with bounds of a bootstrap, and of every hour those of daily
-    and monthly means. Writes that file into `out`, pictures, ``report.html``, which needs no other file, and their
-    numbers as ``report.json``; a bundle given as a directory gets the scores too. Folds go on from their work in `out`.
+    and monthly means. What no hidden station read is left out, and named under ``skipped``. Writes that file into
+    `out`, pictures, ``report.html``, which needs no other file, and their numbers as ``report.json``; a bundle given as
+    a directory gets the scores too. Folds go on from their work in `out`.
 
     Parameters
     ----------
     model : str, Path, Predictor or None
         A bundle's directory, or the model it holds; None where no protocol asks for one.
-    observations : Observations
-        Of the network that the model was trained on, or of another, on which a split is drawn (`split_for`).
+    observations : Observations, str, Path or sequence of paths
+        Of the network that the model was trained on, or of another, on which a split is drawn (`split_for`); or where
+        `read_observations` finds them.
     out : str or Path
         Directory; made if it is not there.
     options : EvaluationOptions, optional
@@ -86,19 +96,53 @@ def evaluate(
     ['unseen-time-hidden-tenth']
     """
     options = options or EvaluationOptions()
+    if isinstance(model, str | Path):
+        options = options.opened(bundle_config(model))
     predictor = _predictor(model, options)
-    config, folder = _config(predictor, options), _folder(Path(out), options.overwrite)
+    config, folder = _config(predictor, options), _folder(as_path(out), options.overwrite)
+    observations = read_observations(observations, config.columns, ReadOptions(quality=config.quality))
+    home = Path(model) if isinstance(model, str | Path) else None
+    return _evaluate(Asked(predictor, observations, config, folder, options, home), progress)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an evaluation is made of: model, records, config, the folder that it writes, and that of the bundle."""
+
+    predictor: AnalysisPredictor | None
+    observations: Observations
+    config: Config
+    folder: Path
+    options: EvaluationOptions
+    bundle: Path | None
+
+
+def _evaluate(asked: Asked, progress: Progress | None) -> dict[str, Any]:
+    """Return and write the scores; arguments in `asked`."""
+    predictor, observations, folder = asked.predictor, asked.observations, asked.folder
     at_home = predictor is None or Split.of_bundle(predictor.bundle).knows(observations)
-    answers = _results(predictor, observations, config, folder, options, progress)
-    species, drawn, hours = _scored(answers, observations, options, folder)
-    metrics = plain(_metrics(species, observations, predictor, config, options)) | ({} if at_home else NEVER_SEEN)
+    skipped: list[str] = []
+    answers = _results(asked, Course(progress, skipped))
+    species, drawn, hours = _scored(answers, observations, asked.options, folder)
+    if not species:
+        raise ObservationsError(f"nothing can be scored: {'; '.join(skipped)}")
+    metrics = plain(_metrics(species, asked)) | ({} if at_home else NEVER_SEEN)
+    metrics |= {"skipped": skipped} if skipped else {}
     inside = inspect_model(predictor, observations, hours) if predictor is not None else None
     drawn |= draw_pictures([], folder, inside)
     write_report(metrics, drawn, folder / REPORT, inside.notes if inside is not None else ())
-    if predictor is not None and at_home and isinstance(model, str | Path):
-        record_in_bundle(predictor.bundle, Path(model), metrics)
+    if predictor is not None and at_home and asked.bundle is not None:
+        record_in_bundle(predictor.bundle, asked.bundle, metrics)
     write_json(metrics, folder / METRICS)  # last: a folder that has it holds the whole of an evaluation
     return dict(metrics)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is said on the way: how far an evaluation is, and in `skipped` what it leaves out."""
+
+    progress: Progress | None
+    skipped: list[str]
 
 
 def _scored(
@@ -110,6 +154,7 @@ def _scored(
     """
     species: dict[str, dict[str, Any]] = {}
     drawn: dict[str, list[Picture]] = {}
+    hours = observations.hours[:0]
     for result in results:
         task_scores = score_task(result, options.every, options.seed)
         floor = measure_floor(observations, result.species, result.hours)
@@ -129,7 +174,7 @@ def _predictor(model: str | Path | Predictor | None, options: EvaluationOptions)
             )
         return None
     if not isinstance(model, Predictor):
-        return load_analysis(model, options.device, options.covariates, options.static)
+        return load_analysis(model, options.device, options.field_source, options.static_source)
     if not isinstance(model, AnalysisPredictor):
         raise ModelError("the model is a long forecast: score it with 'aqreanalysis evaluate --protocol forecast'")
     return model
@@ -143,35 +188,43 @@ def _config(predictor: AnalysisPredictor | None, options: EvaluationOptions) -> 
     return config
 
 
-def _results(
-    predictor: AnalysisPredictor | None,
-    observations: Observations,
-    config: Config,
-    folder: Path,
-    options: EvaluationOptions,
-    progress: Progress | None,
-) -> Iterator[TaskResult]:
+def _results(asked: Asked, course: Course) -> Iterator[TaskResult]:
     """Yield the answers to every task that the options name, one pollutant and protocol after the other."""
+    predictor, observations, options = asked.predictor, asked.observations, asked.options
     hidden = options.hidden()
     folds = [protocol for name, protocol in FOLD_PROTOCOLS.items() if name in options.names]
     parts = len(hidden) + len(folds)
     if predictor is not None and hidden:
         split = split_for(predictor.bundle, observations)
         for number, protocol in enumerate(hidden):
-            task = build_task(observations, split, protocol, options)
-            yield from run_protocol(predictor, task, part_of(progress, number, parts))
+            try:
+                task = build_task(observations, split, protocol, options)
+            except NothingHiddenError as error:
+                if parts == 1:
+                    raise
+                course.skipped.append(str(error))
+                continue
+            course.skipped.extend(_unread(task, predictor))
+            yield from run_protocol(predictor, task, part_of(course.progress, number, parts))
     for number, protocol in enumerate(folds, start=len(hidden)):
-        work = folder / (FOLDS if protocol.name == STATION_FOLDS else protocol.name)
-        yield from run_folds(observations, config, work, options, protocol, part_of(progress, number, parts))
+        work = asked.folder / (FOLDS if protocol.name == STATION_FOLDS else protocol.name)
+        yield from run_folds(
+            observations, asked.config, work, options, protocol, part_of(course.progress, number, parts)
+        )
 
 
-def _metrics(
-    species: dict[str, dict[str, Any]],
-    observations: Observations,
-    predictor: AnalysisPredictor | None,
-    config: Config,
-    options: EvaluationOptions,
-) -> dict[str, Any]:
+def _unread(task: EvaluationTask, predictor: AnalysisPredictor) -> list[str]:
+    """Return what is said of the pollutants that no hidden station of a task read."""
+    return [
+        f"{SPECIES[key].title}, {task.protocol.name}: none of the {len(task.stations)} hidden stations read it at the "
+        "hours that count"
+        for key in predictor.species
+        if key in task.visible.species and not task.is_read(key)
+    ]
+
+
+def _metrics(species: dict[str, dict[str, Any]], run: Asked) -> dict[str, Any]:
+    predictor, observations, config, options = run.predictor, run.observations, run.config, run.options
     asked = [task_scores for protocols in species.values() for task_scores in protocols.values()]
     return {
         "schema": SCHEMA,

@@ -96,6 +96,7 @@ def score_table(metrics: Mapping[str, Any]) -> Table:
     for key, protocols in metrics["species"].items():
         for protocol, task_scores in protocols.items():
             lines += [f"{key} {protocol}: {text}" for text in _remarks(key, task_scores, metrics["coverage"])]
+    lines += [f"not scored: {text}" for text in metrics.get("skipped", ())]
     lines += [metrics["verdict"]] if "verdict" in metrics else []
     return Table(header, rows, 3, lines)
 
@@ -125,6 +126,8 @@ def ratio_texts(ratios: Mapping[str, Any]) -> list[str]:
     """Return one text a score: the ratio, the bounds that the bootstrap puts on it, and the baseline it is to."""
     texts = []
     for name, ratio in ratios.items():
+        if ratio["ratio"] is None:
+            continue
         bounds = "" if ratio["low"] is None else f" [{ratio['low']:.3f}, {ratio['high']:.3f}]"
         texts.append(f"{name.upper()} {ratio['ratio']:.3f}{bounds} ({ratio['best']})")
     return texts

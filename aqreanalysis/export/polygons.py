@@ -16,6 +16,7 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.points import TableReport, check_id_column, tidy
+from aqreanalysis.export.population import people_in_cells
 from aqreanalysis.export.rasters import frame_of
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter
@@ -155,36 +156,15 @@ def _area(shapes: Any) -> NDArray[np.float64]:
 def population_weights(source: CubeSource, area: Weights, path: str | Path) -> Weights:
     """Return the population of each cell in each polygon: the cell's, by the share of its area that lies within.
 
-    People are taken as spread evenly over a cell. The counts are summed into the cells with their pixels' shares, so a
-    raster of another resolution or reference system keeps its total.
+    People are taken as spread evenly over a cell.
 
     Raises
     ------
     OutputError
         If the raster cannot be read, or has nobody in the polygons.
     """
-    import rasterio
-    from rasterio.enums import Resampling
-    from rasterio.warp import reproject
-
-    frame = frame_of(source)
-    people = np.zeros(frame.shape, dtype=np.float64)
-    try:
-        with rasterio.open(path) as raster:
-            reproject(
-                rasterio.band(raster, 1),
-                people,
-                dst_transform=frame.transform,
-                dst_crs=frame.crs,
-                resampling=Resampling.sum,
-                dst_nodata=0,
-            )
-    except rasterio.errors.RasterioError as error:
-        raise OutputError(f"population raster {path} cannot be used: {' '.join(str(error).split())[:200]}") from None
-    people = np.where(np.isfinite(people) & (people > 0), people, 0.0)
-    if source.dataset["lat"].values[0] < source.dataset["lat"].values[-1]:
-        people = people[::-1]
-    rows = area.cells // frame.shape[1]
+    people = people_in_cells(source, path)
+    rows = area.cells // people.shape[1]
     density = people.ravel()[area.cells] / _cell_areas(source)[rows]
     matrix = area.matrix.multiply(density[None, :]).tocsr()
     if not matrix.sum() > 0:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.hours import EPOCH, HOUR, STAMPS, stamp_within
 from aqreanalysis.common.remote import RemotePath, place_of
 from aqreanalysis.errors import CubeError
-from aqreanalysis.production.cube import open_cube
+from aqreanalysis.production.cube import as_cube, open_cube
 from aqreanalysis.production.derived_layers import (
     AQI,
     CONCENTRATION,
@@ -114,7 +114,7 @@ class SpeciesLayers:
 
 
 class CubeSource:
-    """A cube to export from; nothing but coordinates is read until `read` is called.
+    """A cube to export from, a path or an opened Dataset; nothing but coordinates is read until `read` is called.
 
     Attributes
     ----------
@@ -128,9 +128,19 @@ class CubeSource:
         Length of a step; 1 for an hourly cube, 24 for a daily one, NaN where steps differ in length (months).
     """
 
-    def __init__(self, path: str | Path | RemotePath, wanted: Sequence[str] = (), span: TimeSpan | None = None) -> None:
-        self.path = place_of(path)
-        dataset = self._opened = open_cube(str(self.path))
+    def __init__(
+        self,
+        path: str | Path | RemotePath | xr.Dataset,
+        wanted: Sequence[str] = (),
+        span: TimeSpan | None = None,
+    ) -> None:
+        self.path: Path | RemotePath = Path("the cube")
+        self._opened: xr.Dataset | None = None
+        if isinstance(path, xr.Dataset):  # what was opened elsewhere stays open
+            dataset = as_cube(path.copy())
+        else:
+            self.path = place_of(path)
+            dataset = self._opened = open_cube(str(self.path))
         for name in CUBE_DIMS:
             if name not in dataset.coords or dataset[name].dims != (name,) or not dataset.sizes[name]:
                 dataset.close()
@@ -152,7 +162,8 @@ class CubeSource:
 
     def close(self) -> None:
         """Close the file."""
-        self._opened.close()
+        if self._opened is not None:
+            self._opened.close()
 
     @property
     def is_store(self) -> bool:

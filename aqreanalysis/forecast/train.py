@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.configs import Config, ForecastConfig
@@ -73,10 +74,10 @@ def train_forecast(
     OutputError
         If `out` exists or cannot be written, or an interrupted training there had other observations or another config.
     """
-    out, options = Path(out), options or TrainOptions()
+    out, options = as_path(out), (options or TrainOptions()).opened(config)
     if config.forecast is None:
         raise ConfigError("the config has no section forecast: take --config forecast")
-    if options.static is not None:
+    if options.static_source is not None:
         raise ConfigError("the long forecast has no drift, in which static fields stand: leave --static out")
     if is_launched():
         raise ConfigError("the long forecast trains in one process: start the command without torchrun")
@@ -85,7 +86,7 @@ def train_forecast(
     check_out(out, options)
     split = draw_split(observations, config.split)
     windows, scaling = _windows(observations, config, split)
-    read = _covariates(options.covariates, windows, split, progress)
+    read = _covariates(options.field_source, windows, split, progress)
     config = with_fields(config, read)
     if read is not None:
         windows = replace(windows, fields=torch.from_numpy(history_fields(read.values, read.scaling)))
@@ -96,7 +97,7 @@ def train_forecast(
     bundle = make_bundle(observations, config, split, scaling, Trained(members, {"training": metrics}, chosen.type))
     bundle.calibration = calibration
     bundle.fields = read.scaling if read is not None else None
-    bundle.provenance |= covariates_provenance(options.covariates, read)
+    bundle.provenance |= covariates_provenance(options.field_source, read)
     bundle.card = forecast_card(bundle, observations)
     return publish_bundle(bundle, part, out)
 

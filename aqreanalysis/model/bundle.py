@@ -225,6 +225,20 @@ def read_bundle(path: str | Path) -> Bundle:
         )
 
 
+def bundle_config(path: str | Path) -> Config:
+    """Return the config in the bundle at `path`, without its weights; what is wrong with the rest `read_bundle` says.
+
+    Raises
+    ------
+    ModelError
+        If there is no bundle.
+    """
+    config = Path(path) / "config.yaml"
+    if not config.is_file():
+        raise ModelError(f"no model at {path}: train one with 'aqreanalysis train --out {path}'")
+    return load_config(config)
+
+
 def _check_files(path: Path, digests: Mapping[str, Any]) -> None:
     """Refuse a list of files that is not a bundle's, and files that are not those of the list."""
     known = {*_ALWAYS, *_NUMERIC, *_DESCRIPTIVE}
@@ -344,12 +358,19 @@ def measured_coverage(bundle_metrics: Mapping[str, Any]) -> str:
     metrics = bundle_metrics.get("evaluation")
     if not metrics:
         return ""
-    parts = [
-        f"{SPECIES[key].title} {scores['methods'][MODEL]['overall']['coverage']:.3f} "
-        f"({name}, {scores['stations']} stations)"
+    shares = [
+        (key, name, scores["methods"][MODEL]["overall"]["coverage"], scores["stations"])
         for key, protocols in metrics["species"].items()
         for name, scores in protocols.items()
     ]
+    # Without a reading there is no share.
+    parts = [
+        f"{SPECIES[key].title} {share:.3f} ({name}, {n} stations)"
+        for key, name, share, n in shares
+        if share is not None
+    ]
+    if not parts:
+        return ""
     hours = metrics["hours"]
     return (
         f"share of readings inside the {metrics['coverage']:.0%} interval at stations hidden from the model, "

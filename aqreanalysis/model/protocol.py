@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aqreanalysis.common.described import Described, few
 from aqreanalysis.common.geodesy import Degrees
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError
@@ -23,12 +24,14 @@ from aqreanalysis.model.device import choose_device
 from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.distribution.hourly import Array, Summary
 from aqreanalysis.model.distribution.period_means import MeansCalibration
-from aqreanalysis.model.network.scaling import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource, Paths
 
 # The class that answers for a bundle, by whether its config has the section `forecast`. By name: this room knows no
 # room above it, and what is not asked for is not loaded.
 _ANALYSIS = "aqreanalysis.model.predictor", "AnalysisPredictor"
 _FORECAST = "aqreanalysis.forecast.predictor", "ForecastPredictor"
+# What opens the files of covariates.
+_FILES = "aqreanalysis.covariates.given"
 
 
 class EncodedStations:
@@ -233,8 +236,8 @@ class Predictor(Protocol):
 def load_predictor(
     path: str | Path,
     device: str = "auto",
-    covariates: FieldSource | None = None,
-    static: StaticSource | None = None,
+    covariates: FieldSource | Paths | None = None,
+    static: StaticSource | Paths | None = None,
 ) -> Predictor:
     """Return the model in directory `path`, ready on `device`: an analysis or a long forecast.
 
@@ -244,9 +247,9 @@ def load_predictor(
         Directory of the bundle.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    covariates : FieldSource, optional
+    covariates : FieldSource or paths, optional
         Needed by a model that was trained with covariates, and by no other.
-    static : StaticSource, optional
+    static : StaticSource or paths, optional
         The files of the static fields in the model's drift, where it has any.
 
     Raises
@@ -265,6 +268,10 @@ def load_predictor(
     ahead = bundle.config.forecast is not None
     if ahead and static is not None:
         raise ModelError(f"model {path} is a long forecast and has no drift for static fields: leave --static out")
+    if covariates is not None or static is not None:
+        files = import_module(_FILES)
+        covariates = files.as_covariates(covariates, bundle.config.covariates, trained=True)
+        static = files.as_static(static, bundle.config.drift, trained=True)
     module, name = _FORECAST if ahead else _ANALYSIS
     given = (bundle, device, covariates) if ahead else (bundle, device, covariates, static)
     predictor: Predictor = getattr(import_module(module), name)(*given)
@@ -274,8 +281,8 @@ def load_predictor(
 def resolve_predictor(
     model: str | Path | Predictor,
     device: str = "auto",
-    covariates: FieldSource | None = None,
-    static: StaticSource | None = None,
+    covariates: FieldSource | Paths | None = None,
+    static: StaticSource | Paths | None = None,
 ) -> Predictor:
     """Return the model in a directory, on `device`, with `covariates` and `static`, or one that is loaded as it is.
 
@@ -289,7 +296,7 @@ def resolve_predictor(
     return load_predictor(model, device, covariates, static)
 
 
-class BundlePredictor:
+class BundlePredictor(Described):
     """What every predictor takes over from the bundle that it was loaded from.
 
     Parameters
@@ -328,3 +335,17 @@ class BundlePredictor:
                 "the model was trained without covariates and cannot use any: leave --covariates out, or train one "
                 "with it"
             )
+
+    def facts(self) -> tuple[str, list[tuple[str, str]]]:
+        """Return what it is, and pollutants, stations, hours and provenance, as `repr` and notebooks show them."""
+        what = "long forecast" if self.config.forecast is not None else "analysis"
+        trained = self.bundle.provenance.get("observations", {})
+        pairs = [
+            ("estimates", ", ".join(self.species)),
+            ("reads", ", ".join(self.inputs)),
+            ("networks", f"{len(self.bundle.members)}, on {self.device}"),
+            *([("covariates", few(self.bundle.fields.names))] if self.bundle.fields is not None else []),
+            *([("trained on", f"{trained['stations']} stations")] if "stations" in trained else []),
+            ("digest", self.digest[:16]),
+        ]
+        return f"Predictor of AQ-Net, {what}", pairs

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from aqreanalysis.common.described import Described, few
 from aqreanalysis.common.hours import hours_since_epoch, times_from_hours
 from aqreanalysis.common.large_arrays import zeros_mapped
 from aqreanalysis.errors import ObservationsError, nearest_hint
@@ -26,7 +27,7 @@ from aqreanalysis.observations.schema import KEPT_ATTRIBUTES, check_readings, st
 from aqreanalysis.species import SPECIES, in_order
 
 
-class Observations:
+class Observations(Described):
     """Hourly station records: readings as they were reported, a quality flag beside each, and where the stations are.
 
     The readings lie in memory or, of a long record, in their file (see `backing`): there `hours_slice`, `iter_blocks`
@@ -452,12 +453,21 @@ class Observations:
 
         return write_netcdf(self, Path(path), overwrite)
 
-    def __repr__(self) -> str:
-        times = self.times
-        return (
-            f"<Observations {', '.join(self.species)}: {len(self.stations)} stations, "
-            f"{len(times)} hours {times[0]} .. {times[-1]}>"
-        )
+    def facts(self) -> tuple[str, list[tuple[str, str]]]:
+        """Return what they are, and stations, hours, box and readings a pollutant."""
+        times, title = self.times, f"Observations {', '.join(self.species)}"
+        box = (self.lat.min(), self.lat.max(), self.lon.min(), self.lon.max())
+        pairs = [
+            ("stations", f"{len(self.stations)}: {few(self.stations, 5)}"),
+            ("hours", f"{len(times)}, stamped {times[0]} .. {times[-1]} UTC at their end"),
+            ("box", "{:.4g} .. {:.4g} N, {:.4g} .. {:.4g} E".format(*box)),
+        ]
+        for key in self.species:
+            flagged = sum(self.report.flagged[key].values())
+            pairs.append(
+                (key, f"{self.report.readings[key]} readings in {SPECIES[key].units}, {flagged} of them flagged")
+            )
+        return title, pairs
 
     def _require(self, key: str) -> None:
         if key not in self.species:

@@ -15,9 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.encodings import likely_encoding, text_encoding
 from aqreanalysis.observations.spreadsheets import SPREADSHEETS, sheet_as_csv, sheets_with_rows
@@ -104,6 +101,9 @@ def _converted(source: Source, changed: int) -> bytes:
 def expected_readings(source: Source) -> int:
     """Return about how many readings a file holds, rather too many: by Parquet's footer, by the bytes of a text."""
     if source.has_suffix(PARQUET):
+        import pyarrow as pa  # here, so that a file that is missing is told without it
+        import pyarrow.parquet as pq
+
         try:
             with source.open() as stream:
                 footer = pq.ParquetFile(stream).metadata

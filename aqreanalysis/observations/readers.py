@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
 from aqreanalysis.errors import ObservationsError, OutputError
@@ -23,6 +25,7 @@ from aqreanalysis.observations.quality import reach_hours
 from aqreanalysis.observations.read_context import ReadContext, read_head
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList, looks_like_list, read_station_lists
+from aqreanalysis.observations.tables import from_frame
 from aqreanalysis.observations.time_partitions import TimePartitions
 
 # Hours of a block of an import.
@@ -56,7 +59,7 @@ class ReadOptions:
 
 
 def read_observations(
-    path: PathLike | Sequence[PathLike],
+    path: PathLike | Sequence[PathLike] | Observations | pd.DataFrame,
     columns: ColumnsConfig | None = None,
     options: ReadOptions | None = None,
     *,
@@ -69,9 +72,10 @@ def read_observations(
 
     Parameters
     ----------
-    path : str, Path or sequence of them
+    path : str, Path or sequence of them, Observations or DataFrame
         Files of a known format (see `formats.list_formats`), or the NetCDF that this program writes. Several are read
-        as one. Among them may be station lists (ids, latitude, longitude, perhaps city and name, no times).
+        as one. Among them may be station lists (ids, latitude, longitude, perhaps city and name, no times). A long
+        table is taken as `from_frame` takes it; observations are returned as they are.
     columns : ColumnsConfig, optional
         Names of the columns of tables, their units and clock, and what is done with oddities.
     options : ReadOptions, optional
@@ -92,6 +96,10 @@ def read_observations(
     (36, '2021-03-01 01:00:00')
     """
     chosen, how = columns or ColumnsConfig(), options or ReadOptions()
+    if isinstance(path, Observations):
+        return path
+    if isinstance(path, pd.DataFrame):
+        return from_frame(path, chosen, quality=how.quality)
     discovered = discover(path, chosen, how)
     if discovered.netcdf is not None:
         return read_netcdf(discovered.netcdf.path, how.quality, how.span)

@@ -62,6 +62,8 @@ def from_frame(
     array([[35., 28.],
            [40., nan]], dtype=float32)
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise ObservationsError(f"frame {str(frame)[:80]!r}: give a DataFrame; files are read by read_observations")
     chosen = columns or ColumnsConfig()
     report = QualityReport(source=source)
     roles = find_columns([str(c) for c in frame.columns], chosen, source)

@@ -35,7 +35,16 @@ def open_cube(path: str | Path) -> xr.Dataset:
         If it is missing or cannot be read.
     ConfigError
         If a URL is given and obstore is not installed.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> made = aq.produce("models/north", "obs.parquet", "110,35,111,36@0.25", "2021-03-03", "2021-03-04", "3.zarr")
+    >>> aq.open_cube("3.zarr")["pm2p5"].sizes["time"]
+    24
     """
+    if not isinstance(path, str | Path):
+        raise CubeError(f"cube {path!r}: give the path or the URL of a cube")
     where = str(path)
     if not is_url(where) and not Path(where).exists():
         raise CubeError(f"no cube {where}; check the path")

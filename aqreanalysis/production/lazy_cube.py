@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.library_threads import one_thread
 from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
-from aqreanalysis.model.network.scaling import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource, Paths
 from aqreanalysis.observations import Observations, window
 from aqreanalysis.production.cube import as_cube
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
@@ -46,7 +46,7 @@ def estimate(
     grid: Grid | str | Path,
     start: Moment,
     end: Moment,
-    covariates: FieldSource | None = None,
+    covariates: FieldSource | Paths | None = None,
     species: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Return the cube of estimates on `grid` for the hours between `start` and `end`, lazily.
@@ -65,7 +65,7 @@ def estimate(
         As of `load_grid`.
     start, end : str or datetime
         UTC; the hours that lie between them.
-    covariates : FieldSource or None
+    covariates : FieldSource, paths or None
         Of a model that was trained with them, where it is given as a path.
     species : sequence of str or None
         Pollutants wanted; None takes all that the model estimates.

@@ -16,7 +16,7 @@ from aqreanalysis.species import get_species
 
 if TYPE_CHECKING:
     from aqreanalysis.model.distribution.external_drift import StaticSource
-    from aqreanalysis.model.network.scaling import FieldSource
+    from aqreanalysis.model.network.scaling import FieldSource, Paths
 
 # How NetCDF cubes are cut into files.
 SPLITS = ("none", "month", "year")
@@ -68,12 +68,18 @@ class ProduceOptions:
         Grow the cube that is there: add hours at its end, and compute anew those whose windows have gained readings.
     say : callable or None
         ``say(line)`` is told for people what an append does.
-    covariates : FieldSource or None
+    covariates : FieldSource, paths or None
         Of a model that was trained with them, where it is given as a path.
-    static : StaticSource or None
+    static : StaticSource, paths or None
         Of a model whose drift reads them, where it is given as a path.
     progress : callable or None
         ``progress(done, total, note)``.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> aq.ProduceOptions(frequencies=("hourly", "daily"), thresholds={"pm25": [75.0]}).stamp
+    'middle'
     """
 
     production: ProductionConfig | None = None
@@ -96,8 +102,8 @@ class ProduceOptions:
     append: bool = False
     repair: bool = False
     say: Callable[[str], None] | None = None
-    covariates: FieldSource | None = None
-    static: StaticSource | None = None
+    covariates: FieldSource | Paths | None = None
+    static: StaticSource | Paths | None = None
     progress: Progress | None = None
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.cache import BoundedCache
 from aqreanalysis.model import Predictor
 from aqreanalysis.model.distribution.external_drift import StaticSource
-from aqreanalysis.model.network.scaling import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource, Paths
 from aqreanalysis.model.protocol import BlockWindow, EncodedStations, HourlyDistribution, PlaceGeometry
 from aqreanalysis.production.day_sums import MeanInputs, day_block, day_sums, sums_name, sums_width
 from aqreanalysis.production.layers import FLAGS, LEFT_BLANK, Extrapolation, LayerNames, layer_names
@@ -81,7 +81,7 @@ class SweepInputs:
         Where means are wanted: then the timeline is whole days, and their sums are made on the way.
     covariates : FieldSource or None
         What a worker that loads the model itself gives it, if the model has covariates.
-    static : StaticSource or None
+    static : StaticSource, paths or None
         The same of the static fields in its drift.
     last_reading : int
         Last stamp with a reading of anything that the model reads.
@@ -109,7 +109,7 @@ class SweepInputs:
     hourly: bool = True
     means: MeanInputs | None = None
     covariates: FieldSource | None = None
-    static: StaticSource | None = None
+    static: StaticSource | Paths | None = None
     last_reading: int = 0
     added: tuple[str, ...] = ()
     keepbits: int = 0

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import SplitConfig
@@ -92,9 +93,9 @@ def recalibrate(
     OutputError
         If `out` exists, or cannot be written.
     """
-    out, options = Path(out), options or TrainOptions()
-    chosen = choose_device(device)
+    out, chosen = as_path(out), choose_device(device)
     bundle = model if isinstance(model, Bundle) else read_bundle(model)
+    options = (options or TrainOptions()).opened(bundle.config, trained=True)
     if bundle.config.forecast is not None:
         raise ModelError("the model is a long forecast, whose intervals no calibration of hours fits: train one here")
     check_out(out, options)
@@ -134,7 +135,7 @@ def recalibrated(
     bundle.stations = split.to_frame()
     origin = _origin(bundle, source, len(observations.stations))
     bundle.provenance = provenance_of(observations, split, device.partition(":")[0]) | {CALIBRATED_FROM: origin}
-    bundle.provenance |= covariates_provenance(options.covariates, read) | offered(options.static)
+    bundle.provenance |= covariates_provenance(options.field_source, read) | offered(options.static_source)
     bundle.metrics = {key: value for key, value in bundle.metrics.items() if key not in ("evaluation", "forecast")}
     bundle.card = calibrated_card(bundle, observations)
     tell(4, 4, "calibrated")
@@ -231,13 +232,13 @@ def _transferred(bundle: Bundle, local: LocalNetwork, options: TrainOptions) -> 
     A model that was trained with covariates keeps what it learned of them and how they were standardised; one that was
     trained without takes those that are given.
     """
-    if bundle.fields is None and options.covariates is not None:
-        return transfer_with_covariates(bundle, local, options.covariates, options.static)
-    bundle = transfer_to(bundle, local, options.static)
+    if bundle.fields is None and options.field_source is not None:
+        return transfer_with_covariates(bundle, local, options.field_source, options.static_source)
+    bundle = transfer_to(bundle, local, options.static_source)
     if bundle.fields is None:
         return bundle, None
-    if options.covariates is None:
+    if options.field_source is None:
         raise ModelError(f"the model was trained with covariates: {', '.join(bundle.fields.names)}; give --covariates")
-    named = options.covariates.select(bundle.fields.names)
+    named = options.field_source.select(bundle.fields.names)
     read = covariates_at_stations(named, local.seen, bundle.config.window, local.roles)
     return bundle, replace(read, scaling=bundle.fields)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from aqreanalysis.splits import Split
 
 if TYPE_CHECKING:
     from aqreanalysis.covariates import Covariates, StaticFields
+    from aqreanalysis.model.network.scaling import Paths
 
 
 _RECORD = "fingerprint.json"
@@ -44,19 +45,44 @@ class TrainOptions:
         one. Without it, begin anew.
     overwrite : bool
         Replace a bundle that is there.
-    covariates : Covariates, optional
-        Meteorology and rasters to learn from beside the readings.
-    static : StaticFields, optional
+    covariates : Covariates or paths, optional
+        Meteorology and rasters to learn from beside the readings; files are read as the config says.
+    static : StaticFields or paths, optional
         Rasters and tables of points to try in the external drift.
     start : Bundle, optional
         A model to go on from: what was learned is kept only where left-out stations are sure that it is better.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aq
+    >>> aq.TrainOptions(overwrite=True).resume
+    True
     """
 
     resume: bool = True
     overwrite: bool = False
-    covariates: Covariates | None = None
-    static: StaticFields | None = None
+    covariates: Covariates | Paths | None = None
+    static: StaticFields | Paths | None = None
     start: Bundle | None = None
+
+    def opened(self, config: Config, trained: bool = False) -> TrainOptions:
+        """Return the options with their files opened, of a model that is to be `trained` or is."""
+        if self.covariates is None and self.static is None:
+            return self
+        from aqreanalysis.covariates.given import as_covariates, as_static
+
+        covariates = as_covariates(self.covariates, config.covariates, trained)
+        return replace(self, covariates=covariates, static=as_static(self.static, config.drift, trained))
+
+    @property
+    def field_source(self) -> Covariates | None:
+        """The covariates, after `opened`."""
+        return cast("Covariates | None", self.covariates)
+
+    @property
+    def static_source(self) -> StaticFields | None:
+        """The static fields, after `opened`."""
+        return cast("StaticFields | None", self.static)
 
 
 @dataclass(frozen=True)
@@ -161,10 +187,10 @@ def open_run_folder(
     mine = training_fingerprint(observations.digest(), config)
     if processes > 1:
         mine["processes"] = processes
-    if options.covariates is not None:
-        mine["covariates"] = options.covariates.digest()
-    if options.static is not None:
-        mine["static fields"] = options.static.digest()
+    if options.field_source is not None:
+        mine["covariates"] = options.field_source.digest()
+    if options.static_source is not None:
+        mine["static fields"] = options.static_source.digest()
     if options.start is not None:
         mine["went on from"] = options.start.digest
     record = part / _RECORD

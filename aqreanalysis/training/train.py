@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.configs import Config
+from aqreanalysis.configs import Config, load_config
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.model import Bundle, Scaling, choose_device
 from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift
-from aqreanalysis.observations import Observations
+from aqreanalysis.observations import Observations, ReadOptions, read_observations
 from aqreanalysis.species import get_species
 from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import calibrate
@@ -61,8 +63,8 @@ class _Data:
 
 
 def train(
-    observations: Observations,
-    config: Config,
+    observations: Observations | str | Path | Sequence[str | Path],
+    config: Config | str | Path | Mapping[str, Any] | None,
     out: str | Path,
     device: str = "auto",
     progress: Progress | None = None,
@@ -72,10 +74,10 @@ def train(
 
     Parameters
     ----------
-    observations : Observations
-        Station records.
-    config : Config
-        What to estimate, the split, the sizes, the loop.
+    observations : Observations, str, Path or sequence of paths
+        Station records, or where `read_observations` finds them, in the columns that the config names.
+    config : Config, str, Path, mapping or None
+        What to estimate, the split, the sizes, the loop; or what `load_config` makes it of.
     out : str or Path
         Directory of the bundle. While training runs, checkpoints lie in ``<out>.part``.
     device : str
@@ -101,7 +103,9 @@ def train(
     >>> (bundle / "MODEL_CARD.md").exists()
     True
     """
-    out, options = Path(out), options or TrainOptions()
+    config, out = load_config(config), as_path(out)
+    observations = read_observations(observations, config.columns, ReadOptions(quality=config.quality))
+    options = (options or TrainOptions()).opened(config)
     chosen, config = choose_device(device), _resolved(config, observations, options)
     check_out(out, options)
     with library_threads(config.training.threads), joined(chosen) as processes:
@@ -112,8 +116,7 @@ def train(
         trainers = _trainers(config, data, processes, options.start)
         weights = run_members(trainers, working_folder(out), progress if processes.is_first else None, options.resume)
         if processes.is_first:
-            states = {"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]}
-            states |= _started_from(trainers[0], config)
+            states = _states(trainers, config)
             bundle = make_bundle(observations, config, data.split, data.scaling, Trained(weights, states, chosen.type))
             _complete(bundle, data, options, processes)
             bundle.card = model_card(bundle, observations)
@@ -123,7 +126,7 @@ def train(
 
 def _prepare(observations: Observations, config: Config, options: TrainOptions, progress: Progress | None) -> _Data:
     """Return what training reads, after all checks of it."""
-    if options.static is not None and not config.model.geography:
+    if options.static_source is not None and not config.model.geography:
         raise ConfigError("model.geography=false trains without a drift, in which static fields stand: leave one out")
     split = draw_split(observations, config.split)
     seen = seen_hours(observations, config, split.unseen_from)
@@ -132,14 +135,14 @@ def _prepare(observations: Observations, config: Config, options: TrainOptions, 
     _check_calibration(seen, config, split.where(CALIBRATION))
     among = split.where(TRAINING)
     thinned, places = seen.values[:: hour_stride(len(seen.values)), among], (split.lat[among], split.lon[among])
-    drift = fit_drift(thinned, scaling, *places, options.static) if config.model.geography else None
+    drift = fit_drift(thinned, scaling, *places, options.static_source) if config.model.geography else None
     crowding = None
-    if config.model.crowding and options.covariates is None:
+    if config.model.crowding and options.field_source is None:
         ground = None if drift is None else drift.at(*places, list(scaling))
         crowding = fit_crowding(standardised(thinned, scaling, ground), *places)
     read = None
-    if options.covariates is not None:
-        read = covariates_at_stations(options.covariates, seen, config.window, _roles(split), progress)
+    if options.field_source is not None:
+        read = covariates_at_stations(options.field_source, seen, config.window, _roles(split), progress)
     return _Data(split, seen, scaling, drift, crowding, read)
 
 
@@ -152,7 +155,7 @@ def _roles(split: Split) -> StationRoles:
 def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Processes) -> None:
     """Put drift, provenance, calibration of hours and of means, and the scaling of covariates into the bundle."""
     seen, split, device = data.seen, data.split, str(processes.device)
-    bundle.provenance |= covariates_provenance(options.covariates, data.read) | offered(options.static)
+    bundle.provenance |= covariates_provenance(options.field_source, data.read) | offered(options.static_source)
     if options.start is not None:
         bundle.provenance["went_on_from"] = options.start.digest
     bundle.provenance |= {"processes": processes.count, "threads": bundle.config.training.threads}
@@ -171,7 +174,7 @@ def _resolved(config: Config, observations: Observations, options: TrainOptions)
     own = {name: [key for key in getattr(config, name) or () if key in known] for name in ("species", "inputs")}
     if options.start is not None and own["species"]:
         config = config.model_copy(update=own)
-    return with_fields(resolve_species(config, observations), options.covariates)
+    return with_fields(resolve_species(config, observations), options.field_source)
 
 
 def _trainers(config: Config, data: _Data, processes: Processes, before: Bundle | None) -> list[Trainer]:
@@ -199,6 +202,12 @@ def _trainers(config: Config, data: _Data, processes: Processes, before: Bundle 
         start = starts[member % len(starts)] if starts else None
         trainers.append(Trainer(one, timeline, places, [scaling[s] for s in config.species], processes, start))
     return trainers
+
+
+def _states(trainers: list[Trainer], config: Config) -> dict[str, Any]:
+    """Return how the members were trained, and from what they started."""
+    states = {"training": trainers[0].state, "further_members": [t.state for t in trainers[1:]]}
+    return states | _started_from(trainers[0], config)
 
 
 def _started_from(trainer: Trainer, config: Config) -> dict[str, Any]:

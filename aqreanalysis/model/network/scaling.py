@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,10 @@ def scale_inputs(
 ) -> NDArray[np.float32]:
     """Return concentrations (..., input) in their units as the standardised logarithms that every member reads."""
     return np.stack([scaling[key].forward(values[..., i]) for i, key in enumerate(inputs)], axis=-1)
+
+
+#: Of files that are still to be opened.
+Paths: TypeAlias = str | Path | Sequence[str | Path]
 
 
 class FieldSource(Protocol):

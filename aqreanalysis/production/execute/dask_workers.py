@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model import load_predictor
 from aqreanalysis.model.distribution.external_drift import StaticSource
-from aqreanalysis.model.network.scaling import FieldSource
+from aqreanalysis.model.network.scaling import FieldSource, Paths
 from aqreanalysis.production.execute.schedule import BLOCKS_A_TASK, OnDone, mean_tasks, sweep_tasks
 from aqreanalysis.production.execute.worker import Job, on_worker
 from aqreanalysis.production.stores.store import BlockResult
@@ -103,7 +103,7 @@ class SubmittedTasks:
 
 
 def memory_with_model(
-    model_path: Path | None, covariates: FieldSource | None = None, static: StaticSource | None = None
+    model_path: Path | None, covariates: FieldSource | None = None, static: StaticSource | Paths | None = None
 ) -> int:
     """Return the bytes of a worker process that has loaded a model, with what it reads beside stations, if any."""
     import psutil

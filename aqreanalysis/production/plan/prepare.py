@@ -15,6 +15,7 @@ from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.model import Predictor, resolve_predictor
 from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.distribution.period_means import MeansCalibration
+from aqreanalysis.model.network.scaling import Paths
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.production.day_sums import MeanInputs, sums_name, sums_width
 from aqreanalysis.production.layers import (
@@ -108,7 +109,7 @@ class Prepared:
         The bundle, where the model was given as one.
     readings, covariates : DayChecksums
         What was read, by day, of stations and of covariates (None without any).
-    static : StaticSource or None
+    static : StaticSource, paths or None
         What a worker gives the model that it loads.
     utc_offset_hours : int
         Of the clock by which the periods of means begin.
@@ -136,7 +137,7 @@ class Prepared:
     model_path: Path | None
     readings: DayChecksums
     covariates: DayChecksums | None
-    static: StaticSource | None
+    static: StaticSource | Paths | None
     utc_offset_hours: int
     coverage: float
     added: tuple[str, ...] = ()

@@ -74,6 +74,13 @@ def is_url(text: object) -> bool:
     return "://" in str(text)
 
 
+def already_there(output: Location) -> OutputError:
+    """Return the error of an output that exists and may not be replaced."""
+    return OutputError(
+        f"output {output} exists; choose another --out, let it grow with --append or replace it with --overwrite"
+    )
+
+
 def _built_in(module: str, name: str) -> Callable[[], type[Store]]:
     def load() -> type[Store]:
         kind: type[Store] = getattr(import_module(f"aqreanalysis.production.stores.{module}"), name)
@@ -210,7 +217,4 @@ class Outputs:
         """
         for output in self.all:
             if output.path.exists():
-                raise OutputError(
-                    f"output {output.path} exists; choose another --out, let it grow with --append or replace it with "
-                    "--overwrite"
-                )
+                raise already_there(output.path)

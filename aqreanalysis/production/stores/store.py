@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import xarray as xr
 from isal import isal_zlib
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import CubeError, OutputError
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from aqreanalysis.common.progress import Progress
     from aqreanalysis.production.layers import Layer
     from aqreanalysis.production.plan import Block
