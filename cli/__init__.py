@@ -9,6 +9,7 @@ import click
 
 from aqreanalysis.cli.calibrate import calibrate
 from aqreanalysis.cli.compare import compare
+from aqreanalysis.cli.completion import completion
 from aqreanalysis.cli.config import config
 from aqreanalysis.cli.covariates import covariates
 from aqreanalysis.cli.demo import demo
@@ -18,6 +19,7 @@ from aqreanalysis.cli.export import export
 from aqreanalysis.cli.grids import grids
 from aqreanalysis.cli.info import info
 from aqreanalysis.cli.map import map_
+from aqreanalysis.cli.new import new
 from aqreanalysis.cli.observations import observations
 from aqreanalysis.cli.plot import plot
 from aqreanalysis.cli.produce import produce
@@ -42,6 +44,7 @@ def main() -> None:
 
 for _command in (
     map_,
+    new,
     train,
     calibrate,
     evaluate,
@@ -58,5 +61,6 @@ for _command in (
     covariates,
     info,
     demo,
+    completion,
 ):
     main.add_command(_command)

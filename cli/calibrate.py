@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import early, options
 
 
 @click.command(short_help="A trained model made that of another network, without a training.")
@@ -42,6 +42,7 @@ def calibrate(
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
 
+    early.check_folder(out, overwrite)
     config = options.load_model_config(
         model_path, config_source, overrides, ("columns", "split", "quality", "covariates")
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import options, types
 
 
 @click.group()
@@ -44,7 +44,7 @@ def keys_command(beginning: str, as_json: bool) -> None:
 
 
 @config.command("show")
-@click.argument("source", metavar="[CONFIG]", default="aqnet")
+@click.argument("source", metavar="[CONFIG]", default="aqnet", type=types.Suggested("config", types.config_names))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="change one value; may be repeated")
 @options.json_option
 def show_command(source: str, overrides: tuple[str, ...], as_json: bool) -> None:

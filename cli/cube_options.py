@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import options, types
 from aqreanalysis.cli.options import Command
 
 if TYPE_CHECKING:
@@ -57,10 +57,8 @@ def span_options(what: str) -> Callable[[Command], Command]:
     """Add ``--start`` and ``--end`` of `what`, such as the part."""
 
     def add(command: Command) -> Command:
-        end = click.option("--end", type=options.UtcTime(), help="Where it ends.  [default: the cube's]")
-        start = click.option(
-            "--start", type=options.UtcTime(), help=f"Where {what} begins (UTC).  [default: the cube's]"
-        )
+        end = click.option("--end", type=types.UtcTime(), help="Where it ends.  [default: the cube's]")
+        start = click.option("--start", type=types.UtcTime(), help=f"Where {what} begins (UTC).  [default: the cube's]")
         return start(end(command))
 
     return add
@@ -86,9 +84,14 @@ def layers_option(text: str) -> Callable[[Command], Command]:
 
 
 def stations_option(command: Command) -> Command:
-    """Add ``--model``, whose stations `markers_of_options` returns."""
+    """Add ``--model``, whose stations `markers_of_options` returns, and ``--no-stations``."""
+    command = click.option(
+        "--stations/--no-stations", "marked", default=True, show_default=True, help="Whether stations are marked."
+    )(command)
     return click.option(
-        "--model", type=click.Path(path_type=Path), help="Bundle whose stations are marked, visible and hidden."
+        "--model",
+        type=click.Path(path_type=Path),
+        help="Bundle whose stations are marked, visible and hidden.  [default: the cube's own, where it lies near]",
     )(command)
 
 
@@ -108,12 +111,21 @@ def advise_medians(source: CubeSource) -> None:
         click.echo(f"advice: {source.medians_averaged}", err=True)
 
 
-def markers_of_options(model: Path | None, observations: Path | None = None) -> StationMarkers | None:
-    """Return the stations of ``--model`` and ``--observations``; None if neither was given."""
-    if model is None and observations is None:
-        return None
-    from aqreanalysis.pictures import station_markers
+def markers_of_options(
+    source: CubeSource, marked: bool, model: Path | None, observations: Path | None = None
+) -> StationMarkers | None:
+    """Return the stations of ``--model`` and ``--observations``; of neither those of the model that the cube names.
 
+    None where there are none, or ``--no-stations`` is given.
+    """
+    if not marked:
+        return None
+    from aqreanalysis.pictures.stations import find_model, station_markers
+
+    if model is None and observations is None and isinstance(source.path, Path):
+        model = find_model(source.path, str(source.dataset.attrs.get("model_digest", "")))
+        if model is not None:
+            click.echo(f"stations: those of {model} (--no-stations leaves them out)", err=True)
     read = None
     if observations is not None:
         from aqreanalysis.configs import load_config

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import early, options, types
 from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     "--protocol",
     "protocols",
     multiple=True,
+    type=types.Names(
+        "protocol",
+        (
+            *("hidden-tenth", "leave-city-out", "unseen-time", "station-folds", "city-folds", "forecast", "all"),
+            *("unseen-time-hidden-tenth", "unseen-time-leave-city-out"),
+        ),
+    ),
     callback=options.split_commas,
     metavar="NAME[,NAME]",
     help="hidden-tenth, leave-city-out, unseen-time, station-folds, city-folds, forecast, or all that the model can "
@@ -87,6 +94,7 @@ def evaluate(
     from aqreanalysis.cli.printing import print_json, print_table
     from aqreanalysis.cli.progress import progress_shown
 
+    early.check_report(out, settings["overwrite"])
     config = _config(model_path, config_source, overrides)
     settings = {k: v for k, v in settings.items() if v is not None}
     covariates = options.load_covariates(covariate_paths, config, trained=model_path is not None)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import early, options, types
 
 
 def _reading(command: options.Command) -> options.Command:
@@ -14,11 +14,11 @@ def _reading(command: options.Command) -> options.Command:
 
 
 @click.command("map", short_help="Your own CSV to a map with its interval and a verdict, in a minute.")
-@click.argument("observations_path", metavar="OBSERVATIONS", type=click.Path())
-@click.option("--grid", "grid_spec", required=True, help="Named grid, YAML, or W,S,E,N@step.")
-@click.option("--start", required=True, type=options.UtcTime(), help="Where the timeline begins (UTC).")
-@click.option("--end", required=True, type=options.UtcTime(), help="Where it ends; its last hour is stamped so.")
-@click.option("--out", required=True, type=click.Path(), help="Cube to write: a name in .nc or .zarr.")
+@click.argument("observations_path", metavar="OBSERVATIONS", type=types.Records())
+@click.option("--grid", "grid_spec", required=True, type=types.GRID, help="Named grid, YAML, or W,S,E,N@step.")
+@click.option("--start", required=True, type=types.UtcTime(), help="Where the timeline begins (UTC).")
+@click.option("--end", required=True, type=types.UtcTime(), help="Where it ends; its last hour is stamped so.")
+@click.option("--out", required=True, type=types.CUBE_OUT, help="Cube to write: a name in .nc or .zarr.")
 @options.species_option("Pollutants to map.  [default: all that the observations hold]")
 @options.covariates_option
 @options.static_option
@@ -50,6 +50,7 @@ def map_(
 
     With --covariates (a chemistry model's field, weather, towns and roads) the map is right where nobody measures.
     """
+    early.check_produced(out, (start, end), {"overwrite": overwrite})
     from aqreanalysis.cli.printing import print_json, print_table
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.pretrained import FOLDER

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from aqreanalysis.cli import types
 from aqreanalysis.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -19,22 +19,6 @@ if TYPE_CHECKING:
     from aqreanalysis.observations import Observations, ReadOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class UtcTime(click.ParamType):
-    """A UTC time as ISO 8601; a date is its first instant, and an offset (``+08:00``) is taken off."""
-
-    name = "UTC time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return a naive datetime in UTC."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            time = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time: write 2019-01-31 or 2019-01-31T06:00 (UTC)", param, ctx)
-        return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
 def split_commas(ctx: click.Context, param: click.Parameter, values: Iterable[str]) -> tuple[str, ...]:
@@ -64,7 +48,7 @@ def observations_option(command: Command) -> Command:
         required=True,
         multiple=True,
         callback=_one_or_several,
-        type=click.Path(),
+        type=types.Records(),
         help="Station records: files of any known format, folders or zip archives of them, or the CF NetCDF that "
         "'observations import' writes. Repeatable.",
     )(command)
@@ -88,6 +72,7 @@ def reading_options(command: Command, expose: bool = True) -> Command:
     return click.option(
         "--format",
         "format_name",
+        type=types.FORMAT,
         metavar="NAME",
         help="Format of the station files.  [default: guessed; see 'observations formats']",
         **more,
@@ -129,11 +114,16 @@ def config_options(default: str, example: str) -> Callable[[Command], Command]:
             "--set",
             "overrides",
             multiple=True,
+            type=types.SETTING,
             metavar="SECTION.KEY=VALUE",
             help=f"Change one value of the config, for example {example}. Repeatable.",
         )(command)
         return click.option(
-            "--config", "config_source", metavar="NAME|YAML", help=f"Named config or YAML file.  [default: {default}]"
+            "--config",
+            "config_source",
+            type=types.CONFIG,
+            metavar="NAME|YAML",
+            help=f"Named config or YAML file.  [default: {default}]",
         )(command)
 
     return add
@@ -141,7 +131,14 @@ def config_options(default: str, example: str) -> Callable[[Command], Command]:
 
 def species_option(text: str) -> Callable[[Command], Command]:
     """Add ``--species``, repeatable and with commas; `text` is its help."""
-    return click.option("--species", multiple=True, callback=split_commas, metavar="NAME[,NAME]", help=text)
+    return click.option(
+        "--species",
+        multiple=True,
+        type=types.Suggested("name", types.species_names),
+        callback=split_commas,
+        metavar="NAME[,NAME]",
+        help=text,
+    )
 
 
 def device_option(command: Command) -> Command:
@@ -238,7 +235,7 @@ def covariates_option(command: Command) -> Command:
         "--covariates",
         "covariate_paths",
         multiple=True,
-        type=click.Path(),
+        type=types.FieldFiles(),
         metavar="PATH",
         help="Meteorology, background concentrations and rasters: GRIB, NetCDF, NAME=RASTER, tables of weather, or "
         "folders of them. Repeatable. What a model was trained with it needs ever after.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import cube_options as cubes
-from aqreanalysis.cli import options
+from aqreanalysis.cli import options, types
 from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class LatLon(click.ParamType):
 @cubes.cube_argument
 @cubes.out_option("Picture: .png, .svg or .pdf for a map or time series, .gif or .mp4 for a film of the period.")
 @options.species_option("Pollutant to draw.  [default: the cube's first]")
-@click.option("--time", type=options.UtcTime(), help="Moment whose step is drawn (UTC).")
+@click.option("--time", type=types.UtcTime(), help="Moment whose step is drawn (UTC).")
 @click.option("--mean", is_flag=True, help="Draw the mean from --start to --end.")
 @click.option("--place", type=LatLon(), metavar="LAT,LON", help="Draw the time series of the cell there.")
 @cubes.span_options("the mean, film or series")
@@ -81,6 +81,7 @@ def plot(
     place: tuple[float, float] | None,
     start: datetime | None,
     end: datetime | None,
+    marked: bool,
     model: Path | None,
     observations: Path | None,
     as_json: bool,
@@ -99,9 +100,9 @@ def plot(
     _check_kind(film, time, mean, place)
     from aqreanalysis.cli.printing import print_json
 
-    marks = cubes.markers_of_options(model, observations)
     span = (None, None) if time is not None else (start, end)
     with cubes.open_cube(cube, species, *span) as source:
+        marks = cubes.markers_of_options(source, marked, model, observations)
         _draw(source, out, marks, {"film": film, "time": time, "place": place, **chosen})
         if mean:
             cubes.advise_medians(source)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import early, options, types
 from aqreanalysis.cli.errors import visible
 from aqreanalysis.cli.own_model import calibrated_beside, pretrained
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 timeline_options = options.option_group(
     click.option(
         "--grid",
-        "grid_spec",
         required=True,
+        type=types.GRID,
         help="Named grid, YAML, CDO griddes file, NetCDF with lat/lon, or W,S,E,N@step.",
     ),
     click.option(
-        "--start", type=options.UtcTime(), help="Where the timeline begins (UTC); with --append the cube says it."
+        "--start", type=types.UtcTime(), help="Where the timeline begins (UTC); with --append the cube says it."
     ),
-    click.option("--end", required=True, type=options.UtcTime(), help="Where it ends (UTC)."),
+    click.option("--end", required=True, type=types.UtcTime(), help="Where it ends (UTC)."),
 )
 content_options = options.option_group(
     options.species_option("Pollutants to produce.  [default: all that the model estimates]"),
@@ -36,6 +36,7 @@ content_options = options.option_group(
         "--frequency",
         "frequencies",
         multiple=True,
+        type=types.Names("frequency", ("hourly", "daily", "monthly", "annual")),
         default=["hourly"],
         show_default=True,
         callback=options.split_commas,
@@ -121,7 +122,7 @@ dry_run_options = options.option_group(
 @options.static_option
 @timeline_options
 @click.option(
-    "--out", required=True, type=click.Path(), help="Cube to write: a name in .nc or .zarr, or s3://....zarr."
+    "--out", required=True, type=types.CUBE_OUT, help="Cube to write: a name in .nc or .zarr, or s3://....zarr."
 )
 @content_options
 @options.config_options("the one in the model bundle", "production.tile_rows=128 or metadata.license=CC-BY-4.0")
@@ -135,7 +136,7 @@ def produce(
     observations_path: str,
     covariate_paths: tuple[str, ...],
     static_specs: tuple[str, ...],
-    grid_spec: str,
+    grid: str,
     start: datetime | None,
     end: datetime,
     out: str,
@@ -162,6 +163,7 @@ def produce(
     aqreanalysis produce --model outputs/models/north --observations obs.parquet --grid north-china-0.1
         --start 2019-01-01 --end 2019-01-08 --out outputs/january.nc
     """
+    early.check_produced(out, (start, end), {**settings, "dry_run": dry_run})
     named, uses = (config_source, overrides), ("columns", "production", "metadata", "covariates")
     config = options.load_model_config(model_path or pretrained(dry_run), *named, uses)
     covariates = options.load_covariates(covariate_paths, config, trained=model_path is not None)
@@ -171,7 +173,6 @@ def produce(
         config = options.load_model_config(model_path, *named, uses)
     from aqreanalysis.cli.dry_run import show_plan
     from aqreanalysis.cli.progress import progress_shown
-    from aqreanalysis.grids import load_grid
     from aqreanalysis.production import produce_cubes
     from aqreanalysis.production.plan.inputs import required_span
     from aqreanalysis.production.plan.prepare import prepare
@@ -179,7 +180,7 @@ def produce(
 
     chosen = _produce_options(config, as_json, **settings)
     chosen = replace(chosen, covariates=covariates, static=static)
-    grid, asked = load_grid(grid_spec), (start, end)
+    asked = (start, end)
     timeline = resolve_timeline(out, asked, chosen) if chosen.append else asked
     # In a list, from which it is handed on for good: nothing here keeps it in memory during the sweep.
     read = [options.load_observations(observations_path, config, required_span(timeline, config.reach))]

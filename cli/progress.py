@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import click
 
+from aqreanalysis.cli.printing import human_time
 from aqreanalysis.common.progress import Progress
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -42,6 +43,7 @@ class LogLines:
         self._label = label
         self._clock = clock
         self._began = self._spoke = clock()
+        self._stage: tuple[float, int] | None = None  # when the stage at hand was first heard of, and how far it was
         self._last: tuple[int, int, str] | None = None
         self._said: tuple[int, int, str] | None = None
 
@@ -52,6 +54,8 @@ class LogLines:
         """
         if self._last is not None and done < self._last[0] and self._is_long() and self._said != self._last:
             self._say()
+        if self._stage is None or self._last is None or done < self._last[0]:
+            self._stage = (self._clock(), done)
         self._last = (done, total, note)
         if self._clock() - self._spoke >= SECONDS_BETWEEN_LINES:
             self._say()
@@ -68,7 +72,15 @@ class LogLines:
         self._spoke, self._said = self._clock(), self._last
         done, total, note = self._last or (0, 0, "")
         count = f" {done}/{total}" if total else ""
-        click.echo(f"{self._label}:{count}{f' {note}' if note else ''}{ending}", err=True)
+        left = "" if ending else self._left(done, total)
+        click.echo(f"{self._label}:{count}{f' {note}' if note else ''}{ending or left}", err=True)
+
+    def _left(self, done: int, total: int) -> str:
+        """Return how long the stage at hand will take still, by what it took so far; empty where that says nothing."""
+        if self._stage is None or done <= self._stage[1] or done >= total:
+            return ""
+        began, before = self._stage
+        return f", about {human_time((self._clock() - began) / (done - before) * (total - done))} left"
 
 
 def _bar(label: str) -> Iterator[Progress]:

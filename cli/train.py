@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aqreanalysis.cli import options
-from aqreanalysis.errors import ConfigError
+from aqreanalysis.cli import early, options
+from aqreanalysis.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
@@ -68,13 +68,14 @@ def train(
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
 
+    early.check_folder(out, overwrite)
     config = _config(config_source, overrides, species, start)
     covariates = options.load_covariates(covariate_paths, config)
     static = options.load_static(static_specs, config)
     with _spoken_once() as is_first:
         observations = options.load_observations(observations_path, config)
         # Not before the checks above, which should answer at once: torch takes seconds to load.
-        with progress_shown("training") as progress:
+        with _resumable(out), progress_shown("training") as progress:
             if config.forecast is not None:
                 from aqreanalysis.forecast.train import train_forecast as run
             else:
@@ -127,6 +128,20 @@ def _read_start(start: str) -> Bundle:
     if bundle.config.forecast is not None:
         raise ConfigError(f"--from {start}: it is a long forecast, which is trained anew")
     return bundle
+
+
+@contextmanager
+def _resumable(out: str) -> Iterator[None]:
+    """Say, where the training is stopped, what is kept of it and how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        part = Path(out).with_name(f"{Path(out).name}.part")
+        if any(part.rglob("state.json")):
+            how = f"the epochs that were finished are kept in {part}; run the same command again to go on"
+        else:
+            how = "before its first epoch was finished; run the same command again"
+        raise Interrupted(f"training stopped: {how}") from stop
 
 
 @contextmanager

@@ -34,6 +34,7 @@ def view(
     start: datetime | None,
     end: datetime | None,
     layers: tuple[str, ...],
+    marked: bool,
     model: Path | None,
     as_json: bool,
     **chosen: Any,
@@ -49,8 +50,8 @@ def view(
     wanted = PageOptions(**chosen)
     if layers:
         wanted = replace(wanted, layers=layers)
-    marks = cubes.markers_of_options(model)
     with cubes.open_cube(cube, species, start, end) as source, progress_shown("packing") as progress:
+        marks = cubes.markers_of_options(source, marked, model)
         page = write_page(source, out, wanted, marks, progress)
     size = page.path.stat().st_size
     if as_json:

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from aqreanalysis.cli import main, options
+from aqreanalysis.cli import main, options, types
 from aqreanalysis.errors import ConfigError, ModelError, ObservationsError
 
 
@@ -24,12 +24,12 @@ from aqreanalysis.errors import ConfigError, ModelError, ObservationsError
     ],
 )
 def test_times_are_utc_whatever_their_offset(text: str, time: datetime) -> None:
-    assert options.UtcTime().convert(text, None, None) == time
+    assert types.UtcTime().convert(text, None, None) == time
 
 
 def test_what_is_no_time_is_refused_with_an_example() -> None:
     with pytest.raises(click.BadParameter, match=r"'07/01/2019' is not a time: write 2019-01-31"):
-        options.UtcTime().convert("07/01/2019", None, None)
+        types.UtcTime().convert("07/01/2019", None, None)
 
 
 def test_species_may_be_repeated_or_listed_with_commas_and_reach_the_config_in_order() -> None:

@@ -37,9 +37,28 @@ def test_a_log_gets_one_line_a_minute_and_a_last_one(capsys: pytest.CaptureFixtu
         lines(second, 200, "loss 0.5")
     lines.close()
     assert capsys.readouterr().err.splitlines() == [
-        "training: 60/200 loss 0.5",
-        "training: 120/200 loss 0.5",
+        "training: 60/200 loss 0.5, about 2 min 20 s left",
+        "training: 120/200 loss 0.5, about 1 min 20 s left",
         "training: 130/200 loss 0.5 after 130 s",
+    ]
+
+
+def test_the_time_left_is_that_of_the_stage_at_hand_and_of_what_was_done_here(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    lines = LogLines("producing", clock)
+    lines(60, 100, "")  # a run that goes on: sixty blocks were there
+    clock.now = 60.0
+    lines(80, 100, "")
+    clock.now = 120.0
+    lines(0, 10, "reading")  # another stage
+    clock.now = 180.0
+    lines(5, 10, "reading")
+    assert capsys.readouterr().err.splitlines() == [
+        "producing: 80/100, about 1 min 0 s left",
+        "producing: 0/10 reading",
+        "producing: 5/10 reading, about 1 min 0 s left",
     ]
 
 
@@ -69,7 +88,7 @@ def test_long_work_without_a_terminal_tells_its_end_even_when_it_fails() -> None
     done = subprocess.run([sys.executable, "-c", long], capture_output=True, text=True, check=False)
     assert done.returncode == 3 and done.stdout == "result\n"
     lines = done.stderr.splitlines()
-    assert lines[:5] == [f"training: {n + 1}/5 epoch {n}" for n in range(5)]
+    assert [line.partition(", about")[0] for line in lines[:5]] == [f"training: {n + 1}/5 epoch {n}" for n in range(5)]
     assert lines[5] == "training: 5/5 epoch 4 after 0 s" and lines[-1] == "producing: 1/2 half after 0 s"
 
 

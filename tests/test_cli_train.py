@@ -41,3 +41,27 @@ def test_torn_work_is_one_line_and_exit_status_2(records: Path, tmp_path: Path, 
     done = train(records, tmp_path / "model")
     assert done.exit_code == 2 and "begin anew with --fresh" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("Error: ") and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("finished", "said"),
+    [
+        (True, "the epochs that were finished are kept in {part}; run the same command again to go on"),
+        (False, "before its first epoch was finished; run the same command again"),
+    ],
+)
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
+    finished: bool, said: str, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path / "model.part"
+
+    def stopped(*_: object, **__: object) -> Path:
+        if finished:
+            (part / "member-0").mkdir(parents=True)
+            (part / "member-0" / "state.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aqreanalysis.training.train", stopped)
+    done = train(records, tmp_path / "model")
+    assert done.exit_code == 130
+    assert done.stderr.splitlines()[-1] == f"Error: training stopped: {said.format(part=part)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,9 @@ from aqreanalysis.errors import ModelError, ObservationsError
 if TYPE_CHECKING:
     from aqreanalysis.observations import Observations
 
+# Where a bundle lies beside cubes: in their folder, or among models; so many are looked at.
+_NEAR = ("*/provenance.json", "models/*/provenance.json")
+_LOOKED_AT = 200
 _COLUMNS = ("station", "lat", "lon", "role")
 
 
@@ -83,6 +88,29 @@ def station_markers(model: str | Path | None, observations: Observations | None)
             )
         hidden = np.isin(observations.stations, away)
     return StationMarkers(list(observations.stations), observations.lat, observations.lon, hidden, observations)
+
+
+def find_model(cube: Path, digest: str) -> Path | None:
+    """Return the bundle that a cube was made with, where it still lies near; None where it does not.
+
+    Parameters
+    ----------
+    cube : Path
+        A cube on a disk of this machine.
+    digest : str
+        Of the model, as the cube says it.
+    """
+    homes = dict.fromkeys((cube.parent.resolve(), cube.parent.resolve().parent, Path("outputs").resolve()))
+    near = (path for home in homes for pattern in _NEAR for path in sorted(home.glob(pattern)))
+    for path in itertools.islice(near, _LOOKED_AT):
+        try:
+            with path.open(encoding="utf-8") as file:
+                provenance = json.load(file)
+        except (OSError, ValueError):
+            continue
+        if isinstance(provenance, dict) and provenance.get("model_digest") == digest:
+            return path.parent
+    return None
 
 
 def _roles(model: Path) -> pd.DataFrame:

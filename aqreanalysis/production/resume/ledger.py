@@ -241,8 +241,8 @@ class BlockProgress:
         Told of each.
     begun : float
         Moment at which this process began.
-    cells, bytes, here : int
-        Cell-hours, bytes and blocks that this process has done.
+    cells, bytes : int
+        Cell-hours and bytes that this process has done.
     """
 
     blocks: int
@@ -252,7 +252,6 @@ class BlockProgress:
     begun: float = field(default_factory=time.perf_counter)
     cells: int = 0
     bytes: int = 0
-    here: int = 0
 
     def __call__(self, done: BlockResult | None) -> None:
         """Note one block; None is a block that was not begun because the run is stopping."""
@@ -260,11 +259,8 @@ class BlockProgress:
             return
         checksums = {name: layer.checksums for name, layer in done.written.layers.items()}
         self.ledger.record(done.number, self.keys[done.number], checksums)
-        self.cells, self.bytes, self.here = self.cells + done.cells, self.bytes + done.written.raw_bytes, self.here + 1
+        self.cells, self.bytes = self.cells + done.cells, self.bytes + done.written.raw_bytes
         if self.progress is not None:
             seconds = time.perf_counter() - self.begun
-            left = seconds / self.here * (self.blocks - len(self.ledger.done))
-            note = (
-                f"{self.cells / seconds / 1e6:.2f} million cell-hours/s, {self.bytes / 1e6:.0f} MB, {left:.0f} s left"
-            )
+            note = f"{self.cells / seconds / 1e6:.2f} million cell-hours/s, {self.bytes / 1e6:.0f} MB"
             self.progress(len(self.ledger.done), self.blocks, note)

@@ -1,0 +1,63 @@
+"""A folder that takes records to a validated cube by one command: what `aqreanalysis new` lays."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from aqreanalysis.errors import ObservationsError, OutputError
+
+#: What is laid, as it lies in the package. Folders are made by code: an empty one survives no packing.
+TEMPLATE = Path(__file__).parent / "template"
+FOLDERS = ("records", "covariates")
+#: Names that would have a meaning within the package, and what they become.
+_RENAMED = {"gitignore": ".gitignore"}
+
+
+def lay_project(folder: str | Path, records: Sequence[str | Path] = (), settings: dict[str, str] | None = None) -> Path:
+    """Return the folder of a project, laid now: a Makefile, settings, a config, and where records and covariates go.
+
+    Parameters
+    ----------
+    folder : str or Path
+        New, or empty.
+    records : sequence of str or Path
+        Station files and folders to copy into it.
+    settings : dict, optional
+        Values of ``settings.mk``: GRID, SPECIES, START, END, WAY.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something, or cannot be written.
+    ObservationsError
+        If records are not there.
+    """
+    root = Path(folder)
+    if root.is_file() or (root.is_dir() and any(root.iterdir())):
+        raise OutputError(f"{root} exists and is not empty: choose another folder")
+    for path in map(Path, records):
+        if not path.exists():
+            raise ObservationsError(f"no observations file {str(path)!r}")
+    try:
+        for name in FOLDERS:
+            (root / name).mkdir(parents=True, exist_ok=True)
+        for path in sorted(TEMPLATE.iterdir()):
+            if path.is_file():
+                shutil.copyfile(path, root / _RENAMED.get(path.name, path.name))
+        for path in map(Path, records):
+            copy = shutil.copytree if path.is_dir() else shutil.copyfile
+            copy(path, root / "records" / path.name)
+        _set(root / "settings.mk", settings or {})
+    except OSError as error:
+        raise OutputError(f"{root} cannot be written: {error.strerror or error}") from None
+    return root
+
+
+def _set(path: Path, settings: dict[str, str]) -> None:
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, sign, _ = line.partition(":=")
+        lines.append(f"{name}:= {settings[name.strip()]}" if sign and name.strip() in settings else line)
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")

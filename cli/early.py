@@ -1,0 +1,85 @@
+"""Cheap mistakes that concern several options: told before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aqreanalysis.errors import OutputError
+
+
+def check_span(start: datetime | None, end: datetime) -> None:
+    """Refuse a timeline that ends before it begins, or holds no whole hour.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    if start is None:
+        return
+    if start >= end:
+        raise OutputError(f"start {start:%Y-%m-%d %H:%M} is not before end {end:%Y-%m-%d %H:%M} (UTC); swap them")
+    first = start if start == _hour(start) else _hour(start) + timedelta(hours=1)
+    if first >= _hour(end):
+        raise OutputError(f"no whole hour lies between start {start} and end {end}; give them at least one hour")
+
+
+def check_produced(out: str, span: tuple[datetime | None, datetime], settings: Mapping[str, Any]) -> None:
+    """Refuse a timeline that is none, and a single cube that is there and may be neither replaced nor grown.
+
+    One that waits to go on is left alone.
+
+    Parameters
+    ----------
+    out : str
+        Value of ``--out``.
+    span : tuple
+        Values of ``--start`` and ``--end``.
+    settings : mapping
+        Of the run: ``overwrite``, and where the command has them ``append``, ``repair``, ``frequencies``, ``split``.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    check_span(*span)
+    may = any(settings.get(key) for key in ("overwrite", "append", "repair", "dry_run"))
+    several = len(settings.get("frequencies", ())) > 1 or settings.get("split", "none") != "none"
+    path = Path(out)
+    if "://" in out or may or several or not path.exists() or path.with_name(f"{path.name}.part").exists():
+        return
+    from aqreanalysis.production.stores.outputs import already_there
+
+    raise already_there(path)
+
+
+def check_folder(out: str, overwrite: bool) -> None:
+    """Refuse the folder of a bundle that is there and may not be replaced.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    if Path(out).exists() and not overwrite:
+        raise OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
+
+
+def check_report(out: str, overwrite: bool) -> None:
+    """Refuse the folder of an evaluation that holds one already and may not be replaced.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    if (Path(out) / "metrics.json").exists() and not overwrite:
+        raise OutputError(f"{out} holds an evaluation already (metrics.json): choose another --out or pass --overwrite")
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)

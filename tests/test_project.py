@@ -1,0 +1,93 @@
+"""A project folder goes from records to a validated cube by one command, and grows by the same one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from production_case import make_frame
+
+from aqreanalysis.cli import main
+from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.project import lay_project
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+
+
+def test_a_project_is_laid_with_its_records_and_settings_and_never_over_another(tmp_path: Path) -> None:
+    records = tmp_path / "mine.csv"
+    records.write_text("station_id,time,lat,lon,pm25\na,2019-01-01T01:00,39,116,20\n")
+    out = tmp_path / "north"
+    done = CliRunner().invoke(main, ["new", str(out), "--observations", str(records), "--grid", "r36x18", "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["files"] == [
+        *(".gitignore", "Makefile", "README.md", "config.yaml", "records/mine.csv", "settings.mk"),
+    ]
+    assert "GRID    := r36x18\n" in (out / "settings.mk").read_text() and (out / "covariates").is_dir()
+    with pytest.raises(OutputError, match="is not empty"):
+        lay_project(out)
+    with pytest.raises(ObservationsError, match=r"none\.csv"):
+        lay_project(tmp_path / "other", [tmp_path / "none.csv"])
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "there", "steps"),
+    [
+        ([], [], ["observations import", "grids around", "map", "validate", "plot", "view"]),
+        (
+            ["covariates/era5.nc"],
+            [],
+            ["observations import", "grids around", "train", "evaluate", "produce --model", "validate", "plot", "view"],
+        ),
+        (
+            [],
+            ["observations.nc", "grid.txt", "cube.nc"],
+            ["produce --observations outputs/observations.nc --grid 1,2,3,4@1 --append", "validate", "plot", "view"],
+        ),
+    ],
+    ids=["records alone", "with covariates", "a cube that is there"],
+)
+def test_make_takes_the_steps_that_what_is_there_asks_for(
+    files: list[str], there: list[str], steps: list[str], tmp_path: Path
+) -> None:
+    root = lay_project(tmp_path / "north")
+    (root / "records" / "a.csv").write_text("x")
+    (root / "outputs").mkdir()
+    for name in [*files, *(f"outputs/{name}" for name in there)]:
+        (root / name).write_text("1,2,3,4@1")
+    done = subprocess.run(["make", "-n", "-C", root, "AQ=echo aq"], capture_output=True, text=True, check=True)
+    ran = [line.strip() for line in done.stdout.replace("\\\n", " ").splitlines() if line.strip().startswith("echo aq")]
+    assert len(ran) == len(steps), ran
+    for line, step in zip(ran, steps, strict=True):
+        assert f"echo aq {step}" in " ".join(line.split())
+
+
+@pytest.mark.slow
+def test_one_command_makes_a_cube_of_a_small_record_and_the_same_one_lets_it_grow(tmp_path: Path) -> None:
+    root = lay_project(tmp_path / "north", settings={"GRID": "116,39,118,40.5@0.25", "SPECIES": "pm25"})
+    frame = make_frame()[["station_id", "time", "lat", "lon", "pm25"]]
+    early = frame["time"] <= frame["time"].max() - (frame["time"].max() - frame["time"].min()) / 6
+    frame[early].to_csv(root / "records" / "first.csv", index=False)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def make() -> dict[str, object]:
+        command = ["make", "-C", str(root), f"AQ={sys.executable} -m aqreanalysis.cli"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+        assert done.returncode == 0, done.stdout + done.stderr
+        facts = [sys.executable, "-m", "aqreanalysis.cli", "info", str(root / "outputs" / "cube.nc"), "--json"]
+        return dict(json.loads(subprocess.run(facts, capture_output=True, text=True, check=True).stdout))
+
+    begun = make()
+    assert (root / "outputs" / "page.html").is_file() and (root / "outputs" / "mean.png").is_file()
+    assert (root / "outputs" / "cube.nc.evaluation" / "report.html").is_file()
+    frame[~early].to_csv(root / "records" / "later.csv", index=False)
+    grown = make()
+    assert grown["first"] == begun["first"] and str(grown["last"]) > str(begun["last"])
+    assert grown["model_digest"] == begun["model_digest"]
