@@ -17,28 +17,37 @@ if TYPE_CHECKING:
 @click.command(short_help="A cube scored at the stations of any file.")
 @cubes.cube_argument
 @options.observations_option
+@click.option("--held-out", is_flag=True, help="Score only stations that the cube was not made from.")
 @options.config_options("aqnet", "columns.lat=latitude")
 @options.json_option
 def compare(
     cube: Path | RemotePath,
     observations_path: str,
+    held_out: bool,
     config_source: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Score CUBE (.nc or .zarr, a path or URL) against station observations, best those that the model never saw.
 
+    Stations that the cube was made from are counted, with a warning; --held-out leaves them out.
+
     \b
     aqreanalysis compare outputs/january.nc --observations independent.parquet
+    aqreanalysis compare outputs/january.nc --observations all.parquet --held-out
     """
     from aqreanalysis.cli.printing import print_json, print_table
     from aqreanalysis.evaluation import compare as run
     from aqreanalysis.evaluation import comparison_table
+    from aqreanalysis.evaluation.compare_cube import feeding_text
 
     cubes.tell_fetch(cube)
     config = options.load_part_config(config_source, overrides, ("columns",))
     observations = options.load_observations(observations_path, config)
-    result = run(cube, observations)
+    result = run(cube, observations, held_out)
+    warning = feeding_text(result)
+    if warning:
+        click.echo(f"warning: {warning}; --held-out scores the others", err=True)
     if as_json:
         print_json(result)
         return

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from export_case import Cubes
+from production_case import make_frame, make_observations
 
 from aqreanalysis.errors import CubeError
 from aqreanalysis.evaluation import compare_cube as comparison
-from aqreanalysis.evaluation.compare_cube import compare, comparison_table
-from aqreanalysis.observations import Observations, StationPlaces
+from aqreanalysis.evaluation.compare_cube import compare, comparison_table, feeding_text
+from aqreanalysis.observations import Observations, StationPlaces, from_frame
+from aqreanalysis.production import open_cube
 
 TIMES = pd.date_range("2021-03-01 01:00", periods=48, freq="h")
 LAT, LON = np.array([35.0, 35.5, 36.0]), np.array([110.0, 110.5, 111.0, 111.5])
@@ -79,7 +82,7 @@ def test_what_lies_outside_is_counted_and_told() -> None:
     values[5, 0] = np.nan
     found = compare(_cube(), _observations(values, [35.2, 35.8, 40.0], [110.2, 111.3, 111.0], times))
     scores = found["species"]["pm25"]
-    assert found["stations"] == {"inside": 2, "outside_grid": 1}
+    assert (found["stations"]["inside"], found["stations"]["outside_grid"]) == (2, 1)
     assert found["hours"]["common"] == 36
     assert scores["readings"] == 143
     assert scores["readings_outside_timeline"] == 36
@@ -152,3 +155,30 @@ def test_a_cube_that_does_not_tell_what_its_steps_hold_and_other_units_are_refus
     cube["pm2p5"].attrs["units"] = "kg m-3"
     with pytest.raises(CubeError, match="'kg m-3', expected 'ug m-3'"):
         compare(cube, _at_two_stations())
+
+
+def with_a_station_of_its_own(cube: xr.Dataset) -> Observations:
+    """Return the readings that the cube was made from, and those of a station in the cell farthest from all of them."""
+    frame, far = make_frame(), cube["nearest_station_distance"].isel(time=0)
+    row, column = np.unravel_index(int(far.argmax()), far.shape)
+    other = frame[frame["station_id"] == "s00"].assign(
+        station_id="mine", lat=float(cube["lat"][row]), lon=float(cube["lon"][column])
+    )
+    return from_frame(pd.concat([frame, other]))
+
+
+def test_stations_that_fed_the_cube_are_counted_and_can_be_left_out(cubes: Cubes) -> None:
+    with open_cube(cubes.one) as cube:
+        both = with_a_station_of_its_own(cube)
+        whole, held_out = compare(cube, both), compare(cube, both, held_out=True)
+        inside = whole["stations"]["inside"]
+        assert whole["stations"]["fed_the_cube"] == inside - 1
+        assert feeding_text(whole).startswith(f"{inside - 1} of the {inside} stations in the grid fed the cube")
+        assert held_out["stations"]["inside"] == 1 and held_out["stations"]["fed_the_cube"] == 0
+        assert held_out["species"]["pm25"]["stations"] == 1 and feeding_text(held_out) == ""
+        with pytest.raises(CubeError, match="stations in the grid fed the cube: produce one from records without"):
+            compare(cube, make_observations(), held_out=True)
+        silent = cube.drop_vars("nearest_station_distance")
+        assert compare(silent, both)["stations"]["fed_the_cube"] is None
+        with pytest.raises(CubeError, match="by which stations that fed it are told"):
+            compare(silent, both, held_out=True)

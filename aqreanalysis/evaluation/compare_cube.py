@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,41 +13,54 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.common.files import plain
+from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.common.hours import hours_since_epoch, stamp_text, step_ends
 from aqreanalysis.common.remote import RemotePath, open_dataset, place_of
 from aqreanalysis.errors import AqreanalysisError, CubeError
 from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
 from aqreanalysis.evaluation.tables import Table
-from aqreanalysis.observations import Observations
+from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.species import SPECIES, Species
 
 #: Cells times hours read from a cube at once (64 MB): a year of a region does not fit into memory.
 _SLAB_VALUES = 16_000_000
+#: The layer by which a cube tells how far the nearest station that reported is, alone or after a pollutant's name.
+_DISTANCE = "nearest_station_distance"
+_SAME_PLACE_KM = 0.1
+_HOURS_LOOKED_AT = 48
 _SCORES = ("n", "mae", "rmse", "r2", "bias", "coverage", "width")
 
 
-def compare(cube: str | Path | RemotePath | xr.Dataset, observations: Observations) -> dict[str, Any]:
+def compare(
+    cube: str | Path | RemotePath | xr.Dataset,
+    observations: Observations | str | Path | Sequence[str | Path],
+    held_out: bool = False,
+) -> dict[str, Any]:
     """Score a cube at stations: each reading beside the estimate of the cell and hour that contain it.
 
     A cube of daily, monthly or annual means is scored by means of the readings, of the steps in which at least three
     quarters of the hours were read.
 
     Returns ``species`` (by pollutant: n, mae, rmse, r2, bias, coverage, width, stations and the counts of readings that
-    had no estimate), ``stations`` (inside, outside the grid), ``hours`` (steps of the cube: common, of_cube, first,
+    had no estimate), ``stations`` (inside, outside the grid, and of those inside how many fed the cube; None where it
+    does not tell), ``hours`` (steps of the cube: common, of_cube, first,
     last, and longest, how many hours the longest has), and ``coverage_probability``.
 
     Parameters
     ----------
     cube : str, Path or Dataset
         A ``.nc`` file, a ``.zarr`` store, the ``s3://`` or ``https://`` URL of either, or an opened cube.
-    observations : Observations
-        Readings; best of stations that the cube was not made from.
+    observations : Observations, str, Path or sequence of paths
+        Readings, or where `read_observations` finds them; best of stations that the cube was not made from.
+    held_out : bool
+        Score only stations that the cube was not made from, as its layer of the nearest station's distance tells:
+        where they read, no station that reported stood as near to their cell as they do.
 
     Raises
     ------
     CubeError
         If the cube cannot be read, does not tell which hours a step holds, or shares no pollutant, hour or place with
-        the observations.
+        the observations; with `held_out` if it does not tell which stations fed it, or all of them did.
 
     Examples
     --------
@@ -59,10 +72,10 @@ def compare(cube: str | Path | RemotePath | xr.Dataset, observations: Observatio
     (24, 'ug m-3')
     """
     with opened_cube(cube) as dataset:
-        return _compare(dataset, observations)
+        return _compare(dataset, read_observations(observations), held_out)
 
 
-def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
+def _compare(cube: xr.Dataset, observations: Observations, held_out: bool) -> dict[str, Any]:
     species = _common(cube, observations)
     row, column = (_cell_of(cube, name, getattr(observations, name)) for name in ("lat", "lon"))
     inside = (row >= 0) & (column >= 0)
@@ -73,8 +86,16 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
             f"{lon.min():g}..{lon.max():g} E: give observations of that region"
         )
     steps = _common_steps(cube, observations)
+    fed = fed_stations(cube, observations, steps, (row, column))
+    outside = int((~inside).sum())
+    if held_out:
+        inside &= ~_known_to_feed(fed, inside)
     result: dict[str, Any] = {
-        "stations": {"inside": int(inside.sum()), "outside_grid": int((~inside).sum())},
+        "stations": {
+            "inside": int(inside.sum()),
+            "outside_grid": outside,
+            "fed_the_cube": None if fed is None else int((fed & inside).sum()),
+        },
         "hours": {
             "common": int(steps.index.size),
             "of_cube": int(cube.sizes["time"]),
@@ -113,6 +134,60 @@ def _compare(cube: xr.Dataset, observations: Observations) -> dict[str, Any]:
     return dict(plain(result))
 
 
+def fed_stations(
+    cube: xr.Dataset,
+    observations: Observations,
+    steps: _Steps,
+    cells: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+) -> npt.NDArray[np.bool_] | None:
+    """Return which stations the cube was made from, as far as it tells (station,); None where it does not.
+
+    A station that reads while no station that reported stands as near to its cell was not known to the run. At most of
+    some hours in which it read that must be so: a reading may have been flagged there. Where two stations share a place
+    both count as known.
+    """
+    row, column = cells
+    inside = (row >= 0) & (column >= 0)
+    known = np.zeros(len(row), bool)
+    asked, silent = np.zeros(len(row), int), np.zeros(len(row), int)
+    for one in _common(cube, observations):
+        names = (f"{one.layer}_{_DISTANCE}", _DISTANCE)
+        layer = next((cube[name] for name in names if name in cube.variables), None)
+        if layer is None:
+            return None
+        some = steps.some(_HOURS_LOOKED_AT)
+        own = distance_km(observations.lat, observations.lon, cube["lat"].values[row], cube["lon"].values[column])
+        read = np.isfinite(some.means(observations, observations.values(one.key)[:, inside]))
+        if "time" in layer.dims:
+            nearest = _at_stations(layer, some.index, row[inside], column[inside])
+        else:
+            at = layer.transpose("lat", "lon").values[row[inside], column[inside]]
+            nearest = np.broadcast_to(at, (len(some.index), len(at)))
+        read &= np.isfinite(nearest)
+        asked[inside] += read.sum(axis=0)
+        silent[inside] += (read & (nearest > 1.02 * own[inside] + _SAME_PLACE_KM)).sum(axis=0)
+    known[inside] = (silent <= asked / 2)[inside]
+    return known
+
+
+def _known_to_feed(fed: npt.NDArray[np.bool_] | None, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return which stations fed the cube, where some did not.
+
+    Raises
+    ------
+    CubeError
+        If the cube does not tell, or all did.
+    """
+    if fed is None:
+        raise CubeError(f"the cube has no layer {_DISTANCE}, by which stations that fed it are told: leave --held-out")
+    if fed[inside].all():
+        raise CubeError(
+            f"all {int(inside.sum())} stations in the grid fed the cube: produce one from records without those that "
+            "are to be held out, or give records of others"
+        )
+    return fed
+
+
 def comparison_table(result: Mapping[str, Any]) -> Table:
     """Return what `compare` found as a table, with what lay outside below it."""
     header = ["pollutant", "n", "stations", "MAE", "RMSE", "R2", "bias", "coverage", "width"]
@@ -144,6 +219,17 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
     return Table(header, rows, 1, lines)
 
 
+def feeding_text(result: Mapping[str, Any]) -> str:
+    """Return what is to be said of stations that the cube was made from; empty where there are none."""
+    stations = result["stations"]
+    if not stations["fed_the_cube"]:
+        return ""
+    return (
+        f"{stations['fed_the_cube']} of the {stations['inside']} stations in the grid fed the cube: there it is scored "
+        "by the readings that it was made from, which says little of places without a station"
+    )
+
+
 class opened_cube:
     """Context of an opened cube: a path is opened and closed, a Dataset is passed through and left open."""
 
@@ -154,6 +240,8 @@ class opened_cube:
     def __enter__(self) -> xr.Dataset:
         if isinstance(self._given, xr.Dataset):
             return self._given
+        if not isinstance(self._given, str | Path | RemotePath):
+            raise CubeError(f"cube {self._given!r}: give the path or URL of a cube, or what open_cube returned")
         path = place_of(self._given)
         if isinstance(path, Path) and not path.exists():
             raise CubeError(f"no cube {path}; check the path")
@@ -216,6 +304,11 @@ class _Steps:
     index: npt.NDArray[np.intp]
     first: npt.NDArray[np.int64]
     last: npt.NDArray[np.int64]
+
+    def some(self, count: int) -> _Steps:
+        """Return so many of them, evenly spread, or all where there are fewer."""
+        chosen = np.unique(np.linspace(0, len(self.index) - 1, min(count, len(self.index))).round().astype(int))
+        return _Steps(self.index[chosen], self.first[chosen], self.last[chosen])
 
     def holds(self, hours: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return which of `hours` (stamps) lie in a step."""
