@@ -28,7 +28,7 @@ include_patterns = [
     "benchmarks/*.md",
     "benchmarks/results/*.md",
 ]
-exclude_patterns = ["docs/generated/.*"]
+exclude_patterns = ["docs/generated/.*", "docs/generated/skill.md"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4

@@ -6,10 +6,12 @@ They are written to ``docs/generated``, which is not committed.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import aqreanalysis
 from aqreanalysis import errors
 from aqreanalysis.configs import config_keys
 from aqreanalysis.observations.flags import USABLE, Flag
@@ -17,6 +19,7 @@ from aqreanalysis.production.layers import FLAGS, LEFT_BLANK
 from aqreanalysis.species import SPECIES
 
 WRITTEN = Path(__file__).parent / "generated"
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -28,7 +31,15 @@ def setup(app: Any) -> dict[str, Any]:
 def write_pages(folder: Path) -> None:
     """Write every page into the folder."""
     folder.mkdir(exist_ok=True)
-    for name, text in {"config": config_page(), "pollutants": pollutants_page(), "errors": errors_page()}.items():
+    pages = {
+        "config": config_page(),
+        "pollutants": pollutants_page(),
+        "errors": errors_page(),
+        "contract": contract_page(),
+        "skill": skill_table(),
+        "python": python_page(),
+    }
+    for name, text in pages.items():
         path = folder / f"{name}.md"
         if not path.exists() or path.read_text(encoding="utf-8") != text:  # else Sphinx would read it anew each time
             path.write_text(text, encoding="utf-8")
@@ -74,6 +85,81 @@ def pollutants_page() -> str:
         *table(("number", "meaning", "is used"), readings),
     ]
     return "\n".join([*parts, ""])
+
+
+def skill_table() -> str:
+    """Return the table of AQ-Net beside the best baseline at stations of real networks."""
+    networks = json.loads((RESULTS / "real_networks.json").read_text(encoding="utf-8"))
+    rows = []
+    for name, run in networks.items():
+        for key, tasks in run["species"].items():
+            for task, scores in tasks.items():
+                mae, crps = scores["ratio"]["mae"], scores["ratio"]["crps"]
+                rows.append(
+                    (
+                        f"{name}, {run['stations']} stations",
+                        SPECIES[key].title,
+                        task,
+                        f"{scores['mae']['aq-net']:.2f}",
+                        f"{scores['mae'][mae['best']]:.2f} ({mae['best']})",
+                        f"{mae['ratio']:.3f} [{mae['low']:.3f}, {mae['high']:.3f}]",
+                        f"{crps['ratio']:.3f}",
+                        f"{scores['coverage']:.3f}",
+                    )
+                )
+    head = ("network", "pollutant", "hidden", "MAE", "best baseline's", "ratio [95 %]", "CRPS ratio", "90 % holds")
+    return "\n".join([*table(head, rows), ""])
+
+
+def contract_page() -> str:
+    """Return the page of what scripts may rely on."""
+    contract = json.loads((Path(__file__).parent / "contract.json").read_text(encoding="utf-8"))
+    printed = [
+        (
+            f"`{name}`",
+            "a list, of each: " * bool(each.get("each")) + ", ".join(f"`{key}`" for key in each["keys"]),
+            ", ".join(f"`{key}`" for key in each.get("may", ())),
+        )
+        for name, each in contract["json"].items()
+    ]
+    parts = [
+        "# What scripts may rely on",
+        "",
+        f"Version {contract['version']}. What stands here goes, or means something else, only with a higher version",
+        "and a line in the changelog that says how to do without; more may come at any time. A test holds the program",
+        "to it.",
+        "",
+        "## Exit statuses",
+        "",
+        *table(("status", "meaning"), list(contract["exit_statuses"].items())),
+        "",
+        "## Keys of `--json`",
+        "At the top of what a command prints on stdout; numbers that are not finite are `null`. Every `export` prints",
+        "what `export points` does.",
+        "",
+        *table(("command", "keys", "where they apply"), printed),
+        "",
+        "## Keys of configs",
+        "[All of them](config.md), with meaning, values and default.",
+    ]
+    return "\n".join([*parts, ""])
+
+
+def python_page() -> str:
+    """Return the page of the public names, each with its docstring."""
+    head = [
+        "# Python",
+        "",
+        "Names are taken from `aqreanalysis` itself; each is imported from its room when it is first used. Every",
+        "function takes paths or objects, names or configs alike.",
+    ]
+    names = [name for name in aqreanalysis.__all__ if name not in ("SPECIES", "__version__")]
+    kinds = {name: "class" if inspect.isclass(getattr(aqreanalysis, name)) else "function" for name in names}
+    blocks = (
+        ["", f"## {name}", "```{eval-rst}", f".. auto{kind}:: aqreanalysis.{name}", "```"]
+        for name, kind in kinds.items()
+    )
+    return "\n".join([*head, *(line for one in blocks for line in one), ""])
 
 
 def errors_page() -> str:

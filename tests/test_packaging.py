@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -125,3 +127,27 @@ def test_the_pins_hold_torch_and_keep_eccodeslib_below_the_version_with_its_own_
     assert pins["torch"] == "2.13.0"
     assert tuple(int(n) for n in pins["eccodeslib"].split(".")[:2]) < (2, 48)
     assert re.search(r'"eccodeslib<2\.48"', (ROOT / "pyproject.toml").read_text())
+
+
+#: What conda-forge calls a package that PyPI calls otherwise; eccodes' library is a package of its own there.
+CONDA = {
+    "torch": "pytorch",
+    "isal": "python-isal",
+    "dask": "dask-core",
+    "matplotlib": "matplotlib-base",
+    "eccodeslib": "python-eccodes",
+}
+
+
+def test_the_conda_recipe_asks_for_what_the_package_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    asked = {}
+    for line in project["dependencies"]:
+        name, bound = re.fullmatch(r"([A-Za-z0-9_-]+)(.*)", line).groups()  # type: ignore[union-attr]
+        asked[CONDA.get(name, name)] = "" if name == "eccodeslib" else bound
+    given = dict([*line.split(" ", 1), ""][:2] for line in recipe["requirements"]["run"])
+    assert given.pop("python") == project["requires-python"]
+    assert given == asked
+    assert recipe["context"]["version"] == project["version"]
+    assert recipe["about"]["summary"] in project["description"]
