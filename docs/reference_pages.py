@@ -8,14 +8,15 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import aqreanalysis
 from aqreanalysis import errors
-from aqreanalysis.configs import config_keys
-from aqreanalysis.observations.flags import USABLE, Flag
-from aqreanalysis.production.layers import FLAGS, LEFT_BLANK
+from aqreanalysis.configs import DEFAULT_TESTS, config_keys
+from aqreanalysis.observations.flags import LIMITS, USABLE, Flag, Limits
+from aqreanalysis.production.layers import FLAGS, LEFT_BLANK, CubeKind, cube_layers
 from aqreanalysis.species import SPECIES
 
 WRITTEN = Path(__file__).parent / "generated"
@@ -33,6 +34,7 @@ def write_pages(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     pages = {
         "config": config_page(),
+        "layers": layers_page(),
         "pollutants": pollutants_page(),
         "errors": errors_page(),
         "contract": contract_page(),
@@ -69,6 +71,9 @@ def pollutants_page() -> str:
     kinds = [(f"`{s.key}`", s.title, f"`{s.layer}`", f"`{s.standard_name}`", s.units) for s in SPECIES.values()]
     cells = [(str(bit), f"`{name}`") for name, bit in (FLAGS | LEFT_BLANK).items()]
     readings = [(str(int(f)), f"`{f.name.lower()}`", "yes" if f in USABLE else "no") for f in Flag]
+    thresholds = [
+        (f"`{each.name}`", *(f"{getattr(of, each.name):g}" for of in LIMITS.values())) for each in fields(Limits)
+    ]
     parts = [
         "# Pollutants and flags",
         "",
@@ -83,8 +88,31 @@ def pollutants_page() -> str:
         "Of imported observations, one of these a reading ([what each test looks for](../observations.md)).",
         "",
         *table(("number", "meaning", "is used"), readings),
+        "",
+        "## Quality tests",
+        f"By default run {', '.join(f'`{name}`' for name in DEFAULT_TESTS)}; `quality.tests` chooses, and",
+        "`quality.limits.KEY.THRESHOLD` changes a threshold, here in the unit of the pollutant.",
+        "",
+        *table(("threshold", *LIMITS), thresholds),
     ]
     return "\n".join([*parts, ""])
+
+
+def layers_page() -> str:
+    """Return the page of the layers of a cube, as a cube of PM2.5 says them itself."""
+    made = cube_layers([SPECIES["pm25"]], CubeKind(0.9, added=("mean",)), {"pm25": (75.0,)})
+    rows = [
+        (f"`{layer.name}`", layer.attrs.get("long_name", ""), layer.attrs.get("units", ""), layer.dtype)
+        for layer in made
+    ]
+    head = [
+        "# Layers of a cube",
+        "",
+        "Of PM2.5, over time, latitude and longitude, with `--layer mean` and `--exceedance pm25=75`. Of several",
+        "pollutants `quality_flag`, `observations_used` and `nearest_station_distance` bear the name of each.",
+        "",
+    ]
+    return "\n".join([*head, *table(("layer", "what it says of itself", "unit", "type"), rows), ""])
 
 
 def skill_table() -> str:
