@@ -88,7 +88,7 @@ def test_a_new_bash_completes_a_grid(home: Path) -> None:
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m aqreanalysis.cli "$@"\n')
     program.chmod(0o755)
     script = (
-        f'. ~/.bashrc; COMP_WORDS=({PROGRAM} grids show yangtze); COMP_CWORD=3; _{PROGRAM}_completion {PROGRAM}; '
+        f". ~/.bashrc; COMP_WORDS=({PROGRAM} grids show yangtze); COMP_CWORD=3; _{PROGRAM}_completion {PROGRAM}; "
         'echo "${COMPREPLY[@]}"'
     )
     environment = {**os.environ, "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "HOME": str(home)}
