@@ -161,6 +161,19 @@ def records_from_columns(rows: ColumnTable, context: ReadContext, where: Where) 
         yield drop_incomplete(records, context.report)
 
 
+def in_own_units(key: str, readings: Readings, unit: Texts, context: ReadContext, where: Where) -> NDArray[np.float32]:
+    """Return a column of readings, of which each row states its unit, in the units of `SPECIES`, float32 (row,)."""
+    codes, names = unit
+    out = np.full(len(readings.values), np.nan, np.float32)
+    there = np.isfinite(readings.values)
+    for code, name in [*enumerate(names), (-1, "")]:
+        rows = there & (codes == code)
+        if rows.any():
+            factor = factor_of(key, name, context.columns, context.report, where.at(int(np.argmax(rows))))
+            out[rows] = as_float32(readings.values[rows], factor)
+    return out
+
+
 def add_readings(
     values: dict[str, NDArray[np.float32]],
     flags: dict[str, NDArray[np.int8]],

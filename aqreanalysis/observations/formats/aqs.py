@@ -64,10 +64,11 @@ def read_aqs(context: ReadContext) -> Iterator[RawRecords]:
         )
     context.require(table.names, (*COLUMNS, *READINGS))
     for block in read_blocks(table, (*COLUMNS, *READINGS), context.report):
-        yield from _records(block, context)
+        yield from aqs_records(block, context)
 
 
-def _records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
+def aqs_records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
+    """Yield rows of the hourly files, every column as text."""
     rows, where, report = block.rows.combine_chunks(), block.where, context.report
     site = pc.binary_join_element_wise(*(rows[name].combine_chunks() for name in SITE), "-")
     stamps = pc.binary_join_element_wise(rows["Date GMT"].combine_chunks(), rows["Time GMT"].combine_chunks(), " ")
