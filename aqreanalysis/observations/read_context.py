@@ -55,6 +55,14 @@ class FileHead:
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     stations: frozenset[str] = frozenset()
 
+    def names_in(self, encoding: str) -> list[str]:
+        """Return the columns of the first line in an encoding, which the settings know nothing of."""
+        try:
+            line = self.source.head().decode("utf-8-sig", errors="strict").split("\n", 1)[0]
+        except UnicodeDecodeError:
+            line = self.source.head().decode(encoding, errors="replace").split("\n", 1)[0]
+        return parse_header(line.rstrip("\r"), find_delimiter(line))
+
     def find_header(self, is_header: Callable[[list[str]], bool]) -> tuple[int, list[str]] | None:
         """Return at which line (from 0) of the first `HEADER_LINES` a header stands, and its columns; None if none."""
         return find_header(self.text, is_header)

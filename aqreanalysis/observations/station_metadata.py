@@ -18,6 +18,8 @@ from aqreanalysis.observations.places import LABELS, exact_degrees
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.table_blocks import TextBlock, TextTable, inspect_csv, read_blocks
 
+# What some networks call the names of stations.
+_NAMES = ("NomeStazione", "nom_estac", "測定局名称", "측정소명")
 # Names that a role goes by, the surest first: the project's own, then EEA's metadata, the list of the Chinese archive,
 # OpenAQ's and London's site lists. Compared without regard to case, blanks, dots, underscores and hyphens.
 ROLES: dict[str, tuple[str, ...]] = {
@@ -30,18 +32,32 @@ ROLES: dict[str, tuple[str, ...]] = {
         "location_id",
         "sensor_index",
         "SiteCode",
+        "Kod stacji",
+        "cve_estac",
+        "IdSensore",
+        "station code",
+        "stationcode",
+        "측정소코드",
+        "国環研局番",
+        "測定局コード",
+        "UK-AIR ID",
         "site",
         "code",
         "id",
     ),
-    "station": ("Air Quality Station EoI Code", "AirQualityStationEoICode"),
-    "lat": ("lat", "latitude", "纬度"),
-    "lon": ("lon", "longitude", "lng", "经度"),
+    "station": ("Air Quality Station EoI Code", "AirQualityStationEoICode", "Idstazione"),
+    "former": ("Stary Kod stacji (o ile inny od aktualnego)", "Stary Kod stacji"),
+    "parameter": ("NomeTipoSensore",),
+    "unit": ("UnitaMisura",),
+    "lat": ("lat", "latitude", "latitud", "纬度", "緯度", "위도", "WGS84 φ N"),
+    "lon": ("lon", "longitude", "longitud", "lng", "经度", "経度", "경도", "WGS84 λ E"),
     "city": ("city", "城市", "Municipality"),
-    "name": ("name", "station_name", "Air Quality Station Name", "监测点名称", "SiteName"),
+    "name": ("name", "station_name", "Air Quality Station Name", "监测点名称", "SiteName", "Nazwa stacji", *_NAMES),
     "kind": USUAL_NAMES["kind"],
     "network": USUAL_NAMES["network"],
 }
+# Roles of lists that have a row a sensor.
+_OF_SENSORS = ("parameter", "unit")
 _TIMES = ("time", "date", "datetime", "datetimeutc", "timestamp", "start", "end", "readingdatetime", "validdate")
 # Bar-separated list of AirNow, without a header: Monitoring_Site_Locations, whose fields are AQSID, parameter, site
 # code, site name, status, agency id, agency name, EPA region, latitude, longitude, elevation, GMT offset, country ...
@@ -73,7 +89,14 @@ class StationList:
 
     def places(self) -> pd.DataFrame:
         """Return the places with the columns that `places_of_rows` takes."""
-        return self.frame.drop(columns="key").drop_duplicates()
+        return self.frame.drop(columns=["key", *_OF_SENSORS], errors="ignore").drop_duplicates()
+
+    def of_sensors(self, what: str) -> dict[str, str]:
+        """Return what each key measures (``parameter``) or in which unit (``unit``), where the list says so."""
+        if what not in self.frame:
+            return {}
+        known = self.frame[self.frame[what].notna()]
+        return dict(zip(known["key"], known[what], strict=True))
 
     def stations(self) -> dict[str, str]:
         """Return which station each key is."""
@@ -227,9 +250,13 @@ def _frame(block: TextBlock, roles: dict[str, str], table: TextTable, report: Qu
             block.rows[roles[role]], f"column {roles[role]!r}", block.where, report, CellRules(table.decimal_comma)
         )
         out[role] = exact_degrees(numbers)
-    for role in LABELS:
+    for role in (*LABELS, *_OF_SENSORS):
         if role in roles:
             out[role] = _texts(block.rows[roles[role]])
+    if "former" in roles:  # ids that a station had before, several with commas
+        former = out.assign(key=[text.split(",") if text else [] for text in _texts(block.rows[roles["former"]])])
+        former = former.explode("key")
+        out = pd.concat([out, former.assign(key=former["key"].str.strip())], ignore_index=True)
     return out[out["key"].notna()]
 
 

@@ -42,7 +42,7 @@ class TextTable:
     header_lines : int
         Lines before the first row.
     closing : tuple of str
-        Lines that are no rows and are not told of, such as ``End``.
+        How lines begin that are no rows and are not told of, such as ``End``.
     """
 
     source: Source
@@ -115,7 +115,7 @@ def read_blocks(table: TextTable, wanted: Sequence[str], report: QualityReport) 
     broken: list[str] = []
 
     def note(row: pacsv.InvalidRow) -> str:
-        if row.text.strip().strip(table.delimiter) in table.closing:
+        if table.closing and row.text.strip().startswith(table.closing):
             return "skip"
         at = f"line {row.number}: " if row.number else ""
         broken.append(f"{at}{row.actual_columns} fields instead of {row.expected_columns}: {row.text!r:.60}")

@@ -182,6 +182,33 @@ def stamps_to_instants(
     return np.append(distinct, np.int32(NO_TIME))[codes].astype(np.int32)
 
 
+def ends_of_hours(
+    dates: pa.ChunkedArray | pa.Array,
+    hours: NDArray[np.floating],
+    clock: Clock,
+    report: QualityReport,
+    where: Where,
+) -> NDArray[np.int32]:
+    """Return the minute (since 1970-01-01 UTC) at which hours end that are counted from 1 to 24, int32 (row,).
+
+    Parameters
+    ----------
+    dates : ChunkedArray or Array
+        The days.
+    hours : ndarray
+        Float (row,), NaN where missing.
+    clock : Clock
+        The clock of the days, and how they are written.
+    report, where
+        As of `stamps_to_minutes`, whose errors are raised.
+    """
+    day = stamps_to_instants(dates, Clock(clock.zone, "end", clock.pattern, clock.column), report, where)
+    there = (day != NO_TIME) & np.isfinite(hours) & (hours >= 0) & (hours <= 24)
+    report.count("rows_without_time", int(np.count_nonzero((day != NO_TIME) & ~there)))
+    ends = day.astype(np.int64) + 60 * np.where(there, hours, 0).astype(np.int64) + 60 * (clock.stamp == "start")
+    return np.where(there, ends, NO_TIME).astype(np.int32)
+
+
 def joined_stamps(rows: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
     """Return the column of stamps, or the texts of several joined by a blank."""
     if len(names) == 1:

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.column_names import configured_or_usual
+from aqreanalysis.observations.column_names import configured_or_usual, plain
 from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import station_format
+from aqreanalysis.observations.parse_numbers import Readings
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
@@ -101,8 +103,7 @@ def _columns(names: list[str], time: Sequence[str], context: ReadContext) -> dic
     """
     known = context.stations.keys()
     configured = [get_species(key).key for key, column in context.columns.species.items() if column == "*"]
-    words = re.split(r"[^A-Za-z0-9.]+", context.source.filename.rsplit(".", 1)[0].lower())
-    named = [key for key in SPECIES if key in words]
+    named = pollutants_in_name(context.source.filename)
     meanings: dict[str, tuple[str, str]] = {}
     lost = 0
     for name in names:
@@ -126,6 +127,12 @@ def _columns(names: list[str], time: Sequence[str], context: ReadContext) -> dic
     return meanings
 
 
+def pollutants_in_name(filename: str) -> list[str]:
+    """Return the pollutants that the name of a file names."""
+    words = [plain(word) for word in re.split(r"[^A-Za-z0-9.]+", filename.rsplit(".", 1)[0])]
+    return [key for key in SPECIES if key in words]
+
+
 def _records(
     rows: pa.Table,
     roles: tuple[Sequence[str], dict[str, tuple[str, str]]],
@@ -141,17 +148,47 @@ def _records(
         chosen = {name: station for name, (station, k) in columns.items() if k == key}
         factor = factor_of(key, None, context.columns, context.report, where.source)
         readings = [context.readings(rows, name, where, decimal_comma) for name in chosen]
-        flags = {}
-        if any(each.flags is not None for each in readings):
-            none = np.zeros(len(end), np.int8)
-            flags = {key: np.stack([none if each.flags is None else each.flags for each in readings], axis=1).ravel()}
-        records = RawRecords(
-            where.source,
-            station_table(list(chosen.values())),
-            np.tile(np.arange(len(chosen), dtype=np.int32), len(end)),
-            np.repeat(end, len(chosen)),
-            int(minutes),  # one series of stamps has one step
-            {key: as_float32(np.stack([each.values for each in readings], axis=1).ravel(), factor)},
-            flags,
-        )
-        yield drop_incomplete(records, context.report)
+        yield records_of_grid(key, list(chosen.values()), readings, factor, (end, int(minutes)), context, where)
+
+
+def records_of_grid(
+    key: str,
+    stations: list[str],
+    readings: Sequence[Readings],
+    factor: float,
+    times: tuple[NDArray[np.int32], int],
+    context: ReadContext,
+    where: Where,
+) -> RawRecords:
+    """Return columns of one pollutant, each of a station, as records.
+
+    Parameters
+    ----------
+    key : str
+        The pollutant.
+    stations : list of str
+        The station of each column.
+    readings : sequence of Readings
+        The columns.
+    factor : float
+        By what they are multiplied.
+    times : (ndarray, int)
+        End of each row's averaging period (int32, minutes since 1970), and its length: one series of stamps has one.
+    context, where
+        The file, and where the first row stands.
+    """
+    end, minutes = times
+    flags = {}
+    if any(each.flags is not None for each in readings):
+        none = np.zeros(len(end), np.int8)
+        flags = {key: np.stack([none if each.flags is None else each.flags for each in readings], axis=1).ravel()}
+    records = RawRecords(
+        where.source,
+        station_table(stations),
+        np.tile(np.arange(len(stations), dtype=np.int32), len(end)),
+        np.repeat(end, len(stations)),
+        minutes,
+        {key: as_float32(np.stack([each.values for each in readings], axis=1).ravel(), factor)},
+        flags,
+    )
+    return drop_incomplete(records, context.report)
