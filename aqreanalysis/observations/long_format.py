@@ -174,17 +174,18 @@ def in_own_units(key: str, readings: Readings, unit: Texts, context: ReadContext
     return out
 
 
-def add_readings(
-    values: dict[str, NDArray[np.float32]],
-    flags: dict[str, NDArray[np.int8]],
-    key: str,
-    readings: Readings,
-    factor: float,
-) -> None:
-    """Put a column of readings into `values` and `flags`, times a factor."""
-    values[key] = as_float32(readings.values, factor)
-    if readings.flags is not None:
-        flags[key] = readings.flags
+@dataclass
+class PollutantColumns:
+    """Readings of a table's pollutants: `values` and `flags` as `ColumnTable` has them, filled by `add`."""
+
+    values: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+
+    def add(self, key: str, readings: Readings, factor: float) -> None:
+        """Add a pollutant's column of readings, times a factor."""
+        self.values[key] = as_float32(readings.values, factor)
+        if readings.flags is not None:
+            self.flags[key] = readings.flags
 
 
 def series_of(*codes: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from aqreanalysis.observations.column_names import plain, pollutant_of
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, add_readings, records_from_columns, series_of
+from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, records_from_columns, series_of
 from aqreanalysis.observations.parse_numbers import CellRules, to_readings, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
@@ -80,12 +80,14 @@ def _records(rows: pa.Table, roles: dict[str, str], context: ReadContext, where:
     clock = context.clock(Clock("+09:00", "end", "%Y%m%d%H" if first.isdigit() else None, roles["time"]))
     end, minutes = stamps_to_minutes(texts, clock, context.report, where, series_of(station[0]))
     rules = CellRules(False, (*context.columns.missing, *_MISSING))
-    values, flags = {}, {}
+    measured = PollutantColumns()
     for key, name in roles.items():
         if key in ("station", "time", *_PLACE):
             continue
         factor = factor_of(key, "ppm" if key in _PPM else "ug/m3", context.columns, context.report, where.source)
         readings = to_readings(rows[name], f"column {name!r}", where, context.report, rules)
-        add_readings(values, flags, key, readings, factor)
+        measured.add(key, readings, factor)
     lat, lon = (context.readings(rows, roles[r], where).values if r in roles else None for r in _PLACE)
-    yield from records_from_columns(ColumnTable(station, end, minutes, values, flags, lat, lon), context, where)
+    yield from records_from_columns(
+        ColumnTable(station, end, minutes, measured.values, measured.flags, lat, lon), context, where
+    )

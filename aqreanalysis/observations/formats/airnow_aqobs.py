@@ -60,4 +60,4 @@ def _records(rows: pa.Table, there: list[str], context: ReadContext, where: Wher
     labels = {"name": to_texts(rows["SiteName"])}
     sites = ColumnTable(to_texts(rows["AQSID"]), end, 60, values, {}, lat, lon, labels)
     for records in records_from_columns(sites, context, where):
-        yield records.where(np.isfinite(np.stack(list(records.values.values()))).any(axis=0))
+        yield records.where(np.any(np.isfinite(np.stack(list(records.values.values()))), axis=0, keepdims=True)[0])

@@ -26,7 +26,7 @@ from aqreanalysis.observations.column_names import plain, pollutant_and_unit, po
 from aqreanalysis.observations.columns import find_columns
 from aqreanalysis.observations.files import read_lines
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, add_readings, one_text, records_from_columns
+from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, one_text, records_from_columns
 from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, FileStation, ReadContext
@@ -161,15 +161,16 @@ def _records(
 ) -> Iterator[RawRecords]:
     """Yield the rows of one station."""
     station, end, minutes = at
-    values: dict[str, NDArray[np.float32]] = {}
-    flags: dict[str, NDArray[np.int8]] = {}
+    measured = PollutantColumns()
     for column, (key, unit) in keys.items():
         factor = factor_of(key, unit, context.columns, context.report, where.source)
-        add_readings(values, flags, key, context.readings(rows, str(column), where), factor)
+        measured.add(key, context.readings(rows, str(column), where), factor)
     n = rows.num_rows
     one = one_text(station.id, n)
     lat, lon = np.full(n, station.lat), np.full(n, station.lon)
-    yield from records_from_columns(ColumnTable(one, end, minutes, values, flags, lat, lon), context, where)
+    yield from records_from_columns(
+        ColumnTable(one, end, minutes, measured.values, measured.flags, lat, lon), context, where
+    )
 
 
 def _keys(names: Sequence[str]) -> dict[int, tuple[str, str | None]]:

@@ -9,7 +9,7 @@ made of it have. GMT; an hour is stamped at its START, as in the network's other
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import (
     ColumnTable,
     LongTable,
+    PollutantColumns,
     Texts,
-    add_readings,
     one_text,
     records_from_columns,
     records_from_long,
@@ -91,14 +91,16 @@ def _wide(table: TextTable, context: ReadContext) -> Iterator[RawRecords]:
     for block in read_blocks(table, [TIME, *keys], context.report):
         end, minutes = stamps_to_minutes(block.rows[TIME], clock, context.report, block.where)
         for site in dict.fromkeys(site for site, _, _ in keys.values()):
-            values, flags = {}, {}
+            measured = PollutantColumns()
             for name, (own, key, unit) in keys.items():
                 if own == site:
                     readings = to_readings(block.rows[name], f"column {name!r}", block.where, context.report, rules)
                     factor = factor_of(key, unit, context.columns, context.report, block.where.source)
-                    add_readings(values, flags, key, readings, factor)
+                    measured.add(key, readings, factor)
             station = one_text(context.one_station([site]).id, len(end))
-            yield from records_from_columns(ColumnTable(station, end, minutes, values, flags), context, block.where)
+            yield from records_from_columns(
+                ColumnTable(station, end, minutes, measured.values, measured.flags), context, block.where
+            )
 
 
 def _json(context: ReadContext) -> Iterator[RawRecords]:
@@ -140,6 +142,6 @@ def _field(part: dict[str, Any], name: str) -> str | None:
     return None if value is None or isinstance(value, dict | list) else str(value)
 
 
-def _texts(column: Sequence[str]) -> Texts:
-    codes, distinct = pd.factorize(pd.Series(column))
+def _texts(column: pd.Series) -> Texts:
+    codes, distinct = pd.factorize(column)
     return codes, [str(text) for text in distinct]

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from aqreanalysis.observations.averaging_periods import usual_distances
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, add_readings, one_text, records_from_columns
+from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, one_text, records_from_columns
 from aqreanalysis.observations.parse_numbers import CellRules, to_readings, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
@@ -62,12 +60,13 @@ def _records(rows: pa.Table, readings: list[str], context: ReadContext, where: W
     )
     minutes = usual_distances(end, station[0], LONGEST_MINUTES, USUAL_MINUTES)
     rules = CellRules(False, (*context.columns.missing, *SATURATED, "unavailable", "unknown"))
-    values: dict[str, NDArray[np.float32]] = {}
-    flags: dict[str, NDArray[np.int8]] = {}
+    measured = PollutantColumns()
     for name in readings:
         key = POLLUTANTS[name]
         column = to_readings(rows[name], f"column {name!r}", where, context.report, rules)
-        add_readings(values, flags, key, column, factor_of(key, "ug/m3", context.columns, context.report, where.source))
+        measured.add(key, column, factor_of(key, "ug/m3", context.columns, context.report, where.source))
     lat, lon = (context.readings(rows, name, where).values for name in ("lat", "lon"))
     labels = {"network": one_text("Sensor.Community", rows.num_rows)}
-    yield from records_from_columns(ColumnTable(station, end, minutes, values, flags, lat, lon, labels), context, where)
+    yield from records_from_columns(
+        ColumnTable(station, end, minutes, measured.values, measured.flags, lat, lon, labels), context, where
+    )

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from aqreanalysis.observations.column_names import pollutant_and_unit, pollutant_of
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, add_readings, one_text, records_from_columns
+from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, one_text, records_from_columns
 from aqreanalysis.observations.parse_numbers import CellRules, to_readings, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, FileStation, ReadContext
@@ -90,10 +90,12 @@ def _records(
     clock = context.clock(Clock("+09:00", "end", "%Y/%m/%d" if "/" in first else None, DATE))
     end = ends_of_hours(rows[DATE], context.readings(rows, HOUR, where).values, clock, context.report, where)
     rules = CellRules(False, (*context.columns.missing, *_MISSING))
-    values, flags = {}, {}
+    measured = PollutantColumns()
     for key, (name, unit) in columns.items():
         readings = to_readings(rows[name], f"column {name!r}", where, context.report, rules)
-        add_readings(values, flags, key, readings, factor_of(key, unit, context.columns, context.report, where.source))
+        measured.add(key, readings, factor_of(key, unit, context.columns, context.report, where.source))
     ids = one_text(station.id, n) if station is not None else to_texts(rows[STATION])
     lat, lon = (None, None) if station is None else (np.full(n, station.lat), np.full(n, station.lon))
-    yield from records_from_columns(ColumnTable(ids, end, 60, values, flags, lat, lon), context, where)
+    yield from records_from_columns(
+        ColumnTable(ids, end, 60, measured.values, measured.flags, lat, lon), context, where
+    )

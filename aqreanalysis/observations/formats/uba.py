@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.column_names import pollutant_of
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, add_readings, records_from_columns, series_of
+from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, records_from_columns, series_of
 from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
@@ -86,8 +86,8 @@ def _records(
     stamps = pc.replace_substring(joined_stamps(rows, time), "'", "")
     clock = context.clock(Clock("+01:00", "end", "%d.%m.%Y %H:%M", DATE))
     end, minutes = stamps_to_minutes(stamps, clock, context.report, where, series_of(station[0]))
-    values, flags = {}, {}
+    measured = PollutantColumns()
     for key, (name, unit) in hourly.items():
         factor = factor_of(key, unit, context.columns, context.report, where.source)
-        add_readings(values, flags, key, context.readings(rows, name, where, decimal_comma=True), factor)
-    yield from records_from_columns(ColumnTable(station, end, minutes, values, flags), context, where)
+        measured.add(key, context.readings(rows, name, where, decimal_comma=True), factor)
+    yield from records_from_columns(ColumnTable(station, end, minutes, measured.values, measured.flags), context, where)

@@ -156,7 +156,8 @@ def _records(
     where: Where,
 ) -> Iterator[RawRecords]:
     (station, end), n = at, rows.num_rows
-    values, flags = {}, {}
+    values: dict[str, NDArray[np.float32]] = {}
+    flags: dict[str, NDArray[np.int8]] = {}
     for column in columns:
         readings = context.readings(rows, str(column.at), where)
         unit, suspect = _status(rows, column)
