@@ -123,8 +123,8 @@ def _records(
 
 
 @dataclass
-class ColumnTable:
-    """Columns of a table with one row a station and hour and a column a pollutant; roles as of `LongTable`.
+class PollutantColumns:
+    """Readings of a table's pollutants.
 
     Attributes
     ----------
@@ -134,11 +134,24 @@ class ColumnTable:
         Pollutant key -> int8 (row,), where something is said of its readings.
     """
 
+    values: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+
+    def add(self, key: str, readings: Readings, factor: float) -> None:
+        """Add a pollutant's column of readings, times a factor."""
+        self.values[key] = as_float32(readings.values, factor)
+        if readings.flags is not None:
+            self.flags[key] = readings.flags
+
+
+@dataclass
+class ColumnTable:
+    """Columns of a table with one row a station and hour and a column a pollutant; see `LongTable` for the others."""
+
     station: Texts
     end: NDArray[np.int32]
     minutes: int | NDArray[np.int16]
-    values: dict[str, NDArray[np.float32]]
-    flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    measured: PollutantColumns
     lat: NDArray[np.floating] | None = None
     lon: NDArray[np.floating] | None = None
     labels: Mapping[str, Texts] = field(default_factory=dict)
@@ -155,7 +168,7 @@ def records_from_columns(rows: ColumnTable, context: ReadContext, where: Where) 
     places, station = _places(rows)
     steps = [rows.minutes] if isinstance(rows.minutes, int) else [int(step) for step in np.unique(rows.minutes)]
     for step in steps:
-        records = RawRecords(where.source, places, station, rows.end, step, rows.values, rows.flags)
+        records = RawRecords(where.source, places, station, rows.end, step, rows.measured.values, rows.measured.flags)
         if not isinstance(rows.minutes, int):
             records = records.where(rows.minutes == step)
         yield drop_incomplete(records, context.report)
@@ -172,20 +185,6 @@ def in_own_units(key: str, readings: Readings, unit: Texts, context: ReadContext
             factor = factor_of(key, name, context.columns, context.report, where.at(int(np.argmax(rows))))
             out[rows] = as_float32(readings.values[rows], factor)
     return out
-
-
-@dataclass
-class PollutantColumns:
-    """Readings of a table's pollutants: `values` and `flags` as `ColumnTable` has them, filled by `add`."""
-
-    values: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    flags: dict[str, NDArray[np.int8]] = field(default_factory=dict)
-
-    def add(self, key: str, readings: Readings, factor: float) -> None:
-        """Add a pollutant's column of readings, times a factor."""
-        self.values[key] = as_float32(readings.values, factor)
-        if readings.flags is not None:
-            self.flags[key] = readings.flags
 
 
 def series_of(*codes: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -254,7 +254,7 @@ def _frame(block: TextBlock, roles: dict[str, str], table: TextTable, report: Qu
         if role in roles:
             out[role] = _texts(block.rows[roles[role]])
     if "former" in roles:  # ids that a station had before, several with commas
-        former = out.assign(key=[text.split(",") if text else [] for text in _texts(block.rows[roles["former"]])])
+        former = out.assign(key=pd.Series(_texts(block.rows[roles["former"]]), dtype=object).str.split(","))
         former = former.explode("key")
         out = pd.concat([out, former.assign(key=former["key"].str.strip())], ignore_index=True)
     return out[out["key"].notna()]

@@ -88,6 +88,4 @@ def _records(rows: pa.Table, roles: dict[str, str], context: ReadContext, where:
         readings = to_readings(rows[name], f"column {name!r}", where, context.report, rules)
         measured.add(key, readings, factor)
     lat, lon = (context.readings(rows, roles[r], where).values if r in roles else None for r in _PLACE)
-    yield from records_from_columns(
-        ColumnTable(station, end, minutes, measured.values, measured.flags, lat, lon), context, where
-    )
+    yield from records_from_columns(ColumnTable(station, end, minutes, measured, lat, lon), context, where)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, in_own_units, records_from_columns
+from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, in_own_units, records_from_columns
 from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
@@ -52,12 +52,12 @@ def read_airnow_aqobs(context: ReadContext) -> Iterator[RawRecords]:
 def _records(rows: pa.Table, there: list[str], context: ReadContext, where: Where) -> Iterator[RawRecords]:
     clock = context.clock(Clock("UTC", "end", "%m/%d/%Y %H:%M", "ValidDate, ValidTime"))
     end, _ = stamps_to_minutes(joined_stamps(rows, ("ValidDate", "ValidTime")), clock, context.report, where)
-    values = {}
+    measured = PollutantColumns()
     for name in there:
         readings, unit = context.readings(rows, name, where), to_texts(rows[f"{name}_Unit"])
-        values[POLLUTANTS[name]] = in_own_units(POLLUTANTS[name], readings, unit, context, where)
+        measured.values[POLLUTANTS[name]] = in_own_units(POLLUTANTS[name], readings, unit, context, where)
     lat, lon = (context.readings(rows, name, where).values for name in ("Latitude", "Longitude"))
     labels = {"name": to_texts(rows["SiteName"])}
-    sites = ColumnTable(to_texts(rows["AQSID"]), end, 60, values, {}, lat, lon, labels)
+    sites = ColumnTable(to_texts(rows["AQSID"]), end, 60, measured, lat, lon, labels)
     for records in records_from_columns(sites, context, where):
         yield records.where(np.any(np.isfinite(np.stack(list(records.values.values()))), axis=0, keepdims=True)[0])

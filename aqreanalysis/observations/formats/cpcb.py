@@ -168,9 +168,7 @@ def _records(
     n = rows.num_rows
     one = one_text(station.id, n)
     lat, lon = np.full(n, station.lat), np.full(n, station.lon)
-    yield from records_from_columns(
-        ColumnTable(one, end, minutes, measured.values, measured.flags, lat, lon), context, where
-    )
+    yield from records_from_columns(ColumnTable(one, end, minutes, measured, lat, lon), context, where)
 
 
 def _keys(names: Sequence[str]) -> dict[int, tuple[str, str | None]]:

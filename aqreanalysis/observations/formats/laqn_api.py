@@ -98,9 +98,7 @@ def _wide(table: TextTable, context: ReadContext) -> Iterator[RawRecords]:
                     factor = factor_of(key, unit, context.columns, context.report, block.where.source)
                     measured.add(key, readings, factor)
             station = one_text(context.one_station([site]).id, len(end))
-            yield from records_from_columns(
-                ColumnTable(station, end, minutes, measured.values, measured.flags), context, block.where
-            )
+            yield from records_from_columns(ColumnTable(station, end, minutes, measured), context, block.where)
 
 
 def _json(context: ReadContext) -> Iterator[RawRecords]:

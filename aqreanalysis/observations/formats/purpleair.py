@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, Texts, one_text, records_from_columns
+from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, Texts, one_text, records_from_columns
 from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords, as_float32
 from aqreanalysis.observations.read_context import FileHead, FileStation, ReadContext
@@ -188,12 +188,12 @@ def _records(
     if corrected:
         humidity, _ = _of_channels([context.readings(rows, name, where).values for name in columns.humidity])
         value = SLOPE * value - PER_HUMIDITY * humidity + ADDED
-    flags = {}
+    measured = PollutantColumns({"pm25": as_float32(value)})
     if disagree.any():
         context.report.count("channels_disagree", int(disagree.sum()))
-        flags = {"pm25": np.where(disagree, np.int8(Flag.INVALID_AT_SOURCE), np.int8(Flag.GOOD))}
+        measured.flags = {"pm25": np.where(disagree, np.int8(Flag.INVALID_AT_SOURCE), np.int8(Flag.GOOD))}
     labels = {"network": one_text("PurpleAir", n)}
-    averages = ColumnTable(ids, end, minutes, {"pm25": as_float32(value)}, flags, lat, lon, labels)
+    averages = ColumnTable(ids, end, minutes, measured, lat, lon, labels)
     yield from records_from_columns(averages, context, where)
 
 

@@ -67,6 +67,4 @@ def _records(rows: pa.Table, readings: list[str], context: ReadContext, where: W
         measured.add(key, column, factor_of(key, "ug/m3", context.columns, context.report, where.source))
     lat, lon = (context.readings(rows, name, where).values for name in ("lat", "lon"))
     labels = {"network": one_text("Sensor.Community", rows.num_rows)}
-    yield from records_from_columns(
-        ColumnTable(station, end, minutes, measured.values, measured.flags, lat, lon, labels), context, where
-    )
+    yield from records_from_columns(ColumnTable(station, end, minutes, measured, lat, lon, labels), context, where)

@@ -20,7 +20,7 @@ from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.column_names import plain
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.formats.wide import pollutants_in_name
-from aqreanalysis.observations.long_format import ColumnTable, one_text, records_from_columns
+from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, one_text, records_from_columns
 from aqreanalysis.observations.raw_records import RawRecords, as_float32
 from aqreanalysis.observations.read_context import FileHead, FileStation, ReadContext
 from aqreanalysis.observations.report import Where
@@ -97,8 +97,8 @@ def _records(
         readings = context.readings(rows, kind, where, decimal_comma=True)
         value = np.where(np.isnan(value), readings.values, value)
     factor = factor_of(key, _UNITS[key], context.columns, context.report, where.source)
-    values = {key: as_float32(value, factor)}
+    measured = PollutantColumns({key: as_float32(value, factor)})
     places = np.full(n, station.lat), np.full(n, station.lon)
     yield from records_from_columns(
-        ColumnTable(one_text(station.id, n), end, minutes, values, {}, *places), context, where
+        ColumnTable(one_text(station.id, n), end, minutes, measured, *places), context, where
     )

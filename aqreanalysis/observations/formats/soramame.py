@@ -96,6 +96,4 @@ def _records(
         measured.add(key, readings, factor_of(key, unit, context.columns, context.report, where.source))
     ids = one_text(station.id, n) if station is not None else to_texts(rows[STATION])
     lat, lon = (None, None) if station is None else (np.full(n, station.lat), np.full(n, station.lon))
-    yield from records_from_columns(
-        ColumnTable(ids, end, 60, measured.values, measured.flags, lat, lon), context, where
-    )
+    yield from records_from_columns(ColumnTable(ids, end, 60, measured, lat, lon), context, where)

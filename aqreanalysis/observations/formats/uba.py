@@ -90,4 +90,4 @@ def _records(
     for key, (name, unit) in hourly.items():
         factor = factor_of(key, unit, context.columns, context.report, where.source)
         measured.add(key, context.readings(rows, name, where, decimal_comma=True), factor)
-    yield from records_from_columns(ColumnTable(station, end, minutes, measured.values, measured.flags), context, where)
+    yield from records_from_columns(ColumnTable(station, end, minutes, measured), context, where)

@@ -21,7 +21,14 @@ from aqreanalysis.observations.column_names import plain, pollutant_of
 from aqreanalysis.observations.file_flags import combined_flags
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import ColumnTable, Texts, in_own_units, one_text, records_from_columns
+from aqreanalysis.observations.long_format import (
+    ColumnTable,
+    PollutantColumns,
+    Texts,
+    in_own_units,
+    one_text,
+    records_from_columns,
+)
 from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, FileStation, ReadContext, find_header
@@ -106,7 +113,8 @@ def _find_columns(names: Sequence[str], top: Sequence[Sequence[str]]) -> list[_C
     """Return the columns of readings; the line over the header names the site from its column on."""
     over = list(top[-1]) if top else []
     over = over if sum(bool(cell) for cell in over) and not any(over[:2]) else []
-    site, columns = "", []
+    site = ""
+    columns: list[_Column] = []
     words = [plain(name) for name in names]
     for at, name in enumerate(names):
         site = over[at] if at < len(over) and over[at] else site
@@ -156,20 +164,17 @@ def _records(
     where: Where,
 ) -> Iterator[RawRecords]:
     (station, end), n = at, rows.num_rows
-    values: dict[str, NDArray[np.float32]] = {}
-    flags: dict[str, NDArray[np.int8]] = {}
+    measured = PollutantColumns()
     for column in columns:
         readings = context.readings(rows, str(column.at), where)
         unit, suspect = _status(rows, column)
-        values[column.key] = in_own_units(column.key, readings, unit, context, where)
+        measured.values[column.key] = in_own_units(column.key, readings, unit, context, where)
         context.report.count("readings_of_bad_flags", int(suspect.sum()))
         said = np.where(suspect, np.int8(Flag.INVALID_AT_SOURCE), np.int8(Flag.GOOD))
         if readings.flags is not None or suspect.any():
-            flags[column.key] = combined_flags(readings.flags, said)
+            measured.flags[column.key] = combined_flags(readings.flags, said)
     places = np.full(n, station.lat), np.full(n, station.lon)
-    yield from records_from_columns(
-        ColumnTable(one_text(station.id, n), end, 60, values, flags, *places), context, where
-    )
+    yield from records_from_columns(ColumnTable(one_text(station.id, n), end, 60, measured, *places), context, where)
 
 
 def _status(rows: pa.Table, column: _Column) -> tuple[Texts, NDArray[np.bool_]]:
