@@ -4,6 +4,10 @@
 # make docs      the site, into build/docs/site: every link, example and tutorial in it must work
 # make gallery   the pictures of docs/gallery.md anew (two minutes)
 # make accept    every kind of cube and export, opened in every client program (docs/clients.md)
+# make trust     kills, flipped bits, faults and attacks on every command (hours; TRUST="--kills 5 --only kills" for less)
+# make soak      an hour of training, producing, stopping, repairing, exporting; what grows (SOAK="--minutes 10")
+# make fuzz      an hour of harmed files of stations and covariates (FUZZ="--minutes 10")
+# make test-lowest, make test-newest  tests with the lowest and the newest versions that pyproject.toml allows (PICK=tests/...)
 # make pretrained  the model that comes with the package, anew from its seeds (some minutes on one core)
 PYTHON ?= python3
 VENV   := .venv
@@ -12,7 +16,8 @@ BIN    := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 SOURCES := aqreanalysis cli grids configs tests benchmarks docs/conf.py docs/gallery.py docs/reference_pages.py
 
-.PHONY: demo docs gallery pretrained test test-all test-gpu clients accept lint types imports clean
+.PHONY: demo docs gallery pretrained test test-all test-gpu test-lowest test-newest trust soak fuzz clients accept
+.PHONY: lint types imports clean
 
 demo: $(VENV)/installed
 	$(BIN)/aqreanalysis demo --out outputs/demo --overwrite
@@ -28,6 +33,38 @@ test-all: $(VENV)/developed
 
 test-gpu: $(VENV)/developed
 	$(BIN)/python -m pytest -m gpu
+
+trust: $(VENV)/developed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trust.py $(TRUST)
+
+soak: $(VENV)/developed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak.py $(SOAK)
+
+fuzz: $(VENV)/developed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz.py $(FUZZ)
+
+# Environments of their own: the lowest version of each dependency that pyproject.toml names, and the newest that is to
+# be had, without the pins of constraints.txt. uv resolves both; torch is that of $(VENV), whose lowest brings gigabytes.
+PICK ?= tests
+test-lowest: build/lowest/installed
+	OMP_NUM_THREADS=1 build/lowest/bin/python -W default -m pytest -q -p no:cacheprovider $(PICK)
+
+test-newest: build/newest/installed
+	OMP_NUM_THREADS=1 build/newest/bin/python -W default -m pytest -q -p no:cacheprovider $(PICK)
+
+build/lowest/installed: RESOLUTION = lowest-direct
+build/newest/installed: RESOLUTION = highest
+build/%/installed: pyproject.toml $(VENV)/developed
+	@$(BIN)/pip install -qq uv
+	rm -rf build/$* && mkdir -p build/$* && $(PYTHON) -m venv --without-pip build/$*
+	$(BIN)/uv pip compile -q --resolution $(RESOLUTION) --extra vector --extra stac --extra s3 --no-header --no-annotate \
+	  pyproject.toml -o build/$*/all.txt
+	grep -vE '^(torch|triton|nvidia|cuda|sympy|mpmath|networkx)' build/$*/all.txt > build/$*/own.txt
+	$(BIN)/uv pip install -q --python build/$*/bin/python --no-deps -r build/$*/own.txt
+	@echo "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')" \
+	  > "$$(build/$*/bin/python -c 'import site; print(site.getsitepackages()[0])')/zz_tools.pth"
+	$(BIN)/pip --python build/$*/bin/python install -qq --no-deps --no-build-isolation -e .
+	@touch $@
 
 # The small client programs that the tests of cubes open them with; what cannot be installed is named and skipped.
 clients:

@@ -18,6 +18,7 @@ from aqreanalysis.cli.evaluate import evaluate
 from aqreanalysis.cli.export import export
 from aqreanalysis.cli.grids import grids
 from aqreanalysis.cli.info import info
+from aqreanalysis.cli.log import log_options
 from aqreanalysis.cli.map import map_
 from aqreanalysis.cli.new import new
 from aqreanalysis.cli.observations import observations
@@ -63,4 +64,5 @@ for _command in (
     demo,
     completion,
 ):
+    log_options(_command)
     main.add_command(_command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from aqreanalysis.cli import early, options
+from aqreanalysis.cli.log import say
 
 
 @click.command(short_help="A trained model made that of another network, without a training.")
@@ -65,4 +66,4 @@ def calibrate(
         whole = read_bundle(made)
         print_json({"bundle": made, "digest": whole.digest, "species": whole.config.species})
         return
-    click.echo(f"model bundle: {made}")
+    say(f"model bundle: {made}")

@@ -9,6 +9,7 @@ import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
+from aqreanalysis.cli.log import say
 
 if TYPE_CHECKING:
     from aqreanalysis.common.remote import RemotePath
@@ -47,7 +48,7 @@ def compare(
     result = run(cube, observations, held_out)
     warning = feeding_text(result)
     if warning:
-        click.echo(f"warning: {warning}; --held-out scores the others", err=True)
+        say(f"warning: {warning}; --held-out scores the others", err=True)
     if as_json:
         print_json(result)
         return

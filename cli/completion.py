@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.cli.log import say
 from aqreanalysis.errors import ConfigError, OutputError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -37,7 +38,7 @@ def install_command(shell: str | None) -> None:
     _write(script, _source(shell))
     if startup is not None:
         _write(startup, _without_lines(startup) + _lines(shell, script))
-    click.echo(f"{script}{f', read by {startup}' if startup else ''}: open a new {shell} and press the tabulator")
+    say(f"{script}{f', read by {startup}' if startup else ''}: open a new {shell} and press the tabulator")
 
 
 @completion.command("remove")
@@ -49,7 +50,7 @@ def remove_command(shell: str | None) -> None:
     script.unlink(missing_ok=True)
     if startup is not None and startup.exists():
         _write(startup, _without_lines(startup))
-    click.echo(f"removed: {script}{f' and its lines in {startup}' if startup else ''}")
+    say(f"removed: {script}{f' and its lines in {startup}' if startup else ''}")
 
 
 @completion.command("show")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from aqreanalysis.cli import options, types
+from aqreanalysis.cli.log import say
 
 
 @click.group()
@@ -40,7 +41,7 @@ def keys_command(beginning: str, as_json: bool) -> None:
         unit = f", {key.unit}" if key.unit else ""
         print_pairs([(key.name, f"{key.default or '-'}   ({key.values}{unit})")])
         if key.meaning:
-            click.echo(f"    {key.meaning}")
+            say(f"    {key.meaning}")
 
 
 @config.command("show")
@@ -58,4 +59,4 @@ def show_command(source: str, overrides: tuple[str, ...], as_json: bool) -> None
     if as_json:
         print_json(whole)
         return
-    click.echo(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    say(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=100), nl=False)

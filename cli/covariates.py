@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from aqreanalysis.cli import options
-from aqreanalysis.cli.errors import visible
+from aqreanalysis.cli.log import say
 
 
 @click.group()
@@ -36,4 +36,4 @@ def check(paths: tuple[str, ...], config_source: str | None, overrides: tuple[st
         print_json(facts)
         return
     for line in [*lines(facts), *opened.report.lines(), f"digest {facts['digest']}"]:
-        click.echo(visible(line))
+        say(line)

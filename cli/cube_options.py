@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aqreanalysis.cli import options, types
+from aqreanalysis.cli.log import say
 from aqreanalysis.cli.options import Command
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def cube_argument(command: Command) -> Command:
 def tell_fetch(cube: str | Path | RemotePath) -> None:
     """Say on stderr that a NetCDF file at a URL is brought here whole."""
     if "://" in str(cube) and str(cube).endswith(".nc"):
-        click.echo(
+        say(
             f"fetching {cube} into a temporary file: NetCDF is not read in pieces over a network, a Zarr store is",
             err=True,
         )
@@ -108,7 +109,7 @@ def open_cube(
 def advise_medians(source: CubeSource) -> None:
     """Say on stderr that averages are of medians, where the cube holds nothing else."""
     if source.medians_averaged:
-        click.echo(f"advice: {source.medians_averaged}", err=True)
+        say(f"advice: {source.medians_averaged}", err=True)
 
 
 def markers_of_options(
@@ -125,7 +126,7 @@ def markers_of_options(
     if model is None and observations is None and isinstance(source.path, Path):
         model = find_model(source.path, str(source.dataset.attrs.get("model_digest", "")))
         if model is not None:
-            click.echo(f"stations: those of {model} (--no-stations leaves them out)", err=True)
+            say(f"stations: those of {model} (--no-stations leaves them out)", err=True)
     read = None
     if observations is not None:
         from aqreanalysis.configs import load_config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from aqreanalysis.cli import options
+from aqreanalysis.cli.log import say
 
 
 @click.command(short_help="The whole way on a synthetic region.")
@@ -33,7 +34,7 @@ def demo(out: str, overwrite: bool, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"\nWritten (synthetic data, see the title of each file) to {out}:")
+    say(f"\nWritten (synthetic data, see the title of each file) to {out}:")
     for path, what in done.written.items():
-        click.echo(f"  {path}  {what} ({human_size(size_on_disk(path))})")
-    click.echo(f"\n{done.table}\n\nWith your own station records:\n  {done.next_command}")
+        say(f"  {path}  {what} ({human_size(size_on_disk(path))})")
+    say(f"\n{done.table}\n\nWith your own station records:\n  {done.next_command}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
+import secrets
 import signal
 import sys
 import traceback
@@ -19,6 +21,14 @@ from aqreanalysis.errors import AqreanalysisError, Interrupted
 
 # All that Unicode counts among the controls, and the marks that turn the direction of a text.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# In a URL a name and password stand before the last @ (which a password may hold, as it may oblique strokes), and
+# tokens behind the question mark or the fragment's sign.
+_SECRETS = (
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,9}:/{1,2})[^\s'\"]*@"), r"\1...@"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,9}:/{1,2}[^\s'\"?#]*)[?#][^\s'\"]+"), r"\1?..."),
+)
+#: Tells the lines and the report of this process from those of others.
+RUN_ID = secrets.token_hex(4)
 TRACEBACK_VARIABLE = "AQREANALYSIS_TRACEBACK"
 STOPPED_BY_KEYBOARD = 130
 STOPPED_BY_TERMINATION = 143
@@ -54,8 +64,11 @@ class Commands(click.Group):
         """Return what click's own ``main`` returns; see `error_boundary` for what it lets out."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
-        with error_boundary():
-            sys.exit(super().main(args, prog_name, complete_var, False, **extra) or 0)
+        try:
+            with error_boundary():
+                sys.exit(super().main(args, prog_name, complete_var, False, **extra) or 0)
+        finally:
+            _close_log()
 
     def invoke(self, ctx: click.Context) -> Any:
         """Return the command's value; SIGTERM and Ctrl-C are raised as `Interrupted` while it runs."""
@@ -82,12 +95,18 @@ def error_boundary() -> Iterator[None]:
         _leave("stopped", STOPPED_BY_KEYBOARD)
     except AqreanalysisError as error:
         _leave(one_line(str(error)), STOPPED_BY_TERMINATION if _was_terminated(error) else error.exit_code)
+    except MemoryError as error:
+        _leave(one_line(f"out of memory: {error}: give this process more, or a smaller part of the work"), 2)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _USERS_OSERRORS:
             _leave(one_line(f"{error.strerror}: {error.filename}" if error.filename else str(error)), 2)
+        from aqreanalysis.cli.crash import write_report
+
+        report = write_report(error, RUN_ID)
+        beside = f" and with {report}, which holds no data" if report is not None else ""
         _leave(
             f"unexpected {type(error).__name__}: {one_line(str(error))} "
-            f"(a fault of this program: please report it with the traceback that {TRACEBACK_VARIABLE}=1 shows)",
+            f"(a fault of this program: please report it with the traceback that {TRACEBACK_VARIABLE}=1 shows{beside})",
             1,
         )
 
@@ -107,18 +126,30 @@ def one_line(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return `text` with control characters written out, but for line breaks and tabs.
+    """Return `text` with control characters written out, but for line breaks and tabs, and without secrets of URLs.
 
     Names in files of strangers may hold sequences that a terminal obeys: a title, a colour, a paste.
     """
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
     return _CONTROLS.sub(lambda control: control[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def _leave(message: str, status: int) -> None:
     if os.environ.get(TRACEBACK_VARIABLE, "0") not in {"", "0"}:
         traceback.print_exc()
+    logging.getLogger("aqreanalysis.cli").error("Error: %s; status %d", message, status)
     click.echo(f"Error: {message}", err=True)
     sys.exit(status)
+
+
+def _close_log() -> None:
+    """Close the file of ``--log-file``, which has the error in it by then."""
+    logger = logging.getLogger("aqreanalysis")
+    for handler in [one for one in logger.handlers if isinstance(one, logging.FileHandler)]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from aqreanalysis.cli import early, options, types
+from aqreanalysis.cli.log import say
 from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def evaluate(
         print_json(metrics)
         return
     print_table(show(metrics))
-    click.echo(f"report, pictures and the figures as JSON: {out}")
+    say(f"report, pictures and the figures as JSON: {out}")
 
 
 def _asks_forecast(model_path: str | None, config: Config, protocols: tuple[str, ...]) -> bool:
@@ -149,7 +150,7 @@ def _asks_forecast(model_path: str | None, config: Config, protocols: tuple[str,
             "one that looks ahead"
         )
     if not ahead and "all" in protocols:
-        click.echo("all but forecast: that protocol asks a model trained with --config forecast", err=True)
+        say("all but forecast: that protocol asks a model trained with --config forecast", err=True)
     return ahead
 
 

@@ -13,7 +13,7 @@ import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
-from aqreanalysis.cli.errors import visible
+from aqreanalysis.cli.log import say
 from aqreanalysis.errors import OutputError
 
 if TYPE_CHECKING:
@@ -93,27 +93,27 @@ def _say(written: Written, as_json: bool, rows: str) -> None:
         more = {"rows": written.rows, "places": written.places, "outside": written.outside, "note": written.note}
         more |= {"left_out": written.left_out, "remarks": written.remarks}
         for remark in written.remarks:
-            click.echo(remark, err=True)
+            say(remark, err=True)
         _say_left_out(written, rows)
     size = sum(path.stat().st_size for path in files)
     if as_json:
         print_json({"files": files, "bytes": size, **more})
         return
     if more:
-        click.echo(f"{more['rows']} rows of {more['places']} {rows}")
+        say(f"{more['rows']} rows of {more['places']} {rows}")
         if more["note"]:
-            click.echo(visible(f"note: {more['note']}"))
+            say(f"note: {more['note']}")
     name = str(files[0]) if len(files) == 1 else f"{files[0].parent}: {len(files)} files"
-    click.echo(f"{name} ({human_size(size)})")
+    say(f"{name} ({human_size(size)})")
 
 
 def _say_left_out(written: TableReport, rows: str) -> None:
     outside = [f"{place} lies outside the grid" for place in written.outside]
     for reasons, more in ((written.left_out, "more cannot be used"), (outside, "more lie outside the grid")):
         for reason in reasons[:10]:
-            click.echo(f"{rows}: {reason}, left out", err=True)
+            say(f"{rows}: {reason}, left out", err=True)
         if len(reasons) > 10:
-            click.echo(f"{rows}: {len(reasons) - 10} {more}, left out", err=True)
+            say(f"{rows}: {len(reasons) - 10} {more}, left out", err=True)
 
 
 @export.command(short_help="Cloud-optimised GeoTIFFs, one a step or period.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from aqreanalysis.cli import options, types
-from aqreanalysis.cli.errors import visible
+from aqreanalysis.cli.log import say
 
 
 @click.group()
@@ -39,7 +39,7 @@ def show_command(spec: str, as_json: bool) -> None:
     if as_json:
         print_json(grid.to_dict())
         return
-    click.echo(visible(grid.describe()))
+    say(grid.describe())
 
 
 @grids.command("around")
@@ -61,4 +61,4 @@ def around_command(
     if as_json:
         print_json({**facts, "spec": spec})
         return
-    click.echo(spec)
+    say(spec)

@@ -9,7 +9,7 @@ import click
 
 from aqreanalysis.cli import options
 from aqreanalysis.cli.cube_options import CubePlace, tell_fetch
-from aqreanalysis.cli.errors import visible
+from aqreanalysis.cli.log import say
 from aqreanalysis.errors import CubeError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _show(facts: dict[str, Any], lines: list[str], as_json: bool) -> None:
         print_json(facts)
         return
     for line in lines:
-        click.echo(visible(line))
+        say(line)
 
 
 def _holds_stations(path: Path) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime
 import click
 
 from aqreanalysis.cli import early, options, types
+from aqreanalysis.cli.log import say
 
 
 def _reading(command: options.Command) -> options.Command:
@@ -81,5 +82,5 @@ def map_(
         return
     print_table(made.table)
     for path in (made.cube, *made.pictures.values()):
-        click.echo(str(path))
-    click.echo(f"model: {made.model}; report: {made.evaluation / 'report.html'}")
+        say(str(path))
+    say(f"model: {made.model}; report: {made.evaluation / 'report.html'}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from aqreanalysis.cli import options, types
+from aqreanalysis.cli.log import say
 
 
 @click.command("new", short_help="A project folder: records to a validated cube by 'make'.")
@@ -42,4 +43,4 @@ def new(folder: Path, records: tuple[str, ...], grid_spec: str | None, species: 
         print_json({"folder": root, "files": sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())})
         return
     first = "" if records else f"put station files into {root / 'records'}, then: "
-    click.echo(f"{root}: {first}make -C {root}")
+    say(f"{root}: {first}make -C {root}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import options
-from aqreanalysis.cli.errors import visible
+from aqreanalysis.cli.log import say
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
@@ -80,12 +80,12 @@ def import_command(
     with progress_shown("importing") as progress:
         report = import_observations(paths, out, config.columns, how, overwrite=overwrite, progress=progress)
     for line in report.lines():
-        click.echo(line, err=True)
+        say(line, err=True)
     if kinds_from_record:
         from aqreanalysis.observations.kinds_from_record import keep_kinds
 
         counts = ", ".join(f"{count} {kind or 'too short'}" for kind, count in keep_kinds(Path(out)).items())
-        click.echo(f"kinds by the stations' records: {counts}", err=True)
+        say(f"kinds by the stations' records: {counts}", err=True)
     if as_json:
         print_json(
             {
@@ -98,7 +98,7 @@ def import_command(
             }
         )
         return
-    click.echo(f"observations: {out}")
+    say(f"observations: {out}")
 
 
 @observations.command("check")
@@ -115,13 +115,13 @@ def check_command(paths: list[str], config: Config, how: ReadOptions, as_json: b
             facts = check_observations(paths, config.columns, how, progress=progress)
     except ObservationsError:
         for line in _proposed(paths, config):
-            click.echo(line)
+            say(line)
         raise
     if as_json:
         print_json(facts)
         return
     for line in _lines(facts):
-        click.echo(visible(line))
+        say(line)
 
 
 @observations.command("formats")

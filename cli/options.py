@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aqreanalysis.cli import types
+from aqreanalysis.cli.log import say
 from aqreanalysis.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ def load_covariates(paths: Sequence[str], config: Config, trained: bool = False)
     with progress_shown("reading headers") as progress:
         covariates = Covariates.open(paths, how, progress)
     for line in covariates.report.lines():
-        click.echo(line, err=True)
+        say(line, err=True)
     return covariates
 
 
@@ -311,5 +312,5 @@ def load_observations(
     with progress_shown("reading") if many else nullcontext() as progress:
         observations = read_observations(path, config.columns, replace(how, span=span), progress=progress)
     for line in observations.report.lines():
-        click.echo(line, err=True)
+        say(line, err=True)
     return observations

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from aqreanalysis.cli import options
+from aqreanalysis.cli.log import say
 from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,5 +70,5 @@ def calibrated_beside(
             Fields(covariates, static),
         )
     made = "kept from before" if own.was_there else f"calibrated on these {len(observations.stations)} stations"
-    click.echo(f"model: {own.folder} (the pretrained one, {made}; its card says from what it learned)", err=True)
+    say(f"model: {own.folder} (the pretrained one, {made}; its card says from what it learned)", err=True)
     return str(own.folder)

@@ -10,6 +10,7 @@ import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options, types
+from aqreanalysis.cli.log import say
 from aqreanalysis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def plot(
     if as_json:
         print_json({"file": out, "bytes": out.stat().st_size})
         return
-    click.echo(str(out))
+    say(str(out))
 
 
 def _check_kind(film: bool, time: datetime | None, mean: bool, place: tuple[float, float] | None) -> None:

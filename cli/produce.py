@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import early, options, types
-from aqreanalysis.cli.errors import visible
+from aqreanalysis.cli.log import say
 from aqreanalysis.cli.own_model import calibrated_beside, pretrained
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _produce_options(
         species=species or None,
         thresholds=thresholds,
         zarr_format=int(zarr_format),
-        say=lambda line: click.echo(visible(line), err=as_json),
+        say=lambda line: say(line, err=as_json),
         **as_is,
     )
 
@@ -236,4 +236,4 @@ def _print_result(cubes: Mapping[str, Any], as_json: bool) -> None:
     for name, cube in cubes.items():
         period = FREQUENCIES[name.partition("_")[0]].period
         steps = f"{cube.sizes['time']} {period}{'s' * (cube.sizes['time'] > 1)}"
-        click.echo(f"cube: {files[name]} ({steps}, {cube.sizes['lat']} x {cube.sizes['lon']} cells)")
+        say(f"cube: {files[name]} ({steps}, {cube.sizes['lat']} x {cube.sizes['lon']} cells)")

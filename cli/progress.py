@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
-
+from aqreanalysis.cli.errors import visible
+from aqreanalysis.cli.log import say
 from aqreanalysis.cli.printing import human_time
 from aqreanalysis.common.progress import Progress
 
@@ -73,7 +73,7 @@ class LogLines:
         done, total, note = self._last or (0, 0, "")
         count = f" {done}/{total}" if total else ""
         left = "" if ending else self._left(done, total)
-        click.echo(f"{self._label}:{count}{f' {note}' if note else ''}{ending or left}", err=True)
+        say(f"{self._label}:{count}{f' {note}' if note else ''}{ending or left}", err=True)
 
     def _left(self, done: int, total: int) -> str:
         """Return how long the stage at hand will take still, by what it took so far; empty where that says nothing."""
@@ -102,6 +102,7 @@ def _bar(label: str) -> Iterator[Progress]:
 
         def show(done: int, total: int, note: str = "") -> None:
             nonlocal before
+            note = visible(note)
             if done < before:  # another stage of the same work has begun
                 bar.reset(task, total=total, note=note)
             before = done

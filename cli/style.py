@@ -9,6 +9,7 @@ import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
+from aqreanalysis.cli.log import say
 
 if TYPE_CHECKING:
     from aqreanalysis.common.remote import RemotePath
@@ -44,6 +45,6 @@ def style(
         print_json({"files": written})
         return
     for path in written:
-        click.echo(str(path))
+        say(str(path))
     if not has_project:
-        click.echo("no project: QGIS reads a mesh from NetCDF on a disk; see aqreanalysis export netcdf", err=True)
+        say("no project: QGIS reads a mesh from NetCDF on a disk; see aqreanalysis export netcdf", err=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aqreanalysis.cli import early, options
+from aqreanalysis.cli.log import say
 from aqreanalysis.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ def train(
 
     made = read_bundle(bundle)
     for line in static_fields_lines(made):
-        click.echo(line, err=True)
+        say(line, err=True)
     if as_json:
         print_json({"bundle": bundle, "digest": made.digest, "species": made.config.species, **made.metrics})
         return
-    click.echo(f"model bundle: {bundle}")
+    say(f"model bundle: {bundle}")
 
 
 def _config(source: str | None, overrides: tuple[str, ...], species: tuple[str, ...], start: str | None) -> Config:

@@ -20,6 +20,10 @@ Context: TypeAlias = click.Context | None
 Parameter: TypeAlias = click.Parameter | None
 
 
+# What 64 bits of nanoseconds hold.
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261
+
+
 class UtcTime(click.ParamType):
     """A UTC time as ISO 8601; a date is its first instant, and an offset (``+08:00``) is taken off."""
 
@@ -33,6 +37,8 @@ class UtcTime(click.ParamType):
             time = datetime.fromisoformat(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a time: write 2019-01-31 or 2019-01-31T06:00 (UTC)", param, ctx)
+        if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+            self.fail(f"{value!r} lies outside of the years {_FIRST_YEAR} to {_LAST_YEAR} that are kept", param, ctx)
         return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 

@@ -10,7 +10,7 @@ import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
-from aqreanalysis.cli.errors import visible
+from aqreanalysis.cli.log import say
 
 if TYPE_CHECKING:
     from aqreanalysis.common.remote import RemotePath
@@ -24,7 +24,7 @@ def _list_rules(ctx: click.Context, param: click.Parameter, value: bool) -> None
     from aqreanalysis.validation.value_scan import SEAMS
 
     for rule in (*RULES.values(), SEAMS):
-        click.echo(f"{rule.id:<18} {rule.severity:<8} {rule.reason}")
+        say(f"{rule.id:<18} {rule.severity:<8} {rule.reason}")
     ctx.exit()
 
 
@@ -55,5 +55,5 @@ def validate(
         print_json(report.to_dict())
     else:
         for line in report.lines():
-            click.echo(visible(line))
+            say(line)
     sys.exit(0 if report.clean else 1)

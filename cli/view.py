@@ -11,6 +11,7 @@ import click
 
 from aqreanalysis.cli import cube_options as cubes
 from aqreanalysis.cli import options
+from aqreanalysis.cli.log import say
 
 if TYPE_CHECKING:
     from aqreanalysis.common.remote import RemotePath
@@ -57,5 +58,5 @@ def view(
     if as_json:
         print_json({"file": page.path, "bytes": size, "within": page.within})
         return
-    click.echo(f"{page.path} ({human_size(size)})")
-    click.echo("rounded to within " + ", ".join(f"{value:g} ({name})" for name, value in page.within.items()))
+    say(f"{page.path} ({human_size(size)})")
+    say("rounded to within " + ", ".join(f"{value:g} ({name})" for name, value in page.within.items()))

@@ -73,7 +73,7 @@ def _read(source: str) -> dict[str, Any]:
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise ConfigError(f"no config file {source!r}; packaged configs are {', '.join(list_configs())}")
-        text = path.read_text(encoding="utf-8")
+        text: str | Path = path
     else:
         if source not in list_configs():
             hint = nearest_hint(source, list_configs())
@@ -81,6 +81,8 @@ def _read(source: str) -> dict[str, Any]:
         text = (resources.files("aqreanalysis.configs") / f"{source}.yaml").read_text(encoding="utf-8")
     try:
         raw = read_yaml(text) or {}
+    except OSError as error:
+        raise ConfigError(f"config {source} cannot be read: {error.strerror or error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"config {source}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+# Of a part of a network: a bundle of a stranger may ask for no more memory than any model needs.
+Width = Annotated[int, Field(ge=1, le=1024)]
+Members = Annotated[int, Field(ge=1, le=999)]
 
 # Every test of quality control, in the order in which they run; see aqreanalysis/observations/quality.py.
 QualityTest = Literal[
@@ -295,11 +298,11 @@ class ModelConfig(StrictModel):
     long_range_km: Positive | None = Field(
         None, description="far range that the covariance models start from, about 800; the near one is about 50"
     )
-    kernels: Count = Field(6, description="covariance models whose kriging-like weights the neural kNN mixes")
-    state_width: Count = Field(32, description="width of the encoder's state")
-    attention_heads: Count = Field(4, description="heads of its self-attention")
-    channels: Count = Field(6, description="learned station values that are interpolated beside the pollutant")
-    head_width: Count = Field(48, description="width of the head")
+    kernels: Width = Field(6, description="covariance models whose kriging-like weights the neural kNN mixes")
+    state_width: Width = Field(32, description="width of the encoder's state")
+    attention_heads: Width = Field(4, description="heads of its self-attention")
+    channels: Width = Field(6, description="learned station values that are interpolated beside the pollutant")
+    head_width: Width = Field(48, description="width of the head")
     dropout: Fraction = Field(0.1, description="share of states dropped in training")
     geography: bool = Field(True, description="take off readings, and add to estimates, what height and population say")
     crowding: bool = Field(
@@ -312,6 +315,15 @@ class ModelConfig(StrictModel):
         description="with wind as a covariate: hours back along it whose readings are kriged too; below zero, ahead",
     )
 
+    @model_validator(mode="after")
+    def _check_heads(self) -> ModelConfig:
+        if self.state_width % self.attention_heads:
+            raise ValueError(
+                f"state_width {self.state_width} is no multiple of attention_heads {self.attention_heads}: each head "
+                "takes the same share of it"
+            )
+        return self
+
 
 class TrainingConfig(StrictModel):
     """The loop of training: epochs, steps, rates, limits."""
@@ -320,7 +332,7 @@ class TrainingConfig(StrictModel):
     epochs: Count = Field(12, description="rounds through the timeline")
     steps_per_epoch: Count | None = Field(None, description="batches an epoch; null: each day of the timeline once")
     days_per_batch: Count = Field(2, description="UTC days of one step")
-    members: Count = Field(1, description="networks trained apart; their disagreement widens the intervals")
+    members: Members = Field(1, description="networks trained apart; their disagreement widens the intervals")
     masks_per_batch: Count = Field(2, description="ways in which the stations of a batch are hidden, encoded once")
     learning_rate: Positive = Field(2e-3, description="of AdamW, at its highest")
     weight_decay: Annotated[float, Field(ge=0)] = Field(1e-4, description="of AdamW")
@@ -352,12 +364,12 @@ class ForecastConfig(StrictModel):
     lead_hours: Annotated[int, Field(ge=24, le=384, multiple_of=24)] = Field(168, description="hours forecast")
     patch_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(12, description="hours read as one step of the encoder")
     neighbours: Annotated[int, Field(ge=2, le=128)] = Field(24, description="stations that a place reads")
-    kernels: Count = Field(2, description="covariance models of the neural kNN that say what the neighbours have")
-    state_width: Count = Field(32, description="width of the encoder's state")
-    attention_heads: Count = Field(4, description="heads of its self-attention")
-    head_width: Count = Field(32, description="width of the head")
+    kernels: Width = Field(2, description="covariance models of the neural kNN that say what the neighbours have")
+    state_width: Width = Field(32, description="width of the encoder's state")
+    attention_heads: Width = Field(4, description="heads of its self-attention")
+    head_width: Width = Field(32, description="width of the head")
     dropout: Fraction = Field(0.2, description="share of states dropped in training")
-    members: Count = Field(2, description="networks whose forecasts are averaged; each stops on other weeks")
+    members: Members = Field(2, description="networks whose forecasts are averaged; each stops on other weeks")
     steps: Count = Field(100, description="most training steps of a member")
     validate_every: Count = Field(50, description="steps between two looks at the weeks held out")
     patience: Count = Field(2, description="looks without a better score before a member stops")

@@ -94,6 +94,8 @@ def _from_file(path: Path, variable: str | None) -> Grid:
         if not any((path / marker).exists() for marker in (".zgroup", "zarr.json")):
             raise GridError(f"grid {str(path)!r} is a folder and no Zarr store; --grid takes {FORMS}")
         return grid_from_netcdf(path, variable)
+    if not path.is_file():
+        raise GridError(f"grid {str(path)!r} is no plain file; --grid takes {FORMS}")
     try:
         with path.open("rb") as file:
             head = file.read(4)

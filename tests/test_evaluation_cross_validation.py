@@ -11,7 +11,7 @@ import pytest
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
-from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
+from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, cross_validation, evaluate
 from aqreanalysis.evaluation.cross_validation import draw_city_folds, draw_folds, fold_config, run_folds
 from aqreanalysis.model import read_bundle, write_bundle
 from aqreanalysis.observations import Observations, StationPlaces
@@ -171,3 +171,16 @@ def test_what_station_folds_need_is_said(particles: Observations, config: Config
         evaluate(None, particles, tmp_path / "b", _options(None, config=config))
     with pytest.raises(ConfigError, match="asks a trained model"):
         evaluate(None, particles, tmp_path / "c", EvaluationOptions(("hidden-tenth", "station-folds")))
+
+
+@pytest.mark.parametrize("harmed", ["answers.json", "pm25.npz"])
+def test_answers_of_a_fold_that_were_damaged_are_refused_with_their_folder(harmed: str, tmp_path: Path) -> None:
+    fields = {f"ours/{name}": np.zeros(3, np.float32) for name in cross_validation._FIELDS}
+    np.savez(tmp_path / "pm25.npz", observed=np.zeros(3, np.float32), hours=np.arange(3), **fields)
+    (tmp_path / "answers.json").write_text("{}")
+    assert cross_validation._answers_of(tmp_path, "pm25", ["ours"])[1]["hours"].tolist() == [0, 1, 2]
+    data = bytearray((tmp_path / harmed).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / harmed).write_bytes(data[: len(data) // 2 + 1])
+    with pytest.raises(OutputError, match="delete that folder"):
+        cross_validation._answers_of(tmp_path, "pm25", ["ours"])

@@ -154,3 +154,9 @@ def test_differences_show_both_values_and_shorten_digests():
         'species is null there and ["pm25"] here',
     ]
     assert differences(ours, dict(ours)) == []
+
+
+@pytest.mark.parametrize("text", ["{]", "[" * 100_000, '"text"', "7"])
+def test_a_cube_that_says_nothing_readable_of_what_it_was_made_from_is_refused(text: str) -> None:
+    with pytest.raises(CubeError, match="aqreanalysis_run of the cube is damaged"):
+        MadeFrom.from_attributes({"aqreanalysis_run": text, "aqreanalysis_readings": "2019-01-02 AAAA"})

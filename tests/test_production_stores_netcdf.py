@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 from isal import isal_zlib
 from production_case import block_values, make_template
 
+from aqreanalysis.errors import OutputError
 from aqreanalysis.production.stores import netcdf
 from aqreanalysis.production.stores.netcdf import (
     FAST_LEVELS,
@@ -188,3 +189,14 @@ def test_a_chunk_that_cannot_be_written_whole_takes_no_name(tmp_path, monkeypatc
         patch.setattr(Path, "write_bytes", full)
         folder.write(block, block_values(template, block))
     assert not folder.file("pm2p5", block).exists()
+
+
+@pytest.mark.parametrize("place", [0, 20, -3])
+def test_a_damaged_list_of_the_chunks_forms_is_refused(place: int, tmp_path: Path) -> None:
+    create_chunks(tmp_path / "x.chunks", make_template(), 1)
+    file = tmp_path / "x.chunks" / "forms.json"
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(OutputError, match=r"forms\.json is damaged.*--overwrite"):
+        ChunkFolder(tmp_path / "x.chunks")

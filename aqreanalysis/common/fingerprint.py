@@ -37,7 +37,7 @@ def check_fingerprint(record: Path, mine: Mapping[str, Any], what: str, anew: st
         theirs = json.loads(record.read_text(encoding="utf-8"))
         if not isinstance(theirs, dict):
             raise ValueError("it is no JSON object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"{record} cannot be read ({error}), which tells whose run is kept there: {anew}") from None
     for name in sorted(mine.keys() | theirs.keys()):
         there, here = theirs.get(name), mine.get(name)

@@ -329,9 +329,11 @@ def zarr_format(place: RemotePath) -> int:
                 metadata = json.loads(bytes(obstore.get(open_objects(place.url, patient=False), name).bytes()))
         except (_MissingError, _DeniedError) as error:
             absent.setdefault(type(error), error)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CubeError(f"{place} is no Zarr store: {name} is not JSON") from None
         else:
+            if not isinstance(metadata, dict):
+                raise CubeError(f"{place} is no Zarr store: {name} holds no object")
             if number == 3 and not metadata.get("consolidated_metadata"):
                 raise CubeError(f"{place}: its metadata are not consolidated; run zarr.consolidate_metadata on it")
             return number

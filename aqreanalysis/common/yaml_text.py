@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -27,16 +28,28 @@ class _PlainLoader(yaml.SafeLoader):
         return node
 
 
-def read_yaml(text: str) -> Any:
-    """Return what a YAML text says.
+def read_yaml(source: str | Path) -> Any:
+    """Return what a YAML text, or a file of one, says.
 
     Raises
     ------
     yaml.YAMLError
-        If it is none, holds an alias, is nested deeply or longer than 1 MiB.
+        If it is none, holds an alias, is nested deeply or longer than 1 MiB, of which no more is read.
+    OSError
+        If a file cannot be read.
     """
+    text = source if isinstance(source, str) else ""
+    if isinstance(source, Path):
+        if not source.is_file():
+            raise yaml.YAMLError("it is no plain file")
+        with source.open("rb") as file:
+            raw = file.read(MOST_CHARACTERS + 1)
+        try:
+            text = raw.decode("utf-8", "strict" if len(raw) <= MOST_CHARACTERS else "replace")
+        except UnicodeDecodeError as error:
+            raise yaml.YAMLError(f"it is no UTF-8 text (byte {error.start + 1})") from None
     if len(text) > MOST_CHARACTERS:
-        raise yaml.YAMLError(f"it has {len(text)} characters, and at most {MOST_CHARACTERS} are read")
+        raise yaml.YAMLError(f"it has more than the {MOST_CHARACTERS} characters that are read")
     try:
         return yaml.load(text, _PlainLoader)  # a SafeLoader, narrowed
     except RecursionError:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,28 @@ def _run_fold(
     write_json(answers, folder / _ANSWERS)
 
 
+def _answers_of(
+    folder: Path, key: str, methods: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
+    """Return what a finished fold answered of a pollutant.
+
+    Raises
+    ------
+    OutputError
+        If it was damaged since: the archive carries checksums.
+    """
+    try:
+        answers = json.loads((folder / _ANSWERS).read_text(encoding="utf-8"))
+        with np.load(folder / f"{key}.npz", allow_pickle=False) as stored:
+            wanted = ["hours", "observed", *(f"{method}/{name}" for method in methods for name in _FIELDS)]
+            return answers, {name: stored[name] for name in wanted}
+    except (OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise OutputError(
+            f"the answers of a fold in {folder} cannot be read ({' '.join(str(error).split())[:100]}): delete that "
+            "folder, and the same command makes it anew"
+        ) from None
+
+
 def _pooled(
     observations: Observations, key: str, folds: tuple[Path, int, Protocol], titles: Mapping[str, str]
 ) -> TaskResult:
@@ -191,19 +215,17 @@ def _pooled(
     tuned: dict[str, dict[str, Any]] = {}
     levels: dict[str, list[float]] = {}
     for number in range(count):
-        folder = _folder(work, number)
-        answers = json.loads((folder / _ANSWERS).read_text(encoding="utf-8"))
+        answers, arrays = _answers_of(_folder(work, number), key, titles)
         here, others = ([place[s] for s in answers[k]] for k in ("stations", "visible"))
         km = distance_matrix_km(
             observations.lat[here], observations.lon[here], observations.lat[others], observations.lon[others]
         )
         stations += answers["stations"]
         nearest.append(km.min(axis=1))
-        with np.load(folder / f"{key}.npz") as arrays:
-            hours = arrays["hours"]
-            observed.append(arrays["observed"])
-            for method in titles:
-                parts.setdefault(method, []).append({name: arrays[f"{method}/{name}"] for name in _FIELDS})
+        hours = arrays["hours"].astype(np.int64)
+        observed.append(arrays["observed"])
+        for method in titles:
+            parts.setdefault(method, []).append({name: arrays[f"{method}/{name}"] for name in _FIELDS})
         for method, chosen in answers["tuned"][key].items():
             tuned.setdefault(method, {})[f"fold {number + 1}"] = chosen
         for method, level in answers["levels"][key].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import TracebackType
 
@@ -48,7 +49,7 @@ class TableWriter:
             texts = {
                 str(name): _as_text(column) for name, column in frame.items() if pd.api.types.is_string_dtype(column)
             }
-            frame.assign(**texts).to_csv(
+            frame.assign(**texts).rename(columns=lambda name: re.sub(_FORMULA, "'", str(name))).to_csv(
                 self._path,
                 mode="a" if self.rows else "w",
                 header=not self.rows,

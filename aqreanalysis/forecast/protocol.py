@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,9 +151,12 @@ def predict_baseline_once(
     """
     file = None if folder is None else folder / f"{method.name}-{_digest(task, weights)}.npz"
     if file is not None and file.is_file():
-        with np.load(file, allow_pickle=False) as stored:
-            points = {where: PointForecast(*stored[where]) for where in task.truth}
-            return json.loads(str(stored["tuned"])), points
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                points = {where: PointForecast(*stored[where]) for where in task.truth}
+                return json.loads(str(stored["tuned"])), points
+        except (OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile, zlib.error):
+            file.unlink()  # damaged, as the archive's checksums tell: it is made again below
     tuned = method.fit(task.records, progress)
     points = predict_baseline(method, task, weights)
     if file is not None:

@@ -208,6 +208,8 @@ def read_bundle(path: str | Path) -> Bundle:
         if not all(bool(torch.isfinite(w).all()) for member in members for w in member.values()):
             raise ModelError(f"model {path}: a weight is not a finite number; restore the model or train it again")
         content = {n: _load(path / n, path) for n in digests if n.endswith(".json")}
+        if any(not isinstance(one, dict) for one in content.values()):
+            raise TypeError("a JSON that is no object")
         return Bundle(
             config=load_config(path / "config.yaml"),
             members=members,

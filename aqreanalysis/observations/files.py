@@ -164,6 +164,10 @@ def list_sources(path: PathLike | Sequence[PathLike]) -> list[Source]:
                     )
                 sources += _members(file)
         elif item.exists():
+            if not item.is_file():
+                raise ObservationsError(
+                    f"{item} is no plain file but a pipe or a device: save what it gives, and name that"
+                )
             if not item.name.lower().endswith(SUFFIXES):
                 raise ObservationsError(f"{item}: unknown kind of file: known are {', '.join(SUFFIXES)}")
             sources += _members(item)

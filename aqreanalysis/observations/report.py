@@ -146,7 +146,10 @@ class QualityReport:
         ValueError
             If `text` is no such report.
         """
-        raw = json.loads(text)
+        try:
+            raw = json.loads(text)
+        except RecursionError:
+            raise ValueError("a quality report that is nested too deeply") from None
         if not isinstance(raw, dict) or not set(raw) <= set(cls.__dataclass_fields__):
             raise ValueError("no quality report")
         return cls(**raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from aqreanalysis.production.resume.ledger import BlockProgress
 from aqreanalysis.production.resume.work import Work, check_free, open_work
 from aqreanalysis.production.stores.outputs import Outputs
 from aqreanalysis.production.stores.zarr import DaySums
+
+_LOG = logging.getLogger(__name__)
 
 
 def produce(
@@ -176,6 +179,7 @@ def _fill(prepared: Prepared, append: AppendPlan | None, work: Work, header: dic
 def _sweep(prepared: Prepared, work: Work, window: StagedWindow, sums: DaySums | None) -> None:
     """Compute the blocks that are not done."""
     options, done = work.options, work.ledger.done
+    _LOG.info("sweep: %d blocks, %d of them done before", prepared.blocks, len(done))
     on_done = BlockProgress(prepared.blocks, prepared.keys, work.ledger, options.progress)
     elsewhere = options.workers is not None or options.scheduler is not None
     model = prepared.model_path if elsewhere else None, options.device

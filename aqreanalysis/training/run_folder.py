@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -114,6 +115,8 @@ def resolve_species(config: Config, observations: Observations) -> Config:
 
 def check_out(out: Path, options: TrainOptions) -> None:
     """Refuse, before any work, to write where a bundle is."""
+    if re.match(r"\w+:/", str(out)):
+        raise OutputError("a model is written to a folder of this machine: give its path as --out, no URL")
     if out.exists() and not options.overwrite:
         raise OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
 

@@ -85,8 +85,9 @@ def ledger(cube: RawCube) -> Iterator[str]:
         return
     # Read only: `production.resume.ledger.Ledger` mends a cut file, and a running process may be writing it.
     entries = [_entry(line) for line in ledger_path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    blocks = {entry["block"] for entry in entries if "block" in entry}
-    run: dict[str, Any] = next((entry["fingerprint"] for entry in entries if "fingerprint" in entry), {})
+    blocks = {entry["block"] for entry in entries if isinstance(entry.get("block"), int)}
+    runs = (entry["fingerprint"] for entry in entries if isinstance(entry.get("fingerprint"), dict))
+    run: dict[str, Any] = next(runs, {})
     same = run.get("model") == cube.raw.attrs.get("model_digest")
     whose = "the same model" if same else f"model {str(run.get('model', 'unknown'))[:16]}"
     yield f"{part} holds an unfinished run of {whose}, {len(blocks)} blocks done; repeat its command or remove it"
@@ -95,7 +96,7 @@ def ledger(cube: RawCube) -> Iterator[str]:
 def _entry(line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return entry if isinstance(entry, dict) else {}
 

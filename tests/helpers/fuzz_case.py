@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-CASES = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+#: How many examples a test draws; ``make fuzz`` sets it, and does so again and again from other seeds.
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+CASES = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Shelf(dict):

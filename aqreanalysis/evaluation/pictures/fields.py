@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import cmocean
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -56,6 +55,8 @@ def picture_field(
     CubeError
         If the cube has no such pollutant or hour.
     """
+    import cmocean
+
     species = _species_of(cube, key)
     stamp = np.datetime64(pd.Timestamp(time), "ns")
     hour = _hour_ending(cube, stamp)
@@ -93,6 +94,8 @@ def picture_truth(
     path : str or Path
         PNG to write.
     """
+    import cmocean
+
     species = get_species(str(truth.name))
     hour = _hour_ending(cube, np.datetime64(pd.Timestamp(time), "ns"))
     best = np.asarray(hour[species.layer].values, np.float64)
@@ -129,6 +132,8 @@ def picture_methods(
     path : str or Path
         PNG to write.
     """
+    import cmocean
+
     first = next(iter(fields.values()))
     scale = Normalize(0, float(np.nanquantile(first.values, 0.995)))
     rows = -(-len(fields) // _COLUMNS)
@@ -206,6 +211,8 @@ def _draw_stations(
     readings: npt.NDArray[np.float32] | None,
     norm: Normalize | None,
 ) -> None:
+    import cmocean
+
     away = np.isin(observations.stations, list(hidden))
     for mask, marker, size, name in ((~away, "o", 16, "visible station"), (away, "^", 34, "hidden station")):
         if not mask.any():

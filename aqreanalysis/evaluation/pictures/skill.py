@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cmocean
 import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import LogNorm
@@ -40,6 +39,8 @@ def station_rmse(result: TaskResult, method: str) -> tuple[npt.NDArray[np.float6
 
 def picture_errors(result: TaskResult, path: Path) -> Picture:
     """Draw the model's root mean squared error at each hidden station, with the visible stations beside."""
+    import cmocean
+
     error, count = station_rmse(result, MODEL)
     known = count > 0
     species = SPECIES[result.species]
@@ -121,6 +122,8 @@ def picture_distance(result: TaskResult, path: Path) -> Picture:
 
 def picture_density(result: TaskResult, path: Path) -> Picture:
     """Draw estimate against reading as a density, for the model and for the baseline with the least RMSE."""
+    import cmocean
+
     species = SPECIES[result.species]
     scores = {m: score(result.sample(m)) for m in result.estimates}
     others = {m: s["rmse"] for m, s in scores.items() if m != MODEL and np.isfinite(s["rmse"])}

@@ -6,9 +6,14 @@ Numba keeps what it compiled until the file of the function itself changes: afte
 
 from __future__ import annotations
 
+import logging
+import os
+import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  numba's products call it: loaded here, who limits BLAS' threads finds it
 from llvmlite import ir
@@ -37,6 +42,53 @@ _QUARTER, _TAN_EIGHTH = np.float32(np.pi / 4), np.float32(np.sqrt(2) - 1)
 # Columns of a product that are worked on together: eight rows of them stay in a processor's nearest cache.
 _COLUMNS_AT_ONCE = 512
 _P2, _P1, _P0 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
+
+
+def open_to_others(folder: Path) -> Path | None:
+    """Return the folder, of this one and those above it, in which another user than root may put files; None if none.
+
+    What numba keeps is code, which it runs unseen. A folder with the sticky bit (``/tmp``) may stand above: what is in
+    it belongs to who made it. A group that bears the user's own name has no other members.
+    """
+    if not hasattr(os, "geteuid"):
+        return None
+    import grp
+    import pwd
+
+    here = folder.resolve()
+    for one in (here, *here.parents):
+        try:
+            facts = one.stat()
+        except OSError:
+            continue  # it is not there yet, and this process will make it
+        writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if writable == stat.S_IWGRP:
+            try:
+                writable = grp.getgrgid(facts.st_gid).gr_name != pwd.getpwuid(os.geteuid()).pw_name
+            except KeyError:  # a container knows neither
+                writable = facts.st_gid != os.getegid()
+        if facts.st_uid not in (0, os.geteuid()) or (writable and (one == here or not facts.st_mode & stat.S_ISVTX)):
+            return one
+    return None
+
+
+def _refuse_foreign_cache() -> None:
+    """Leave ``NUMBA_CACHE_DIR`` unused where others may write."""
+    asked = os.environ.get("NUMBA_CACHE_DIR")
+    writable = open_to_others(Path(asked)) if asked else None
+    if writable is not None:
+        logging.getLogger("aqreanalysis").warning(
+            "NUMBA_CACHE_DIR=%s is not used: others may write in %s, and what lies there is run; chmod it, or name a "
+            "folder of your own",
+            asked,
+            writable,
+        )
+        # Then it is kept beside the package, or in the user's own cache; by processes that this one starts, too.
+        del os.environ["NUMBA_CACHE_DIR"]
+        numba.config.CACHE_DIR = ""  # type: ignore[attr-defined]  # numba makes it from the environment
+
+
+_refuse_foreign_cache()
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -77,6 +77,6 @@ def _attributes(schema: pa.Schema) -> dict[str, Any]:
         attributes.update(
             {name: metadata[name.encode()].decode() for name in KEPT_ATTRIBUTES if name.encode() in metadata}
         )
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {}
     return {name: value for name, value in attributes.items() if name in KEPT_ATTRIBUTES}

@@ -141,13 +141,17 @@ class Worker:
         if states is None or self.stop.is_set():
             return None
         begun = time.perf_counter()
-        layers = sweep_block(self.inputs, states, block, self.cache)
         written: list[Written] = []
-        if self.job.stores.sums is not None:
-            sums = {name: layers.pop(name) for name in map(sums_name, self.inputs.species)}
-            written.append(self.job.stores.sums.write(day_block(block), sums))
-        if self.inputs.hourly:
-            written.append(self.job.stores.cubes[HOURLY].write(block, layers))
+        try:
+            layers = sweep_block(self.inputs, states, block, self.cache)
+            if self.job.stores.sums is not None:
+                sums = {name: layers.pop(name) for name in map(sums_name, self.inputs.species)}
+                written.append(self.job.stores.sums.write(day_block(block), sums))
+            if self.inputs.hourly:
+                written.append(self.job.stores.cubes[HOURLY].write(block, layers))
+        except Exception as error:
+            error.add_note(f"block {block.number}: steps, rows, columns {block.region}")
+            raise
         stored = written[0] if len(written) == 1 else Written.joined(written)
         seconds = time.perf_counter() - begun
         return BlockResult(block.number, block.cell_hours, stored, seconds)

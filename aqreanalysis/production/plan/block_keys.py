@@ -79,8 +79,8 @@ class DayChecksums:
             day, packed = text.split()
             data = base64.b64decode(packed, validate=True)
             first = int(np.datetime64(day, "D").astype(np.int64))
-        except ValueError:
-            raise CubeError(f"the attribute {attribute} of the cube is damaged: {text[:40]!r}") from None
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            raise CubeError(f"the attribute {attribute} of the cube is damaged: {str(text)[:40]!r}") from None
         return cls(first, tuple(data[i : i + CHECKSUM_BYTES] for i in range(0, len(data), CHECKSUM_BYTES)))
 
     @property
@@ -169,7 +169,13 @@ class MadeFrom:
             If one is damaged.
         """
         covariates = DayChecksums.from_text(attrs[COVARIATES], COVARIATES) if COVARIATES in attrs else None
-        return cls(json.loads(attrs[RUN]), DayChecksums.from_text(attrs[READINGS]), covariates)
+        try:
+            run = json.loads(attrs[RUN])
+        except (TypeError, ValueError, RecursionError):
+            run = None
+        if not isinstance(run, dict):
+            raise CubeError(f"the attribute {RUN} of the cube is damaged: {str(attrs[RUN])[:40]!r}")
+        return cls(run, DayChecksums.from_text(attrs[READINGS]), covariates)
 
     @property
     def attributes(self) -> dict[str, str]:

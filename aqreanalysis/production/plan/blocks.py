@@ -230,11 +230,13 @@ def hours_between(start: Moment | None, end: Moment) -> tuple[int, int]:
 
 def _moment(value: Moment, name: str) -> pd.Timestamp:
     try:
-        moment = pd.Timestamp(value)
+        moment = pd.Timestamp(value).as_unit("ns")
     except (ValueError, TypeError, OverflowError):
         moment = pd.NaT  # type: ignore[assignment]
     if moment is pd.NaT:
-        raise OutputError(f"{name} {value!r} is no date: write 2019-01-07 or 2019-01-07T06:00 (UTC)")
+        raise OutputError(
+            f"{name} {value!r} is no date of the years 1678 to 2261: write 2019-01-07 or 2019-01-07T06:00 (UTC)"
+        )
     return moment.tz_convert("UTC").tz_localize(None) if moment.tzinfo else moment
 
 

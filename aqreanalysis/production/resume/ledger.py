@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import socket
@@ -23,6 +24,7 @@ from aqreanalysis.production.stores.store import BlockResult, Checksums
 
 # Its name in the folder of what is unfinished.
 LEDGER = "ledger.jsonl"
+_LOG = logging.getLogger(__name__)
 
 # What a failure of the machine (not of the process) may cost.
 SYNC_SECONDS = 10.0
@@ -203,7 +205,10 @@ def unsealed(line: bytes) -> dict[str, Any] | None:
     match = _SEALED.fullmatch(line)
     if match is None or isal_zlib.crc32(match[1] + b"}") != int(match[2], 16):
         return None
-    entry: dict[str, Any] = json.loads(match[1] + b"}")
+    try:
+        entry: dict[str, Any] = json.loads(match[1] + b"}")
+    except (ValueError, RecursionError):  # sealed, and yet nothing that a run writes
+        return None
     return entry
 
 
@@ -259,6 +264,7 @@ class BlockProgress:
             return
         checksums = {name: layer.checksums for name, layer in done.written.layers.items()}
         self.ledger.record(done.number, self.keys[done.number], checksums)
+        _LOG.debug("block %d done", done.number)
         self.cells, self.bytes = self.cells + done.cells, self.bytes + done.written.raw_bytes
         if self.progress is not None:
             seconds = time.perf_counter() - self.begun

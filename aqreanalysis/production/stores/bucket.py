@@ -298,7 +298,7 @@ class RemoteLock:
                     )
                 return
             except AlreadyExistsError:
-                held = json.loads(bytes(obstore.get(store, _OWNER).bytes()))
+                held = _holder(bytes(obstore.get(store, _OWNER).bytes()), place.url)
             # Who left it behind on this machine, and whose work folder is gone, comes back no more.
             left = held.get("host") == socket.gethostname() and not Path(str(held.get("folder"))).exists()
             if held.get("run") != own and not overwrite and not left:
@@ -319,7 +319,7 @@ class RemoteLock:
         import obstore
 
         with translate_errors(self._url):
-            held = json.loads(bytes(obstore.get(open_objects(self._url, patient=False), _OWNER).bytes()))
+            held = _holder(bytes(obstore.get(open_objects(self._url, patient=False), _OWNER).bytes()), self._url)
         if held.get("run") != self._own:
             raise OutputError(
                 f"{self._url} was taken over by the run in {held.get('folder')} on {held.get('host')}; this one ends"
@@ -331,6 +331,23 @@ class RemoteLock:
 
         with translate_errors(self._url), suppress(FileNotFoundError):
             obstore.delete(open_objects(self._url, patient=False), _OWNER)
+
+
+def _holder(owner: bytes, url: str) -> dict[str, Any]:
+    """Return who says that the work at a URL is its own.
+
+    Raises
+    ------
+    OutputError
+        If nobody can read that.
+    """
+    try:
+        held = json.loads(owner)
+        if isinstance(held, dict):
+            return held
+    except (ValueError, RecursionError):
+        pass
+    raise OutputError(f"{url}/{_OWNER} is damaged, which says who writes there: delete it, or begin anew elsewhere")
 
 
 def chunk_place(place: BucketUrl, replaces: bool) -> str:

@@ -117,7 +117,7 @@ class ExistingCube:
             raise OutputError(f"there is no cube {path} to append to; produce it without --append first")
         try:
             header = read_header()
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise CubeError(f"{path} cannot be read as a cube: {' '.join(str(error).split())}") from None
         attrs = header.attrs
         if RUN not in attrs or READINGS not in attrs:

@@ -264,7 +264,7 @@ def create_chunks(path: Path, template: Template, level: int) -> None:
     for name in forms:
         (path / name).mkdir()
     text = json.dumps({name: vars(form) for name, form in forms.items()})
-    (path / _ENCODINGS).write_text(text, encoding="utf-8")
+    (path / _ENCODINGS).write_text(f"{zlib.crc32(text.encode()):08x} {text}", encoding="utf-8")
 
 
 class ChunkFolder:
@@ -276,11 +276,22 @@ class ChunkFolder:
         Of `create_chunks`.
     forms : dict
         Name of each layer -> `ChunkEncoding`.
+
+    Raises
+    ------
+    OutputError
+        If the forms of its chunks are not those that were written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        stored = json.loads((path / _ENCODINGS).read_text(encoding="utf-8"))
+        checksum, _, text = (path / _ENCODINGS).read_text(encoding="utf-8", errors="replace").partition(" ")
+        if checksum != f"{zlib.crc32(text.encode()):08x}":
+            raise OutputError(
+                f"{path / _ENCODINGS} is damaged, without which the chunks beside it cannot be read: begin anew with "
+                "--overwrite"
+            )
+        stored = json.loads(text)
         self.forms = {name: ChunkEncoding(**{**form, "chunk": tuple(form["chunk"])}) for name, form in stored.items()}
 
     def file(self, name: str, block: Block) -> Path:
