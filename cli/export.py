@@ -184,14 +184,27 @@ def cog(
 )
 @click.option("--id-column", metavar="NAME", help="Column that names a place.  [default: place, id, ... or its row]")
 @click.option("--layer", metavar="NAME", help="Layer of a vector file.  [default: the first of points]")
+@click.option(
+    "--kind",
+    metavar="KIND",
+    help="What such a site would read there: kerb (traffic), industrial, or a network of cheap sensors. Needs "
+    "--model.  [default: background air]",
+)
+@click.option("--model", "model_path", type=click.Path(), help="With --kind: the model bundle that the cube is of.")
 def points(
-    source: CubeSource, target: ExportTarget, places: Path, id_column: str | None, layer: str | None
+    source: CubeSource, target: ExportTarget, places: Path, id_column: str | None, layer: str | None, **street: Any
 ) -> TableReport:
     """Write the values at places, with their uncertainty: a row a place, time and pollutant."""
     from aqreanalysis.export import export_points, read_places
 
-    wanted = read_places(places, id_column, layer)
-    return export_points(source, wanted, target.out, target.overwrite, target.progress)
+    wanted, at = read_places(places, id_column, layer), None
+    if (street["kind"] is None) != (street["model_path"] is None):
+        raise OutputError("--kind and --model go together: the model says what such a site differs by from background")
+    if street["kind"] is not None:
+        from aqreanalysis.export.street_values import street_values
+
+        at = street_values(source, street["kind"], street["model_path"])
+    return export_points(source, wanted, target.out, target.overwrite, target.progress, at)
 
 
 @export.command(short_help="Means over polygons: a vector file in, a table out.")

@@ -24,6 +24,7 @@ def _reading(command: options.Command) -> options.Command:
 @options.covariates_option
 @options.static_option
 @_reading
+@options.station_kinds_option
 @options.config_options("that of the pretrained model", "columns.lat=latitude")
 @options.overwrite_option
 @options.json_option

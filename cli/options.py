@@ -42,7 +42,7 @@ def _one_or_several(ctx: click.Context, param: click.Parameter, paths: tuple[str
 
 def observations_option(command: Command) -> Command:
     """Add ``--observations``, repeatable, and the options of how they are read (see `load_observations`)."""
-    command = reading_options(command, expose=False)
+    command = reading_options(station_kinds_option(command), expose=False)
     return click.option(
         "--observations",
         "observations_path",
@@ -53,6 +53,25 @@ def observations_option(command: Command) -> Command:
         help="Station records: files of any known format, folders or zip archives of them, or the CF NetCDF that "
         "'observations import' writes. Repeatable.",
     )(command)
+
+
+def station_kinds_option(command: Command) -> Command:
+    """Add ``--station-kinds``; `load_observations` finds it."""
+    return click.option(
+        "--station-kinds",
+        "station_kinds",
+        multiple=True,
+        metavar="KIND[,KIND]",
+        expose_value=False,
+        callback=_remember_kinds,
+        help="Which stations enter: background, traffic, industrial, low-cost; others than background inform a map of "
+        "background air. alike: all count alike.  [default: all that are there]",
+    )(command)
+
+
+def _remember_kinds(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    kinds: tuple[str, ...] = _remember(ctx, param, split_commas(ctx, param, values))
+    return kinds
 
 
 def reading_options(command: Command, expose: bool = True) -> Command:
@@ -313,4 +332,9 @@ def load_observations(
         observations = read_observations(path, config.columns, replace(how, span=span), progress=progress)
     for line in observations.report.lines():
         say(line, err=True)
+    kinds = reading.get("station_kinds")
+    if kinds:
+        from aqreanalysis.background_air import choose_kinds
+
+        return choose_kinds(observations, kinds)
     return observations

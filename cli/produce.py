@@ -15,6 +15,7 @@ from aqreanalysis.cli.own_model import calibrated_beside, pretrained
 
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
+    from aqreanalysis.observations import Observations
     from aqreanalysis.production import ProduceOptions
 
 
@@ -183,7 +184,7 @@ def produce(
     asked = (start, end)
     timeline = resolve_timeline(out, asked, chosen) if chosen.append else asked
     # In a list, from which it is handed on for good: nothing here keeps it in memory during the sweep.
-    read = [options.load_observations(observations_path, config, required_span(timeline, config.reach))]
+    read = [_read_observations(model_path, observations_path, config, required_span(timeline, config.reach))]
     if dry_run:
         show_plan(prepare(model_path, read.pop(), grid, timeline, chosen), chosen, out, not no_calibration, as_json)
         return
@@ -191,6 +192,21 @@ def produce(
         hours = asked if chosen.append else timeline
         cubes = produce_cubes(model_path, read.pop(), grid, hours, out, replace(chosen, progress=progress))
     _print_result(cubes, as_json)
+
+
+def _read_observations(model_path: str, path: str, config: Config, span: tuple[int, int]) -> Observations:
+    """Return the readings of a span of hours; of all where a station is not known by its kind.
+
+    What such a station lastingly differs by is told from the whole of its record, whatever hours are asked for.
+    """
+    observations = options.load_observations(path, config, span)
+    if not observations.tells_kinds:
+        return observations
+    from aqreanalysis.background_air import knows_all
+    from aqreanalysis.model import read_bundle
+
+    known = knows_all(observations, read_bundle(model_path).groups)
+    return observations if known else options.load_observations(path, config)
 
 
 def _produce_options(

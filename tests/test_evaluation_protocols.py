@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fields_case import MadeUp, network, trained
 
+from aqreanalysis.background_air import background_only, learn_groups
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation import baselines
 from aqreanalysis.evaluation.baselines import (
@@ -204,3 +206,26 @@ def test_a_registered_baseline_that_needs_covariates_runs_where_there_are_some_a
     assert [b.name for b in task.with_covariates(MadeUp()).baselines()] == ["nearest", "reader"]
     (result,) = run_protocol(model, task)
     assert list(result.estimates) == [MODEL, "nearest"]
+
+
+def test_kerbs_inform_the_model_and_neither_baselines_nor_scores_and_are_hidden_with_their_city(
+    model: AnalysisPredictor, split: Split, particles: Observations
+) -> None:
+    roles = dict(zip(split.stations, split.role, strict=True))
+    seen = [s for s, role in roles.items() if role == "training"][:5]
+    gone = [s for s, role in roles.items() if role == HIDDEN_CITY][:1]
+    kinds = ["traffic" if s in (*seen, *gone) else "" for s in particles.stations]
+    record = Observations(particles.dataset.assign_coords(kind=("station", np.array(kinds, dtype=object))))
+    background = background_only(record)
+    known = learn_groups(background_only(record), model.bundle.scaling)
+    assert known.groups == {}
+    bundle = replace(model.bundle, groups=learn_groups(record, model.bundle.scaling))
+    helping = {k: {n: replace(g, helps=True) for n, g in some.items()} for k, some in bundle.groups.groups.items()}
+    bundle.groups.groups.update(helping)
+    for protocol, expected in ((TENTH, {*seen, *gone}), (CITIES, set(seen))):
+        task = build_task(background, split, protocol, OPTIONS)
+        informed = task.informed_by(record, bundle)
+        assert set(informed.informed.stations) - set(task.visible.stations) == expected
+        assert informed.visible is task.visible and not set(task.stations) & {*seen, *gone}
+        assert "not of background air" in informed.notes[-1]
+    assert task.informed_by(background, bundle) is task

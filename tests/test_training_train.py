@@ -10,8 +10,13 @@ import pytest
 import torch
 from model_case import DAYS, STATIONS, make_observations, make_readings, small_config
 
+from aqreanalysis.background_air import background_only
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
+from aqreanalysis.grids import load_grid
 from aqreanalysis.model import load_predictor, read_bundle
+from aqreanalysis.observations import Observations
+from aqreanalysis.production import ProduceOptions
+from aqreanalysis.production.plan.prepare import prepare
 from aqreanalysis.splits import Split
 from aqreanalysis.training import TrainOptions, train
 
@@ -50,6 +55,27 @@ def test_a_training_leaves_a_whole_bundle_and_nothing_else(bundle_path, observat
     assert f"ranges {whole['short_km']:.0f} and {whole['long_km']:.0f} km" in bundle.card
     assert bundle.metrics["training"]["departure"] == {"pm25": 0.0}  # two calibration stations bear nothing out
     assert load_predictor(bundle_path, "cpu").species == ("pm25",)
+
+
+def test_of_a_record_with_kerbs_background_is_learned_and_what_the_kerbs_differ_by_and_a_cube_is_made_of_both(
+    observations, tmp_path
+):
+    kinds = np.array(["traffic" if i < 3 else "" for i in range(STATIONS)], dtype=object)
+    record = Observations(observations.dataset.assign_coords(kind=("station", kinds)))
+    bundle = read_bundle(train(record, small_config("training.epochs=1"), tmp_path / "model", "cpu"))
+    assert set(bundle.stations["station"]) == set(record.stations[3:])
+    assert bundle.provenance["observations_digest"] == background_only(record).digest()
+    assert bundle.groups is not None and set(bundle.groups.groups["pm25"]) == {"traffic"}
+    assert set(bundle.groups.offsets["pm25"]) == set(record.stations[:3])
+    west, south = record.lon.min(), record.lat.min()
+    where = load_grid(f"{west:.1f},{south:.1f},{west + 0.4:.1f},{south + 0.4:.1f}@0.1")
+    span = str(record.times[30]), str(record.times[54])
+    prepared = prepare(tmp_path / "model", record, where, span, ProduceOptions())
+    there = prepared.observations
+    helps = bundle.groups.groups["pm25"]["traffic"].helps
+    assert set(there.stations) == set(record.stations[0 if helps else 3 :]) and not there.tells_kinds
+    kept = [there.stations.index(s) for s in record.stations[3:]]
+    assert np.array_equal(there.values("pm25")[:, kept], record.values("pm25")[:, 3:], equal_nan=True)
 
 
 def test_nothing_that_training_writes_is_a_pickle(bundle_path):

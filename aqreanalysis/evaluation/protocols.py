@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from aqreanalysis.background_air import as_background, has_groups
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError
@@ -28,7 +29,7 @@ from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
 from aqreanalysis.evaluation.scores import Sample
 from aqreanalysis.model import Predictor
-from aqreanalysis.model.bundle import MODEL, MODEL_TITLE
+from aqreanalysis.model.bundle import MODEL, MODEL_TITLE, Bundle
 from aqreanalysis.observations import Observations
 from aqreanalysis.splits import CALIBRATION, Split
 
@@ -183,6 +184,8 @@ class EvaluationTask:
         Limit of one training of such a baseline, in minutes.
     covariates : FieldSource, optional
         Of the model, for the baselines that read them; None where it has none.
+    informed : Observations, optional
+        What the model reads in place of `visible`: it, and kerbs, works and cheap sensors as background air.
     """
 
     protocol: Protocol
@@ -195,6 +198,27 @@ class EvaluationTask:
     optional_baselines: tuple[str, ...] = ()
     optional_minutes: float = MINUTES
     covariates: FieldSource | None = None
+    informed: Observations | None = None
+
+    def informed_by(self, record: Observations, bundle: Bundle) -> EvaluationTask:
+        """Return the task with the stations of a record that are not of background air for the model to read.
+
+        Where whole cities are hidden so are their kerbs and sensors; baselines interpolate background stations alone.
+        """
+        if not has_groups(record):
+            return self
+        scored = set(self.visible.stations) | set(self.stations)
+        km = distance_matrix_km(record.lat, record.lon, self.targets.lat, self.targets.lon).min(axis=1)
+        apart = bundle.config.split.cluster_km if self.protocol.together else -1.0
+        city = record.city or record.stations
+        gone = {name for name, station in zip(city, record.stations, strict=True) if station in self.stations}
+        near = (km <= apart) | (np.isin(city, list(gone)) & self.protocol.together)
+        more = [s for s, hides in zip(record.stations, near, strict=True) if s not in scored and not hides]
+        visible = record.select(stations=[s for s in record.stations if s in {*self.visible.stations, *more}])
+        informed = as_background(visible, bundle.groups, bundle.scaling)
+        count = len(informed.stations) - len(self.visible.stations)
+        note = f"{count} stations that are not of background air inform the model; baselines have background stations"
+        return replace(self, informed=informed, notes=[*self.notes, note] if count else self.notes)
 
     def with_covariates(self, source: FieldSource | None, ground: bool = False) -> EvaluationTask:
         """Return the task with what `source` holds at the visible and the hidden stations, read once.
@@ -357,7 +381,8 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
     stage = _stages(progress, 1 + len(keys), task.protocol.title)
     coverage = model.config.uncertainty.coverage
     levels = _model_levels(model, task, coverage)
-    answers = estimate(model, visible, targets, coverage=coverage, levels=levels, progress=stage(0))
+    read = visible if task.informed is None else task.informed
+    answers = estimate(model, read, targets, coverage=coverage, levels=levels, progress=stage(0))
     results = []
     titles = method_titles(task.optional_baselines, task.covariates is not None)
     for number, key in enumerate(keys, start=1):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.background_air import background_only
 from aqreanalysis.common.files import as_path, plain, write_json
 from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.configs import Config
@@ -102,12 +103,16 @@ def evaluate(
     config, folder = _config(predictor, options), _folder(as_path(out), options.overwrite)
     observations = read_observations(observations, config.columns, ReadOptions(quality=config.quality))
     home = Path(model) if isinstance(model, str | Path) else None
-    return _evaluate(Asked(predictor, observations, config, folder, options, home), progress)
+    scored = background_only(observations)
+    return _evaluate(Asked(predictor, scored, config, folder, options, home, observations), progress)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What an evaluation is made of: model, records, config, the folder that it writes, and that of the bundle."""
+    """What an evaluation is made of: model, records, config, the folder that it writes, and that of the bundle.
+
+    `observations` are the stations of background air, which are scored; the `record` has all, which may inform a model.
+    """
 
     predictor: AnalysisPredictor | None
     observations: Observations
@@ -115,6 +120,7 @@ class Asked:
     folder: Path
     options: EvaluationOptions
     bundle: Path | None
+    record: Observations
 
 
 def _evaluate(asked: Asked, progress: Progress | None) -> dict[str, Any]:
@@ -204,6 +210,7 @@ def _results(asked: Asked, course: Course) -> Iterator[TaskResult]:
                     raise
                 course.skipped.append(str(error))
                 continue
+            task = task.informed_by(asked.record, predictor.bundle)
             course.skipped.extend(_unread(task, predictor))
             yield from run_protocol(predictor, task, part_of(course.progress, number, parts))
     for number, protocol in enumerate(folds, start=len(hidden)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.place_files import Places, read_places
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter
+
+if TYPE_CHECKING:
+    from aqreanalysis.export.street_values import StreetValues
 
 _KINDS: dict[str, Literal["Int16", "boolean"]] = {
     "quality_flag": "Int16",
@@ -83,6 +86,7 @@ def export_points(
     out: str | Path,
     overwrite: bool = False,
     progress: Progress | None = None,
+    street: StreetValues | None = None,
 ) -> TableReport:
     """Return the report of a table with a row a place, time and pollutant, at the cell that contains the place.
 
@@ -104,6 +108,8 @@ def export_points(
         Replace a file that exists.
     progress : callable or None
         Told of each slab.
+    street : StreetValues, optional
+        The kind of site whose readings are wanted in place of background air; the table then has a column `kind`.
 
     Raises
     ------
@@ -113,6 +119,8 @@ def export_points(
     places = _places(places)
     inside, cells = _cells(source, places.frame)
     fixed = _fixed(source, places.frame[inside].reset_index(drop=True), cells)
+    if street is not None:
+        fixed = fixed.rename(columns={"kind": "place_kind"}).assign(kind=street.kind)
     maps = [source.read(name, slice(0, 1))[cells] for name in source.maps]
     slabs = list(source.slabs(len(source.layers)))
     with (
@@ -122,6 +130,8 @@ def export_points(
         for number, slab in enumerate(slabs):
             for one in source.species.values():
                 fields = _fields(source, one, slab, cells)
+                if street is not None:
+                    fields = street.applied(one.species.key, fields)
                 distance = None if one.distance is None else _at_cells(source, one.distance, slab, cells)
                 if distance is None and maps:
                     distance = np.broadcast_to(maps[0], (slab.stop - slab.start, len(maps[0])))

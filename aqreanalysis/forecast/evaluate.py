@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aqreanalysis.background_air import background_only
 from aqreanalysis.common.files import plain, write_json
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, OutputError
@@ -125,7 +126,7 @@ def evaluate_forecast(
     ModelError, ObservationsError
         If model and observations do not fit, or no origin is left.
     """
-    options = options or ForecastEvaluationOptions()
+    options, observations = options or ForecastEvaluationOptions(), background_only(observations)
     out = Path(out)
     if (out / METRICS).exists() and not options.overwrite:
         raise OutputError(f"{out} holds a forecast evaluation already: choose another --out or pass --overwrite")

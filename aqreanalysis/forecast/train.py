@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from aqreanalysis.background_air import background_only
 from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress, part_of
@@ -81,7 +82,7 @@ def train_forecast(
         raise ConfigError("the long forecast has no drift, in which static fields stand: leave --static out")
     if is_launched():
         raise ConfigError("the long forecast trains in one process: start the command without torchrun")
-    chosen = choose_device(device)
+    chosen, observations = choose_device(device), background_only(observations)
     config = resolve_species(config, observations)
     check_out(out, options)
     split = draw_split(observations, config.split)

@@ -28,6 +28,7 @@ from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.distribution.hourly import Calibration
 from aqreanalysis.model.distribution.period_means import MeansCalibration
+from aqreanalysis.model.distribution.station_groups import StationGroups
 from aqreanalysis.model.network.scaling import FieldScaling, Scaling
 from aqreanalysis.species import SPECIES
 
@@ -52,7 +53,9 @@ _FIELDS = "covariates.json"
 _DRIFT = "drift.json"
 # There where the closeness of stations was found to tell something.
 _CROWDING = "crowding.json"
-_NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS, _DRIFT, _CROWDING)
+# There where the record had stations that are not of background air.
+_GROUPS = "station_groups.json"
+_NUMERIC = ("config.yaml", "scaling.json", "calibration.json", _MEANS, _FIELDS, _DRIFT, _CROWDING, _GROUPS)
 _STATIONS, _CARD, _METRICS = "stations.parquet", "MODEL_CARD.md", "metrics.json"
 _WEIGHTS = re.compile(r"weights(-\d{1,3})?\.safetensors")
 _ALWAYS = ("config.yaml", "scaling.json", "calibration.json", _STATIONS)
@@ -90,6 +93,8 @@ class Bundle:
         What height, population and static fields say of a place; None where they say nothing.
     crowding : Crowding or None
         What the closeness of stations says of a place; None where it says nothing.
+    groups : StationGroups or None
+        What kerbs, works and cheap sensors differ by from background air; None where the record had none.
     """
 
     config: Config
@@ -104,6 +109,7 @@ class Bundle:
     fields: FieldScaling | None = None
     drift: Drift | None = None
     crowding: Crowding | None = None
+    groups: StationGroups | None = None
 
     @property
     def digest(self) -> str:
@@ -143,9 +149,11 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
         _dump(path / _DRIFT, bundle.drift.to_dict())
     if bundle.crowding is not None:
         _dump(path / _CROWDING, bundle.crowding.to_dict())
+    if bundle.groups is not None:
+        _dump(path / _GROUPS, bundle.groups.to_dict())
     bundle.stations.to_parquet(path / _STATIONS, index=False)
     weights = [_weights_name(i, len(bundle.members)) for i in range(len(bundle.members))]
-    parts = (_FIELDS, bundle.fields), (_DRIFT, bundle.drift), (_CROWDING, bundle.crowding)
+    parts = (_FIELDS, bundle.fields), (_DRIFT, bundle.drift), (_CROWDING, bundle.crowding), (_GROUPS, bundle.groups)
     absent = {name for name, part in parts if part is None}
     numeric = [n for n in _NUMERIC if n not in absent]
     digests = {n: _sha256(path / n) for n in (*numeric, *weights, _STATIONS)}
@@ -224,6 +232,7 @@ def read_bundle(path: str | Path) -> Bundle:
             fields=FieldScaling.from_dict(content[_FIELDS]) if _FIELDS in content else None,
             drift=Drift.from_dict(content[_DRIFT]) if _DRIFT in content else None,
             crowding=Crowding(**content[_CROWDING]) if _CROWDING in content else None,
+            groups=StationGroups.from_dict(content[_GROUPS]) if _GROUPS in content else None,
         )
 
 

@@ -50,6 +50,8 @@ class Observations(Described):
         sorted), ``lat``, ``lon`` (float64 degrees), and where known ``city``, ``name``, ``kind`` and ``network``.
     report : QualityReport
         What was dropped or flagged on the way here, counted.
+    tells_kinds : bool
+        Whether the kind or the network of any station is known.
     full_span : dict of str to (int, int), or None
         Where these are some hours of a longer record: pollutant -> first and last stamp (hours since 1970-01-01) at
         which the whole of it has a usable reading.
@@ -97,6 +99,7 @@ class Observations(Described):
 
     def _begin(self, backing: Backing, axes: xr.Dataset, report: QualityReport | None) -> None:
         self._backing, self._axes = backing, axes
+        self.tells_kinds = "kind" in axes.coords or "network" in axes.coords
         self.report = report if report is not None else QualityReport()
         self.full_span: dict[str, tuple[int, int]] | None = None
         self._usable: dict[str, NDArray[np.float32]] = {}

@@ -8,6 +8,7 @@ from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aqreanalysis.background_air import background_only
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError, OutputError
@@ -108,7 +109,7 @@ def of_this_network(
         origin = there.provenance.get(CALIBRATED_FROM)
         if origin is None:
             raise OutputError(f"{folder} is no model that was calibrated here: move it, or choose another --out")
-        same = there.provenance["observations_digest"] == observations.digest()
+        same = there.provenance["observations_digest"] == background_only(observations).digest()
         same = same and set(there.config.species) == set(_asked(observations, species))
         same = same and fields.are_those_of(there)
         if grows or (same and origin["model_digest"] == read_bundle(FOLDER).digest):

@@ -16,13 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aqreanalysis.background_air import has_groups
 from aqreanalysis.common.geodesy import distance_matrix_km
+from aqreanalysis.configs import Config
 from aqreanalysis.geostatistics.kriging import bordered_inverse, leave_out, share_votes
 from aqreanalysis.geostatistics.variogram import Variogram, empirical_variogram, fit_variogram
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.crowding import Crowding, crowd
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.network.neighbours import LISTED, NearestStations
+from aqreanalysis.observations import Observations
 from aqreanalysis.splits import Split, town_numbers
 
 Floats = NDArray[np.float64]
@@ -65,6 +68,16 @@ def fit_crowding(scaled: Mapping[str, NDArray[np.float32]], lat: Floats, lon: Fl
         if share >= _LEAST_EXPLAINED:
             slopes[key], explained[key] = round(slope, 6), round(share, 4)
     return Crowding(slopes, explained) if slopes else None
+
+
+def for_record(config: Config, observations: Observations) -> Config:
+    """Return the config of a training on a record: without crowding where kerbs and sensors come in beside background.
+
+    What closeness says was learned of the background stations alone, and hundreds of sensors stand closer.
+    """
+    if not has_groups(observations):
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"crowding": False})})
 
 
 def standardised(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from aqreanalysis.background_air import background_only, learn_visible_groups
 from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress
@@ -29,6 +30,7 @@ from aqreanalysis.splits import CALIBRATION, MIN_TRAINING_STATIONS, TRAINING, Sp
 from aqreanalysis.training.calibrate import LeftOutErrors, gap_reach, record_climatology, uncalibrated
 from aqreanalysis.training.calibrate_means import calibrate_means_in_turn
 from aqreanalysis.training.covariate_timeline import covariates_at_stations
+from aqreanalysis.training.crowding import for_record
 from aqreanalysis.training.departure import SHARES
 from aqreanalysis.training.fields import ReadFields, covariates_provenance
 from aqreanalysis.training.left_out import NetworkResiduals, StationRecords, measure
@@ -114,7 +116,9 @@ def recalibrated(
     means: bool,
 ) -> Bundle:
     """Return what `recalibrate` writes; arguments as there."""
-    source = bundle.digest
+    source, record = bundle.digest, observations
+    observations = background_only(record)
+    bundle = replace(bundle, config=for_record(bundle.config, record))
     bundle = of_these_pollutants(bundle, observations.species)
     split = split_to_calibrate(observations, bundle.config.split)
     among = split.where(TRAINING, CALIBRATION)
@@ -133,6 +137,7 @@ def recalibrated(
     tell(3, 4, "means of days and months")
     bundle.calibration_means = calibrate_means_in_turn(bundle, records, device) if means else {}
     bundle.stations = split.to_frame()
+    bundle.groups = learn_visible_groups(record, split, bundle.scaling)
     origin = _origin(bundle, source, len(observations.stations))
     bundle.provenance = provenance_of(observations, split, device.partition(":")[0]) | {CALIBRATED_FROM: origin}
     bundle.provenance |= covariates_provenance(options.field_source, read) | offered(options.static_source)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.background_air import background_only, learn_visible_groups
 from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress
@@ -18,13 +19,14 @@ from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.model import Bundle, Scaling, choose_device
 from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift
+from aqreanalysis.model.distribution.station_groups import StationGroups
 from aqreanalysis.observations import Observations, ReadOptions, read_observations
 from aqreanalysis.species import get_species
 from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.covariate_timeline import covariates_at_stations, with_covariates
-from aqreanalysis.training.crowding import fit_crowding, standardised, taken_off
+from aqreanalysis.training.crowding import fit_crowding, for_record, standardised, taken_off
 from aqreanalysis.training.distributed import Processes, joined
 from aqreanalysis.training.drift import fit_drift, hour_stride
 from aqreanalysis.training.ensemble import run_members, side_by_side
@@ -52,14 +54,16 @@ from aqreanalysis.training.transfer import of_these_pollutants
 
 @dataclass(frozen=True)
 class _Data:
-    """What training reads, and which stations may do what in it."""
+    """What training reads: stations of background air, what each may do in it, and what is known of others."""
 
+    observations: Observations
     split: Split
     seen: SeenHours
     scaling: dict[str, Scaling]
     drift: Drift | None
     crowding: Crowding | None
     read: ReadFields | None
+    groups: StationGroups | None
 
 
 def train(
@@ -75,7 +79,7 @@ def train(
     Parameters
     ----------
     observations : Observations, str, Path or sequence of paths
-        Station records, or where `read_observations` finds them, in the columns that the config names.
+        Station records, or where `read_observations` finds them; background air is learned from background stations.
     config : Config, str, Path, mapping or None
         What to estimate, the split, the sizes, the loop; or what `load_config` makes it of.
     out : str or Path
@@ -106,28 +110,29 @@ def train(
     config, out = load_config(config), as_path(out)
     observations = read_observations(observations, config.columns, ReadOptions(quality=config.quality))
     options = (options or TrainOptions()).opened(config)
-    chosen, config = choose_device(device), _resolved(config, observations, options)
+    chosen, config = choose_device(device), _resolved(for_record(config, observations), observations, options)
     check_out(out, options)
     with library_threads(config.training.threads), joined(chosen) as processes:
         data = _prepare(observations, config, options, progress)
         if processes.is_first:
-            open_run_folder(out, observations, config, options, processes.count)
+            open_run_folder(out, data.observations, config, options, processes.count)
         processes.wait()
         trainers = _trainers(config, data, processes, options.start)
         weights = run_members(trainers, working_folder(out), progress if processes.is_first else None, options.resume)
         if processes.is_first:
             states = _states(trainers, config)
-            bundle = make_bundle(observations, config, data.split, data.scaling, Trained(weights, states, chosen.type))
+            trained = Trained(weights, states, chosen.type)
+            bundle = make_bundle(data.observations, config, data.split, data.scaling, trained)
             _complete(bundle, data, options, processes)
-            bundle.card = model_card(bundle, observations)
             publish_bundle(bundle, working_folder(out), out)
     return out
 
 
-def _prepare(observations: Observations, config: Config, options: TrainOptions, progress: Progress | None) -> _Data:
+def _prepare(record: Observations, config: Config, options: TrainOptions, progress: Progress | None) -> _Data:
     """Return what training reads, after all checks of it."""
     if options.static_source is not None and not config.model.geography:
         raise ConfigError("model.geography=false trains without a drift, in which static fields stand: leave one out")
+    observations = background_only(record)
     split = draw_split(observations, config.split)
     seen = seen_hours(observations, config, split.unseen_from)
     some = subsample_stride(seen.values.shape[:2])
@@ -143,7 +148,8 @@ def _prepare(observations: Observations, config: Config, options: TrainOptions, 
     read = None
     if options.field_source is not None:
         read = covariates_at_stations(options.field_source, seen, config.window, _roles(split), progress)
-    return _Data(split, seen, scaling, drift, crowding, read)
+    groups = learn_visible_groups(record, split, scaling)
+    return _Data(observations, split, seen, scaling, drift, crowding, read, groups)
 
 
 def _roles(split: Split) -> StationRoles:
@@ -159,12 +165,13 @@ def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Pro
     if options.start is not None:
         bundle.provenance["went_on_from"] = options.start.digest
     bundle.provenance |= {"processes": processes.count, "threads": bundle.config.training.threads}
-    bundle.drift, bundle.crowding = data.drift, data.crowding
+    bundle.drift, bundle.crowding, bundle.groups = data.drift, data.crowding, data.groups
     bundle.fields = data.read.scaling if data.read is not None else None
     roles = split.where(TRAINING), split.where(CALIBRATION)
     records = StationRecords(seen.values, seen.hours, split.lat, split.lon, *roles, data.read)
     bundle.calibration = calibrate(bundle, records, device)
     bundle.calibration_means = calibrate_means(bundle, records, device)
+    bundle.card = model_card(bundle, data.observations)
 
 
 def _resolved(config: Config, observations: Observations, options: TrainOptions) -> Config:

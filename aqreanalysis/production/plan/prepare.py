@@ -277,10 +277,8 @@ def prepare(
 
     Parameters
     ----------
-    model, observations, grid, timeline, options
-        As of `produce_cubes`.
-    on_model : callable or None
-        Called with the model, the grid and the plan of the sweep as soon as these are there, before readings are read.
+    model, observations, grid, timeline, options, on_model
+        As of `produce_cubes`; `on_model`, if any, is called with model, grid and plan before readings are read.
 
     Raises
     ------
@@ -295,6 +293,7 @@ def prepare(
         on_model(predictor, grid, plan)
     if not isinstance(observations, Observations):
         observations = read_observations(observations, options.columns or predictor.config.columns)
+    observations = _as_background(observations, predictor) if observations.tells_kinds else observations
     species = choose_species(predictor, observations, options)
     thresholds = {get_species(k).key: tuple(float(t) for t in v) for k, v in options.thresholds.items() if len(v)}
     flagged = flag_thresholds(predictor, production, species)
@@ -325,6 +324,14 @@ def prepare(
         added=tuple(dict.fromkeys(options.layers)),
     )
     return replace(prepared, fingerprint=fingerprint_of(prepared, digest))
+
+
+def _as_background(observations: Observations, predictor: Predictor) -> Observations:
+    """Return the readings as those of background air, by what the model's bundle knows of kinds of stations."""
+    from aqreanalysis.background_air import as_background  # here: most records tell no kind
+
+    bundle = getattr(predictor, "bundle", None)
+    return as_background(observations, *((None, {}) if bundle is None else (bundle.groups, bundle.scaling)))
 
 
 def _check_covariates(
