@@ -1,6 +1,6 @@
 """Kills, flipped bits, faults and attacks, each tried on the commands of the program: what was tried, and what held.
 
-    python benchmarks/trust.py [--kills 50] [--flips 40] [--only KIND] [--seed 0]
+    python benchmarks/trust.py [--kills 50] [--flips 40] [--only KIND] [--match TEXT] [--seed 0]
 
 Kills: a command is ended by SIGKILL at a moment drawn from its work, looked at, and given again. Flips: a bit of what
 an unfinished run left, of a finished cube or of a bundle is turned, and must be found or change nothing. Faults: a
@@ -17,7 +17,6 @@ import random
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,12 +49,12 @@ class Row:
             print(f"  {self.command}: {fault}", flush=True)
 
 
-def kills(work: Path, count: int, seed: int) -> Iterator[Row]:
+def kills(work: Path, count: int, seed: int, match: str) -> Iterator[Row]:
     """Yield a row a command that was killed `count` times."""
     from kill_case import JOBS, kill_once, make_whole
 
     draw = random.Random(seed)
-    for number, job in enumerate(JOBS):
+    for number, job in enumerate(job for job in JOBS if match in job.name):
         row, folder = Row("kills", job.name), work / f"kills-{number}"
         try:
             whole = make_whole(job, make_assets(work), folder)
@@ -68,39 +67,39 @@ def kills(work: Path, count: int, seed: int) -> Iterator[Row]:
         yield row
 
 
-def flips(work: Path, count: int, seed: int) -> Iterator[Row]:
+def flips(work: Path, count: int, seed: int, match: str) -> Iterator[Row]:
     """Yield a row a kind of thing of which `count` bits were turned, one at a time."""
     from flip_case import TARGETS, flip_once
 
     draw = random.Random(seed)
-    for target in TARGETS:
+    for target in (one for one in TARGETS if match in one.name):
         row = Row("flips", target.name)
         for _ in range(count):
             row.add(flip_once(target, make_assets(work), work / "flips", draw))
         yield row
 
 
-def faults(work: Path, count: int, seed: int) -> Iterator[Row]:
+def faults(work: Path, count: int, seed: int, match: str) -> Iterator[Row]:
     """Yield a row a command that met a full disk, a folder that is read-only, and too little memory."""
     del count, seed
     from fault_case import FAULTS, meet
     from kill_case import JOBS
 
-    for number, job in enumerate(JOBS):
+    for number, job in enumerate(job for job in JOBS if match in job.name):
         row = Row("faults", job.name)
         for name in FAULTS:
             row.add(meet(job, make_assets(work), work / f"faults-{number}-{name}", name))
         yield row
 
 
-def attacks(work: Path, count: int, seed: int) -> Iterator[Row]:
+def attacks(work: Path, count: int, seed: int, match: str) -> Iterator[Row]:
     """Yield a row a kind of attack."""
     del count, seed
     from attack_case import attempt, judge
     from attack_files import ATTACKS
 
     rows: dict[str, Row] = {}
-    for one in ATTACKS:
+    for one in (one for one in ATTACKS if match in one.kind):
         row = rows.setdefault(one.kind, Row("attacks", one.kind))
         folder = work / "attack"
         folder.mkdir()
@@ -132,16 +131,15 @@ def make_assets(work: Path):  # type: ignore[no-untyped-def]
     return Assets(*(folder / name for name in ("model", "obs.parquet", "obs.csv", *names)))
 
 
-def as_markdown(rows: list[Row], minutes: float) -> str:
+def as_markdown(rows: list[Row]) -> str:
     """Return the table, and what fell below it."""
     from aqreanalysis import __version__
 
     lines = [
         "# Trust: what was tried, and what held",
         "",
-        f"`make trust` (benchmarks/trust.py), aqreanalysis {__version__}, Python {sys.version.split()[0]}, "
-        f"{minutes:.0f} minutes. What was killed is also given again, to its end, and compared byte by byte with a run "
-        "that nobody killed.",
+        f"`make trust` (benchmarks/trust.py), aqreanalysis {__version__}, Python {sys.version.split()[0]}. "
+        "What was killed is also given again, to its end, and compared byte by byte with a run that nobody killed.",
         "",
         "| kind | command | tried | held |",
         "|---|---|---:|---:|",
@@ -153,12 +151,20 @@ def as_markdown(rows: list[Row], minutes: float) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write(rows: list[Row], out: Path) -> None:
+    """Write the table, and the rows beside it as JSON."""
+    rows = sorted(rows, key=lambda row: KINDS.index(row.kind))
+    out.write_text(as_markdown(rows), encoding="utf-8")
+    out.with_suffix(".json").write_text(json.dumps([vars(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Try, print, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="of each command")
     parser.add_argument("--flips", type=int, default=40, help="of each thing that is kept")
     parser.add_argument("--only", choices=KINDS, action="append", help="repeatable")
+    parser.add_argument("--match", default="", help="rows whose command holds this text; the others stay")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS, help="a .json of the rows is written beside it")
     given = parser.parse_args()
@@ -169,17 +175,15 @@ def main() -> None:
     for name in _WARM:  # a fork then begins at once
         importlib.import_module(name)
     kept = given.out.with_suffix(".json")
-    rows = [Row(**one) for one in json.loads(kept.read_text())] if given.only and kept.exists() else []
-    begun = time.monotonic()
+    part = bool(given.only or given.match)  # then the other rows stay as they are
+    rows = [Row(**one) for one in json.loads(kept.read_text())] if part and kept.exists() else []
     with tempfile.TemporaryDirectory() as folder:
         for kind in given.only or KINDS:
-            rows = [row for row in rows if row.kind != kind]
             count = {"kills": given.kills, "flips": given.flips}.get(kind, 1)
-            for row in globals()[kind](Path(folder), count, given.seed):
-                rows.append(row)
+            for row in globals()[kind](Path(folder), count, given.seed, given.match):
+                rows = [one for one in rows if (one.kind, one.command) != (row.kind, row.command)] + [row]
+                write(rows, given.out)
                 print(f"{row.kind:8} {row.command:28} {row.tried - len(row.fell)} of {row.tried}", flush=True)
-    given.out.write_text(as_markdown(rows, (time.monotonic() - begun) / 60), encoding="utf-8")
-    kept.write_text(json.dumps([vars(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     sys.exit(any(row.fell for row in rows))
 
 

@@ -142,3 +142,10 @@ def test_one_frequency_goes_to_the_named_file_and_several_to_siblings():
         "hourly": Path("a/x_hourly.zarr"),
         "annual": Path("a/x_annual.zarr"),
     }
+
+
+@pytest.mark.parametrize("out", ["s3:/bucket/x.zarr", "https:/host/x.zarr", "S3:/KEY:SECRET@bucket/x.zarr"])
+def test_a_url_that_has_lost_a_stroke_becomes_no_folder_and_is_not_repeated(out: str) -> None:
+    with pytest.raises(OutputError, match="two strokes") as caught:
+        kind_of(out)
+    assert "bucket" not in str(caught.value)

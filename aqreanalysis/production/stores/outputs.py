@@ -55,8 +55,11 @@ def kind_of(out: str) -> StoreKind:
     Raises
     ------
     OutputError
-        If no kind takes it.
+        If no kind takes it, or it is a URL that has lost a stroke, of which a folder would be made.
     """
+    scheme, _, rest = out.partition(":/")
+    if scheme.lower() in ("s3", "http", "https") and not rest.startswith("/"):
+        raise OutputError(f"output {scheme}:/...: a URL has two strokes there; give it as text and no Path")
     for kind in _KINDS:
         if kind.takes(out):
             return kind
