@@ -16,7 +16,7 @@ BIN    := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 SOURCES := aqreanalysis cli grids configs tests benchmarks docs/conf.py docs/gallery.py docs/reference_pages.py
 
-.PHONY: demo docs gallery pretrained test test-all test-gpu test-lowest test-newest trust soak fuzz clients accept
+.PHONY: demo docs gallery pretrained test tests test-all test-gpu test-lowest test-newest trust soak fuzz clients accept
 .PHONY: lint types imports clean
 
 demo: $(VENV)/installed
@@ -25,7 +25,11 @@ demo: $(VENV)/installed
 pretrained: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m aqreanalysis.pretrained.make
 
-test: $(VENV)/developed lint types imports docs
+# What one core does alone (types, the site) goes beside the tests; each prints when it has ended.
+test: $(VENV)/developed
+	@$(MAKE) --no-print-directory -j 3 --output-sync=target lint types imports tests docs
+
+tests: $(VENV)/developed
 	$(PYTEST)
 
 test-all: $(VENV)/developed
