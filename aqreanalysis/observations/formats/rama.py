@@ -79,8 +79,8 @@ def read_rama(context: ReadContext) -> Iterator[RawRecords]:
 def _wide(table: TextTable, context: ReadContext) -> Iterator[RawRecords]:
     match = _NAME.match(context.source.filename.rsplit(".", 1)[0])
     key = pollutant_of(match.group(1)) if match is not None else None
-    told = [pollutant_of(name) for name, column in context.columns.species.items() if column == "*"]
-    key = told[0] if len(told) == 1 else key
+    configured = [pollutant_of(name) for name, column in context.columns.species.items() if column == "*"]
+    key = configured[0] if len(configured) == 1 else key
     if key is None and match is None:
         raise ObservationsError(
             f"{context.source.name}: no pollutant in its name: call it as the network does, 2019PM25.xls, or set "

@@ -67,8 +67,8 @@ def _pollutant(context: ReadContext) -> str:
     ObservationsError
         Neither says it, or both of several.
     """
-    told = [get_species(name).key for name, column in context.columns.species.items() if column == "*"]
-    named = told or pollutants_in_name(re.sub(r"(?i)\bMP(?=\d)", "PM", context.source.filename.replace("_", " ")))
+    configured = [get_species(name).key for name, column in context.columns.species.items() if column == "*"]
+    named = configured or pollutants_in_name(re.sub(r"(?i)\bMP(?=\d)", "PM", context.source.filename.replace("_", " ")))
     if len(named) != 1:
         raise ObservationsError(
             f"{context.source.name}: which pollutant is it? Name the file after it, D14_PM25.csv, or set "
