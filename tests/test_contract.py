@@ -17,7 +17,8 @@ from aqreanalysis.configs import config_keys
 
 FILE = Path(__file__).parents[1] / "docs" / "contract.json"
 CONTRACT = json.loads(FILE.read_text(encoding="utf-8"))
-#: Of version 1: none may go, or mean something else, before the version is raised. More may come.
+#: Of version 1: none may go, or mean something else, before the version is raised. More may come, and are promised by
+#: being listed when a version is released.
 FIRST_CONFIG_KEYS = FILE.with_name("config_keys.txt")
 #: Commands whose JSON costs a training or a sweep: what they print is made of what other tests look at.
 DEAR = {"calibrate", "demo", "evaluate", "map", "produce", "train", "export points", "covariates check"}
@@ -52,13 +53,12 @@ def commands(cubes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[
 
 
 @pytest.mark.parametrize("name", sorted(set(CONTRACT["json"]) - DEAR))
-def test_a_command_prints_the_keys_that_the_contract_lists(name: str, commands: dict[str, list[str]]) -> None:
+def test_a_command_prints_all_keys_that_the_contract_promises(name: str, commands: dict[str, list[str]]) -> None:
     done = CliRunner().invoke(main, [*commands[name], "--json"])
     assert (done.exit_code in (0, 1) and done.exception is None) or isinstance(done.exception, SystemExit), done.output
     printed, promised = json.loads(done.stdout), CONTRACT["json"][name]
     for one in printed if promised.get("each") else [printed]:
         assert set(promised["keys"]) <= set(one), f"gone from {name}: raise the contract's version and say so"
-        assert set(one) <= {*promised["keys"], *promised.get("may", ())}, f"new in {name}: list it in {FILE.name}"
 
 
 def test_every_command_that_takes_json_stands_in_the_contract() -> None:
@@ -89,4 +89,3 @@ def test_no_config_key_of_this_version_has_gone() -> None:
     known = {key.name for key in config_keys()}
     promised = FIRST_CONFIG_KEYS.read_text(encoding="utf-8").split()
     assert sorted(promised) == promised and set(promised) <= known, "a key went: raise the contract's version, say so"
-    assert known <= set(promised), f"new keys: {', '.join(sorted(known - set(promised)))}: list them"
