@@ -170,7 +170,9 @@ def test_options_that_mean_nothing_are_refused(arguments: tuple[str, ...], said:
 
 def test_a_config_file_with_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("trainning: {epochs: 3}\n")
-    result = run("train", "--observations", "any.csv", "--config", tmp_path / "own.yaml", "--out", tmp_path / "model")
+    records = tmp_path / "any.csv"
+    records.touch()
+    result = run("train", "--observations", records, "--config", tmp_path / "own.yaml", "--out", tmp_path / "model")
     assert "unknown key 'trainning'; did you mean 'training'" in refused(result)
 
 
