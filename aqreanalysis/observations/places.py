@@ -80,7 +80,11 @@ def places_of_rows(frame: pd.DataFrame, report: QualityReport) -> StationPlaces:
     missing = frame["lat"].isna() | frame["lon"].isna() | ((frame["lat"] == 0) & (frame["lon"] == 0))
     placed = frame[~missing]
     if placed.empty:
-        raise ObservationsError(f"{report.source}: no station has coordinates: fill the latitude and longitude columns")
+        ids = ", ".join(f"{text:.40}" for text in sorted(set(frame["station"].astype(str)))[:_NAMED])
+        raise ObservationsError(
+            f"{report.source}: no station has coordinates: fill the latitude and longitude columns, or give a station "
+            f"list that knows {ids or 'their ids'}"
+        )
     check_range(placed, report.source)
     wrapped = placed["lon"] > 180
     if wrapped.any():

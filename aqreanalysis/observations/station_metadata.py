@@ -58,7 +58,19 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 # Roles of lists that have a row a sensor.
 _OF_SENSORS = ("parameter", "unit")
-_TIMES = ("time", "date", "datetime", "datetimeutc", "timestamp", "start", "end", "readingdatetime", "validdate")
+_TIMES = (
+    "time",
+    "date",
+    "datetime",
+    "datetimeutc",
+    "timestamp",
+    "start",
+    "end",
+    "readingdatetime",
+    "validdate",
+    "measurementdate",
+    "측정일시",
+)
 # Bar-separated list of AirNow, without a header: Monitoring_Site_Locations, whose fields are AQSID, parameter, site
 # code, site name, status, agency id, agency name, EPA region, latitude, longitude, elevation, GMT offset, country ...
 _AIRNOW_FIELDS = 23
