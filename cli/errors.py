@@ -21,6 +21,8 @@ from aqreanalysis.errors import AqreanalysisError, Interrupted
 
 # All that Unicode counts among the controls, and the marks that turn the direction of a text.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# What libraries say in errors of any kind when the system gives them no memory.
+_NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't allocate memory", "std::bad_alloc")
 # In a URL a name and password stand before the last @ (which a password may hold, as it may oblique strokes), and
 # tokens behind the question mark or the fragment's sign.
 _SECRETS = (
@@ -98,6 +100,8 @@ def error_boundary() -> Iterator[None]:
     except MemoryError as error:
         _leave(one_line(f"out of memory: {error}: give this process more, or a smaller part of the work"), 2)
     except Exception as error:
+        if any(text in str(error) for text in _NO_MEMORY):
+            _leave(f"out of memory: {one_line(str(error))[:200]}: give this process more, or a smaller part", 2)
         if isinstance(error, OSError) and error.errno in _USERS_OSERRORS:
             _leave(one_line(f"{error.strerror}: {error.filename}" if error.filename else str(error)), 2)
         from aqreanalysis.cli.crash import write_report

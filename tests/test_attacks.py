@@ -18,8 +18,18 @@ _LONG = {
     "_gzipped",
     "_many",
     "_zip_covariates",
-    "_cube",
-    "_written",
+    "_tiff_covariate",
+}
+_LONG |= {"_cube", "_written", "_store", "_link_chunk", "_sparse_places", "_sparse_list", "_sparse_store", "_zmetadata"}
+_LONG |= {
+    "_tiff_covariate",
+    "_polygons",
+    "_formula_polygons",
+    "_span",
+    "_parquet_rows",
+    "_import",
+    "_note_of_places",
+    "_slip_covariates",
 }
 
 

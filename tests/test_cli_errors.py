@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from aqreanalysis.cli.errors import TRACEBACK_VARIABLE, Commands
+from aqreanalysis.cli.errors import TRACEBACK_VARIABLE, Commands, error_boundary
 from aqreanalysis.errors import ConfigError, Interrupted
 
 
@@ -134,3 +134,17 @@ def test_no_control_character_of_a_strangers_file_reaches_the_terminal() -> None
 def test_a_file_that_grew_too_large_is_the_users_to_mend() -> None:
     result = run(OSError(errno.EFBIG, "File too large", "x.nc"))
     assert (result.exit_code, result.stderr) == (2, "Error: File too large: x.nc\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("16 GB"),
+        OSError("libeccodes.so: failed to map segment from shared object"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes"),
+    ],
+)
+def test_too_little_memory_is_the_users_to_mend_whoever_says_it(error: Exception) -> None:
+    with pytest.raises(SystemExit) as leave, error_boundary():
+        raise error
+    assert leave.value.code == 2

@@ -45,3 +45,11 @@ def test_want_of_room_is_told_from_other_failures(tmp_path, monkeypatch):
     assert refused_by_disk(RuntimeError("NetCDF: HDF error"), tmp_path) is None
     monkeypatch.setattr("shutil.disk_usage", lambda folder: types.SimpleNamespace(free=0))
     assert refused_by_disk(RuntimeError("NetCDF: HDF error"), tmp_path) == errno.ENOSPC
+
+
+def test_under_a_limit_of_files_a_library_without_a_reason_has_met_it_and_a_fault_of_ours_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda which: (6_000, 6_000))
+    assert refused_by_disk(RuntimeError("NetCDF: HDF error"), tmp_path) == errno.EFBIG
+    assert refused_by_disk(KeyError("pm25"), tmp_path) is None

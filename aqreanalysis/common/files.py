@@ -16,8 +16,15 @@ import numpy as np
 
 from aqreanalysis.errors import OutputError
 
+try:
+    import resource
+except ImportError:  # not a POSIX system
+    resource = None  # type: ignore[assignment]
+
 # What the system says where a file may not grow: the disk is full, a quota or a limit of the process is reached.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What no library says of a disk.
+_OWN_FAULTS = (TypeError, LookupError, AttributeError, NameError, AssertionError, ArithmeticError)
 # Less than this is no room for any output.
 _NO_ROOM_BYTES = 1 << 16
 
@@ -45,6 +52,9 @@ def refused_by_disk(error: BaseException, folder: Path) -> int | None:
     for number in _FULL:
         if os.strerror(number) in str(error):
             return number
+    limited = resource is not None and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+    if limited and not isinstance(error, _OWN_FAULTS):
+        return errno.EFBIG  # under ``ulimit -f`` these libraries give no reason
     there = next((one for one in (folder, *folder.parents) if one.is_dir()), Path("/"))
     return errno.ENOSPC if shutil.disk_usage(there).free < _NO_ROOM_BYTES else None
 
