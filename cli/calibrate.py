@@ -54,6 +54,7 @@ def calibrate(
         from dataclasses import replace
 
         from aqreanalysis.model import read_bundle
+        from aqreanalysis.model.bundle import NONE_HIDDEN
         from aqreanalysis.training import TrainOptions
         from aqreanalysis.training.recalibrate import recalibrate
 
@@ -62,8 +63,10 @@ def calibrate(
         own = bundle.config.model_copy(update=mine)
         chosen = TrainOptions(overwrite=overwrite, covariates=covariates, static=static)
         made = recalibrate(replace(bundle, config=own), observations, out, device, progress, chosen)
+    whole = read_bundle(made)
+    if NONE_HIDDEN in whole.provenance:
+        click.echo(f"note: {whole.provenance[NONE_HIDDEN]}", err=True)
     if as_json:
-        whole = read_bundle(made)
         print_json({"bundle": made, "digest": whole.digest, "species": whole.config.species})
         return
     say(f"model bundle: {made}")

@@ -18,15 +18,24 @@ from aqreanalysis.production import open_cube
 SPAN = ["--start", "2024-01-04", "--end", "2024-01-05"]
 
 
-def csv_of(folder: Path, lat: np.ndarray, lon: np.ndarray, name: str = "mine.csv", days: int = 8) -> Path:
-    """Write hourly PM2.5 of stations at places, a wave that runs through all of them."""
-    times = pd.date_range("2024-01-01 01:00", periods=24 * days, freq="h")
+def csv_of(
+    folder: Path,
+    lat: np.ndarray,
+    lon: np.ndarray,
+    name: str = "mine.csv",
+    days: int = 8,
+    *,
+    step: int = 1,
+    key: str = "pm25",
+) -> Path:
+    """Write a pollutant every `step` hours at stations at places, a wave that runs through all of them."""
+    times = pd.date_range("2024-01-01 01:00", periods=24 * days, freq="h")[::step]
     rng = np.random.default_rng(3)
-    hours = np.arange(len(times))[:, None]
+    hours = step * np.arange(len(times))[:, None]
     log = 3.0 + 0.5 * np.sin(hours / 9 + 3 * lat) + 0.3 * np.cos(2 * np.pi * hours / 24) + rng.normal(0, 0.1, lat.shape)
     values = np.exp(log + rng.normal(0, 0.08, log.shape))
     frames = [
-        pd.DataFrame({"station_id": f"m{i}", "time": times, "lat": lat[i], "lon": lon[i], "pm25": values[:, i]})
+        pd.DataFrame({"station_id": f"m{i}", "time": times, "lat": lat[i], "lon": lon[i], key: values[:, i]})
         for i in range(len(lat))
     ]
     path = folder / name
@@ -124,6 +133,27 @@ def test_odd_networks_are_mapped(name: str, places: tuple[np.ndarray, np.ndarray
     with open_cube(tmp_path / "x.nc") as cube:
         values = cube["pm2p5"].to_numpy()
         assert np.isfinite(values).all() and values.min() > 1 and values.max() < 500
+
+
+def test_readings_of_another_step_and_a_pollutant_that_is_not_there_are_refused_in_one_line(tmp_path: Path) -> None:
+    grid = "6.8,45.8,7.2,46.2@0.2"
+    sparse = csv_of(tmp_path, *scattered(46.0, 7.0), "sparse.csv", step=3)
+    gas = csv_of(tmp_path, *scattered(46.0, 7.0), "gas.csv", key="no2")
+    for arguments, message in (
+        ([sparse], "the stamps are 3 h apart, never one: hourly means are needed"),
+        ([gas, "--species", "o3"], "the observations have no o3; they hold no2"),
+    ):
+        for command in (["map", *arguments], ["produce", "--observations", *arguments]):
+            done = run(*command, "--grid", grid, *SPAN, "--out", tmp_path / "x.nc")
+            assert done.exit_code == 2 and message in done.output and "Traceback" not in done.output
+
+
+def test_calibrate_says_when_no_station_can_be_hidden(tmp_path: Path) -> None:
+    mine = csv_of(tmp_path, *scattered(46.0, 7.0, 6), days=5)
+    done = run("calibrate", "--model", FOLDER, "--observations", mine, "--out", tmp_path / "own")
+    assert done.exit_code == 0, done.output
+    assert "note: 6 stations are too few to hide any of them" in done.output
+    assert "6 stations are too few to hide any of them" in read_bundle(tmp_path / "own").card
 
 
 @pytest.mark.parametrize(

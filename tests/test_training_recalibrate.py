@@ -53,7 +53,10 @@ def test_all_weights_stay_but_the_covariance_models(model, mine):
     for target, share in enumerate(shares):
         name = f"head_out.{target}.weight"
         torch.testing.assert_close(after[name][:-1], share * before[name][:-1])
-        assert torch.equal(after[name][-1], before[name][-1])
+    fitted = read_bundle(mine).metrics["training"]["spread_fitted"].values()
+    for target, here in enumerate(fitted):
+        name = f"head_out.{target}.weight"
+        assert torch.equal(after[name][-1], before[name][-1]) != here
 
 
 def test_scaling_and_stations_are_those_of_the_network(model, mine):
@@ -98,6 +101,11 @@ def test_five_stations_are_calibrated_on_and_none_is_hidden(model, tmp_path):
     made = read_bundle(recalibrate(model, network(stations=5), tmp_path / "few", "cpu"))
     assert set(made.stations["role"]) == {"training"}
     assert np.isfinite(made.calibration["pm25"].quantiles).all()
+    assert "5 stations are too few to hide any of them from the calibration" in made.card
+
+
+def test_a_calibration_that_hides_stations_says_nothing_of_hiding_none(mine):
+    assert "too few to hide" not in read_bundle(mine).card
 
 
 def test_few_stations_leave_the_tables_near_those_of_the_model(tmp_path):

@@ -41,6 +41,8 @@ OFFERED = "static_fields_offered"
 #: Entry of the provenance of a model that was calibrated on another network than that of its training: of which model
 #: it was made, what that one learned from, and ``remark``, a sentence for card and cube.
 CALIBRATED_FROM = "calibrated_from"
+#: Key of the provenance: that a calibration had too few stations to hide any.
+NONE_HIDDEN = "none_hidden"
 # Version of the numerics: raise it when the same weights would give other numbers.
 NUMERICS = 1
 

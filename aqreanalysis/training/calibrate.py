@@ -85,7 +85,7 @@ class LeftOutErrors:
         """Return it of the measurements at one network."""
         residuals = measured.residuals
         gap, silent = residuals.gap_hours > 0, residuals.reporting_km > residuals.nearest_km
-        usual, beside = _sorted(residuals.only(~gap & ~silent), records), residuals.only(~gap & silent)
+        usual, beside = _sorted(residuals.where_nearest_reports(), records), residuals.only(~gap & silent)
         wider = np.where(records.training[beside.station] & records.learnt, training_factor(usual), 1.0)
         beside = replace(beside, standard=wider * beside.standard)
         points = np.concatenate(measured.points, axis=1) if measured.points else np.empty((2, 0))

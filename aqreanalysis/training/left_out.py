@@ -20,7 +20,7 @@ from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.distribution.hourly import Predictive
 from aqreanalysis.model.network.neighbours import NearestStations
 from aqreanalysis.model.network.scaling import FieldSource
-from aqreanalysis.model.predictor import AnalysisGeometry
+from aqreanalysis.model.predictor import AnalysisGeometry, EncodedAnalysis
 
 #: Days that are asked at most.
 MOST_DAYS = 180
@@ -121,6 +121,10 @@ class NetworkResiduals:
         """Hours to the nearest reading of any station, float64 (reading,)."""
         return np.minimum(self.since_hours, self.until_hours)
 
+    def where_nearest_reports(self) -> NetworkResiduals:
+        """Return those of hours at which the nearest station reports."""
+        return self.only((self.gap_hours == 0) & (self.reporting_km <= self.nearest_km))
+
     @classmethod
     def of(
         cls,
@@ -175,7 +179,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """Which stations are in sight, which are asked, and as what they are seen from the others."""
 
     visible: NDArray[np.bool_]
@@ -222,7 +226,7 @@ def _measure_once(
                 measured[key].points.append(scales)
         if number % _DAYS_APART == _SILENT_DAY:
             silent = np.where(view.visible[:, None], values, np.nan)
-            beside = _View(there, view.targets, _geometry(predictor, records, there, view.targets))
+            beside = View(there, view.targets, _geometry(predictor, records, there, view.targets))
             for key, part in _ask(predictor, records, beside, (silent, steps)):
                 measured[key].parts.append(part)
         if number % apart == apart // 2:
@@ -232,10 +236,27 @@ def _measure_once(
                 measured[key].parts.append(part.only(part.gap_hours > 0))
 
 
-def _draw_view(predictor: AnalysisPredictor, records: StationRecords, rng: np.random.Generator) -> _View:
+def left_out_days(
+    predictor: AnalysisPredictor, records: StationRecords, rounds: int, most_days: int
+) -> Iterator[tuple[View, EncodedAnalysis, NDArray[np.float32]]]:
+    """Yield, day by day, stations left out, what the others say, and the readings there (hour, place, input)."""
+    rng = np.random.default_rng(predictor.config.split.seed)
+    before, after = predictor.history_hours, predictor.lookahead_hours
+    days = (len(records.hours) - before - after) // 24
+    for _ in range(rounds):
+        for number, day in enumerate(np.unique(np.linspace(0, days - 1, most_days).astype(int))):
+            if number % _DAYS_A_VIEW == 0:
+                view = _draw_view(predictor, records, rng)
+            steps = slice(day * 24, day * 24 + before + 24 + after)
+            stations = records.lat[view.visible], records.lon[view.visible]
+            encoded = predictor.encode(records.values[steps][:, view.visible], records.hours[steps], *stations)
+            yield view, encoded, records.values[steps][before:][:24, view.targets]
+
+
+def _draw_view(predictor: AnalysisPredictor, records: StationRecords, rng: np.random.Generator) -> View:
     visible = records.sample_visible_stations(predictor.config.training.neighbourhood_km, rng)
     targets = np.flatnonzero(records.calibration | (records.training & ~visible))
-    return _View(visible, targets, _geometry(predictor, records, visible, targets))
+    return View(visible, targets, _geometry(predictor, records, visible, targets))
 
 
 def _geometry(
@@ -261,7 +282,7 @@ def in_their_towns(predictor: AnalysisPredictor, records: StationRecords, places
 
 
 def _ask(
-    predictor: AnalysisPredictor, records: StationRecords, view: _View, window: tuple[NDArray[np.float32], slice]
+    predictor: AnalysisPredictor, records: StationRecords, view: View, window: tuple[NDArray[np.float32], slice]
 ) -> Iterator[tuple[str, NetworkResiduals]]:
     """Yield (pollutant, residuals) of a view on a day whose window of the records has the readings given."""
     values, steps = window
@@ -278,7 +299,7 @@ def _ask(
 def _read_points(
     predictor: AnalysisPredictor,
     records: StationRecords,
-    view: _View,
+    view: View,
     window: tuple[NDArray[np.float32], slice],
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -286,14 +307,22 @@ def _read_points(
     values, steps = window
     stations = records.lat[view.visible], records.lon[view.visible]
     encoded = predictor.encode(values[:, view.visible], records.hours[steps], *stations)
+    places = geometry_around(predictor, records, view.visible, rng)
+    for key, predictive in predictor.predict(encoded, places).items():
+        yield key, np.stack((places.nearest_km, np.log(predictive.scale).mean(axis=0))).astype(np.float64)
+
+
+def geometry_around(
+    predictor: AnalysisPredictor, records: StationRecords, visible: NDArray[np.bool_], rng: np.random.Generator
+) -> AnalysisGeometry:
+    """Return points at all distances round the stations in sight, as seen from them."""
+    stations = records.lat[visible], records.lon[visible]
     if records.fields is None:
         points = points_around(*stations, _POINTS, rng)
     else:  # covariates are known at the stations alone
         some = rng.permutation(len(records.lat))[:_POINTS]
         points = records.lat[some], records.lon[some]
-    places = predictor.geometry(*stations, *points)
-    for key, predictive in predictor.predict(encoded, places).items():
-        yield key, np.stack((places.nearest_km, np.log(predictive.scale).mean(axis=0))).astype(np.float64)
+    return predictor.geometry(*stations, *points)
 
 
 def points_around(

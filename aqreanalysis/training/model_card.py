@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.model.bundle import CALIBRATED_FROM, MEASURED_HEADING, Bundle, static_fields_lines
+from aqreanalysis.model.bundle import CALIBRATED_FROM, MEASURED_HEADING, NONE_HIDDEN, Bundle, static_fields_lines
 from aqreanalysis.observations import Observations
 from aqreanalysis.species import get_species
 
@@ -53,6 +53,7 @@ def calibrated_card(bundle: Bundle, observations: Observations) -> str:
         "",
         "## Data",
         *_data(bundle, observations, "calibration"),
+        *([f"- {bundle.provenance[NONE_HIDDEN]}."] if NONE_HIDDEN in bundle.provenance else []),
         "",
         "## Intervals",
         "- Measured at this network's own stations and hours left out in turn, by distance and level, and drawn to "
@@ -195,6 +196,12 @@ def _start(bundle: Bundle) -> list[str]:
         lines.append(
             f"- Of what the head learned to move estimates by, left as far as the calibration stations bear it out: "
             f"{shares}. The rest is kriging with learned covariances."
+        )
+    fitted = [get_species(key).title for key, here in training.get("spread_fitted", {}).items() if here]
+    if fitted:
+        lines.append(
+            f"- How the spread goes from hour to hour was fitted again to this network for {', '.join(fitted)}: "
+            "stations that the fit did not look at are the better for it."
         )
     return lines
 

@@ -8,13 +8,11 @@ never saw the network, every station in sight may be left out in turn. What a tr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from aqreanalysis.background_air import background_only, learn_visible_groups
 from aqreanalysis.common.files import as_path
@@ -23,17 +21,24 @@ from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import SplitConfig
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.model import Bundle, Calibration, choose_device, read_bundle
-from aqreanalysis.model.bundle import CALIBRATED_FROM
-from aqreanalysis.model.network.aqnet import hold_back
+from aqreanalysis.model.bundle import CALIBRATED_FROM, NONE_HIDDEN
 from aqreanalysis.observations import Observations
-from aqreanalysis.splits import CALIBRATION, MIN_TRAINING_STATIONS, TRAINING, Split, draw_split
+from aqreanalysis.splits import (
+    CALIBRATION,
+    HIDDEN_CITY,
+    HIDDEN_TENTH,
+    MIN_TRAINING_STATIONS,
+    TRAINING,
+    Split,
+    draw_split,
+)
 from aqreanalysis.training.calibrate import LeftOutErrors, gap_reach, record_climatology, uncalibrated
 from aqreanalysis.training.calibrate_means import calibrate_means_in_turn
 from aqreanalysis.training.covariate_timeline import covariates_at_stations
 from aqreanalysis.training.crowding import for_record
-from aqreanalysis.training.departure import SHARES
 from aqreanalysis.training.fields import ReadFields, covariates_provenance
-from aqreanalysis.training.left_out import NetworkResiduals, StationRecords, measure
+from aqreanalysis.training.head_here import as_far_as_borne_out
+from aqreanalysis.training.left_out import StationRecords, measure
 from aqreanalysis.training.model_card import calibrated_card
 from aqreanalysis.training.run_folder import (
     TrainOptions,
@@ -47,13 +52,10 @@ from aqreanalysis.training.seen_hours import seen_hours
 from aqreanalysis.training.shrinkage import shrink_to
 from aqreanalysis.training.transfer import LocalNetwork, of_these_pollutants, transfer_to
 from aqreanalysis.training.transfer_covariates import transfer_with_covariates
-from aqreanalysis.training.weighted_quantiles import equal_shares
 
 # Stations that are left out some days each, all of them together, whatever their number; and the most rounds of that.
 _ENOUGH_LEFT_OUT = 64
 _MOST_ROUNDS = 4
-# Days that say how much of what was learned elsewhere is right here.
-_SHARE_DAYS = 40
 
 
 def recalibrate(
@@ -132,7 +134,7 @@ def recalibrated(
         seen.values, seen.hours, split.lat, split.lon, among, np.zeros_like(among), read, learnt=False
     )
     tell(1, 4, "stations left out in turn")
-    bundle = as_far_as_borne_out(bundle, records, device)
+    bundle = as_far_as_borne_out(bundle, records, device, _rounds(records))
     bundle.calibration = tables_of(bundle, records, known, device)
     tell(3, 4, "means of days and months")
     bundle.calibration_means = calibrate_means_in_turn(bundle, records, device) if means else {}
@@ -141,6 +143,12 @@ def recalibrated(
     origin = _origin(bundle, source, len(observations.stations))
     bundle.provenance = provenance_of(observations, split, device.partition(":")[0]) | {CALIBRATED_FROM: origin}
     bundle.provenance |= covariates_provenance(options.field_source, read) | offered(options.static_source)
+    if hides_none_for_want_of_stations(split, bundle.config.split):
+        bundle.provenance[NONE_HIDDEN] = (
+            f"{len(split.stations)} stations are too few to hide any of them from the calibration, as the split asks: "
+            "`aqreanalysis evaluate` has none to score the model at, `aqreanalysis map` scores it by leaving them out "
+            "in folds"
+        )
     bundle.metrics = {key: value for key, value in bundle.metrics.items() if key not in ("evaluation", "forecast")}
     bundle.card = calibrated_card(bundle, observations)
     tell(4, 4, "calibrated")
@@ -184,51 +192,28 @@ def split_to_calibrate(observations: Observations, config: SplitConfig) -> Split
         return draw_split(observations, config.model_copy(update=none))
 
 
+def hides_none_for_want_of_stations(split: Split, config: SplitConfig) -> bool:
+    """Return whether a split hides no station although its config asks for some."""
+    asked = config.hidden_stations + config.hidden_cities > 0
+    return asked and not split.where(HIDDEN_TENTH, HIDDEN_CITY).any()
+
+
 def tables_of(
     bundle: Bundle, records: StationRecords, known: dict[str, Calibration], device: str
 ) -> dict[str, Calibration]:
     """Return each pollutant's calibration at stations left out in turn, drawn to the `known` ones."""
     predictor, tables = uncalibrated(bundle, records, device), {}
-    rounds = int(np.clip(_ENOUGH_LEFT_OUT // max(int(records.training.sum()), 1), 1, _MOST_ROUNDS))
-    for key, measured in measure(predictor, records, rounds).items():
+    for key, measured in measure(predictor, records, _rounds(records)).items():
         left_out = LeftOutErrors.of(measured, records)
         own = left_out.table(record_climatology(predictor, records, key), gap_reach(predictor))
-        tables[key] = shrink_to(own, known[key], left_out.usual)
+        station = measured.residuals.where_nearest_reports().station
+        tables[key] = shrink_to(own, known[key], replace(left_out.usual, place=station))
     return tables
 
 
-def as_far_as_borne_out(bundle: Bundle, records: StationRecords, device: str) -> Bundle:
-    """Return the model with that share of what its head learned that is best at the network's stations left out.
-
-    What was learned elsewhere moves estimates from kriging with the record's covariances; how far that is right here,
-    the stations say. It is asked with all of it and with none, and between the two it is taken to go evenly.
-    """
-    shares, targets = {}, range(len(bundle.config.species))
-    none = replace(bundle, members=[_held_back(weights, dict.fromkeys(targets, 0.0)) for weights in bundle.members])
-    whole, start = (measure(uncalibrated(one, records, device), records, 1, _SHARE_DAYS) for one in (bundle, none))
-    for target, key in enumerate(bundle.config.species):
-        one, other = (measured[key].residuals for measured in (whole, start))
-        shares[target] = best_share(one, other)
-    learned = dict(zip(bundle.config.species, shares.values(), strict=True))
-    training = bundle.metrics.get("training", {}) | {"departure": learned}
-    members = [_held_back(weights, shares) for weights in bundle.members]
-    return replace(bundle, members=members, metrics=bundle.metrics | {"training": training})
-
-
-def best_share(whole: NetworkResiduals, start: NetworkResiduals) -> float:
-    """Return which of `SHARES` of the way from the start to the whole has the least absolute error, stations alike."""
-    if len(whole.standard) == 0 or len(whole.standard) != len(start.standard):
-        return 1.0
-    truth = whole.location + whole.scale * whole.standard
-    weight = equal_shares(whole.station)
-    errors = [(weight * np.abs(truth - start.location - s * (whole.location - start.location))).sum() for s in SHARES]
-    return SHARES[int(np.argmin(errors))]
-
-
-def _held_back(weights: dict[str, Tensor], shares: Mapping[int, float]) -> dict[str, Tensor]:
-    for target, share in shares.items():
-        weights = hold_back(weights, target, share)
-    return weights
+def _rounds(records: StationRecords) -> int:
+    """Return how often each day is asked, with other stations left out."""
+    return int(np.clip(_ENOUGH_LEFT_OUT // max(int(records.training.sum()), 1), 1, _MOST_ROUNDS))
 
 
 def _transferred(bundle: Bundle, local: LocalNetwork, options: TrainOptions) -> tuple[Bundle, ReadFields | None]:
