@@ -184,26 +184,27 @@ def list_sources(path: PathLike | Sequence[PathLike]) -> list[Source]:
 def _members(file: Path) -> list[Source]:
     """Return the file, or the files of readings in it if it is a zip archive (a damaged one stays one source)."""
     if file.suffix.lower() != ".zip":
-        return _sheets(Source(file))
+        source = Source(file)
+        return _sheets(source) if source.has_suffix(SPREADSHEETS) else [source]
     try:
         with zipfile.ZipFile(file) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except DAMAGE:
         return [Source(file)]  # it is refused by name when it is read
     known = [n for n in sorted(names) if n.lower().endswith(SUFFIXES) and Path(n).name[0] not in "._"]
-    return [source for name in known for source in _sheets(Source(file, name))] or [Source(file)]
+    inside = [Source(file, name) for name in known]
+    sheets = ([one] if not one.has_suffix(SPREADSHEETS) else _sheets(one) for one in inside)
+    return [source for some in sheets for source in some] or [Source(file)]
 
 
 def _sheets(source: Source) -> list[Source]:
-    """Return a file as it is, a workbook of several sheets by its sheets (a damaged one stays one source).
+    """Return a workbook by its sheets, where it has several (a damaged one stays one source).
 
     Raises
     ------
     ObservationsError
         The reader of spreadsheets is not installed.
     """
-    if not source.has_suffix(SPREADSHEETS):
-        return [source]
     try:
         with source._bytes() as stream:
             names = sheets_with_rows(stream.read(), source.name)
