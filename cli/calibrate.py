@@ -43,7 +43,7 @@ def calibrate(
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
 
-    early.check_folder(out, overwrite)
+    early.check_there(out, overwrite)
     config = options.load_model_config(
         model_path, config_source, overrides, ("columns", "split", "quality", "covariates")
     )

@@ -57,8 +57,8 @@ def check_produced(out: str, span: tuple[datetime | None, datetime], settings: M
     raise already_there(path)
 
 
-def check_folder(out: str, overwrite: bool) -> None:
-    """Refuse the folder of a bundle that is there and may not be replaced.
+def check_there(out: str, overwrite: bool) -> None:
+    """Refuse an output that is there and may not be replaced: a bundle, or the cube of a map.
 
     Raises
     ------

@@ -52,7 +52,8 @@ def map_(
 
     With --covariates (a chemistry model's field, weather, towns and roads) the map is right where nobody measures.
     """
-    early.check_produced(out, (start, end), {"overwrite": overwrite})
+    early.check_span(start, end)
+    early.check_there(out, overwrite)
     from aqreanalysis.cli.printing import print_json, print_table
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.pretrained import FOLDER

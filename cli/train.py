@@ -69,7 +69,7 @@ def train(
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown
 
-    early.check_folder(out, overwrite)
+    early.check_there(out, overwrite)
     config = _config(config_source, overrides, species, start)
     covariates = options.load_covariates(covariate_paths, config)
     static = options.load_static(static_specs, config)

@@ -49,6 +49,7 @@ MISTAKES = {
     "covariates": ("produce", {"--covariates": "era5"}, "no covariates at 'era5'"),
     "model": ("produce", {"--model": "models/north"}, "no model bundle at"),
     "own grid": ("map", {"--grid": "nowhere"}, "no grid named"),
+    "own output": ("map", {"--out": "there.nc"}, "there.nc exists: choose another --out, or replace it"),
     "own dates": ("map", {"--end": "2018-01-01"}, "is not before end"),
     "training": ("train", {"--set": "training.epoch=3"}, "did you mean 'epochs'"),
     "bundle": ("train", {"--out": "there.nc"}, "there.nc exists: choose another --out"),
