@@ -7,11 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from covariates_case import LAT
+from production_case import make_observations
 
 import aqreanalysis as aq
 from aqreanalysis.configs import CovariatesConfig, DriftConfig
 from aqreanalysis.covariates.given import as_covariates, as_static
 from aqreanalysis.errors import CovariatesError
+from aqreanalysis.evaluation import FoldOptions
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,16 @@ def test_produce_and_load_predictor_open_paths_and_say_that_a_model_has_no_use_f
     options = aq.ProduceOptions(covariates=[tmp_path / "none.csv"])
     with pytest.raises(CovariatesError, match=r"none\.csv"):
         aq.produce(model, observations, "116,39,117,40@0.5", "2019-01-02", "2019-01-03", tmp_path / "x.nc", options)
+
+
+def test_an_evaluation_of_folds_opens_paths_as_the_config_of_the_folds_says(
+    weather: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqreanalysis.evaluation.run._evaluate", lambda asked, progress: {"options": asked.options})
+    folds = FoldOptions(config=aq.load_config("aqnet"))
+    options = aq.EvaluationOptions(("station-folds",), folds=folds, covariates=weather)
+    opened = aq.evaluate(None, make_observations(), tmp_path / "out", options)["options"]
+    assert opened.field_source.fields == ("t2m", "sp")
 
 
 def test_covariates_say_what_they_hold(weather: Path) -> None:

@@ -97,8 +97,8 @@ def evaluate(
     ['unseen-time-hidden-tenth']
     """
     options = options or EvaluationOptions()
-    if isinstance(model, str | Path):
-        options = options.opened(bundle_config(model))
+    read_by = bundle_config(model) if isinstance(model, str | Path) else options.folds.config
+    options = options if read_by is None else options.opened(read_by)
     predictor = _predictor(model, options)
     config, folder = _config(predictor, options), _folder(as_path(out), options.overwrite)
     observations = read_observations(observations, config.columns, ReadOptions(quality=config.quality))
