@@ -151,7 +151,6 @@ SHAPES = {
         "j13.csv",
         24 * 60,
         "1320{:04d}".format,
-        24,
         encoding="cp932",
     ),
     "gios": Shape(
