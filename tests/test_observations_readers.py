@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,6 +140,10 @@ def test_labels_of_a_parquet_file_pass_through(tmp_path: Path) -> None:
     assert observations.attributes == {"synthetic": "true", "comment": "made up"}
     again = read_observations(observations.to_netcdf(tmp_path / "a.nc"))
     assert again.attributes == observations.attributes
+    # As pandas alone has written them, before Arrow did.
+    table = pq.read_table(tmp_path / "a.parquet").replace_schema_metadata({"PANDAS_ATTRS": json.dumps(frame.attrs)})
+    pq.write_table(table, tmp_path / "b.parquet")
+    assert read_observations(tmp_path / "b.parquet").attributes == observations.attributes
 
 
 def test_configured_columns_are_used(tmp_path: Path) -> None:

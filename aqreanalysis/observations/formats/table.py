@@ -73,10 +73,12 @@ def _attributes(schema: pa.Schema) -> dict[str, Any]:
     metadata = schema.metadata or {}
     attributes: dict[str, Any] = {}
     try:
+        # Where pandas keeps them, and where Arrow has kept them since its version 18.
+        attributes.update(json.loads(metadata.get(b"PANDAS_ATTRS", b"{}")))
         attributes.update(json.loads(metadata.get(b"pandas", b"{}")).get("attributes") or {})
         attributes.update(
             {name: metadata[name.encode()].decode() for name in KEPT_ATTRIBUTES if name.encode() in metadata}
         )
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return {}
     return {name: value for name, value in attributes.items() if name in KEPT_ATTRIBUTES}
