@@ -92,6 +92,23 @@ def test_gaps_are_filled_and_readings_at_first_believed(values):
     assert (heard.value - readings)[observed].abs().max() < 0.1
 
 
+def test_a_station_that_reports_no_target_is_as_one_that_reports_nothing(values):
+    """It would look known otherwise: what is scored in training is hidden whole, never a station of others."""
+    torch.manual_seed(0)
+    network = AQNet(2, [0], small_config().model).eval()
+    hours = torch.from_numpy(make_readings(days=1, padded=True).hours)[None]
+    others, nothing = values.clone(), values.clone()
+    others[:, :, 3, 0] = float("nan")
+    nothing[:, :, 3] = float("nan")
+    with torch.no_grad():
+        states = [network.encode_own_history(v, hours, HISTORY, HISTORY + 24) for v in (values, others, nothing)]
+    assert torch.equal(states[1], states[2]) and not torch.equal(states[0], states[1])
+    once = others.clone()
+    once[:, HISTORY + 2, 3, 0] = 0.5  # a reading, and what it measures beside counts again
+    with torch.no_grad():
+        assert not torch.equal(network.encode_own_history(once, hours, HISTORY, HISTORY + 24), states[1])
+
+
 def test_an_hour_without_any_reading_is_estimated_from_the_hours_around_it(network, values):
     silent = values.clone()
     silent[:, HISTORY + 10] = float("nan")

@@ -253,6 +253,9 @@ class AQNet(nn.Module):
     ) -> Tensor:
         """Return states (window, last - first, station, width) from each station's own history alone.
 
+        A station that reports none of the targets in the window is held to report nothing: what it reads of others
+        would make a place beside it look known, which no training sees, since all that is scored is hidden whole.
+
         Parameters
         ----------
         values : Tensor
@@ -265,6 +268,8 @@ class AQNet(nn.Module):
             Standardised covariates at the stations, NaN where missing (window, hour, station, field).
         """
         windows, steps, stations, inputs = values.shape
+        speaks = torch.stack([torch.isfinite(values[..., t]).any(dim=1) for t in self.targets]).any(dim=0)
+        values = values.masked_fill(~speaks[:, None, :, None], float("nan"))
         flat = values.permute(0, 2, 1, 3).reshape(windows * stations, steps, inputs)
         clock = self.clock(hours).repeat_interleave(stations, dim=0)
         observed = torch.isfinite(flat)
