@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.background_air import as_background, background_only, choose_kinds, learn_groups
+from aqreanalysis.background_air.groups import background_only, choose_kinds
 from aqreanalysis.background_air.kriging import air_covariance, distances
-from aqreanalysis.background_air.learning import fit_air
+from aqreanalysis.background_air.learning import fit_air, learn_groups
+from aqreanalysis.background_air.record import as_background
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.evaluation.predict_at_stations import Targets, estimate
 from aqreanalysis.geostatistics.kriging import ordinary_kriging
@@ -113,9 +114,11 @@ def krige(
     among = air_covariance(air, distances(record.lat, record.lon))
     across = air_covariance(air, np.maximum(distance_matrix_km(record.lat, record.lon, lat, lon), 1e-3))
     z = scaling.forward(record.values(KEY)[rows]).astype(float)
-    best = np.empty((len(rows), len(lat)))
+    best = np.full((len(rows), len(lat)), np.nan)
     for row, hour in enumerate(z):
         at = np.flatnonzero(np.isfinite(hour))
+        if len(at) == 0:  # the whole network is silent for some hours
+            continue
         logs, _ = ordinary_kriging(among[np.ix_(at, at)], across[at], hour[at], air.variance)
         best[row] = np.exp(logs * scaling.std + scaling.mean) - scaling.offset
     return errors(best, run, hidden, rows)

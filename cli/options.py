@@ -334,7 +334,7 @@ def load_observations(
         say(line, err=True)
     kinds = reading.get("station_kinds")
     if kinds:
-        from aqreanalysis.background_air import choose_kinds
+        from aqreanalysis.background_air.groups import choose_kinds
 
         return choose_kinds(observations, kinds)
     return observations

@@ -202,7 +202,7 @@ def _read_observations(model_path: str, path: str, config: Config, span: tuple[i
     observations = options.load_observations(path, config, span)
     if not observations.tells_kinds:
         return observations
-    from aqreanalysis.background_air import knows_all
+    from aqreanalysis.background_air.record import knows_all
     from aqreanalysis.model import read_bundle
 
     known = knows_all(observations, read_bundle(model_path).groups)

@@ -78,3 +78,13 @@ def test_a_wrong_input_is_one_line_and_exit_status_2(arguments, message, cubes, 
     assert done.exit_code == 2 and message in done.stderr
     assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kind_of_site_needs_the_model_of_the_cube_which_must_know_it(cubes, tmp_path):
+    (tmp_path / "p.csv").write_text("place,lat,lon\na,39.8,117.3\n")
+    given = ("points", cubes.one, "--places", tmp_path / "p.csv", "--out", tmp_path / "t.csv", "--kind", "kerb")
+    alone = run(*given)
+    assert alone.exit_code == 2 and "--kind and --model go together" in alone.stderr
+    unknown = run(*given, "--model", cubes.model)
+    assert unknown.exit_code == 2 and "knows nothing of such stations for pm25" in unknown.stderr
+    assert not (tmp_path / "t.csv").exists()

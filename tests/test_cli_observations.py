@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import click
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -87,3 +89,22 @@ def test_wherever_observations_are_read_format_and_stations_are_taken(london: Pa
     assert given.exit_code == 0 and "no2: 2 stations, 48 hours" in given.stdout, given.output
     without = CliRunner().invoke(command, files)
     assert isinstance(without.exception, ObservationsError) and "--stations" in str(without.exception)
+
+
+def test_kinds_are_counted_told_by_the_record_and_kept_on_request(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    times = pd.date_range("2019-01-01 01:00", periods=24 * 30, freq="h").astype(str)
+    days = 20 + 5 * np.sin(2 * np.pi * np.arange(24 * 30) / 24)
+    rows = [
+        pd.DataFrame(
+            {"station_id": f"s{i}", "time": times, "lat": 50 + i / 10, "lon": 4.0, "no2": days + rng.normal(0, 2, 720)}
+        )
+        for i in range(9)
+    ]
+    pd.concat(rows).to_csv(tmp_path / "obs.csv", index=False)
+    checked = _run("observations", "check", tmp_path / "obs.csv")
+    assert checked.exit_code == 0 and "kinds     not told; by their records" in checked.stdout
+    made = _run("observations", "import", tmp_path / "obs.csv", "--out", tmp_path / "obs.nc", "--kinds-from-record")
+    assert made.exit_code == 0 and "kinds by the stations' records: " in made.stderr
+    counted = _run("observations", "check", tmp_path / "obs.nc")
+    assert counted.stdout.count("kinds     ") == 1 and "not told" not in counted.stdout

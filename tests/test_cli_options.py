@@ -111,3 +111,30 @@ def test_limits_are_read_by_pollutant_and_told_apart_by_their_option() -> None:
         options.read_limits("--exceedance", ("pm25",))
     with pytest.raises(ObservationsError, match="unknown pollutant 'pm3'"):
         options.read_limits("--limit", ("pm3=1",))
+
+
+def test_station_kinds_choose_which_stations_are_read_and_another_word_is_refused(tmp_path: Path) -> None:
+    @click.command()
+    @options.observations_option
+    def command(observations_path: str) -> None:
+        read = options.load_observations(observations_path, options.load_run_config(None, ()))
+        click.echo(f"{' '.join(read.stations)} {read.tells_kinds}")
+
+    rows = [
+        f"{s},2019-01-01 {h:02d}:00,50.{i},4,{k},{10 + h}"
+        for i, (s, k) in enumerate(zip("ab", ("kerb", "rural"), strict=True))
+        for h in range(1, 5)
+    ]
+    (tmp_path / "obs.csv").write_text("\n".join(["station_id,time,lat,lon,kind,pm25", *rows]) + "\n")
+
+    def run(*more: str) -> str:
+        return CliRunner().invoke(command, ["--observations", str(tmp_path / "obs.csv"), *more]).stdout.splitlines()[-1]
+
+    assert run() == "a b True"
+    assert run("--station-kinds", "background,industrial") == "b True"
+    assert run("--station-kinds", "kerb") == "a False"
+    assert run("--station-kinds", "alike") == "a b False"
+    with pytest.raises(ConfigError, match="no kind of station 'tower': there are background, traffic"):
+        CliRunner().invoke(
+            command, ["--observations", str(tmp_path / "obs.csv"), "--station-kinds", "tower"], catch_exceptions=False
+        )

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from fields_case import MadeUp, network, trained
 
-from aqreanalysis.background_air import background_only, learn_groups
+from aqreanalysis.background_air.groups import background_only
+from aqreanalysis.background_air.learning import learn_groups
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation import baselines
 from aqreanalysis.evaluation.baselines import (

@@ -10,7 +10,7 @@ import pytest
 import torch
 from model_case import DAYS, STATIONS, make_observations, make_readings, small_config
 
-from aqreanalysis.background_air import background_only
+from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.grids import load_grid
 from aqreanalysis.model import load_predictor, read_bundle

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ConfigError, ObservationsError, nearest_hint
 from aqreanalysis.observations import Observations
-from aqreanalysis.observations.station_kinds import BACKGROUND, KINDS, LOW_COST, is_low_cost
+from aqreanalysis.observations.station_kinds import BACKGROUND, KINDS, LOW_COST, is_low_cost, kind_of
 
 #: What `choose_kinds` takes: the kinds, cheap sensors, and that all stations count alike.
 ALIKE = "alike"
@@ -68,8 +68,8 @@ def choose_kinds(observations: Observations, chosen: Sequence[str]) -> Observati
     observations : Observations
         A record.
     chosen : sequence of str
-        Of `CHOICES`. A station of no known kind is background. Where background is not chosen the others count alike;
-        ``alike`` lets all stations count alike, whatever they are.
+        Of `CHOICES`, or other words for kinds (kerb ...). A station of no known kind is background. Where background is
+        not chosen the others count alike; ``alike`` lets all stations count alike, whatever they are.
 
     Raises
     ------
@@ -78,6 +78,7 @@ def choose_kinds(observations: Observations, chosen: Sequence[str]) -> Observati
     ObservationsError
         If no station is of the kinds that are chosen.
     """
+    chosen = [word if word in CHOICES else kind_of(word) or word for word in chosen]
     for word in chosen:
         if word not in CHOICES:
             raise ConfigError(

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from aqreanalysis.background_air import as_background, has_groups
+from aqreanalysis.background_air.groups import has_groups
+from aqreanalysis.background_air.record import as_background
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ModelError, ObservationsError

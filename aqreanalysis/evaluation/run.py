@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.background_air import background_only
+from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.common.files import as_path, plain, write_json
 from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.configs import Config

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aqreanalysis.background_air import background_only
+from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.common.files import plain, write_json
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, OutputError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from aqreanalysis.background_air import background_only
+from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress, part_of

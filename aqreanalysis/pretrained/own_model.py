@@ -8,7 +8,7 @@ from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aqreanalysis.background_air import background_only
+from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError, OutputError

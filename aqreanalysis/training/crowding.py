@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aqreanalysis.background_air import has_groups
+from aqreanalysis.background_air.groups import has_groups
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.configs import Config
 from aqreanalysis.geostatistics.kriging import bordered_inverse, leave_out, share_votes

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.background_air import background_only, learn_visible_groups
+from aqreanalysis.background_air.groups import background_only
+from aqreanalysis.background_air.learning import learn_visible_groups
 from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress

@@ -328,7 +328,7 @@ def prepare(
 
 def _as_background(observations: Observations, predictor: Predictor) -> Observations:
     """Return the readings as those of background air, by what the model's bundle knows of kinds of stations."""
-    from aqreanalysis.background_air import as_background  # here: most records tell no kind
+    from aqreanalysis.background_air.record import as_background  # here: most records tell no kind
 
     bundle = getattr(predictor, "bundle", None)
     return as_background(observations, *((None, {}) if bundle is None else (bundle.groups, bundle.scaling)))
