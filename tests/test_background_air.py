@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from aqreanalysis.background_air.kriging import (
     smooth,
 )
 from aqreanalysis.background_air.learning import learn_groups
-from aqreanalysis.background_air.record import as_background, knows_all
+from aqreanalysis.background_air.record import Informing, as_background, knows_all
 from aqreanalysis.errors import ConfigError, ObservationsError
 from aqreanalysis.geostatistics.kriging import ordinary_kriging
 from aqreanalysis.model import Scaling
@@ -156,6 +157,28 @@ def test_an_hour_s_equivalents_are_of_that_hour_alone(
     whole = as_background(made[0], known, scaling).values("pm25")
     part = made[0].select(start="2019-01-03", end="2019-01-05")
     assert np.array_equal(as_background(part, known, scaling).values("pm25"), whole[48:96], equal_nan=True)
+
+
+def test_equivalents_beside_hidden_stations_are_made_without_them(
+    made: tuple[Observations, np.ndarray], known: StationGroups, scaling: dict[str, Scaling]
+) -> None:
+    record = made[0]
+    background = background_only(record)
+    network = SimpleNamespace(lat=background.lat, lon=background.lon)
+    others = Informing.of(record, network, known, scaling, range(record.first_hour, record.first_hour + HOURS))
+    values, steps = background.to_array(["pm25"])[48:96].copy(), slice(48, 96)
+    values[-3:] = np.nan  # hours at which nobody reads anything
+    whole = as_background(record, known, scaling).values("pm25")[48:96, 24:]
+    all_seen = others.readings(values, steps)[..., 0]
+    assert np.isnan(all_seen[-3:]).all()
+    np.testing.assert_allclose(all_seen[:-3], whole[:-3], rtol=1e-5)
+    values[:, :6] = np.nan
+    fewer = record.select(stations=record.stations[6:])
+    np.testing.assert_allclose(
+        others.readings(values, steps)[:-3, :, 0],
+        as_background(fewer, known, scaling).values("pm25")[48:93, 18:],
+        rtol=1e-5,
+    )
 
 
 def test_a_new_station_is_told_from_the_record_at_hand(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from aqreanalysis.background_air.kriging import air_covariance, distances, noise
 from aqreanalysis.background_air.learning import from_background, lasting_differences
 from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.model import Scaling
-from aqreanalysis.model.distribution.station_groups import StationGroups
-from aqreanalysis.observations import Observations
+from aqreanalysis.model.distribution.station_groups import AirCovariance, GroupErrors, StationGroups
+from aqreanalysis.observations import Observations, window
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.places import StationPlaces
 from aqreanalysis.observations.schema import station_dataset
+from aqreanalysis.splits import Split
 
 Floats = NDArray[np.floating[Any]]
 
@@ -89,25 +91,110 @@ def _equivalents(
     where: tuple[NDArray[np.str_], Floats],
 ) -> NDArray[np.float32]:
     """Return the equivalents of one pollutant at all stations (hour, station), NaN where there are none."""
-    (group, km), air, groups = where, known.air[key], known.groups[key]
-    helping = [name for name, one in groups.items() if one.helps]
+    (group, km), groups = where, known.groups[key]
+    helping = {name: one for name, one in groups.items() if one.helps}
     enters = np.isin(group, [*helping, ""])
     z = np.where(enters, scaling.forward(observations.values(key)), np.nan).astype(np.float64)
     z -= _lasting(observations, key, known, z, where)
+    clusters = list(_clusters(observations.lat, observations.lon, np.flatnonzero(enters & (group != ""))))
+    return concentrations(_smoothed(z, km, known.air[key], (group, helping), clusters), scaling)
+
+
+def _smoothed(
+    z: Floats,
+    km: Floats,
+    air: AirCovariance,
+    groups: tuple[NDArray[np.str_], Mapping[str, GroupErrors]],
+    clusters: Sequence[NDArray[np.intp]],
+) -> Floats:
+    """Return equivalents of readings less lasting differences (hour, station), at the stations of the clusters."""
+    group, helping = groups
     out = np.full(z.shape, np.nan)
-    some = np.flatnonzero(enters & (group != ""))
     background = np.flatnonzero(group == "")
-    for part in _clusters(observations.lat, observations.lon, some):
+    for part in clusters:
         near = background[np.argsort(km[np.ix_(part, background)].min(axis=0), kind="stable")[:_ROUND]]
         there = np.concatenate([near, part])
         among = km[np.ix_(there, there)]
-        noise = noise_covariance(group[there], {name: groups[name] for name in helping}, among)
+        noise = noise_covariance(group[there], helping, among)
         targets = np.arange(len(near), len(there))
         for begin in range(0, len(z), _AT_ONCE):
             rows = slice(begin, begin + _AT_ONCE)
             out[rows, part] = smooth(z[rows][:, there], air_covariance(air, among), noise, targets)
     out[~np.isfinite(z)] = np.nan
-    return np.maximum(np.exp(out * scaling.std + scaling.mean) - scaling.offset, 0.0).astype(np.float32)
+    return out
+
+
+def concentrations(z: Floats, scaling: Scaling) -> NDArray[np.float32]:
+    """Return what standardised logarithms stand for, in the units of the pollutant."""
+    return np.maximum(np.exp(z * scaling.std + scaling.mean) - scaling.offset, 0.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Informing:
+    """Stations that inform a model without being of background air, beside stations some of which are hidden in turn.
+
+    Attributes
+    ----------
+    lat, lon : ndarray, shape (station,)
+        Degrees.
+    z : ndarray, shape (hour, station, input)
+        Standardised readings less lasting differences, NaN where the group does not help.
+    group : ndarray of str
+        Of the background stations (empty), then of these.
+    km : ndarray
+        Distances among all of them.
+    known : StationGroups
+    scaling : dict
+        Of the inputs, in their order.
+    """
+
+    lat: NDArray[np.float64]
+    lon: NDArray[np.float64]
+    z: Floats
+    group: NDArray[np.str_]
+    km: Floats
+    known: StationGroups
+    scaling: dict[str, Scaling]
+
+    @classmethod
+    def of(
+        cls, record: Observations, split: Split, known: StationGroups, scaling: dict[str, Scaling], hours: range
+    ) -> Informing | None:
+        """Return those of a record beside the stations of a split, in some hours; None where none helps."""
+        helping = {name for some in known.groups.values() for name, one in some.items() if one.helps}
+        chosen = np.flatnonzero(np.isin(groups_of(record), list(helping)))
+        if len(chosen) == 0:
+            return None
+        some = record.select(stations=np.array(record.stations)[chosen].tolist())
+        group, values = groups_of(some), window(some, list(scaling), hours[0], len(hours))[0]
+        z = np.full(values.shape, np.nan)
+        for i, (key, one) in enumerate(scaling.items()):
+            helps = [name for name, errors in known.groups.get(key, {}).items() if errors.helps]
+            offsets = known.offsets.get(key, {})
+            lasting = [offsets.get(station, np.nan) for station in some.stations]
+            z[:, :, i] = np.where(np.isin(group, helps), one.forward(values[:, :, i]) - np.array(lasting), np.nan)
+        km = distances(np.append(split.lat, some.lat), np.append(split.lon, some.lon))
+        every = np.append(np.full(len(split.lat), ""), group)
+        return cls(some.lat, some.lon, z, every, km, known, scaling)
+
+    def readings(self, values: NDArray[np.float32], steps: slice) -> NDArray[np.float32]:
+        """Return their equivalents (hour, station, input) by what background stations read, NaN where hidden.
+
+        In hours in which no background station reads anything these are silent too.
+        """
+        count = values.shape[1]
+        out = np.full((len(values), len(self.lat), len(self.scaling)), np.nan, np.float32)
+        silent = ~np.isfinite(values).any(axis=(1, 2))
+        clusters = [count + part for part in _clusters(self.lat, self.lon, np.arange(len(self.lat)))]
+        for i, (key, one) in enumerate(self.scaling.items()):
+            if key not in self.known.air:
+                continue
+            z = np.concatenate([one.forward(values[:, :, i]), self.z[steps, :, i]], axis=1).astype(np.float64)
+            z[silent] = np.nan
+            helping = {name: errors for name, errors in self.known.groups[key].items() if errors.helps}
+            smoothed = _smoothed(z, self.km, self.known.air[key], (self.group, helping), clusters)
+            out[:, :, i] = concentrations(smoothed[:, count:], one)
+        return out
 
 
 def _lasting(

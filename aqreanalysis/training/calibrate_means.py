@@ -356,7 +356,7 @@ def _hourly_errors(
 ) -> Iterator[tuple[str, HourlyErrors]]:
     """Yield each pollutant's errors on some days at the calibration stations and the training stations out of sight."""
     targets = np.flatnonzero(records.calibration | (records.training & ~visible))
-    lat, lon = records.lat[visible], records.lon[visible]
+    lat, lon = records.seen_from(visible)
     places = in_their_towns(
         predictor, records, predictor.geometry(lat, lon, records.lat[targets], records.lon[targets])
     )
@@ -365,7 +365,9 @@ def _hourly_errors(
     for day in range(days.start, days.stop, _DAYS_AT_ONCE):
         count = 24 * min(_DAYS_AT_ONCE, days.stop - day)
         steps = slice(day * 24, day * 24 + before + count + after)
-        encoded = predictor.encode(records.values[steps][:, visible], records.hours[steps], lat, lon)
+        encoded = predictor.encode(
+            records.readings(records.values[steps], steps, visible), records.hours[steps], lat, lon
+        )
         centre = records.values[day * 24 + before : day * 24 + before + count][:, targets]
         for key, predictive in predictor.predict(encoded, places).items():
             observed = centre[..., predictor.inputs.index(key)]

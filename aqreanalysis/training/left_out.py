@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqreanalysis.background_air.record import Informing
 from aqreanalysis.common.geodesy import KM_PER_DEGREE, relative_position
 from aqreanalysis.model import AnalysisPredictor
 from aqreanalysis.model.distribution.hourly import Predictive
@@ -24,6 +25,8 @@ from aqreanalysis.model.predictor import AnalysisGeometry, EncodedAnalysis
 
 #: Days that are asked at most.
 MOST_DAYS = 180
+# The same where kerbs and sensors are in sight, whose equivalents of background air are made anew for each view.
+_MOST_INFORMED_DAYS = 45
 # Days that share one draw of what is left out: the geometry is solved once for them.
 _DAYS_A_VIEW = 2
 # Of four days, on which the stations left out are there and silent, and on which the network's scale is read round the
@@ -45,7 +48,8 @@ class StationRecords:
     """Readings for calibration: concentrations (hour, station, input) of whole UTC days, their stamps, the stations.
 
     `training` and `calibration` are masks over the stations; `fields` holds the covariates of a model that has them;
-    `learnt` says whether the weights were fitted to the training stations, or those of another network.
+    `learnt` says whether the weights were fitted to the training stations, or those of another network; `others` are
+    always in sight: kerbs and sensors, as background air by what is in sight of the stations.
     """
 
     values: NDArray[np.float32]
@@ -56,6 +60,21 @@ class StationRecords:
     calibration: NDArray[np.bool_]
     fields: FieldSource | None = None
     learnt: bool = True
+    others: Informing | None = None
+
+    def seen_from(self, visible: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return degrees of the stations in sight, those that inform without being of background air last."""
+        lat, lon = self.lat[visible], self.lon[visible]
+        if self.others is None:
+            return lat, lon
+        return np.append(lat, self.others.lat), np.append(lon, self.others.lon)
+
+    def readings(self, values: NDArray[np.float32], steps: slice, visible: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return the readings of `seen_from` (hour, station, input), of `values` (hour, station, input) at `steps`."""
+        if self.others is None:
+            return values[:, visible]
+        beside = self.others.readings(np.where(visible[:, None], values, np.nan), steps)
+        return np.concatenate([values[:, visible], beside], axis=1)
 
     def sample_visible_stations(self, reach_km: float, rng: np.random.Generator) -> NDArray[np.bool_]:
         """Return the training stations that stay in sight, shape (station,): an eighth is left out.
@@ -195,6 +214,7 @@ def measure(
     With several `rounds` each day is asked as often, with other stations left out: a small network has few a time.
     """
     rng = np.random.default_rng(predictor.config.split.seed)
+    most_days = most_days if records.others is None else min(most_days, _MOST_INFORMED_DAYS)
     measured = {key: Measured() for key in predictor.species}
     for _ in range(rounds):
         _measure_once(predictor, records, (rng, most_days), measured)
@@ -248,8 +268,9 @@ def left_out_days(
             if number % _DAYS_A_VIEW == 0:
                 view = _draw_view(predictor, records, rng)
             steps = slice(day * 24, day * 24 + before + 24 + after)
-            stations = records.lat[view.visible], records.lon[view.visible]
-            encoded = predictor.encode(records.values[steps][:, view.visible], records.hours[steps], *stations)
+            stations = records.seen_from(view.visible)
+            readings = records.readings(records.values[steps], steps, view.visible)
+            encoded = predictor.encode(readings, records.hours[steps], *stations)
             yield view, encoded, records.values[steps][before:][:24, view.targets]
 
 
@@ -264,7 +285,7 @@ def _geometry(
 ) -> AnalysisGeometry:
     """Return the targets as seen from some stations."""
     there = records.lat[targets], records.lon[targets]
-    return in_their_towns(predictor, records, predictor.geometry(records.lat[stations], records.lon[stations], *there))
+    return in_their_towns(predictor, records, predictor.geometry(*records.seen_from(stations), *there))
 
 
 def in_their_towns(predictor: AnalysisPredictor, records: StationRecords, places: AnalysisGeometry) -> AnalysisGeometry:
@@ -286,8 +307,8 @@ def _ask(
 ) -> Iterator[tuple[str, NetworkResiduals]]:
     """Yield (pollutant, residuals) of a view on a day whose window of the records has the readings given."""
     values, steps = window
-    stations = records.lat[view.visible], records.lon[view.visible]
-    encoded = predictor.encode(values[:, view.visible], records.hours[steps], *stations)
+    stations = records.seen_from(view.visible)
+    encoded = predictor.encode(records.readings(values, steps, view.visible), records.hours[steps], *stations)
     truth = records.values[steps][predictor.history_hours :][:24, view.targets]
     for key, predictive in predictor.predict(encoded, view.places).items():
         all_drift, target = view.places.drift, predictor.species.index(key)
@@ -305,8 +326,8 @@ def _read_points(
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Yield (pollutant, distances and mean logarithms of the scale over the day), at points round the stations."""
     values, steps = window
-    stations = records.lat[view.visible], records.lon[view.visible]
-    encoded = predictor.encode(values[:, view.visible], records.hours[steps], *stations)
+    stations = records.seen_from(view.visible)
+    encoded = predictor.encode(records.readings(values, steps, view.visible), records.hours[steps], *stations)
     places = geometry_around(predictor, records, view.visible, rng)
     for key, predictive in predictor.predict(encoded, places).items():
         yield key, np.stack((places.nearest_km, np.log(predictive.scale).mean(axis=0))).astype(np.float64)
@@ -316,7 +337,7 @@ def geometry_around(
     predictor: AnalysisPredictor, records: StationRecords, visible: NDArray[np.bool_], rng: np.random.Generator
 ) -> AnalysisGeometry:
     """Return points at all distances round the stations in sight, as seen from them."""
-    stations = records.lat[visible], records.lon[visible]
+    stations = records.seen_from(visible)
     if records.fields is None:
         points = points_around(*stations, _POINTS, rng)
     else:  # covariates are known at the stations alone

@@ -16,6 +16,7 @@ import numpy as np
 
 from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.background_air.learning import learn_visible_groups
+from aqreanalysis.background_air.record import Informing
 from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress
@@ -136,11 +137,14 @@ def recalibrated(
     )
     tell(1, 4, "stations left out in turn")
     bundle = as_far_as_borne_out(bundle, records, device, _rounds(records))
+    bundle.groups = learn_visible_groups(record, split, bundle.scaling)
+    if bundle.groups is not None and read is None:  # covariates were read at the stations of the split alone
+        hours = range(int(seen.hours[0]), int(seen.hours[-1]) + 1)
+        records = replace(records, others=Informing.of(record, split, bundle.groups, bundle.scaling, hours))
     bundle.calibration = tables_of(bundle, records, known, device)
     tell(3, 4, "means of days and months")
     bundle.calibration_means = calibrate_means_in_turn(bundle, records, device) if means else {}
     bundle.stations = split.to_frame()
-    bundle.groups = learn_visible_groups(record, split, bundle.scaling)
     origin = _origin(bundle, source, len(observations.stations))
     bundle.provenance = provenance_of(observations, split, device.partition(":")[0]) | {CALIBRATED_FROM: origin}
     bundle.provenance |= covariates_provenance(options.field_source, read) | offered(options.static_source)

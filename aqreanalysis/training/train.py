@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.background_air.learning import learn_visible_groups
+from aqreanalysis.background_air.record import Informing
 from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress
@@ -65,6 +66,7 @@ class _Data:
     crowding: Crowding | None
     read: ReadFields | None
     groups: StationGroups | None
+    others: Informing | None
 
 
 def train(
@@ -150,7 +152,10 @@ def _prepare(record: Observations, config: Config, options: TrainOptions, progre
     if options.field_source is not None:
         read = covariates_at_stations(options.field_source, seen, config.window, _roles(split), progress)
     groups = learn_visible_groups(record, split, scaling)
-    return _Data(observations, split, seen, scaling, drift, crowding, read, groups)
+    others = None
+    if groups is not None and read is None:  # covariates were read at the stations of the split alone
+        others = Informing.of(record, split, groups, scaling, range(int(seen.hours[0]), int(seen.hours[-1]) + 1))
+    return _Data(observations, split, seen, scaling, drift, crowding, read, groups, others)
 
 
 def _roles(split: Split) -> StationRoles:
@@ -169,7 +174,7 @@ def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Pro
     bundle.drift, bundle.crowding, bundle.groups = data.drift, data.crowding, data.groups
     bundle.fields = data.read.scaling if data.read is not None else None
     roles = split.where(TRAINING), split.where(CALIBRATION)
-    records = StationRecords(seen.values, seen.hours, split.lat, split.lon, *roles, data.read)
+    records = StationRecords(seen.values, seen.hours, split.lat, split.lon, *roles, data.read, others=data.others)
     bundle.calibration = calibrate(bundle, records, device)
     bundle.calibration_means = calibrate_means(bundle, records, device)
     bundle.card = model_card(bundle, data.observations)
