@@ -1,11 +1,12 @@
 """Kerbs, works and a poor network of many sensors in a map of background air, and kinds told from the record.
 
-    python benchmarks/station_kinds.py [--seeds 1 2 3] [--days 45] [--sensors 300] [--model]
+    python benchmarks/station_kinds.py [--seeds 1 2 3] [--days 45] [--sensors 300] [--only kriging]
 
 On the nature run with streets, works and cheap sensors (noise 30 %, bias 1.3, more in damp air). A fifth of the
 background stations is hidden; every 29th hour is estimated there and at every fourth cell both ways, by kriging of the
-logarithm or, with --model, by the pretrained AQ-Net calibrated on the record: from background stations alone, from all
-stations counted alike, and from all as this package reads them. Its covariance is fitted to what each reads from.
+logarithm and, at every second of these hours, by the pretrained AQ-Net calibrated on the record: from background
+stations alone, from all stations counted alike, and from all as this package reads them. The covariance of kriging is
+fitted to what it reads from.
 
 Kinds told from the record are held against the true ones; the discriminants in `observations/kinds_from_record.py`
 were fitted to seeds 0, 1, 2 and 6 (linear discriminant analysis, shrinkage 0.2, shares 0.7, 0.2 and 0.1). Writes
@@ -40,6 +41,7 @@ RESULTS = Path(__file__).parent / "results"
 KEY, LAYER = "pm25", "pm2p5"
 STATIONS, HIDDEN_SHARE, EVERY, CELLS = 90, 0.2, 29, 4
 FITTED = (0, 1, 2, 6)
+REFERENCE = ["background", "traffic", "industrial"]
 WAYS = {
     "alone": "background stations alone",
     "kerbs": "and kerbs and works, as made here",
@@ -49,21 +51,25 @@ WAYS = {
 }
 
 
-def measure(seed: int, days: int, sensors: int, with_model: bool) -> dict[str, Any]:
+def seen_and_hidden(run: Nature, seed: int) -> tuple[Observations, Observations]:
+    """Return the stations in sight, of all kinds, and the background stations that are hidden."""
+    record = Observations(run.observations.dataset[[KEY, f"{KEY}_flag"]])
+    background = np.array(background_only(record).stations)
+    chosen = np.random.default_rng(seed).permutation(len(background))[: int(HIDDEN_SHARE * len(background))]
+    hidden = record.select(stations=sorted(background[chosen]))
+    return record.select(stations=[s for s in record.stations if s not in set(hidden.stations)]), hidden
+
+
+def measure(run: Nature, seed: int) -> dict[str, Any]:
     """Return what one seed shows: agreement of kinds, MAE at hidden stations and at cells by way, what was learned."""
-    run = nature_run(seed, days, STATIONS, sites=Sites(0.25, 0.12, sensors))
     whole = run.observations
     cheap = np.array([is_low_cost(name) for name in whole.networks or ()])
     reference = whole.select(stations=np.array(whole.stations)[~cheap].tolist())
     kinds, true = np.array(kinds_from_record(reference)), np.array(reference.kinds)
-    record = Observations(whole.dataset[[KEY, f"{KEY}_flag"]])
-    background = np.array(background_only(record).stations)
-    chosen = np.random.default_rng(seed).permutation(len(background))[: int(HIDDEN_SHARE * len(background))]
-    hidden = record.select(stations=sorted(background[chosen]))
-    visible = record.select(stations=[s for s in record.stations if s not in set(hidden.stations)])
+    visible, hidden = seen_and_hidden(run, seed)
     scaling = {KEY: Scaling.fit(background_only(visible).values(KEY))}
     known = learn_groups(visible, scaling)
-    kerbs = choose_kinds(visible, ["background", "traffic", "industrial"])
+    kerbs = choose_kinds(visible, REFERENCE)
     ways = {
         "alone": background_only(visible),
         "kerbs": as_background(kerbs, known, scaling),
@@ -71,22 +77,18 @@ def measure(seed: int, days: int, sensors: int, with_model: bool) -> dict[str, A
         "kerbs alike": choose_kinds(kerbs, ["alike"]),
         "alike": choose_kinds(visible, ["alike"]),
     }
-    kriged = {name: krige(one, run, hidden, scaling[KEY], ways["alone"], name) for name, one in ways.items()}
-    out: dict[str, Any] = {
+    return {
         "seed": seed,
-        "days": days,
-        "sensors": sensors,
+        "days": len(whole.times) // 24,
+        "sensors": int(cheap.sum()),
         "agreement": {
             "all": float((kinds == true).mean()),
             **{kind: float((kinds[true == kind] == kind).mean()) for kind in np.unique(true)},
         },
         "stations": {kind: int((true == kind).sum()) for kind in np.unique(true)} | {"hidden": len(hidden.stations)},
-        "kriging": kriged,
+        "kriging": {name: krige(one, run, hidden, scaling[KEY], ways["alone"], name) for name, one in ways.items()},
         "groups": {name: vars(one) for name, one in known.groups[KEY].items()},
     }
-    if with_model:
-        out["model"] = asked_of_the_model(visible, run, hidden)
-    return out
 
 
 def places(run: Nature, hidden: Observations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -124,35 +126,43 @@ def krige(
     return errors(best, run, hidden, rows)
 
 
-def asked_of_the_model(visible: Observations, run: Nature, hidden: Observations) -> dict[str, dict[str, float]]:
+def ask_model(run: Nature, seed: int) -> dict[str, Any]:
     """Return the errors of the pretrained model, calibrated on what it reads; coverage of its 90 % interval beside."""
+    from aqreanalysis.model import read_bundle
     from aqreanalysis.model.predictor import load_analysis
-    from aqreanalysis.pretrained.own_model import of_this_network
+    from aqreanalysis.pretrained import FOLDER
+    from aqreanalysis.pretrained.own_model import with_split
+    from aqreanalysis.training.recalibrate import recalibrate
+    from aqreanalysis.training.transfer import of_these_pollutants
 
+    visible, hidden = seen_and_hidden(run, seed)
     lat, lon, rows = places(run, hidden)
+    rows = rows[1::2]
     observed = {KEY: np.full((len(rows), len(lat)), np.nan, np.float32)}
     observed[KEY][:, : len(hidden.stations)] = hidden.values(KEY)[rows]
-    targets = Targets(lat, lon, hidden.hours[rows], observed)
-    out = {}
-    with tempfile.TemporaryDirectory() as folder:
-        alike = choose_kinds(visible, ["alike"])
-        for name, record in (("ours", visible), ("alike", alike)):
-            own = load_analysis(of_this_network(record, Path(folder) / name, (KEY,)).folder, "cpu")
-            reads = {name: as_background(record, own.bundle.groups, own.bundle.scaling)}
-            if name == "ours":
-                reads["alone"] = background_only(record)
-            for way, one in reads.items():
-                answer = estimate(own, one, targets)[KEY]
-                inside = (observed[KEY] >= answer.lower) & (observed[KEY] <= answer.upper)
-                known = np.isfinite(observed[KEY])
-                out[way] = errors(answer.best, run, hidden, rows) | {"coverage": float(inside[known].mean())}
+    targets, known = Targets(lat, lon, hidden.hours[rows], observed), np.isfinite(observed[KEY])
+    everything = {"hidden_stations": 0.0, "hidden_cities": 0.0, "unseen_time": 0.0}
+    start = with_split(of_these_pollutants(read_bundle(FOLDER), (KEY,)), **everything)
+    out: dict[str, Any] = {"days": len(visible.times) // 24}
+    for name, record in (("ours", visible), ("alike", choose_kinds(visible, ["alike"]))):
+        with tempfile.TemporaryDirectory() as folder:
+            own = load_analysis(recalibrate(start, record, Path(folder) / "model", "cpu", means=False), "cpu")
+        reads = {name: as_background(record, own.bundle.groups, own.bundle.scaling)}
+        if name == "ours":
+            kerbs = as_background(choose_kinds(record, REFERENCE), own.bundle.groups, own.bundle.scaling)
+            reads = {"alone": background_only(record), "kerbs": kerbs, **reads}
+        for way, one in reads.items():
+            answer = estimate(own, one, targets)[KEY]
+            inside = (observed[KEY] >= answer.lower) & (observed[KEY] <= answer.upper)
+            out[way] = errors(answer.best, run, hidden, rows) | {"coverage": float(inside[known].mean())}
     return out
 
 
 def report(entries: list[dict[str, Any]]) -> str:
     """Return the results as Markdown."""
-    lines = ["# Kinds of station and a poor network", "", "`python benchmarks/station_kinds.py`", ""]
-    first = entries[0]
+    first, seeds = entries[0], " ".join(str(entry["seed"]) for entry in entries)
+    command = f"`python benchmarks/station_kinds.py --seeds {seeds} --days {first['days']}`"
+    lines = ["# Kinds of station and a poor network", "", command, ""]
     lines += [
         f"PM2.5 of the nature run, {first['days']} days, {STATIONS} stations of which a third stands at kerbs and "
         f"works, {first['sensors']} cheap sensors (noise 30 %, bias 1.3, more in damp air). A fifth of the background "
@@ -175,9 +185,9 @@ def report(entries: list[dict[str, Any]]) -> str:
         lines += ["", f"Seeds at which adding the poor network made it worse: {worse or 'none'}.", ""]
     asked = [entry for entry in entries if "model" in entry]
     if asked:
-        lines += ["## The pretrained AQ-Net, calibrated on what it reads", ""]
+        lines += [f"## The pretrained AQ-Net, calibrated on what it reads, {asked[0]['model']['days']} days", ""]
         lines += ["| seed | read | MAE hidden | MAE cells | coverage of 90 % at hidden |", "|---|---|---|---|---|"]
-        names = {"alone": WAYS["alone"], "ours": "all, as made here", "alike": WAYS["alike"]}
+        names = {way: WAYS[way] for way in ("alone", "kerbs", "ours", "alike")}
         for entry in asked:
             for way, title in names.items():
                 one = entry["model"][way]
@@ -209,15 +219,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--days", type=int, default=45)
     parser.add_argument("--sensors", type=int, default=300)
-    parser.add_argument("--model", action="store_true", help="ask the pretrained AQ-Net too")
+    parser.add_argument("--only", choices=["kriging", "model"], nargs="*", default=["kriging", "model"])
     given = parser.parse_args()
     file = RESULTS / "station_kinds.json"
     entries = {entry["seed"]: entry for entry in json.loads(file.read_text())} if file.exists() else {}
     for seed in given.seeds:
-        entries[seed] = entries.get(seed, {}) | measure(seed, given.days, given.sensors, given.model)
-        print(json.dumps(entries[seed]["kriging"]), entries[seed]["agreement"], flush=True)
+        run = nature_run(seed, given.days, STATIONS, sites=Sites(0.25, 0.12, given.sensors))
+        entry = entries.get(seed, {})
+        if "kriging" in given.only:
+            entry |= measure(run, seed)
+        if "model" in given.only:
+            entry |= {"seed": seed, "model": ask_model(run, seed)}
+        entries[seed] = entry
+        print(json.dumps(entry), flush=True)
         file.write_text(json.dumps([entries[key] for key in sorted(entries)], indent=1) + "\n")
-        (RESULTS / "station_kinds.md").write_text(report([entries[key] for key in sorted(entries)]))
+        whole = [entries[key] for key in sorted(entries) if "kriging" in entries[key]]
+        if whole:
+            (RESULTS / "station_kinds.md").write_text(report(whole))
 
 
 if __name__ == "__main__":
