@@ -17,11 +17,11 @@ from typing import IO, cast
 
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.encodings import likely_encoding, text_encoding
-from aqreanalysis.observations.spreadsheets import SPREADSHEETS, sheet_as_csv, sheets_with_rows
 
 TEXT = (".csv", ".txt", ".tsv", ".dat", ".json", ".nas")
 PARQUET = (".parquet", ".pq")
 NETCDF = (".nc", ".nc4")
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 SUFFIXES = (*TEXT, *(f"{suffix}.gz" for suffix in TEXT), ".zip", *PARQUET, *NETCDF, *SPREADSHEETS)
 # No table of readings has so long a line; an archive of some kilobytes may.
 _LONGEST_LINE = 1 << 22
@@ -58,13 +58,10 @@ class Source:
         """Return whether the name, without ``.gz``, ends in one of `suffixes`."""
         return self.filename.lower().endswith(tuple(suffixes))
 
-    def open(self) -> IO[bytes]:
-        """Return a stream of the bytes, decompressed; of a sheet as CSV."""
-        if self.has_suffix(SPREADSHEETS):
+    def open(self, as_it_lies: bool = False) -> IO[bytes]:
+        """Return a stream of the bytes, decompressed; of a sheet as CSV, unless the workbook is wanted `as_it_lies`."""
+        if not as_it_lies and self.has_suffix(SPREADSHEETS):
             return io.BytesIO(_converted(self, self.path.stat().st_mtime_ns))
-        return self._bytes()
-
-    def _bytes(self) -> IO[bytes]:
         if self.member is None:
             raw: IO[bytes] = self.path.open("rb")
         else:
@@ -94,7 +91,9 @@ class Source:
 @lru_cache(maxsize=1)
 def _converted(source: Source, changed: int) -> bytes:
     """Return a sheet as CSV; kept until the next is asked for, because a file is looked into before it is read."""
-    with source._bytes() as stream:
+    from aqreanalysis.observations.spreadsheets import sheet_as_csv  # beside the road of tables and NetCDF
+
+    with source.open(as_it_lies=True) as stream:
         return sheet_as_csv(stream.read(), source.name, source.sheet)
 
 
@@ -205,8 +204,10 @@ def _sheets(source: Source) -> list[Source]:
     ObservationsError
         The reader of spreadsheets is not installed.
     """
+    from aqreanalysis.observations.spreadsheets import sheets_with_rows
+
     try:
-        with source._bytes() as stream:
+        with source.open(as_it_lies=True) as stream:
             names = sheets_with_rows(stream.read(), source.name)
     except DAMAGE:
         return [source]  # it is refused by name when it is read

@@ -15,8 +15,6 @@ from aqreanalysis.errors import ObservationsError
 if TYPE_CHECKING:
     import python_calamine
 
-SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
-
 
 def sheets_with_rows(data: bytes, name: str) -> list[str]:
     """Return the names of the sheets that hold anything, in the order of the workbook.
