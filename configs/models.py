@@ -315,15 +315,6 @@ class ModelConfig(StrictModel):
         description="with wind as a covariate: hours back along it whose readings are kriged too; below zero, ahead",
     )
 
-    @model_validator(mode="after")
-    def _check_heads(self) -> ModelConfig:
-        if self.state_width % self.attention_heads:
-            raise ValueError(
-                f"state_width {self.state_width} is no multiple of attention_heads {self.attention_heads}: each head "
-                "takes the same share of it"
-            )
-        return self
-
 
 class TrainingConfig(StrictModel):
     """The loop of training: epochs, steps, rates, limits."""

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from aqreanalysis.errors import ConfigError
 from aqreanalysis.model.network.temporal_encoder import CyclicEncoding, TemporalEncoder
 
 STEPS, FIRST, LAST = 48, 12, 36
@@ -130,3 +131,9 @@ def test_the_last_hours_of_this_century_are_still_told_apart():
     assert abs(float((one - two)[DAY].norm()) - 0.2610524) < 1e-5
     assert encode(torch.zeros(2, 3, dtype=torch.int64)).shape == (2, 3, 6)
     assert encode(torch.zeros(1, dtype=torch.int64)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("width", "heads"), [(9, 3), (8, 3), (8, 1000)])
+def test_a_width_that_its_heads_cannot_share_is_refused_with_both(width, heads):
+    with pytest.raises(ConfigError, match=f"state_width {width} is no multiple of .* {heads}"):
+        TemporalEncoder(1, 4, width, heads, 0.0)

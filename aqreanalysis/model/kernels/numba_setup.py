@@ -72,23 +72,17 @@ def open_to_others(folder: Path) -> Path | None:
     return None
 
 
-def _refuse_foreign_cache() -> None:
-    """Leave ``NUMBA_CACHE_DIR`` unused where others may write."""
-    asked = os.environ.get("NUMBA_CACHE_DIR")
-    writable = open_to_others(Path(asked)) if asked else None
-    if writable is not None:
-        logging.getLogger("aqreanalysis").warning(
-            "NUMBA_CACHE_DIR=%s is not used: others may write in %s, and what lies there is run; chmod it, or name a "
-            "folder of your own",
-            asked,
-            writable,
-        )
-        # Then it is kept beside the package, or in the user's own cache; by processes that this one starts, too.
-        del os.environ["NUMBA_CACHE_DIR"]
-        numba.config.CACHE_DIR = ""  # type: ignore[attr-defined]  # numba makes it from the environment
-
-
-_refuse_foreign_cache()
+# Before anything is compiled: where others may write, ``NUMBA_CACHE_DIR`` is not used.
+if (_asked := os.environ.get("NUMBA_CACHE_DIR")) and (_writable := open_to_others(Path(_asked))) is not None:
+    logging.getLogger("aqreanalysis").warning(
+        "NUMBA_CACHE_DIR=%s is not used: others may write in %s, and what lies there is run; chmod it, or name a "
+        "folder of your own",
+        _asked,
+        _writable,
+    )
+    # Then it is kept beside the package, or in the user's own cache; by processes that this one starts, too.
+    del os.environ["NUMBA_CACHE_DIR"]
+    numba.config.CACHE_DIR = ""  # type: ignore[attr-defined]  # numba makes it from the environment
 
 
 def compiled(function: Callable[..., Any]) -> Any:

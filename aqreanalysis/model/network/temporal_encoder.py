@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aqreanalysis.errors import ConfigError
 from aqreanalysis.model.kernels import attention
 
 _HOURS_OF_YEAR = 365.2425 * 24
@@ -72,6 +73,11 @@ class TemporalEncoder(nn.Module):
     """
 
     def __init__(self, inputs: int, clock: int, width: int, heads: int, dropout: float) -> None:
+        if width % 2 or width % heads:
+            raise ConfigError(
+                f"model.state_width {width} is no multiple of 2 and of model.attention_heads {heads}: both directions "
+                "and all heads take the same share of it"
+            )
         super().__init__()
         self.embed = nn.Linear(2 * inputs + clock, width)
         # Both directions: a reanalysis knows the hours after the one it estimates.
