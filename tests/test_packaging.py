@@ -70,6 +70,7 @@ def test_the_wheel_carries_every_grid_and_config_and_all_modules(wheel: Path) ->
         for p in (ROOT / room).glob("*.py")
     }
     expected |= {str(p.relative_to(ROOT)) for p in (ROOT / "aqreanalysis").rglob("*.py")}
+    expected |= {str(p.relative_to(ROOT)) for p in (ROOT / "aqreanalysis" / "project" / "template").iterdir()}
     expected.add("aqreanalysis/py.typed")
     assert expected <= names
 
