@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import socket
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -53,3 +57,15 @@ def test_under_a_limit_of_files_a_library_without_a_reason_has_met_it_and_a_faul
     monkeypatch.setattr("resource.getrlimit", lambda which: (6_000, 6_000))
     assert refused_by_disk(RuntimeError("NetCDF: HDF error"), tmp_path) == errno.EFBIG
     assert refused_by_disk(KeyError("pm25"), tmp_path) is None
+
+
+def test_what_a_killed_process_of_this_machine_left_is_removed_and_no_other(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    here = socket.gethostname()
+    names = [f".a.{here}-{dead.pid}.part.nc", f".a.{here}-{os.getppid()}.part.nc", f".a.elsewhere-{dead.pid}.part.nc"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+    with replacing(tmp_path / "a.nc") as part:
+        part.write_text("whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*names[1:], "a.nc"])

@@ -102,3 +102,14 @@ def test_places_of_a_broken_file_alone_are_no_stations() -> None:
             partitions.discard_file(file)
     table = partitions.station_table()
     assert table["station"].isna().tolist() == [True, False] and table["since"].tolist() == [NEVER, HOUR]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not(tmp_path: Path) -> None:
+    left = tmp_path / ".observations-abc.partitions"
+    left.mkdir()
+    (left / "0.parquet").write_bytes(b"rows")
+    with TimePartitions(tmp_path):
+        assert not left.exists() and len(list(tmp_path.iterdir())) == 1
+        with TimePartitions(tmp_path):
+            assert len(list(tmp_path.iterdir())) == 2
+    assert list(tmp_path.iterdir()) == []

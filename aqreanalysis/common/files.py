@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import math
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from aqreanalysis.errors import OutputError
 
@@ -88,8 +91,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def partial_name(path: Path) -> Path:
-    """Return the hidden name beside `path`, with its ending, under which this process writes it."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    """Return the hidden name beside `path`, with its ending, under which this process writes it.
+
+    What processes of this machine have left there that were killed is removed."""
+    mine = f".{path.stem}.{socket.gethostname()}-"
+    for left in path.parent.glob(f"{glob.escape(mine)}*.part{glob.escape(path.suffix)}"):
+        process = left.name.removeprefix(mine).partition(".")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+    return path.with_name(f"{mine}{os.getpid()}.part{path.suffix}")
 
 
 def move_into_place(temporary: Path, path: Path) -> None:

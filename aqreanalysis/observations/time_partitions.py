@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from aqreanalysis.observations.places import LABELS
@@ -21,8 +22,26 @@ from aqreanalysis.species import in_order
 
 # Rows that are gathered before they are written: some 200 MB.
 GATHERED_ROWS = 2_000_000
+_LOCK = "lock"
 _PLACE = ("station", "lat", "lon", *LABELS)
 _NOWHERE = pd.DataFrame(columns=list(_PLACE))
+
+
+def _locked_folder(beside: Path) -> tuple[Path, FileLock]:
+    """Return a fresh folder in another and its lock, which the system drops with this process; what processes that were
+    killed have left there is removed."""
+    for left in beside.glob(".observations-*.partitions"):
+        lock = FileLock(left / _LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except (Timeout, OSError):  # somebody works there, or may not be asked
+            continue
+        shutil.rmtree(left, ignore_errors=True)
+        lock.release()
+    new = Path(tempfile.mkdtemp(prefix=".observations-", suffix=".new", dir=beside))
+    lock = FileLock(new / _LOCK)
+    lock.acquire()
+    return new.rename(new.with_suffix(".partitions")), lock
 
 
 class TimePartitions:
@@ -42,11 +61,10 @@ class TimePartitions:
 
     def __init__(self, beside: Path | None = None, block_hours: int | None = None) -> None:
         self._block_hours = block_hours
-        self._folder = (
-            None
-            if beside is None
-            else Path(tempfile.mkdtemp(prefix=".observations-", suffix=".partitions", dir=beside))
-        )
+        self._folder: Path | None = None
+        self._lock: FileLock | None = None
+        if beside is not None:
+            self._folder, self._lock = _locked_folder(beside)
         self._gathered: list[tuple[int, RawRecords]] = []
         self._rows = 0
         self._spilled: list[tuple[int, RawRecords]] = []  # file and form of each batch on disk, without its rows
@@ -60,8 +78,9 @@ class TimePartitions:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._folder is not None:
+        if self._folder is not None and self._lock is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+            self._lock.release()
 
     def append(self, file: int, records: RawRecords) -> None:
         """Take records of file number `file`, which come in the order of issue, a file after another."""
