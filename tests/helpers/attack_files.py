@@ -938,7 +938,7 @@ for _what, _url in _URLS.items():
                 usual[usual.index(swapped[command])] = url
                 return usual
             return {
-                "plot": ["plot", url, "--out", "p.png"],
+                "plot": ["plot", url, "--mean", "--out", "p.png"],
                 "export points": ["export", "points", url, "--places", listed, "--out", "t.csv"],
                 "covariates": ["covariates", "check", url],
                 "train": ["train", "--config", "demo", "--observations", str(assets.csv), "--out", url],
