@@ -86,7 +86,7 @@ def test_wherever_observations_are_read_format_and_stations_are_taken(london: Pa
 
     files = [part for day in (1, 2) for part in ("--observations", str(london / f"LaqnData{day}.csv"))]
     given = CliRunner().invoke(command, [*files, "--format", "laqn", "--stations", str(tmp_path / "sites.csv")])
-    assert given.exit_code == 0 and "no2: 2 stations, 48 hours" in given.stdout, given.output
+    assert given.exit_code == 0 and "stations  2: HG4, MY1" in given.stdout, given.output
     without = CliRunner().invoke(command, files)
     assert isinstance(without.exception, ObservationsError) and "--stations" in str(without.exception)
 
