@@ -65,7 +65,7 @@ def calibrate(
         made = recalibrate(replace(bundle, config=own), observations, out, device, progress, chosen)
     whole = read_bundle(made)
     if NONE_HIDDEN in whole.provenance:
-        click.echo(f"note: {whole.provenance[NONE_HIDDEN]}", err=True)
+        say(f"note: {whole.provenance[NONE_HIDDEN]}", err=True)
     if as_json:
         print_json({"bundle": made, "digest": whole.digest, "species": whole.config.species})
         return

@@ -215,12 +215,12 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_when_there_is_room(ca
 # Between the last block and the cube under its name: the call before or after which the kill comes.
 FINALISING = [
     (".nc", "before", "netcdf:write_netcdf"),
-    (".nc", "after", "netcdf:write_netcdf"),
-    (".nc", "after", "ledger:Ledger.note_ready"),
+    pytest.param(".nc", "after", "netcdf:write_netcdf", marks=pytest.mark.slow),
+    pytest.param(".nc", "after", "ledger:Ledger.note_ready", marks=pytest.mark.slow),
     (".nc", "after", "netcdf:rename_file"),
     (".zarr", "before", "ledger:Ledger.note_ready"),
-    (".zarr", "after", "ledger:Ledger.note_ready"),
-    (".zarr", "after", "zarr:publish_folder"),
+    pytest.param(".zarr", "after", "ledger:Ledger.note_ready", marks=pytest.mark.slow),
+    pytest.param(".zarr", "after", "zarr:publish_folder", marks=pytest.mark.slow),
 ]
 MURDER = """
 import os, runpy, signal, sys

@@ -55,11 +55,15 @@ def test_the_model_reads_background_weather_and_static_fields_from_the_files_tha
     assert not (demo.out / "model_stations_alone" / "covariates.json").exists()
 
 
-def test_an_earlier_demo_is_replaced_only_when_told_and_what_a_user_put_beside_it_stays(demo: Demo) -> None:
-    mine = demo.out / "notes.txt"
-    mine.write_text("mine")
+def test_an_earlier_demo_is_left_alone_until_told(demo: Demo) -> None:
     with pytest.raises(OutputError, match=r"holds an earlier demo.*--overwrite"):
         run_demo(demo.out, config=SMALL, days=12)
+
+
+@pytest.mark.slow
+def test_an_earlier_demo_is_replaced_when_told_and_what_a_user_put_beside_it_stays(demo: Demo) -> None:
+    mine = demo.out / "notes.txt"
+    mine.write_text("mine")
     again = run_demo(demo.out, config=SMALL, days=12, overwrite=True)
     assert again.scores == demo.scores, "the demo is seeded"
     assert mine.read_text() == "mine"
