@@ -40,6 +40,7 @@ FILES = {
     "beijing35": "beijing35_2013_2018.parquet",
     "china-north": "china_north_2019.parquet",
 }
+NETWORKS = ["uci12", "beijing35", "china-north", "nature-20", "nature-40", "nature-80"]
 #: Of nature runs: no pretraining draws these.
 SEEDS = 0, 1, 2
 HALF_A_YEAR = np.timedelta64(182, "D")
@@ -133,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=FOLDER)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--networks", nargs="+", default=["uci12", "beijing35", "nature-20", "nature-40", "nature-80"])
+    parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--species", nargs="+", default=["pm25"])
     parser.add_argument("--days", type=int, default=60)
     parser.add_argument("--trained", action="store_true")
