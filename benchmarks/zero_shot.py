@@ -4,9 +4,9 @@
         [--species pm25] [--days 60] [--trained]
 
 Each fold calibrates the model at the stations in sight and asks it and all baselines at the others, one hour in five.
-With --trained a model is trained anew in each fold as well, with the default settings. Real networks are the last
-`--days` of their records and as many half a year before; nature runs have seeds that no pretraining draws. Writes
-benchmarks/results/zero_shot.md.
+With --trained a model is trained anew in each fold as well, with the default settings, and another goes on from the
+pretrained one as `train --from` does. Real networks are the last `--days` of their records and as many half a year
+before; nature runs have seeds that no pretraining draws. Writes benchmarks/results/zero_shot.md.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from aqreanalysis import load_config, read_observations
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import AqreanalysisError
 from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
-from aqreanalysis.model import read_bundle
+from aqreanalysis.model import Bundle, read_bundle
 from aqreanalysis.model.bundle import MODEL
 from aqreanalysis.nature import nature_run
 from aqreanalysis.observations import Observations, StationPlaces
 from aqreanalysis.pretrained import FOLDER
-from aqreanalysis.training import train
+from aqreanalysis.training import TrainOptions, train
 from aqreanalysis.training.recalibrate import recalibrate
 
 RESULTS = Path(__file__).parent / "results" / "zero_shot.md"
@@ -116,6 +116,13 @@ def score(name: str, observations: Observations, way: str, make: Callable[..., P
         )
 
 
+def gone_on(model: Bundle, fold: Config) -> Config:
+    """Return the config of a training that goes on from a model, as `train --from` has it: four epochs."""
+    training = model.config.training.model_copy(update={"epochs": 4, "steps_per_epoch": None})
+    given = {"split": fold.split, "training": training, "species": fold.species, "inputs": fold.inputs}
+    return model.config.model_copy(update=given)
+
+
 def table(rows: list[Row]) -> list[str]:
     """Return the rows as Markdown."""
     lines = [
@@ -152,6 +159,9 @@ def main() -> None:
     ways: dict[str, Callable[..., Path]] = {"calibrated": calibrated}
     if given.trained:
         ways["trained anew"] = lambda seen, fold, out: train(seen, fold, out, "cpu")
+        ways["gone on from"] = lambda seen, fold, out: train(
+            seen, gone_on(model, fold), out, "cpu", None, TrainOptions(start=model)
+        )
     rows: list[Row] = []
     for name in given.networks:
         for label, observations in networks(name, given.data, given.days, given.species):
