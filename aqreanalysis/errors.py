@@ -64,6 +64,11 @@ class Interrupted(AqreanalysisError):
     exit_code = 130
 
 
+def already_exists(out: object) -> OutputError:
+    """Return the refusal of an output that is there and was not to be replaced."""
+    return OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
+
+
 def nearest_hint(value: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to `value`, or an empty string."""
     close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.5)

@@ -96,10 +96,10 @@ def attacks(work: Path, count: int, seed: int, match: str) -> Iterator[Row]:
     """Yield a row a kind of attack."""
     del count, seed
     from attack_case import attempt, judge
-    from attack_files import ATTACKS
+    from attack_kit import all_attacks
 
     rows: dict[str, Row] = {}
-    for one in (one for one in ATTACKS if match in one.kind):
+    for one in (one for one in all_attacks() if match in one.kind):
         row = rows.setdefault(one.kind, Row("attacks", one.kind))
         folder = work / "attack"
         folder.mkdir()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import OutputError, already_exists
 
 
 def check_span(start: datetime | None, end: datetime) -> None:
@@ -66,7 +66,7 @@ def check_there(out: str, overwrite: bool) -> None:
         If so.
     """
     if Path(out).exists() and not overwrite:
-        raise OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
+        raise already_exists(out)
 
 
 def check_report(out: str, overwrite: bool) -> None:

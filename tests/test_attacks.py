@@ -1,4 +1,4 @@
-"""What strangers send ends in one line with status 2, or does no harm: see `attack_files`, and SECURITY.md."""
+"""What strangers send ends in one line with status 2, or does no harm: see `attack_kit`, and SECURITY.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from attack_case import SECRET, Assets, Attack, Outcome, attempt, judge
-from attack_files import ATTACKS
+from attack_kit import all_attacks
 
 #: Too long for every day: a training, a compliance checker, hundreds of megabytes packed.
 _LONG = {
@@ -36,7 +36,7 @@ _LONG |= {
 def _first_of_each_kind() -> set[int]:
     """Return the places of the attacks that are tried every day: the first that each function prepares."""
     first: dict[str, int] = {}
-    for number, one in enumerate(ATTACKS):
+    for number, one in enumerate(all_attacks()):
         first.setdefault(one.prepare.__name__, number)
     return {number for name, number in first.items() if name not in _LONG}
 
@@ -44,7 +44,7 @@ def _first_of_each_kind() -> set[int]:
 _DAILY = _first_of_each_kind()
 _CASES = [
     pytest.param(one, id=f"{one.kind}: {one.name}", marks=[] if number in _DAILY else [pytest.mark.slow])
-    for number, one in enumerate(ATTACKS)
+    for number, one in enumerate(all_attacks())
 ]
 
 

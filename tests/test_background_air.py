@@ -141,8 +141,8 @@ def test_hidden_stations_are_told_better_with_a_poor_network_than_without_and_fa
         errors = []
         for hour in range(0, HOURS, 7):
             at = np.flatnonzero(np.isfinite(z[hour]))
-            told, _ = ordinary_kriging(covariance[np.ix_(at, at)], covariance[at, count:], z[hour, at], 1.0)
-            errors.append(np.abs(np.exp(told * scale.std + scale.mean) - scale.offset - air[hour, hidden]))
+            estimate, _ = ordinary_kriging(covariance[np.ix_(at, at)], covariance[at, count:], z[hour, at], 1.0)
+            errors.append(np.abs(np.exp(estimate * scale.std + scale.mean) - scale.offset - air[hour, hidden]))
         return float(np.mean(errors))
 
     alone, equal, ours = (
@@ -224,5 +224,5 @@ def test_errors_left_out_are_those_of_kriging_from_the_others() -> None:
     z[1, 3] = np.nan
     errors = left_out_errors(z, covariance, np.array([0, 3]))
     others = np.arange(1, 6)
-    told, _ = ordinary_kriging(covariance[np.ix_(others, others)], covariance[np.ix_(others, [0])], z[0, 1:], 1.0)
-    assert errors[0, 0] == pytest.approx(z[0, 0] - told[0]) and np.isnan(errors[1, 1])
+    estimate, _ = ordinary_kriging(covariance[np.ix_(others, others)], covariance[np.ix_(others, [0])], z[0, 1:], 1.0)
+    assert errors[0, 0] == pytest.approx(z[0, 0] - estimate[0]) and np.isnan(errors[1, 1])

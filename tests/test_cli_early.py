@@ -74,7 +74,7 @@ for name, arguments in json.load(sys.stdin).items():
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, list[str]]]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, list[str]]]:
     """Return, by mistake, exit status, what was said, and what was loaded by then; one process makes them all."""
     folder = tmp_path_factory.mktemp("mistakes")
     (folder / "records.csv").write_text("station_id,time,lat,lon,pm25\na,2019-01-01T01:00,39,116,20\n")
@@ -96,9 +96,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_cheap_mistake_is_told_with_the_way_out_before_anything_heavy_is_loaded(
-    name: str, told: dict[str, tuple[int, str, list[str]]]
+    name: str, answers: dict[str, tuple[int, str, list[str]]]
 ) -> None:
-    code, text, loaded = told[name]
+    code, text, loaded = answers[name]
     assert code == 2 and MISTAKES[name][2] in text and text.count("\n") == 1, text
     assert set(HEAVY) & set(loaded) == set()
 

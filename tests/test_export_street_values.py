@@ -11,8 +11,8 @@ import pytest
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import CubeSource, export_points
-from aqreanalysis.export.street_values import street_values
-from aqreanalysis.model import Bundle, read_bundle
+from aqreanalysis.export.street_values import StreetValues, street_values
+from aqreanalysis.model import Bundle, Scaling, read_bundle
 from aqreanalysis.model.distribution.station_groups import GroupErrors, StationGroups
 
 KERB = GroupErrors(mean=0.5, spread=0.05, noise=0.1, shared=0.05, shared_km=100.0, stations=9, helps=True)
@@ -40,6 +40,21 @@ def test_a_kerb_reads_its_factor_more_and_surely_less_surely(cubes, bundle: Bund
     assert ((kerb["lower"] < kerb["value"]) & (kerb["value"] < kerb["upper"]))[known].all()
     assert set(kerb["kind"]) == {"traffic"} and set(kerb["place_kind"]) == {"x", "y"}
     assert "kind" not in air
+
+
+def test_the_expectation_and_the_width_are_those_of_the_site_too() -> None:
+    scaling = Scaling(offset=2.0, mean=3.0, std=0.5, typical_error=5.0)
+    fields = {name: np.full((1, 1), value, np.float32) for name, value in (("value", 20.0), ("expectation", 21.0))}
+    fields |= {name: np.full((1, 1), value, np.float32) for name, value in (("lower", 10.0), ("upper", 38.0))}
+    fields["standard_error"] = np.full((1, 1), 7.0, np.float32)
+    wide, narrow = (
+        StreetValues("traffic", {"pm25": KERB}, {"pm25": scaling}, {"pm25": half}).applied("pm25", fields)
+        for half in (1.6449, 0.6745)
+    )
+    # A log-normal's mean: a mean of logs of 0.5 and a variance of 0.2 more, in units of the scaling's spread.
+    grown = (21.0 + 2.0) * np.exp(0.5 * 0.5 + 0.2 * 0.5**2 / 2) - 2.0
+    np.testing.assert_allclose(wide["expectation"], grown, rtol=1e-5)
+    assert wide["upper"] > narrow["upper"] > fields["upper"] and wide["value"] == narrow["value"]
 
 
 @pytest.mark.parametrize(

@@ -69,11 +69,11 @@ def test_a_file_keeps_them_beside_those_that_were_told(tmp_path: Path) -> None:
     again = read_observations(path)
     assert again.kinds == kinds_from_record(observations) and again.digest() == observations.digest()
     one = np.array(["traffic"] + [""] * (len(KINDS) - 1), dtype=object)
-    told = Observations(observations.dataset.assign_coords(kind=("station", one)))
-    told.to_netcdf(tmp_path / "told.nc")
-    keep_kinds(tmp_path / "told.nc")
-    assert (read_observations(tmp_path / "told.nc").kinds or [])[0] == "traffic"
-    assert "kinds_by_record" not in check_observations(tmp_path / "told.nc")
+    labelled = Observations(observations.dataset.assign_coords(kind=("station", one)))
+    labelled.to_netcdf(tmp_path / "labelled.nc")
+    keep_kinds(tmp_path / "labelled.nc")
+    assert (read_observations(tmp_path / "labelled.nc").kinds or [])[0] == "traffic"
+    assert "kinds_by_record" not in check_observations(tmp_path / "labelled.nc")
 
 
 @pytest.mark.slow

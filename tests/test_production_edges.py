@@ -112,11 +112,11 @@ def test_leap_day_and_year_end_are_days_as_any_other(
 def test_a_clock_that_jumps_in_mid_run_changes_nothing(
     production_files: tuple[Path, Path], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true, told = time.time, []
+    true, asked = time.time, []
 
     def jump(done: int, total: int, note: str) -> None:
-        told.append(done)
+        asked.append(done)
         monkeypatch.setattr(time, "time", lambda: true() + (-86_400.0 if done % 2 else 86_400.0))
 
     produce(*production_files, GRID, START, END, tmp_path / "x.nc", tiled(progress=jump)).close()
-    assert len(told) > 3 and digest(tmp_path) == digest(whole.parent)
+    assert len(asked) > 3 and digest(tmp_path) == digest(whole.parent)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.common.geodesy import distance_matrix_km
+from aqreanalysis.geostatistics.kriging import bordered_inverse
 from aqreanalysis.model.distribution.station_groups import AirCovariance, GroupErrors
 
 Floats = NDArray[np.floating[Any]]
@@ -77,9 +78,7 @@ def left_out_errors(z: Floats, covariance: Floats, judged: NDArray[np.intp]) -> 
         at = np.flatnonzero(np.isfinite(hour))
         if len(at) < 3:
             continue
-        inverse = np.linalg.inv(covariance[np.ix_(at, at)])
-        border = inverse.sum(axis=0)
-        bordered = inverse - np.outer(border, border / border.sum())
+        bordered = bordered_inverse(np.linalg.inv(covariance[np.ix_(at, at)]))
         errors = np.full(z.shape[1], np.nan)
         errors[at] = (bordered @ hour[at]) / np.diag(bordered)
         out[row] = errors[judged]

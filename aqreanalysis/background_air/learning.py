@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.background_air.groups import groups_of
+from aqreanalysis.background_air.groups import groups_of, has_groups
 from aqreanalysis.background_air.kriging import air_covariance, distances, left_out_errors, noise_covariance
+from aqreanalysis.common.hours import even_step
 from aqreanalysis.geostatistics.kriging import leave_out, ordinary_kriging
 from aqreanalysis.geostatistics.variogram import Variogram, empirical_variogram, fit_variogram
 from aqreanalysis.model import Scaling
@@ -59,7 +60,7 @@ def learn_visible_groups(
     observations: Observations, split: Split, scaling: Mapping[str, Scaling]
 ) -> StationGroups | None:
     """Return what is learned of groups where a split hides stations and hours; None for a record without groups."""
-    if not (groups_of(observations) != "").any():
+    if not has_groups(observations):
         return None
     hidden = set(np.array(split.stations)[split.where(HIDDEN_TENTH, HIDDEN_CITY)].tolist())
     seen = [station for station in observations.stations if station not in hidden]
@@ -82,9 +83,7 @@ def learn_groups(observations: Observations, scaling: Mapping[str, Scaling]) -> 
     if (group == "").all():
         return known
     km = distances(observations.lat, observations.lon)
-    stride = max(1, -(-len(observations.times) // _MOST_HOURS))
-    while stride > 1 and stride % 2 == 0:  # every hour of the day is to be among them
-        stride += 1
+    stride = even_step(-(-len(observations.times) // _MOST_HOURS))
     for key in observations.species:
         if key not in scaling:
             continue
@@ -134,7 +133,7 @@ def _learn_pollutant(data: _Scaled, air: AirCovariance) -> tuple[dict[str, Group
         first = GroupErrors(0.0, _SPREAD_PRIOR, 0.0, 0.0, _SHARED_KM[1], len(some), True)
         errors, lasting = lasting_differences(residual, variance, air, first, data.step)
         errors = _hourly_errors(residual - lasting, data, air, some, errors)
-        groups[name] = _as_far_as_it_helps(data, air, name, some, (errors, lasting))
+        groups[name] = _as_far_as_it_helps(data, air, some, errors, lasting)
         offsets |= dict(zip(some.tolist(), lasting.tolist(), strict=True))
     return groups, offsets
 
@@ -232,10 +231,10 @@ def _hourly_errors(
 
 
 def _as_far_as_it_helps(
-    data: _Scaled, air: AirCovariance, name: str, some: NDArray[np.intp], learned: tuple[GroupErrors, Floats]
+    data: _Scaled, air: AirCovariance, some: NDArray[np.intp], errors: GroupErrors, lasting: Floats
 ) -> GroupErrors:
     """Return a group with the noise at which background stations left out are told best, and whether it helps them."""
-    errors, lasting = learned
+    name = str(data.group[some[0]])
     chosen = np.unique(np.linspace(0, len(some) - 1, min(len(some), 4 * _MOST_PAIRED)).astype(int))
     there = np.concatenate([data.background, some[chosen]])
     rows = np.unique(np.linspace(0, len(data.z) - 1, min(len(data.z), _GATE_HOURS)).astype(int))

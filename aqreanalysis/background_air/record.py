@@ -14,6 +14,7 @@ from aqreanalysis.background_air.groups import background_only, groups_of
 from aqreanalysis.background_air.kriging import air_covariance, distances, noise_covariance, smooth
 from aqreanalysis.background_air.learning import from_background, lasting_differences
 from aqreanalysis.common.geodesy import distance_km
+from aqreanalysis.common.hours import even_step
 from aqreanalysis.model import Scaling
 from aqreanalysis.model.distribution.station_groups import AirCovariance, GroupErrors, StationGroups
 from aqreanalysis.observations import Observations, window
@@ -63,7 +64,7 @@ def as_background(observations: Observations, known: StationGroups | None, scali
             readings = observations.values(key).copy()
             others = np.flatnonzero(group != "")
             if key in known.air and key in scaling:
-                readings[:, others] = _equivalents(observations, key, known, scaling[key], (group, km))[:, others]
+                readings[:, others] = _equivalents(observations, key, known, scaling[key], group, km)[:, others]
             else:
                 readings[:, others] = np.nan
             values[key] = readings
@@ -88,27 +89,27 @@ def _equivalents(
     key: str,
     known: StationGroups,
     scaling: Scaling,
-    where: tuple[NDArray[np.str_], Floats],
+    group: NDArray[np.str_],
+    km: Floats,
 ) -> NDArray[np.float32]:
     """Return the equivalents of one pollutant at all stations (hour, station), NaN where there are none."""
-    (group, km), groups = where, known.groups[key]
-    helping = {name: one for name, one in groups.items() if one.helps}
+    helping = {name: one for name, one in known.groups[key].items() if one.helps}
     enters = np.isin(group, [*helping, ""])
     z = np.where(enters, scaling.forward(observations.values(key)), np.nan).astype(np.float64)
-    z -= _lasting(observations, key, known, z, where)
+    z -= _lasting(observations, key, known, z, group, km)
     clusters = list(_clusters(observations.lat, observations.lon, np.flatnonzero(enters & (group != ""))))
-    return concentrations(_smoothed(z, km, known.air[key], (group, helping), clusters), scaling)
+    return scaling.backward(_smoothed(z, km, known.air[key], group, helping, clusters))
 
 
 def _smoothed(
     z: Floats,
     km: Floats,
     air: AirCovariance,
-    groups: tuple[NDArray[np.str_], Mapping[str, GroupErrors]],
+    group: NDArray[np.str_],
+    helping: Mapping[str, GroupErrors],
     clusters: Sequence[NDArray[np.intp]],
 ) -> Floats:
     """Return equivalents of readings less lasting differences (hour, station), at the stations of the clusters."""
-    group, helping = groups
     out = np.full(z.shape, np.nan)
     background = np.flatnonzero(group == "")
     for part in clusters:
@@ -122,11 +123,6 @@ def _smoothed(
             out[rows, part] = smooth(z[rows][:, there], air_covariance(air, among), noise, targets)
     out[~np.isfinite(z)] = np.nan
     return out
-
-
-def concentrations(z: Floats, scaling: Scaling) -> NDArray[np.float32]:
-    """Return what standardised logarithms stand for, in the units of the pollutant."""
-    return np.maximum(np.exp(z * scaling.std + scaling.mean) - scaling.offset, 0.0).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -192,8 +188,8 @@ class Informing:
             z = np.concatenate([one.forward(values[:, :, i]), self.z[steps, :, i]], axis=1).astype(np.float64)
             z[silent] = np.nan
             helping = {name: errors for name, errors in self.known.groups[key].items() if errors.helps}
-            smoothed = _smoothed(z, self.km, self.known.air[key], (self.group, helping), clusters)
-            out[:, :, i] = concentrations(smoothed[:, count:], one)
+            smoothed = _smoothed(z, self.km, self.known.air[key], self.group, helping, clusters)
+            out[:, :, i] = one.backward(smoothed[:, count:])
         return out
 
 
@@ -202,12 +198,12 @@ def _lasting(
     key: str,
     known: StationGroups,
     z: Floats,
-    where: tuple[NDArray[np.str_], Floats],
+    group: NDArray[np.str_],
+    km: Floats,
 ) -> Floats:
     """Return the lasting difference of each station (station,), zero for background."""
-    group, km = where
     out = np.zeros(len(group))
-    stride = max(1, -(-len(z) // _MOST_HOURS)) | 1
+    stride = even_step(-(-len(z) // _MOST_HOURS))
     background = np.flatnonzero(group == "")
     for name, one in known.groups[key].items():
         some = np.flatnonzero(group == name)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from html import escape
 
 
-class Described:
+class Described(ABC):
     """Gives a class its repr, and its HTML for notebooks, from `facts`."""
 
+    @abstractmethod
     def facts(self) -> tuple[str, Sequence[tuple[str, str]]]:
         """Return what the object is in a few words, and names with values, a line each."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         title, pairs = self.facts()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,18 @@ def times_from_hours(hours: NDArray[np.int64] | Sequence[int]) -> pd.DatetimeInd
     import pandas as pd  # not paid by who only writes a stamp
 
     return pd.DatetimeIndex(np.asarray(hours, dtype=np.int64) * _NANOSECONDS, dtype="datetime64[ns]", name="time")
+
+
+def even_step(least: int, period: int = 24) -> int:
+    """Return the least step, from `least` on, that shares no factor with a period of hours: each n-th hour of a record
+    is then of every hour of the day, or with 168 of every hour of the week.
+
+    Examples
+    --------
+    >>> even_step(4), even_step(9), even_step(5, 168), even_step(0)
+    (5, 11, 5, 1)
+    """
+    return next(step for step in itertools.count(max(1, least)) if math.gcd(step, period) == 1)
 
 
 def decimal_hours(times: NDArray[np.datetime64]) -> NDArray[np.float64]:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from aqreanalysis.errors import CubeError, OutputError
+from aqreanalysis.errors import OutputError
 from aqreanalysis.export.daily_maxima import DayRule, averaged_layers, max_eight_hour
 from aqreanalysis.export.means import period_mean, slabs_in, statistic_text
 from aqreanalysis.export.periods import MIN_SHARE, Period, periods_of
-from aqreanalysis.export.source import CubeSource, SpeciesLayers
+from aqreanalysis.export.source import CubeSource
 from aqreanalysis.production.layers import FILL, Layer
 
 Array = NDArray[np.float32]
@@ -153,23 +153,6 @@ def own_layer(source: CubeSource, limit: Limit) -> str | None:
     return source.species[limit.key].exceedance.get(limit.value) if limit.basis == "step" else None
 
 
-def coverage_of(source: CubeSource, one: SpeciesLayers) -> float:
-    """Return the probability of the cube's interval.
-
-    Raises
-    ------
-    CubeError
-        If the cube does not say it.
-    """
-    value = source.dataset[one.lower].attrs.get("coverage_probability") if one.lower else None
-    if value is None:
-        raise CubeError(
-            f"{source.path}: {one.lower or one.best} has no coverage_probability, so what its interval is "
-            "is unknown; see aqreanalysis validate"
-        )
-    return float(value)
-
-
 @dataclass(frozen=True)
 class DayCut:
     """How days are made: 8-hour means by `rule`, hours ahead of UTC, share of a period that must be known."""
@@ -197,7 +180,7 @@ def count_exceedances(source: CubeSource, limit: Limit, period: Period, cut: Day
     """
     one, stem = source.species[limit.key], layer_prefix(source, limit)
     bounded = one.lower is not None and one.upper is not None
-    coverage = coverage_of(source, one) if bounded else float("nan")
+    coverage = source.coverage(one) if bounded else float("nan")
     sums: dict[str, Any] = {}
     known = 0.0
     units = 0.0

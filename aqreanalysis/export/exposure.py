@@ -61,12 +61,10 @@ def exceedance(cube: CubeLike, limit: float, species: str | None = None) -> xr.D
         return source.dataset[one.exceedance[float(limit)]]
     if one.lower is None or one.upper is None:
         raise CubeError(f"{source.path} has no bounds of {one.best}, from which the probability would be read")
-    coverage = source.dataset[one.lower].attrs.get("coverage_probability")
-    if coverage is None:
-        raise CubeError(f"{one.lower} has no attribute coverage_probability: it does not say which interval it bounds")
+    coverage = source.coverage(one)
 
     def probability(lower: Array, best: Array, upper: Array) -> Array:
-        return exceedance_probability((lower, best, upper), float(coverage), float(limit))
+        return exceedance_probability((lower, best, upper), coverage, float(limit))
 
     layers = [_chunked(source.dataset[name]) for name in (one.lower, one.best, one.upper)]
     out = xr.apply_ufunc(probability, *layers, dask="parallelized", output_dtypes=[np.float32])

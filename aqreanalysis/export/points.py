@@ -15,7 +15,7 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.place_files import Places, read_places
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
-from aqreanalysis.export.tidy_tables import SUFFIXES, TableWriter
+from aqreanalysis.export.tidy_tables import EXPECTATION_COLUMN, SUFFIXES, TableWriter
 
 if TYPE_CHECKING:
     from aqreanalysis.export.street_values import StreetValues
@@ -26,8 +26,6 @@ _KINDS: dict[str, Literal["Int16", "boolean"]] = {
     "extrapolated": "boolean",
 }
 FIELDS = ("value", "standard_error", "lower", "upper", "quality_flag", "observations_used")
-#: Column of the expectation, of a cube that has it beside the median.
-EXPECTATION_COLUMN = "expectation"
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,22 @@ class CubeSource:
         masks = np.atleast_1d(attrs.get("flag_masks", ()))
         return dict(zip(str(attrs.get("flag_meanings", "")).split(), (int(mask) for mask in masks), strict=False))
 
+    def coverage(self, one: SpeciesLayers) -> float:
+        """Return the probability of the interval.
+
+        Raises
+        ------
+        CubeError
+            If the cube does not say it.
+        """
+        value = self.dataset[one.lower].attrs.get("coverage_probability") if one.lower else None
+        if value is None:
+            raise CubeError(
+                f"{self.path}: {one.lower or one.best} has no coverage_probability, so what its interval is "
+                "is unknown; see aqreanalysis validate"
+            )
+        return float(value)
+
     def extrapolated(self, one: SpeciesLayers, flag: NDArray[Any]) -> NDArray[np.float32] | None:
         """Return 1 where a flag says that the estimate is extrapolated, 0 where not, NaN where nothing is estimated.
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from aqreanalysis.errors import OutputError, nearest_hint
 from aqreanalysis.export.source import CubeSource
+from aqreanalysis.export.tidy_tables import EXPECTATION_COLUMN
 from aqreanalysis.model import Bundle, Scaling, read_bundle
 from aqreanalysis.model.distribution.station_groups import GroupErrors
 from aqreanalysis.observations.station_kinds import BACKGROUND, kind_of
 
 _BOUNDS = ("lower", "upper")
-# Half-width of the 90 % interval that cubes have, in standard deviations.
-_HALF_WIDTH = 1.6449
 
 
 @dataclass(frozen=True)
@@ -36,33 +36,34 @@ class StreetValues:
         Pollutant -> errors of its group.
     scaling : dict
         Pollutant -> scaling of the model.
+    half_width : dict
+        Pollutant -> half-width of the cube's interval, in standard deviations.
     """
 
     kind: str
     errors: dict[str, GroupErrors]
     scaling: dict[str, Scaling]
+    half_width: dict[str, float]
 
     def applied(self, key: str, fields: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return the columns of a table (time, place) of background air as those of such a site."""
         scaling, group = self.scaling[key], self.errors[key]
         variance = group.spread + group.shared + group.noise
-
-        def scaled(values: NDArray[Any]) -> NDArray[np.float64]:
-            return np.log(np.maximum(values.astype(np.float64), 0.0) + scaling.offset)
-
-        def concentration(logs: NDArray[np.float64]) -> NDArray[np.float32]:
-            return np.maximum(np.exp(logs) - scaling.offset, 0.0).astype(np.float32)
-
-        best = scaled(fields["value"])
-        there = best + group.mean * scaling.std
-        out = dict(fields, value=concentration(there))
+        best = scaling.forward(fields["value"]).astype(np.float64)
+        there = best + group.mean
+        out = dict(fields, value=scaling.backward(there))
         for name, sign in zip(_BOUNDS, (-1.0, 1.0), strict=True):
-            apart = scaled(fields[name]) - best
-            wide = np.hypot(apart, _HALF_WIDTH * np.sqrt(variance) * scaling.std)
-            out[name] = concentration(there + sign * wide)
+            apart = scaling.forward(fields[name]) - best
+            wide = np.hypot(apart, self.half_width[key] * np.sqrt(variance))
+            out[name] = scaling.backward(there + sign * wide)
+        if EXPECTATION_COLUMN in fields:  # of a log-normal with so much more variance
+            more = scaling.std * group.mean + scaling.std**2 * variance / 2
+            out[EXPECTATION_COLUMN] = (
+                (fields[EXPECTATION_COLUMN] + scaling.offset) * np.exp(more) - scaling.offset
+            ).astype(np.float32)
         # A standard error in the units of the cube grows as the value does, and by what such sites differ by.
         factor = np.exp(group.mean * scaling.std)
-        added = np.exp(there) * np.sqrt(variance) * scaling.std
+        added = (out["value"] + scaling.offset) * np.sqrt(variance) * scaling.std
         out["standard_error"] = np.hypot(factor * fields["standard_error"], added).astype(np.float32)
         return out
 
@@ -102,4 +103,6 @@ def street_values(source: CubeSource, kind: str, model: str | Path | Bundle) -> 
             f"--kind {kind}: the model knows nothing of such stations for {', '.join(lacking)} (of "
             f"{', '.join(learned) or 'none'} it does){nearest_hint(kind, learned)}: train it on a record with some"
         )
-    return StreetValues(wanted, {key: groups[key][wanted] for key in source.species}, dict(bundle.scaling))
+    errors = {key: groups[key][wanted] for key in source.species}
+    half = {key: float(ndtri((1 + source.coverage(one)) / 2)) for key, one in source.species.items()}
+    return StreetValues(wanted, errors, dict(bundle.scaling), half)

@@ -10,6 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+#: Column of the expectation, of a cube that has it beside the median.
+EXPECTATION_COLUMN = "expectation"
 SUFFIXES = (".csv", ".parquet")
 # What a spreadsheet takes for the beginning of a formula, which it runs when the table is opened.
 _FORMULA = r"^(?=[=+\-@\t\r])"

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aqreanalysis.common.hours import even_step
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ForecastConfig
 from aqreanalysis.errors import TrainingError
@@ -120,9 +121,7 @@ class ForecastTrainer(Learner):
         """
         model, stations = self.network, self.windows.scaled.shape[1]
         each = min(_RIDGE_STATIONS, stations)
-        every = max(5, len(self.windows.origins) * each // _RIDGE_SEQUENCES)
-        while np.gcd(every, 24) > 1:  # or some hours of the day would never be an origin
-            every += 1
+        every = even_step(max(5, len(self.windows.origins) * each // _RIDGE_SEQUENCES))
         parts = []
         for part, chosen in enumerate(self.windows.parts(self.config.members)):
             for origins in self._parts(chosen[self.rng.integers(every) :: every]):

@@ -35,7 +35,7 @@ from aqreanalysis.nature.static_fields import FINE_STEP, static_fields, write_st
 from aqreanalysis.nature.station_network import SensorFaults, add_faults, at_stations, measure, place_stations
 from aqreanalysis.nature.transport import interior
 from aqreanalysis.observations import Observations, StationPlaces
-from aqreanalysis.observations.station_kinds import kind_of
+from aqreanalysis.observations.station_kinds import LOW_COST, kind_of
 from aqreanalysis.species import SPECIES, in_order
 
 MAX_DAYS, MAX_STATIONS = 366, 5000
@@ -188,12 +188,12 @@ def nature_run(
     grid = load_grid("nature-0.1")
     with one_thread():
         region = build_region(seed, grid)
-        air, weather = simulate(
-            true_world(seed, region, days, climate), days, partial(interior, region.lattice), progress
-        )
+        world = true_world(seed, region, days, climate)
+        air, weather = simulate(world, days, partial(interior, region.lattice), progress)
     truth = {key: values for key, values in air.items() if key in keys}
     times = pd.date_range(START, periods=24 * days + 1, freq="h", unit="ns")[1:]
-    table, readings, faulty = _measured(seed, stations, (region, grid), (truth, weather), sites)
+    table = _network(seed, stations, region, grid, sites)
+    readings, faulty = _reported(seed, table, grid, truth, weather)
     datasets = truth_dataset(truth, times, grid, seed), meteorology_dataset(weather, times, grid, seed)
     return Nature(_observe(seed, table, readings, times), *datasets, grid, table, faulty, seed)
 
@@ -208,32 +208,42 @@ def _check(seed: int, days: int, stations: int) -> None:
             raise ObservationsError(f"nature run: {name} = {value!r} must be a whole number from {least} to {most}")
 
 
-def _measured(
-    seed: int,
-    count: int,
-    where: tuple[Region, Grid],
-    air: tuple[dict[str, FloatArray], dict[str, FloatArray]],
-    sites: Sites | None,
-) -> tuple[pd.DataFrame, dict[str, FloatArray], dict[str, NDArray[np.bool_]]]:
-    """Return the stations, what they report of the truth in the weather, and where that is wrong."""
-    (region, grid), (truth, weather) = where, air
+def _network(seed: int, count: int, region: Region, grid: Grid, sites: Sites | None) -> pd.DataFrame:
+    """Return the stations, cheap sensors last."""
     table = place_stations(seed, region, grid, count)
+    if sites is None:
+        return table
+    table = with_kinds(seed, table, sites)
+    if not sites.sensors:
+        return table
+    return pd.concat([table, place_sensors(seed, region, grid, sites.sensors)], ignore_index=True)
+
+
+def _reported(
+    seed: int, table: pd.DataFrame, grid: Grid, truth: dict[str, FloatArray], weather: dict[str, FloatArray]
+) -> tuple[dict[str, FloatArray], dict[str, NDArray[np.bool_]]]:
+    """Return what stations and cheap sensors report of the truth in the weather, and where stations are wrong."""
+    cheap = table["network"].eq(LOW_COST).to_numpy() if "network" in table else np.zeros(len(table), bool)
+    readings, faulty = _measured(seed, table[~cheap], grid, truth, weather)
+    if not cheap.any():
+        return readings, faulty
+    more = sensor_readings(seed, _at(truth, grid, table[cheap]), _at(weather, grid, table[cheap]))
+    readings = {key: np.concatenate([readings[key], more[key]], axis=1) for key in readings}
+    return readings, {key: np.pad(wrong, ((0, 0), (0, int(cheap.sum())))) for key, wrong in faulty.items()}
+
+
+def _measured(
+    seed: int, table: pd.DataFrame, grid: Grid, truth: dict[str, FloatArray], weather: dict[str, FloatArray]
+) -> tuple[dict[str, FloatArray], dict[str, NDArray[np.bool_]]]:
+    """Return what stations report of the truth in the weather, and where that is wrong."""
     added: dict[str, FloatArray] = {}
-    if sites is not None:
-        table = with_kinds(seed, table, sites)
+    if "network" in table:  # kerbs and works read more than the air of their cells
         added = local_air(seed, table["kind"].tolist(), _at(truth, grid, table), _at(weather, grid, table))
     readings = {
         key: measure(seed, key, values, table[f"bias_{key}"].to_numpy(), added.get(key))
         for key, values in _at(truth, grid, table).items()
     }
-    faulty = add_faults(seed, readings, SensorFaults())
-    if sites is None or not sites.sensors:
-        return table, readings, faulty
-    cheap = place_sensors(seed, region, grid, sites.sensors)
-    more = sensor_readings(seed, _at(truth, grid, cheap), _at(weather, grid, cheap))
-    readings = {key: np.concatenate([readings[key], more[key]], axis=1) for key in readings}
-    faulty = {key: np.pad(wrong, ((0, 0), (0, sites.sensors))) for key, wrong in faulty.items()}
-    return pd.concat([table, cheap], ignore_index=True), readings, faulty
+    return readings, add_faults(seed, readings, SensorFaults())
 
 
 def _at(fields: dict[str, FloatArray], grid: Grid, table: pd.DataFrame) -> dict[str, FloatArray]:

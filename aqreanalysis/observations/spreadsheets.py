@@ -62,7 +62,7 @@ def _open(data: bytes, name: str) -> python_calamine.CalamineWorkbook:
     except ImportError:
         raise ObservationsError(
             f"{name}: spreadsheets are read by python-calamine, which is not installed: pip install "
-            "'aqreanalysis[xlsx]', or save the sheet as CSV"
+            "python-calamine, or save the sheet as CSV"
         ) from None
     try:
         return python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))

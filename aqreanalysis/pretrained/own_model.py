@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqreanalysis.background_air.groups import background_only
+from aqreanalysis.common.hours import even_step
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ModelError, OutputError
@@ -140,10 +140,7 @@ def score_quickly(
         given = TrainOptions(covariates=fields.covariates, static=fields.static)
         return recalibrate(replace(bundle, config=own), seen, folder, "cpu", tell, given, means=False)
 
-    # A number that shares no factor with 24, so that every hour of the day counts.
-    every = max(1, len(observations.times) // _ENOUGH_HOURS)
-    while gcd(every, 24) > 1:
-        every += 1
+    every = even_step(len(observations.times) // _ENOUGH_HOURS)
     folds = FoldOptions(calibrated, bundle.config, min(_FOLDS, len(observations.stations)))
     options = EvaluationOptions(
         ("station-folds",),

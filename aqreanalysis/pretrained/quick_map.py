@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import already_exists
 from aqreanalysis.evaluation.tables import Table, score_table
 from aqreanalysis.export import CubeSource
 from aqreanalysis.grids import Grid, load_grid
@@ -86,7 +86,7 @@ def quick_map(
     out, grid = Path(out), load_grid(grid)
     evaluation = out.with_name(out.name + EVALUATION)
     if out.exists() and not options.overwrite:
-        raise OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
+        raise already_exists(out)
     asked = options.species or ()
     with shown("calibrating") as progress:
         model = of_this_network(observations, model_beside(out), asked, progress=progress, fields=fields).folder

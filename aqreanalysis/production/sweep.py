@@ -21,7 +21,7 @@ from aqreanalysis.production.plan import Block, Plan
 from aqreanalysis.species import SPECIES
 
 # Changes whenever the numbers of a cube change for the same model, observations and grid; part of the fingerprint.
-NUMERICS = "12"
+NUMERICS = "13"
 
 Layers = dict[str, NDArray[Any]]
 Window = Callable[[int, int], NDArray[np.float32]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from math import gcd
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aqreanalysis.common.geodesy import distance_matrix_km
+from aqreanalysis.common.hours import even_step
 from aqreanalysis.model.network.aqnet import AQNet, BandCovariances
 from aqreanalysis.model.network.neural_knn import NeuralKNN
 from aqreanalysis.model.network.scaling import field_reach
@@ -113,7 +113,4 @@ def bands_of(windows: NDArray[np.float32], averages: Floats) -> dict[str, Floats
 def _sampled_hours(hours: int, stations: int) -> NDArray[np.int64]:
     """Return rows spread evenly over all hours of the day, each with a window of hours round it."""
     most = int(np.clip(_ENOUGH_PAIRS // max(stations * (stations - 1) // 2, 1), _FEWEST_HOURS, _MOST_HOURS))
-    step = max(hours // most, 1)
-    while gcd(step, 24) > 1:
-        step += 1
-    return np.arange(REACH_HOURS, hours - REACH_HOURS, step)
+    return np.arange(REACH_HOURS, hours - REACH_HOURS, even_step(hours // most))

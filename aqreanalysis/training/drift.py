@@ -9,8 +9,6 @@ what is left must explain as much beyond height and population as these must by 
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from aqreanalysis.common.geodesy import relative_position
+from aqreanalysis.common.hours import even_step
 from aqreanalysis.errors import ModelError
 from aqreanalysis.geography import FIELDS
 from aqreanalysis.geostatistics.kriging import leave_out
@@ -71,7 +70,7 @@ class _Missed:
 
 def hour_stride(count: int) -> int:
     """Return a step by which a record of `count` hours is thinned to some two thousand, of every hour of day."""
-    return next(step for step in itertools.count(max(1, count // _ENOUGH_HOURS)) if math.gcd(step, 24) == 1)
+    return even_step(count // _ENOUGH_HOURS)
 
 
 def fit_drift(

@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,8 +17,9 @@ from torch import Tensor
 
 from aqreanalysis.common.files import write_json
 from aqreanalysis.common.fingerprint import check_fingerprint
+from aqreanalysis.common.hours import even_step
 from aqreanalysis.configs import Config
-from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.errors import ObservationsError, OutputError, already_exists
 from aqreanalysis.model import Bundle, Calibration, Scaling, training_fingerprint, write_bundle
 from aqreanalysis.model.bundle import OFFERED
 from aqreanalysis.observations import Observations
@@ -118,7 +118,7 @@ def check_out(out: Path, options: TrainOptions) -> None:
     if re.match(r"\w+:/", str(out)):
         raise OutputError("a model is written to a folder of this machine: give its path as --out, no URL")
     if out.exists() and not options.overwrite:
-        raise OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
+        raise already_exists(out)
 
 
 def fit_scalings(values: NDArray[np.float32], inputs: Sequence[str]) -> dict[str, Scaling]:
@@ -163,10 +163,7 @@ def subsample_stride(shape: tuple[int, int]) -> int:
     All of them up to `_READINGS_TO_FIT` readings a pollutant: more tell nothing new, and would all be in memory. The
     number shares no factor with the hours of a week, so that every hour of the day and day of the week is among them.
     """
-    step = -(-shape[0] * shape[1] // _READINGS_TO_FIT)
-    while gcd(step, 24 * 7) > 1:
-        step += 1
-    return max(step, 1)
+    return even_step(-(-shape[0] * shape[1] // _READINGS_TO_FIT), 24 * 7)
 
 
 def working_folder(out: Path) -> Path:

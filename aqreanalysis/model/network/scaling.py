@@ -70,6 +70,10 @@ class Scaling:
         """Return standardised logs of concentrations; NaN stays NaN, small negative readings count as zero."""
         return ((np.log(np.maximum(values, 0.0) + self.offset) - self.mean) / self.std).astype(np.float32)
 
+    def backward(self, standardised: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Return the concentrations of standardised logs, none below zero; NaN stays NaN."""
+        return np.maximum(np.exp(standardised * self.std + self.mean) - self.offset, 0.0).astype(np.float32)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the four numbers by name."""
         return asdict(self)
