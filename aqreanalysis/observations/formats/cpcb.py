@@ -108,7 +108,7 @@ def _repository(table: TextTable, context: ReadContext) -> Iterator[RawRecords]:
     clock = context.clock(Clock(ZONE, "start", None, "Timestamp"))
     for block in read_blocks(ordered, ["0", *(str(at) for at in keys)], context.report):
         end, minutes = stamps_to_minutes(block.rows["0"], clock, context.report, block.where)
-        yield from _records(block.rows, keys, (station, end, minutes), context, block.where)
+        yield from _records(block.rows, keys, station, end, minutes, context, block.where)
 
 
 def _report(context: ReadContext, encoding: str) -> Iterator[RawRecords]:
@@ -149,18 +149,19 @@ def _station_rows(
     station = context.one_station([title, stem] if title else [stem])
     clock = context.clock(Clock(ZONE, "end", _pattern(rows["1"]), "To Date"))
     end, minutes = stamps_to_minutes(rows["1"], clock, context.report, where)
-    yield from _records(rows, _keys(names), (station, end, minutes), context, where)
+    yield from _records(rows, _keys(names), station, end, minutes, context, where)
 
 
 def _records(
     rows: pa.Table,
     keys: dict[int, tuple[str, str | None]],
-    at: tuple[FileStation, NDArray[np.int32], int | NDArray[np.int16]],
+    station: FileStation,
+    end: NDArray[np.int32],
+    minutes: int | NDArray[np.int16],
     context: ReadContext,
     where: Where,
 ) -> Iterator[RawRecords]:
     """Yield the rows of one station."""
-    station, end, minutes = at
     measured = PollutantColumns()
     for column, (key, unit) in keys.items():
         factor = factor_of(key, unit, context.columns, context.report, where.source)

@@ -137,7 +137,7 @@ def read_purpleair(context: ReadContext) -> Iterator[RawRecords]:
         *columns.humidity,
     ]
     for block in read_blocks(table, list(dict.fromkeys(name for name in wanted if name)), context.report):
-        yield from _records(block.rows, columns, (station, corrected), context, block.where)
+        yield from _records(block.rows, columns, station, corrected, context, block.where)
 
 
 def _corrects(columns: _Columns, context: ReadContext) -> bool:
@@ -175,11 +175,12 @@ def _of_file(page: re.Match[str] | None, context: ReadContext) -> FileStation:
 def _records(
     rows: pa.Table,
     columns: _Columns,
-    how: tuple[FileStation | None, bool],
+    station: FileStation | None,
+    corrected: bool,
     context: ReadContext,
     where: Where,
 ) -> Iterator[RawRecords]:
-    (station, corrected), n = how, rows.num_rows
+    n = rows.num_rows
     ids: Texts = one_text(station.id, n) if station is not None else to_texts(rows[str(columns.sensor)])
     lat, lon = (None, None) if station is None else (np.full(n, station.lat), np.full(n, station.lon))
     end, minutes = _times(rows[columns.time], columns.time, ids[0], context, where)

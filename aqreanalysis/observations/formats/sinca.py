@@ -56,7 +56,7 @@ def read_sinca(context: ReadContext) -> Iterator[RawRecords]:
     key, station = _pollutant(context), _station(context)
     kinds = [str(at) for at, name in enumerate(table.names) if plain(name).startswith("registros")]
     for block in read_blocks(numbered(table), ["0", "1", *kinds], context.report):
-        yield from _records(block.rows, (key, station, kinds), context, block.where)
+        yield from _records(block.rows, key, station, kinds, context, block.where)
 
 
 def _pollutant(context: ReadContext) -> str:
@@ -84,9 +84,9 @@ def _station(context: ReadContext) -> FileStation:
 
 
 def _records(
-    rows: pa.Table, what: tuple[str, FileStation, Sequence[str]], context: ReadContext, where: Where
+    rows: pa.Table, key: str, station: FileStation, kinds: Sequence[str], context: ReadContext, where: Where
 ) -> Iterator[RawRecords]:
-    (key, station, kinds), n = what, rows.num_rows
+    n = rows.num_rows
     # A spreadsheet takes the noughts before 0100 away.
     parts = [pc.utf8_lpad(pc.utf8_trim_whitespace(rows[name]), width, "0") for name, width in (("0", 6), ("1", 4))]
     stamps = pc.binary_join_element_wise(*(part.combine_chunks() for part in parts), " ")

@@ -100,7 +100,7 @@ def read_uk_air(context: ReadContext) -> Iterator[RawRecords]:
         end = _ends(block.rows, context, block.where)
         for site, station in sites.items():
             own = [column for column in columns if column.site == site]
-            yield from _records(block.rows, own, (station, end), context, block.where)
+            yield from _records(block.rows, own, station, end, context, block.where)
 
 
 def _pollutant(name: str) -> str | None:
@@ -159,11 +159,12 @@ def _ends(rows: pa.Table, context: ReadContext, where: Where) -> NDArray[np.int3
 def _records(
     rows: pa.Table,
     columns: Sequence[_Column],
-    at: tuple[FileStation, NDArray[np.int32]],
+    station: FileStation,
+    end: NDArray[np.int32],
     context: ReadContext,
     where: Where,
 ) -> Iterator[RawRecords]:
-    (station, end), n = at, rows.num_rows
+    n = rows.num_rows
     measured = PollutantColumns()
     for column in columns:
         readings = context.readings(rows, str(column.at), where)
