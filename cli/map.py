@@ -8,6 +8,7 @@ import click
 
 from aqreanalysis.cli import early, options, types
 from aqreanalysis.cli.log import say
+from aqreanalysis.cli.own_model import say_what_is_left_out
 
 
 def _reading(command: options.Command) -> options.Command:
@@ -64,6 +65,7 @@ def map_(
     covariates = options.load_covariates(covariate_paths, config)
     static = options.load_static(static_specs, config, trained=True)
     observations = options.load_observations(observations_path, config)
+    say_what_is_left_out(observations, species)
     from aqreanalysis.pretrained.own_model import Fields
     from aqreanalysis.pretrained.quick_map import described, quick_map
     from aqreanalysis.production import ProduceOptions

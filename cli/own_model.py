@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from aqreanalysis.errors import ConfigError
 if TYPE_CHECKING:
     from aqreanalysis.configs import Config
     from aqreanalysis.covariates import Covariates, StaticFields
+    from aqreanalysis.observations import Observations
 
 
 def pretrained(dry_run: bool) -> Path:
@@ -60,6 +61,7 @@ def calibrated_beside(
 
     folder = model_beside(out)
     observations = options.load_observations(observations_path, config)
+    say_what_is_left_out(observations, settings["species"])
     with progress_shown("calibrating") as progress:
         own = of_this_network(
             observations,
@@ -72,3 +74,13 @@ def calibrated_beside(
     made = "kept from before" if own.was_there else f"calibrated on these {len(observations.stations)} stations"
     say(f"model: {own.folder} (the pretrained one, {made}; its card says from what it learned)", err=True)
     return str(own.folder)
+
+
+def say_what_is_left_out(observations: Observations, species: Sequence[str]) -> None:
+    """Name the pollutants that too few stations measure to make a model of, where none are asked for by name."""
+    from aqreanalysis.pretrained.own_model import too_few_stations
+    from aqreanalysis.splits import MIN_TRAINING_STATIONS
+
+    for key, count in ({} if species else too_few_stations(observations)).items():
+        where = f"{count} station{'s' * (count != 1)}"
+        say(f"{key}: left out, measured at {where}, and at least {MIN_TRAINING_STATIONS} are needed", err=True)

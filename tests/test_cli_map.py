@@ -11,8 +11,11 @@ import xarray as xr
 from click.testing import CliRunner, Result
 
 from aqreanalysis.cli import main
+from aqreanalysis.errors import ObservationsError
 from aqreanalysis.model import read_bundle
+from aqreanalysis.observations import read_observations
 from aqreanalysis.pretrained import FOLDER
+from aqreanalysis.pretrained.own_model import measured_widely, too_few_stations
 from aqreanalysis.production import open_cube
 
 SPAN = ["--start", "2024-01-04", "--end", "2024-01-05"]
@@ -158,9 +161,34 @@ def test_calibrate_says_when_no_station_can_be_hidden(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("count", "days", "message"),
-    [(4, 8, "4 stations are too few to calibrate"), (12, 2, "whole UTC days, and at least 3 are needed")],
+    [
+        (4, 8, "too few stations to map and to score the map where one is left out: 4, and at least 6 are needed"),
+        (5, 8, "or make the cube without scores by 'aqreanalysis produce' without --model"),
+        (12, 2, "whole UTC days, and at least 3 are needed"),
+    ],
 )
 def test_what_cannot_be_calibrated_is_refused_in_one_line(count: int, days: int, message: str, tmp_path: Path) -> None:
     mine = csv_of(tmp_path, *scattered(46.0, 7.0, count), days=days)
     done = run("map", mine, "--grid", "6.6,45.6,7.4,46.4@0.2", *SPAN, "--out", tmp_path / "x.nc")
     assert done.exit_code == 2 and message in done.output and "Traceback" not in done.output
+
+
+def test_a_grid_elsewhere_is_refused_before_anything_is_calibrated(tmp_path: Path) -> None:
+    mine = csv_of(tmp_path, *scattered(46.0, 7.0))
+    done = run("map", mine, "--grid", "46.6,5.6,47.4,6.4@0.2", *SPAN, "--out", tmp_path / "x.nc")
+    assert done.exit_code == 2 and "is far from every station" in done.output
+    assert not (tmp_path / "x.nc.model").exists()
+
+
+def test_a_pollutant_that_too_few_stations_measure_is_left_out_by_name(tmp_path: Path) -> None:
+    mine = csv_of(tmp_path, *scattered(46.0, 7.0))
+    table = pd.read_csv(mine)
+    table["no2"] = table["pm25"].where(table["station_id"].isin(["m0", "m1"]))
+    table.to_csv(mine, index=False)
+    observations = read_observations(mine)
+    assert too_few_stations(observations) == {"no2": 2}
+    assert measured_widely(observations, ()) == ("pm25",)
+    with pytest.raises(ObservationsError, match=r"no2 at 2, and at least 5 .* ask for --species pm25 alone"):
+        measured_widely(observations, ("no2", "pm25"))
+    said = run("produce", "--observations", mine, "--grid", "90,5.6,91,6.4@0.2", *SPAN, "--out", tmp_path / "x.nc")
+    assert "no2: left out, measured at 2 stations, and at least 5 are needed" in said.output

@@ -7,16 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.common.hours import even_step
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
-from aqreanalysis.errors import ModelError, OutputError
+from aqreanalysis.errors import ModelError, ObservationsError, OutputError
 from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, evaluate
 from aqreanalysis.model import Bundle, read_bundle
 from aqreanalysis.model.bundle import CALIBRATED_FROM, OFFERED
 from aqreanalysis.observations import Observations
 from aqreanalysis.pretrained import FOLDER
+from aqreanalysis.species import in_order
+from aqreanalysis.splits import MIN_TRAINING_STATIONS
 from aqreanalysis.training.recalibrate import recalibrate
 from aqreanalysis.training.run_folder import TrainOptions, offered
 from aqreanalysis.training.transfer import of_these_pollutants
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
 ENDING = ".model"
 # Hours that are scored at each station; more change no verdict.
 _ENOUGH_HOURS = 250
-# With fewer stations each is a fold of its own.
+# With so few stations that a fold leaves too few to calibrate on, each is a fold of its own.
 _FOLDS = 5
+# With fewer readings a station says nothing of a pollutant.
+_FEWEST_READINGS = 24
 
 
 @dataclass(frozen=True)
@@ -96,25 +102,28 @@ def of_this_network(
 
     Nothing is hidden from it: what it scores is told by folds (`score_quickly`). One that is there is kept where it was
     made of the same model, observations and `fields`, so that a run that goes on does not make it twice; where a cube
-    `grows`, whatever they are, since the cube is to go on as it began. It estimates those of the network's pollutants
-    that `species` names, all if it names none.
+    `grows`, whatever they are, since the cube is to go on as it began. It estimates the pollutants of
+    `measured_widely`.
 
     Raises
     ------
+    ObservationsError
+        As of `measured_widely`.
     OutputError
         If something else lies there.
     """
+    wanted = measured_widely(observations, species)
     if folder.exists():
         there = read_bundle(folder)
         origin = there.provenance.get(CALIBRATED_FROM)
         if origin is None:
             raise OutputError(f"{folder} is no model that was calibrated here: move it, or choose another --out")
         same = there.provenance["observations_digest"] == background_only(observations).digest()
-        same = same and set(there.config.species) == set(_asked(observations, species))
+        same = same and set(there.config.species) == set(wanted)
         same = same and fields.are_those_of(there)
         if grows or (same and origin["model_digest"] == read_bundle(FOLDER).digest):
             return OwnModel(folder, True)
-    narrow = of_these_pollutants(read_bundle(FOLDER), _asked(observations, species))
+    narrow = of_these_pollutants(read_bundle(FOLDER), wanted)
     bundle = with_split(narrow, hidden_stations=0.0, hidden_cities=0.0, unseen_time=0.0)
     options = TrainOptions(overwrite=True, covariates=fields.covariates, static=fields.static)
     return OwnModel(recalibrate(bundle, observations, folder, "cpu", progress, options), False)
@@ -133,7 +142,7 @@ def score_quickly(
     Each fold is calibrated without its stations. The report and the pictures go into `out`. The baselines are given
     the same `fields`.
     """
-    bundle = of_these_pollutants(read_bundle(FOLDER), _asked(observations, species))
+    bundle = of_these_pollutants(read_bundle(FOLDER), measured_widely(observations, species))
 
     def calibrated(seen: Observations, config: Config, folder: Path, tell: Progress | None) -> Path:
         own = bundle.config.model_copy(update={"split": config.split})
@@ -141,7 +150,9 @@ def score_quickly(
         return recalibrate(replace(bundle, config=own), seen, folder, "cpu", tell, given, means=False)
 
     every = even_step(len(observations.times) // _ENOUGH_HOURS)
-    folds = FoldOptions(calibrated, bundle.config, min(_FOLDS, len(observations.stations)))
+    count = len(observations.stations)
+    enough = count - -(-count // _FOLDS) >= MIN_TRAINING_STATIONS
+    folds = FoldOptions(calibrated, bundle.config, _FOLDS if enough else count)
     options = EvaluationOptions(
         ("station-folds",),
         every=every,
@@ -154,18 +165,60 @@ def score_quickly(
     return evaluate(None, observations, out, options, progress=progress)
 
 
-def _asked(observations: Observations, species: Sequence[str]) -> tuple[str, ...]:
-    """Return the pollutants that are asked for; one that the observations lack is refused.
+def check_stations_to_score(observations: Observations) -> None:
+    """Refuse a network in which no station can be left out and the others still calibrate a model.
+
+    Raises
+    ------
+    ObservationsError
+        If so.
+    """
+    count = len(background_only(observations).stations)
+    if count <= MIN_TRAINING_STATIONS:
+        way = "bring more"
+        if count == MIN_TRAINING_STATIONS:
+            way += ", or make the cube without scores by 'aqreanalysis produce' without --model"
+        raise ObservationsError(
+            f"too few stations to map and to score the map where one is left out: {count}, and at least "
+            f"{MIN_TRAINING_STATIONS + 1} are needed; {way}"
+        )
+
+
+def too_few_stations(observations: Observations) -> dict[str, int]:
+    """Return by pollutant how many stations measure it, of those at too few for a calibration."""
+    background = background_only(observations)
+    counts = {
+        key: int((np.isfinite(background.values(key)).sum(axis=0) >= _FEWEST_READINGS).sum())
+        for key in observations.species
+    }
+    return {key: count for key, count in counts.items() if count < MIN_TRAINING_STATIONS}
+
+
+def measured_widely(observations: Observations, species: Sequence[str]) -> tuple[str, ...]:
+    """Return the pollutants to make a model of: those of `species`, or without any all that enough stations measure.
 
     Raises
     ------
     ModelError
-        If so.
+        If the observations lack one of `species`.
+    ObservationsError
+        If too few stations measure one of `species`, or any pollutant at all.
     """
     lacking = [key for key in species if key not in observations.species]
     if lacking:
         raise ModelError(f"the observations have no {', '.join(lacking)}; they hold {', '.join(observations.species)}")
-    return tuple(species) or tuple(observations.species)
+    few = too_few_stations(observations)
+    wanted = tuple(species) or in_order(set(observations.species) - set(few))
+    refused = [key for key in tuple(species) or observations.species if key in few]
+    if refused and (species or not wanted):
+        counted = ", ".join(f"{key} at {few[key]}" for key in refused)
+        rest = in_order(set(observations.species) - set(few))
+        way = f"ask for --species {','.join(rest)} alone, or " if rest else ""
+        raise ObservationsError(
+            f"too few stations measure what is to be mapped: {counted}, and at least {MIN_TRAINING_STATIONS} with a "
+            f"day of readings are needed; {way}bring more stations"
+        )
+    return wanted
 
 
 def with_split(bundle: Bundle, **shares: float) -> Bundle:

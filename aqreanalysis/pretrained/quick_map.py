@@ -1,6 +1,7 @@
 """From one's own station file to a map with its interval and a verdict on it: what `aqreanalysis map` does.
 
-Check, calibrate the pretrained model, score it beside kriging at every station left out in folds, produce, draw.
+Check, calibrate the pretrained model, produce, score it beside kriging at every station left out in folds, draw. The
+cube comes before the scores: what is wrong with grid or timeline is said before the long work of the folds.
 """
 
 from __future__ import annotations
@@ -12,15 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from aqreanalysis.common.progress import Progress
+from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import already_exists
 from aqreanalysis.evaluation.tables import Table, score_table
 from aqreanalysis.export import CubeSource
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.observations import Observations
 from aqreanalysis.pictures import MapOptions, draw_map, station_markers
-from aqreanalysis.pretrained.own_model import NO_FIELDS, Fields, model_beside, of_this_network, score_quickly
+from aqreanalysis.pretrained.own_model import (
+    NO_FIELDS,
+    Fields,
+    check_stations_to_score,
+    measured_widely,
+    model_beside,
+    of_this_network,
+    score_quickly,
+)
 from aqreanalysis.production import ProduceOptions, produce
 from aqreanalysis.production.plan import Moment
+from aqreanalysis.production.plan.checks import check_grid_reach
 
 EVALUATION = ".evaluation"
 #: Opens the display of a step's progress, by the step's name.
@@ -87,16 +98,17 @@ def quick_map(
     evaluation = out.with_name(out.name + EVALUATION)
     if out.exists() and not options.overwrite:
         raise already_exists(out)
-    asked = options.species or ()
+    check_stations_to_score(observations)
+    wanted = measured_widely(observations, options.species or ())
+    check_grid_reach(grid, observations, (options.production or ProductionConfig()).max_distance_km)
     with shown("calibrating") as progress:
-        model = of_this_network(observations, model_beside(out), asked, progress=progress, fields=fields).folder
-    with shown("evaluating") as progress:
-        metrics = score_quickly(observations, evaluation, asked, True, progress, fields)
-    wanted = tuple(metrics["species"])
+        model = of_this_network(observations, model_beside(out), wanted, progress=progress, fields=fields).folder
     with shown("producing") as progress:
         chosen = replace(options, species=wanted, progress=progress)
         chosen = replace(chosen, covariates=fields.covariates, static=fields.static)
         produce(model, observations, grid, *timeline, out, chosen).close()
+    with shown("evaluating") as progress:
+        metrics = score_quickly(observations, evaluation, wanted, True, progress, fields)
     pictures = {key: _picture(out, key, observations) for key in wanted}
     return QuickMap(out, model, evaluation, pictures, score_table(metrics), metrics["verdict"])
 
