@@ -64,6 +64,9 @@ def calibrate(
         chosen = TrainOptions(overwrite=overwrite, covariates=covariates, static=static)
         made = recalibrate(replace(bundle, config=own), observations, out, device, progress, chosen)
     whole = read_bundle(made)
+    for key in bundle.config.species:
+        if key in observations.species and key not in whole.config.species:
+            say(f"note: {key} left the model: fewer than two of the stations that calibrate it read any", err=True)
     if NONE_HIDDEN in whole.provenance:
         say(f"note: {whole.provenance[NONE_HIDDEN]}", err=True)
     if as_json:

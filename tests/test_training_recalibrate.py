@@ -97,6 +97,15 @@ def test_a_pollutant_that_nobody_measures_leaves_the_model(model, tmp_path):
     assert load_predictor(tmp_path / "particles", "cpu").species == ("pm25",)
 
 
+def test_a_pollutant_of_a_single_station_leaves_the_model(model, tmp_path):
+    whole = network(species=("pm25", "o3"))
+    alone = np.where(np.arange(len(whole.stations)) == 0, whole.values("o3"), np.nan).astype(np.float32)
+    places = StationPlaces(whole.stations, whole.lat, whole.lon)
+    lonely = Observations.from_arrays(whole.times, places, {"pm25": whole.values("pm25"), "o3": alone})
+    made = read_bundle(recalibrate(model, lonely, tmp_path / "lonely", "cpu"))
+    assert made.config.species == ["pm25"]
+
+
 def test_five_stations_are_calibrated_on_and_none_is_hidden(model, tmp_path):
     made = read_bundle(recalibrate(model, network(stations=5), tmp_path / "few", "cpu"))
     assert set(made.stations["role"]) == {"training"}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.background_air.learning import learn_visible_groups
@@ -77,7 +78,7 @@ def recalibrate(
     model : str, Path or Bundle
         A bundle, of any network.
     observations : Observations
-        Records of the network. Pollutants that they lack leave the model.
+        Records of the network. Pollutants that fewer than two of its stations in sight read leave the model.
     out : str or Path
         Directory of the new bundle.
     device : str
@@ -123,9 +124,9 @@ def recalibrated(
     source, record = bundle.digest, observations
     observations = background_only(record)
     bundle = replace(bundle, config=for_record(bundle.config, record))
-    bundle = of_these_pollutants(bundle, observations.species)
     split = split_to_calibrate(observations, bundle.config.split)
     among = split.where(TRAINING, CALIBRATION)
+    bundle = of_these_pollutants(bundle, measured_in_sight(observations, among))
     local = LocalNetwork(split, seen_hours(observations, bundle.config, split.unseen_from), among)
     tell = progress or (lambda done, total, note: None)
     tell(0, 4, "scaling, drift and ranges of the network")
@@ -158,6 +159,12 @@ def recalibrated(
     bundle.card = calibrated_card(bundle, observations)
     tell(4, 4, "calibrated")
     return bundle
+
+
+def measured_in_sight(observations: Observations, among: NDArray[np.bool_]) -> list[str]:
+    """Return the pollutants that two or more of the stations `among` (station,) read: one has none to be seen from."""
+    read = {key: np.isfinite(observations.values(key)[:, among]).any(axis=0) for key in observations.species}
+    return [key for key, stations in read.items() if stations.sum() > 1]
 
 
 def _origin(bundle: Bundle, source: str, stations: int) -> dict[str, Any]:
