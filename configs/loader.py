@@ -95,8 +95,8 @@ def _override(raw: dict[str, Any], text: str) -> None:
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r}: write section.key=value, for example training.epochs=20")
     try:
-        # A shell takes the quotes off '*', which alone is no YAML but means every column.
-        parsed = value if value.strip() == "*" else read_yaml(value)
+        # A shell takes the quotes off '*' (every column) and '%d/%m/%Y' (a pattern), which are no YAML without them.
+        parsed = value if value.strip() == "*" or value.startswith("%") else read_yaml(value)
     except yaml.YAMLError:
         raise ConfigError(f"--set {text!r}: {value!r} is not a YAML value") from None
     *sections, last = key.strip().split(".")

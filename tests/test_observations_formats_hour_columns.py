@@ -54,3 +54,31 @@ def test_a_table_without_a_column_of_pollutants_says_so(tmp_path: Path) -> None:
     lines = ["station_id,time,lat,lon," + ",".join(f"H{h:02d}" for h in range(1, 25)), "a,2021-01-01,1,2" + ",3" * 24]
     with pytest.raises(ObservationsError, match=r"without a column of pollutants .*set columns.parameter"):
         read(_write(tmp_path, lines, "x.csv"))
+
+
+def test_files_of_barcelona_catalonia_and_canada_as_they_are_shipped(tmp_path: Path) -> None:
+    """Names of their own, in two languages, with notes on top; the same hours each."""
+    hours = [f"{h:02d}" for h in range(1, 25)]
+    values = ",".join(str(20 + h) for h in range(1, 25))
+    flagged = ",".join(f"{20 + h},{'N' if h == 3 else 'V'}" for h in range(1, 25))
+    barcelona = "ESTACIO,CODI_CONTAMINANT,ANY,MES,DIA," + ",".join(f"H{h},V{h}" for h in hours)
+    catalonia = "CODI EOI,DATA,MAGNITUD,CONTAMINANT,UNITATS," + ",".join(f"{h}h" for h in hours) + ",LATITUD,LONGITUD"
+    canada = (
+        "Pollutant//Polluant,NAPS ID//Identifiant SNPA,Latitude//Latitude,Longitude//Longitude,Date//Date,"
+        + ",".join(f"H{h}//H{h}" for h in hours)
+    )
+    notes = "National Air Pollution Surveillance Program//Programme\n2023\n\nNotes,,\n"
+    files = {
+        "4": (f"{barcelona}\n4,8,2023,6,1,{flagged}\n4,7,2023,6,1,{flagged}\n", {}),
+        "08019004": (f"{catalonia}\n08019004,2023-06-01T00:00:00.000,8,NO2,µg/m3,{values},41.4,2.2\n", {}),
+        "010102": (f"{notes}{canada}\nNO2,010102,47.56,-52.71,2023-06-01,{values}\n", {"units": {"no2": "ppb"}}),
+    }
+    stations = write_list(tmp_path, ["4"])
+    for station, (text, settings) in files.items():
+        path = tmp_path / f"{station}.csv"
+        path.write_text(text, encoding="utf-8-sig")
+        seen = read(path, *([stations] if station == "4" else []), **settings)
+        factor = 1.91245 if settings else 1.0
+        assert raw(seen, "no2", station, "2023-06-01 01:00") == pytest.approx(21 * factor, rel=1e-4)
+        assert raw(seen, "no2", station, "2023-06-02 00:00") == pytest.approx(44 * factor, rel=1e-4)
+        assert seen.species == ("no2",)

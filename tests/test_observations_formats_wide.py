@@ -61,3 +61,19 @@ def test_blocks_of_parquet_change_nothing_and_name_the_row(
     frame.to_parquet(path)
     with pytest.raises(ObservationsError, match=r"net\.parquet, row 4: column 'a:pm25' holds 'much'"):
         read(path, stations)
+
+
+def test_columns_of_a_station_of_the_list_with_pollutant_and_unit(tmp_path: Path) -> None:
+    times = pd.date_range("2023-06-01 01:00", periods=24, freq="h")
+    names = [
+        "RANDWICK PM2.5 1h average [µg/m³]",
+        "OZONE 1h average [pphm] NORTH-SIDE",
+        "NORTH-SIDE OZONE 8h average [pphm]",
+    ]
+    frame = pd.DataFrame({"Date": times.strftime("%d.%m.%Y"), "Time": times.strftime("%H:%M")})
+    frame = frame.assign(**{name: [1.0 + h for h in range(24)] for name in names})
+    path = tmp_path / "nsw.csv"
+    frame.to_csv(path, index=False)
+    observations = read(path, write_list(tmp_path, ["RANDWICK", "NORTH-SIDE"]))
+    assert raw(observations, "pm25", "RANDWICK", "2023-06-01 02:00") == 2.0
+    assert raw(observations, "o3", "NORTH-SIDE", "2023-06-01 02:00") == pytest.approx(20 * 1.99534, rel=1e-4)

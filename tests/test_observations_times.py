@@ -164,3 +164,26 @@ def test_a_pattern_reads_what_is_not_iso() -> None:
     assert minutes[0] == pd.Timestamp("2013-01-02 01:00").timestamp() // 60
     with pytest.raises(ObservationsError, match=r"t, row 1: 1 of 1 stamps: '2013-13-45' is not written as %d/%m/%Y"):
         stamps_to_minutes(pa.array(["2013-13-45"]), clock, QualityReport(), Where("t"))
+
+
+@pytest.mark.parametrize(
+    ("stamp", "advice"),
+    [
+        ("01/06/2023 24:00", "columns.time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'"),
+        ("13/06/2023 11:00:00 PM", "columns.time_format='%d/%m/%Y %I:%M:%S %p'"),
+        ("10/03/2004 18.00.00", "columns.time_format='%d/%m/%Y %H.%M.%S'"),
+    ],
+)
+def test_of_stamps_that_are_not_iso_the_pattern_that_reads_them_is_named(stamp: str, advice: str) -> None:
+    with pytest.raises(ObservationsError) as told:
+        stamps_to_minutes(pa.array([stamp] * 3), Clock(), QualityReport(), Where("a.csv"))
+    assert str(told.value).endswith(advice)
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    ["01.06.2023 05:00", "20230601 05:00", "2023-06-01 05:00 AM", "2023/6/1 5:00", "2023 6 1 5", "2023-06-01 5"],
+)
+def test_stamps_that_can_be_read_one_way_only_need_no_setting(stamp: str) -> None:
+    end, _ = stamps_to_minutes(pa.array([stamp] * 3), Clock(), QualityReport(), Where("a.csv"))
+    assert (end == pd.Timestamp("2023-06-01 05:00").value // 60_000_000_000).all()

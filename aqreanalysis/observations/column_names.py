@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.observations.units import read_unit
@@ -15,47 +17,99 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     role: tuple(names.split())
     for role, names in {
         "station": "stationid siteid sitecode stationcode locationid airqualitystationeoicode aqsid station site "
-        "location idstation estacion stationname sitename locationname sensorid code",
-        "time": "timeutc datetimeutc dateutc utc timestamputc datetimeend endtime time datetime timestamp date "
-        "readingdatetime datetimelocal measuredatetime fecha",
-        "lat": "lat latitude latitud 纬度",
-        "lon": "lon longitude lng long longitud 经度",
+        "location idstation estacion stationname sitename locationname sensorid stationnumber codieoi codesite "
+        "codigoestacion codigoestacao estacio codnum aqs estacao napsid havaintoasema messstation 测站 測站 站点 "
+        "測站名稱 站名 监测点 監測站 측정소코드 측정소명 nomestacio nomsite nomstation "
+        "code name",
+        "time": "timeutc datetimeutc dateutc utc timestamputc datetimeend endtime datefin datedefin einddatumtijd slut "
+        "time datetime timestamp date readingdatetime timestampmeasured monitordate measurementdate "
+        "measurementdategmt measuredatetime datumzeit fechahora datahora dataehora dateheure horodatage fecha data "
+        "datum 日期时间 日期時間 監測時間 监测时间 日期 时间 時間 datetimelocal datelocal localtime datelt datelst",
+        "lat": "lat latitude sitelatitude latitud latitudine breitengrad 纬度 緯度 위도",
+        "lon": "lon longitude sitelongitude lng long longitud longitudine langengrad 经度 経度 經度 경도",
         "parameter": "parameter pollutant airpollutant species parametername pollutantname component analyte indicator "
-        "variable measurand contaminante itemcode pollutantcode parametercode",
-        "value": "value concentration reading measurement result valor samplemeasurement rawconc",
-        "unit": "unit units unitofmeasurement unitofmeasure unitsofmeasure reportingunits uom unidad",
-        "flag": "flag flags qcflag qaflag validity valid isvalid qcname qc quality status",
+        "variable measurand contaminante contaminant polluant nompolluant formula itemengname nomeparametro parametro "
+        "inquinante schadstoff komponente itemcode pollutantcode parametercode codicontaminant magnitud magnitude 測項 "
+        "測項名稱",
+        "value": "value concentration reading measurement result valor samplemeasurement rawconc valeur wert waarde "
+        "valore mediahoraria averagevalue",
+        "unit": "unit units unitofmeasurement unitofmeasure unitsofmeasure reportingunits uom unidad unitedemesure "
+        "unite unitats unidade unidadedemedida einheit eenheid unitadimisura itemunit concunit",
+        "flag": "flag flags qcflag qaflag validity valid isvalid qcname qc quality status validite valido",
         "kind": "kind stationkind airqualitystationtype stationtype sitetype typeofstation environmenttype "
         "stationclassification stationclass tipoestacion tipodeestacion tipostazione typestation influence stationsart "
-        "stationstyp dominantsource measurementscale 站点类型 局種別",
+        "stationstyp dominantsource measurementscale tipusestacio typedinfluence 站点类型 局種別",
         "network": "network networks networkname networktype airqualitynetwork airqualitynetworkname 网络",
-        "period": "averagingtime averagingperiod aggtype sampleduration aggregation period",
+        "period": "averagingtime averagingperiod aggtype sampleduration aggregation period duration typedevaleur "
+        "bepperiode",
     }.items()
 }
-# Other ways to write a pollutant, as `plain` writes them.
+# Columns of the parts of a stamp, as `plain` writes them: where no column holds it whole, these are joined.
+_YEAR_MONTH_DAY = (
+    ("year", "month", "day"),
+    ("ano", "mes", "dia"),
+    ("any", "mes", "dia"),
+    ("year", "m", "d"),
+    ("vuosi", "kuukausi", "paiva"),
+    ("annee", "mois", "jour"),
+    ("jahr", "monat", "tag"),
+)
+_DATE = ("date", "fecha", "data", "datum", "day", "日期")
+_HOUR = (
+    "hour",
+    "time",
+    "hora",
+    "heure",
+    "stunde",
+    "zeit",
+    "hours",
+    "hr",
+    "ora",
+    "uhrzeit",
+    "aika",
+    "时间",
+    "小时",
+    "時間",
+)
+# Other ways to write a pollutant, in the languages of networks, as `plain` writes them.
 _POLLUTANTS = {
-    "ozone": "o3",
-    "trioxygen": "o3",
-    "sulfurdioxide": "so2",
-    "sulphurdioxide": "so2",
-    "carbonmonoxide": "co",
-    "nitrogendioxide": "no2",
-    "pm25localconditions": "pm25",
-    "pm10total010umstp": "pm10",
-    "pm25rawdata": "pm25",
-    "particulatematter25": "pm25",
-    "particulatematter10": "pm10",
-    "pm25mass": "pm25",
-    "pm10mass": "pm10",
+    name: key
+    for key, names in {
+        "o3": "ozone trioxygen ozon ozono ozoni otsoni 臭氧 오존 オゾン",
+        "so2": "sulfurdioxide sulphurdioxide schwefeldioxid dioxydedesoufre dioxidodeazufre biossidodizolfo "
+        "dioxidodeenxofre rikkidioksidi zwaveldioxide 二氧化硫 아황산가스 二酸化硫黄",
+        "co": "carbonmonoxide kohlenmonoxid monoxydedecarbone monoxidodecarbono monossidodicarbonio hiilimonoksidi "
+        "koolmonoxide 一氧化碳 일산화탄소 一酸化炭素",
+        "no2": "nitrogendioxide stickstoffdioxid dioxydedazote dioxidodenitrogeno biossidodiazoto dioxidodenitrogenio "
+        "typpidioksidi stikstofdioxide 二氧化氮 이산화질소 二酸化窒素",
+        "pm25": "pm25localconditions pm25rawdata particulatematter25 pm25mass pm25principal fsp mp25 feinstaubpm25 "
+        "particulespm25 particulatematter25μm particulas25μm pienhiukkaset25μm particellesospesepm25 "
+        "finesuspendedparticulates particulasinalaveisfinas 细颗粒物 細懸浮微粒 초미세먼지 微小粒子状物質",
+        "pm10": "pm10total010umstp particulatematter10 pm10mass rsp mp10 feinstaubpm10 particulespm10 "
+        "particulatematter10μm particulas10μm hengitettavathiukkaset10μm particellesospesepm10 pm10sm2005 "
+        "respirablesuspendedparticulates particulasinalaveis 可吸入颗粒物 懸浮微粒 미세먼지",
+    }.items()
+    for name in names.split()
 }
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₅", "01235")
+_BRACKETED = re.compile(r"^(.+?)\s*[\[(]\s*([^\])]+?)\s*[\])]$")
 _UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(]\s*([^\])]+?)\s*[\])]\s*$")
-_UNIT_JOINED = re.compile(r"^(.+?)[ _-]([uµm]g[_/]?m-?[3³]|ppbv?|ppmv?)$", re.IGNORECASE)
+# An hourly mean says so behind its pollutant; means of 8 or 24 hours are other quantities.
+_HOURLY = re.compile(
+    r"^(.+?)[ _-](?:1[ _-]?(?:hr?|hour)|hourly|pt1h)(?:[ _-](?:avg|average|mean))?(?=$|\s*[\[(])", re.IGNORECASE
+)
+_UNIT_JOINED = re.compile(r"^(.+?)[ _-]([uµm]g[_/]?m-?[3³]|pphm|ppbv?|ppmv?)$", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
 def plain(name: str) -> str:
-    """Return a name in small letters without blanks, points and other signs: what spellings have in common."""
-    return re.sub(r"[^0-9a-z\u0080-\uffff]", "", name.translate(_SUBSCRIPTS).lower())
+    """Return a name in small letters without accents, blanks, points and other signs: what spellings have in common.
+
+    Of a name in two languages, ``Latitude//Latitude``, the first counts.
+    """
+    letters = unicodedata.normalize("NFKD", name.split("//")[0].translate(_SUBSCRIPTS).lower())
+    whole = unicodedata.normalize("NFC", "".join(c for c in letters if unicodedata.category(c) != "Mn"))
+    return re.sub(r"[^0-9a-z\u0080-\uffff]", "", whole)
 
 
 def pollutant_of(text: str) -> str | None:
@@ -63,9 +117,19 @@ def pollutant_of(text: str) -> str | None:
 
     Examples
     --------
-    >>> pollutant_of("PM₂.₅"), pollutant_of("Nitrogen dioxide"), pollutant_of("NOx")
-    ('pm25', 'no2', None)
+    >>> pollutant_of("PM₂.₅"), pollutant_of("Nitrogen dioxide"), pollutant_of("NOx"), pollutant_of("CO(GT)")
+    ('pm25', 'no2', None, 'co')
     """
+    key = _named(text)
+    match = None if key is not None else _BRACKETED.match(text)
+    if match is None:
+        return key
+    # The bracket says the name again, or that it is the reference instrument's (GT).
+    key = _named(match.group(1))
+    return key if key is not None and (plain(match.group(2)) == "gt" or _named(match.group(2)) == key) else None
+
+
+def _named(text: str) -> str | None:
     name = plain(text)
     layers = {species.layer: key for key, species in SPECIES.items()}
     return name if name in SPECIES else layers.get(name) or _POLLUTANTS.get(name)
@@ -82,6 +146,9 @@ def pollutant_and_unit(name: str) -> tuple[str | None, str | None]:
     key = pollutant_of(name)
     if key is not None:
         return key, None
+    hourly = _HOURLY.match(name)
+    if hourly is not None:
+        return pollutant_and_unit(hourly.group(1) + name[hourly.end() :])
     for pattern in (_UNIT_BEHIND, _UNIT_JOINED):
         match = pattern.match(name)
         if match is not None and pollutant_of(match.group(1)) is not None and read_unit(match.group(2)) is not None:
@@ -111,3 +178,32 @@ def usual_column(role: str, names: Sequence[str]) -> str | None:
 def _without_unit(name: str) -> str:
     match = _UNIT_BEHIND.match(name)
     return match.group(1) if match is not None and read_unit(match.group(2)) is not None else name
+
+
+def usual_time(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the columns that make a stamp by their usual names, None if there are none.
+
+    One column that holds it whole, or those of its parts, to be joined: year, month, day (and hour), or date and hour.
+
+    Examples
+    --------
+    >>> usual_time(["No", "year", "month", "day", "hour", "pm2.5"]), usual_time(["Date", "Time", "NO2"])
+    (('year', 'month', 'day', 'hour'), ('Date', 'Time'))
+    """
+    by_plain: dict[str, str] = {}
+    for name in names:
+        by_plain.setdefault(plain(_without_unit(name)), name)
+        by_plain.setdefault(plain(re.sub(r"[\[(].*$", "", name)), name)
+    hour = next((by_plain[word] for word in _HOUR if word in by_plain), None)
+    sure = [alias for alias in USUAL_NAMES["time"] if alias not in (*_DATE, *_HOUR)]
+    whole = next((by_plain[alias] for alias in sure if alias in by_plain), None)
+    if whole is not None:
+        return (whole,)
+    whole = usual_column("time", names)
+    parts = next(([by_plain[part] for part in day] for day in _YEAR_MONTH_DAY if set(day) <= set(by_plain)), None)
+    if parts is None:
+        date = next((by_plain[word] for word in _DATE if word in by_plain), None)
+        parts = None if date is None else [date]
+    if parts is None or hour is None or hour in parts:
+        return (whole,) if whole is not None else None if parts is None else tuple(parts)
+    return (*parts, hour)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.column_names import configured_or_usual, plain, pollutant_and_unit
+from aqreanalysis.observations.column_names import configured_or_usual, plain, pollutant_and_unit, usual_time
 from aqreanalysis.species import SPECIES, get_species
+
+# Ends of the names of columns that hold years, as `plain` writes them.
+_YEAR = re.compile(r"(?:year|annee|jahr)$")
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,13 @@ def find_row_places(names: Sequence[str], columns: ColumnsConfig, source: str, p
     chosen = {role: configured_or_usual(role, names, columns) for role in ("station", "lat", "lon")}
     if columns.place is not None:
         chosen = dict.fromkeys(chosen)
-    time = columns.time_columns
-    if not set(time) <= set(names) and columns.time == type(columns).model_fields["time"].default:
-        usual = configured_or_usual("time", names, columns)
-        time = (usual,) if usual is not None else time
+    time = time_columns(names, columns)
+    years = next((name for name in names if _YEAR.search(plain(name)) and "time" not in name.lower()), None)
+    if years is not None and not set(time) <= set(names) and columns.place is None:
+        raise ObservationsError(
+            f"{source}: its only time is the column {years!r}: means of years; hourly means are needed (columns.time "
+            "names a column of stamps)"
+        )
     there = {role: column in names for role, column in chosen.items()}
     wanted = {"time": next((name for name in time if name not in names), None)}
     if columns.place is None:
@@ -85,6 +92,15 @@ def find_row_places(names: Sequence[str], columns: ColumnsConfig, source: str, p
         raise ObservationsError(_missing(missing, names, source))
     lat, lon = (chosen[role] if there[role] else None for role in ("lat", "lon"))
     return RowPlaces(chosen["station"], time, lat, lon, _labels(names, columns, chosen["station"], source))
+
+
+def time_columns(names: Sequence[str], columns: ColumnsConfig) -> tuple[str, ...]:
+    """Return the columns that make a stamp: the configured or else the usual ones; they may not be there."""
+    configured = columns.time_columns
+    if columns.time != type(columns).model_fields["time"].default:
+        return configured
+    usual = usual_time(names)
+    return configured if usual is None else usual
 
 
 def _labels(names: Sequence[str], columns: ColumnsConfig, station: str | None, source: str) -> dict[str, str]:

@@ -17,11 +17,13 @@ from aqreanalysis.observations.report import QualityReport, Where
 # Words that flags are written in, in small letters; an empty flag says nothing against a reading.
 GOOD = {"", "valid", "v", "ok", "good", "pass", "passed", "true", "yes", "y", "r", "p", "ratified", "provisional"}
 GOOD |= {"verified", "validated", "preliminary", "checked", "accepted", "normal", "none", "no flag"}
+GOOD |= {"sim", "si", "sí", "oui", "ja", "tak"}
 BAD = {"invalid", "i", "bad", "fail", "failed", "false", "no", "n", "error", "suspect", "missing", "calibration"}
 BAD |= {"maintenance", "rejected", "not valid", "unverified invalid", "outlier", "questionable", "faulty", "down"}
+BAD |= {"não", "nao", "non", "nein", "nee", "nie"}
 BELOW = {"<lod", "bdl", "<dl", "<", "below detection limit", "below_detection_limit", "belowdetectionlimit", "lod"}
 # Where the column asks whether a reading is valid its numbers answer: 2 and 3 are the EEA's, below the detection limit.
-_ASKS_VALIDITY = {"valid", "validity", "isvalid"}
+_ASKS_VALIDITY = {"valid", "validity", "isvalid", "validite", "valido"}
 _VALIDITY = {"1": Flag.GOOD, "4": Flag.GOOD, "2": Flag.BELOW_DETECTION_LIMIT, "3": Flag.BELOW_DETECTION_LIMIT}
 _VALIDITY |= dict.fromkeys(("0", "-1", "-99"), Flag.INVALID_AT_SOURCE)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.column_names import configured_or_usual, pollutant_and_unit
+from aqreanalysis.observations.column_names import configured_or_usual, usual_time
 from aqreanalysis.observations.files import NETCDF, PARQUET, Source, own_encoding
 from aqreanalysis.observations.formats.registry import GENERIC_RANK, guess_format
+from aqreanalysis.observations.headers import HEADER_LINES, ROLES, header_score
 from aqreanalysis.observations.read_context import read_head
 from aqreanalysis.observations.table_blocks import find_delimiter, parse_header
 
-# Lines among which the header is looked for, and rows whose stamps are looked at.
-HEADER_LINES, SAMPLE_ROWS = 40, 200
-_ROLES = ("station", "time", "lat", "lon", "parameter", "value", "unit", "flag")
+# Rows whose stamps are looked at.
+SAMPLE_ROWS = 200
 _DAY_OR_MONTH = re.compile(r"^(\d{1,2})[./-](\d{1,2})[./-]\d{2,4}")
 _OFFSET = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
 
@@ -41,20 +41,24 @@ def propose_columns(path: str | Path, columns: ColumnsConfig | None = None) -> l
     text = source.head().decode(own_encoding(source, chosen.encoding), errors="replace").lstrip("\ufeff")
     lines = text.splitlines()
     headers = [parse_header(line, find_delimiter(line)) for line in lines[:HEADER_LINES]]
-    scores = [_score(names) for names in headers]
+    scores = [header_score(names) for names in headers]
     if not scores or max(scores) < 2:
         return []
     at = scores.index(max(scores))
     names = headers[at]
-    roles = {role: configured_or_usual(role, names, chosen) for role in _ROLES}
+    roles = {role: configured_or_usual(role, names, chosen) for role in ROLES}
     roles = {role: name for role, name in roles.items() if name in names}
     if not {"parameter", "value"} <= set(roles):
         roles = {role: name for role, name in roles.items() if role in ("station", "time", "lat", "lon")}
     rows = [parse_header(line, find_delimiter(lines[at])) for line in lines[at + 1 : at + 1 + SAMPLE_ROWS]]
     out = ["columns:"] + ([f"  skip_lines: {at}"] if at else [])
-    out += [f"  {role}: {_yaml(name)}" for role, name in roles.items() if name is not None]
-    if "time" in roles:
-        out += _clock([row[names.index(str(roles["time"]))] for row in rows if len(row) == len(names)])
+    time = usual_time(names) or ()
+    for role, name in roles.items():
+        several = role == "time" and len(time) > 1
+        out.append(f"  {role}: [{', '.join(map(_yaml, time))}]" if several else f"  {role}: {_yaml(str(name))}")
+    if time:
+        at_names = [names.index(name) for name in time]
+        out += _clock([" ".join(row[i] for i in at_names) for row in rows if len(row) == len(names)])
     if "station" not in roles:
         out.append("  place: {station: NAME, lat: 0.0, lon: 0.0}  # fill in the one station of the file")
     return out
@@ -66,12 +70,6 @@ def _is_known(source: Source, columns: ColumnsConfig) -> bool:
         return guess_format(read_head(source, columns), columns)[0].rank < GENERIC_RANK
     except ObservationsError:
         return False
-
-
-def _score(names: Sequence[str]) -> int:
-    """Return how many of a line's fields are names that a header of readings has."""
-    roles = sum(configured_or_usual(role, names, ColumnsConfig()) in names for role in _ROLES)
-    return roles + sum(pollutant_and_unit(name)[0] is not None for name in names)
 
 
 def _clock(stamps: Sequence[str]) -> list[str]:

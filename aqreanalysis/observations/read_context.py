@@ -12,6 +12,7 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.encodings import text_encoding
 from aqreanalysis.observations.files import NETCDF, PARQUET, Source, own_encoding
+from aqreanalysis.observations.headers import header_line, with_units
 from aqreanalysis.observations.parse_numbers import CellRules, Readings, to_readings
 from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.station_metadata import StationList
@@ -114,6 +115,16 @@ class ReadContext:
             )
         return inspect_csv(self.source, encoding, header_lines + self.columns.skip_lines)
 
+    def table_of_readings(self) -> TextTable:
+        """Return a file of no network's own format as a text table: its header found, a line of units made names."""
+        table = self.table()
+        text = self.source.head().decode(table.encoding, errors="replace")
+        at = header_line(text, self.columns, self.stations.keys())
+        if at != self.columns.skip_lines:
+            table = self.table_below(at)
+            self.report.note(f"{self.source.name}: its header stands in line {at + 1} (columns.skip_lines={at})")
+        return with_units(table, text, self.columns)
+
     def table_below(self, line: int) -> TextTable:
         """Return the file as a text table whose names stand at a line (from 0)."""
         return self.table(line + 1 - self.columns.skip_lines)
@@ -191,6 +202,6 @@ def read_head(source: Source, columns: ColumnsConfig | None = None, stations: fr
     text = start.decode(own_encoding(source, chosen.encoding), errors="replace")
     if text.lstrip()[:1] in ("{", "["):
         return FileHead(source, (), text, chosen, stations)
-    lines = text.lstrip("\ufeff").split("\n", chosen.skip_lines + 1)
-    header = lines[min(chosen.skip_lines, len(lines) - 1)].rstrip("\r")
+    lines = text.lstrip("\ufeff").splitlines() or [""]
+    header = lines[min(header_line(text, chosen, stations), len(lines) - 1)]
     return FileHead(source, tuple(parse_header(header, find_delimiter(header))), text, chosen, stations)

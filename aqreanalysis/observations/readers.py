@@ -357,7 +357,8 @@ def _tell_of_sheets(
     unknown: Sequence[tuple[Source, ObservationsError]], read: set[Path], options: ReadOptions, report: QualityReport
 ) -> None:
     """Note the sheets of no known format beside others of their workbook; where no sheet of it is known, refuse."""
-    for source, error in unknown:
+    # The sheet with the most columns first: what it lacks is told, not what a cover sheet lacks.
+    for source, error in sorted(unknown, key=lambda each: -str(each[1]).count(", ")):
         if source.sheet is None:
             continue
         if source.path not in read:

@@ -119,6 +119,11 @@ class QualityReport:
         if text not in self.notes:
             self.notes.append(text)
 
+    def warn(self, text: str) -> None:
+        """Add a warning, once however often it comes up."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
     def lines(self) -> list[str]:
         """Return the report for people, one sentence a line; warnings come last."""
         out = [f"{self.source}: {self.rows} rows read"] if self.rows else [self.source]

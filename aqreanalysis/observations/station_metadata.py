@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,16 +42,18 @@ ROLES: dict[str, tuple[str, ...]] = {
         "国環研局番",
         "測定局コード",
         "UK-AIR ID",
-        "site",
-        "code",
+        "CODIGO_CORTO",
+        "Estacio",
+        *USUAL_NAMES["station"],
+        "codigo",
         "id",
     ),
     "station": ("Air Quality Station EoI Code", "AirQualityStationEoICode", "Idstazione"),
     "former": ("Stary Kod stacji (o ile inny od aktualnego)", "Stary Kod stacji"),
     "parameter": ("NomeTipoSensore",),
     "unit": ("UnitaMisura",),
-    "lat": ("lat", "latitude", "latitud", "纬度", "緯度", "위도", "WGS84 φ N"),
-    "lon": ("lon", "longitude", "longitud", "lng", "经度", "経度", "경도", "WGS84 λ E"),
+    "lat": (*USUAL_NAMES["lat"], "WGS84 φ N"),
+    "lon": (*USUAL_NAMES["lon"], "WGS84 λ E"),
     "city": ("city", "城市", "Municipality"),
     "name": ("name", "station_name", "Air Quality Station Name", "监测点名称", "SiteName", "Nazwa stacji", *_NAMES),
     "kind": USUAL_NAMES["kind"],
@@ -72,8 +75,9 @@ _TIMES = (
     "측정일시",
 )
 # Bar-separated list of AirNow, without a header: Monitoring_Site_Locations, whose fields are AQSID, parameter, site
-# code, site name, status, agency id, agency name, EPA region, latitude, longitude, elevation, GMT offset, country ...
-_AIRNOW_FIELDS = 23
+# code, site name, status, agency id, agency name, EPA region, latitude, longitude, elevation, GMT offset, country
+# and ten more of towns and counties; so many fields at least.
+_AIRNOW_FIELDS = 20
 _AIRNOW = {"key": 0, "name": 3, "lat": 8, "lon": 9, "city": 16}
 
 
@@ -170,35 +174,38 @@ def looks_like_list(names: Sequence[str], text: str, columns: ColumnsConfig) -> 
         return True
     if '"sensors"' in text and '"coordinates"' in text:
         return True
-    plain = {_plain(name) for name in names}
-    if set(columns.time_columns) & set(names) or plain & set(_TIMES):
+    words = {plain(name) for name in names}
+    if set(columns.time_columns) & set(names) or words & set(_TIMES):
         return False
     roles = _roles(names, columns)
     return {"key", "lat", "lon"} <= set(roles)
 
 
 def _airnow_list(text: str) -> bool:
-    lines = text.splitlines()
-    return bool(lines) and lines[0].count("|") in (_AIRNOW_FIELDS - 1, _AIRNOW_FIELDS) and "Valid" not in lines[0]
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c not in " ._-\"'")
+    fields = text[: text.find("\n") + 1 or None].split("|")
+    degrees = [fields[_AIRNOW[role]] for role in ("lat", "lon")] if len(fields) >= _AIRNOW_FIELDS else [""]
+    return all(re.fullmatch(r"[+-]?\d+(?:\.\d+)?", text.strip()) for text in degrees)
 
 
 def _roles(names: Sequence[str], columns: ColumnsConfig) -> dict[str, str]:
     """Return which column of a list plays which role."""
     by_plain: dict[str, str] = {}
     for name in names:
-        by_plain.setdefault(_plain(name), name)
+        by_plain.setdefault(plain(name), name)
     roles: dict[str, str] = {}
     for role, aliases in ROLES.items():
         configured = columns.station if role == "key" else getattr(columns, role, None)
         for alias in ([configured] if configured else []) + list(aliases):
-            if _plain(alias) in by_plain:
-                roles[role] = by_plain[_plain(alias)]
+            if plain(alias) in by_plain:
+                roles[role] = by_plain[plain(alias)]
                 break
     return roles
+
+
+def _other_keys(names: Sequence[str], roles: dict[str, str]) -> list[str]:
+    """Return the columns that hold ids or names of stations too, by which readings may call them."""
+    words = {plain(alias) for alias in ROLES["key"]}
+    return [name for name in dict.fromkeys(names) if plain(name) in words and name not in roles.values()]
 
 
 def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.DataFrame:
@@ -207,6 +214,7 @@ def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.D
     if source.has_suffix((".json",)):
         return _locations(source)
     start = source.head().decode("utf-8-sig", errors="replace")
+    others: list[str] = []
     if _airnow_list(start):
         fields = start.splitlines()[0].count("|") + 1
         table = TextTable(source, [f"field {i}" for i in range(fields)], "|", "latin-1", 0)
@@ -214,18 +222,31 @@ def _read(source: Source, columns: ColumnsConfig, report: QualityReport) -> pd.D
     else:
         table = inspect_csv(source, own_encoding(source, columns.encoding))
         roles = _roles(table.names, columns)
+        others = _other_keys(table.names, roles)
     missing = next((role for role in ("key", "lat", "lon") if role not in roles), None)
     if missing is not None:
         raise ObservationsError(
             f"{source.name}: no column for the {missing} of stations (there are: {', '.join(table.names):.200}): "
             f"name one {' or '.join(ROLES[missing][:3])}"
         )
-    frames = [
-        _frame(block, roles, table, report) for block in read_blocks(table, list(dict.fromkeys(roles.values())), report)
-    ]
-    if not frames:
+    wanted = list(dict.fromkeys([*roles.values(), *others]))
+    blocks = list(read_blocks(table, wanted, report))
+    if not blocks:
         raise ObservationsError(f"{source.name}: a station list without stations")
-    return pd.concat(frames, ignore_index=True)
+    frame = pd.concat([_frame(block, roles, table, report) for block in blocks], ignore_index=True)
+    listed = len(frame)
+    for name in others:
+        texts = [text for block in blocks for text in _texts(block.rows[name])]
+        if len(texts) == listed:  # ids of former times have rows of their own
+            frame = _with_keys(frame, frame[:listed].assign(key=pd.Series(texts, dtype=object)))
+    return frame
+
+
+def _with_keys(frame: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Return a list that knows stations by other ids too, where these are of one station and no id of another."""
+    more = more[more["key"].notna() & ~more["key"].isin(frame["key"])]
+    stations = more.groupby("key")["station"].transform("nunique")
+    return pd.concat([frame, more[stations == 1]], ignore_index=True)
 
 
 def _locations(source: Source) -> pd.DataFrame:
@@ -269,7 +290,7 @@ def _frame(block: TextBlock, roles: dict[str, str], table: TextTable, report: Qu
         former = out.assign(key=pd.Series(_texts(block.rows[roles["former"]]), dtype=object).str.split(","))
         former = former.explode("key")
         out = pd.concat([out, former.assign(key=former["key"].str.strip())], ignore_index=True)
-    return out[out["key"].notna()]
+    return out[out["key"].notna()].reset_index(drop=True)
 
 
 def _texts(column: pa.ChunkedArray) -> list[str | None]:

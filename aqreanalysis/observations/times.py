@@ -31,6 +31,27 @@ _EPOCH_SECONDS = {"epoch": 1.0, "epoch-ms": 0.001}
 _OFFSET = re.compile(r"^(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?$")
 # An hour 24, with minutes, or alone where the pattern ends in the hour.
 _HOUR_24, _HOUR_24_ALONE = re.compile(r"([T ])24(:00(?::00)?)$"), re.compile(r"([T ]|^\d{8})24()$")
+# Names of columns in local time: "datetimeLocal", "Date (LT)".
+_UTC = re.compile(r"utc|gmt", re.IGNORECASE)
+_LOCAL = re.compile(r"local|[^a-z](?:lt|lst)[^a-z]*$", re.IGNORECASE)
+# Stamps that are read one way only, beside ISO 8601: what they look like, and how pandas is told.
+_PLAIN_WAYS = (
+    (re.compile(r"^\d{1,2}\.\d{1,2}\.\d{4} \d{1,2}:\d\d$"), "%d.%m.%Y %H:%M"),
+    (re.compile(r"^\d{1,2}\.\d{1,2}\.\d{4} \d{1,2}:\d\d:\d\d$"), "%d.%m.%Y %H:%M:%S"),
+    (re.compile(r"^\d{1,2}\.\d{1,2}\.\d{4}$"), "%d.%m.%Y"),
+    (re.compile(r"^\d{8} \d\d?:\d\d$"), "%Y%m%d %H:%M"),
+    (re.compile(r"^\d{4}-\d\d?-\d\d? \d\d?:\d\d [AP]M$", re.IGNORECASE), "%Y-%m-%d %I:%M %p"),
+    (re.compile(r"^\d{4}-\d\d?-\d\d? \d\d?:\d\d:\d\d [AP]M$", re.IGNORECASE), "%Y-%m-%d %I:%M:%S %p"),
+)
+# Others, of which one is named where it reads every stamp.
+_OTHER_WAYS = (
+    *("%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y", "%m/%d/%Y"),
+    *("%d/%m/%Y %H", "%m/%d/%Y %H", "%d/%m/%Y %I:%M %p", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %I:%M:%S %p"),
+    *("%m/%d/%Y %I:%M:%S %p", "%d-%m-%Y %H:%M", "%d-%m-%Y %H:%M:%S", "%d/%m/%Y %H.%M.%S", "%d/%m/%y %H:%M"),
+    *("%m/%d/%y %H:%M", "%d-%b-%Y %H:%M", "%d-%b-%y %H:%M", "%Y%m%d%H", "%Y%m%d%H%M", "%d.%m.%y %H:%M", "epoch"),
+)
+# A date or an hour of one digit, and parts that are joined by blanks: year, month, day, hour.
+_SHORT = re.compile(r"^(\d{4})[-/ ](\d{1,2})[-/ ](\d{1,2})(?:[ T](\d{1,2})(?:\.0)?(:\d\d.*)?)?$")
 _AWARE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$", re.IGNORECASE)
 
 
@@ -73,19 +94,27 @@ class Clock:
         How the stamps are written: a pattern of `strptime`, a key of `NAMED_PATTERNS`; None for ISO 8601.
     column : str
         Name of the column, for messages.
+    doubt : str
+        What is done where nothing says which clock it is: ``note`` that UTC is assumed, and where the column says that
+        it is a local one ``warn`` if the user named the column, ``refuse`` if it was found by its name.
     """
 
     zone: str = "UTC"
     stamp: Literal["end", "start"] = "end"
     pattern: str | None = None
     column: str = "time"
+    doubt: str = ""
 
     @classmethod
     def of(cls, columns: ColumnsConfig, default: Clock | None = None) -> Clock:
         """Return the clock that `columns` tells, and of `default` (UTC, end of the hour) what it leaves open."""
         base = default or cls(column=", ".join(columns.time_columns))
         pattern = columns.time_format or base.pattern
-        return cls(columns.time_zone or base.zone, columns.stamp or base.stamp, pattern, base.column)
+        local = columns.time_zone is None and base.zone == "UTC" and any(map(_LOCAL.search, base.column.split(", ")))
+        named = columns.time != type(columns).model_fields["time"].default
+        doubt = base.doubt if columns.time_zone is None and not _UTC.search(base.column) else ""
+        doubt = ("warn" if named else "refuse") if local else doubt
+        return cls(columns.time_zone or base.zone, columns.stamp or base.stamp, pattern, base.column, doubt)
 
 
 class _Reason(IntEnum):
@@ -147,7 +176,7 @@ def stamps_to_minutes(
     """
     # A year of a network has millions of rows and thousands of distinct stamps: work on the distinct ones.
     codes, values = encoded(column)
-    stamps = _distinct_stamps(values, clock)
+    stamps = _distinct_stamps(values, clock, report, where)
     distinct = _instants(stamps)
     # One more at the end, so that code -1, a missing stamp, finds it.
     instant = np.append(distinct, np.int32(NO_TIME))[codes]
@@ -175,7 +204,7 @@ def stamps_to_instants(
     For stamps whose averaging period is known otherwise; see `stamps_to_minutes` for the arguments and the errors.
     """
     codes, values = encoded(column)
-    stamps = _distinct_stamps(values, clock)
+    stamps = _distinct_stamps(values, clock, report, where)
     distinct = _instants(stamps)
     reasons = np.append(stamps.reason, np.int8(_Reason.EMPTY))
     _count_lost(stamps, codes, reasons[codes], clock, report, where)
@@ -209,11 +238,31 @@ def ends_of_hours(
     return np.where(there, ends, NO_TIME).astype(np.int32)
 
 
+def stamped_rows(rows: pa.Table, names: Sequence[str], report: QualityReport) -> pa.Table:
+    """Return the rows whose stamp may be one: those without a digit in it are a table's footer (Minimum, Average ...).
+
+    Where no row has a stamp all are returned: it is the wrong column, which is told.
+    """
+    texts = [rows[name] for name in names]
+    if not all(pa.types.is_string(text.type) or pa.types.is_large_string(text.type) for text in texts):
+        return rows
+    keep = pc.fill_null(pc.match_substring_regex(texts[0], r"\d"), False)
+    stamped = pc.sum(keep).as_py() or 0
+    if not 0 < stamped < rows.num_rows:
+        return rows
+    report.count("rows_without_time", rows.num_rows - stamped)
+    return rows.filter(keep)
+
+
 def joined_stamps(rows: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
     """Return the column of stamps, or the texts of several joined by a blank."""
     if len(names) == 1:
         return rows[names[0]]
     parts = [pc.cast(rows[name].combine_chunks(), pa.string()) for name in names]
+    if len(parts) == 2 and pc.any(pc.match_substring_regex(parts[1], r"^\d{4}-\d\d-\d\d")).as_py():
+        return rows[names[1]]  # a column `time` beside `date` may hold the whole stamp
+    day = [pc.replace_substring_regex(part, r"[ T]0?0:00(:00(\.0+)?)?$", "") for part in parts[:1]]
+    parts = [*day, *parts[1:]]  # spreadsheets write a date as its midnight
     return pa.chunked_array([pc.binary_join_element_wise(*parts, " ")])
 
 
@@ -227,7 +276,7 @@ def encoded(column: pa.ChunkedArray | pa.Array) -> tuple[NDArray[np.integer], pa
     return array.indices.fill_null(-1).to_numpy(zero_copy_only=False), array.dictionary
 
 
-def _distinct_stamps(values: pa.Array, clock: Clock) -> _Stamps:
+def _distinct_stamps(values: pa.Array, clock: Clock, report: QualityReport, where: Where) -> _Stamps:
     written = pd.Index(values.to_pandas())
     if pa.types.is_timestamp(values.type):
         parsed = pd.DatetimeIndex(written)
@@ -246,11 +295,20 @@ def _distinct_stamps(values: pa.Array, clock: Clock) -> _Stamps:
         aware = np.ones(len(values), dtype=bool)
         utc = _from_epoch(pd.Series(written), clock.pattern)
     elif clock.pattern is not None and pa.types.is_integer(values.type):  # 2019013113 as a number
-        return _distinct_stamps(pc.cast(values, pa.string()), clock)
+        return _distinct_stamps(pc.cast(values, pa.string()), clock, report, where)
     else:
         raise ObservationsError(
             f"column {clock.column!r} holds {values.type}, no times: write ISO 8601 such as 2019-01-31 13:00"
         )
+    if clock.doubt and not aware.all():
+        what = f"column {clock.column!r} holds local times"
+        way = "say of which clock with columns.time_zone, such as Asia/Kolkata or +08:00"
+        if clock.doubt == "refuse":
+            raise ObservationsError(f"{where.source}: {what}: {way}")
+        if clock.doubt == "warn":
+            report.warn(f"{what}, taken as UTC: {way}")
+        else:
+            report.note("times state no clock, taken to be UTC (columns.time_zone)")
     reason = np.where(utc.isna(), _Reason.UNREADABLE, _Reason.NONE).astype(np.int8)
     zone = read_zone(clock.zone)
     if zone is not UTC and not aware.all():
@@ -279,6 +337,8 @@ def _parse_text(text: pd.Series, aware: NDArray[np.bool_], pattern: str | None) 
         return _from_epoch(text, pattern)
     # pandas knows these words, and a stamp that depends on the clock of the reader is none.
     text = text.mask(text.str.lower().isin(["now", "today"]))
+    if pattern is None:
+        text = text.str.replace(_SHORT, _padded, regex=True)
     # Hours are counted from 1 to 24 in many networks: 24:00 is the next day's 00:00.
     hour_24 = _HOUR_24_ALONE if pattern is not None and pattern.endswith("%H") else _HOUR_24
     midnight = text.str.extract(hour_24, expand=True)[0].notna().to_numpy()
@@ -291,7 +351,26 @@ def _parse_text(text: pd.Series, aware: NDArray[np.bool_], pattern: str | None) 
         if mask.any():
             parsed = pd.DatetimeIndex(pd.to_datetime(text[mask], errors="coerce", utc=utc, **how))
             out[mask] = (parsed.tz_localize(None) if utc else parsed).to_numpy(dtype="M8[us]")
+    if pattern is None and np.isnat(out).any():
+        for looks, way in _PLAIN_WAYS:
+            mask = np.isnat(out) & text.str.match(looks).fillna(False).to_numpy(dtype=bool)
+            if mask.any():
+                out[mask] = pd.to_datetime(text[mask], errors="coerce", format=way).to_numpy(dtype="M8[us]")
     return pd.DatetimeIndex(np.where(midnight, out + np.timedelta64(1, "D"), out))
+
+
+def _padded(match: re.Match[str]) -> str:
+    year, month, day, hour, rest = match.groups()
+    clock = "" if hour is None else f" {int(hour):02d}{rest or ':00'}"
+    return f"{year}-{int(month):02d}-{int(day):02d}{clock}"
+
+
+def _ways_to_read(stamps: Sequence[str]) -> str:
+    """Return the settings that read all of some stamps, for a message; examples where none does."""
+    text = pd.Series(list(stamps), dtype="str").str.replace(re.compile(r"\b24([:.]00)"), r"00\1", regex=True)
+    ways = [way for way in _OTHER_WAYS if not _parse_text(text, np.zeros(len(text), bool), way).isna().any()]
+    quoted = [way if way == "epoch" else f"'{way}'" for way in ways[:2]]
+    return " or ".join(quoted) if quoted else "'%d/%m/%Y %H:%M', day-first, epoch ..."
 
 
 def _instants(stamps: _Stamps) -> NDArray[np.int32]:
@@ -314,8 +393,10 @@ def _count_lost(
 ) -> None:
     rows = max(len(reasons), 1)
     per_reason = np.bincount(reasons, minlength=len(_Reason))
-    written = "an ISO 8601 time: write 2019-01-31 13:00 or 2019-01-31T13:00:00Z, or set columns.time_format (%d/%m/%Y "
-    written += "%H:%M, day-first, epoch ...)"
+    written = "an ISO 8601 time (2019-01-31 13:00)"
+    if per_reason[_Reason.UNREADABLE] > STRAY_SHARE * rows:
+        unread = np.unique(codes[reasons == _Reason.UNREADABLE])
+        written += f": set columns.time_format={_ways_to_read([str(stamps.written[i]) for i in unread])}"
     if clock.pattern is not None:
         written = f"written as {clock.pattern}"
     rules = {

@@ -28,6 +28,7 @@ _SPELLINGS = {
     "ug Nm-3": {"ugnm3", "ug/nm3", "ug/m3n", "ugm3n", "ug/ncubicmeter"},
     "mg Nm-3": {"mgnm3", "mg/nm3", "mg/m3n", "mgm3n"},
     "ppb": {"ppb", "ppbv", "partsperbillion", "nmolmol1", "nmol/mol"},
+    "pphm": {"pphm", "partsperhundredmillion"},
     "ppm": {"ppm", "ppmv", "partspermillion", "umolmol1", "umol/mol"},
 }
 _KNOWN = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings}
@@ -37,7 +38,7 @@ _NORMAL = {"ug Nm-3", "mg Nm-3"}
 _NORMAL_HPA = 1013.25
 # Temperature at which mixing ratios become mass where neither the user nor the network says.
 TEMPERATURE_CELSIUS = 20.0
-_MIXING_RATIO = {"ppb": 1e-9, "ppm": 1e-6}
+_MIXING_RATIO = {"ppb": 1e-9, "pphm": 1e-8, "ppm": 1e-6}
 
 
 def read_unit(text: str) -> str | None:

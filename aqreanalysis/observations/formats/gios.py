@@ -28,7 +28,7 @@ from aqreanalysis.observations.table_blocks import TextTable, find_delimiter, re
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import factor_of, read_unit
 
-_STATION, _POLLUTANT, _PERIOD, _UNIT = ("kodstacji",), ("wskaźnik",), ("czasuśredniania",), ("jednostka",)
+_STATION, _POLLUTANT, _PERIOD, _UNIT = ("kodstacji",), ("wskaznik",), ("czasusredniania",), ("jednostka",)
 _STAMP = re.compile(r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")
 _PATTERNS = (
     (re.compile(r"^\d{4}-\d\d-\d\d"), None),

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.averaging_periods import NO_TIME
-from aqreanalysis.observations.column_names import configured_or_usual, plain, pollutant_of
+from aqreanalysis.observations.column_names import configured_or_usual, pollutant_of
 from aqreanalysis.observations.columns import RowPlaces, find_row_places
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
@@ -31,10 +31,8 @@ from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
 from aqreanalysis.observations.times import Clock, joined_stamps, stamps_to_minutes
 from aqreanalysis.species import SPECIES
 
-_HOUR = re.compile(r"^(?:h|hour|hr|hora)?[ _]?(\d{1,2})(?::00)?(?:\s*//.*)?$", re.IGNORECASE)
+_HOUR = re.compile(r"^(?:h|hour|hr|hora)?[ _]?(\d{1,2})(?:h|:00)?(?:\s*//.*)?$", re.IGNORECASE)
 _VALIDITY = re.compile(r"^v[ _]?(\d{1,2})$", re.IGNORECASE)
-# Dates in three columns, by the names of the column of the year, the month and the day.
-_DATES = (("ano", "mes", "dia"), ("year", "month", "day"), ("año", "mes", "dia"))
 # Pollutants by the numbers that Madrid gives them (magnitudes of the Integral System of Air Quality).
 MAGNITUDES = {"1": "so2", "6": "co", "8": "no2", "9": "pm25", "10": "pm10", "14": "o3"}
 
@@ -72,32 +70,21 @@ def matches(head: FileHead) -> str | None:
 )
 def read_hour_columns(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one file, a block at a time."""
-    table = context.table()
+    table = context.table_of_readings()
     hours = hour_columns(table.names)
     parameter = configured_or_usual("parameter", table.names, context.columns)
-    parameter = parameter or next((n for n in table.names if plain(n) in ("magnitud", "測項", "測項名稱")), None)
     if not hours or parameter is None or parameter not in table.names:
         missing = "24 columns of hours (H01 to H24, 00 to 23)" if not hours else "a column of pollutants"
         raise ObservationsError(
             f"{context.source.name}: without {missing} (there are: {', '.join(table.names):.200}); set "
             "columns.parameter"
         )
-    places = _places(table.names, context)
+    places = find_row_places(table.names, context.columns, context.source.name, bool(context.stations))
     unit = configured_or_usual("unit", table.names, context.columns)
     valid = {int(m.group(1)): n for n in table.names if (m := _VALIDITY.match(n.strip())) is not None}
     wanted = [*places.time, places.station, places.lat, places.lon, parameter, unit, *hours.values(), *valid.values()]
     for block in read_blocks(table, list(dict.fromkeys(n for n in wanted if n is not None)), context.report):
         yield from _records(block, (places, parameter, unit), (hours, valid), context)
-
-
-def _places(names: Sequence[str], context: ReadContext) -> RowPlaces:
-    """Return where and when rows are of; the date may stand in three columns, the station in Madrid's `ESTACION`."""
-    by_plain = {plain(name): name for name in names}
-    date = next((wanted for wanted in _DATES if set(wanted) <= set(by_plain)), None)
-    columns = context.columns
-    if date is not None and columns.time == "time":
-        columns = columns.model_copy(update={"time": [by_plain[part] for part in date]})
-    return find_row_places(names, columns, context.source.name, bool(context.stations))
 
 
 def _records(
@@ -140,13 +127,10 @@ def _records(
 
 def _days(rows: pa.Table, places: RowPlaces, context: ReadContext, where: Where) -> NDArray[np.int32]:
     """Return the minute (since 1970, UTC) at which the day of each row begins, `NO_TIME` where it has none."""
-    pattern = "%Y %m %d" if len(places.time) == 3 else None
-    clock = Clock.of(context.columns, Clock("UTC", "end", pattern, ", ".join(places.time)))
+    clock = Clock.of(context.columns, Clock(column=", ".join(places.time), doubt="note"))
     # What is stamped is the day: whether hours stand at their start their numbers say.
-    clock = Clock(clock.zone, "end", clock.pattern, clock.column)
+    clock = replace(clock, stamp="end")
     stamps = joined_stamps(rows, places.time)
-    if context.columns.time_format is None and pattern is None:
-        stamps = pc.replace_substring(stamps, "/", "-")
     return stamps_to_minutes(stamps, clock, context.report, where)[0]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.column_names import configured_or_usual, pollutant_and_unit, pollutant_of
+from aqreanalysis.observations.column_names import configured_or_usual, pollutant_and_unit
 from aqreanalysis.observations.columns import RowPlaces, find_row_places
 from aqreanalysis.observations.file_flags import combined_flags, flags_of_rows
 from aqreanalysis.observations.files import PARQUET
@@ -27,7 +27,7 @@ from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.table_blocks import parquet_schema, read_blocks, read_row_blocks
-from aqreanalysis.observations.times import Clock, joined_stamps, stamps_to_minutes
+from aqreanalysis.observations.times import Clock, joined_stamps, stamped_rows, stamps_to_minutes
 from aqreanalysis.species import get_species
 
 # Words of a column of averaging times that mean an hour.
@@ -76,7 +76,7 @@ def read_narrow(context: ReadContext) -> Iterator[RawRecords]:
         for rows, where in read_row_blocks(context.source, roles.needed()):
             yield from _records(rows, roles, context, where)
         return
-    table = context.table()
+    table = context.table_of_readings()
     roles = find_roles(table.names, context)
     for block in read_blocks(table, roles.needed(), context.report):
         yield from _records(block.rows, roles, context, block.where, table.decimal_comma)
@@ -145,7 +145,7 @@ def _only(columns: ColumnsConfig, value: str) -> frozenset[str] | None:
 def _records(
     rows: pa.Table, roles: NarrowColumns, context: ReadContext, where: Where, decimal_comma: bool = False
 ) -> Iterator[RawRecords]:
-    rows = _hourly(rows, roles, context)
+    rows = _hourly(stamped_rows(rows, roles.places.time, context.report), roles, context)
     if rows.num_rows == 0:
         return
     n = rows.num_rows
@@ -154,20 +154,21 @@ def _records(
     if roles.places.station is not None:
         station = to_texts(rows[roles.places.station])
     pollutant = to_texts(rows[roles.parameter])
-    keys = {text: pollutant_of(text) for text in pollutant[1]}
+    keys = {text: pollutant_and_unit(text)[0] for text in pollutant[1]}
     if roles.only is not None:
         keys = {text: key if key in roles.only else None for text, key in keys.items()}
     stamps = joined_stamps(rows, roles.places.time)
     series = series_of(station[0], pollutant[0])
-    end, minutes = stamps_to_minutes(stamps, context.clock(Clock()), context.report, where, series)
+    end, minutes = stamps_to_minutes(
+        stamps, context.clock(Clock(column=", ".join(roles.places.time), doubt="note")), context.report, where, series
+    )
     readings = context.readings(rows, roles.value, where, decimal_comma)
     flags = flags_of_rows(rows, roles.flag, context.columns, context.report, where)
     lat, lon = (_degrees(rows, role, roles, context, where) for role in ("lat", "lon"))
-    stated = pollutant_and_unit(roles.value)[1] or ""
     long_table = LongTable(
         station=station,
         pollutant=pollutant,
-        unit=(np.zeros(n, np.int32), [stated]) if roles.unit is None else to_texts(rows[roles.unit]),
+        unit=_units(pollutant, roles) if roles.unit is None else to_texts(rows[roles.unit]),
         end=end,
         minutes=minutes,
         value=readings.values,
@@ -177,6 +178,12 @@ def _records(
         lon=lon,
     )
     yield from records_from_long(long_table, {text: key for text, key in keys.items() if key}, context, where)
+
+
+def _units(pollutant: Texts, roles: NarrowColumns) -> Texts:
+    """Return the unit that the name of a row's pollutant states, or that of the column of readings; -1 for none."""
+    stated = [pollutant_and_unit(text)[1] or pollutant_and_unit(roles.value)[1] or "" for text in pollutant[1]]
+    return pollutant[0], stated
 
 
 def _degrees(

@@ -13,6 +13,7 @@ from pathlib import Path
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.column_names import pollutant_and_unit
+from aqreanalysis.observations.columns import time_columns
 from aqreanalysis.observations.files import own_encoding
 from aqreanalysis.observations.raw_records import RawRecords, Repeats
 from aqreanalysis.observations.read_context import FileHead, ReadContext
@@ -141,7 +142,7 @@ def guess_format(head: FileHead, columns: ColumnsConfig) -> tuple[StationFormat,
         reason = chosen.reason(head)
         if reason is not None:
             return chosen, reason
-    own = {columns.station, *columns.time_columns, columns.lat, columns.lon, *columns.species.values()}
+    own = {columns.station, *time_columns(head.names, columns), columns.lat, columns.lon, *columns.species.values()}
     there = [name for name in head.names if name in own or _is_pollutant(name)]
     if there:
         return find_format("table"), f"it has the columns {', '.join(there):.200}"

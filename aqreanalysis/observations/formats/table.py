@@ -44,7 +44,7 @@ def read_table(context: ReadContext) -> Iterator[RawRecords]:
             context.report.rows += rows.num_rows
             yield from records_of_rows(rows, roles, context.columns, context.report, where)
         return
-    table = context.table()
+    table = context.table_of_readings()
     roles = find_columns(table.names, context.columns, context.source.name, placed)
     _refuse_narrow(table.names, roles, context)
     for block in read_blocks(table, roles.needed(), context.report):

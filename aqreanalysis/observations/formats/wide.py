@@ -8,14 +8,15 @@ only stations the pollutant stands in the file's name (``pm25_2019.csv``) or is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.column_names import configured_or_usual, plain
+from aqreanalysis.observations.column_names import plain, pollutant_and_unit
+from aqreanalysis.observations.columns import time_columns
 from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.parse_numbers import Readings
@@ -23,16 +24,17 @@ from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_i
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.table_blocks import parquet_schema, read_blocks, read_row_blocks
-from aqreanalysis.observations.times import Clock, joined_stamps, stamps_to_minutes
+from aqreanalysis.observations.times import Clock, joined_stamps, stamped_rows, stamps_to_minutes
 from aqreanalysis.observations.units import factor_of
 from aqreanalysis.species import SPECIES, get_species
 
+_BETWEEN = re.compile(r"[ _-]")
 _JOINED = re.compile(r"^(.+?)(?::|__)(.+)$")
 
 
 def matches(head: FileHead) -> str | None:
     """Return why a file is a wide table: its columns join stations with pollutants."""
-    joined = [name for name in head.names if _split(name)[1] is not None]
+    joined = [name for name in head.names if _split(name, head.stations)[1] is not None]
     if joined:
         return f"its columns join stations with pollutants ({', '.join(joined[:3])} ...)"
     listed = [name for name in head.names if name in head.stations]
@@ -52,7 +54,7 @@ def matches(head: FileHead) -> str | None:
 )
 def read_wide(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one table."""
-    table = None if context.source.has_suffix(PARQUET) else context.table()
+    table = None if context.source.has_suffix(PARQUET) else context.table_of_readings()
     names = parquet_schema(context.source).names if table is None else table.names
     time = _time_columns(names, context)
     columns = _columns(names, time, context)
@@ -64,17 +66,24 @@ def read_wide(context: ReadContext) -> Iterator[RawRecords]:
         yield from _records(rows, (time, columns), context, where, False)
 
 
-def _split(name: str) -> tuple[str, str | None]:
-    """Return station and pollutant of a column, the pollutant None where the column does not name one."""
+def _split(name: str, known: Collection[str] = ()) -> tuple[str, str | None, str | None]:
+    """Return station, pollutant and unit of a column; pollutant and unit None where the column does not name one."""
     match = _JOINED.match(name)
-    if match is None:
-        return name, None
-    for station, text in (match.groups(), match.groups()[::-1]):
+    for station, text in () if match is None else (match.groups(), match.groups()[::-1]):
         try:
-            return station.strip(), get_species(text).key
+            return station.strip(), get_species(text).key, None
         except ObservationsError:
-            continue
-    return name, None
+            key, unit = pollutant_and_unit(text.strip())
+            if key is not None and station.strip() in known:
+                return station.strip(), key, unit
+    # "Graz-Nord NO2 [ppb]", "PM10 Graz-Nord": told apart by the stations that are known.
+    for at in [match.start() for match in _BETWEEN.finditer(name)] if known else []:
+        before, behind = name[:at].strip(" _-"), name[at:].strip(" _-")
+        for station, text in ((before, behind), (behind, before)):
+            key, unit = pollutant_and_unit(text)
+            if key is not None and station in known:
+                return station, key, unit
+    return name, None, None
 
 
 def _time_columns(names: Sequence[str], context: ReadContext) -> tuple[str, ...]:
@@ -85,15 +94,12 @@ def _time_columns(names: Sequence[str], context: ReadContext) -> tuple[str, ...]
     ObservationsError
         One is not there.
     """
-    time = context.columns.time_columns
-    if time == ("time",) and "time" not in names:
-        usual = configured_or_usual("time", names, context.columns)
-        time = (usual,) if usual is not None and usual in names else time
+    time = time_columns(names, context.columns)
     context.require(names, time)
     return time
 
 
-def _columns(names: list[str], time: Sequence[str], context: ReadContext) -> dict[str, tuple[str, str]]:
+def _columns(names: list[str], time: Sequence[str], context: ReadContext) -> dict[str, tuple[str, str, str | None]]:
     """Return which station and pollutant each column is.
 
     Raises
@@ -104,10 +110,10 @@ def _columns(names: list[str], time: Sequence[str], context: ReadContext) -> dic
     known = context.stations.keys()
     configured = [get_species(key).key for key, column in context.columns.species.items() if column == "*"]
     named = pollutants_in_name(context.source.filename)
-    meanings: dict[str, tuple[str, str]] = {}
+    meanings: dict[str, tuple[str, str, str | None]] = {}
     lost = 0
     for name in names:
-        station, key = _split(name)
+        station, key, unit = _split(name, known)
         if name in time:
             continue
         if station not in known:
@@ -120,7 +126,7 @@ def _columns(names: list[str], time: Sequence[str], context: ReadContext) -> dic
                     "pm25_....csv, or set columns.species.pm25='*'"
                 )
             key = (configured or named)[0]
-        meanings[name] = (station, key)
+        meanings[name] = (station, key, unit)
     context.report.count("stations_not_listed", lost)
     if not meanings:
         raise ObservationsError(f"{context.source.name}: none of its columns is a station of the station list")
@@ -135,18 +141,19 @@ def pollutants_in_name(filename: str) -> list[str]:
 
 def _records(
     rows: pa.Table,
-    roles: tuple[Sequence[str], dict[str, tuple[str, str]]],
+    roles: tuple[Sequence[str], dict[str, tuple[str, str, str | None]]],
     context: ReadContext,
     where: Where,
     decimal_comma: bool,
 ) -> Iterator[RawRecords]:
     time, columns = roles
     context.report.rows += rows.num_rows
-    clock = context.clock(Clock(column=", ".join(time)))
+    rows = stamped_rows(rows, time, context.report)
+    clock = context.clock(Clock(column=", ".join(time), doubt="note"))
     end, minutes = stamps_to_minutes(joined_stamps(rows, time), clock, context.report, where)
-    for key in dict.fromkeys(key for _, key in columns.values()):
-        chosen = {name: station for name, (station, k) in columns.items() if k == key}
-        factor = factor_of(key, None, context.columns, context.report, where.source)
+    for key, unit in dict.fromkeys(what[1:] for what in columns.values()):
+        chosen = {name: what[0] for name, what in columns.items() if what[1:] == (key, unit)}
+        factor = factor_of(key, unit, context.columns, context.report, where.source)
         readings = [context.readings(rows, name, where, decimal_comma) for name in chosen]
         yield records_of_grid(key, list(chosen.values()), readings, factor, (end, int(minutes)), context, where)
 
