@@ -61,7 +61,8 @@ def header_line(text: str, columns: ColumnsConfig, stations: Collection[str] = (
         if number and (len(names) < 2 or _has_numbers(names)):
             continue
         score = max(header_score(names, stations), _SURELY * (len(named & set(names)) > 1))
-        if number == 0 and score >= _DOUBTFUL and not _has_numbers(names):
+        readings = usual_time(names) is not None or any(pollutant_and_unit(name)[0] for name in names)
+        if number == 0 and score >= _DOUBTFUL and not _has_numbers(names) and (readings or len(named & set(names)) > 1):
             return 0
         if score > best and (number == 0 or score >= _SURELY or _like_the_next(lines, number)):
             best, at = score, number

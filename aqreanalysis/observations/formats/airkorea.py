@@ -3,7 +3,8 @@
 Layouts as https://www.airkorea.or.kr (finalised data) delivers them and as public readers show: region, network,
 station code, station name, ``측정일시`` (2019010101 to 2019010124), SO2, CO, O3, NO2 in ppm, PM10, PM25 in ug/m3,
 address; UTF-8 or cp949. An hour is stamped at its end, Korea's clock (+09:00); -999 and empty are missing. Seoul's
-collection has ``Measurement date``, ``Station code``, places, and -1 where a reading is missing.
+collection has ``Measurement date``, ``Station code``, places, and -1 where a reading is missing. Of the API
+(getMsrstnAcctoRltmMesureDnsty) the JSON is read: ``dataTime`` (01:00 to 24:00), ``so2Value`` ..., ``-`` missing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from aqreanalysis.observations.column_names import plain, pollutant_of
 from aqreanalysis.observations.formats.registry import station_format
+from aqreanalysis.observations.json_rows import json_table
 from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, records_from_columns, series_of
 from aqreanalysis.observations.parse_numbers import CellRules, to_readings, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
@@ -23,6 +25,7 @@ from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.table_blocks import read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import factor_of
+from aqreanalysis.species import SPECIES
 
 # Names of the columns of station, time, latitude and longitude, as `plain` writes them.
 _STATION, _TIME = ("측정소코드", "stationcode"), ("측정일시", "measurementdate")
@@ -46,6 +49,8 @@ def _roles(names: Sequence[str]) -> dict[str, str]:
 
 def matches(head: FileHead) -> str | None:
     """Return why a file is of AirKorea."""
+    if head.text and '"dataTime"' in head.text and '"pm10Value"' in head.text:
+        return 'it is JSON with the members "dataTime" and "pm10Value"'
     for names in (head.names, head.names_in("cp949") if head.text else []):
         roles = _roles(names)
         if {"station", "time", "so2"} <= set(roles):
@@ -55,7 +60,7 @@ def matches(head: FileHead) -> str | None:
 
 @station_format(
     name="airkorea",
-    title="AirKorea finalised hours (CSV, XLSX)",
+    title="AirKorea finalised hours (CSV, XLSX) and API (JSON)",
     document="https://www.airkorea.or.kr",
     matches=matches,
     temperature_celsius=25.0,
@@ -63,12 +68,27 @@ def matches(head: FileHead) -> str | None:
 )
 def read_airkorea(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one file, a block at a time."""
+    if context.source.head().lstrip()[:1] in (b"{", b"["):
+        yield from _of_api(context)
+        return
     context.encoding = "cp949"
     table = context.table()
     roles = _roles(table.names)
     context.require(list(roles), ("station", "time"))
     for block in read_blocks(table, list(roles.values()), context.report):
         yield from _records(block.rows, roles, context, block.where)
+
+
+def _of_api(context: ReadContext) -> Iterator[RawRecords]:
+    """Yield the rows of an answer of the API: of one station, which the file's name tells, unless rows name theirs."""
+    rows = json_table(context.source)
+    roles = {"time": "dataTime"} | {key: f"{key}Value" for key in SPECIES if f"{key}Value" in rows.column_names}
+    roles["station"] = next((name for name in ("stationCode", "stationName") if name in rows.column_names), "station")
+    if roles["station"] == "station":
+        alone = context.one_station([context.source.filename.rsplit(".", 1)[0]]).id
+        rows = rows.append_column("station", pa.array([alone] * rows.num_rows))
+    context.require(rows.column_names, roles.values())
+    yield from _records(rows, roles, context, Where(context.source.name, 1, "row"))
 
 
 def _records(rows: pa.Table, roles: dict[str, str], context: ReadContext, where: Where) -> Iterator[RawRecords]:

@@ -4,7 +4,8 @@ Layout as https://powietrze.gios.gov.pl/pjp/archives delivers it: some rows on t
 (``Nr``, ``Kod stacji``, ``Wskaźnik``, ``Czas uśredniania``, ``Jednostka``, ``Kod stanowiska``; older files have
 fewer), then a row an hour. Stamps are Central European Time all year (+01:00), at the end of the hour; numbers may have
 decimal commas. ug/m3, CO in mg/m3. ``1g`` columns are hours, ``24g`` ones days, which are refused. The archive's own
-list ("Metadane ... .xlsx") places the stations, under their former codes too.
+list ("Metadane ... .xlsx") places the stations, under their former codes too. Of the API (``data/getData``) the JSON of
+a post's last days is read: ug/m3 throughout, by the clock of Poland (Europe/Warsaw), at the end of the hour.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import pyarrow as pa
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.column_names import plain, pollutant_of
-from aqreanalysis.observations.files import read_lines
+from aqreanalysis.observations.files import read_json, read_lines
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.formats.wide import pollutants_in_name, records_of_grid
+from aqreanalysis.observations.json_rows import json_table
+from aqreanalysis.observations.long_format import LongTable, Texts, one_text, records_from_long, series_of
+from aqreanalysis.observations.parse_numbers import to_readings, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import HEADER_LINES, FileHead, ReadContext
 from aqreanalysis.observations.report import Where
@@ -29,6 +33,8 @@ from aqreanalysis.observations.times import Clock, stamps_to_minutes
 from aqreanalysis.observations.units import factor_of, read_unit
 
 _STATION, _POLLUTANT, _PERIOD, _UNIT = ("kodstacji",), ("wskaznik",), ("czasusredniania",), ("jednostka",)
+# Members of rows in the answers of the API: of today's (v1), and of the one before 2025.
+_API = (("Kod stanowiska", "Data"), ("key", "values", "date"))
 _STAMP = re.compile(r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")
 _PATTERNS = (
     (re.compile(r"^\d{4}-\d\d-\d\d"), None),
@@ -52,13 +58,15 @@ class _Top:
 
 def matches(head: FileHead) -> str | None:
     """Return why a file is of GIOS."""
+    if any(all(f'"{name}"' in head.text for name in names) for names in _API):
+        return "it is JSON with the members of the API's data"
     header = head.find_header(lambda names: plain(names[0] if names else "") in _STATION)
     return None if header is None else f"its line {header[0] + 1} begins with Kod stacji"
 
 
 @station_format(
     name="gios",
-    title="Poland's GIOS, archive of hours (2019_PM25_1g.xlsx)",
+    title="Poland's GIOS, archive of hours (2019_PM25_1g.xlsx) and API (JSON)",
     document="https://powietrze.gios.gov.pl/pjp/archives",
     matches=matches,
     needs_stations=True,
@@ -66,6 +74,9 @@ def matches(head: FileHead) -> str | None:
 )
 def read_gios(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one file, a pollutant and unit after another, a block at a time."""
+    if context.source.head().lstrip()[:1] in (b"{", b"["):
+        yield from _of_api(context)
+        return
     encoding = context.table().encoding
     top = _read_top(context, encoding)
     hourly = [at for at, period in enumerate(top.periods) if at and period.lower() in ("1g", "1h", "")]
@@ -77,6 +88,35 @@ def read_gios(context: ReadContext) -> Iterator[RawRecords]:
     wanted = sorted({at for columns in groups.values() for at in columns})
     for block in read_blocks(table, ["0", *(str(at) for at in wanted)], context.report):
         yield from _records(block.rows, top, groups, context, block.where)
+
+
+def _of_api(context: ReadContext) -> Iterator[RawRecords]:
+    """Yield the hours of one answer of the API, in ug/m3 by the clock of Poland.
+
+    A post's code holds station and pollutant (``MzWarAlNiepo-PM10-1g``); of the former API the file's name tells the
+    station, and its ``key`` the pollutant.
+    """
+    rows, where = json_table(context.source), Where(context.source.name, 1, "row")
+    names, n = rows.column_names, rows.num_rows
+    if "Kod stanowiska" in names:
+        codes, posts = to_texts(rows["Kod stanowiska"])
+        parts = [post.split("-") for post in posts]
+        station: Texts = (codes, [part[0] for part in parts])
+        pollutant: Texts = (codes, [part[1] if len(part) > 1 else "" for part in parts])
+        stamps, values = "Data", "Wartość"
+    else:
+        page = read_json(context.source)
+        station = one_text(context.one_station([context.source.filename.rsplit(".", 1)[0]]).id, n)
+        pollutant = one_text(str(page.get("key", "")) if isinstance(page, dict) else "", n)
+        stamps, values = "date", "value"
+    context.require(names, [stamps])
+    clock = context.clock(Clock("Europe/Warsaw", "end", None, stamps))
+    end, minutes = stamps_to_minutes(rows[stamps], clock, context.report, where, series_of(station[0], pollutant[0]))
+    none = pa.chunked_array([pa.nulls(n, pa.string())])
+    readings = to_readings(rows[values] if values in names else none, values, where, context.report, context.cells())
+    table = LongTable(station, pollutant, one_text("ug/m3", n), end, minutes, readings.values)
+    keys = {text: key for text in pollutant[1] if (key := pollutant_of(text)) is not None}
+    yield from records_from_long(table, keys, context, where)
 
 
 def _read_top(context: ReadContext, encoding: str) -> _Top:

@@ -74,12 +74,12 @@ def read_narrow(context: ReadContext) -> Iterator[RawRecords]:
     if context.source.has_suffix(PARQUET):
         roles = find_roles(parquet_schema(context.source).names, context)
         for rows, where in read_row_blocks(context.source, roles.needed()):
-            yield from _records(rows, roles, context, where)
+            yield from records_of_measurements(rows, roles, context, where)
         return
     table = context.table_of_readings()
     roles = find_roles(table.names, context)
     for block in read_blocks(table, roles.needed(), context.report):
-        yield from _records(block.rows, roles, context, block.where, table.decimal_comma)
+        yield from records_of_measurements(block.rows, roles, context, block.where, table.decimal_comma)
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,10 @@ def _only(columns: ColumnsConfig, value: str) -> frozenset[str] | None:
     return frozenset(keys) if keys else None
 
 
-def _records(
+def records_of_measurements(
     rows: pa.Table, roles: NarrowColumns, context: ReadContext, where: Where, decimal_comma: bool = False
 ) -> Iterator[RawRecords]:
+    """Yield rows of measurements, whose columns `find_roles` has told, as records."""
     rows = _hourly(stamped_rows(rows, roles.places.time, context.report), roles, context)
     if rows.num_rows == 0:
         return
