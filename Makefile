@@ -3,6 +3,7 @@
 # make test-all  the slow tests too;  make test-gpu  the tests that need a CUDA device
 # make docs      the site, into build/docs/site: every link, example and tutorial in it must work
 # make gallery   the pictures of docs/gallery.md anew (two minutes)
+# make screenshots  the pictures of docs/qgis.md anew, in a QGIS without a screen (half a minute; needs make gallery)
 # make accept    every kind of cube and export, opened in every client program (docs/clients.md)
 # make trust     kills, flipped bits, faults and attacks on every command (hours; TRUST="--kills 5 --only kills" for less)
 # make soak      an hour of training, producing, stopping, repairing, exporting; what grows (SOAK="--minutes 10")
@@ -14,9 +15,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # One process a core, a file of tests at a time; torch and BLAS threads would otherwise fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
-SOURCES := aqreanalysis cli grids configs tests benchmarks docs/conf.py docs/gallery.py docs/reference_pages.py
+SOURCES := aqreanalysis cli grids configs tests benchmarks docs/conf.py docs/gallery.py docs/qgis_screenshots.py docs/reference_pages.py
 
-.PHONY: demo docs gallery pretrained test tests test-all test-gpu test-lowest test-newest trust soak fuzz clients accept
+.PHONY: demo docs gallery screenshots pretrained test tests test-all test-gpu test-lowest test-newest trust soak fuzz clients accept
 .PHONY: lint types imports clean
 
 demo: $(VENV)/installed
@@ -84,6 +85,9 @@ docs: $(VENV)/developed
 # The pictures of docs/gallery.md anew, by the commands that stand there.
 gallery: $(VENV)/developed
 	OMP_NUM_THREADS=1 $(BIN)/python docs/gallery.py
+
+screenshots: $(VENV)/developed
+	$(BIN)/python docs/qgis_screenshots.py
 
 lint: $(VENV)/developed
 	$(BIN)/ruff check $(SOURCES)
