@@ -61,7 +61,7 @@ class LatLon(click.ParamType):
 @click.option("--scale-bar", is_flag=True, help="A bar of kilometres.")
 @cubes.stations_option
 @click.option("--observations", type=click.Path(path_type=Path), help="Station records: readings over the map.")
-@click.option("--borders/--no-borders", default=True, show_default=True, help="Coastlines and borders.")
+@click.option("--borders/--no-borders", default=True, show_default=True, help="Coastlines, rivers and borders.")
 @click.option(
     "--overlay",
     "overlays",

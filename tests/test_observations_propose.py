@@ -58,6 +58,16 @@ def test_check_prints_it_beside_the_error(tmp_path: Path) -> None:
     assert result.exit_code != 0 and "  skip_lines: 2" in result.output and "--config" in result.output
 
 
+def test_an_encoding_is_proposed_so_that_the_file_is_read(tmp_path: Path) -> None:
+    rows = [f"Montéreau,48.4,2.9,13/05/2021,{h:02d}:00,{h + 5}" for h in range(24)]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["Site,Lat,Lon,Date,Time,PM2.5 (µg/m³)", *rows]) + "\n", encoding="cp1252")
+    mapping = yaml.safe_load("\n".join(propose_columns(path)))["columns"]
+    assert mapping["time"] == ["Date", "Time"] and mapping["encoding"] == "cp1252"
+    observations = read_observations(path, ColumnsConfig(**(mapping | {"check_clock": False})))
+    assert observations.values("pm25")[:, 0].tolist() == [h + 5 for h in range(24)]
+
+
 def test_nothing_is_proposed_for_what_is_no_table(tmp_path: Path) -> None:
     assert propose_columns(_file(tmp_path, ["some words", "and more"])) == []
     assert propose_columns(tmp_path / "none.csv") == []

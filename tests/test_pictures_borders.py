@@ -35,6 +35,14 @@ def test_something_shows_at_the_extent_of_a_city():
         assert sum(map(len, lines)) > 20, kind
 
 
+def test_rivers_run_by_their_towns_where_a_region_is_neither_a_city_nor_a_continent():
+    # The Rhine at Cologne, the Danube at Budapest, the Yangtze at Wuhan, the Thames in London.
+    for lon, lat in ((6.963, 50.94), (19.045, 47.497), (114.29, 30.55), (-0.075, 51.506)):
+        rivers = outlines(lon - 1, lat - 1, lon + 1, lat + 1)["river"]
+        assert near(rivers, lon, lat) < 0.04, (lon, lat)
+    assert "river" not in outlines(6.7, 50.7, 7.2, 51.2) and "river" not in outlines(-10, 35, 30, 60)
+
+
 def test_provinces_are_left_out_of_a_continent():
     assert "province" not in outlines(-10, 35, 30, 60) and "border" in outlines(-10, 35, 30, 60)
 
@@ -65,6 +73,6 @@ def test_lines_are_packed_to_a_thousandth_of_a_degree_and_parted_where_they_leap
     packed = pack_lines(lines)
     assert packed["lengths"].tolist() == [2, 2, 2]
     assert packed["first"].tolist() == [[10000, 50000], [0, 0], [90000, 0]]
-    assert packed["steps"].tolist() == [[100, 100], [100, 0], [100, 0]] and UNITS == 1000 and len(KINDS) == 4
+    assert packed["steps"].tolist() == [[100, 100], [100, 0], [100, 0]] and UNITS == 1000 and len(KINDS) == 5
     with pytest.raises(ConfigError, match="naturalearthdata"):
         read_lines(tmp_path / "ne_10m_coastline.shp")

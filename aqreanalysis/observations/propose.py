@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.column_names import configured_or_usual, usual_time
+from aqreanalysis.observations.encodings import likely_encoding
 from aqreanalysis.observations.files import NETCDF, PARQUET, Source, own_encoding
 from aqreanalysis.observations.formats.registry import GENERIC_RANK, guess_format
 from aqreanalysis.observations.headers import HEADER_LINES, ROLES, header_score
@@ -51,7 +53,7 @@ def propose_columns(path: str | Path, columns: ColumnsConfig | None = None) -> l
     if not {"parameter", "value"} <= set(roles):
         roles = {role: name for role, name in roles.items() if role in ("station", "time", "lat", "lon")}
     rows = [parse_header(line, find_delimiter(lines[at])) for line in lines[at + 1 : at + 1 + SAMPLE_ROWS]]
-    out = ["columns:"] + ([f"  skip_lines: {at}"] if at else [])
+    out = ["columns:"] + ([f"  skip_lines: {at}"] if at else []) + _encoding(source, chosen)
     time = usual_time(names) or ()
     for role, name in roles.items():
         several = role == "time" and len(time) > 1
@@ -62,6 +64,18 @@ def propose_columns(path: str | Path, columns: ColumnsConfig | None = None) -> l
     if "station" not in roles:
         out.append("  place: {station: NAME, lat: 0.0, lon: 0.0}  # fill in the one station of the file")
     return out
+
+
+def _encoding(source: Source, columns: ColumnsConfig) -> list[str]:
+    """Return the line on the encoding of a text that is not UTF-8, none where nothing need or can be said."""
+    head = source.head()
+    try:
+        # The last character may be cut by the end of what was read.
+        codecs.getincrementaldecoder(own_encoding(source, columns.encoding))("strict").decode(head)
+    except UnicodeDecodeError:
+        likely = likely_encoding(head)
+        return [f"  encoding: {likely}"] if likely else []
+    return [f"  encoding: {columns.encoding}"] if columns.encoding else []
 
 
 def _is_known(source: Source, columns: ColumnsConfig) -> bool:

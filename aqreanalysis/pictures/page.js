@@ -93,7 +93,13 @@ const image = field.getContext("2d").createImageData(columns, rows);
 const MIDDLE = { lon: (west + east) / 2, lat: (south + north) / 2 };
 const SQUEEZE = Math.max(Math.cos((MIDDLE.lat * Math.PI) / 180), 0.05);
 const DEEPEST = 64;
-const LINES = { province: ["#6a6a6a", 0.5], lake: ["#1f5f8f", 0.7], coast: ["#2b2b2b", 0.9], border: ["#2b2b2b", 0.9] };
+const LINES = {
+  province: ["#6a6a6a", 0.5],
+  river: ["#3f7fae", 0.7],
+  lake: ["#1f5f8f", 0.7],
+  coast: ["#2b2b2b", 0.9],
+  border: ["#2b2b2b", 0.9],
+};
 const view = { ...MIDDLE, scale: 1, zoom: 1 };
 const toX = (lon) => map.width / 2 + (lon - view.lon) * SQUEEZE * view.scale;
 const toY = (lat) => map.height / 2 - (lat - view.lat) * view.scale;
