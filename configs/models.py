@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -118,14 +118,6 @@ class ColumnsConfig(StrictModel):
         None, description="a station id at several places: refuse, or one station a place; null: the format's own"
     )
     rename: dict[str, str] = Field(default_factory=dict, description="station id -> the id it continues")
-
-    @field_validator("time_zone", mode="before")
-    @classmethod
-    def _an_offset_is_a_text(cls, value: object) -> object:
-        """Return +12:00, which YAML reads as 720 (12 x 60), as it was written."""
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 60:
-            return f"{'-' if value < 0 else '+'}{abs(value) // 60:02d}:{abs(value) % 60:02d}"
-        return value
 
     @property
     def time_columns(self) -> tuple[str, ...]:

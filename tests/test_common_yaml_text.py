@@ -44,3 +44,13 @@ def test_plain_yaml_is_read_as_ever():
 
 def test_a_value_in_a_message_is_cut():
     assert shown("x") == "'x'" and len(shown(list(range(10_000)))) < 100
+
+
+def test_a_clock_is_a_text_and_no_number_to_base_60() -> None:
+    assert read_yaml("{a: +12:00, b: -10:30, c: 7, d: -3, e: 1.5}") == {
+        "a": "+12:00",
+        "b": "-10:30",
+        "c": 7,
+        "d": -3,
+        "e": 1.5,
+    }

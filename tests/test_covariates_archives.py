@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import zipfile
 from pathlib import Path
 
@@ -58,3 +59,18 @@ def test_in_a_folder_the_documents_of_other_programs_are_left_alone(tmp_path: Pa
     weather(tmp_path / "w")
     packed(tmp_path / "w" / "list.xlsx", tmp_path / "w" / "wind.grib")
     assert Covariates.open(tmp_path / "w").report.notes == []
+
+
+def test_a_gzip_file_is_unpacked_once_and_a_damaged_one_told(tmp_path: Path, cache: Path) -> None:
+    plain = weather(tmp_path / "w")[1]
+    path = tmp_path / "wind.grib.gz"
+    path.write_bytes(gzip.compress(plain.read_bytes()))
+    for _ in range(2):
+        covariates = Covariates.open(path)
+        values = covariates.at(np.array([50.0]), np.array([7.0]), np.array([hour("2020-01-01T01:00")]))
+        assert values[0, 0] == pytest.approx([3.0], abs=1e-3)
+        assert "wind.grib.gz is a gzip file, unpacked in" in covariates.report.notes[0]
+    assert len(list((cache / "aqreanalysis" / "unpacked").iterdir())) == 1
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(CovariatesError, match=r"wind.grib.gz is a gzip file that cannot be read"):
+        Covariates.open(path)

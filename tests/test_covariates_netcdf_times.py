@@ -152,3 +152,22 @@ def test_a_member_and_a_level_are_chosen_by_a_setting(tmp_path: Path) -> None:
     assert series(Covariates.open(path, config), "no2_background") == {"2020-01-01T00": 12.0}
     with pytest.raises(CovariatesError, match=r"level 70 is not in the file, which has 0, 50, 250; set covariates.lev"):
         Covariates.open(path, CovariatesConfig(member=1, levels={"no2_background": 70}))
+
+
+def test_days_that_are_written_as_dates_are_read(tmp_path: Path) -> None:
+    """As ``cdo -a`` writes them: 20200101.25 is six in the morning."""
+    times = pd.date_range("2020-01-31T20:00", periods=6, freq="h")
+    days = np.array([int(f"{time:%Y%m%d}") + time.hour / 24 for time in times])
+    variable = (("time", *DIMS), temperatures(*(280.0 + np.arange(6))), {"units": "K"})
+    time = ("time", days, {"units": "day as %Y%m%d.%f"})
+    covariates = Covariates.open(save(tmp_path / "t.nc", {"t2m": variable}, {"time": time}))
+    assert series(covariates)["2020-02-01T01"] == 285.0
+    assert covariates.hours("t2m").tolist() == (hour("2020-01-31T20:00") + np.arange(6)).tolist()
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day"])
+def test_a_calendar_of_a_models_own_is_refused_in_a_line(tmp_path: Path, calendar: str) -> None:
+    variable = (("time", *DIMS), temperatures(280.0), {"units": "K"})
+    time = ("time", np.array([0.0]), {"units": "days since 2020-01-01", "calendar": calendar})
+    with pytest.raises(CovariatesError, match=f"its calendar is '{calendar}', a model's own"):
+        Covariates.open(save(tmp_path / "t.nc", {"t2m": variable}, {"time": time}))

@@ -290,3 +290,14 @@ def test_where_nobody_is_the_mean_is_zero_and_not_what_long_sums_leave(tmp_path:
     assert (means == 0.0).all() and not np.signbit(means).any()
     below = Raster.open("dem", write(tmp_path / "dem.tif", values - 400.0), StaticConfig())
     assert below.means(lat, lon, [2.0]) == pytest.approx(-400.0)
+
+
+def test_a_raster_of_classes_whose_mean_is_asked_for_is_warned_of(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    cover = write(tmp_path / "cover.tif", rng.choice([10, 20, 30, 50, 80], (300, 400)).astype(np.uint8))
+    warned = Covariates.open(cover).report.warnings
+    assert len(warned) == 1 and "holds 5 numbers, which look like classes" in warned[0]
+    shares = CovariatesConfig(static={"cover": StaticConfig(method="fractions", classes={"urban": [50]})})
+    assert Covariates.open(cover, shares).report.warnings == []
+    people = write(tmp_path / "people.tif", rng.integers(0, 250, (300, 400)).astype(np.uint8))
+    assert Covariates.open(people).report.warnings == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ class _PlainLoader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+
+# To YAML 1.1 +12:00 is the number 720, to base 60, as to no one since: it is a clock, and stays a text.
+_BASE_60 = ("tag:yaml.org,2002:str", re.compile(r"^[-+]?\d+(?::\d\d?)+(?:\.\d*)?$"))
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [_BASE_60, *resolvers] for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def read_yaml(source: str | Path) -> Any:

@@ -1,7 +1,8 @@
-"""ZIP archives, as the CDS sends them under any name: unpacked once, into the user's cache, and found there again."""
+"""ZIP archives, as the CDS sends them under any name, and gzip files: unpacked into the cache once, and found again."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import shutil
@@ -13,13 +14,21 @@ from pathlib import Path, PurePosixPath
 
 from aqreanalysis.errors import CovariatesError
 
-_SIGNATURE = b"PK\x03\x04"
+_SIGNATURE, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
+# What zlib and gzip raise of a damaged file.
+_DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, NotImplementedError, EOFError)
 
 
 def is_archive(path: Path) -> bool:
     """Return whether a file is a ZIP archive, by its first bytes."""
     with path.open("rb") as file:
         return file.read(len(_SIGNATURE)) == _SIGNATURE
+
+
+def is_gzip(path: Path) -> bool:
+    """Return whether a file is packed by gzip, by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
 
 
 def unpacked(path: Path, suffixes: Collection[str]) -> list[Path]:
@@ -37,20 +46,25 @@ def unpacked(path: Path, suffixes: Collection[str]) -> list[Path]:
     state = path.stat()
     key = hashlib.sha256(f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:24]
     folder = root / key
+    kind = "gzip file" if is_gzip(path) else "ZIP archive"
     if not folder.is_dir():
         try:
+            if is_gzip(path):
+                root.mkdir(parents=True, exist_ok=True)
+                _write_gzip(path, folder)
+                return sorted(folder.iterdir())
             with zipfile.ZipFile(path) as archive:
                 members = [one for one in archive.infolist() if _ending(one.filename) in suffixes and not one.is_dir()]
                 _check(path, archive, members)
                 root.mkdir(parents=True, exist_ok=True)
                 _write(archive, members, folder, path)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        except _DAMAGE as error:
             raise CovariatesError(
-                f"{path} is a ZIP archive that cannot be read ({' '.join(str(error).split())}); get it again"
+                f"{path} is a {kind} that cannot be read ({' '.join(str(error).split())}); get it again"
             ) from None
         except OSError as error:
             raise CovariatesError(
-                f"{path} is a ZIP archive and cannot be unpacked into {root} ({error.strerror or error}); unzip it "
+                f"{path} is a {kind} and cannot be unpacked into {root} ({error.strerror or error}); unpack it "
                 "yourself, or set XDG_CACHE_HOME to a folder that can be written"
             ) from None
     return sorted(folder.iterdir())
@@ -67,6 +81,25 @@ def _check(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo])
         )
     if any(member.flag_bits & 1 for member in members):
         raise CovariatesError(f"{path} is a ZIP archive with a password: unzip it")
+
+
+def _write_gzip(path: Path, folder: Path) -> None:
+    """Write what a gzip file holds into a folder beside, under its name without ``.gz``, and give it its name."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        whole = Path(scratch) / "whole"
+        whole.mkdir()
+        name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+        with gzip.open(path) as source, (whole / name).open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        _appear(whole, folder)
+
+
+def _appear(whole: Path, folder: Path) -> None:
+    try:
+        whole.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # another process was faster
+            raise
 
 
 def _write(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path, path: Path) -> None:
@@ -87,8 +120,4 @@ def _write(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Pat
             names.add(name)
             with archive.open(member) as source, (whole / name).open("wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
-        try:
-            whole.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # another process was faster
-                raise
+        _appear(whole, folder)

@@ -17,6 +17,7 @@ from aqreanalysis.common.described import Described, few
 from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import CovariatesConfig, StaticConfig
+from aqreanalysis.covariates.archives import is_gzip
 from aqreanalysis.covariates.fields import FIELDS
 from aqreanalysis.covariates.files import Files, content_digest, sort_files
 from aqreanalysis.covariates.grib import read_grib
@@ -103,7 +104,8 @@ class Covariates(Described):
         report = CovariatesReport()
         files = sort_files(paths)
         for path, members in files.archives.items():
-            report.note(f"{path} is a ZIP archive of {len(members)} files, unpacked in {members[0].parent}")
+            kind = "gzip file" if is_gzip(path) else f"ZIP archive of {len(members)} files"
+            report.note(f"{path} is a {kind}, unpacked in {members[0].parent}")
         layers: list[GriddedSource | WeatherStations] = []
         if files.grib:
             layers += read_grib(files.grib, config, report, progress)

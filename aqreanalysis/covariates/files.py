@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from aqreanalysis.covariates.archives import is_archive, unpacked
+from aqreanalysis.covariates.archives import is_archive, is_gzip, unpacked
 from aqreanalysis.errors import CovariatesError
 
 GRIB = (".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2", ".gb", ".gb2")
@@ -84,6 +84,8 @@ def _kind(path: Path) -> str | None:
     if path.stat().st_size and is_archive(path):
         # Documents of other programs are such archives too.
         return "archive" if suffix in {"", ".zip", *GRIB, *NETCDF, *RASTER} else _OTHER_ARCHIVE
+    if path.stat().st_size and is_gzip(path) and Path(path.stem).suffix.lower() in {*GRIB, *NETCDF, *RASTER, *TABLE}:
+        return "archive"
     for kind, suffixes in (("grib", GRIB), ("netcdf", NETCDF), ("raster", RASTER), ("table", TABLE)):
         if suffix in suffixes:
             return kind

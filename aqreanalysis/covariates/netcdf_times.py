@@ -37,6 +37,9 @@ _LEVEL = (
     *("level", "lev", "plev", "pressure", "pressure_level", "model_level", "hybrid", "height", "isobaricinhpa"),
     *("bottom_top", "heightaboveground"),
 )
+# How CDO calls days that are written as dates, and the calendars whose days are days.
+_ABSOLUTE = "day as %y%m%d.%f"
+_CALENDARS = {"standard", "gregorian", "proleptic_gregorian"}
 _MEMBER = ("number", "member", "ensemble", "realization")
 #: Stamps are rounded to whole and half hours that are so near, beside what their type misses; hours.
 _NEAR = 5.0 / 3600.0
@@ -290,6 +293,8 @@ def _times(variable: xr.DataArray, report: CovariatesReport, where: str, file: s
         if variable.dtype.kind in "SU":  # WRF: 2020-01-01_00:00:00
             texts = pd.Series(np.asarray(variable.values).astype(str).ravel()).str.replace("_", " ")
             return decimal_hours(pd.to_datetime(texts).to_numpy()).reshape(variable.shape)
+        if units.lower() == _ABSOLUTE:  # CDO -a
+            return _absolute(np.asarray(variable.values, np.float64))
         if "since" not in units:
             # CAMS European ensemble: units "hours", long name "ANALYSIS time from 20190101" (or FORECAST).
             day = re.search(r"from (\d{4})(\d{2})(\d{2})", str(variable.attrs.get("long_name", "")))
@@ -305,6 +310,12 @@ def _times(variable: xr.DataArray, report: CovariatesReport, where: str, file: s
     except CovariatesError:
         raise
     except Exception as error:  # pandas, cftime and numpy each have their own
+        calendar = str(variable.attrs.get("calendar", "standard"))
+        if calendar not in _CALENDARS:
+            raise CovariatesError(
+                f"{where}: its calendar is {calendar!r}, a model's own, whose days are not those of the "
+                "stations' readings"
+            ) from None
         raise CovariatesError(f"{where}: times in {units!r} cannot be read ({' '.join(str(error).split())})") from None
     missed = _missed(np.asarray(variable.values), units)
     exact, moved = _rounded(hours, missed)
@@ -314,6 +325,14 @@ def _times(variable: xr.DataArray, report: CovariatesReport, where: str, file: s
             f"{moved.max() * 3600:.0f} s"
         )
     return exact
+
+
+def _absolute(numbers: NDArray[np.float64]) -> Hours:
+    """Return hours since 1970-01-01 UTC of days as 20230601.25, to the minute."""
+    days = np.floor(numbers + 1e-6).astype(np.int64)
+    dates = pd.to_datetime(pd.Series(days.ravel().astype(str)), format="%Y%m%d").to_numpy()
+    hours = decimal_hours(dates).reshape(numbers.shape) + 24.0 * (numbers - days)
+    return np.asarray(np.round(hours * 60.0) / 60.0)
 
 
 def _missed(values: NDArray[np.generic], units: str) -> float:

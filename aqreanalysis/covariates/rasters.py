@@ -63,6 +63,10 @@ class _Piece(NamedTuple):
     column: Floats
 
 
+# So many numbers of a byte, with others left out between them, are the codes of classes (WorldCover: 10, 20 ... 100).
+_FEWEST_CLASSES, _MOST_CLASSES = 4, 50
+
+
 @dataclass
 class Raster:
     """A raster and how it is sampled.
@@ -74,12 +78,15 @@ class Raster:
         window, ``name_20km``.
     path : Path
     config : StaticConfig
+    classes : int
+        How many classes it seems to map, 0 where it seems to map a quantity.
     """
 
     name: str
     path: Path
     config: StaticConfig
     facts: dict[str, Any] = field(default_factory=dict)
+    classes: int = field(default=0, compare=False)
     _values: BoundedCache[NDArray[np.float32]] = field(
         default_factory=lambda: BoundedCache(_VALUES_BYTES, stale=4), repr=False, compare=False
     )
@@ -116,7 +123,9 @@ class Raster:
             facts["byte"] = str(array.encoding.get("rasterio_dtype", array.encoding.get("dtype", ""))) == "uint8"
             raster = cls(name, path, config, facts | {"state": file_state(path), "undeclared": []})
             if raster._looks_for_codes:
-                raster.facts["undeclared"] = raster._undeclared(raster._looked_at(array))
+                seen = raster._looked_at(array)
+                raster.facts["undeclared"] = raster._undeclared(seen)
+                raster.classes = _classes(seen) if facts["byte"] else 0
         return raster
 
     @property
@@ -134,8 +143,13 @@ class Raster:
         return [*(float(one) for one in np.unique(beyond)[:2]), *usual_codes(inside, self.facts["byte"])]
 
     def warning(self) -> str | None:
-        """Return what is to be said of values that are taken as missing although the file does not say so."""
+        """Return what is to be said of values taken as missing though the file does not say so, or of classes."""
         codes = self.facts["undeclared"]
+        if not codes and self.classes:
+            return (
+                f"{self.path} holds {self.classes} numbers, which look like classes: the mean of their numbers means "
+                f"nothing; covariates.static.{self.name}={{method: fractions, classes: {{urban: [50]}}}} takes shares"
+            )
         if not codes:
             return None
         named = ", ".join(f"{code:g}" for code in codes)
@@ -389,6 +403,13 @@ def _netcdf(path: Path, variable: str | None) -> Any:
         )
     array = array.transpose("y", "x")
     return array.rio.write_crs("EPSG:4326") if array.rio.crs is None else array
+
+
+def _classes(pixels: NDArray[np.float64]) -> int:
+    """Return how many classes the numbers of a byte raster seem to be: some, with holes between them; 0 for none."""
+    found = np.unique(pixels[np.isfinite(pixels)])
+    few = _FEWEST_CLASSES <= found.size <= _MOST_CLASSES
+    return found.size if few and pixels.size > _MOST_CLASSES**2 and np.median(np.diff(found)) > 1 else 0
 
 
 def _blocks(members: NDArray[np.intp], row: Floats, column: Floats) -> Iterator[NDArray[np.intp]]:

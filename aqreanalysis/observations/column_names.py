@@ -90,7 +90,7 @@ _POLLUTANTS = {
         "respirablesuspendedparticulates particulasinalaveis 可吸入颗粒物 懸浮微粒 미세먼지",
     }.items()
     for name in names.split()
-}
+} | {name: key for key, species in SPECIES.items() for name in (key, species.layer)}
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₅", "01235")
 _BRACKETED = re.compile(r"^(.+?)\s*[\[(]\s*([^\])]+?)\s*[\])]$")
 _UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(]\s*([^\])]+?)\s*[\])]\s*$")
@@ -120,19 +120,13 @@ def pollutant_of(text: str) -> str | None:
     >>> pollutant_of("PM₂.₅"), pollutant_of("Nitrogen dioxide"), pollutant_of("NOx"), pollutant_of("CO(GT)")
     ('pm25', 'no2', None, 'co')
     """
-    key = _named(text)
+    key = _POLLUTANTS.get(plain(text))
     match = None if key is not None else _BRACKETED.match(text)
     if match is None:
         return key
     # The bracket says the name again, or that it is the reference instrument's (GT).
-    key = _named(match.group(1))
-    return key if key is not None and (plain(match.group(2)) == "gt" or _named(match.group(2)) == key) else None
-
-
-def _named(text: str) -> str | None:
-    name = plain(text)
-    layers = {species.layer: key for key, species in SPECIES.items()}
-    return name if name in SPECIES else layers.get(name) or _POLLUTANTS.get(name)
+    key, again = (_POLLUTANTS.get(plain(part)) for part in match.groups())
+    return key if key is not None and (plain(match.group(2)) == "gt" or again == key) else None
 
 
 def pollutant_and_unit(name: str) -> tuple[str | None, str | None]:

@@ -97,7 +97,8 @@ def find_row_places(names: Sequence[str], columns: ColumnsConfig, source: str, p
 def time_columns(names: Sequence[str], columns: ColumnsConfig) -> tuple[str, ...]:
     """Return the columns that make a stamp: the configured or else the usual ones; they may not be there."""
     configured = columns.time_columns
-    if columns.time != type(columns).model_fields["time"].default:
+    default = type(columns).model_fields["time"].default
+    if columns.time != default or (default in names and "date" not in names):
         return configured
     usual = usual_time(names)
     return configured if usual is None else usual

@@ -23,7 +23,7 @@ from aqreanalysis.observations.places import JITTER_DEGREES, exact_degrees
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete
 from aqreanalysis.observations.report import QualityReport, Where
 from aqreanalysis.observations.time_partitions import TimePartitions
-from aqreanalysis.observations.times import Clock, joined_stamps, stamped_rows, stamps_to_minutes
+from aqreanalysis.observations.times import Clock, joined_stamps, stamps_to_minutes
 from aqreanalysis.observations.units import factor_of
 
 
@@ -104,7 +104,6 @@ def records_of_rows(
     decimal_comma : bool
         Whether ``12,5`` is a number.
     """
-    rows = stamped_rows(rows, roles.time, report)
     if roles.station is None:
         codes, ids = np.zeros(rows.num_rows, np.int32), [str(columns.place and columns.place.station)]
     else:

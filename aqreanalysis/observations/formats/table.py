@@ -21,6 +21,7 @@ from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.schema import KEPT_ATTRIBUTES
 from aqreanalysis.observations.table_blocks import parquet_schema, read_blocks, read_row_blocks
 from aqreanalysis.observations.tables import records_of_rows
+from aqreanalysis.observations.times import stamped_rows
 
 
 @station_format(
@@ -49,7 +50,8 @@ def read_table(context: ReadContext) -> Iterator[RawRecords]:
     _refuse_narrow(table.names, roles, context)
     for block in read_blocks(table, roles.needed(), context.report):
         context.report.rows += block.rows.num_rows
-        yield from records_of_rows(block.rows, roles, context.columns, context.report, block.where, table.decimal_comma)
+        rows = stamped_rows(block.rows, roles.time, context.report)
+        yield from records_of_rows(rows, roles, context.columns, context.report, block.where, table.decimal_comma)
 
 
 def _refuse_narrow(names: Sequence[str], roles: TableColumns, context: ReadContext) -> None:
