@@ -247,6 +247,16 @@ def test_calibration_stations_that_never_report_are_refused(observations, bundle
         train(make_observations(dataclasses.replace(readings, values=values)), small_config(), tmp_path / "m", "cpu")
 
 
+def test_a_pollutant_of_too_few_stations_is_refused_with_the_way_to_leave_it_out(bundle_path, tmp_path):
+    readings = make_readings()
+    values = readings.values.copy()
+    seen = np.flatnonzero(Split.of_bundle(read_bundle(bundle_path)).where("training"))
+    values[:, np.arange(values.shape[1]) != seen[0], 1] = np.nan
+    config = small_config("species=[pm25, o3]")
+    with pytest.raises(ObservationsError, match=r"at 1 of all \d+ stations: leave it out with --set species=\[pm25\]"):
+        train(make_observations(dataclasses.replace(readings, values=values)), config, tmp_path / "m", "cpu")
+
+
 def test_a_timeline_that_begins_in_the_middle_of_a_day_is_trained_on_its_whole_days(tmp_path):
     readings = make_readings()
     late = dataclasses.replace(readings, values=readings.values[5:], hours=readings.hours[5:])

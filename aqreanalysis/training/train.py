@@ -24,7 +24,7 @@ from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.distribution.station_groups import StationGroups
 from aqreanalysis.observations import Observations, ReadOptions, read_observations
 from aqreanalysis.species import get_species
-from aqreanalysis.splits import CALIBRATION, TRAINING, Split, draw_split
+from aqreanalysis.splits import CALIBRATION, MIN_TRAINING_STATIONS, TRAINING, Split, draw_split
 from aqreanalysis.training.calibrate import calibrate
 from aqreanalysis.training.calibrate_means import calibrate_means
 from aqreanalysis.training.covariate_timeline import covariates_at_stations, with_covariates
@@ -242,8 +242,13 @@ def _check_calibration(seen: SeenHours, config: Config, stations: NDArray[np.boo
         )
     inputs = list(config.inputs or config.species)
     for key in config.species:
-        if not np.isfinite(seen.values[:, stations, inputs.index(key)]).any():
+        read = np.isfinite(seen.values[..., inputs.index(key)]).any(axis=0)
+        if not read[stations].any():
+            way = "raise split.calibration_stations or change split.seed"
+            if read.sum() < MIN_TRAINING_STATIONS:
+                rest = ", ".join(other for other in config.species if other != key)
+                way = f"leave it out with --set species=[{rest}]" if rest else "bring more stations"
             raise ObservationsError(
                 f"no reading of {get_species(key).title} at the {stations.sum()} calibration stations in the hours "
-                "that training may see: raise split.calibration_stations or change split.seed"
+                f"that training may see, and at {read.sum()} of all {len(read)} stations: {way}"
             )
