@@ -242,7 +242,7 @@ def _check_calibration(seen: SeenHours, config: Config, stations: NDArray[np.boo
         )
     inputs = list(config.inputs or config.species)
     for key in config.species:
-        read = np.isfinite(seen.values[..., inputs.index(key)]).any(axis=0)
+        read = np.asarray(np.isfinite(seen.values[..., inputs.index(key)]).any(axis=0))
         if not read[stations].any():
             way = "raise split.calibration_stations or change split.seed"
             if read.sum() < MIN_TRAINING_STATIONS:
