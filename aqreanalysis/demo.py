@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.common.files import write_json
 from aqreanalysis.common.hours import step_ends
 from aqreanalysis.common.library_threads import one_thread, threads_restored
 from aqreanalysis.common.progress import Progress
@@ -204,7 +205,7 @@ def _walk(region: _Region, settings: Config, progress: Progress | None) -> Demo:
     drawn = [*_draw(region, cubes[0]), _draw_hidden(region, bundle)]
     last(1, 1, "")
     scores = {"hidden_stations": metrics, "truth": against_truth}
-    (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    write_json(scores, folder / "scores.json")
     first, end = region.span
     written = {
         region.paths["observations"]: "station records of the synthetic region",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import click
@@ -108,8 +109,14 @@ def _without_lines(startup: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    from aqreanalysis.common.files import replacing
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        # A shell's own file is the user's, whole or not at all; it may be a link.
+        with replacing(path.resolve()) as part:
+            part.write_text(text, encoding="utf-8")
+            if path.exists():
+                shutil.copymode(path, part)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -60,12 +60,15 @@ def check_produced(out: str, span: tuple[datetime | None, datetime], settings: M
 def check_there(out: str, overwrite: bool) -> None:
     """Refuse an output that is there and may not be replaced: a bundle, or the cube of a map.
 
+    One beside which work waits is left alone: a process that was killed at its last step has left it there.
+
     Raises
     ------
     OutputError
         If so.
     """
-    if Path(out).exists() and not overwrite:
+    path = Path(out)
+    if path.exists() and not overwrite and not path.with_name(f"{path.name}.part").exists():
         raise already_exists(out)
 
 

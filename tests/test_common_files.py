@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aqreanalysis.common.files import plain, refused_by_disk, replacing, write_json
+from aqreanalysis.common.files import disk_errors, plain, refused_by_disk, replacing, write_json
 from aqreanalysis.errors import OutputError
 
 
@@ -51,12 +51,22 @@ def test_want_of_room_is_told_from_other_failures(tmp_path, monkeypatch):
     assert refused_by_disk(RuntimeError("NetCDF: HDF error"), tmp_path) == errno.ENOSPC
 
 
-def test_under_a_limit_of_files_a_library_without_a_reason_has_met_it_and_a_fault_of_ours_has_not(
+def test_the_limit_of_files_is_blamed_only_where_a_file_stands_at_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda which: (6_000, 6_000))
-    assert refused_by_disk(RuntimeError("NetCDF: HDF error"), tmp_path) == errno.EFBIG
-    assert refused_by_disk(KeyError("pm25"), tmp_path) is None
+    out = tmp_path / "x.nc"
+    out.write_bytes(b"0" * 5_999)
+    assert refused_by_disk(RuntimeError("NetCDF: HDF error"), out) is None  # it stands below the limit
+    out.write_bytes(b"0" * 6_000)
+    for written in (out, tmp_path):
+        assert refused_by_disk(RuntimeError("NetCDF: HDF error"), written) == errno.EFBIG
+    assert refused_by_disk(KeyError("pm25"), out) is None
+    with (
+        pytest.raises(OutputError, match=r"no file grow beyond 6000 bytes: raise that \(ulimit -f\)"),
+        disk_errors(out, out),
+    ):
+        raise RuntimeError("NetCDF: HDF error")
 
 
 def test_what_a_killed_process_of_this_machine_left_is_removed_and_no_other(tmp_path: Path) -> None:

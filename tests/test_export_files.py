@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import types
+from pathlib import Path
 
 import pytest
+from killed import die, dies_after_rename_of, killed
 
+from aqreanalysis.common import publish
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.files import whole_file, whole_folder
 
@@ -77,3 +80,50 @@ def test_a_disk_that_is_full_is_one_line_whatever_the_writer_says_of_it(tmp_path
         ):
             raise RuntimeError("CPLE_AppDefined: write failed")
         assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
+def _write_maps(out, text):
+    with whole_folder(out, (".tif",), True) as folder:
+        (folder / "a.tif").write_text(text)
+
+
+def test_a_folder_that_a_killed_run_had_put_aside_gets_its_name_back(tmp_path, monkeypatch):
+    # Where a file system cannot swap two names there is a moment between two renames; the kill comes right there.
+    monkeypatch.setattr(publish, "_swap", lambda *_: False)
+    out = tmp_path / "maps"
+    _write_maps(out, "old")
+    monkeypatch.setattr(Path, "rename", dies_after_rename_of("maps"))
+    killed(lambda: _write_maps(out, "new"))
+    monkeypatch.undo()
+    assert not out.exists() and len(list(tmp_path.glob(".maps.*.replaced"))) == 1
+    with pytest.raises(ZeroDivisionError), whole_folder(out, (".tif",), True):
+        raise ZeroDivisionError
+    assert (out / "a.tif").read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["maps"]
+    _write_maps(out, "new")
+    assert (out / "a.tif").read_text() == "new" and [p.name for p in tmp_path.iterdir()] == ["maps"]
+
+
+def test_what_a_run_that_was_killed_after_the_swap_left_behind_goes_with_the_next(tmp_path, monkeypatch):
+    out = tmp_path / "maps"
+    _write_maps(out, "old")
+    swap = publish._swap
+    monkeypatch.setattr(publish, "_swap", lambda *names: swap(*names) and die())
+    killed(lambda: _write_maps(out, "new"))
+    monkeypatch.undo()
+    assert (out / "a.tif").read_text() == "new" and len(list(tmp_path.iterdir())) == 3
+    _write_maps(out, "newer")
+    assert (out / "a.tif").read_text() == "newer" and [p.name for p in tmp_path.iterdir()] == ["maps"]
+
+
+def test_two_that_write_the_same_output_the_second_is_refused(tmp_path):
+    out = tmp_path / "maps"
+    with whole_folder(out, (".tif",), True) as folder:
+        (folder / "a.tif").write_text("first")
+        with pytest.raises(OutputError, match=r"maps is being written by process \d+ on"):
+            _write_maps(out, "second")
+    assert (out / "a.tif").read_text() == "first"
+    with whole_file(tmp_path / "a.csv", (".csv",), True) as temporary:
+        temporary.write_text("first")
+        with pytest.raises(OutputError, match="is being written"), whole_file(tmp_path / "a.csv", (".csv",), True):
+            pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "maps"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from killed import die, killed
 from production_case import make_frame
 
 from aqreanalysis.cli import main
@@ -91,3 +92,19 @@ def test_one_command_makes_a_cube_of_a_small_record_and_the_same_one_lets_it_gro
     grown = make()
     assert grown["first"] == begun["first"] and str(grown["last"]) > str(begun["last"])
     assert grown["model_digest"] == begun["model_digest"]
+
+
+def test_a_project_whose_laying_was_cut_short_is_laid_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.csv").write_text("one")
+    copy = shutil.copyfile
+
+    def copied(one: Path, goal: Path) -> object:
+        return die() if Path(one).name == "README.md" else copy(one, goal)
+
+    monkeypatch.setattr("shutil.copyfile", copied)
+    killed(lambda: lay_project(tmp_path / "north", [tmp_path / "mine.csv"]))
+    monkeypatch.undo()
+    assert (tmp_path / "north").is_dir()
+    lay_project(tmp_path / "north", [tmp_path / "mine.csv"])
+    assert (tmp_path / "north" / "records" / "mine.csv").read_text() == "one"
+    assert [path.name for path in (tmp_path / "north").iterdir() if ".part" in path.name] == []

@@ -6,11 +6,13 @@ import resource
 from pathlib import Path
 
 import pytest
+from killed import die, dies_after_rename_of, killed
 from model_case import make_bundle
 
+from aqreanalysis.common import publish
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model import read_bundle
-from aqreanalysis.training.run_folder import publish_bundle
+from aqreanalysis.training.run_folder import TrainOptions, claimed, publish_bundle
 
 
 @pytest.fixture
@@ -45,3 +47,46 @@ def test_a_full_disk_leaves_the_old_bundle_and_the_checkpoints(tmp_path: Path, p
     assert "\n" not in str(error.value)
     assert (tmp_path / "model" / "old").read_text() == "old" and (part / "member-0" / "state.json").is_file()
     assert read_bundle(publish_bundle(make_bundle(), part, tmp_path / "model")).digest
+
+
+def test_a_bundle_that_a_killed_training_had_put_aside_gets_its_name_back(
+    tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").write_text("old")
+    monkeypatch.setattr(publish, "_swap", lambda *_: False)  # a file system that cannot swap two names
+    monkeypatch.setattr(Path, "rename", dies_after_rename_of("model"))
+    killed(lambda: publish_bundle(make_bundle(), part, tmp_path / "model"))
+    monkeypatch.undo()
+    assert not (tmp_path / "model").exists()
+    with claimed(tmp_path / "model", TrainOptions(overwrite=True)):
+        assert (tmp_path / "model" / "old").read_text() == "old" and (part / "member-0").is_dir()
+        publish_bundle(make_bundle(), part, tmp_path / "model")
+    assert read_bundle(tmp_path / "model").digest and [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_working_folder_of_a_bundle_that_is_whole_goes_with_the_next_command_and_no_other(
+    tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, again = tmp_path / "model", pytest.raises(OutputError, match="exists: choose another --out")
+    publish_bundle(make_bundle(), part, out)
+    (part / "member-0").mkdir(parents=True)  # of a training that is to replace it, and was stopped
+    with again, claimed(out, TrainOptions()):
+        pass
+    assert (part / "member-0").is_dir()
+    monkeypatch.setattr("shutil.rmtree", lambda path, *_, **__: die() if path == part else None)
+    killed(lambda: publish_bundle(make_bundle(), part, out))
+    monkeypatch.undo()
+    with again, claimed(out, TrainOptions()):
+        pass
+    assert read_bundle(out).digest and [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_two_that_write_the_same_model_the_second_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "models" / "north"
+    with claimed(out, TrainOptions()):
+        with pytest.raises(OutputError, match="north is being written by process"), claimed(out, TrainOptions()):
+            pass
+        with claimed(out, TrainOptions(), mine=False):  # another process of the same training
+            pass
+    assert list(out.parent.iterdir()) == []

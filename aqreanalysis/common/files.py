@@ -10,14 +10,14 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import AqreanalysisError, OutputError
 
 try:
     import resource
@@ -45,21 +45,84 @@ def as_path(out: str | Path) -> Path:
     return Path(out)
 
 
-def refused_by_disk(error: BaseException, folder: Path) -> int | None:
+def refused_by_disk(error: BaseException, written: Path) -> int | None:
     """Return the number of the system's error where a write failed for want of room, None where it failed otherwise.
 
-    HDF5, GDAL and ecCodes tell of a full disk in errors of their own, some without any reason: then the disk is asked.
+    HDF5, GDAL and ecCodes tell of a full disk in errors of their own, some without any reason: then the disk is asked,
+    and a file that stands at the limit of this process has met it.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    written : Path
+        The file or the folder that was being written, as it was left.
     """
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno if error.errno in _FULL else None
     for number in _FULL:
         if os.strerror(number) in str(error):
             return number
-    limited = resource is not None and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
-    if limited and not isinstance(error, _OWN_FAULTS):
+    if isinstance(error, _OWN_FAULTS):
+        return None
+    limit = size_limit()
+    if limit is not None and any(size >= limit for size in _sizes(written)):
         return errno.EFBIG  # under ``ulimit -f`` these libraries give no reason
-    there = next((one for one in (folder, *folder.parents) if one.is_dir()), Path("/"))
+    there = next((one for one in (written, *written.parents) if one.is_dir()), Path("/"))
     return errno.ENOSPC if shutil.disk_usage(there).free < _NO_ROOM_BYTES else None
+
+
+def size_limit() -> int | None:
+    """Return the bytes to which this process may let a file grow (``ulimit -f``), None where nothing limits it."""
+    if resource is None:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def _sizes(written: Path) -> Iterator[int]:
+    """Yield the bytes of a file, or of each file under a folder."""
+    for path in written.rglob("*") if written.is_dir() else [written]:
+        with suppress(OSError):  # others may remove what is theirs meanwhile
+            yield path.stat().st_size if path.is_file() else 0
+
+
+def room_needed(number: int) -> str:
+    """Return what the system said of a write that it refused, and what there must be for it to succeed."""
+    needed = {
+        errno.EDQUOT: "free some of your quota, or have it raised",
+        errno.EFBIG: f"this process may let no file grow beyond {size_limit() or 0} bytes: raise that (ulimit -f)",
+    }.get(number, "free some")
+    return f"{os.strerror(number)}; {needed}"
+
+
+@contextmanager
+def disk_errors(out: Path, written: Path) -> Iterator[None]:
+    """Turn what a writer says of a full disk into one line.
+
+    Parameters
+    ----------
+    out : Path
+        What is to come of it, for people.
+    written : Path
+        The file or the folder that is being written.
+
+    Raises
+    ------
+    OutputError
+        If there is no space left for the output.
+    """
+    try:
+        yield
+    except AqreanalysisError:
+        raise
+    except Exception as error:  # each writer has errors of its own
+        number = refused_by_disk(error, written)
+        if number is None:
+            raise
+        raise OutputError(
+            f"no space left for the output {out}: {room_needed(number)}, or write to another disk (--out)"
+        ) from error
 
 
 def plain(value: Any) -> Any:
@@ -94,15 +157,43 @@ def partial_name(path: Path) -> Path:
     """Return the hidden name beside `path`, with its ending, under which this process writes it.
 
     What processes of this machine have left there that were killed is removed."""
-    mine = f".{path.stem}.{socket.gethostname()}-"
-    for left in path.parent.glob(f"{glob.escape(mine)}*.part{glob.escape(path.suffix)}"):
+    for left in _left_by_the_dead(path, path.suffix):
+        _remove(left)
+    return path.with_name(f"{_of_this_machine(path)}{os.getpid()}.part{path.suffix}")
+
+
+def replaced_name(path: Path) -> Path:
+    """Return the hidden name beside `path` under which this process puts aside what it replaces.
+
+    A process of this machine that was killed may have put aside what it had not replaced yet: that gets its name back.
+    """
+    ending = f"{path.suffix}.replaced"
+    for left in _left_by_the_dead(path, ending):
+        if path.exists():
+            _remove(left)
+        else:
+            left.rename(path)
+    return path.with_name(f"{_of_this_machine(path)}{os.getpid()}.part{ending}")
+
+
+def _of_this_machine(path: Path) -> str:
+    return f".{path.stem}.{socket.gethostname()}-"
+
+
+def _left_by_the_dead(path: Path, ending: str) -> Iterator[Path]:
+    """Yield what processes of this machine that are gone have left beside `path` under names with such an ending."""
+    mine = _of_this_machine(path)
+    for left in sorted(path.parent.glob(f"{glob.escape(mine)}*.part{glob.escape(ending)}")):
         process = left.name.removeprefix(mine).partition(".")[0]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-    return path.with_name(f"{mine}{os.getpid()}.part{path.suffix}")
+            yield left
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def move_into_place(temporary: Path, path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.common.files import as_path, plain, write_json
 from aqreanalysis.common.progress import Progress, part_of
+from aqreanalysis.common.sole_writer import sole_writer
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
 from aqreanalysis.evaluation.cross_validation import run_folds
@@ -40,6 +41,7 @@ from aqreanalysis.splits import Split, split_for
 
 METRICS = "metrics.json"
 REPORT = "report.html"
+_LOCK = ".lock"
 FOLDS = "folds"
 #: What the metrics say besides where the model was scored on a network of which training saw no station.
 NEVER_SEEN = {
@@ -104,7 +106,8 @@ def evaluate(
     observations = read_observations(observations, config.columns, ReadOptions(quality=config.quality))
     home = Path(model) if isinstance(model, str | Path) else None
     scored = background_only(observations)
-    return _evaluate(Asked(predictor, scored, config, folder, options, home, observations), progress)
+    with sole_writer(folder, folder / _LOCK):
+        return _evaluate(Asked(predictor, scored, config, folder, options, home, observations), progress)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aqreanalysis.common.sole_writer import sole_writer
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation.verdict import floor_text
-from aqreanalysis.model.bundle import MEASURED_HEADING, MODEL, Bundle, write_description
+from aqreanalysis.model.bundle import MEASURED_HEADING, MODEL, Bundle, read_bundle, write_description
 from aqreanalysis.species import SPECIES
+
+# As long as another evaluation may take to write its scores into the same model.
+_WAIT_SECONDS = 30.0
 
 _COLUMNS = (
     ("mae", "MAE", "{:.2f}"),
@@ -186,10 +190,13 @@ def write_scores(bundle: Bundle, folder: Path, name: str, metrics: Mapping[str, 
         If the bundle cannot be written.
     """
     before = bundle.card.split(MEASURED_HEADING)[0].rstrip("\n")
-    bundle.metrics[name] = dict(metrics)
-    bundle.card = "\n".join((before, "", MEASURED_HEADING, *lines, ""))
+    card = "\n".join((before, "", MEASURED_HEADING, *lines, ""))
     try:
-        write_description(bundle, folder)
+        with sole_writer(folder, wait_seconds=_WAIT_SECONDS):
+            there = read_bundle(folder)  # another evaluation may have written its scores meanwhile
+            bundle.metrics, bundle.provenance = there.metrics, there.provenance
+            bundle.metrics[name], bundle.card = dict(metrics), card
+            write_description(bundle, folder)
     except OSError as error:
         raise OutputError(f"the scores cannot be written into the model {folder}: {error.strerror}") from None
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aqreanalysis.common.files import partial_name, refused_by_disk, replacing
-from aqreanalysis.errors import AqreanalysisError, OutputError
+from aqreanalysis.common.files import disk_errors, partial_name, replaced_name, replacing
+from aqreanalysis.common.publish import publish_folder
+from aqreanalysis.common.sole_writer import sole_writer
+from aqreanalysis.errors import OutputError, already_exists
 
 
 @contextmanager
@@ -38,8 +39,12 @@ def whole_file(out: str | Path, suffixes: Sequence[str], overwrite: bool) -> Ite
     if path.exists() and not overwrite:
         raise OutputError(f"output {path} exists; choose another --out or replace it with --overwrite")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _space_errors(path), replacing(path) as temporary:
-        yield temporary
+    with sole_writer(path):
+        if path.exists() and not overwrite:  # another process has written it meanwhile
+            raise already_exists(path)
+        # Within, while the file is there that was being written; without, for what is said when it gets its name.
+        with disk_errors(path, path.parent), replacing(path) as temporary, disk_errors(path, temporary):
+            yield temporary
 
 
 @contextmanager
@@ -63,41 +68,19 @@ def whole_folder(out: str | Path, endings: Sequence[str], overwrite: bool) -> It
     path = Path(out)
     check_replaceable(path, endings, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = partial_name(path.resolve())
-    trash = temporary.with_name(f"{temporary.name}.replaced")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        with _space_errors(path):
-            yield temporary
-        if path.exists():
-            path.rename(trash)
-        temporary.rename(path)
-    finally:
+    with sole_writer(path):
+        place = path.resolve()
+        replaced = replaced_name(place)
+        check_replaceable(path, endings, overwrite)
+        temporary = partial_name(place)
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(trash, ignore_errors=True)
-
-
-@contextmanager
-def _space_errors(path: Path) -> Iterator[None]:
-    """Turn what a writer says of a full disk into one line.
-
-    Raises
-    ------
-    OutputError
-        If there is no space left for the output.
-    """
-    try:
-        yield
-    except AqreanalysisError:
-        raise
-    except Exception as error:  # each writer has errors of its own
-        number = refused_by_disk(error, path.parent)
-        if number is None:
-            raise
-        raise OutputError(
-            f"no space left for the output {path}: {os.strerror(number)}; free some, or write to another disk (--out)"
-        ) from error
+        try:
+            with disk_errors(path, temporary):
+                temporary.mkdir()
+                yield temporary
+                publish_folder(temporary, place, replaced, temporary.stat().st_ino)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_replaceable(path: Path, endings: Sequence[str], overwrite: bool) -> None:

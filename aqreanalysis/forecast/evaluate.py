@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aqreanalysis.background_air.groups import background_only
-from aqreanalysis.common.files import plain, write_json
+from aqreanalysis.common.files import plain, replacing, write_json
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.evaluation.scores import mae, r2, rmse
@@ -198,7 +198,8 @@ def _draw_history(model: ForecastPredictor, task: ForecastTask, key: str, out: P
 
 def _write(metrics: dict[str, Any], out: Path) -> None:
     try:
-        (make_folder(out) / SECTION).write_text(forecast_section(metrics, out, whole_page=True), encoding="utf-8")
+        with replacing(make_folder(out) / SECTION) as part:
+            part.write_text(forecast_section(metrics, out, whole_page=True), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror}; choose another --out") from None
     write_json(metrics, out / METRICS)

@@ -29,6 +29,7 @@ from aqreanalysis.training.run_folder import (
     Trained,
     TrainOptions,
     check_out,
+    claimed,
     fit_scalings,
     make_bundle,
     open_run_folder,
@@ -85,22 +86,23 @@ def train_forecast(
     chosen, observations = choose_device(device), background_only(observations)
     config = resolve_species(config, observations)
     check_out(out, options)
-    split = draw_split(observations, config.split)
-    windows, scaling = _windows(observations, config, split)
-    read = _covariates(options.field_source, windows, split, progress)
-    config = with_fields(config, read)
-    if read is not None:
-        windows = replace(windows, fields=torch.from_numpy(history_fields(read.values, read.scaling)))
-    network = _network(config, split, scaling, chosen)
-    part = open_run_folder(out, observations, config, options)
-    with library_threads(config.training.threads):
-        members, metrics, calibration = _train_members(config, windows.to(chosen), network, part, progress)
-    bundle = make_bundle(observations, config, split, scaling, Trained(members, {"training": metrics}, chosen.type))
-    bundle.calibration = calibration
-    bundle.fields = read.scaling if read is not None else None
-    bundle.provenance |= covariates_provenance(options.field_source, read)
-    bundle.card = forecast_card(bundle, observations)
-    return publish_bundle(bundle, part, out)
+    with claimed(out, options):
+        split = draw_split(observations, config.split)
+        windows, scaling = _windows(observations, config, split)
+        read = _covariates(options.field_source, windows, split, progress)
+        config = with_fields(config, read)
+        if read is not None:
+            windows = replace(windows, fields=torch.from_numpy(history_fields(read.values, read.scaling)))
+        network = _network(config, split, scaling, chosen)
+        part = open_run_folder(out, observations, config, options)
+        with library_threads(config.training.threads):
+            members, metrics, calibration = _train_members(config, windows.to(chosen), network, part, progress)
+        bundle = make_bundle(observations, config, split, scaling, Trained(members, {"training": metrics}, chosen.type))
+        bundle.calibration = calibration
+        bundle.fields = read.scaling if read is not None else None
+        bundle.provenance |= covariates_provenance(options.field_source, read)
+        bundle.card = forecast_card(bundle, observations)
+        return publish_bundle(bundle, part, out)
 
 
 def _network(config: Config, split: Split, scaling: dict[str, Scaling], device: torch.device) -> TrainingStations:

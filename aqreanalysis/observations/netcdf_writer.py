@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +14,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.common.files import move_into_place, partial_name, replacing
+from aqreanalysis.common.files import disk_errors, move_into_place, partial_name, replacing
 from aqreanalysis.common.hours import TIME_UNITS, times_from_hours
+from aqreanalysis.common.sole_writer import sole_writer
 from aqreanalysis.errors import OutputError
 from aqreanalysis.observations.backing import BLOCK_HOURS, HourlyBlock
 from aqreanalysis.observations.digest import IncrementalDigest, mask_unusable
@@ -68,7 +70,7 @@ def write_netcdf(observations: Record, path: Path, overwrite: bool = False) -> P
         raise OutputError(f"{path}: no folder {path.parent}: make it first")
     dataset = _as_file(observations)
     try:
-        with replacing(path) as temporary:
+        with sole_writer(path), replacing(path) as temporary, disk_errors(path, temporary):
             dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
@@ -84,11 +86,16 @@ class BlockFile:
     ----------
     path : Path
         The file to write.
+
+    Attributes
+    ----------
+    temporary : Path
+        Its name until then.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._temporary = partial_name(path)
+        self.temporary = partial_name(path)
         self._file: netCDF4.Dataset | None = None
         self._first_hour = 0
 
@@ -97,20 +104,21 @@ class BlockFile:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._file is not None:
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
+            with suppress(RuntimeError, OSError):  # it is not finished: what could not be written is why
+                self._file.close()
+        self.temporary.unlink(missing_ok=True)
 
     def begin(self, first: Record) -> None:
         """Write the first block, which gives the file its stations, pollutants and attributes."""
         dataset = _as_file(first)
         dataset.to_netcdf(
-            self._temporary,
+            self.temporary,
             engine="netcdf4",
             format="NETCDF4",
             encoding=_encoding(dataset),
             unlimited_dims=["time"],
         )
-        self._file = netCDF4.Dataset(self._temporary, "a")
+        self._file = netCDF4.Dataset(self.temporary, "a")
         self._first_hour = first.first_hour
 
     def append(self, block: HourlyBlock) -> None:
@@ -139,7 +147,7 @@ class BlockFile:
         )
         file.close()
         self._file = None
-        move_into_place(self._temporary, self._path)
+        move_into_place(self.temporary, self._path)
 
     def _opened(self) -> netCDF4.Dataset:
         assert self._file is not None, "begin was not called"

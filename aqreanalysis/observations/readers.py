@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from aqreanalysis.common.files import disk_errors
 from aqreanalysis.common.progress import Progress
+from aqreanalysis.common.sole_writer import sole_writer
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
-from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.errors import ObservationsError, OutputError, already_exists
 from aqreanalysis.observations import backing
 from aqreanalysis.observations.assemble import Assembler, Assembly, assemble
 from aqreanalysis.observations.dataset import Observations
@@ -146,7 +148,10 @@ def import_observations(
     discovered = discover(path, chosen, how)
     if discovered.netcdf is not None:
         raise ObservationsError(f"{discovered.netcdf.name} is a NetCDF file already: use it as it is")
-    _to_file(discovered, target, chosen, how, progress)
+    with sole_writer(target):
+        if target.exists() and not overwrite:
+            raise already_exists(target)  # another process has written it meanwhile
+        _to_file(discovered, target, chosen, how, progress)
     return discovered.report
 
 
@@ -164,7 +169,11 @@ def _to_file(
     """Write the NetCDF `target` block by block, through partitions beside it."""
     hours = max(BLOCK_HOURS, reach_hours(options.quality))
     try:
-        with TimePartitions(target.parent, hours) as partitions, BlockFile(target) as file:
+        with (
+            TimePartitions(target.parent, hours) as partitions,
+            BlockFile(target) as file,
+            disk_errors(target, file.temporary),
+        ):
             _gather(discovered, columns, partitions, progress, len(discovered.files) + 1)
             assembler = Assembler(partitions, _assembly(discovered, columns, options), discovered.report)
             total = len(partitions.blocks(assembler.first, assembler.last))

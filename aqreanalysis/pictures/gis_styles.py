@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aqreanalysis.common.files import replacing
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export.source import CubeSource
 from aqreanalysis.pictures.colours import Colours, classes_of, even_colours
@@ -54,7 +55,8 @@ def write_companions(
     where.mkdir(parents=True, exist_ok=True)
     layer = layer_of(source, one, colours)
     write_xml(raster_style(layer), paths[0])
-    paths[1].write_text(colour_table(colours), encoding="ascii")
+    with replacing(paths[1]) as part:
+        part.write_text(colour_table(colours), encoding="ascii")
     if source.local_file:
         group = mesh_group(source, one.best)
         write_xml(mesh_style(layer, group), paths[2])

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.files import replacing
 from aqreanalysis.common.hours import EPOCH
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.colours import Colours
@@ -127,7 +128,8 @@ def write_xml(element: ET.Element, path: Path) -> Path:
     """Write an element as QGIS does, with its document type; return the path."""
     ET.indent(element)
     text = ET.tostring(element, encoding="unicode")
-    path.write_text(f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{text}\n", encoding="utf-8")
+    with replacing(path) as part:
+        part.write_text(f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{text}\n", encoding="utf-8")
     return path
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from aqreanalysis.common.files import replacing
 from aqreanalysis.errors import ObservationsError, OutputError
 
 #: What is laid, as it lies in the package. Folders are made by code: an empty one survives no packing.
 TEMPLATE = Path(__file__).parent / "template"
 FOLDERS = ("records", "covariates")
+#: Laid last: a folder of ours without it is unfinished, and laid again.
+LAST = "Makefile"
 #: Names that would have a meaning within the package, and what they become.
 _RENAMED = {"gitignore": ".gitignore"}
 
@@ -21,7 +25,7 @@ def lay_project(folder: str | Path, records: Sequence[str | Path] = (), settings
     Parameters
     ----------
     folder : str or Path
-        New, or empty.
+        New, or empty, or one whose laying was cut short.
     records : sequence of str or Path
         Station files and folders to copy into it.
     settings : dict, optional
@@ -35,7 +39,9 @@ def lay_project(folder: str | Path, records: Sequence[str | Path] = (), settings
         If records are not there.
     """
     root = Path(folder)
-    if root.is_file() or (root.is_dir() and any(root.iterdir())):
+    laid = [path for path in sorted(TEMPLATE.iterdir()) if path.is_file()]
+    own = {*FOLDERS, *(_RENAMED.get(path.name, path.name) for path in laid)} - {LAST}
+    if root.is_file() or (root.is_dir() and any(path.name not in own for path in root.iterdir())):
         raise OutputError(f"{root} exists and is not empty: choose another folder")
     for path in map(Path, records):
         if not path.exists():
@@ -43,13 +49,15 @@ def lay_project(folder: str | Path, records: Sequence[str | Path] = (), settings
     try:
         for name in FOLDERS:
             (root / name).mkdir(parents=True, exist_ok=True)
-        for path in sorted(TEMPLATE.iterdir()):
-            if path.is_file():
+        for path in laid:
+            if path.name != LAST:
                 shutil.copyfile(path, root / _RENAMED.get(path.name, path.name))
         for path in map(Path, records):
-            copy = shutil.copytree if path.is_dir() else shutil.copyfile
+            copy = partial(shutil.copytree, dirs_exist_ok=True) if path.is_dir() else shutil.copyfile
             copy(path, root / "records" / path.name)
         _set(root / "settings.mk", settings or {})
+        with replacing(root / LAST) as part:
+            shutil.copyfile(TEMPLATE / LAST, part)
     except OSError as error:
         raise OutputError(f"{root} cannot be written: {error.strerror or error}") from None
     return root

@@ -46,6 +46,7 @@ from aqreanalysis.training.model_card import calibrated_card
 from aqreanalysis.training.run_folder import (
     TrainOptions,
     check_out,
+    claimed,
     offered,
     provenance_of,
     publish_bundle,
@@ -106,7 +107,7 @@ def recalibrate(
     if bundle.config.forecast is not None:
         raise ModelError("the model is a long forecast, whose intervals no calibration of hours fits: train one here")
     check_out(out, options)
-    with library_threads(bundle.config.training.threads):
+    with library_threads(bundle.config.training.threads), claimed(out, options):
         made = recalibrated(bundle, observations, str(chosen), progress, options, means)
         working_folder(out).mkdir(parents=True, exist_ok=True)
         return publish_bundle(made, working_folder(out), out)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +19,8 @@ from torch import Tensor
 from aqreanalysis.common.files import write_json
 from aqreanalysis.common.fingerprint import check_fingerprint
 from aqreanalysis.common.hours import even_step
+from aqreanalysis.common.publish import publish_folder
+from aqreanalysis.common.sole_writer import sole_writer
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ObservationsError, OutputError, already_exists
 from aqreanalysis.model import Bundle, Calibration, Scaling, training_fingerprint, write_bundle
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 
 _RECORD = "fingerprint.json"
+# In the working folder: which folder was on its way to its name, and what stood under that name before.
+_PUBLISHING, _REPLACED = "publishing", "replaced"
 _READINGS_TO_FIT = 20_000_000
 
 
@@ -114,11 +119,51 @@ def resolve_species(config: Config, observations: Observations) -> Config:
 
 
 def check_out(out: Path, options: TrainOptions) -> None:
-    """Refuse, before any work, to write where a bundle is."""
+    """Refuse, before any work, to write where a bundle is; see `claimed` for one that is being written."""
     if re.match(r"\w+:/", str(out)):
         raise OutputError("a model is written to a folder of this machine: give its path as --out, no URL")
-    if out.exists() and not options.overwrite:
+    if out.exists() and not options.overwrite and not working_folder(out).exists():
         raise already_exists(out)
+
+
+@contextmanager
+def claimed(out: Path, options: TrainOptions, mine: bool = True) -> Iterator[None]:
+    """Hold the right to write the bundle `out` meanwhile.
+
+    What a process that was killed at its last step left to do is done first: a bundle that was put aside gets its name
+    back, and the working folder of one that is whole goes.
+
+    Parameters
+    ----------
+    out : Path
+        Directory of the bundle.
+    options : TrainOptions
+        Whether a bundle that is there is replaced.
+    mine : bool
+        Whether this process writes it: of several that train one network the first.
+
+    Raises
+    ------
+    OutputError
+        If another process holds it, or a bundle is there.
+    """
+    if not mine:
+        yield
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from None
+    with sole_writer(out):
+        part = working_folder(out)
+        whole = part / _PUBLISHING
+        if out.exists() and whole.is_file() and whole.read_text(encoding="ascii") == str(out.stat().st_ino):
+            shutil.rmtree(part, ignore_errors=True)
+        elif not out.exists() and (part / _REPLACED).exists():
+            (part / _REPLACED).rename(out)
+        if out.exists() and not options.overwrite:
+            raise already_exists(out)
+        yield
 
 
 def fit_scalings(values: NDArray[np.float32], inputs: Sequence[str]) -> dict[str, Scaling]:
@@ -254,15 +299,13 @@ def publish_bundle(bundle: Bundle, part: Path, out: Path) -> Path:
     OutputError
         If it cannot be written. What was there before stays, and so do the checkpoints.
     """
-    whole, before = part / "bundle", part / "replaced"
+    whole = part / "bundle"
     try:
-        for leftover in (whole, before):
-            if leftover.exists():
-                shutil.rmtree(leftover)
+        shutil.rmtree(whole, ignore_errors=True)
         write_bundle(bundle, whole)
-        if out.exists():
-            out.rename(before)
-        whole.rename(out)
+        identity = whole.stat().st_ino
+        (part / _PUBLISHING).write_text(str(identity), encoding="ascii")
+        publish_folder(whole, out, part / _REPLACED, identity)
         shutil.rmtree(part)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)

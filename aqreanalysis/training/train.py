@@ -39,6 +39,7 @@ from aqreanalysis.training.run_folder import (
     Trained,
     TrainOptions,
     check_out,
+    claimed,
     fit_scalings,
     make_bundle,
     offered,
@@ -115,20 +116,35 @@ def train(
     options = (options or TrainOptions()).opened(config)
     chosen, config = choose_device(device), _resolved(for_record(config, observations), observations, options)
     check_out(out, options)
-    with library_threads(config.training.threads), joined(chosen) as processes:
-        data = _prepare(observations, config, options, progress)
-        if processes.is_first:
-            open_run_folder(out, data.observations, config, options, processes.count)
-        processes.wait()
-        trainers = _trainers(config, data, processes, options.start)
-        weights = run_members(trainers, working_folder(out), progress if processes.is_first else None, options.resume)
-        if processes.is_first:
-            states = _states(trainers, config)
-            trained = Trained(weights, states, chosen.type)
-            bundle = make_bundle(data.observations, config, data.split, data.scaling, trained)
-            _complete(bundle, data, options, processes)
-            publish_bundle(bundle, working_folder(out), out)
+    with (
+        library_threads(config.training.threads),
+        joined(chosen) as processes,
+        claimed(out, options, processes.is_first),
+    ):
+        _train(observations, config, out, options, processes, progress)
     return out
+
+
+def _train(
+    observations: Observations,
+    config: Config,
+    out: Path,
+    options: TrainOptions,
+    processes: Processes,
+    progress: Progress | None,
+) -> None:
+    """Train, and let the first of the processes write the bundle."""
+    data = _prepare(observations, config, options, progress)
+    if processes.is_first:
+        open_run_folder(out, data.observations, config, options, processes.count)
+    processes.wait()
+    trainers = _trainers(config, data, processes, options.start)
+    weights = run_members(trainers, working_folder(out), progress if processes.is_first else None, options.resume)
+    if processes.is_first:
+        trained = Trained(weights, _states(trainers, config), processes.device.type)
+        bundle = make_bundle(data.observations, config, data.split, data.scaling, trained)
+        _complete(bundle, data, options, processes)
+        publish_bundle(bundle, working_folder(out), out)
 
 
 def _prepare(record: Observations, config: Config, options: TrainOptions, progress: Progress | None) -> _Data:

@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 from isal import isal_zlib
 
 from aqreanalysis.common.progress import Progress
+from aqreanalysis.common.publish import sync_file_system
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.plan.block_keys import RunKeys
-from aqreanalysis.production.stores.publish import sync_file_system
 from aqreanalysis.production.stores.store import BlockResult, Checksums
 
 # Its name in the folder of what is unfinished.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from aqreanalysis.common.files import refused_by_disk
+from aqreanalysis.common.files import refused_by_disk, room_needed
 from aqreanalysis.errors import Interrupted, OutputError
 
 
@@ -93,7 +92,7 @@ def output_errors(part: Path) -> Iterator[None]:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         if number is not None:
             raise OutputError(
-                f"no space left for the output{where}: {os.strerror(number)}; {blocks_kept}free some and run the "
-                "same command again"
+                f"no space left for the output{where}: {blocks_kept}{room_needed(number)}, and run the same command "
+                "again"
             ) from error
         raise OutputError(f"cannot write the output{where}: {reason}; {blocks_kept}mend it and run again") from error

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import xarray as xr
 import zarr
 
+from aqreanalysis.common.publish import sync_file_system
 from aqreanalysis.common.remote import (
     S3,
     RemotePath,
@@ -36,7 +37,6 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.stores.chunk_digests import GROUP, ChunkDigests, put_into_store
 from aqreanalysis.production.stores.existing import ExistingCube, Location
-from aqreanalysis.production.stores.publish import sync_file_system
 from aqreanalysis.production.stores.store import BlockSource, Checksums, Output, Store, StoreSpec, damaged
 from aqreanalysis.production.stores.zarr import (
     ZarrStore,

@@ -25,12 +25,12 @@ import xarray as xr
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from aqreanalysis.common.publish import sync_folder
 from aqreanalysis.errors import CubeError, OutputError
 from aqreanalysis.production.layers import CUBE_DIMS, Layer
 from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.stores.chunk_digests import ChunkDigests, digests_of, put_into_file
 from aqreanalysis.production.stores.existing import ExistingCube, Location, StoredHeader
-from aqreanalysis.production.stores.publish import sync_folder
 from aqreanalysis.production.stores.store import (
     BlockSource,
     Checksums,

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 from zarr.storage import LocalStore, WrapperStore
 
+from aqreanalysis.common.publish import publish_folder, sync_file_system
 from aqreanalysis.production.layers import CUBE_DIMS
 from aqreanalysis.production.plan import HOURS_A_DAY, Block, Plan
 from aqreanalysis.production.plan.timeline import HOURLY
 from aqreanalysis.production.stores.chunk_digests import ChunkDigests, digests_of, put_into_store
 from aqreanalysis.production.stores.existing import ExistingCube, Location, StoredHeader
-from aqreanalysis.production.stores.publish import publish_folder, sync_file_system
 from aqreanalysis.production.stores.store import (
     BlockSource,
     Checksums,

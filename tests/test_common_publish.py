@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from aqreanalysis.production.stores import publish
-from aqreanalysis.production.stores.publish import publish_folder, sync_file_system
+from aqreanalysis.common import publish
+from aqreanalysis.common.publish import publish_folder, sync_file_system
 
 
 @pytest.fixture
