@@ -407,9 +407,9 @@ def _netcdf(path: Path, variable: str | None) -> Any:
 
 def _classes(pixels: NDArray[np.float64]) -> int:
     """Return how many classes the numbers of a byte raster seem to be: some, with holes between them; 0 for none."""
-    found = np.unique(pixels[np.isfinite(pixels)])
-    few = _FEWEST_CLASSES <= found.size <= _MOST_CLASSES
-    return found.size if few and pixels.size > _MOST_CLASSES**2 and np.median(np.diff(found)) > 1 else 0
+    numbers = np.unique(pixels[np.isfinite(pixels)])
+    few = _FEWEST_CLASSES <= numbers.size <= _MOST_CLASSES
+    return numbers.size if few and pixels.size > _MOST_CLASSES**2 and np.median(np.diff(numbers)) > 1 else 0
 
 
 def _blocks(members: NDArray[np.intp], row: Floats, column: Floats) -> Iterator[NDArray[np.intp]]:
