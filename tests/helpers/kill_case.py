@@ -196,7 +196,8 @@ def kill_once(job: Job, assets: Assets, whole: Whole, draw: random.Random) -> st
         for name, found in outputs(job, place).items():
             if found and found not in (whole.digests[name], whole.older.get(name)):
                 return f"killed after {moment:.2f} s: {name} looks whole and is not"
-        if outputs(job, place) != whole.digests:
+        # Killed after it named its output it may have left the folder of its work: the next run takes that away.
+        if outputs(job, place) != whole.digests or set(names(place)) - set(whole.names):
             status, text = run(job.arguments(assets), place)
             if status != 0:
                 return f"killed after {moment:.2f} s: going on ended with {status}: {text[-300:]}"
