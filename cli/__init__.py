@@ -38,7 +38,7 @@ def main() -> None:
     """Air-quality station records to gridded reanalysis cubes with honest error bars.
 
     \b
-    The usual way: train, evaluate, produce, compare. 'aqreanalysis demo' walks it on a synthetic region.
+    The usual workflow: train, evaluate, produce, compare; 'aqreanalysis demo' runs it on a synthetic region.
     AQREANALYSIS_TRACEBACK=1 in the environment shows the traceback of an error.
     """
 

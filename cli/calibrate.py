@@ -8,7 +8,7 @@ from aqreanalysis.cli import early, options
 from aqreanalysis.cli.log import say
 
 
-@click.command(short_help="A trained model made that of another network, without a training.")
+@click.command(short_help="A trained model adapted to another network, without training.")
 @options.model_option
 @options.observations_option
 @options.covariates_option
@@ -30,10 +30,10 @@ def calibrate(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make a trained model that of another network of stations, in a minute or some.
+    """Adapt a trained model to another network of stations, in a minute or two.
 
-    Its weights stay. Scaling, ranges and nuggets, the drift and the tables of the intervals become those of the
-    network, from its own stations and hours left out in turn; with few stations the tables stay near the model's.
+    The weights stay. Scaling, ranges, nuggets, drift and the tables of the intervals are estimated anew from the
+    network's own stations, stations and hours left out in turn; with few stations the tables stay near the model's.
     A model that was trained without covariates takes those of --covariates, and needs them from then on.
 
     \b

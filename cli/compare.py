@@ -29,7 +29,7 @@ def compare(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Score CUBE (.nc or .zarr, a path or URL) against station observations, best those that the model never saw.
+    """Score CUBE (.nc or .zarr, a path or URL) against stations, preferably those that the model never saw.
 
     Stations that the cube was made from are counted, with a warning; --held-out leaves them out.
 

@@ -45,7 +45,7 @@ def install_command(shell: str | None) -> None:
 @completion.command("remove")
 @_shell_argument
 def remove_command(shell: str | None) -> None:
-    """Take away what install wrote."""
+    """Remove what install wrote."""
     shell = shell or _own_shell()
     script, startup = _places(shell)
     script.unlink(missing_ok=True)

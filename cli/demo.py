@@ -8,7 +8,7 @@ from aqreanalysis.cli import options
 from aqreanalysis.cli.log import say
 
 
-@click.command(short_help="The whole way on a synthetic region.")
+@click.command(short_help="The whole workflow on a synthetic region.")
 @click.option("--out", default="outputs/demo", show_default=True, type=click.Path(), help="Folder to write into.")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier demo wrote into --out; refused without it.")
 @options.json_option

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--every", type=click.IntRange(min=1), help="Score every n-th hour.  [default: 5; a forecast every 6 hours]"
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap, and of the draw of folds.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap and of the draw of folds.")
 @click.option(
     "--further",
     "optional_baselines",
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     "--further-minutes",
     "optional_minutes",
     type=click.FloatRange(min=0, min_open=True),
-    help="Limit of such a training, one a pollutant and protocol.  [default: 15]",
+    help="Time limit of each such training (one per pollutant and protocol).  [default: 15]",
 )
 @click.option("--folds", "fold_folds", type=click.IntRange(min=2), help="Number of folds.  [default: 5]")
 @click.option("--fold-minutes", type=click.FloatRange(min=0, min_open=True), help="Limit of a fold's training.")

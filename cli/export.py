@@ -137,7 +137,7 @@ def _say_left_out(written: TableReport, rows: str) -> None:
 @click.option("--statistic", type=click.Choice(["aqi", "mda8"]), help="Of an hourly cube, a file a day.")
 @click.option("--index", type=click.Choice(["us", "cn"]), help="Of aqi: us, EPA 2024; cn, HJ 633-2012.  [default: us]")
 @click.option("--rule", type=click.Choice(["eu", "us", "cn"]), help="Of mda8: as of aggregate.  [default: eu]")
-@click.option("--utc-offset", type=int, help="Of a statistic: hours of local time ahead of UTC.  [default: 0]")
+@click.option("--utc-offset", type=int, help="Of a statistic: UTC offset of local midnight, hours.  [default: 0]")
 def cog(
     source: CubeSource,
     target: ExportTarget,
@@ -240,7 +240,7 @@ def polygons(source: CubeSource, target: ExportTarget, vector: Path, **chosen: A
     show_default=True,
     help="Of mda8 and aqi: day.",
 )
-@click.option("--utc-offset", type=int, default=0, show_default=True, help="Hours of local time ahead of UTC.")
+@click.option("--utc-offset", type=int, default=0, show_default=True, help="UTC offset of local midnight, hours.")
 @click.option(
     "--rule",
     type=click.Choice(["eu", "us", "cn"]),

@@ -99,7 +99,7 @@ def log_options(command: click.Command) -> None:
             is_eager=True,
             expose_value=False,
             callback=_set_level,
-            help="With --log-file: the least that is written.  [default: info]",
+            help="Least severe messages that --log-file keeps.  [default: info]",
         ),
-        click.Option(["--log-file"], **file, help="Append what is said, with moment, level and run id, to this file."),
+        click.Option(["--log-file"], **file, help="Append messages, with time, level and run id, to this file."),
     ]

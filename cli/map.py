@@ -18,8 +18,8 @@ def _reading(command: options.Command) -> options.Command:
 @click.command("map", short_help="Your own CSV to a map with its interval and a verdict, in a minute.")
 @click.argument("observations_path", metavar="OBSERVATIONS", type=types.Records())
 @click.option("--grid", "grid_spec", required=True, type=types.GRID, help="Named grid, YAML, or W,S,E,N@step.")
-@click.option("--start", required=True, type=types.UtcTime(), help="Where the timeline begins (UTC).")
-@click.option("--end", required=True, type=types.UtcTime(), help="Where it ends; its last hour is stamped so.")
+@click.option("--start", required=True, type=types.UtcTime(), help="Start of the period (UTC).")
+@click.option("--end", required=True, type=types.UtcTime(), help="End of the period (UTC); its last hour ends then.")
 @click.option("--out", required=True, type=types.CUBE_OUT, help="Cube to write: a name in .nc or .zarr.")
 @options.species_option("Pollutants to map.  [default: all that the observations hold]")
 @options.covariates_option

@@ -23,7 +23,7 @@ from aqreanalysis.cli.log import say
 @options.species_option("Pollutants.  [default: all that the records hold]")
 @options.json_option
 def new(folder: Path, records: tuple[str, ...], grid_spec: str | None, species: tuple[str, ...], as_json: bool) -> None:
-    """Lay a project: a Makefile, settings, a config, and folders for records and covariates.
+    """Set up a project: a Makefile, settings, a config, and folders for records and covariates.
 
     'make' in it imports the records, calibrates or trains a model, scores it, produces the cube, validates and draws
     it. With newer records 'make' again lets the cube grow, so that a clock may run it.

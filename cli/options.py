@@ -86,7 +86,7 @@ def reading_options(command: Command, expose: bool = True) -> Command:
         multiple=True,
         type=click.Path(),
         metavar="CSV",
-        help="Station list: ids, latitudes, longitudes of stations that the files do not place. Repeatable.",
+        help="Station list (id, latitude, longitude) for stations without coordinates in the files. Repeatable.",
         **more,
     )(command)
     return click.option(
@@ -258,7 +258,7 @@ def covariates_option(command: Command) -> Command:
         type=types.FieldFiles(),
         metavar="PATH",
         help="Meteorology, background concentrations and rasters: GRIB, NetCDF, NAME=RASTER, tables of weather, or "
-        "folders of them. Repeatable. What a model was trained with it needs ever after.",
+        "folders of them. Repeatable. A model trained with them needs them from then on.",
     )(command)
 
 
@@ -270,8 +270,8 @@ def static_option(command: Command) -> Command:
         multiple=True,
         metavar="[NAME=]PATH[:COLUMN]",
         help="Static field of the external drift: a raster, a NetCDF file (:VARIABLE), a table of points with lat, lon "
-        "and a strength (:COLUMN; without it they are counted), or a folder of rasters. Repeatable. What a model's "
-        "drift was found to use it needs ever after.",
+        "and a strength (:COLUMN; without it they are counted), or a folder of rasters. Repeatable. A model whose "
+        "drift uses one needs it from then on.",
     )(command)
 
 

@@ -54,7 +54,7 @@ class LatLon(click.ParamType):
 @click.option("--min", "low", type=float, help="Beginning of the uniform scale, in the layer's units.")
 @click.option("--max", "high", type=float, help="End of the uniform scale, in the layer's units.")
 @click.option("--plain-shades", is_flag=True, help="Classes of cn and us from light to dark: for colour-blind readers.")
-@click.option("--width", "width_cm", type=float, help="Width in print, cm; letters are then 7 points or more.")
+@click.option("--width", "width_cm", type=float, help="Width in print, cm; text is then at least 7 points.")
 @click.option("--dpi", type=float, help="Dots an inch of a .png.  [default: 130, with --width 300]")
 @click.option("--title", help="Instead of pollutant and time; '' for none.")
 @click.option("--north", is_flag=True, help="An arrow to the north.")

@@ -26,10 +26,8 @@ timeline_options = options.option_group(
         type=types.GRID,
         help="Named grid, YAML, CDO griddes file, NetCDF with lat/lon, or W,S,E,N@step.",
     ),
-    click.option(
-        "--start", type=types.UtcTime(), help="Where the timeline begins (UTC); with --append the cube says it."
-    ),
-    click.option("--end", required=True, type=types.UtcTime(), help="Where it ends (UTC)."),
+    click.option("--start", type=types.UtcTime(), help="Start of the period (UTC); with --append, the cube's own."),
+    click.option("--end", required=True, type=types.UtcTime(), help="End of the period (UTC)."),
 )
 content_options = options.option_group(
     options.species_option("Pollutants to produce.  [default: all that the model estimates]"),
@@ -57,7 +55,7 @@ content_options = options.option_group(
         default=0,
         show_default=True,
         metavar="HOURS",
-        help="Clock whose midnight begins days, months and years of means, in hours ahead of UTC.",
+        help="UTC offset of the local midnight at which days, months and years begin, hours.",
     ),
     click.option(
         "--layer",
@@ -93,12 +91,12 @@ store_options = options.option_group(
     click.option(
         "--repair",
         is_flag=True,
-        help="Compute anew the blocks of the cube --out that are damaged, and nothing else.",
+        help="Recompute the damaged blocks of the cube --out, and nothing else.",
     ),
     click.option(
         "--append",
         is_flag=True,
-        help="Let the cube --out grow to --end; hours whose windows have gained readings are computed anew.",
+        help="Extend the cube --out to --end; hours whose windows have gained readings are recomputed.",
     ),
 )
 dry_run_options = options.option_group(
@@ -151,12 +149,12 @@ def produce(
     """Produce a cube on a grid, with its standard error and the bounds of its coverage interval.
 
     The hours between --start and --end are produced, each stamped in its middle: 2019-01-07 to 2019-01-14 is 168 hours,
-    the first stamped 00:30 on the 7th. A run that was stopped goes on when the same command is given again.
+    the first stamped 00:30 on the 7th. A stopped run resumes when the same command is given again.
 
     With --frequency daily, monthly or annual the cube holds means over whole periods, their intervals calibrated as
     such. Several frequencies are made in one sweep and go to siblings of --out: x_hourly.nc and x_daily.nc for x.nc.
 
-    With --append a finished cube grows: the same command, newer observations, a later --end. --repair mends damage.
+    --append extends a finished cube: the same command, newer observations, a later --end. --repair mends damage.
 
     Without --model the one that comes with the package is calibrated on the observations first; 'map' scores it too.
 

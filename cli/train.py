@@ -33,12 +33,12 @@ _FEWER_EPOCHS = 4
     "start",
     type=click.Path(),
     metavar="BUNDLE",
-    help="Go on from a trained model, with its config and 4 epochs; kept is what left-out stations find better.",
+    help="Fine-tune a trained model, with its config, for 4 epochs; kept only where left-out stations are told better.",
 )
 @click.option("--out", required=True, type=click.Path(), help="Folder of the model bundle to write.")
 @options.species_option("Pollutants to estimate.  [default: those of the config]")
 @options.device_option
-@click.option("--fresh", is_flag=True, help="Begin anew instead of going on with an interrupted training in --out.")
+@click.option("--fresh", is_flag=True, help="Start again instead of resuming an interrupted training in --out.")
 @options.overwrite_option
 @options.json_option
 def train(

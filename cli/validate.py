@@ -39,9 +39,9 @@ def _list_rules(ctx: click.Context, param: click.Parameter, value: bool) -> None
 def validate(
     cube: Path | RemotePath, model: Path | None, values: bool, checker: bool, skip: tuple[str, ...], as_json: bool
 ) -> None:
-    """Examine CUBE (.nc or .zarr, a path or URL). Exit status: 0 clean, 1 something was found, 2 it is no cube.
+    """Examine CUBE (.nc or .zarr, a path or URL). Exit status: 0 clean, 1 something was found, 2 not a cube.
 
-    Advice (what ACDD would like) does not count as found.
+    Advice (what ACDD recommends) does not count as a finding.
     """
     from aqreanalysis.cli.printing import print_json
     from aqreanalysis.cli.progress import progress_shown

@@ -49,7 +49,7 @@ KINDS = (
         "The same day in the classes of the US index, in shades that every colour-blind reader tells apart.",
         "--cube cube_daily.nc --time 2001-03-16 --colours us --plain-shades --width 12",
     ),
-    ("mean.png", "A mean, and the share of its hours with a reserve.", "--mean --layer best,flag"),
+    ("mean.png", "A mean, and the share of its hours that are flagged.", "--mean --layer best,flag"),
     (
         "place.png",
         "The course at a place, with the readings of the station nearby.",
@@ -131,7 +131,8 @@ def photograph(page: Path, out: Path) -> None:
     browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
     try:
         browser.get(page.as_uri())
-        browser.execute_script("show({ hour: 42, cell: Math.floor(rows / 2) * columns + Math.floor(columns / 3) })")
+        cell = "Math.floor(rows / 2) * columns + Math.floor(columns / 3)"
+        browser.execute_script(f"find('time').value = 42; show({{ hour: 42, cell: {cell} }})")
         time.sleep(3)
         browser.save_screenshot(str(page.with_suffix(".png")))
     finally:
@@ -140,12 +141,13 @@ def photograph(page: Path, out: Path) -> None:
 
 
 def shrink(path: Path, out: Path) -> None:
-    """Keep a picture with a palette of its own, a third of the size; a film as it is."""
+    """Keep a picture with a palette of its own that holds rare colours too, as those of a scale; a film as it is."""
     if path.suffix == ".gif":
         shutil.copyfile(path, out)
         return
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, optimize=True)
+        few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def test_the_flag_of_a_mean_is_the_share_of_its_hours_and_not_one_hour_of_it(tmp
         text = draw_map(source, tmp_path / "a.svg", MapOptions(layers=("flag",), borders=False)).read_text()
     np.testing.assert_allclose(shown, [[50, 10, 10], [10, 10, np.nan]], equal_nan=True)
     np.testing.assert_allclose(shares["few_neighbours"], [[0.1, 0.1, 0.1], [0.1, 0.1, np.nan]])
-    assert "Hours with a reserve" in text and "few neighbours: 10 %" in text and "beyond network: 10 %" in text
+    assert "Flagged hours" in text and "few neighbours: 10 %" in text and "beyond network: 10 %" in text
 
 
 def test_bounds_and_width_say_of_which_interval(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_flag_shows_what_weighs_most(cubes: Cubes) -> None:
     flags = np.array([0, 4, 8, 4 | 8, 16 | 4 | 1], np.int8)
     shown = [names[n] for n in flag_numbers(flags, classes)]
     far = "extrapolated_beyond_network"
-    assert shown == ["no reserve", far, "few_neighbours", far, "masked"]
+    assert shown == ["not flagged", far, "few_neighbours", far, "masked"]
 
 
 def test_what_is_extrapolated_is_hatched_and_the_legend_says_from_where_on(cubes: Cubes, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_qgis_shows_every_step_once_with_its_values_and_prints_a_legend(kind, st
         "meets interim target 3 (25 to 37.5)",
         "meets interim target 2 (37.5 to 50)",
         "meets interim target 1 (50 to 75)",
-        "above all (above 75)",
+        "above all targets (above 75)",
     ]
     assert said["printed"]
     page = np.asarray(Image.open(tmp_path / "layout.png").convert("RGB"))

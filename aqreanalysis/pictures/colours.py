@@ -143,7 +143,7 @@ def class_colours(palette: str, species: Species, hours: float = 24.0, plain: bo
         edges = tuple(float(level) for level in known[average])
         count = len(edges)
         targets = tuple(f"meets interim target {count - i}" for i in range(1, count))
-        names = ("meets the guideline", *targets, "above all" if targets else "above the guideline")
+        names = ("meets the guideline", *targets, "above all targets" if targets else "above the guideline")
         hexes, title = _shades(count + 1), f"WHO 2021 levels of the {average}"
     else:
         scales = [s for s in INDICES[palette].scales if s.key == species.key and s.least == 0]

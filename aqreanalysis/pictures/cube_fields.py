@@ -41,7 +41,7 @@ _PRECEDENCE = (
     "left_blank",
     "masked",
 )
-UNRESERVED = "no reserve"
+UNRESERVED = "not flagged"
 #: Conditions that say that an estimate is extrapolated, or would be if there were one.
 EXTRAPOLATED = ("extrapolated_beyond_network", "left_blank")
 

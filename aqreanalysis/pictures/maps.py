@@ -70,8 +70,8 @@ _LINES: dict[str, tuple[str, float, Any]] = {
 # Panels that are narrower stand below each other.
 _LEAST_PANEL_CM = 6.0
 _KINDS = {"standard_error": "spread", "width": "spread", "flag": "share"}
-_SHARE = "Hours with a reserve"
-# Light to dark as a condition weighs more; the first is an estimate without reserve. Never so dark that borders vanish.
+_SHARE = "Flagged hours"
+# Light to dark as a condition weighs more; the first is an estimate without a flag. Never so dark that borders vanish.
 _FLAG_LIGHTEST, _FLAG_DARKEST = 0.02, 0.62
 
 
@@ -290,7 +290,7 @@ class MapFigure:
             for name, share in shares.items()
             if name != UNRESERVED and np.nansum(share) > 0
         ]
-        text = "\n".join(["Of all cells' hours", *(lines or ["none has a reserve"])])
+        text = "\n".join(["Of all cells' hours", *(lines or ["none is flagged"])])
         look = {"facecolor": "white", "alpha": 0.9, "edgecolor": "#cccccc", "boxstyle": "round,pad=0.3"}
         axes = self._axes["flag"]
         place: dict[str, Any] = {"transform": axes.transAxes, "in_layout": False}
