@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from aqreanalysis.background_air.groups import background_only
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
 from aqreanalysis.evaluation import EvaluationOptions, FoldOptions, cross_validation, evaluate
 from aqreanalysis.evaluation.cross_validation import draw_city_folds, draw_folds, fold_config, run_folds
+from aqreanalysis.evaluation.run import Asked, without_others
 from aqreanalysis.model import read_bundle, write_bundle
 from aqreanalysis.observations import Observations, StationPlaces
 
@@ -184,3 +187,14 @@ def test_answers_of_a_fold_that_were_damaged_are_refused_with_their_folder(harme
     (tmp_path / harmed).write_bytes(data[: len(data) // 2 + 1])
     with pytest.raises(OutputError, match="delete that folder"):
         cross_validation._answers_of(tmp_path, "pm25", ["ours"])
+
+
+def test_folds_say_that_kerbs_and_sensors_tell_them_nothing(particles: Observations, config: Config) -> None:
+    kinds = ["traffic" if i % 3 == 0 else "background" for i in range(len(particles.stations))]
+    places = StationPlaces(particles.stations, particles.lat, particles.lon, particles.city, kind=kinds)
+    record = Observations.from_arrays(particles.times, places, {"pm25": particles.values("pm25")})
+    asked = Asked(None, background_only(record), config, Path("out"), _options(None), None, record)
+    assert without_others(asked).startswith("folds are of background stations alone: what the 12 others")
+    assert without_others(replace(asked, record=asked.observations)) == ""
+    hidden = EvaluationOptions(("hidden-tenth",), device="cpu")
+    assert without_others(replace(asked, options=hidden)) == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -218,9 +218,26 @@ def _results(asked: Asked, course: Course) -> Iterator[TaskResult]:
             yield from run_protocol(predictor, task, part_of(course.progress, number, parts))
     for number, protocol in enumerate(folds, start=len(hidden)):
         work = asked.folder / (FOLDS if protocol.name == STATION_FOLDS else protocol.name)
-        yield from run_folds(
+        said = [without_others(asked)] if without_others(asked) else []
+        for result in run_folds(
             observations, asked.config, work, options, protocol, part_of(course.progress, number, parts)
-        )
+        ):
+            yield replace(result, notes=[*result.notes, *said])
+
+
+def without_others(asked: Asked) -> str:
+    """Return what is said of folds where stations that are not of background air inform a map; else nothing.
+
+    Each fold trains its model, and reads, background stations alone: what the others tell it would have to be learned
+    fold by fold.
+    """
+    others = len(asked.record.stations) - len(asked.observations.stations)
+    if not others or not set(FOLD_PROTOCOLS) & asked.options.names:
+        return ""
+    return (
+        f"folds are of background stations alone: what the {others} others (kerbs, industry, sensors) tell a map is "
+        "not in these scores"
+    )
 
 
 def _unread(task: EvaluationTask, predictor: AnalysisPredictor) -> list[str]:
@@ -249,8 +266,12 @@ def _metrics(species: dict[str, dict[str, Any]], run: Asked) -> dict[str, Any]:
             "last": max(task_scores["last"] for task_scores in asked),
         },
         "species": species,
-        "verdict": verdict(species),
+        "verdict": " ".join(part for part in (verdict(species), _sentence(without_others(run))) if part),
     }
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _folder(out: Path, overwrite: bool) -> Path:
