@@ -146,7 +146,7 @@ def shrink(path: Path, out: Path) -> None:
         shutil.copyfile(path, out)
         return
     with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=30, dither=Image.Dither.NONE)
         few.save(out, optimize=True)
 
 
