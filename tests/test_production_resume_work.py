@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import shutil
 
+import pytest
+from click.testing import CliRunner
+from killed import die, killed
+
+from aqreanalysis.cli import main
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production import ProduceOptions
 from aqreanalysis.production.resume.work import check_free, open_work
@@ -50,3 +55,24 @@ def test_an_output_that_is_there_is_refused_unless_it_is_replaced_grows_or_is_un
     check_free(outputs, ProduceOptions(append=True))
     outputs.part.mkdir()
     check_free(outputs, ProduceOptions())
+
+
+@pytest.mark.parametrize("name", ["x.zarr", "x.nc"])
+def test_the_folder_of_finished_work_that_a_kill_left_goes_with_the_same_command(
+    name, production_files, tmp_path, monkeypatch
+):
+    model, observations = map(str, production_files)
+    cell = ["--grid", "116,39,117,40@0.5", "--start", "2019-01-03", "--end", "2019-01-04"]
+    command = ["produce", "--model", model, "--observations", observations, *cell, "--out", str(tmp_path / name)]
+    remove = shutil.rmtree
+
+    def removed(path, *more, **named):
+        return die() if str(path).endswith(".part") else remove(path, *more, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    killed(lambda: CliRunner().invoke(main, command))
+    monkeypatch.undo()
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.part"}
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in tmp_path.iterdir()] == [name]
