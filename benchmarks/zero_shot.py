@@ -6,7 +6,8 @@
 Each fold calibrates the model at the stations in sight and asks it and all baselines at the others, one hour in five.
 With --trained a model is trained anew in each fold as well, with the default settings, and another goes on from the
 pretrained one as `train --from` does. Real networks are the last `--days` of their records and as many half a year
-before; nature runs have seeds that no pretraining draws. Writes benchmarks/results/zero_shot.md.
+before; nature runs have seeds that no pretraining draws. Writes benchmarks/results/zero_shot.md, for a pollutant other
+than PM2.5 a page of its own (zero_shot_no2.md).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from aqreanalysis.pretrained import FOLDER
 from aqreanalysis.training import TrainOptions, train
 from aqreanalysis.training.recalibrate import recalibrate
 
-RESULTS = Path(__file__).parent / "results" / "zero_shot.md"
+RESULTS = Path(__file__).parent / "results"
 FILES = {
     "uci12": "beijing_uci12_2013_2017.parquet",
     "beijing35": "beijing35_2013_2018.parquet",
@@ -145,8 +146,10 @@ def main() -> None:
     parser.add_argument("--species", nargs="+", default=["pm25"])
     parser.add_argument("--days", type=int, default=60)
     parser.add_argument("--trained", action="store_true")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    others = [key for key in given.species if key != "pm25"]
+    out = given.out or RESULTS / f"{'_'.join(['zero_shot', *others])}.md"
     torch.set_num_threads(1)
     keys = ", ".join(given.species)
     config = load_config("aqnet", [f"species=[{keys}]", f"inputs=[{keys}]"])
@@ -173,7 +176,7 @@ def main() -> None:
                     continue
                 print(table(rows)[-1], flush=True)
                 head = ["# Zero-shot: calibrated, not trained", "", f"Model {model.digest[:12]}.", ""]
-                given.out.write_text("\n".join([*head, *table(rows)]) + "\n", encoding="utf-8")
+                out.write_text("\n".join([*head, *table(rows)]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
