@@ -21,8 +21,14 @@ from aqreanalysis.errors import AqreanalysisError, Interrupted
 
 # All that Unicode counts among the controls, and the marks that turn the direction of a text.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-# What libraries say in errors of any kind when the system gives them no memory.
-_NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't allocate memory", "std::bad_alloc")
+# What libraries say in errors of any kind when the system gives them no memory; the last is oneDNN's, for its code.
+_NO_MEMORY = (
+    "failed to map segment",
+    "Cannot allocate memory",
+    "can't allocate memory",
+    "std::bad_alloc",
+    "could not create a primitive",
+)
 # In a URL a name and password stand before the last @ (which a password may hold, as it may oblique strokes), and
 # tokens behind the question mark or the fragment's sign.
 _SECRETS = (

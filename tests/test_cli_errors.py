@@ -142,6 +142,7 @@ def test_a_file_that_grew_too_large_is_the_users_to_mend() -> None:
         MemoryError("16 GB"),
         OSError("libeccodes.so: failed to map segment from shared object"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes"),
+        RuntimeError("could not create a primitive"),
     ],
 )
 def test_too_little_memory_is_the_users_to_mend_whoever_says_it(error: Exception) -> None:
