@@ -239,7 +239,8 @@ def page(records: Mapping[str, Any]) -> str:
         "bootstrap over stations and blocks of days. Skill beside the floor: (MAE - floor) / (baseline's MAE - floor),",
         "the floor being what instruments less than 2 km apart differ by, over the root of two. The best baseline is",
         "the best of six in the run, each tuned on the stations in sight. A command with --epochs or steps_per_epoch",
-        "trains less than the default, which is 12 epochs of half as many steps as the record has days.",
+        "trains otherwise than the default, which is 12 epochs of half as many steps as the record has days, but of a",
+        "hundred at most.",
         "",
         "| network | pollutant | task | AQ-Net, MAE | best baseline | its MAE | MAE ratio | bar | | CRPS ratio "
         "| 90 % holds | floor | skill beside it |",

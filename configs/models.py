@@ -321,7 +321,9 @@ class TrainingConfig(StrictModel):
 
     seed: int = Field(0, description="of weights and draws")
     epochs: Count = Field(12, description="rounds through the timeline")
-    steps_per_epoch: Count | None = Field(None, description="batches an epoch; null: each day of the timeline once")
+    steps_per_epoch: Count | None = Field(
+        None, description="batches an epoch; null: each day of the timeline once, a hundred batches at most"
+    )
     days_per_batch: Count = Field(2, description="UTC days of one step")
     members: Members = Field(1, description="networks trained apart; their disagreement widens the intervals")
     masks_per_batch: Count = Field(2, description="ways in which the stations of a batch are hidden, encoded once")

@@ -152,6 +152,11 @@ def test_an_epoch_has_each_day_once_unless_told_otherwise():
     assert make_trainer().steps_per_epoch == 3
 
 
+def test_an_epoch_of_a_long_record_has_a_hundred_steps():
+    year = np.full((24 * 365, *make_readings().values.shape[1:]), 10.0, np.float32)
+    assert make_trainer("training.steps_per_epoch=null", values=year).steps_per_epoch == 100
+
+
 def test_a_training_that_diverges_says_so_and_what_to_lower(tmp_path):
     trainer = make_trainer()
     with torch.no_grad():

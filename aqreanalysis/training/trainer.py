@@ -38,6 +38,9 @@ _AVERAGE_DECAY = 0.995
 # interpolations to 1.001 (seven networks of 12 to 80 stations).
 _INTERPOLATION = ("knn", "mixture", "filters")
 _INTERPOLATION_PACE = 10.0
+# Of an epoch, however long the record: at hidden stations nine times as many steps are no better in Beijing, nor are
+# twice as many in North China (benchmarks/skill.md, "Real networks").
+_MOST_STEPS = 100
 # Days on which the calibration stations are scored after each epoch.
 _VALIDATION_DAYS = 16
 
@@ -100,7 +103,8 @@ class Trainer(Learner):
         self.weights = torch.from_numpy(weights).to(self.device) if config.training.place_weights else None
         self.mask = StationMask(roles.lat[roles.training], roles.lon[roles.training], config.training)
         batch = config.training.days_per_batch * processes.count
-        self.steps_per_epoch = config.training.steps_per_epoch or max(1, -(-timeline.days // batch))
+        each_day_once = max(1, -(-timeline.days // batch))
+        self.steps_per_epoch = config.training.steps_per_epoch or min(each_day_once, _MOST_STEPS)
         self.graph_step: CudaGraphStep | None = None
 
     def run(self, checkpoints: Path, progress: Progress | None = None, resume: bool = True) -> dict[str, Tensor]:
