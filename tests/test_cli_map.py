@@ -85,6 +85,21 @@ def test_a_map_that_is_there_is_refused(mapped: tuple[Path, Result]) -> None:
     assert done.exit_code == 2 and "exists: choose another --out" in done.output
 
 
+def test_a_map_that_was_stopped_after_its_cube_is_scored_and_drawn_by_the_same_command(
+    mapped: tuple[Path, Result],
+) -> None:
+    folder, _ = mapped
+    before = (folder / "x.nc").read_bytes()
+    (folder / "x_pm25.png").unlink()
+    (folder / "x.nc.evaluation" / "metrics.json").unlink()
+    asked = ["map", folder / "mine.csv", "--grid", "6.6,45.6,7.4,46.4@0.2", "--out", folder / "x.nc"]
+    longer = run(*asked, "--start", "2024-01-04", "--end", "2024-01-06")
+    assert longer.exit_code == 2 and "exists" in longer.output
+    done = run(*asked, *SPAN)
+    assert done.exit_code == 0 and "Verdict by MAE: " in done.output, done.output
+    assert (folder / "x_pm25.png").is_file() and (folder / "x.nc").read_bytes() == before
+
+
 def test_produce_without_a_model_keeps_the_one_that_was_calibrated_here(mapped: tuple[Path, Result]) -> None:
     folder, _ = mapped
     made = folder / "x.nc.model" / "provenance.json"

@@ -6,11 +6,13 @@ cube comes before the scores: what is wrong with grid or timeline is said before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import ProductionConfig
@@ -29,7 +31,7 @@ from aqreanalysis.pretrained.own_model import (
     of_this_network,
     score_quickly,
 )
-from aqreanalysis.production import ProduceOptions, produce
+from aqreanalysis.production import ProduceOptions, open_cube, produce
 from aqreanalysis.production.plan import Moment
 from aqreanalysis.production.plan.checks import check_grid_reach
 
@@ -96,16 +98,19 @@ def quick_map(
     """
     out, grid = Path(out), load_grid(grid)
     evaluation = out.with_name(out.name + EVALUATION)
-    if out.exists() and not options.overwrite:
-        raise already_exists(out)
     check_stations_to_score(observations)
     wanted = measured_widely(observations, options.species or ())
+    stopped = out.exists() and not options.overwrite
+    if stopped and not _was_stopped(out, wanted, timeline):
+        raise already_exists(out)
     check_grid_reach(grid, observations, (options.production or ProductionConfig()).max_distance_km)
     with shown("calibrating") as progress:
         model = of_this_network(observations, model_beside(out), wanted, progress=progress, fields=fields).folder
     with shown("producing") as progress:
         chosen = replace(options, species=wanted, progress=progress)
-        chosen = replace(chosen, covariates=fields.covariates, static=fields.static)
+        # A cube that was finished by a run that was stopped after it is checked, and left alone, as one to append to.
+        append = stopped and not out.with_name(f"{out.name}.part").exists()
+        chosen = replace(chosen, covariates=fields.covariates, static=fields.static, append=append)
         produce(model, observations, grid, *timeline, out, chosen).close()
     with shown("evaluating") as progress:
         metrics = score_quickly(observations, evaluation, wanted, True, progress, fields)
@@ -113,9 +118,23 @@ def quick_map(
     return QuickMap(out, model, evaluation, pictures, score_table(metrics), metrics["verdict"])
 
 
+def _was_stopped(out: Path, species: Sequence[str], timeline: tuple[Moment, Moment]) -> bool:
+    """Return whether a cube is of a run over the same time that was stopped before its pictures, which come last."""
+    if not model_beside(out).exists() or all(_picture_of(out, key).exists() for key in species):
+        return False
+    with open_cube(out) as cube:
+        held = [pd.to_datetime(str(cube.attrs.get(f"time_coverage_{end}", "")), utc=True) for end in ("start", "end")]
+    return held == [pd.to_datetime(moment, utc=True) for moment in timeline]
+
+
+def _picture_of(cube: Path, key: str) -> Path:
+    """Return the path of the picture of a pollutant."""
+    return cube.with_name(f"{cube.stem}_{key}.png")
+
+
 def _picture(cube: Path, key: str, observations: Observations) -> Path:
     """Draw the mean of a pollutant and of the width of its interval, with the stations; return the picture."""
-    path = cube.with_name(f"{cube.stem}_{key}.png")
+    path = _picture_of(cube, key)
     with CubeSource(cube, (key,)) as source:
         marks = station_markers(None, observations)
         return draw_map(source, path, MapOptions(layers=("best", "width"), overwrite=True), marks)
