@@ -66,6 +66,7 @@ def test_the_page_makes_reads_and_grows_a_cube_in_a_bucket_on_two_worker_process
             with open_cube("s3://cubes/january.zarr") as far, open_cube(tmp_path / "x.nc") as near:
                 assert far.sizes["time"] == 96 and far.pm2p5.equals(near.pm2p5)
         finally:
+            # The workers' own processes too, which are all of the shell's group.
             for pid in (tmp_path / "pids.txt").read_text().split():
                 with suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGTERM)
+                    os.killpg(os.getpgid(int(pid)), signal.SIGKILL)
