@@ -12,6 +12,7 @@ import psutil
 import pytest
 from distributed import get_worker
 
+from aqreanalysis.errors import OutputError
 from aqreanalysis.model.kernels import warm_up
 from aqreanalysis.production.execute.dask_cluster import cluster_client, prepare_workers
 from aqreanalysis.production.execute.worker import device_of_worker
@@ -83,3 +84,17 @@ def test_each_worker_of_this_machine_takes_the_next_gpu(asked, gpus, name, devic
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     monkeypatch.setattr("distributed.get_worker", worker)
     assert device_of_worker(asked) == device
+
+
+def test_workers_that_the_system_lets_none_start_are_one_line(monkeypatch):
+    def refuse(**_):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr("distributed.LocalCluster", refuse)
+    with (
+        pytest.raises(
+            OutputError, match=r"2 worker processes could not be started: Nanny failed to start\. Ask for fewer"
+        ),
+        cluster_client(2, None),
+    ):
+        pytest.fail("it has started")

@@ -9,12 +9,15 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.plan.blocks import available_memory
+
+if TYPE_CHECKING:
+    from distributed import LocalCluster
 
 CONNECT_SECONDS = 10.0
 LOOPBACK = "127.0.0.1"
@@ -77,7 +80,7 @@ def cluster_client(
     OutputError
         If the scheduler does not answer or has no worker.
     """
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if scheduler is not None:
         try:
@@ -97,22 +100,41 @@ def cluster_client(
     prepare_workers()
     with (
         dask.config.set(_CONFIG),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            host=LOOPBACK,  # nobody else on the network has a part in it
-            dashboard_address=f"{LOOPBACK}:0",
-            worker_dashboard_address=f"{LOOPBACK}:0",
-            silence_logs=logging.ERROR,
-            memory_limit=available_memory() // (workers or 1),
-            env=dict(os.environ),  # theirs is of the moment at which the first was prepared
-        ) as cluster,
+        _local_cluster(workers or 1) as cluster,
         Client(cluster) as client,
     ):
         # Ctrl-C reaches the whole process group; the workers must finish the blocks that the driver waits for.
         client.run(_ignore_interrupt)
         _tell_dashboard(client, say)
         yield client
+
+
+def _local_cluster(workers: int) -> LocalCluster:
+    """Return a cluster of processes on this machine.
+
+    Raises
+    ------
+    OutputError
+        If the system lets none start, as where memory is limited.
+    """
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host=LOOPBACK,  # nobody else on the network has a part in it
+            dashboard_address=f"{LOOPBACK}:0",
+            worker_dashboard_address=f"{LOOPBACK}:0",
+            silence_logs=logging.ERROR,
+            memory_limit=available_memory() // workers,
+            env=dict(os.environ),  # theirs is of the moment at which the first was prepared
+        )
+    except RuntimeError as error:
+        raise OutputError(
+            f"{workers} worker processes could not be started: {_line(error)} Ask for fewer (--workers) or for none, "
+            "or let this process have more memory (ulimit -v)"
+        ) from error
 
 
 def _tell_dashboard(client: Any, say: Callable[[str], None] | None) -> None:
