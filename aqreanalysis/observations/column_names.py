@@ -91,6 +91,8 @@ _POLLUTANTS = {
     }.items()
     for name in names.split()
 } | {name: key for key, species in SPECIES.items() for name in (key, species.layer)}
+# No column is named so; on a line of brackets the patterns below would be tried without end.
+_LONGEST_NAME = 200
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₅", "01235")
 _BRACKETED = re.compile(r"^(.+?)\s*[\[(]\s*([^\])]+?)\s*[\])]$")
 _UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(]\s*([^\])]+?)\s*[\])]\s*$")
@@ -120,13 +122,20 @@ def pollutant_of(text: str) -> str | None:
     >>> pollutant_of("PM₂.₅"), pollutant_of("Nitrogen dioxide"), pollutant_of("NOx"), pollutant_of("CO(GT)")
     ('pm25', 'no2', None, 'co')
     """
-    key = _POLLUTANTS.get(plain(text))
+    if len(text) > _LONGEST_NAME:
+        return None
+    key = _pollutant(text)
     match = None if key is not None else _BRACKETED.match(text)
     if match is None:
         return key
     # The bracket says the name again, or that it is the reference instrument's (GT).
-    key, again = (_POLLUTANTS.get(plain(part)) for part in match.groups())
+    key, again = (_pollutant(part) for part in match.groups())
     return key if key is not None and (plain(match.group(2)) == "gt" or again == key) else None
+
+
+def _pollutant(name: str) -> str | None:
+    written = plain(name)
+    return _POLLUTANTS.get(written, written if written in SPECIES else None)
 
 
 def pollutant_and_unit(name: str) -> tuple[str | None, str | None]:
@@ -137,6 +146,8 @@ def pollutant_and_unit(name: str) -> tuple[str | None, str | None]:
     >>> pollutant_and_unit("PM2.5 (µg/m³)"), pollutant_and_unit("o3_ppb"), pollutant_and_unit("station")
     (('pm25', 'µg/m³'), ('o3', 'ppb'), (None, None))
     """
+    if len(name) > _LONGEST_NAME:
+        return None, None
     key = pollutant_of(name)
     if key is not None:
         return key, None
