@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aqreanalysis.common.sole_writer import sole_writer
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.evaluation import EvaluationOptions, evaluate, format_table
 from aqreanalysis.evaluation.report import write_report
@@ -74,6 +75,17 @@ def test_an_earlier_evaluation_is_not_overwritten_unless_told(
     with pytest.raises(OutputError, match="holds an evaluation already"):
         evaluate(untrained_bundle, town_network, written, OPTIONS)
     assert (written / "metrics.json").read_bytes() == before
+
+
+def test_two_evaluations_into_one_folder_the_second_is_refused(
+    untrained_bundle: Path, town_network: Observations, tmp_path: Path
+) -> None:
+    with (
+        sole_writer(tmp_path, tmp_path / ".lock"),
+        pytest.raises(OutputError, match="is being written by process"),
+    ):
+        evaluate(untrained_bundle, town_network, tmp_path, OPTIONS)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
