@@ -151,6 +151,15 @@ def test_a_network_without_a_common_pollutant_is_refused(tmp_path):
         recalibrate(tmp_path / "particles", network(species=("o3",)), tmp_path / "no", "cpu")
 
 
+def test_the_checkpoints_of_an_unfinished_training_stay(model, tmp_path):
+    part = tmp_path / "m.part"
+    part.mkdir()
+    (part / "fingerprint.json").write_text("{}")
+    with pytest.raises(OutputError, match=r"m.part holds an unfinished training of .*m: go on with it"):
+        recalibrate(model, network(), tmp_path / "m", "cpu")
+    assert (part / "fingerprint.json").exists()
+
+
 def test_a_bundle_that_is_there_is_not_replaced_unless_asked(model, mine):
     with pytest.raises(OutputError, match="exists"):
         recalibrate(model, network(), mine, "cpu")

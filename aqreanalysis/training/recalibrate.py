@@ -45,6 +45,7 @@ from aqreanalysis.training.left_out import StationRecords, measure
 from aqreanalysis.training.model_card import calibrated_card
 from aqreanalysis.training.run_folder import (
     TrainOptions,
+    check_no_training,
     check_out,
     claimed,
     offered,
@@ -99,7 +100,7 @@ def recalibrate(
     ObservationsError
         Too few stations or days.
     OutputError
-        If `out` exists, or cannot be written.
+        If `out` exists, cannot be written, or a training of it is unfinished.
     """
     out, chosen = as_path(out), choose_device(device)
     bundle = model if isinstance(model, Bundle) else read_bundle(model)
@@ -108,6 +109,7 @@ def recalibrate(
         raise ModelError("the model is a long forecast, whose intervals no calibration of hours fits: train one here")
     check_out(out, options)
     with library_threads(bundle.config.training.threads), claimed(out, options):
+        check_no_training(out)
         made = recalibrated(bundle, observations, str(chosen), progress, options, means)
         working_folder(out).mkdir(parents=True, exist_ok=True)
         return publish_bundle(made, working_folder(out), out)

@@ -216,6 +216,21 @@ def working_folder(out: Path) -> Path:
     return out.with_name(out.name + ".part")
 
 
+def check_no_training(out: Path) -> None:
+    """Refuse to write, without a training, a bundle of which one is unfinished: its checkpoints would go.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    part = working_folder(out)
+    if (part / _RECORD).exists():
+        raise OutputError(
+            f"{part} holds an unfinished training of {out}: go on with it, remove it, or choose another --out"
+        )
+
+
 def open_run_folder(
     out: Path, observations: Observations, config: Config, options: TrainOptions, processes: int = 1
 ) -> Path:
