@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,3 +75,14 @@ def test_a_gzip_file_is_unpacked_once_and_a_damaged_one_told(tmp_path: Path, cac
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CovariatesError, match=r"wind.grib.gz is a gzip file that cannot be read"):
         Covariates.open(path)
+
+
+def test_a_small_gzip_file_of_very_much_is_refused_before_it_fills_the_disk(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "wind.nc.gz"
+    path.write_bytes(gzip.compress(bytes(8 << 20)))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4 << 20))
+    with pytest.raises(CovariatesError, match=r"wind.nc.gz is a gzip file of more than 0.0021 GB, half the room in"):
+        Covariates.open(path)
+    assert list((cache / "aqreanalysis" / "unpacked").iterdir()) == []

@@ -89,8 +89,16 @@ def _write_gzip(path: Path, folder: Path) -> None:
         whole = Path(scratch) / "whole"
         whole.mkdir()
         name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+        room = shutil.disk_usage(folder.parent).free // 2
         with gzip.open(path) as source, (whole / name).open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
+            # How much there is to come nobody says: a small file may unpack to any size.
+            while part := source.read(1 << 20):
+                if target.tell() > room:
+                    raise CovariatesError(
+                        f"{path} is a gzip file of more than {room / 1e9:.3g} GB, half the room in {folder.parent}: "
+                        "unpack it where there is room, or set XDG_CACHE_HOME to such a place"
+                    )
+                target.write(part)
         _appear(whole, folder)
 
 
