@@ -90,12 +90,10 @@ _POLLUTANTS = {
         "respirablesuspendedparticulates particulasinalaveis 可吸入颗粒物 懸浮微粒 미세먼지",
     }.items()
     for name in names.split()
-} | {name: key for key, species in SPECIES.items() for name in (key, species.layer)}
-# No column is named so; on a line of brackets the patterns below would be tried without end.
-_LONGEST_NAME = 200
+}
+#: A column of an hour of the day: H01, 23h, 7:00.
+HOUR_COLUMN = re.compile(r"^(?:h|hour|hr|hora)?[ _]?(\d{1,2})(?:h|:00)?(?:\s*//.*)?$", re.IGNORECASE)
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₅", "01235")
-_BRACKETED = re.compile(r"^(.+?)\s*[\[(]\s*([^\])]+?)\s*[\])]$")
-_UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(]\s*([^\])]+?)\s*[\])]\s*$")
 # An hourly mean says so behind its pollutant; means of 8 or 24 hours are other quantities.
 _HOURLY = re.compile(
     r"^(.+?)[ _-](?:1[ _-]?(?:hr?|hour)|hourly|pt1h)(?:[ _-](?:avg|average|mean))?(?=$|\s*[\[(])", re.IGNORECASE
@@ -122,20 +120,33 @@ def pollutant_of(text: str) -> str | None:
     >>> pollutant_of("PM₂.₅"), pollutant_of("Nitrogen dioxide"), pollutant_of("NOx"), pollutant_of("CO(GT)")
     ('pm25', 'no2', None, 'co')
     """
-    if len(text) > _LONGEST_NAME:
-        return None
     key = _pollutant(text)
-    match = None if key is not None else _BRACKETED.match(text)
-    if match is None:
+    parts = None if key is not None else _bracketed(text)
+    if parts is None:
         return key
     # The bracket says the name again, or that it is the reference instrument's (GT).
-    key, again = (_pollutant(part) for part in match.groups())
-    return key if key is not None and (plain(match.group(2)) == "gt" or again == key) else None
+    key, again = map(_pollutant, parts)
+    return key if key is not None and (plain(parts[1]) == "gt" or again == key) else None
 
 
 def _pollutant(name: str) -> str | None:
     written = plain(name)
-    return _POLLUTANTS.get(written, written if written in SPECIES else None)
+    if written in SPECIES:
+        return written
+    return _POLLUTANTS.get(written) or {species.layer: key for key, species in SPECIES.items()}.get(written)
+
+
+def _bracketed(name: str) -> tuple[str, str] | None:
+    """Return what stands before a bracket at the end of a name and what stands in it, None without such a bracket."""
+    whole = name.rstrip()
+    if not whole.endswith((")", "]")):
+        return None
+    closed = max(whole.rfind(")", 0, -1), whole.rfind("]", 0, -1))
+    opened = [at for at in (whole.find(sign, max(closed, 0) + 1) for sign in "([") if at > 0]
+    if not opened:
+        return None
+    before, within = whole[: min(opened)].rstrip(), whole[min(opened) + 1 : -1].strip()
+    return (before, within) if before and within else None
 
 
 def pollutant_and_unit(name: str) -> tuple[str | None, str | None]:
@@ -146,18 +157,16 @@ def pollutant_and_unit(name: str) -> tuple[str | None, str | None]:
     >>> pollutant_and_unit("PM2.5 (µg/m³)"), pollutant_and_unit("o3_ppb"), pollutant_and_unit("station")
     (('pm25', 'µg/m³'), ('o3', 'ppb'), (None, None))
     """
-    if len(name) > _LONGEST_NAME:
-        return None, None
     key = pollutant_of(name)
     if key is not None:
         return key, None
     hourly = _HOURLY.match(name)
     if hourly is not None:
         return pollutant_and_unit(hourly.group(1) + name[hourly.end() :])
-    for pattern in (_UNIT_BEHIND, _UNIT_JOINED):
-        match = pattern.match(name)
-        if match is not None and pollutant_of(match.group(1)) is not None and read_unit(match.group(2)) is not None:
-            return pollutant_of(match.group(1)), match.group(2)
+    joined = _UNIT_JOINED.match(name)
+    for parts in (_bracketed(name), None if joined is None else joined.groups()):
+        if parts is not None and pollutant_of(parts[0]) is not None and read_unit(parts[1]) is not None:
+            return pollutant_of(parts[0]), parts[1]
     return None, None
 
 
@@ -181,8 +190,8 @@ def usual_column(role: str, names: Sequence[str]) -> str | None:
 
 
 def _without_unit(name: str) -> str:
-    match = _UNIT_BEHIND.match(name)
-    return match.group(1) if match is not None and read_unit(match.group(2)) is not None else name
+    parts = _bracketed(name)
+    return parts[0] if parts is not None and read_unit(parts[1]) is not None else name
 
 
 def usual_time(names: Sequence[str]) -> tuple[str, ...] | None:

@@ -329,6 +329,11 @@ def read_lines(source: Source, encoding: str) -> Iterator[str]:
         raise unreadable(source.name, "text", error) from None
 
 
+def is_json(source: Source) -> bool:
+    """Return whether a file begins as a JSON object or list does."""
+    return source.head().lstrip()[:1] in (b"{", b"[")
+
+
 def read_json(source: Source, most_bytes: int = 512 << 20) -> object:
     """Return the JSON in a file.
 

@@ -7,7 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from aqreanalysis.configs import ColumnsConfig
-from aqreanalysis.observations.column_names import configured_or_usual, pollutant_and_unit, pollutant_of, usual_time
+from aqreanalysis.observations.column_names import (
+    HOUR_COLUMN,
+    configured_or_usual,
+    pollutant_and_unit,
+    pollutant_of,
+    usual_time,
+)
 from aqreanalysis.observations.table_blocks import TextTable, find_delimiter, parse_header
 from aqreanalysis.observations.units import read_unit
 
@@ -16,14 +22,13 @@ HEADER_LINES = 40
 ROLES = ("station", "time", "lat", "lon", "parameter", "value", "unit", "flag")
 # So many usual names make a line a header for certain, and so few leave the first line in doubt.
 _SURELY, _DOUBTFUL = 3, 2
-_HOUR = re.compile(r"^(?:h|hour|hr|hora)?[ _]?\d{1,2}(?:h|:00)?(?:\s*//.*)?$", re.IGNORECASE)
 
 
 def header_score(names: Sequence[str], stations: Collection[str] = ()) -> int:
     """Return how many of a line's fields are names that a header of readings has."""
     columns = ColumnsConfig()
     roles = sum(configured_or_usual(role, names, columns) in names for role in ROLES if role != "time")
-    hours = sum(_HOUR.match(name) is not None for name in names)
+    hours = sum(HOUR_COLUMN.match(name) is not None for name in names)
     listed = sum(name in stations for name in names)
     pollutants = sum(pollutant_and_unit(name)[0] is not None for name in names)
     return roles + (usual_time(names) is not None) + pollutants + min(listed, _SURELY) + _SURELY * (hours >= 24)
@@ -101,4 +106,4 @@ def _like_the_next(lines: Sequence[str], number: int) -> bool:
 def _has_numbers(names: Sequence[str]) -> bool:
     """Return whether some fields of a line are numbers, which are no names of columns unless they count hours."""
     numbers = [name for name in names if re.fullmatch(r"[+-]?\d+(?:[.,]\d+)?", name)]
-    return bool(numbers) and sum(_HOUR.match(name) is not None for name in names) < 24
+    return bool(numbers) and sum(HOUR_COLUMN.match(name) is not None for name in names) < 24

@@ -106,9 +106,13 @@ def find_longer_averages(partitions: TimePartitions, index: NDArray[np.int32], f
         hours = np.concatenate(parts)
         if adjacent[series] <= ADJACENT_SHARE * counts[series] and (distance := usual_distance(hours)) > 1:
             longer[series] = counts[series], distance
+    of_station: dict[int, list[Series]] = {}
+    for series, count in counts.items():
+        if count > 1:
+            of_station.setdefault(series[1], []).append(series)
     for series in [series for series, count in counts.items() if count == 1 and series not in longer]:
         # One stamp alone tells no step; where all else that the station measures is longer, it is too.
-        beside = [each for each in counts if each[1] == series[1] and counts[each] > 1]
+        beside = of_station.get(series[1], [])
         if beside and all(each in longer for each in beside):
             longer[series] = 1, longer[beside[0]][1]
     return LongerAverages(longer, bool(longer) and len(longer) == len(counts))

@@ -342,10 +342,12 @@ def _sort_out(
     given = None if options.format is None else find_format(options.format)
     files: list[tuple[Source, StationFormat, str]] = []
     lists: list[Source] = []
-    unknown: list[tuple[Source, ObservationsError]] = []
+    unknown: list[tuple[int, Source, ObservationsError]] = []
     for source in sources:
+        width = 0
         try:
             head = read_head(source, columns, known)
+            width = len(head.names)
             if len(sources) > 1 and looks_like_list(head.names, head.text, columns):
                 lists.append(source)
             elif given is not None:
@@ -355,7 +357,7 @@ def _sort_out(
         except ObservationsError as error:
             if source.sheet is None:
                 skip_or_raise(error, source, options.skip_broken, report)
-            unknown.append((source, error))
+            unknown.append((width, source, error))
     _tell_of_sheets(
         unknown, {source.path for source, _, _ in files} | {source.path for source in lists}, options, report
     )
@@ -363,11 +365,17 @@ def _sort_out(
 
 
 def _tell_of_sheets(
-    unknown: Sequence[tuple[Source, ObservationsError]], read: set[Path], options: ReadOptions, report: QualityReport
+    unknown: Sequence[tuple[int, Source, ObservationsError]],
+    read: set[Path],
+    options: ReadOptions,
+    report: QualityReport,
 ) -> None:
-    """Note the sheets of no known format beside others of their workbook; where no sheet of it is known, refuse."""
-    # The sheet with the most columns first: what it lacks is told, not what a cover sheet lacks.
-    for source, error in sorted(unknown, key=lambda each: -str(each[1]).count(", ")):
+    """Note the sheets of no known format beside others of their workbook; where no sheet of it is known, refuse.
+
+    Each with its number of columns and what was said of it: the widest first, since what a cover sheet lacks helps
+    nobody.
+    """
+    for _, source, error in sorted(unknown, key=lambda each: -each[0]):
         if source.sheet is None:
             continue
         if source.path not in read:

@@ -94,7 +94,7 @@ class Clock:
         How the stamps are written: a pattern of `strptime`, a key of `NAMED_PATTERNS`; None for ISO 8601.
     column : str
         Name of the column, for messages.
-    doubt : str
+    doubt : str or None
         What is done where nothing says which clock it is: ``note`` that UTC is assumed, and where the column says that
         it is a local one ``warn`` if the user named the column, ``refuse`` if it was found by its name.
     """
@@ -103,7 +103,7 @@ class Clock:
     stamp: Literal["end", "start"] = "end"
     pattern: str | None = None
     column: str = "time"
-    doubt: str = ""
+    doubt: Literal["note", "warn", "refuse"] | None = None
 
     @classmethod
     def of(cls, columns: ColumnsConfig, default: Clock | None = None) -> Clock:
@@ -112,8 +112,9 @@ class Clock:
         pattern = columns.time_format or base.pattern
         local = columns.time_zone is None and base.zone == "UTC" and any(map(_LOCAL.search, base.column.split(", ")))
         named = columns.time != type(columns).model_fields["time"].default
-        doubt = base.doubt if columns.time_zone is None and not _UTC.search(base.column) else ""
-        doubt = ("warn" if named else "refuse") if local else doubt
+        doubt = base.doubt if columns.time_zone is None and not _UTC.search(base.column) else None
+        if local:
+            doubt = "warn" if named else "refuse"
         return cls(columns.time_zone or base.zone, columns.stamp or base.stamp, pattern, base.column, doubt)
 
 

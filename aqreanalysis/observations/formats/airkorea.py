@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aqreanalysis.observations.column_names import plain, pollutant_of
+from aqreanalysis.observations.files import is_json
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.json_rows import json_table
 from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, records_from_columns, series_of
@@ -68,7 +69,7 @@ def matches(head: FileHead) -> str | None:
 )
 def read_airkorea(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one file, a block at a time."""
-    if context.source.head().lstrip()[:1] in (b"{", b"["):
+    if is_json(context.source):
         yield from _of_api(context)
         return
     context.encoding = "cp949"

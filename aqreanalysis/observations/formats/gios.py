@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.column_names import plain, pollutant_of
-from aqreanalysis.observations.files import read_json, read_lines
+from aqreanalysis.observations.files import is_json, read_json, read_lines
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.formats.wide import pollutants_in_name, records_of_grid
 from aqreanalysis.observations.json_rows import json_table
@@ -74,7 +74,7 @@ def matches(head: FileHead) -> str | None:
 )
 def read_gios(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of one file, a pollutant and unit after another, a block at a time."""
-    if context.source.head().lstrip()[:1] in (b"{", b"["):
+    if is_json(context.source):
         yield from _of_api(context)
         return
     encoding = context.table().encoding

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.averaging_periods import NO_TIME
-from aqreanalysis.observations.column_names import configured_or_usual, pollutant_of
+from aqreanalysis.observations.column_names import HOUR_COLUMN, configured_or_usual, pollutant_of
 from aqreanalysis.observations.columns import RowPlaces, find_row_places
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
@@ -31,7 +31,6 @@ from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
 from aqreanalysis.observations.times import Clock, joined_stamps, stamps_to_minutes
 from aqreanalysis.species import SPECIES
 
-_HOUR = re.compile(r"^(?:h|hour|hr|hora)?[ _]?(\d{1,2})(?:h|:00)?(?:\s*//.*)?$", re.IGNORECASE)
 _VALIDITY = re.compile(r"^v[ _]?(\d{1,2})$", re.IGNORECASE)
 # Pollutants by the numbers that Madrid gives them (magnitudes of the Integral System of Air Quality).
 MAGNITUDES = {"1": "so2", "6": "co", "8": "no2", "9": "pm25", "10": "pm10", "14": "o3"}
@@ -41,7 +40,7 @@ def hour_columns(names: Sequence[str]) -> dict[int, str]:
     """Return hour -> its column if a table has one for each of the 24 hours (from 0 or from 1 on), else nothing."""
     by_hour: dict[int, str] = {}
     for name in names:
-        match = _HOUR.match(name.strip())
+        match = HOUR_COLUMN.match(name.strip())
         if match is not None:
             by_hour.setdefault(int(match.group(1)), name)
     for first in (1, 0):

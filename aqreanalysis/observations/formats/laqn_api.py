@@ -19,7 +19,7 @@ import pyarrow as pa
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.column_names import pollutant_and_unit, pollutant_of
 from aqreanalysis.observations.columns import find_columns
-from aqreanalysis.observations.files import read_json
+from aqreanalysis.observations.files import is_json, read_json
 from aqreanalysis.observations.formats.laqn import POLLUTANTS
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import (
@@ -61,7 +61,7 @@ def matches(head: FileHead) -> str | None:
 )
 def read_laqn_api(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the readings of one file."""
-    if context.source.head().lstrip()[:1] in (b"{", b"["):
+    if is_json(context.source):
         yield from _json(context)
         return
     table = context.table()
