@@ -17,8 +17,7 @@ SIZE = (1280, 800)
 _FOLDER, _DONE = "QGIS_SHOTS", "done.txt"
 
 
-def lead() -> None:
-    """Do the steps in a running QGIS and keep the window after each; then end it."""
+if _FOLDER in os.environ:  # within QGIS
     from qgis.core import (
         QgsInterval,
         QgsLayoutItemLegend,
@@ -33,86 +32,101 @@ def lead() -> None:
     from qgis.PyQt.QtWidgets import QDockWidget, QToolBar, QTreeView, QTreeWidget
     from qgis.utils import iface
 
-    window, folder = iface.mainWindow(), Path(os.environ[_FOLDER])
 
-    def wait(seconds):
+class Lead:
+    """The steps in a running QGIS, each named as the picture of the window after it."""
+
+    def __init__(self) -> None:
+        self.window, self.canvas, self.qgis = iface.mainWindow(), iface.mapCanvas(), QgsProject.instance()
+        self.mesh = next(layer for layer in self.qgis.mapLayers().values() if isinstance(layer, QgsMeshLayer))
+        self.panel = self.window.findChild(QDockWidget, "Layers")
+
+    def run(self, folder: Path) -> None:
+        """Do all steps and keep a picture of each."""
+        for name in SHOTS:
+            widget = getattr(self, name)() or self.window
+            self.canvas.refreshAllLayers()
+            self.canvas.waitWhileRendering()
+            self.wait(2)
+            widget.grab().save(str(folder / f"{name}.png"))
+
+    def wait(self, seconds: float) -> None:
+        """Let QGIS work meanwhile."""
         loop = QEventLoop()
         QTimer.singleShot(int(1000 * seconds), loop.quit)
         loop.exec_()
 
-    def docks(right=None, width=0):
-        window.resizeDocks([layers, *([right] if right else [])], [310, *([width] if right else [])], Qt.Horizontal)
+    def docks(self, right=None, width: int = 0) -> None:
+        """Give the layers' panel, and one at the right, their widths."""
+        both = [self.panel, *([right] if right else [])]
+        self.window.resizeDocks(both, [310, width][: len(both)], Qt.Horizontal)
 
-    def keep(name, widget=window):
-        iface.mapCanvas().refreshAllLayers()
-        iface.mapCanvas().waitWhileRendering()
-        wait(2)
-        widget.grab().save(str(folder / f"{name}.png"))
+    def project(self) -> None:
+        """Open the project, with few panels."""
+        for dock in self.window.findChildren(QDockWidget):
+            dock.setVisible(dock.objectName() == "Layers")
+        self.window.resize(*SIZE)
+        self.panel.findChild(QTreeView).expandAll()
+        for bar in self.window.findChildren(QToolBar):
+            bar.setVisible(bar.objectName() in ("mFileToolBar", "mMapNavToolBar", "mAttributesToolBar"))
+        self.wait(2)
+        self.canvas.setExtent(self.mesh.extent().buffered(0.3))
+        self.docks()
 
-    for dock in window.findChildren(QDockWidget):
-        dock.setVisible(dock.objectName() == "Layers")
-    window.resize(*SIZE)
-    project = QgsProject.instance()
-    mesh = next(layer for layer in project.mapLayers().values() if isinstance(layer, QgsMeshLayer))
-    layers = window.findChild(QDockWidget, "Layers")
-    layers.findChild(QTreeView).expandAll()
-    for bar in window.findChildren(QToolBar):
-        bar.setVisible(bar.objectName() in ("mFileToolBar", "mMapNavToolBar", "mAttributesToolBar"))
-    wait(2)
-    iface.mapCanvas().setExtent(mesh.extent().buffered(0.3))
-    docks()
-    keep("project")
+    def clock(self) -> None:
+        """Step through the hours."""
+        self.window.findChild(QDockWidget, "Temporal Controller").setVisible(True)
+        controller = self.canvas.temporalController()
+        controller.setNavigationMode(1)
+        controller.setFrameDuration(QgsInterval(1, QgsUnitTypes.TemporalHours))
+        self.wait(2)
+        controller.setCurrentFrameNumber(42)
 
-    controller = window.findChild(QDockWidget, "Temporal Controller")
-    controller.setVisible(True)
-    iface.mapCanvas().temporalController().setNavigationMode(1)
-    iface.mapCanvas().temporalController().setFrameDuration(QgsInterval(1, QgsUnitTypes.TemporalHours))
-    wait(2)
-    iface.mapCanvas().temporalController().setCurrentFrameNumber(42)
-    keep("clock")
+    def value(self) -> None:
+        """Ask for the values at the middle."""
+        iface.setActiveLayer(self.mesh)
+        iface.actionIdentify().trigger()
+        middle = self.canvas.viewport().rect().center()
+        QTest.mouseClick(self.canvas.viewport(), Qt.LeftButton, Qt.NoModifier, middle)
+        self.wait(2)
+        docks = self.window.findChildren(QDockWidget)
+        results = next(dock for dock in docks if dock.windowTitle() == "Identify Results")
+        self.docks(results, 400)
+        results.findChild(QTreeWidget).setColumnWidth(0, 205)
 
-    iface.setActiveLayer(mesh)
-    iface.actionIdentify().trigger()
-    canvas = iface.mapCanvas()
-    QTest.mouseClick(canvas.viewport(), Qt.LeftButton, Qt.NoModifier, canvas.viewport().rect().center())
-    wait(2)
-    results = next(dock for dock in window.findChildren(QDockWidget) if dock.windowTitle() == "Identify Results")
-    docks(results, 400)
-    results.findChild(QTreeWidget).setColumnWidth(0, 205)
-    keep("value")
+    def layers(self) -> None:
+        """Choose the layer and its colours."""
+        for dock in self.window.findChildren(QDockWidget):
+            dock.setVisible(dock.objectName() in ("Layers", "LayerStyling"))
+        iface.setActiveLayer(self.mesh)
+        self.docks(self.window.findChild(QDockWidget, "LayerStyling"), 440)
 
-    for dock in window.findChildren(QDockWidget):
-        dock.setVisible(dock.objectName() in ("Layers", "LayerStyling"))
-    iface.setActiveLayer(mesh)
-    docks(window.findChild(QDockWidget, "LayerStyling"), 440)
-    keep("layers")
-
-    layout = QgsPrintLayout(project)
-    layout.initializeDefaults()
-    layout.setName("PM2.5")
-    chart = QgsLayoutItemMap(layout)
-    chart.attemptSetSceneRect(QRectF(10, 10, 195, 190))
-    chart.setCrs(project.crs())
-    chart.setIsTemporal(True)
-    chart.setTemporalRange(iface.mapCanvas().temporalRange())
-    chart.zoomToExtent(mesh.extent())
-    layout.addLayoutItem(chart)
-    legend = QgsLayoutItemLegend(layout)
-    legend.setLinkedMap(chart)
-    legend.setLegendFilterByMapEnabled(True)
-    legend.setAutoUpdateModel(False)
-    for layer in project.mapLayers().values():
-        if layer != mesh:
-            legend.model().rootGroup().removeLayer(layer)
-    legend.attemptSetSceneRect(QRectF(208, 10, 85, 190))
-    layout.addLayoutItem(legend)
-    project.layoutManager().addLayout(layout)
-    designer = iface.openLayoutDesigner(layout)
-    designer.window().resize(*SIZE)
-    wait(3)
-    keep("layout", designer.window())
-    (folder / _DONE).write_text("done")
-    os._exit(0)
+    def layout(self):
+        """Lay out a page with map and legend; return its window."""
+        page = QgsPrintLayout(self.qgis)
+        page.initializeDefaults()
+        page.setName("PM2.5")
+        chart = QgsLayoutItemMap(page)
+        chart.attemptSetSceneRect(QRectF(10, 10, 195, 190))
+        chart.setCrs(self.qgis.crs())
+        chart.setIsTemporal(True)
+        chart.setTemporalRange(self.canvas.temporalRange())
+        chart.zoomToExtent(self.mesh.extent())
+        page.addLayoutItem(chart)
+        legend = QgsLayoutItemLegend(page)
+        legend.setLinkedMap(chart)
+        legend.setLegendFilterByMapEnabled(True)
+        legend.setAutoUpdateModel(False)
+        for layer in self.qgis.mapLayers().values():
+            if layer != self.mesh:
+                legend.model().rootGroup().removeLayer(layer)
+        legend.attemptSetSceneRect(QRectF(208, 10, 85, 190))
+        page.addLayoutItem(legend)
+        self.qgis.layoutManager().addLayout(page)
+        designer = iface.openLayoutDesigner(page)
+        designer.window().resize(*SIZE)
+        self.wait(3)
+        return designer.window()
 
 
 def take(cube: Path, out: Path) -> list[Path]:
@@ -147,7 +161,9 @@ def take(cube: Path, out: Path) -> list[Path]:
 
 
 if _FOLDER in os.environ:
-    lead()
+    Lead().run(Path(os.environ[_FOLDER]))
+    (Path(os.environ[_FOLDER]) / _DONE).write_text("done")
+    os._exit(0)
 elif __name__ == "__main__":
     here = Path(__file__).resolve().parent
     given = sys.argv[1:] or [str(here.parent / "outputs" / "gallery" / "cube_hourly.nc")]
