@@ -20,6 +20,7 @@ def part(tmp_path: Path) -> Path:
     folder = tmp_path / "model.part"
     (folder / "member-0").mkdir(parents=True)
     (folder / "member-0" / "state.json").write_text("{}")
+    (folder / "fingerprint.json").write_text("{}")
     return folder
 
 

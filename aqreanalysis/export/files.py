@@ -37,7 +37,7 @@ def whole_file(out: str | Path, suffixes: Sequence[str], overwrite: bool) -> Ite
     if path.is_dir():
         raise OutputError(f"output {path} is a folder; choose another name")
     if path.exists() and not overwrite:
-        raise OutputError(f"output {path} exists; choose another --out or replace it with --overwrite")
+        raise already_exists(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with sole_writer(path):
         if path.exists() and not overwrite:  # another process has written it meanwhile

@@ -54,6 +54,11 @@ class Source:
         name = Path(self.member or self.path.name).name
         return name[:-3] if name.lower().endswith(".gz") else name
 
+    @property
+    def stem(self) -> str:
+        """`filename` without its ending."""
+        return self.filename.rsplit(".", 1)[0]
+
     def has_suffix(self, suffixes: Sequence[str]) -> bool:
         """Return whether the name, without ``.gz``, ends in one of `suffixes`."""
         return self.filename.lower().endswith(tuple(suffixes))

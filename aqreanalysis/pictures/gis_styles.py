@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aqreanalysis.common.files import replacing
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import OutputError, already_exists
 from aqreanalysis.export.source import CubeSource
 from aqreanalysis.pictures.colours import Colours, classes_of, even_colours
 from aqreanalysis.pictures.qgis import layer_of, mesh_group, mesh_style, project, raster_style, write_xml
@@ -51,7 +51,7 @@ def write_companions(
     paths = [where / f"{stem}.{ending}" for ending in endings]
     held = [path for path in paths if path.exists()]
     if held and not overwrite:
-        raise OutputError(f"output {held[0]} exists; choose another --out or replace it with --overwrite")
+        raise already_exists(held[0])
     where.mkdir(parents=True, exist_ok=True)
     layer = layer_of(source, one, colours)
     write_xml(raster_style(layer), paths[0])

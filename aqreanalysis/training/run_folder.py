@@ -324,8 +324,8 @@ def publish_bundle(bundle: Bundle, part: Path, out: Path) -> Path:
         shutil.rmtree(part)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        checkpoints = f"the training is kept in {part}: " if (part / _RECORD).exists() else ""
         raise OutputError(
-            f"the model cannot be written to {out}: {reason}; the training is kept in {part}: mend it and run the same "
-            "command again"
+            f"the model cannot be written to {out}: {reason}; {checkpoints}mend it and run the same command again"
         ) from None
     return out

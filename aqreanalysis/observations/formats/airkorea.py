@@ -86,7 +86,7 @@ def _of_api(context: ReadContext) -> Iterator[RawRecords]:
     roles = {"time": "dataTime"} | {key: f"{key}Value" for key in SPECIES if f"{key}Value" in rows.column_names}
     roles["station"] = next((name for name in ("stationCode", "stationName") if name in rows.column_names), "station")
     if roles["station"] == "station":
-        alone = context.one_station([context.source.filename.rsplit(".", 1)[0]]).id
+        alone = context.one_station([context.source.stem]).id
         rows = rows.append_column("station", pa.array([alone] * rows.num_rows))
     context.require(rows.column_names, roles.values())
     yield from _records(rows, roles, context, Where(context.source.name, 1, "row"))

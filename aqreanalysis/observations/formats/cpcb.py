@@ -101,7 +101,7 @@ def _collection(table: TextTable, context: ReadContext) -> Iterator[RawRecords]:
 
 def _repository(table: TextTable, context: ReadContext) -> Iterator[RawRecords]:
     """Yield the rows of a file of the data repository: one station, stamps at the start."""
-    site, stem = _SITE.search(context.source.filename), context.source.filename.rsplit(".", 1)[0]
+    site, stem = _SITE.search(context.source.filename), context.source.stem
     station = context.one_station([site.group(0), site.group(1), stem] if site else [stem])
     keys = _keys(table.names)
     ordered = numbered(table)
@@ -145,7 +145,7 @@ def _report(context: ReadContext, encoding: str) -> Iterator[RawRecords]:
 def _station_rows(
     rows: pa.Table, names: Sequence[str], title: str, context: ReadContext, where: Where
 ) -> Iterator[RawRecords]:
-    stem = context.source.filename.rsplit(".", 1)[0]
+    stem = context.source.stem
     station = context.one_station([title, stem] if title else [stem])
     clock = context.clock(Clock(ZONE, "end", _pattern(rows["1"]), "To Date"))
     end, minutes = stamps_to_minutes(rows["1"], clock, context.report, where)

@@ -106,7 +106,7 @@ def _of_api(context: ReadContext) -> Iterator[RawRecords]:
         stamps, values = "Data", "Wartość"
     else:
         page = read_json(context.source)
-        station = one_text(context.one_station([context.source.filename.rsplit(".", 1)[0]]).id, n)
+        station = one_text(context.one_station([context.source.stem]).id, n)
         pollutant = one_text(str(page.get("key", "")) if isinstance(page, dict) else "", n)
         stamps, values = "date", "value"
     context.require(names, [stamps])

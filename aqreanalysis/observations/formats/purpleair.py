@@ -167,7 +167,7 @@ def _of_file(page: re.Match[str] | None, context: ReadContext) -> FileStation:
     """Return the station that a file without a column of sensors is of, by its name."""
     if page is not None:
         return context.one_station([page.group(1)], float(page.group(4)), float(page.group(5)))
-    stem = context.source.filename.rsplit(".", 1)[0]
+    stem = context.source.stem
     number = re.match(r"\D*(\d+)", stem)
     return context.one_station([number.group(1), stem] if number else [stem])
 

@@ -77,7 +77,7 @@ def read_rama(context: ReadContext) -> Iterator[RawRecords]:
 
 
 def _wide(table: TextTable, context: ReadContext) -> Iterator[RawRecords]:
-    match = _NAME.match(context.source.filename.rsplit(".", 1)[0])
+    match = _NAME.match(context.source.stem)
     key = pollutant_of(match.group(1)) if match is not None else None
     configured = [pollutant_of(name) for name, column in context.columns.species.items() if column == "*"]
     key = configured[0] if len(configured) == 1 else key

@@ -78,7 +78,7 @@ def _pollutant(context: ReadContext) -> str:
 
 
 def _station(context: ReadContext) -> FileStation:
-    stem = context.source.filename.rsplit(".", 1)[0]
+    stem = context.source.stem
     words = [word for word in re.split(r"[ _.-]+", stem) if word and not pollutants_in_name(f"{word}.csv")]
     return context.one_station([" ".join(words), *words, stem] if words else [stem])
 

@@ -73,7 +73,7 @@ def read_soramame(context: ReadContext) -> Iterator[RawRecords]:
 
 
 def _of_file(context: ReadContext) -> FileStation:
-    stem = context.source.filename.rsplit(".", 1)[0]
+    stem = context.source.stem
     code = re.search(r"(\d{8})$", stem) or re.search(r"(?<!\d)(\d{8})(?!\d)", stem)
     return context.one_station([code.group(1), stem] if code else [stem])
 

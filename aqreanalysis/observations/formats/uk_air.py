@@ -134,7 +134,7 @@ def _station(site: str, top: Sequence[Sequence[str]], sites: int, context: ReadC
     code = re.match(r"^(?:AURN[_-])?([A-Za-z0-9]+)[_-]\d{4}", context.source.filename)
     candidates = [code.group(1)] if code is not None and sites == 1 else []
     candidates += [text for text in (site, said.get("sitename", "")) if text]
-    candidates += [context.source.filename.rsplit(".", 1)[0]]
+    candidates += [context.source.stem]
     lat, lon = (_degrees(said.get(role, "")) for role in ("latitude", "longitude"))
     return context.one_station(candidates, lat, lon)
 
