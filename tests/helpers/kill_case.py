@@ -249,7 +249,7 @@ def _shorter(out: str, *more: str) -> Callable[[Assets, Path], None]:
     """Return what makes a cube of two days, that grows or is replaced."""
 
     def make(assets: Assets, place: Path) -> None:
-        kept = place.parent / "older"
+        kept = place.parent / f"older-{out}"
         if not kept.exists():
             kept.mkdir()
             status, text = run(_produce(assets, out, *more, end="2019-01-05"), kept)
