@@ -72,6 +72,18 @@ def test_a_last_line_cut_by_a_crash_is_dropped_and_the_next_one_is_whole(cut, tm
     assert Ledger(path).done == {1, 5}
 
 
+def test_whoever_only_reads_leaves_a_line_that_another_process_is_writing(tmp_path):
+    path = tmp_path / "l"
+    ledger = Ledger(path)
+    ledger.begin({"fingerprint": {}})
+    ledger.record(1, KEY)
+    ledger.close()
+    in_between = path.read_bytes() + b'{"block": 2, "ke'
+    path.write_bytes(in_between)
+    assert Ledger(path).done == {1}
+    assert path.read_bytes() == in_between
+
+
 def test_a_ledger_without_a_whole_first_line_is_none(tmp_path):
     (tmp_path / "l").write_text('{"fingerprint": {"a"')
     assert Ledger(tmp_path / "l").header is None

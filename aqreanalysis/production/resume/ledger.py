@@ -97,6 +97,7 @@ class Ledger:
         self._keys: dict[int, str] = {}
         self._file: TextIO | None = None
         self._synced = time.monotonic()
+        self._readable_bytes: int | None = None
         if path.exists():
             self._read()
 
@@ -133,8 +134,7 @@ class Ledger:
                 f"{self.path} does not say whose work this is: its first lines are damaged, or an older version wrote "
                 f"them; go on with that version, or delete {self.path.parent} and begin anew"
             )
-        if good < self.path.stat().st_size:
-            os.truncate(self.path, good)
+        self._readable_bytes = good
 
     def begin(self, header: dict[str, Any]) -> None:
         """Start a new ledger with `header`, dropping an old one."""
@@ -149,7 +149,7 @@ class Ledger:
         self.path.unlink(missing_ok=True)
         self.done.clear()
         self._keys, self.checksums, self.damaged = {}, {}, []
-        self.header, self.ready = None, False
+        self.header, self.ready, self._readable_bytes = None, False, None
 
     def record(self, number: int, key: bytes, checksums: Mapping[str, Checksums] | None = None) -> None:
         """Note that a block of this key is written, and the CRC-32 of each of its stored chunks where it is known."""
@@ -181,6 +181,10 @@ class Ledger:
     def _append(self, entry: dict[str, Any]) -> None:
         entries = [entry]
         if self._file is None:
+            # Only now: whoever but reads may look at the ledger of a run that is in the middle of a line.
+            if self._readable_bytes is not None:
+                os.truncate(self.path, self._readable_bytes)
+                self._readable_bytes = None
             self._file = self.path.open("a", encoding="utf-8")
             # After the header and its copy, or before what is added to an old file.
             entries = [entry, entry] if self.header is entry else entries
