@@ -13,6 +13,7 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.production import ProduceOptions
 from aqreanalysis.production.resume.work import check_free, open_work
 from aqreanalysis.production.stores.outputs import Outputs
+from aqreanalysis.production.stores.zarr import ZarrStore
 
 
 def work_on(out, options: ProduceOptions):
@@ -41,6 +42,38 @@ def test_what_another_run_has_begun_is_refused_with_both_values_and_dropped_wher
             work.waiting({"model": "b", "grid": "g"})
     with work_on(out, options) as work:
         assert work.waiting({"model": "b", "grid": "g"}) and work.ledger.header is None and not work.ledger.done
+
+
+def owners_of(monkeypatch, refused: str = "") -> list[str]:
+    """Return the stores that a run owns, as a store in a bucket would know them; that of one frequency is another's."""
+    owners: list[str] = []
+
+    def acquire(store, resumes, overwrite):
+        if store.path.stem == refused:
+            raise OutputError("is being written by another")
+        owners.append(store.path.stem)
+
+    monkeypatch.setattr(ZarrStore, "acquire_ownership", acquire)
+    monkeypatch.setattr(ZarrStore, "release_ownership", lambda store: owners.remove(store.path.stem))
+    return owners
+
+
+def test_what_was_owned_before_a_store_was_found_to_be_anothers_is_given_back(tmp_path, monkeypatch):
+    owners = owners_of(monkeypatch, refused="daily")
+    outputs = Outputs.of(tmp_path / "x.zarr", ("hourly", "daily"))
+    work = open_work(outputs, outputs.open(ProduceOptions(), 1), ProduceOptions(), 4)
+    with pytest.raises(OutputError, match="by another"), work:
+        pytest.fail("it is another's")
+    assert owners == []
+
+
+def test_finished_work_gives_its_right_back_once_so_that_it_takes_nobody_elses(tmp_path, monkeypatch):
+    owners = owners_of(monkeypatch)
+    with work_on(tmp_path / "x.zarr", ProduceOptions()) as work:
+        work.ledger.begin({"fingerprint": {}})
+        work.finish([])
+        owners.append("store")  # of a run that began as soon as this one had ended
+    assert owners == ["store"]
 
 
 def test_an_output_that_is_there_is_refused_unless_it_is_replaced_grows_or_is_unfinished(tmp_path):

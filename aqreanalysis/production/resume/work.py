@@ -180,14 +180,17 @@ def open_work(outputs: Outputs, stores: dict[str, Store], options: ProduceOption
             work = Work(outputs, stores, options, blocks, stop, Ledger(part / LEDGER))
             ledger = work.ledger
             unnamed = not ledger.ready or any(store.is_staged(output) for store, output in work.written)
-            for store in stores.values():
-                store.acquire_ownership(ledger.header is not None and unnamed, options.overwrite)
+            owned: list[Store] = []
             try:
+                for store in stores.values():
+                    store.acquire_ownership(ledger.header is not None and unnamed, options.overwrite)
+                    owned.append(store)
                 yield work
             finally:
                 ledger.close()
-                if not ledger.path.exists():  # it has never begun, or has ended
-                    for store in stores.values():
+                # Work that is finished has given its rights back, which by now may be another run's.
+                if part.exists() and not ledger.path.exists():
+                    for store in owned:
                         store.release_ownership()
         finally:
             if part.exists() and not (part / LEDGER).exists():
