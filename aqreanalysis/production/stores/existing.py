@@ -117,7 +117,7 @@ class ExistingCube:
             raise OutputError(f"there is no cube {path} to append to; produce it without --append first")
         try:
             header = read_header()
-        except (OSError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise CubeError(f"{path} cannot be read as a cube: {' '.join(str(error).split())}") from None
         attrs = header.attrs
         if RUN not in attrs or READINGS not in attrs:
