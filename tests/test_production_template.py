@@ -12,7 +12,7 @@ from aqreanalysis.configs import MetadataConfig
 from aqreanalysis.errors import ConfigError
 from aqreanalysis.production.layers import cube_layers
 from aqreanalysis.production.plan import Plan, hours_between
-from aqreanalysis.production.template import Provenance, render_template
+from aqreanalysis.production.template import Provenance, now_text, render_template
 from aqreanalysis.species import SPECIES
 
 PROVENANCE = Provenance("m" * 64, "o" * 64, 12, "2026-01-31T12:00:00Z", "1.2.3", {"torch": "2.13.0"})
@@ -101,3 +101,12 @@ def test_an_attribute_that_is_not_ascii_is_refused_with_its_name_and_sign():
     with pytest.raises(ConfigError, match=r"metadata\.creator_name = .*is not ASCII"):
         render(MetadataConfig(creator_name="M\u00fcller"))
     assert all(v.isascii() for v in render().attrs.values() if isinstance(v, str))
+
+
+@pytest.mark.parametrize("text", ["yesterday", "\u00b2", "-1e3", str(10**15)])
+def test_a_moment_that_is_no_number_of_seconds_or_of_no_year_is_refused_with_the_variable(text, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
+    with pytest.raises(ConfigError, match=f"SOURCE_DATE_EPOCH = '{text}': give seconds since 1970"):
+        now_text()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert now_text() == "2023-11-14T22:13:20Z"

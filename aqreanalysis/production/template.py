@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -345,7 +344,8 @@ def now_text() -> str:
         If SOURCE_DATE_EPOCH is no number of seconds.
     """
     text = os.environ.get("SOURCE_DATE_EPOCH")
-    if text is not None and not text.isdigit():
-        raise ConfigError(f"SOURCE_DATE_EPOCH = {text!r}: give seconds since 1970, or unset it")
-    seconds = time.time() if text is None else int(text)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        moment = datetime.now(UTC) if text is None else datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError):  # no number, or one beyond the years of a date
+        raise ConfigError(f"SOURCE_DATE_EPOCH = {text!r:.60}: give seconds since 1970, or unset it") from None
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
