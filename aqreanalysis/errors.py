@@ -69,6 +69,11 @@ def already_exists(out: object) -> OutputError:
     return OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
 
 
+def in_one_line(error: BaseException, most: int | None = None) -> str:
+    """Return what a library's error says without line breaks, `most` characters of it; its class if it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def nearest_hint(value: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to `value`, or an empty string."""
     close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.5)

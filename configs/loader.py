@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from aqreanalysis.common.yaml_text import read_yaml, shown
 from aqreanalysis.configs.models import Config
-from aqreanalysis.errors import ConfigError, nearest_hint
+from aqreanalysis.errors import ConfigError, in_one_line, nearest_hint
 
 
 def list_configs() -> list[str]:
@@ -84,7 +84,7 @@ def _read(source: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"config {source} cannot be read: {error.strerror or error}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"config {source}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"config {source}: not YAML: {in_one_line(error)}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"config {source}: expected sections and keys, found {type(raw).__name__}")
     return raw

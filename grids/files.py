@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqreanalysis.errors import GridError
+from aqreanalysis.errors import GridError, in_one_line
 from aqreanalysis.grids.axes import FloatArray
 from aqreanalysis.grids.grid import MAX_CELLS, Grid
 
@@ -141,7 +141,7 @@ def grid_from_netcdf(path: Path, variable: str | None = None) -> Grid:
         # The engine is named, so that no other one (cfgrib, say) is asked what it thinks of the file.
         dataset = xr.open_dataset(path, engine="zarr" if path.is_dir() else "netcdf4", decode_times=False, chunks=None)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise GridError(f"grid file {where!r} cannot be read: {' '.join(str(error).split())[:200]}") from None
+        raise GridError(f"grid file {where!r} cannot be read: {in_one_line(error, 200)}") from None
     with dataset:
         lat, lon = (_coordinate(dataset, kind, where) for kind in _AXES)
         mask = _mask(dataset, variable, (lat, lon), where)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from aqreanalysis.common.yaml_text import read_yaml, shown
-from aqreanalysis.errors import GridError, nearest_hint
+from aqreanalysis.errors import GridError, in_one_line, nearest_hint
 from aqreanalysis.grids.files import grid_from_griddes, grid_from_netcdf
 from aqreanalysis.grids.grid import Grid
 
@@ -144,7 +144,7 @@ def _from_yaml(text: str, name: str, where: str) -> Grid:
     try:
         raw = read_yaml(text)
     except yaml.YAMLError as error:
-        raise GridError(f"grid {where}: not YAML: {' '.join(str(error).split())}") from None
+        raise GridError(f"grid {where}: not YAML: {in_one_line(error)}") from None
     if not isinstance(raw, dict):
         raise GridError(f"grid {where}: expected keys and values, found {type(raw).__name__}")
     for key in raw:

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
-from aqreanalysis.errors import AqreanalysisError, ConfigError, CubeError
+from aqreanalysis.errors import AqreanalysisError, ConfigError, CubeError, in_one_line
 
 if TYPE_CHECKING:
     import obstore.store
@@ -229,7 +229,7 @@ def _is_denied(error: Exception) -> bool:
 
 
 def _reason(url: str, error: Exception) -> str:
-    text, lower = " ".join(str(error).split()), str(error).lower()
+    text, lower = in_one_line(error), str(error).lower()
     on_s3 = url.startswith(S3)
     if "NoSuchBucket" in text:
         return "there is no such bucket; make it first"

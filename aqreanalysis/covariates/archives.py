@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
-from aqreanalysis.errors import CovariatesError
+from aqreanalysis.errors import CovariatesError, in_one_line
 
 _SIGNATURE, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 # What zlib and gzip raise of a damaged file.
@@ -60,7 +60,7 @@ def unpacked(path: Path, suffixes: Collection[str]) -> list[Path]:
                 _write(archive, members, folder, path)
         except _DAMAGE as error:
             raise CovariatesError(
-                f"{path} is a {kind} that cannot be read ({' '.join(str(error).split())}); get it again"
+                f"{path} is a {kind} that cannot be read ({in_one_line(error)}); get it again"
             ) from None
         except OSError as error:
             raise CovariatesError(

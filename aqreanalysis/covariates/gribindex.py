@@ -28,7 +28,7 @@ from aqreanalysis.covariates.gribfile import Frame, walk
 from aqreanalysis.covariates.interpolation import Axes, HorizontalGrid
 from aqreanalysis.covariates.temporal_recipes import INSTANT, MEAN, SUM
 from aqreanalysis.covariates.units import Conversion, conversion
-from aqreanalysis.errors import CovariatesError
+from aqreanalysis.errors import CovariatesError, in_one_line
 
 _KINDS = {"instant": INSTANT, "avg": MEAN, "avgua": MEAN, "accum": SUM}
 #: Codes of the units of steps that are as long in every month: minutes, hours, days, seconds.
@@ -135,7 +135,7 @@ def _message_class() -> Any:
     try:
         from cfgrib.messages import Message
     except (ImportError, RuntimeError, OSError) as error:  # ecCodes raises RuntimeError where its library is not found
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = in_one_line(error)
         raise CovariatesError(
             f"GRIB files need cfgrib and the ecCodes library, and they do not load ({reason}): "
             "pip install cfgrib eccodes eccodeslib"
@@ -152,7 +152,7 @@ def decoding(where: str) -> Iterator[None]:
         except CovariatesError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = in_one_line(error)
             detail = f"; ecCodes: {log[-1]}" if log else ""
             kind = type(error).__name__
             raise CovariatesError(

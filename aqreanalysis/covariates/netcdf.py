@@ -33,7 +33,7 @@ from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.temporal_recipes import COLUMNS, make_hourly_weights
 from aqreanalysis.covariates.units import Conversion, conversion
 from aqreanalysis.covariates.winds import turn_winds
-from aqreanalysis.errors import CovariatesError
+from aqreanalysis.errors import CovariatesError, in_one_line
 
 #: The HDF5 library is not safe for threads, and xarray's lock leaves out the attributes that opening a file reads: two
 #: blocks that read at once ended the process, or found a damaged file.
@@ -98,7 +98,7 @@ def _slab(
         read = array.isel(picked).load().transpose(..., *variable.place)
         block = np.asarray(read.values, np.float32)
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise CovariatesError(
             f"{path}: the values of {variable.name} cannot be read ({reason}); get it again"
         ) from None
@@ -109,7 +109,7 @@ def _opened(path: Path) -> xr.Dataset:
     try:
         return xr.open_dataset(path, engine="netcdf4", decode_times=False, chunks=None, cache=False)
     except Exception as error:  # the engines raise whatever their libraries do
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise CovariatesError(f"{path} is no NetCDF file that can be read ({reason}); get it again") from None
 
 

@@ -29,7 +29,7 @@ from aqreanalysis.covariates.fields import Field
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.temporal_recipes import INSTANT, MEAN
 from aqreanalysis.covariates.units import normal
-from aqreanalysis.errors import CovariatesError
+from aqreanalysis.errors import CovariatesError, in_one_line
 
 _VALID, _RUN = "valid_time", "forecast_reference_time"
 _LEAD = ("forecast_period", "step", "leadtime", "lead_time")
@@ -316,7 +316,7 @@ def _times(variable: xr.DataArray, report: CovariatesReport, where: str, file: s
                 f"{where}: its calendar is {calendar!r}, a model's own, whose days are not those of the "
                 "stations' readings"
             ) from None
-        raise CovariatesError(f"{where}: times in {units!r} cannot be read ({' '.join(str(error).split())})") from None
+        raise CovariatesError(f"{where}: times in {units!r} cannot be read ({in_one_line(error)})") from None
     missed = _missed(np.asarray(variable.values), units)
     exact, moved = _rounded(hours, missed)
     if moved.any():

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from aqreanalysis.common.geodesy import KM_PER_DEGREE, unit_vectors
 from aqreanalysis.covariates.interpolation import Floats
-from aqreanalysis.errors import CovariatesError, nearest_hint
+from aqreanalysis.errors import CovariatesError, in_one_line, nearest_hint
 
 _EARTH_KM = KM_PER_DEGREE * 180.0 / np.pi
 # Points nearer to each other than this part of a window count as one: a window then holds some two hundred at most,
@@ -124,7 +124,7 @@ def _frame(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path) if path.suffix.lower() in _PARQUET else pd.read_csv(path, low_memory=False)
     except Exception as error:  # pyarrow and pandas each have their own
-        reason = " ".join(str(error).split())[:160]
+        reason = in_one_line(error, 160)
         raise CovariatesError(f"{path} is no table that can be read ({reason})") from None
     return frame.reset_index(drop=True)
 

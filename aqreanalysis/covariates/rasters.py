@@ -26,7 +26,7 @@ from aqreanalysis.covariates.files import NETCDF
 from aqreanalysis.covariates.gribfile import file_state
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.missing_codes import BEYOND, usual_codes
-from aqreanalysis.errors import CovariatesError
+from aqreanalysis.errors import CovariatesError, in_one_line
 
 #: Pixels along the side of the blocks by which places are gathered, and the most that is read around one.
 _BLOCK, _MOST = 512, 4000
@@ -345,7 +345,7 @@ class Raster:
             ]
         except Exception as error:  # GDAL's own
             raise CovariatesError(
-                f"{self.path}: its pixels cannot be read ({' '.join(str(error).split())}); get it again"
+                f"{self.path}: its pixels cannot be read ({in_one_line(error)}); get it again"
             ) from None
         return read[0] if len(read) == 1 else np.concatenate(read, axis=1)
 
@@ -376,7 +376,7 @@ def _opened(path: Path, variable: str | None = None) -> Any:
     except CovariatesError:
         raise
     except Exception as error:  # rasterio, GDAL and rioxarray each have their own
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise CovariatesError(f"{path} is no raster that can be read ({reason}); get it again") from None
 
 

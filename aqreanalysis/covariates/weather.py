@@ -16,7 +16,7 @@ from aqreanalysis.covariates.fields import FIELDS, get_field
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.report import CovariatesReport
 from aqreanalysis.covariates.units import conversion
-from aqreanalysis.errors import CovariatesError
+from aqreanalysis.errors import CovariatesError, in_one_line
 
 _COMPASS = {
     name: 22.5 * i
@@ -137,7 +137,7 @@ def _read(path: Path, config: WeatherTableConfig) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path) if path.suffix in _PARQUET else pd.read_csv(path)
     except Exception as error:  # pyarrow and pandas each have their own
-        reason = " ".join(str(error).split())[:160]
+        reason = in_one_line(error, 160)
         raise CovariatesError(f"{path} is no table that can be read ({reason})") from None
     for name in (config.station, config.time, config.lat, config.lon):
         if name not in frame:

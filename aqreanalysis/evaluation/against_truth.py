@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from aqreanalysis.common.files import plain
 from aqreanalysis.common.hours import hours_since_epoch, step_ends
 from aqreanalysis.common.progress import Progress, part_of
-from aqreanalysis.errors import ConfigError, CubeError, nearest_hint
+from aqreanalysis.errors import ConfigError, CubeError, in_one_line, nearest_hint
 from aqreanalysis.evaluation.baselines import Baseline, ReadOnce, StationField, StationHistory
 from aqreanalysis.evaluation.bootstrap import Sums, ratios
 from aqreanalysis.evaluation.compare_cube import interval_probability, layers_of, opened_cube
@@ -391,4 +391,4 @@ def _on_grid_of(fields: xr.DataArray, cube: xr.Dataset, what: str) -> xr.DataArr
     try:
         return fields.sel(lat=cube["lat"].values, lon=cube["lon"].values, method="nearest", tolerance=0.01 * abs(step))
     except KeyError as error:
-        raise CubeError(f"the {what} lacks an hour or a cell of the cube: {' '.join(str(error).split())}") from None
+        raise CubeError(f"the {what} lacks an hour or a cell of the cube: {in_one_line(error)}") from None

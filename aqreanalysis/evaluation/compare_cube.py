@@ -16,7 +16,7 @@ from aqreanalysis.common.files import plain
 from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.common.hours import hours_since_epoch, stamp_text, step_ends
 from aqreanalysis.common.remote import RemotePath, open_dataset, place_of
-from aqreanalysis.errors import AqreanalysisError, CubeError
+from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line
 from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.observations import Observations, read_observations
@@ -253,7 +253,7 @@ class opened_cube:
         except AqreanalysisError:
             raise
         except Exception as error:  # each backend has its own ways to fail on a file that is not one
-            raise CubeError(f"{path} cannot be read as a cube: {' '.join(str(error).split())}") from None
+            raise CubeError(f"{path} cannot be read as a cube: {in_one_line(error)}") from None
         return self._own
 
     def __exit__(self, *_: object) -> None:

@@ -22,7 +22,7 @@ from aqreanalysis.common.fingerprint import check_fingerprint
 from aqreanalysis.common.geodesy import distance_matrix_km
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config
-from aqreanalysis.errors import ConfigError, ObservationsError, OutputError
+from aqreanalysis.errors import ConfigError, ObservationsError, OutputError, in_one_line
 from aqreanalysis.evaluation.baselines import covariate_baselines
 from aqreanalysis.evaluation.options import FOLD_PROTOCOLS, STATION_FOLDS, EvaluationOptions, FoldOptions, Protocol
 from aqreanalysis.evaluation.predict_at_stations import Estimates
@@ -198,7 +198,7 @@ def _answers_of(
             return answers, {name: stored[name] for name in wanted}
     except (OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise OutputError(
-            f"the answers of a fold in {folder} cannot be read ({' '.join(str(error).split())[:100]}): delete that "
+            f"the answers of a fold in {folder} cannot be read ({in_one_line(error, 100)}): delete that "
             "folder, and the same command makes it anew"
         ) from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from aqreanalysis.errors import ObservationsError, OutputError, nearest_hint
+from aqreanalysis.errors import ObservationsError, OutputError, in_one_line, nearest_hint
 from aqreanalysis.export.vector_files import ENDINGS, POINTS, read_features, unique_ids
 from aqreanalysis.observations.column_names import usual_column
 from aqreanalysis.observations.files import PARQUET, Source, WrongEncodingError
@@ -140,7 +140,7 @@ def _parquet(where: Path, id_column: str | None, report: QualityReport) -> _Read
     try:
         frame = pd.read_parquet(where)
     except Exception as error:  # readers have many ways to fail
-        raise OutputError(f"{where} cannot be read as a table of places: {' '.join(str(error).split())}") from None
+        raise OutputError(f"{where} cannot be read as a table of places: {in_one_line(error)}") from None
     names = [str(c) for c in frame.columns]
     roles, ids = _columns(names, where, id_column)
     rows = pa.Table.from_pandas(frame[list(roles.values())], preserve_index=False)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import OutputError, in_one_line
 from aqreanalysis.export.rasters import frame_of
 from aqreanalysis.export.source import CubeSource
 
@@ -39,7 +39,7 @@ def people_in_cells(source: CubeSource, path: str | Path) -> NDArray[np.float64]
                 dst_nodata=0,
             )
     except rasterio.errors.RasterioError as error:
-        raise OutputError(f"population raster {path} cannot be used: {' '.join(str(error).split())[:200]}") from None
+        raise OutputError(f"population raster {path} cannot be used: {in_one_line(error, 200)}") from None
     people = np.where(np.isfinite(people) & (people > 0), people, 0.0)
     lat = source.dataset["lat"].values
     return people[::-1] if lat[0] < lat[-1] else people

@@ -15,7 +15,7 @@ from rasterio.enums import Resampling
 from rasterio.warp import calculate_default_transform, reproject, transform
 
 from aqreanalysis.common.proj_database import foreign_database, use_fitting_database
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import OutputError, in_one_line
 from aqreanalysis.export.source import CubeSource
 from aqreanalysis.production.layers import FILL
 
@@ -88,7 +88,7 @@ def frame_in(epsg: int, own: RasterFrame) -> RasterFrame:
         bounds = _bounds(own)
         affine, width, height = calculate_default_transform(own.crs, crs, columns, rows, *bounds)
     except Exception as error:  # pyproj and GDAL have classes of their own for a code or a place that is none
-        way_out = foreign_database() or f": {' '.join(str(error).split())[:120]}; see epsg.io for codes"
+        way_out = foreign_database() or f": {in_one_line(error, 120)}; see epsg.io for codes"
         raise OutputError(f"EPSG:{epsg} cannot be used here{way_out}") from None
     if width * height > _PIXELS_A_CELL * rows * columns or _is_torn(own, crs):
         raise OutputError(

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.common.proj_database import foreign_database
-from aqreanalysis.errors import OutputError, nearest_hint
+from aqreanalysis.errors import OutputError, in_one_line, nearest_hint
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -181,7 +181,7 @@ def _read_layer(where: Path, kind: ShapeKind, layer: str | None) -> tuple[Any, l
     except OutputError:
         raise
     except Exception as error:  # each GDAL driver has its own ways to fail
-        said = " ".join(str(error).split())[:200]
+        said = in_one_line(error, 200)
         raise OutputError(f"{where} cannot be read as a vector file: {said}{foreign_database()}") from None
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise OutputError(f"{where} holds a table without geometries and {kind.plural} are needed; {kind.hint}")
@@ -240,7 +240,7 @@ def _in_wgs84(frame: Any, where: Path) -> Any:
     try:
         turned = frame.geometry.to_crs(4326)
     except Exception as error:  # pyproj has classes of its own
-        said = " ".join(str(error).split())[:200]
+        said = in_one_line(error, 200)
         raise OutputError(f"{where} cannot be brought to degrees: {said}{foreign_database()}") from None
     bounds = turned.total_bounds
     if np.isfinite(bounds).all() and (np.abs(bounds[1::2]).max() > 90.001 or np.abs(bounds[::2]).max() > 540):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from aqreanalysis.common.files import plain, replacing
 from aqreanalysis.common.fingerprint import json_digest
 from aqreanalysis.configs import Config, load_config
-from aqreanalysis.errors import ModelError
+from aqreanalysis.errors import ModelError, in_one_line
 from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.distribution.hourly import Calibration
@@ -429,5 +429,5 @@ def load_member(network: N, weights: Mapping[str, Tensor], device: torch.device)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise ModelError(f"the weights do not fit the config of the model: {str(error).splitlines()[0]}") from None
+        raise ModelError(f"the weights do not fit the config of the model: {in_one_line(error, 200)}") from None
     return network.to(device).eval()

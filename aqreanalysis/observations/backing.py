@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.common.large_arrays import zeros_mapped
-from aqreanalysis.errors import ObservationsError
+from aqreanalysis.errors import ObservationsError, in_one_line
 from aqreanalysis.observations.schema import described
 from aqreanalysis.species import SPECIES
 
@@ -126,7 +126,7 @@ class FileBacking:
             readings = np.ascontiguousarray(part[key].values, dtype=np.float32)
             return readings, np.ascontiguousarray(part[f"{key}_flag"].values)
         except Exception as error:  # a damaged file makes netCDF4 and xarray raise almost anything
-            reason = " ".join(str(error).split())[:120]
+            reason = in_one_line(error, 120)
             raise ObservationsError(
                 f"{self.path} is no readable NetCDF file from hour {rows.start} on ({reason}): is it truncated?"
             ) from None

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
 
-from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.errors import ObservationsError, in_one_line, nearest_hint
 from aqreanalysis.observations.encodings import likely_encoding, text_encoding
 
 TEXT = (".csv", ".txt", ".tsv", ".dat", ".json", ".nas")
@@ -132,7 +132,7 @@ def _kind(source: Source) -> str:
 
 def unreadable(name: str, kind: str, error: Exception) -> ObservationsError:
     """Return the error that says that a file is damaged or of another kind."""
-    reason = " ".join(str(error).split())[:160]
+    reason = in_one_line(error, 160)
     return ObservationsError(f"{name} is no readable {kind} file ({reason}): is it truncated or of another kind?")
 
 

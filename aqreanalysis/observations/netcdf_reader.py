@@ -11,7 +11,7 @@ import xarray as xr
 
 from aqreanalysis.common.hours import TIME_UNITS, times_from_hours
 from aqreanalysis.configs import QualityConfig
-from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.errors import ObservationsError, OutputError, in_one_line
 from aqreanalysis.observations import backing
 from aqreanalysis.observations.backing import FileBacking, count_values, keys_in
 from aqreanalysis.observations.dataset import Observations
@@ -60,7 +60,7 @@ def read_netcdf(path: Path, quality: QualityConfig | None = None, span: tuple[in
         raise
     except Exception as error:  # a damaged file makes netCDF4 and xarray raise almost anything
         raise ObservationsError(
-            f"{path} is no readable NetCDF file ({' '.join(str(error).split())[:120]}): is it truncated?"
+            f"{path} is no readable NetCDF file ({in_one_line(error, 120)}): is it truncated?"
         ) from None
     report = _report(dataset, path)
     keys = list(keys_in(dataset))

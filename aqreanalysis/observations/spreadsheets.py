@@ -10,7 +10,7 @@ import datetime
 import io
 from typing import TYPE_CHECKING
 
-from aqreanalysis.errors import ObservationsError
+from aqreanalysis.errors import ObservationsError, in_one_line
 
 if TYPE_CHECKING:
     import python_calamine
@@ -67,7 +67,7 @@ def _open(data: bytes, name: str) -> python_calamine.CalamineWorkbook:
     try:
         return python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
     except (python_calamine.CalamineError, OSError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = in_one_line(error, 160)
         raise ObservationsError(
             f"{name} is no readable spreadsheet ({reason}): is it truncated or of another kind?"
         ) from None

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
-from aqreanalysis.errors import ObservationsError
+from aqreanalysis.errors import ObservationsError, in_one_line
 from aqreanalysis.observations.assemble import Assembly, assemble
 from aqreanalysis.observations.columns import TableColumns, find_columns
 from aqreanalysis.observations.dataset import Observations
@@ -70,7 +70,7 @@ def from_frame(
     try:
         rows = pa.Table.from_pandas(frame[roles.needed()], preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ObservationsError(f"{source}: a column mixes kinds of values: {' '.join(str(error).split())}") from None
+        raise ObservationsError(f"{source}: a column mixes kinds of values: {in_one_line(error)}") from None
     report.rows += rows.num_rows
     partitions = TimePartitions()
     for records in records_of_rows(rows, roles, chosen, report, Where(source)):

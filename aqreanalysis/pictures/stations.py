@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.errors import ModelError, ObservationsError
+from aqreanalysis.errors import ModelError, ObservationsError, in_one_line
 
 if TYPE_CHECKING:
     from aqreanalysis.observations import Observations
@@ -122,7 +122,7 @@ def _roles(model: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        raise ModelError(f"{path} cannot be read: {in_one_line(error)}") from None
     lacking = [c for c in _COLUMNS if c not in frame.columns]
     if lacking:
         raise ModelError(f"{path} has no column {lacking[0]}; is it the bundle of another program?")

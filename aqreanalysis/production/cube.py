@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.common.hours import stamp_within
-from aqreanalysis.errors import AqreanalysisError, CubeError
+from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line
 from aqreanalysis.production.derived_layers import quantities_of
 from aqreanalysis.production.layers import CHUNK_DIGESTS, QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
@@ -53,7 +53,7 @@ def open_cube(path: str | Path) -> xr.Dataset:
     except AqreanalysisError:
         raise
     except Exception as error:  # each backend has its own ways to fail on a file that is not one
-        raise CubeError(f"{where} cannot be read as a cube: {' '.join(str(error).split())}") from None
+        raise CubeError(f"{where} cannot be read as a cube: {in_one_line(error)}") from None
     dataset.encoding["source"] = where
     return as_cube(dataset)
 

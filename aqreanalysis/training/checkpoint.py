@@ -13,7 +13,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from aqreanalysis.common.files import replacing
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import OutputError, in_one_line
 
 _STATE = "state.json"
 # Entries of it: the CRC-32 of all that it says beside, and of the file of weights.
@@ -102,4 +102,4 @@ def _checksum(state: dict[str, Any]) -> int:
 
 def _reason(error: Exception) -> str:
     """Return in one line what the system or the reader said."""
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return getattr(error, "strerror", None) or in_one_line(error)

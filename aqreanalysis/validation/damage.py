@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 
 from aqreanalysis.common.hours import stamp_text
+from aqreanalysis.errors import in_one_line
 from aqreanalysis.production.stores.chunk_digests import damaged_chunks
 from aqreanalysis.validation.raw_cube import RawCube
 from aqreanalysis.validation.rules import Finding, rule
@@ -50,7 +51,7 @@ def unreadable(cube: RawCube, error: Exception) -> Iterator[Finding]:
                     message = f"{name} {place} cannot be read ({said}); {_WAY_OUT}"
                     yield Finding("readable", "error", message, UNREADABLE_REASON)
     if count == 0:
-        yield Finding("readable", "error", f"the values cannot be read: {' '.join(str(error).split())[:160]}", "")
+        yield Finding("readable", "error", f"the values cannot be read: {in_one_line(error, 160)}", "")
 
 
 def _place(cube: RawCube, name: str, starts: list[int]) -> str:

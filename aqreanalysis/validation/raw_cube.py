@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.common.remote import RemotePath, fetch, open_dataset, place_of, sizes_of, zarr_format
-from aqreanalysis.errors import AqreanalysisError, CubeError
+from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line
 from aqreanalysis.production.cube import SUFFIXES
 from aqreanalysis.production.derived_layers import DerivedQuantity, derived_quantities
 from aqreanalysis.production.layers import (
@@ -79,7 +79,7 @@ class RawCube:
         except AqreanalysisError:
             raise
         except Exception as error:  # each backend has its own ways to fail on a file that is not one
-            raise CubeError(f"{self.path} cannot be read as a cube: {' '.join(str(error).split())}") from None
+            raise CubeError(f"{self.path} cannot be read as a cube: {in_one_line(error)}") from None
         self.format = f"Zarr {number}" if number else "NetCDF"
         lacking = [name for name in CUBE_DIMS if name not in self.raw.variables or self.raw[name].dims != (name,)]
         if lacking or not self.quantities:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 
-from aqreanalysis.errors import OutputError
+from aqreanalysis.errors import OutputError, in_one_line
 from aqreanalysis.production.plan.blocks import available_memory
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def cluster_client(
         try:
             client = Client(scheduler, timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, ValueError) as error:
-            raise OutputError(f"no Dask scheduler at {scheduler}: {_line(error)}; check the address") from None
+            raise OutputError(f"no Dask scheduler at {scheduler}: {in_one_line(error)}; check the address") from None
         try:
             if not client.nthreads():
                 raise OutputError(
@@ -132,8 +132,8 @@ def _local_cluster(workers: int) -> LocalCluster:
         )
     except RuntimeError as error:
         raise OutputError(
-            f"{workers} worker processes could not be started: {_line(error)} Ask for fewer (--workers) or for none, "
-            "or let this process have more memory (ulimit -v)"
+            f"{workers} worker processes could not be started: {in_one_line(error)} Ask for fewer (--workers) or for "
+            "none, or let this process have more memory (ulimit -v)"
         ) from error
 
 
@@ -149,7 +149,3 @@ def _ignore_interrupt() -> None:
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import stamp_text
-from aqreanalysis.errors import CubeError, OutputError
+from aqreanalysis.errors import CubeError, OutputError, in_one_line
 from aqreanalysis.production.layers import CONVENTIONS_VERSION, VERSION_ATTRIBUTE
 from aqreanalysis.production.plan import HOURS_A_DAY
 from aqreanalysis.production.plan.block_keys import READINGS, RUN, DayChecksums, MadeFrom, Reach
@@ -118,7 +118,7 @@ class ExistingCube:
         try:
             header = read_header()
         except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
-            raise CubeError(f"{path} cannot be read as a cube: {' '.join(str(error).split())}") from None
+            raise CubeError(f"{path} cannot be read as a cube: {in_one_line(error)}") from None
         attrs = header.attrs
         if RUN not in attrs or READINGS not in attrs:
             raise OutputError(
