@@ -43,6 +43,14 @@ def test_a_drift_is_found_with_its_size_whatever_the_level_of_the_hour() -> None
     assert drift.low == pytest.approx(fields.min(axis=(0, 1))) and drift.high == pytest.approx(fields.max(axis=(0, 1)))
 
 
+def test_of_a_long_record_every_hour_of_the_day_is_asked() -> None:
+    readings, fields, lat, lon = region((0.5, -0.2))
+    readings, fields = np.tile(readings, (23, 1, 1)), np.tile(fields, (23, 1, 1))
+    readings[np.arange(len(readings)) % 3 != 1] = np.nan  # as of a network that reports every three hours
+    drift = fitted(readings, fields, lat, lon)
+    assert drift.slopes[:, 0] == pytest.approx([0.5, -0.2], abs=0.03)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_drift_is_made_of_noise(seed: int) -> None:
     drift = fitted(*region((0.0, 0.0), seed=seed))

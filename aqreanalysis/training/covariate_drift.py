@@ -24,11 +24,10 @@ from aqreanalysis.model import Scaling
 from aqreanalysis.model.network.covariate_effects import MOST_TAKEN, CovariateDrift
 from aqreanalysis.model.network.scaling import BACKGROUND, UPWIND, FieldScaling
 from aqreanalysis.splits import town_numbers
+from aqreanalysis.training.drift import hour_stride
 
 Floats = NDArray[np.float64]
 
-# Hours beyond these tell nothing new about a slope.
-_ENOUGH_HOURS = 2000
 _FOLDS = 10
 # A fold needs a town, and a slope is the difference between towns.
 _FEWEST_TOWNS = 5
@@ -79,8 +78,7 @@ def fit_covariate_drift(
     scaling : FieldScaling
         Of the fields.
     """
-    stride = max(1, len(readings) // _ENOUGH_HOURS)
-    stride += stride % 2 == 0  # of every hour of day
+    stride = hour_stride(len(readings))
     z, x = readings[::stride].astype(np.float64), np.nan_to_num(fields[::stride]).astype(np.float64)
     angle = 2 * np.pi * (hours[::stride] % 24) / 24
     waves = np.stack((np.ones(len(angle)), np.cos(angle), np.sin(angle)), axis=-1)
