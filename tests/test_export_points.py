@@ -8,6 +8,7 @@ import pytest
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import CubeSource, export_points, source
+from aqreanalysis.production import open_cube
 
 PLACES = pd.DataFrame({"place": ["a", "far", "masked"], "lat": [39.8, 10.0, 39.0], "lon": [117.3, 5.0, 116.0]})
 
@@ -37,6 +38,14 @@ def test_each_row_equals_the_cell_and_hour_that_hold_it(ending, cubes, tmp_path,
     assert ((rows["time_end"] - rows["time_start"]) == pd.Timedelta(hours=1)).all()
     masked = table[table["place"] == "masked"]
     assert masked["value"].isna().all() and (masked["quality_flag"] == 16).all()
+
+
+def test_a_count_of_readings_is_what_the_cube_has_also_that_of_a_year(cubes, tmp_path):
+    year = open_cube(cubes.two)
+    year["o3_observations_used"] += 24 * 365 * 16  # as of an annual mean, beyond 16 bits
+    export_points(CubeSource(year, ("o3",)), PLACES[:1], tmp_path / "t.parquet")
+    used = pd.read_parquet(tmp_path / "t.parquet")["observations_used"]
+    assert used.tolist() == year["o3_observations_used"].values[:, 3, 5].tolist() and used.min() > 140_000
 
 
 def test_places_of_another_region_are_refused_and_nothing_is_written(cubes, tmp_path):

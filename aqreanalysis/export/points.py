@@ -20,9 +20,9 @@ from aqreanalysis.export.tidy_tables import EXPECTATION_COLUMN, SUFFIXES, TableW
 if TYPE_CHECKING:
     from aqreanalysis.export.street_values import StreetValues
 
-_KINDS: dict[str, Literal["Int16", "boolean"]] = {
+_KINDS: dict[str, Literal["Int16", "Int32", "boolean"]] = {
     "quality_flag": "Int16",
-    "observations_used": "Int16",
+    "observations_used": "Int32",  # as cubes of means count: those of a year are beyond 16 bits
     "extrapolated": "boolean",
 }
 FIELDS = ("value", "standard_error", "lower", "upper", "quality_flag", "observations_used")
