@@ -8,6 +8,7 @@ import pytest
 from aqreanalysis.export import CubeSource, source
 from aqreanalysis.export.means import mean_layers, period_mean
 from aqreanalysis.export.periods import periods_of
+from aqreanalysis.production import open_cube
 
 
 def test_a_days_mean_is_that_of_its_hours_and_its_error_bar_is_not_divided(cubes, monkeypatch):
@@ -52,3 +53,13 @@ def test_one_pollutant_can_be_asked_for_alone(cubes):
         mean = period_mean(two, periods_of(two, "day")[0], species="o3")
     assert "o3" in mean and not any(name.startswith("pm2p5") for name in mean)
     assert pytest.approx(mean["o3_valid_share"][5, 5]) == 1
+
+
+def test_the_distance_of_a_day_is_that_of_the_hours_at_which_a_station_reports(cubes):
+    cube = open_cube(cubes.two).load()
+    cube["o3_nearest_station_distance"][24:30] = np.nan  # no station says anything for some hours
+    with CubeSource(cube) as two:
+        mean = period_mean(two, periods_of(two, "day")[1])["o3_nearest_station_distance"]
+        hourly = two.read("o3_nearest_station_distance", slice(30, 48))
+    np.testing.assert_allclose(mean, hourly.mean(axis=0), rtol=1e-5)
+    assert np.isfinite(mean[5, 5])

@@ -81,7 +81,8 @@ def period_mean(
     The estimate is the mean of the steps' expectations, where the cube has them (`SpeciesLayers.averaged`).
     The standard error is the mean of the steps' standard errors. By the triangle inequality it is at least that of the
     mean, with equality where errors go wholly together. The bounds are the means of the bounds: the quantiles of a sum
-    of comonotonic variables add (Dhaene et al. 2002). Steps count by their length.
+    of comonotonic variables add (Dhaene et al. 2002). Steps count by their length. The distance to the nearest station
+    is the mean over the steps at which one reports.
 
     Parameters
     ----------
@@ -104,25 +105,27 @@ def _species_mean(source: CubeSource, one: SpeciesLayers, period: Period, min_sh
     shape = (source.dataset.sizes["lat"], source.dataset.sizes["lon"])
     averaged = [n for n in (one.best, one.standard_error, one.lower, one.upper, one.distance) if n is not None]
     total = {name: np.zeros(shape, dtype=np.float64) for name in averaged}
-    hours = np.zeros(shape, dtype=np.float64)
+    hours = {name: np.zeros(shape, dtype=np.float64) for name in averaged}
     flag = np.zeros(shape, dtype=np.int8)
     least = np.full(shape, np.inf, dtype=np.float32)
     for slab in slabs_in(source, period.steps, len(averaged)):
         length = ((source.bounds[slab, 1] - source.bounds[slab, 0]) / HOUR)[:, None, None]
         read = {name: source.read(one.averaged if name == one.best else name, slab) for name in averaged}
-        known = np.isfinite(read[one.best])
+        estimated = np.isfinite(read[one.best])
         for name, values in read.items():
+            # There is no distance at a step at which no station reports, which may have an estimate.
+            known = estimated & np.isfinite(values) if name == one.distance else estimated
             total[name] += np.where(known, values * length, 0.0).sum(axis=0)
-        hours += (known * length).sum(axis=0)
+            hours[name] += (known * length).sum(axis=0)
         if one.flag is not None:
             flag |= np.bitwise_or.reduce(source.read(one.flag, slab), axis=0).astype(np.int8)
         if one.used is not None:
             least = np.fmin(least, np.fmin.reduce(source.read(one.used, slab).astype(np.float32), axis=0))
-    share = hours / period.hours
-    enough = (share >= min_share - 1e-9) & (hours > 0)
+    share = hours[one.best] / period.hours
+    enough = (share >= min_share - 1e-9) & (hours[one.best] > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         result: dict[str, NDArray[Any]] = {
-            name: np.where(enough, value / hours, np.nan).astype(np.float32) for name, value in total.items()
+            name: np.where(enough, value / hours[name], np.nan).astype(np.float32) for name, value in total.items()
         }
     if one.flag is not None:
         result[one.flag] = flag
