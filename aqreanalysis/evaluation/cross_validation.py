@@ -20,7 +20,7 @@ import numpy.typing as npt
 from aqreanalysis.common.files import write_json
 from aqreanalysis.common.fingerprint import check_fingerprint
 from aqreanalysis.common.geodesy import distance_matrix_km
-from aqreanalysis.common.progress import Progress
+from aqreanalysis.common.progress import Progress, stage_of
 from aqreanalysis.configs import Config
 from aqreanalysis.errors import ConfigError, ObservationsError, OutputError, in_one_line
 from aqreanalysis.evaluation.baselines import covariate_baselines
@@ -136,7 +136,7 @@ def run_folds(
     else:
         fold = draw_folds(observations.stations, count, seed)
     for number in range(count):
-        folder, part = _folder(work, number), _part(progress, number, count)
+        folder, part = _folder(work, number), stage_of(progress, number, count, f"fold {number + 1}: ")
         if not (folder / _ANSWERS).is_file():
             _run_fold(observations, config, folder, (protocol, fold == number), options, part)
     if progress is not None:
@@ -160,12 +160,12 @@ def _run_fold(
     assert options.folds.train is not None
     if not bundle.is_dir():
         stations = np.array(observations.stations)[~hidden].tolist()
-        options.folds.train(observations.select(stations=stations), config, bundle, _half(progress, 0))
+        options.folds.train(observations.select(stations=stations), config, bundle, stage_of(progress, 0, 2))
     model = load_analysis(bundle, options.device, options.field_source, options.static_source)
     split = Split.of_bundle(model.bundle)
     hours = hours_of(observations, split, protocol.hours, options.every)
     task = mask_stations(observations, hidden, split, protocol, hours)
-    results = run_protocol(model, task, _half(progress, 1))
+    results = run_protocol(model, task, stage_of(progress, 1, 2))
     for result in results:
         arrays = {"observed": result.observed, "hours": result.hours}
         for method, estimates in result.estimates.items():
@@ -288,23 +288,3 @@ def _claim(work: Path, mine: dict[str, Any], overwrite: bool) -> None:
     except OSError as error:
         raise OutputError(f"cannot write into {work}: {error.strerror}; choose another --out") from None
     write_json(mine, record)
-
-
-def _part(progress: Progress | None, number: int, parts: int) -> Progress | None:
-    if progress is None:
-        return None
-
-    def report(done: int, total: int, note: str) -> None:
-        progress(number * 1000 + round(1000 * done / max(total, 1)), parts * 1000, f"fold {number + 1}: {note}")
-
-    return report
-
-
-def _half(progress: Progress | None, number: int) -> Progress | None:
-    if progress is None:
-        return None
-
-    def report(done: int, total: int, note: str) -> None:
-        progress(number * 1000 + round(1000 * done / max(total, 1)), 2000, note)
-
-    return report

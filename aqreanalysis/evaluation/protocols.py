@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from aqreanalysis.background_air.groups import has_groups
 from aqreanalysis.background_air.record import as_background
 from aqreanalysis.common.geodesy import distance_matrix_km
-from aqreanalysis.common.progress import Progress
+from aqreanalysis.common.progress import Progress, stage_of
 from aqreanalysis.errors import ModelError, ObservationsError
 from aqreanalysis.evaluation.baselines import (
     MINUTES,
@@ -323,19 +323,19 @@ def predict_baselines(
     """Return what each baseline says of a pollutant, by its name."""
     stations, targets = task.station_field(key), task.targets
     baselines = task.baselines()
-    stage = _stages(progress, len(baselines))
     predictions: dict[str, Prediction] = {}
     # Kriging matrices of some hundred rows gain nothing from BLAS threads, which on a busy machine wait for each other:
     # 541 s with them and 57 to 129 s without were seen for one draw of china_north_2019 on two busy cores.
     with threadpool_limits(1, user_api="blas"):
         for i, baseline in enumerate(baselines):
-            tuned = baseline.tune(stations)
+            tuned, stage = baseline.tune(stations), stage_of(progress, i, len(baselines))
             level = calibrated_level(baseline.left_out_pit, coverage)
-            answer = baseline.predict(stations, targets.lat, targets.lon, stage(i))
+            answer = baseline.predict(stations, targets.lat, targets.lon, stage)
             observed = targets.observed[key].astype(np.float64)
             estimates = Estimates.of(answer, targets.hours, observed, coverage, level)
             predictions[baseline.name] = Prediction(estimates, tuned, level)
-            stage(i)(1, 1, baseline.title)
+            if stage is not None:
+                stage(1, 1, baseline.title)
     return predictions
 
 
@@ -379,16 +379,16 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
     if not keys:
         return []
     task = task.with_covariates(model.covariates, model.config.model.geography)
-    stage = _stages(progress, 1 + len(keys), task.protocol.title)
+    stages = [stage_of(progress, number, 1 + len(keys), f"{task.protocol.title}: ") for number in range(1 + len(keys))]
     coverage = model.config.uncertainty.coverage
     levels = _model_levels(model, task, coverage)
     read = visible if task.informed is None else task.informed
-    answers = estimate(model, read, targets, coverage=coverage, levels=levels, progress=stage(0))
+    answers = estimate(model, read, targets, coverage=coverage, levels=levels, progress=stages[0])
     results = []
     titles = method_titles(task.optional_baselines, task.covariates is not None)
     for number, key in enumerate(keys, start=1):
         predictions = {MODEL: Prediction(answers[key], {}, levels.get(key))}
-        predictions |= predict_baselines(task, key, coverage, stage(number))
+        predictions |= predict_baselines(task, key, coverage, stages[number])
         result = TaskResult(
             protocol=task.protocol,
             species=key,
@@ -448,17 +448,3 @@ def _tuning_groups(visible: Observations, split: Split, protocol: Protocol) -> t
     if len(set(names)) < 2:
         return alone, ["the visible stations form one city: baselines were tuned by leaving out single stations"]
     return numbers, []
-
-
-def _stages(progress: Progress | None, stages: int, title: str = "") -> Callable[[int], Progress]:
-    """Return a maker of callables that report one stage's progress as part of all."""
-
-    def stage(number: int) -> Progress:
-        def report(done: int, total: int, note: str) -> None:
-            if progress is not None:
-                text = f"{title}: {note}" if title else note
-                progress(number * 1000 + round(1000 * done / max(total, 1)), stages * 1000, text)
-
-        return report
-
-    return stage
