@@ -15,6 +15,8 @@ FloatArray = NDArray[np.float64]
 # latitude axis, the usual irregular one, leaves it at once.
 IRREGULAR = 1e-3
 DECIMALS = 10
+# Places that are held against all cells at a time: memory.
+_AT_ONCE = 4096
 
 
 def regular_axis(start: float, step: float, size: int) -> FloatArray:
@@ -127,3 +129,26 @@ def _tidy(axis: FloatArray, step: float, room: float) -> tuple[float, float]:
             if candidate > 0 and np.abs(axis - (start + index * candidate)).max() <= room:
                 return start, candidate
     return float(axis[0]), float(step)
+
+
+def cells_holding(places: FloatArray, edges: FloatArray, around: bool = False) -> NDArray[np.intp]:
+    """Return the index of the cell that each place lies in, of several the first; -1 where it lies in none, (place,).
+
+    Parameters
+    ----------
+    places : float64 (place,)
+        Degrees along the axis.
+    edges : float64 (cell, 2)
+        Lower and upper edge of each cell.
+    around : bool
+        Of longitudes: places are also looked for a turn farther east and west, as a grid across the antimeridian goes
+        on past 180.
+    """
+    cells = np.full(places.shape, -1, dtype=np.intp)
+    for moved in (places, places + 360.0, places - 360.0) if around else (places,):
+        for begin in range(0, places.size, _AT_ONCE):
+            part = slice(begin, begin + _AT_ONCE)
+            inside = (moved[part, None] >= edges[None, :, 0]) & (moved[part, None] <= edges[None, :, 1])
+            hit = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
+            cells[part] = np.where(cells[part] < 0, hit, cells[part])
+    return cells

@@ -58,6 +58,15 @@ def _at_two_stations(offset: float = 0.0) -> Observations:
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr", ""])
+def test_stations_on_both_sides_of_the_antimeridian_stand_in_a_grid_across_it() -> None:
+    west = 179.0 - LON[0]
+    cube = _cube().assign_coords(lon=LON + west)
+    cube["lon_bnds"] += west
+    values = np.full((48, 2), 7.0, np.float32)
+    result = compare(cube, _observations(values, [35.5, 35.5], [179.5, -179.5]))
+    assert result["stations"]["inside"] == 2 and result["species"]["pm25"]["n"] == 96
+
+
 def test_a_reading_meets_the_cell_and_hour_that_contain_it(tmp_path: Path, suffix: str) -> None:
     cube: xr.Dataset | Path = _cube()
     if suffix:

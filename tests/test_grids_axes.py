@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqreanalysis.errors import GridError
-from aqreanalysis.grids.axes import cells_between, recognise_axis, regular_axis
+from aqreanalysis.grids.axes import cells_between, cells_holding, recognise_axis, regular_axis
 
 
 @given(
@@ -66,3 +66,9 @@ def test_a_step_that_does_not_divide_the_extent_names_the_ends_that_would() -> N
 
 def test_a_rounded_third_divides_a_degree() -> None:
     assert cells_between(0, 20, 0.3333333, "grid g: W..E") == 61
+
+
+def test_a_place_lies_in_the_first_cell_that_holds_it_and_longitudes_in_any_turn():
+    edges = np.array([[178.0, 179.0], [179.0, 180.0], [180.0, 181.0]])
+    assert cells_holding(np.array([177.9, 178.0, 179.0, 180.5, -179.5, 539.5]), edges).tolist() == [-1, 0, 0, 2, -1, -1]
+    assert cells_holding(np.array([-179.5, 539.5, -180.0, 0.0]), edges, around=True).tolist() == [2, 1, 1, -1]

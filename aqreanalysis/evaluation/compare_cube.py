@@ -19,6 +19,7 @@ from aqreanalysis.common.remote import RemotePath, open_dataset, place_of
 from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line
 from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
 from aqreanalysis.evaluation.tables import Table
+from aqreanalysis.grids.axes import cells_holding
 from aqreanalysis.observations import Observations, read_observations
 from aqreanalysis.species import SPECIES, Species
 
@@ -358,9 +359,7 @@ def _cell_of(cube: xr.Dataset, name: str, places: npt.NDArray[np.float64]) -> np
     else:
         half = (np.abs(np.diff(centres)).mean() if centres.size > 1 else 0.1) / 2
         edges = np.column_stack([centres - half, centres + half])
-    nearest = np.abs(centres[:, None] - places[None, :]).argmin(axis=0)
-    inside = (places >= edges[nearest, 0]) & (places <= edges[nearest, 1])
-    return np.where(inside, nearest, -1).astype(np.int64)
+    return cells_holding(places, edges, around=name == "lon").astype(np.int64)
 
 
 def _at_stations(

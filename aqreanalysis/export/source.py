@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aqreanalysis.common.hours import EPOCH, HOUR, STAMPS, stamp_within
 from aqreanalysis.common.remote import RemotePath, place_of
 from aqreanalysis.errors import CubeError
+from aqreanalysis.grids.axes import cells_holding
 from aqreanalysis.production.cube import as_cube, open_cube
 from aqreanalysis.production.derived_layers import (
     AQI,
@@ -295,20 +296,8 @@ class CubeSource:
         return np.column_stack([centres - half, centres + half])
 
     def cell_of(self, axis: str, places: FloatArray) -> NDArray[np.intp]:
-        """Return the index of the cell that contains each place along `axis`; -1 outside the grid.
-
-        A longitude is also looked for 360 degrees further east, since a grid across the antimeridian goes on past 180.
-        """
-        edges = self.edges(axis)
-        tries = (places, places + 360.0, places - 360.0) if axis == "lon" else (places,)
-        cells = np.full(places.shape, -1, dtype=np.intp)
-        for moved in tries:
-            for begin in range(0, places.size, 4096):
-                part = slice(begin, begin + 4096)
-                inside = (moved[part, None] >= edges[None, :, 0]) & (moved[part, None] <= edges[None, :, 1])
-                hit = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
-                cells[part] = np.where(cells[part] < 0, hit, cells[part])
-        return cells
+        """Return the index of the cell that contains each place along `axis`, longitudes in any turn; -1 outside."""
+        return cells_holding(places, self.edges(axis), around=axis == "lon")
 
 
 @dataclass(frozen=True)
