@@ -57,7 +57,6 @@ def _at_two_stations(offset: float = 0.0) -> Observations:
     return _observations((hours + np.array([[0.0, 23.0]]) + offset).astype(np.float32), [35.2, 35.8], [110.2, 111.3])
 
 
-@pytest.mark.parametrize("suffix", [".nc", ".zarr", ""])
 def test_stations_on_both_sides_of_the_antimeridian_stand_in_a_grid_across_it() -> None:
     west = 179.0 - LON[0]
     cube = _cube().assign_coords(lon=LON + west)
@@ -67,6 +66,7 @@ def test_stations_on_both_sides_of_the_antimeridian_stand_in_a_grid_across_it() 
     assert result["stations"]["inside"] == 2 and result["species"]["pm25"]["n"] == 96
 
 
+@pytest.mark.parametrize("suffix", [".nc", ".zarr", ""])
 def test_a_reading_meets_the_cell_and_hour_that_contain_it(tmp_path: Path, suffix: str) -> None:
     cube: xr.Dataset | Path = _cube()
     if suffix:
