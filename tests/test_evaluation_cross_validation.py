@@ -180,13 +180,38 @@ def test_what_station_folds_need_is_said(particles: Observations, config: Config
 def test_answers_of_a_fold_that_were_damaged_are_refused_with_their_folder(harmed: str, tmp_path: Path) -> None:
     fields = {f"ours/{name}": np.zeros(3, np.float32) for name in cross_validation._FIELDS}
     np.savez(tmp_path / "pm25.npz", observed=np.zeros(3, np.float32), hours=np.arange(3), **fields)
-    (tmp_path / "answers.json").write_text("{}")
-    assert cross_validation._answers_of(tmp_path, "pm25", ["ours"])[1]["hours"].tolist() == [0, 1, 2]
+    (tmp_path / "answers.json").write_text('{"stations": [], "visible": [], "tuned": {}, "levels": {}}')
+    assert cross_validation._said(tmp_path)["tuned"] == {}
+    assert cross_validation._answers_of(tmp_path, "pm25", ["ours"])["hours"].tolist() == [0, 1, 2]
     data = bytearray((tmp_path / harmed).read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / harmed).write_bytes(data[: len(data) // 2 + 1])
     with pytest.raises(OutputError, match="delete that folder"):
+        cross_validation._said(tmp_path)
         cross_validation._answers_of(tmp_path, "pm25", ["ours"])
+
+
+def test_a_pollutant_that_few_stations_read_is_scored_in_the_folds_that_can(
+    untrained_bundle: Path, particles: Observations, config: Config, tmp_path: Path
+) -> None:
+    def read_at(stations: Any) -> Observations:
+        values = particles.values("pm25").copy()
+        values[:, ~stations] = np.nan
+        places = StationPlaces(particles.stations, particles.lat, particles.lon, particles.city)
+        return Observations.from_arrays(particles.times, places, {"pm25": values})
+
+    # All of the second fold and two of the first: where the second is hidden, two stations are too few to tell it.
+    first = draw_folds(particles.stations, 2, seed=0) == 0
+    few = read_at(~first | (np.cumsum(first) <= 2))
+    scores = evaluate(None, few, tmp_path / "few", _options(_Trainer(untrained_bundle), config=config))
+    pooled = scores["species"]["pm25"]["station-folds"]
+    assert pooled["stations"] == 18 and pooled["station_hours_observed"] > 0
+    assert pooled["notes"][-1].startswith("1 of the 2 folds have no station that read it")
+    assert (tmp_path / "few" / "folds" / "fold-2" / "answers.json").exists()
+
+    none = read_at(np.arange(36) < 4)
+    with pytest.raises(ObservationsError, match=r"nothing can be scored: PM2\.5, station-folds: no fold has a station"):
+        evaluate(None, none, tmp_path / "none", _options(_Trainer(untrained_bundle), config=config))
 
 
 def test_folds_say_that_kerbs_and_sensors_tell_them_nothing(particles: Observations, config: Config) -> None:

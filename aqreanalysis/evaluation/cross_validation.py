@@ -11,6 +11,8 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,10 @@ def run_folds(
         progress(1, 1, protocol.title)
     titles = method_titles(covariates=options.field_source is not None)
     for key in config.species:
-        yield _pooled(observations, key, (work, count, protocol), titles)
+        scored = [folder for folder in (_folder(work, n) for n in range(count)) if key in _said(folder)["tuned"]]
+        if scored:
+            result = _pooled(observations, key, scored, protocol, titles)
+            yield replace(result, notes=_notes(protocol, count, len(scored)))
 
 
 def _run_fold(
@@ -181,9 +186,22 @@ def _run_fold(
     write_json(answers, folder / _ANSWERS)
 
 
-def _answers_of(
-    folder: Path, key: str, methods: Iterable[str]
-) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
+def _said(folder: Path) -> dict[str, Any]:
+    """Return what a finished fold says of itself. Pollutants that could not be scored are not under `tuned`.
+
+    Raises
+    ------
+    OutputError
+        If it was damaged since.
+    """
+    with _refuse_damaged(folder):
+        said = json.loads((folder / _ANSWERS).read_text(encoding="utf-8"))
+        if not isinstance(said, dict) or not {"stations", "visible", "tuned", "levels"} <= said.keys():
+            raise ValueError("it is no list of answers")
+        return said
+
+
+def _answers_of(folder: Path, key: str, methods: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
     """Return what a finished fold answered of a pollutant.
 
     Raises
@@ -191,11 +209,15 @@ def _answers_of(
     OutputError
         If it was damaged since: the archive carries checksums.
     """
+    with _refuse_damaged(folder), np.load(folder / f"{key}.npz", allow_pickle=False) as stored:
+        wanted = ["hours", "observed", *(f"{method}/{name}" for method in methods for name in _FIELDS)]
+        return {name: stored[name] for name in wanted}
+
+
+@contextmanager
+def _refuse_damaged(folder: Path) -> Iterator[None]:
     try:
-        answers = json.loads((folder / _ANSWERS).read_text(encoding="utf-8"))
-        with np.load(folder / f"{key}.npz", allow_pickle=False) as stored:
-            wanted = ["hours", "observed", *(f"{method}/{name}" for method in methods for name in _FIELDS)]
-            return answers, {name: stored[name] for name in wanted}
+        yield
     except (OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise OutputError(
             f"the answers of a fold in {folder} cannot be read ({in_one_line(error, 100)}): delete that "
@@ -203,19 +225,28 @@ def _answers_of(
         ) from None
 
 
+def _notes(protocol: Protocol, count: int, scored: int) -> list[str]:
+    """Return what is said of the scores of a pollutant in `scored` of `count` folds."""
+    kind = "city" if protocol.together else "station"
+    notes = [f"{count} folds by {kind}, one model each; the calibrated level is the folds' mean"]
+    if scored < count:
+        notes.append(f"{count - scored} of the {count} folds have no station that read it, or too few others that did")
+    return notes
+
+
 def _pooled(
-    observations: Observations, key: str, folds: tuple[Path, int, Protocol], titles: Mapping[str, str]
+    observations: Observations, key: str, folders: Sequence[Path], protocol: Protocol, titles: Mapping[str, str]
 ) -> TaskResult:
-    """Return the answers of all folds and of the methods of `titles` as one result; every station stands in it once."""
-    work, count, protocol = folds
+    """Return the answers of folds and of the methods of `titles` as one result, each of their stations in it once."""
     place = {s: i for i, s in enumerate(observations.stations)}
     stations: list[str] = []
     nearest, observed = [], []
     parts: dict[str, list[dict[str, npt.NDArray[np.float32]]]] = {}
     tuned: dict[str, dict[str, Any]] = {}
     levels: dict[str, list[float]] = {}
-    for number in range(count):
-        answers, arrays = _answers_of(_folder(work, number), key, titles)
+    for folder in folders:
+        answers, arrays = _said(folder), _answers_of(folder, key, titles)
+        name = folder.name.replace("-", " ")
         here, others = ([place[s] for s in answers[k]] for k in ("stations", "visible"))
         km = distance_matrix_km(
             observations.lat[here], observations.lon[here], observations.lat[others], observations.lon[others]
@@ -227,7 +258,7 @@ def _pooled(
         for method in titles:
             parts.setdefault(method, []).append({name: arrays[f"{method}/{name}"] for name in _FIELDS})
         for method, chosen in answers["tuned"][key].items():
-            tuned.setdefault(method, {})[f"fold {number + 1}"] = chosen
+            tuned.setdefault(method, {})[name] = chosen
         for method, level in answers["levels"][key].items():
             levels.setdefault(method, []).extend([] if level is None else [level])
     at = [place[s] for s in stations]
@@ -249,10 +280,6 @@ def _pooled(
         titles=dict(titles),
         tuned=tuned,
         levels={method: float(np.mean(of_folds)) if of_folds else None for method, of_folds in levels.items()},
-        notes=[
-            f"{count} folds by {'city' if protocol.together else 'station'}, one model each; the calibrated level is "
-            "the folds' mean"
-        ],
     )
 
 

@@ -25,6 +25,7 @@ from aqreanalysis.evaluation.baselines import (
     build_optional_baselines,
     covariate_baselines,
 )
+from aqreanalysis.evaluation.baselines.base import FEWEST_READINGS
 from aqreanalysis.evaluation.distributions import calibrated_level
 from aqreanalysis.evaluation.options import EvaluationOptions, Hours, Protocol
 from aqreanalysis.evaluation.predict_at_stations import Estimates, Targets, estimate
@@ -233,9 +234,15 @@ class EvaluationTask:
         )
         return replace(self, covariates=ReadOnce.of(source, lat, lon, self.targets.hours, ground))
 
-    def is_read(self, key: str) -> bool:
-        """Return whether a hidden station read a pollutant at an hour that counts."""
-        return bool(np.isfinite(self.targets.observed[key]).any())
+    def why_unscored(self, key: str) -> str:
+        """Return why a pollutant cannot be scored, as a phrase about it; nothing where it can."""
+        if not np.isfinite(self.targets.observed[key]).any():
+            return f"none of the {len(self.stations)} hidden stations read it at the hours that count"
+        rows = self.targets.hours - self.visible.first_hour
+        most = int(np.isfinite(self.visible.values(key)[rows]).sum(axis=1).max())
+        if most < FEWEST_READINGS:
+            return f"at most {most} visible stations read it in an hour, and {FEWEST_READINGS} are needed"
+        return ""
 
     def baselines(self) -> list[Baseline]:
         """Return the baselines that are asked, fresh and untuned."""
@@ -360,8 +367,8 @@ def _model_levels(model: Predictor, task: EvaluationTask, coverage: float) -> di
 
 
 def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | None = None) -> list[TaskResult]:
-    """Return the answers of model and baselines to one task, for each pollutant that both sides have and that a hidden
-    station read.
+    """Return the answers of model and baselines to one task, for each pollutant that both sides have and that can be
+    scored (`EvaluationTask.why_unscored`).
 
     Raises
     ------
@@ -375,7 +382,7 @@ def run_protocol(model: Predictor, task: EvaluationTask, progress: Progress | No
             f"the model estimates {', '.join(model.species)} and the observations hold "
             f"{', '.join(visible.species)}: none is common; train on these observations or give others"
         )
-    keys = [key for key in keys if task.is_read(key)]
+    keys = [key for key in keys if not task.why_unscored(key)]
     if not keys:
         return []
     task = task.with_covariates(model.covariates, model.config.model.geography)

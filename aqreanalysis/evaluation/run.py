@@ -62,9 +62,9 @@ def evaluate(
 
     Returns the content of ``metrics.json``: under ``species``, by pollutant and protocol, the scores of each method
     overall and by class, its share of the best baseline's with bounds of a bootstrap, and of every hour those of daily
-    and monthly means. What no hidden station read is left out, and named under ``skipped``. Writes that file into
-    `out`, pictures, ``report.html``, which needs no other file, and their numbers as ``report.json``; a bundle given as
-    a directory gets the scores too. Folds go on from their work in `out`.
+    and monthly means. What cannot be scored, for want of stations, is left out, and named under ``skipped``. Writes
+    that file into `out`, pictures, ``report.html``, which needs no other file, and their numbers as ``report.json``; a
+    bundle given as a directory gets the scores too. Folds go on from their work in `out`.
 
     Parameters
     ----------
@@ -214,15 +214,22 @@ def _results(asked: Asked, course: Course) -> Iterator[TaskResult]:
                 course.skipped.append(str(error))
                 continue
             task = task.informed_by(asked.record, predictor.bundle)
-            course.skipped.extend(_unread(task, predictor))
+            course.skipped.extend(_unscored(task, predictor))
             yield from run_protocol(predictor, task, part_of(course.progress, number, parts))
     for number, protocol in enumerate(folds, start=len(hidden)):
         work = asked.folder / (FOLDS if protocol.name == STATION_FOLDS else protocol.name)
         said = [without_others(asked)] if without_others(asked) else []
+        scored = []
         for result in run_folds(
             observations, asked.config, work, options, protocol, part_of(course.progress, number, parts)
         ):
+            scored.append(result.species)
             yield replace(result, notes=[*result.notes, *said])
+        course.skipped.extend(
+            f"{SPECIES[key].title}, {protocol.name}: no fold has a station that read it and enough others that did"
+            for key in asked.config.species
+            if key in observations.species and key not in scored
+        )
 
 
 def without_others(asked: Asked) -> str:
@@ -240,14 +247,10 @@ def without_others(asked: Asked) -> str:
     )
 
 
-def _unread(task: EvaluationTask, predictor: AnalysisPredictor) -> list[str]:
-    """Return what is said of the pollutants that no hidden station of a task read."""
-    return [
-        f"{SPECIES[key].title}, {task.protocol.name}: none of the {len(task.stations)} hidden stations read it at the "
-        "hours that count"
-        for key in predictor.species
-        if key in task.visible.species and not task.is_read(key)
-    ]
+def _unscored(task: EvaluationTask, predictor: AnalysisPredictor) -> list[str]:
+    """Return what is said of the pollutants of a task that cannot be scored."""
+    reasons = {key: task.why_unscored(key) for key in predictor.species if key in task.visible.species}
+    return [f"{SPECIES[key].title}, {task.protocol.name}: {reason}" for key, reason in reasons.items() if reason]
 
 
 def _metrics(species: dict[str, dict[str, Any]], run: Asked) -> dict[str, Any]:

@@ -22,7 +22,8 @@ Floats = npt.NDArray[np.floating[Any]]
 #: Hours that parameters are tuned on, spread evenly over those at hand.
 TUNING_HOURS = 48
 
-_FEWEST_READINGS = 5
+#: Visible stations that must read a pollutant in one hour: fewer tell nothing where one is left out.
+FEWEST_READINGS = 5
 #: Left-out readings that a spread is fitted to; more of them change its three numbers by less than a per cent.
 _SPREAD_READINGS = 6000
 
@@ -81,10 +82,10 @@ class StationField:
         ObservationsError
             If no hour has enough readings to leave one out.
         """
-        usable = np.flatnonzero(np.isfinite(self.values).sum(axis=1) >= _FEWEST_READINGS)
+        usable = np.flatnonzero(np.isfinite(self.values).sum(axis=1) >= FEWEST_READINGS)
         if usable.size == 0:
             raise ObservationsError(
-                f"no hour has {_FEWEST_READINGS} readings at visible stations, which the baselines need at least: "
+                f"no hour has {FEWEST_READINGS} readings at visible stations, which the baselines need at least: "
                 "evaluate on a longer timeline or on more stations"
             )
         picked = usable[np.unique(np.linspace(0, usable.size - 1, min(hours, usable.size)).round().astype(int))]
