@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,33 @@ def test_make_takes_the_steps_that_what_is_there_asks_for(
     assert len(ran) == len(steps), ran
     for line, step in zip(ran, steps, strict=True):
         assert f"echo aq {step}" in " ".join(line.split())
+
+
+def test_a_clock_without_a_path_finds_the_program_and_imports_what_is_put_in_or_taken_out_later(tmp_path: Path) -> None:
+    root = lay_project(tmp_path / "north")
+    for name in ("outputs/observations.nc", "outputs/grid.txt", "outputs/cube.nc"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("1,2,3,4@1")
+
+    def imports() -> bool:
+        shown = subprocess.run(
+            ["make", "-n", "-C", root], capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}
+        ).stdout
+        assert f"{Path(sys.executable).with_name('aqreanalysis')} validate outputs/cube.nc" in shown
+        return "observations import records" in shown
+
+    past = time.time() - 3600
+    for path in (root / "records", root / "config.yaml"):
+        os.utime(path, (past, past))
+    assert not imports()
+    late = root / "records" / "of last year, with blanks.csv"
+    late.write_text("x")
+    os.utime(late, (past, past))
+    assert imports()
+    os.utime(root / "records", (past, past))
+    assert not imports()
+    late.unlink()
+    assert imports()
 
 
 @pytest.mark.slow

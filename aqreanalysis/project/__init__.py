@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -29,7 +32,7 @@ def lay_project(folder: str | Path, records: Sequence[str | Path] = (), settings
     records : sequence of str or Path
         Station files and folders to copy into it.
     settings : dict, optional
-        Values of ``settings.mk``: GRID, SPECIES, START, END, WAY.
+        Values of ``settings.mk``: GRID, SPECIES, START, END, WAY; AQ, the program, is by default that of this Python.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def lay_project(folder: str | Path, records: Sequence[str | Path] = (), settings
         for path in map(Path, records):
             copy = partial(shutil.copytree, dirs_exist_ok=True) if path.is_dir() else shutil.copyfile
             copy(path, root / "records" / path.name)
-        _set(root / "settings.mk", settings or {})
+        _set(root / "settings.mk", {"AQ": _program(), **(settings or {})})
         with replacing(root / LAST) as part:
             shutil.copyfile(TEMPLATE / LAST, part)
     except OSError as error:
@@ -63,9 +66,16 @@ def lay_project(folder: str | Path, records: Sequence[str | Path] = (), settings
     return root
 
 
+def _program() -> str:
+    # The whole path: cron runs `make` with a PATH of the system's own, in which no virtual environment stands.
+    script = Path(sys.executable).with_name("aqreanalysis")
+    words = [str(script)] if script.is_file() else [sys.executable, "-m", "aqreanalysis.cli"]
+    return " ".join(map(shlex.quote, words)).replace("$", "$$").replace("#", r"\#")
+
+
 def _set(path: Path, settings: dict[str, str]) -> None:
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        name, sign, _ = line.partition(":=")
-        lines.append(f"{name}:= {settings[name.strip()]}" if sign and name.strip() in settings else line)
+        setting = re.match(r"(\w+) *[:?]=", line)
+        lines.append(f"{setting[0]} {settings[setting[1]]}" if setting and setting[1] in settings else line)
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")

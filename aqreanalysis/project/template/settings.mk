@@ -7,3 +7,5 @@ START   :=
 END     :=
 # pretrained or train; empty: train where there are files in covariates/.
 WAY     :=
+# The program, as it was called when this was laid: a clock knows no virtual environment.
+AQ      ?= aqreanalysis
