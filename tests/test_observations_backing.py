@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis.common import large_arrays
+from aqreanalysis.common import memory
 from aqreanalysis.errors import ObservationsError, OutputError
 from aqreanalysis.observations import (
     Observations,
@@ -53,7 +53,7 @@ def backed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Observations:
     monkeypatch.setattr(backing, "READINGS_IN_MEMORY", 100)
     monkeypatch.setattr(backing, "BLOCK_HOURS", 300)
     monkeypatch.setattr(dataset, "BLOCK_HOURS", 170)
-    monkeypatch.setattr(large_arrays, "MAPPED_BYTES", 1000)
+    monkeypatch.setattr(memory, "MAPPED_BYTES", 1000)
     observations = read_observations(path)
     assert not observations.in_memory
     return observations
@@ -155,11 +155,11 @@ def test_a_large_table_goes_through_a_temporary_file_that_is_removed(
 
 
 def test_a_full_disk_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large_arrays, "MAPPED_BYTES", 1000)
+    monkeypatch.setattr(memory, "MAPPED_BYTES", 1000)
 
     def full(*_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(OutputError, match=r"no room for 0\.1 GB of readings in .*No space left.*set TMPDIR"):
-        large_arrays.zeros_mapped((10_000, 2500), np.float32)
+        memory.zeros_mapped((10_000, 2500), np.float32)

@@ -17,6 +17,7 @@ from fields_case import FIRST, network, trained, write_files
 from production_case import END, GRID, START, make_observations, tiled
 from production_processes import digest
 
+from aqreanalysis.common.memory import available_memory
 from aqreanalysis.covariates import Covariates
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model.protocol import load_predictor
@@ -25,7 +26,6 @@ from aqreanalysis.production.execute.dask_cluster import cluster_client
 from aqreanalysis.production.execute.dask_workers import IN_FLIGHT, SubmittedTasks, _hand_on
 from aqreanalysis.production.execute.schedule import BLOCKS_A_TASK, share_blocks
 from aqreanalysis.production.plan import Plan
-from aqreanalysis.production.plan.blocks import available_memory
 
 TIMES, ROWS, COLUMNS = 4, 3, 3
 BLOCKS = TIMES * ROWS * COLUMNS

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
@@ -14,11 +12,8 @@ from hypothesis import strategies as st
 from aqreanalysis.common.hours import stamp_text
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import ConfigError, OutputError
-from aqreanalysis.production.plan import blocks
 from aqreanalysis.production.plan.blocks import (
     Plan,
-    available_memory,
-    check_memory,
     check_timeline,
     hours_between,
     make_plan,
@@ -111,51 +106,3 @@ def test_a_timeline_must_lie_within_what_is_observed_and_forecast():
     for first in (-100, 200):
         with pytest.raises(OutputError, match="wholly outside the observations"):
             check_timeline(plan(first, 20), observed, (observed[0], observed[1] + 24))
-
-
-def test_a_plan_that_does_not_fit_memory_names_the_setting_to_change():
-    plan = Plan(1, 24, 1000, 1000, (24, 1000, 1000), 20)
-    with pytest.raises(OutputError, match=r"production\.tile_rows"):
-        check_memory(plan, 4, available=plan.working_bytes * 3)
-    check_memory(plan, 4, available=plan.working_bytes * 4)
-    assert available_memory() > 1_000_000
-
-
-def put_group(folder, names, limit, used):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, value in zip(names, (limit, used), strict=True):
-        (folder / name).write_text(f"{value}\n")
-
-
-V1, V2 = ("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "memory.current")
-
-
-@pytest.mark.parametrize(
-    ("own", "where", "names"),
-    [
-        ("0::/system.slice/run.service\n", "system.slice", V2),
-        ("0::/a/b/c/d\n", "a/b", V2),
-        ("0::/a/b/c/d\n", "", V2),
-        ("0::/\n", "", V2),
-        ("9:memory:/slurm/uid_1/job_7/step_0\n1:name=systemd:/x\n", "memory/slurm/uid_1/job_7", V1),
-        ("9:cpu,memory:/a\n0::/\n", "memory/a", V1),
-        ("9:memory:/outside/of/the/container\n", "memory", V1),
-    ],
-)
-def test_the_limit_of_any_control_group_above_this_process_is_seen(own, where, names, tmp_path, monkeypatch):
-    (tmp_path / "self").write_text(own)
-    put_group(tmp_path / "fs" / where, names, 500_000_000, 80_000_000)
-    put_group(tmp_path / "fs" / "another", V2, 1, 0)
-    monkeypatch.setattr(blocks, "_GROUPS", tmp_path / "fs")
-    monkeypatch.setattr(blocks, "_OWN_GROUPS", tmp_path / "self")
-    assert available_memory() == 420_000_000
-
-
-def test_the_limit_of_the_address_space_is_seen():
-    code = (
-        "import resource, psutil; from aqreanalysis.production.plan.blocks import available_memory as a;"
-        "limit = psutil.Process().memory_info().vms + 300_000_000;"
-        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); print(a())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 0 < int(done.stdout) <= 300_000_000

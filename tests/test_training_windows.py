@@ -78,7 +78,7 @@ def test_a_timeline_of_broken_days_is_refused(readings, scalings, hours, first):
 
 
 def test_a_timeline_too_large_for_memory_is_the_same_in_a_mapped_file(readings, scalings, timeline, monkeypatch):
-    monkeypatch.setattr("aqreanalysis.common.large_arrays.MAPPED_BYTES", 0)
+    monkeypatch.setattr("aqreanalysis.common.memory.MAPPED_BYTES", 0)
     monkeypatch.setattr("aqreanalysis.training.windows._PART_HOURS", 31)
     mapped = Timeline.build(readings.values, FIRST_HOUR, scalings, [1], small_config().window)
     for name in ("scaled", "shifted", "hours"):

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.common.large_arrays import zeros_mapped
+from aqreanalysis.common.memory import zeros_mapped
 from aqreanalysis.errors import ObservationsError, in_one_line
 from aqreanalysis.observations.schema import described
 from aqreanalysis.species import SPECIES

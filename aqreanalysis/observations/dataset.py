@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.common.described import Described, few
 from aqreanalysis.common.hours import hours_since_epoch, times_from_hours
-from aqreanalysis.common.large_arrays import zeros_mapped
+from aqreanalysis.common.memory import zeros_mapped
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.backing import BLOCK_HOURS, Backing, FileBacking, HourlyBlock, MemoryBacking
 from aqreanalysis.observations.digest import IncrementalDigest, RunningStats, count_flags, flag_totals, mask_unusable

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aqreanalysis.common.large_arrays import zeros_mapped
+from aqreanalysis.common.memory import zeros_mapped
 from aqreanalysis.configs import WindowConfig
 from aqreanalysis.model import Scaling
 from aqreanalysis.training.fields import TimelineFields

@@ -8,13 +8,15 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from aqreanalysis.common.memory import available_memory
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production.dry_run.estimate import Estimate, MeasuredRates, Workers, estimate, workers_of
 from aqreanalysis.production.dry_run.trial import measure_rates
 from aqreanalysis.production.execute.schedule import default_threads
 from aqreanalysis.production.options import ProduceOptions
-from aqreanalysis.production.plan.blocks import available_memory, check_memory, size_text
+from aqreanalysis.production.plan import Plan
 from aqreanalysis.production.plan.prepare import Prepared
+from aqreanalysis.production.plan.timeline import FREQUENCIES
 from aqreanalysis.production.stores.store import Store
 from aqreanalysis.production.sweep import GEOMETRY_BYTES
 
@@ -126,6 +128,34 @@ def check_limits(prepared: Prepared, options: ProduceOptions, stores: Stores, pa
     check_estimate(estimate_run(prepared, options, stores)[0], crew, stores, present)
 
 
+def check_memory(plan: Plan, at_once: int, free: int) -> None:
+    """Refuse a plan whose blocks in hand do not fit the memory.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    at_once : int
+        Blocks computed at the same time on this machine.
+    free : int
+        Bytes of memory.
+
+    Raises
+    ------
+    OutputError
+        With the settings to change.
+    """
+    need = plan.working_bytes * at_once
+    if need > free:
+        steps, rows, columns = plan.block
+        period = FREQUENCIES[plan.frequency].period
+        raise OutputError(
+            f"blocks of {steps} {period}s x {rows} x {columns} cells, {at_once} at once, need about {size_text(need)} "
+            f"of memory, {size_text(free)} are free; lower production.tile_rows, production.tile_columns or "
+            "production.block_days"
+        )
+
+
 def local_folder(stores: Stores) -> Path | None:
     """Return the folder on this machine's disks that outputs go to, or the next one above that is there.
 
@@ -138,3 +168,12 @@ def local_folder(stores: Stores) -> Path | None:
         if above.is_dir():
             return above if os.access(above, os.W_OK) else Path(tempfile.gettempdir())
     return Path(tempfile.gettempdir())
+
+
+def size_text(count: float) -> str:
+    """Return bytes as people write them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 
+from aqreanalysis.common.memory import available_memory
 from aqreanalysis.errors import OutputError, in_one_line
-from aqreanalysis.production.plan.blocks import available_memory
 
 if TYPE_CHECKING:
     from distributed import LocalCluster

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import psutil
 from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import stamp_text
@@ -21,11 +19,6 @@ from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY, period_ed
 if TYPE_CHECKING:
     from aqreanalysis.configs import ProductionConfig
 
-try:
-    import resource
-except ImportError:  # Windows has no such limits
-    resource = None  # type: ignore[assignment]
-
 HOURS_A_DAY = 24
 # float32 values that are alive at once for a cell and hour while a block is computed, beyond the finished layers:
 # the neighbours' weighted moments, the head's activations and the quantiles.
@@ -33,8 +26,6 @@ WORKING_VALUES = 96
 # The same of the means: bytes a cell while one period is looked at, for its hundred quantiles and a month of sums.
 MEAN_WORKING_BYTES = 4 * 8 * 100 + 31 * 4 * 20
 
-# The control groups of this machine, and which of them this process is in.
-_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # NumPy's names of what a cube is split by.
 _SPLIT_UNITS = {"month": "M", "year": "Y"}
 
@@ -117,7 +108,8 @@ class Plan:
     @property
     def counts(self) -> tuple[int, int, int]:
         """Blocks along time, latitude and longitude."""
-        return tuple(-(-n // b) for n, b in zip(self.shape, self.block, strict=True))  # type: ignore[return-value]
+        time, rows, columns = (-(-n // b) for n, b in zip(self.shape, self.block, strict=True))
+        return time, rows, columns
 
     @property
     def blocks(self) -> int:
@@ -349,81 +341,6 @@ def check_timeline(plan: Plan, observed: tuple[int, int], able: tuple[int, int])
             f"{asked} ends too late: {span}, and this model forecasts at most {able[1] - last} h beyond; "
             f"end at {stamp_text(able[1])} or earlier"
         )
-
-
-def check_memory(plan: Plan, at_once: int, available: int | None = None) -> None:
-    """Refuse a plan whose blocks in hand do not fit the memory.
-
-    Parameters
-    ----------
-    plan : Plan
-        The plan.
-    at_once : int
-        Blocks computed at the same time on this machine.
-    available : int or None
-        Bytes; None asks the machine.
-
-    Raises
-    ------
-    OutputError
-        With the settings to change.
-    """
-    free = available_memory() if available is None else available
-    need = plan.working_bytes * at_once
-    if need > free:
-        steps, rows, columns = plan.block
-        period = FREQUENCIES[plan.frequency].period
-        raise OutputError(
-            f"blocks of {steps} {period}s x {rows} x {columns} cells, {at_once} at once, need about {size_text(need)} "
-            f"of memory, {size_text(free)} are free; lower production.tile_rows, production.tile_columns or "
-            "production.block_days"
-        )
-
-
-def available_memory() -> int:
-    """Return the bytes of memory that this process can still have: what the machine has free, within the limits of its
-    control groups, of either version and at any depth (systemd, Slurm, containers), and of its own address space."""
-    free = int(psutil.virtual_memory().available)
-    for group, limit_name, used_name in _memory_groups():
-        try:
-            limit, used = ((group / name).read_text(encoding="ascii").strip() for name in (limit_name, used_name))
-        except OSError:
-            continue
-        if limit.isdigit() and used.isdigit():
-            free = min(free, int(limit) - int(used))
-    if resource is not None:
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if soft != resource.RLIM_INFINITY:
-            free = min(free, soft - psutil.Process().memory_info().vms)
-    return max(free, 0)
-
-
-def _memory_groups() -> list[tuple[Path, str, str]]:
-    """Return the control groups of this process that may limit its memory, and the names of limit and use."""
-    try:
-        lines = _OWN_GROUPS.read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError):
-        lines = []
-    groups = []
-    for line in [*lines, "0::/", "1:memory:/"]:  # in a container its own group is the root of what it sees
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        older = "memory" in controllers.split(",")
-        if not older and controllers:
-            continue
-        root = _GROUPS / "memory" if older else _GROUPS
-        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if older else ("memory.max", "memory.current")
-        own = root / path.strip("/")
-        groups += [(one, *names) for one in (own, *own.parents) if one == root or root in one.parents]
-    return groups
-
-
-def size_text(count: float) -> str:
-    """Return bytes as people write them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def block_layout(plan: Plan) -> dict[str, Any]:
