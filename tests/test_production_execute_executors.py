@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import pandas as pd
@@ -22,8 +23,9 @@ def test_a_strip_of_made_up_readings_is_computed_to_warm_up(tmp_path):
     stations = pd.DataFrame({"lat": observations.lat, "lon": observations.lon})
     predictor.bundle = replace(predictor.bundle, stations=stations)
     start_gpu_warmup(predictor, grid, plan, ProduceOptions())
-    assert not hasattr(predictor, gpu_pipeline._WARMUP)  # the CPU needs none
+    assert predictor not in gpu_pipeline._WARMUPS  # the CPU needs none
     gpu_pipeline.start_warmup(predictor, grid, plan)
+    assert pickle.loads(pickle.dumps(predictor)).digest == predictor.digest  # as when the run is refused meanwhile
     gpu_pipeline.await_warmup(predictor)
-    assert not hasattr(predictor, gpu_pipeline._WARMUP)
+    assert predictor not in gpu_pipeline._WARMUPS
     gpu_pipeline.warm_up(predictor, grid, plan)  # in this thread: what fails here is seen

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -50,7 +51,8 @@ PINNED_BYTES = 512_000_000
 # A block is written by two threads: by more, each waits more often; by one, the last block of a run takes longer.
 TASKS_A_BLOCK = 2
 
-_WARMUP = "_aqreanalysis_gpu_warmup"
+# What makes a predictor's GPU ready; not on the predictor, which may be sent to workers, as a thread may not.
+_WARMUPS: WeakKeyDictionary[Predictor, threading.Thread] = WeakKeyDictionary()
 
 Write = Callable[[Block, Layers], Written]
 
@@ -238,16 +240,15 @@ def start_warmup(predictor: AnalysisPredictor, grid: Grid, plan: Plan) -> None:
     run's own shape is computed while the observations are read.
     """
     thread = threading.Thread(target=_warm_up_quietly, args=(predictor, grid, plan), name="GPU warm-up")
-    setattr(predictor, _WARMUP, thread)
+    _WARMUPS[predictor] = thread
     thread.start()
 
 
 def await_warmup(predictor: Predictor) -> None:
     """Wait for what `start_warmup` began, if it did."""
-    thread = getattr(predictor, _WARMUP, None)
+    thread = _WARMUPS.pop(predictor, None)
     if thread is not None:
         thread.join()
-        delattr(predictor, _WARMUP)  # a predictor may be sent to workers, a thread cannot
 
 
 def _warm_up_quietly(predictor: AnalysisPredictor, grid: Grid, plan: Plan) -> None:
