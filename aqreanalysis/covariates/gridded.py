@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from aqreanalysis.common.cache import BoundedCache
@@ -205,7 +206,7 @@ class GriddedSource:
         out += np.float32(variable.conversion.offset)
         return out
 
-    def _check(self, variable: Variable, out: NDArray[np.float32], weights: object) -> None:
+    def _check(self, variable: Variable, out: NDArray[np.float32], weights: sp.csr_array) -> None:
         """Refuse values that cannot be; a small negative amount is the rounding of the file's packing."""
         low, high = variable.field.plausible
         if variable.conversion.mixing_ratio:
@@ -215,9 +216,9 @@ class GriddedSource:
         if not wrong.any():
             return
         hour, point = (int(i[0]) for i in np.nonzero(wrong))
-        first, last = weights.indptr[hour], weights.indptr[hour + 1]  # type: ignore[attr-defined]
-        time_steps = weights.indices[first:last]  # type: ignore[attr-defined]
-        time_step = variable.time_steps.iloc[int(time_steps[np.argmax(weights.data[first:last])])]  # type: ignore[attr-defined]
+        first, last = weights.indptr[hour], weights.indptr[hour + 1]
+        time_steps = weights.indices[first:last]
+        time_step = variable.time_steps.iloc[int(time_steps[np.argmax(weights.data[first:last])])]
         hint = (
             "it is broken up as a sum from the start of its run and falls from one step to the next: "
             "set covariates.accumulation=hourly if each map holds one hour"

@@ -26,6 +26,7 @@ from aqreanalysis.observations.longer_averages import LongerAverages, find_longe
 from aqreanalysis.observations.merging import Hourly, Merger, MergeRules
 from aqreanalysis.observations.places import TwinCount
 from aqreanalysis.observations.quality import check_units, flag_readings
+from aqreanalysis.observations.raw_records import Repeats
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_identity import StationRules, resolve_stations
 from aqreanalysis.observations.station_metadata import StationList
@@ -62,14 +63,14 @@ class Assembly:
     quality: QualityConfig | None = None
     stations: StationList = field(default_factory=StationList)
     attributes: Mapping[str, object] = field(default_factory=dict)
-    repeats: str = "refuse"
+    repeats: Repeats = "refuse"
     moved: str = "refuse"
     periods_stated: bool = False
 
     @property
     def rules(self) -> MergeRules:
         """Rules of merging."""
-        return MergeRules(self.columns.repeats or self.repeats, self.columns.completeness)  # type: ignore[arg-type]
+        return MergeRules(self.columns.repeats or self.repeats, self.columns.completeness)
 
     @property
     def station_rules(self) -> StationRules:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
@@ -88,13 +89,26 @@ class StationFormat:
 _FORMATS: dict[str, StationFormat] = {}
 
 
-def station_format(name: str, title: str, document: str, **more: object) -> Callable[[Reader], Reader]:
-    """Register the decorated function as the reader of a format; `more` are other attributes of `StationFormat`."""
+class FormatTraits(TypedDict, total=False):
+    """What a reader may say of its format beside its columns; see `StationFormat`."""
+
+    filename: str
+    matches: Callable[[FileHead], str | None]
+    repeats: Repeats
+    moved: str
+    needs_stations: bool
+    temperature_celsius: float
+    periods_stated: bool
+    rank: int
+
+
+def station_format(
+    name: str, title: str, document: str, columns: Iterable[str] = (), **traits: Unpack[FormatTraits]
+) -> Callable[[Reader], Reader]:
+    """Register the decorated function as the reader of a format; arguments as the attributes of `StationFormat`."""
 
     def register(read: Reader) -> Reader:
-        if "columns" in more:
-            more["columns"] = frozenset(more["columns"])  # type: ignore[call-overload]
-        _FORMATS[name] = StationFormat(name, title, document, read, **more)  # type: ignore[arg-type]
+        _FORMATS[name] = StationFormat(name, title, document, read, frozenset(columns), **traits)
         return read
 
     return register
