@@ -15,7 +15,7 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.averaging_periods import NO_TIME, find_step
 from aqreanalysis.observations.report import QualityReport, Where
-from aqreanalysis.observations.times import Clock, read_zone, stamps_to_minutes
+from aqreanalysis.observations.times import Clock, _parse_text, read_zone, stamps_to_minutes
 
 
 def _hours(values: list, columns: ColumnsConfig | None = None, report: QualityReport | None = None) -> np.ndarray:
@@ -187,3 +187,23 @@ def test_of_stamps_that_are_not_iso_the_pattern_that_reads_them_is_named(stamp: 
 def test_stamps_that_can_be_read_one_way_only_need_no_setting(stamp: str) -> None:
     end, _ = stamps_to_minutes(pa.array([stamp] * 3), Clock(), QualityReport(), Where("a.csv"))
     assert (end == pd.Timestamp("2023-06-01 05:00").value // 60_000_000_000).all()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "texts"),
+    [
+        ("%d/%m/%Y %H:%M", ["31/01/2019 13:00", "1/2/2019 3:04", "31/02/2019 10:00", "13/13/2019 10:00", "31/01/2019"]),
+        (
+            "%d-%m-%Y %H:%M:%S",
+            ["31-01-2019 13:00:59", "31-01-2019 13:00:60", "31-01-2019 13:00", "31/01/2019 13:00:00"],
+        ),
+        ("%Y%m%d%H", ["2019013113", "2019013125", "201901311", "20190131 13", "2019-01-31 13"]),
+        ("%m/%d/%Y", ["01/31/2019", "31/01/2019", "02/29/2020", "02/29/2019", "01/31/2019 13:00"]),
+        ("%d.%m.%Y (%H)", ["31.01.2019 (13)", "31.01.2019 13", "31,01,2019 (13)"]),
+    ],
+)
+def test_stamps_of_a_pattern_of_digits_are_read_as_strptime_reads_them(pattern: str, texts: list[str]) -> None:
+    read = _parse_text(pd.Series(texts, dtype="str"), np.zeros(len(texts), bool), pattern)
+    right = pd.to_datetime(pd.Series(texts), format=pattern, errors="coerce")
+    assert list(read.astype("M8[s]")) == list(pd.DatetimeIndex(right).astype("M8[s]"))
+    assert 0 < read.isna().sum() < len(texts)

@@ -203,11 +203,19 @@ def _places(rows: LongTable | ColumnTable) -> tuple[pd.DataFrame, NDArray[np.int
         frame[role] = np.nan if given is None else exact_degrees(given)
     for role, texts in rows.labels.items():
         frame[role] = np.asarray(texts[0])
-    # Groups of all columns, missing ones among them; their order does not matter.
-    code = frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup().to_numpy()
+    # Groups of all columns, missing ones among them; their order does not matter. A file of one station has one.
+    varying = [name for name in frame.columns if not _is_constant(frame[name].to_numpy())]
+    code = np.zeros(len(frame), np.int64)
+    if varying:
+        code = np.asarray(frame.groupby(varying, sort=False, dropna=False).ngroup(), np.int64)
     places = frame.iloc[np.unique(code, return_index=True)[1]].reset_index(drop=True)
     nameless = places["station"] < 0
     places["station"] = np.array([*rows.station[1], None], dtype=object)[places["station"]]
     for role, texts in rows.labels.items():
         places[role] = np.array([*texts[1], None], dtype=object)[places[role]]
     return places, np.where(nameless.to_numpy()[code], -1, code).astype(np.int32)
+
+
+def _is_constant(values: NDArray[np.generic]) -> bool:
+    """Return whether a column holds one value in every row, which may be a missing one."""
+    return bool((values == values[:1]).all() or pd.isna(values).all())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta, timezone, tzinfo
 from enum import IntEnum
@@ -50,8 +50,11 @@ _OTHER_WAYS = (
     *("%m/%d/%Y %I:%M:%S %p", "%d-%m-%Y %H:%M", "%d-%m-%Y %H:%M:%S", "%d/%m/%Y %H.%M.%S", "%d/%m/%y %H:%M"),
     *("%m/%d/%y %H:%M", "%d-%b-%Y %H:%M", "%d-%b-%y %H:%M", "%Y%m%d%H", "%Y%m%d%H%M", "%d.%m.%y %H:%M", "epoch"),
 )
-# A date or an hour of one digit, and parts that are joined by blanks: year, month, day, hour.
+# Parts of a pattern that are digits alone, and how many.
+_WIDTHS = {"Y": 4, **dict.fromkeys("mdHMS", 2)}
+# A date or an hour of one digit, and parts that are joined by blanks: year, month, day, hour; and what is not so.
 _SHORT = re.compile(r"^(\d{4})[-/ ](\d{1,2})[-/ ](\d{1,2})(?:[ T](\d{1,2})(?:\.0)?(:\d\d.*)?)?$")
+_FULL = re.compile(r"^\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d.*)?$")
 _AWARE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$", re.IGNORECASE)
 
 
@@ -285,9 +288,7 @@ def _distinct_stamps(values: pa.Array, clock: Clock, report: QualityReport, wher
         utc = parsed.tz_convert("UTC").tz_localize(None) if parsed.tz is not None else parsed
     elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         text = pd.Series(written, dtype="str").str.strip()
-        aware = text.str.contains(_AWARE).to_numpy(dtype=bool) & (text.str.len() > len("2019-01-01")).to_numpy(
-            dtype=bool
-        )
+        aware = _looks(text, _AWARE) & (text.str.len() > len("2019-01-01")).to_numpy(dtype=bool)
         if clock.pattern is not None and clock.pattern not in NAMED_PATTERNS:
             aware[:] = "%z" in clock.pattern
         aware[:] |= clock.pattern in _EPOCH_SECONDS
@@ -339,25 +340,70 @@ def _parse_text(text: pd.Series, aware: NDArray[np.bool_], pattern: str | None) 
     # pandas knows these words, and a stamp that depends on the clock of the reader is none.
     text = text.mask(text.str.lower().isin(["now", "today"]))
     if pattern is None:
-        text = text.str.replace(_SHORT, _padded, regex=True)
+        text = _rewritten(text, _looks(text, _SHORT) & ~_looks(text, _FULL), _SHORT, _padded)
     # Hours are counted from 1 to 24 in many networks: 24:00 is the next day's 00:00.
     hour_24 = _HOUR_24_ALONE if pattern is not None and pattern.endswith("%H") else _HOUR_24
-    midnight = text.str.extract(hour_24, expand=True)[0].notna().to_numpy()
-    if midnight.any():
-        text = text.where(~midnight, text.str.replace(hour_24, r"\g<1>00\g<2>", regex=True))
+    midnight = _looks(text, hour_24)
+    text = _rewritten(text, midnight, hour_24, r"\g<1>00\g<2>")
     how: dict[str, Any] = {"format": pattern or "ISO8601"}
     if pattern in NAMED_PATTERNS:
         how = {"format": "mixed", "dayfirst": pattern == "day-first"}
-    for mask, utc in ((aware, True), (~aware, False)):
+    if pattern is not None and pattern not in NAMED_PATTERNS:
+        out = _in_iso_order(text, pattern)
+    for own, utc in ((aware, True), (~aware, False)):
+        mask = own & np.isnat(out)
         if mask.any():
             parsed = pd.DatetimeIndex(pd.to_datetime(text[mask], errors="coerce", utc=utc, **how))
             out[mask] = (parsed.tz_localize(None) if utc else parsed).to_numpy(dtype="M8[us]")
     if pattern is None and np.isnat(out).any():
         for looks, way in _PLAIN_WAYS:
-            mask = np.isnat(out) & text.str.match(looks).fillna(False).to_numpy(dtype=bool)
+            mask = np.isnat(out) & _looks(text, looks)
             if mask.any():
                 out[mask] = pd.to_datetime(text[mask], errors="coerce", format=way).to_numpy(dtype="M8[us]")
     return pd.DatetimeIndex(np.where(midnight, out + np.timedelta64(1, "D"), out))
+
+
+def _in_iso_order(text: pd.Series, pattern: str) -> NDArray[np.datetime64]:
+    """Return the times of texts of two-digit parts, written in another order than ISO 8601, NaT of all others.
+
+    pandas reads ISO 8601 twenty times as fast as by a pattern, and a folder has the stamps of a year in each file.
+    """
+    out = np.full(len(text), np.datetime64("NaT"), dtype="M8[us]")
+    parts = re.findall(r"%(.)", pattern)
+    if not {"Y", "m", "d"} <= set(parts) <= _WIDTHS.keys() or len(set(parts)) < len(parts):
+        return out
+    looks, place, at = "", {}, 0
+    for piece in re.findall(r"%.|[^%]", pattern):
+        width = _WIDTHS[piece[1]] if piece[0] == "%" else 1
+        place[piece[-1]] = slice(at, at + width)
+        looks += rf"\d{{{width}}}" if piece[0] == "%" else re.escape(piece)
+        at += width
+    strict = _looks(text, re.compile(f"^{looks}$"))
+    texts = pa.array(text[strict], pa.string())
+    held = [pc.utf8_slice_codeunits(texts, place[p].start, place[p].stop) if p in parts else "00" for p in "YmdHMS"]
+    day, hour = pc.binary_join_element_wise(*held[:3], "-"), pc.binary_join_element_wise(*held[3:], ":")
+    iso = day if isinstance(hour, pa.Scalar) else pc.binary_join_element_wise(day, hour, " ")
+    out[strict] = pd.to_datetime(iso.to_pandas(), errors="coerce", format="ISO8601").to_numpy(dtype="M8[us]")
+    return out
+
+
+def _looks(text: pd.Series, pattern: re.Pattern[str]) -> NDArray[np.bool_]:
+    """Return which texts hold a pattern, none of the missing ones; Arrow asks all of them at once."""
+    held = pc.match_substring_regex(
+        pa.array(text, pa.string()), pattern.pattern, ignore_case=bool(pattern.flags & re.IGNORECASE)
+    )
+    return pc.fill_null(held, False).to_numpy(zero_copy_only=False)
+
+
+def _rewritten(
+    text: pd.Series, which: NDArray[np.bool_], pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str]
+) -> pd.Series:
+    """Return texts, those of `which` with a pattern replaced; it costs a call each, so they should be few."""
+    if not which.any():
+        return text
+    out = text.copy()
+    out[which] = [pattern.sub(by, each) for each in text[which]]
+    return out
 
 
 def _padded(match: re.Match[str]) -> str:
