@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import xarray as xr
+from outage_case import TROUBLES, Outage, in_front_of
 from production_case import GRID, START, make_bundle, make_observations
 from s3_case import URL, fresh_bucket, post, running_server
 from web_case import answering
 
+from aqreanalysis.common import remote
 from aqreanalysis.configs import ProductionConfig
 from aqreanalysis.errors import CubeError, Interrupted, OutputError
 from aqreanalysis.model.protocol import load_predictor
@@ -205,3 +208,56 @@ def test_an_owner_left_by_a_run_that_is_dead_on_this_machine_does_not_stand_in_t
     # The same command again gives the right back and is content with the cube.
     produce(model, observations, GRID, START, END, URL, OPTIONS).close()
     assert "some/x.zarr.part/owner.json" not in cubes()
+
+
+def with_patience(monkeypatch, seconds: float) -> None:
+    """Let what is not answered be asked again for some seconds only."""
+    brief = {"init_backoff": timedelta(seconds=0.02), "max_backoff": timedelta(seconds=0.2), "base": 4}
+    later = {**remote._LATER, "retry_timeout": timedelta(seconds=seconds), "backoff": brief}
+    monkeypatch.setattr(remote, "_LATER", later)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_an_outage_in_the_middle_of_a_run_is_bridged(trouble, model, observations, server, local, cubes, monkeypatch):
+    with_patience(monkeypatch, 20)
+    outage = Outage(trouble, seconds=0.5, after=3)
+    with in_front_of(server, outage) as address, monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", address)
+        produce(model, observations, GRID, START, END, URL, OPTIONS).close()
+    assert outage.met > 0 and cubes() == files(local)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_an_outage_of_two_minutes_is_bridged(trouble, model, observations, server, local, cubes, monkeypatch):
+    outage = Outage(trouble, seconds=120, after=3)
+    with in_front_of(server, outage) as address, monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", address)
+        produce(model, observations, GRID, START, END, URL, OPTIONS).close()
+    # Some questions a minute, not thousands: who is in trouble is left in peace.
+    assert 3 <= outage.met < 100 and cubes() == files(local)
+
+
+@pytest.mark.parametrize(("trouble", "says"), [("503", "answers 503 Service Unavailable"), ("cut", "does not answer")])
+def test_a_longer_outage_ends_in_one_line_and_the_same_command_goes_on_from_the_blocks_that_are_there(
+    trouble, says, model, observations, server, local, cubes, monkeypatch, tmp_path
+):
+    with_patience(monkeypatch, 0.5)
+    outage = Outage(trouble, seconds=1e6, after=15)
+    told: list[int] = []
+    with in_front_of(server, outage) as address, monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", address)
+        first = replace(OPTIONS, progress=lambda done, *_: told.append(done))
+        line = refused(lambda: produce(model, observations, GRID, START, END, URL, first))
+        assert f"{address} {says}" in line and line.endswith("mend it and run the same command again")
+        assert "finished blocks are kept in " in line and 0 < told[-1] < BLOCKS
+        with pytest.raises(CubeError):
+            open_cube(URL)
+        outage.end()
+        again: list[int] = []
+        produce(
+            *(model, observations, GRID, START, END, URL),
+            replace(OPTIONS, progress=lambda done, *_: again.append(done)),
+        ).close()
+    assert again == list(range(told[-1] + 1, BLOCKS + 1))
+    assert cubes() == files(local) and list(tmp_path.iterdir()) == []

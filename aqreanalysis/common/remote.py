@@ -32,8 +32,12 @@ _SCHEMES = (S3, "https://", "http://")
 _ENDINGS = (".zarr", ".nc")
 #: Where the other side of S3 is, if it is not Amazon's: the variable of the one service goes before that of all.
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-# A first question that is not answered is asked again only so long; later ones, in the middle of a run, for minutes.
+# A first question that is not answered is asked again only so long; later ones, in the middle of a run, through an
+# outage of minutes. obstore's own ten questions are over in two to six seconds, since it draws each pause between
+# nothing and twice the last; four times as much makes them grow. Past five minutes what it has signed may be refused.
 _FIRST = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+_BACKOFF = {"init_backoff": timedelta(seconds=0.25), "max_backoff": timedelta(seconds=10), "base": 4}
+_LATER = {"max_retries": 1000, "retry_timeout": timedelta(minutes=4), "backoff": _BACKOFF}
 _CONNECT, _FIRST_ANSWER, _SILENCE, _WHOLE_FILE = "5s", "10s", "60s", "1day"
 
 
@@ -160,7 +164,7 @@ def open_objects(url: str, patient: bool = True, **client: Any) -> obstore.store
             f"{url}: what is not on a disk is read by the package obstore; install it with "
             "pip install 'aqreanalysis[s3]'"
         ) from None
-    options: dict[str, Any] = {} if patient else {"retry_config": _FIRST}
+    options: dict[str, Any] = {"retry_config": _LATER if patient else _FIRST}
     options["client_options"] = {"connect_timeout": _CONNECT, **({} if patient else {"timeout": _FIRST_ANSWER})}
     options["client_options"] |= client
     if not url.startswith(S3):
@@ -247,10 +251,12 @@ def _reason(url: str, error: Exception) -> str:
             "this storage cannot make an object only where there is none, which a run needs as its lock: write to a "
             "disk and copy the cube there"
         )
+    where = endpoint() or "the endpoint of its region" if on_s3 else "the server"
+    if trouble := re.search(r"status code: (5\d\d[ A-Z]*)", text, re.IGNORECASE):
+        return f"{where} answers {trouble[1].strip()}, however often it is asked; that is its own trouble, and may pass"
     if "error sending request" in text or "connect" in lower or "timed out" in lower:
         if not on_s3:
             return "the server does not answer; check the address and the network"
-        where = endpoint() or "the endpoint of its region"
         return f"{where} does not answer; check {' or '.join(ENDPOINT_VARIABLES[:2])}, AWS_REGION and the network"
     return text[:200]
 

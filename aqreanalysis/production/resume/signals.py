@@ -95,4 +95,6 @@ def output_errors(part: Path) -> Iterator[None]:
                 f"no space left for the output{where}: {blocks_kept}{room_needed(number)}, and run the same command "
                 "again"
             ) from error
-        raise OutputError(f"cannot write the output{where}: {reason}; {blocks_kept}mend it and run again") from error
+        raise OutputError(
+            f"cannot write the output{where}: {reason}; {blocks_kept}mend it and run the same command again"
+        ) from error

@@ -319,7 +319,7 @@ class RemoteLock:
         import obstore
 
         with translate_errors(self._url):
-            held = _holder(bytes(obstore.get(open_objects(self._url, patient=False), _OWNER).bytes()), self._url)
+            held = _holder(bytes(obstore.get(open_objects(self._url), _OWNER).bytes()), self._url)
         if held.get("run") != self._own:
             raise OutputError(
                 f"{self._url} was taken over by the run in {held.get('folder')} on {held.get('host')}; this one ends"
@@ -330,7 +330,7 @@ class RemoteLock:
         import obstore
 
         with translate_errors(self._url), suppress(FileNotFoundError):
-            obstore.delete(open_objects(self._url, patient=False), _OWNER)
+            obstore.delete(open_objects(self._url), _OWNER)
 
 
 def _holder(owner: bytes, url: str) -> dict[str, Any]:
