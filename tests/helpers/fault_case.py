@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attack_case import Assets
-from kill_case import Job, digests, names, outputs, prepared, run
+from kill_case import Job, digests, names, outputs, prepared, run_job
 
 # Files may grow to a few kB: fewer than any output has, more than a lock or a record needs.
 _FILE_BYTES = 6_000
@@ -43,13 +43,14 @@ FAULTS: dict[str, Callable[[], None]] = {
 def meet(job: Job, assets: Assets, folder: Path, name: str) -> str:
     """Let a command meet a fault, then go on without it; return what is wrong with how it ends, or nothing."""
     whole = prepared(job, assets, folder / "whole")
-    status, said = run(job.arguments(assets), whole)
+    status, said = run_job(job, assets, whole)
     if status != 0:
         return f"does not run: {said[-200:]}"
+    expected, expected_names = outputs(job, whole), names(whole)
     place = prepared(job, assets, folder / "place")
     older = {one: digests(place / one) for one in job.outputs if (place / one).exists()}
     (place).chmod(0o555 if name == "read-only" else 0o755)
-    status, said = run(job.arguments(assets), place, limit=FAULTS[name])
+    status, said = run_job(job, assets, place, limit=FAULTS[name])
     place.chmod(0o755)
     lines = [line for line in said.splitlines() if line.startswith("Error:")]
     if status not in (0, 2) or (status == 2 and len(lines) != 1) or "Traceback" in said:
@@ -58,14 +59,14 @@ def meet(job: Job, assets: Assets, folder: Path, name: str) -> str:
         return f"{name}: written all the same"
     for one, found in outputs(job, place).items():
         there = {one: digests(place / one)} if (place / one).exists() else {}
-        if found and found != outputs(job, whole)[one] and there.get(one) != older.get(one):
+        if found and found != expected[one] and there.get(one) != older.get(one):
             return f"{name}: {one} looks whole and is not"
-    if outputs(job, place) != outputs(job, whole):
-        status, said = run(job.arguments(assets), place)
+    if outputs(job, place) != expected:
+        status, said = run_job(job, assets, place)
         if status != 0:
             return f"{name}: going on ended with {status}: {said[-300:]}"
-    if outputs(job, place) != outputs(job, whole):
+    if outputs(job, place) != expected:
         return f"{name}: other bytes afterwards"
-    left = sorted(set(names(place)) - set(names(whole)))
+    left = sorted(set(names(place)) - set(expected_names))
     shutil.rmtree(folder, ignore_errors=True)
     return f"{name}: left behind {left[:4]}" if left else ""

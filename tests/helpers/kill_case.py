@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 from attack_case import Assets
+from s3_case import ServerProcess
 
 GRID, SPAN = "116,39,118,40.5@0.25", ("2019-01-03", "2019-01-07")
 #: Blocks of three rows, four columns and a day: 36 of them in the four days above.
@@ -50,6 +51,10 @@ class Job:
         Makes what must be there before, in a folder: a cube that grows, an output that is replaced.
     same : callable or None
         What of an output must be the same bytes whoever was killed: name -> digest; None for all of it.
+    environment : callable or None
+        Variables that the command has.
+    bring : callable or None
+        Brings outputs that lie elsewhere into a folder, to be looked at.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Job:
     outputs: tuple[str, ...]
     before: Callable[[Assets, Path], None] | None = None
     same: Callable[[Path], dict[str, str]] | None = None
+    environment: Callable[[], dict[str, str]] | None = None
+    bring: Callable[[Path], None] | None = None
 
 
 @dataclass
@@ -95,6 +102,20 @@ def scores_of(path: Path) -> dict[str, str]:
         "scores": hashlib.sha256(scores.encode()).hexdigest(),
         "names": " ".join(sorted(p.name for p in path.iterdir())),
     }
+
+
+def run_job(
+    job: Job, assets: Assets, place: Path, kill_after: float | None = None, limit: Callable[[], None] | None = None
+) -> tuple[int, str]:
+    """Run a job in a folder; see `run`."""
+    variables = {} if job.environment is None else job.environment()
+
+    def begin() -> None:
+        os.environ.update(variables)
+        if limit is not None:
+            limit()
+
+    return run(job.arguments(assets), place, kill_after, begin)
 
 
 def run(
@@ -178,7 +199,7 @@ def make_whole(job: Job, assets: Assets, folder: Path) -> Whole:
     place = prepared(job, assets, folder / "whole")
     older = outputs(job, place)
     begun = time.monotonic()
-    status, text = run(job.arguments(assets), place)
+    status, text = run_job(job, assets, place)
     seconds = time.monotonic() - begun
     assert status == 0, f"{job.name}: {text[-800:]}"
     return Whole(folder, outputs(job, place), older, names(place), seconds)
@@ -190,7 +211,7 @@ def kill_once(job: Job, assets: Assets, whole: Whole, draw: random.Random) -> st
     place = prepared(job, assets, whole.folder / f"{whole.tried}")
     moment = draw.uniform(0, whole.seconds)
     try:
-        status, text = run(job.arguments(assets), place, moment)
+        status, text = run_job(job, assets, place, moment)
         if status == 99:
             return f"after {moment:.2f} s: {text[-200:]}"
         for name, found in outputs(job, place).items():
@@ -198,7 +219,7 @@ def kill_once(job: Job, assets: Assets, whole: Whole, draw: random.Random) -> st
                 return f"killed after {moment:.2f} s: {name} looks whole and is not"
         # Killed after it named its output it may have left the folder of its work: the next run takes that away.
         if outputs(job, place) != whole.digests or set(names(place)) - set(whole.names):
-            status, text = run(job.arguments(assets), place)
+            status, text = run_job(job, assets, place)
             if status != 0:
                 return f"killed after {moment:.2f} s: going on ended with {status}: {text[-300:]}"
         if outputs(job, place) != whole.digests:
@@ -222,6 +243,8 @@ def prepared(job: Job, assets: Assets, place: Path) -> Path:
 
 def outputs(job: Job, place: Path) -> dict[str, dict[str, str]]:
     """Return the digests of the outputs that are there."""
+    if job.bring is not None:
+        job.bring(place)
     look = job.same or digests
     found = {}
     for name in job.outputs:
@@ -278,6 +301,12 @@ def _listed(assets: Assets, place: Path) -> None:
     (place / "places.csv").write_text("place,lat,lon\na,39.5,117\nb,40,116.5\n")
 
 
+def cube_in_bucket(path: Path) -> dict[str, str]:
+    """Return the digests of what is in a bucket, if a reader finds a cube there: by the metadata that comes last."""
+    return digests(path) if (path / "some" / "x.zarr" / ".zmetadata").exists() else {}
+
+
+_SERVER = ServerProcess()
 _EXPORTS: dict[str, tuple[list[str], str]] = {
     "points": (["--places", "places.csv", "--out", "t.csv"], "t.csv"),
     "netcdf": (["--out", "files"], "files"),
@@ -308,6 +337,15 @@ JOBS: list[Job] = [
     Job("produce --append netcdf", lambda a: _produce(a, "x.nc", "--append"), ("x.nc",), _shorter("x.nc")),
     Job("produce --overwrite zarr", lambda a: _produce(a, "x.zarr", "--overwrite"), ("x.zarr",), _shorter("x.zarr")),
     Job("produce --overwrite netcdf", lambda a: _produce(a, "x.nc", "--overwrite"), ("x.nc",), _shorter("x.nc")),
+    Job(
+        "produce s3",
+        lambda a: _produce(a, "s3://cubes/some/x.zarr"),
+        ("bucket",),
+        lambda _, place: _SERVER.empty(),
+        cube_in_bucket,
+        _SERVER.environment,
+        _SERVER.bring,
+    ),
     Job("import", lambda a: ["observations", "import", str(a.csv), "--out", "o.nc"], ("o.nc",)),
     Job(
         "evaluate",
