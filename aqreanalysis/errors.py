@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class AqreanalysisError(Exception):
@@ -67,6 +68,13 @@ class Interrupted(AqreanalysisError):
 def already_exists(out: object) -> OutputError:
     """Return the refusal of an output that is there and was not to be replaced."""
     return OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
+
+
+def no_cube(path: Path) -> CubeError:
+    """Return the refusal of a cube that is not there, with the run that waits beside its place, if one does."""
+    part = path.with_name(f"{path.name}.part")
+    way = f"{part} holds an unfinished run: repeat its command" if part.exists() else "check the path"
+    return CubeError(f"no cube {path}; {way}")
 
 
 def in_one_line(error: BaseException, most: int | None = None) -> str:

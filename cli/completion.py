@@ -18,6 +18,20 @@ PROGRAM, VARIABLE = "aqreanalysis", "_AQREANALYSIS_COMPLETE"
 BEGIN, END = "# >>> aqreanalysis completion >>>", "# <<< aqreanalysis completion <<<"
 
 
+#: What click's scripts lack: no blank after a key of --set, whose value follows; and of names joined by commas all.
+_VALUES_FOLLOW = {
+    "bash": {
+        "    return 0\n": "    [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == *= ]] && compopt -o nospace\n    return 0\n"
+    },
+    "zsh": {
+        "        compadd -U -V unsorted -a completions\n": "        if [[ ${completions[1]} == *= ]]; then\n"
+        "            compadd -S '' -U -V unsorted -a completions\n        else\n"
+        "            compadd -U -V unsorted -a completions\n        fi\n"
+    },
+    "fish": {'string split "," $completion': 'string split -m 1 "," $completion'},
+}
+
+
 @click.group()
 def completion() -> None:
     """Let the shell complete commands, options and their values."""
@@ -76,7 +90,12 @@ def _source(shell: str) -> str:
         raise AssertionError(f"click knows no {shell}")
     # Not its source(): that of bash asks the bash that is found first for its version, which need not be the user's.
     complete = kind(click.get_current_context().find_root().command, {}, PROGRAM, VARIABLE)
-    return complete.source_template % complete.source_vars()
+    source = complete.source_template
+    for click_has, ours in _VALUES_FOLLOW[shell].items():
+        if click_has not in source:
+            raise AssertionError(f"click's script for {shell} has changed: {click_has!r} is not in it")
+        source = source.replace(click_has, ours)
+    return source % complete.source_vars()
 
 
 def _places(shell: str) -> tuple[Path, Path | None]:

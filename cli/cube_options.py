@@ -12,6 +12,7 @@ import click
 from aqreanalysis.cli import options, types
 from aqreanalysis.cli.log import say
 from aqreanalysis.cli.options import Command
+from aqreanalysis.errors import no_cube
 
 if TYPE_CHECKING:
     from aqreanalysis.common.remote import RemotePath
@@ -35,9 +36,28 @@ class CubePlace(click.ParamType):
         return place_of(str(value))
 
 
+class CubeThere(CubePlace):
+    """A path of a cube that is there, or its URL."""
+
+    def convert(
+        self, value: str | Path | RemotePath, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | RemotePath:
+        """Return a path, or the place that a URL names.
+
+        Raises
+        ------
+        CubeError
+            If nothing is at the path.
+        """
+        place = super().convert(value, param, ctx)
+        if isinstance(place, Path) and not place.exists():
+            raise no_cube(place)
+        return place
+
+
 def cube_argument(command: Command) -> Command:
     """Add CUBE, which reaches the command as `cube`: a path, or the place that a URL names."""
-    return click.argument("cube", type=CubePlace())(command)
+    return click.argument("cube", type=CubeThere())(command)
 
 
 def tell_fetch(cube: str | Path | RemotePath) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def check_produced(out: str, span: tuple[datetime | None, datetime], settings: M
         If so.
     """
     check_span(*span)
+    check_place(out)
     may = any(settings.get(key) for key in ("overwrite", "append", "repair", "dry_run"))
     several = len(settings.get("frequencies", ())) > 1 or settings.get("split", "none") != "none"
     path = Path(out)
@@ -55,6 +57,40 @@ def check_produced(out: str, span: tuple[datetime | None, datetime], settings: M
     from aqreanalysis.production.stores.outputs import already_there
 
     raise already_there(path)
+
+
+def check_place(out: str | Path) -> None:
+    """Refuse an output that no folder can be made for, or in whose folder nothing may be written.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    if "://" in str(out):
+        return
+    above = next(folder for folder in Path(out).absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise OutputError(f"{out} cannot be written: {above} is a file; choose another --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"{out} cannot be written: {above} may not be written into; choose another --out")
+
+
+def check_export(out: Path, endings: Sequence[str], overwrite: bool) -> None:
+    """Refuse an output of a cube that cannot be written: a file of one of `endings`, or without any a folder.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    from aqreanalysis.export.files import check_file
+
+    check_place(out)
+    if endings:
+        check_file(out, endings, overwrite)
+    elif out.exists() and not out.is_dir():
+        raise OutputError(f"output {out} is a file, and a folder is to be written; choose another --out")
 
 
 def check_there(out: str, overwrite: bool) -> None:
@@ -67,6 +103,7 @@ def check_there(out: str, overwrite: bool) -> None:
     OutputError
         If so.
     """
+    check_place(out)
     path = Path(out)
     if path.exists() and not overwrite and not path.with_name(f"{path.name}.part").exists():
         raise already_exists(out)
@@ -80,6 +117,7 @@ def check_report(out: str, overwrite: bool) -> None:
     OutputError
         If so.
     """
+    check_place(out)
     if (Path(out) / "metrics.json").exists() and not overwrite:
         raise OutputError(f"{out} holds an evaluation already (metrics.json): choose another --out or pass --overwrite")
 

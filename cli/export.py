@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import cube_options as cubes
-from aqreanalysis.cli import options
+from aqreanalysis.cli import early, options
 from aqreanalysis.cli.log import say
 from aqreanalysis.errors import OutputError
 
@@ -29,6 +29,9 @@ def export() -> None:
     """Write a cube (.nc or .zarr) in another form: aqreanalysis export cog CUBE --out FOLDER."""
 
 
+_TABLE = (".csv", ".parquet")
+
+
 @dataclass(frozen=True)
 class ExportTarget:
     """Where an export goes: ``--out``, ``--overwrite``, and the callable that shows its progress."""
@@ -39,7 +42,11 @@ class ExportTarget:
 
 
 def _exports(
-    what: str, hours: bool = True, rows: str = "rows"
+    what: str,
+    endings: Sequence[str] | Callable[..., Sequence[str]] = (),
+    check: Callable[..., None] | None = None,
+    hours: bool = True,
+    rows: str = "rows",
 ) -> Callable[[Callable[..., Written]], Callable[..., None]]:
     """Make of ``write(source, target, **chosen)`` a command: the cube is opened, what was written is told.
 
@@ -47,6 +54,10 @@ def _exports(
     ----------
     what : str
         Help of ``--out``.
+    endings : sequence of str or callable
+        Those of the file that is written, none of a folder; or ``endings(out, **chosen)``.
+    check : callable, optional
+        ``check(**chosen)`` refuses what needs no cube to be refused.
     hours : bool
         Whether ``--start`` and ``--end`` are taken.
     rows : str
@@ -67,6 +78,9 @@ def _exports(
         ) -> None:
             from aqreanalysis.cli.progress import progress_shown
 
+            early.check_export(out, endings(out, **chosen) if callable(endings) else endings, overwrite)
+            if check is not None:
+                check(**chosen)
             with cubes.open_cube(cube, species, start, end) as source, progress_shown("exporting") as progress:
                 written = write(source, ExportTarget(out, overwrite, progress), **chosen)
             _say(written, as_json, rows)
@@ -116,8 +130,37 @@ def _say_left_out(written: TableReport, rows: str) -> None:
             say(f"{rows}: {len(reasons) - 10} {more}, left out", err=True)
 
 
+def _check_statistic(
+    period: str, statistic: str | None, index: str | None, rule: str | None, utc_offset: int | None, **_: Any
+) -> None:
+    of_days = {"--index": index, "--rule": rule, "--utc-offset": utc_offset}
+    lost = next((name for name, value in of_days.items() if value is not None), None)
+    if statistic is not None and period not in ("step", "day"):
+        raise OutputError(f"--statistic {statistic} is of days; leave --period {period} out")
+    if statistic is None and lost is not None:
+        raise OutputError(f"{lost} has no effect without --statistic; leave it out or add it")
+
+
+def _check_places(places: Path, kind: str | None, model_path: str | None, **_: Any) -> None:
+    from aqreanalysis.common.files import PLACES, check_given
+
+    if (kind is None) != (model_path is None):
+        raise OutputError("--kind and --model go together: the model says what such a site differs by from background")
+    check_given(places, PLACES)
+
+
+def _check_vector(vector: Path, **_: Any) -> None:
+    from aqreanalysis.common.files import VECTOR, check_given
+
+    check_given(vector, VECTOR)
+
+
+def _check_aggregate(limits: tuple[str, ...], **_: Any) -> None:
+    options.read_limits("--limit", limits)
+
+
 @export.command(short_help="Cloud-optimised GeoTIFFs, one a step or period.")
-@_exports("Folder of the GeoTIFFs.")
+@_exports("Folder of the GeoTIFFs.", check=_check_statistic)
 @click.option(
     "--period",
     type=click.Choice(["step", "day", "month", "year"]),
@@ -159,15 +202,10 @@ def cog(
 
     of_days: dict[str, Any] = {"statistic": statistic, "index": index, "rule": rule, "utc_offset": utc_offset}
     if statistic is not None:
-        if chosen["period"] not in ("step", "day"):
-            raise OutputError(f"--statistic {statistic} is of days; leave --period {chosen['period']} out")
         wanted = CogOptions(overwrite=target.overwrite, **{**chosen, "period": "step"})
         given = AggregateOptions(**{key: value for key, value in of_days.items() if value is not None})
         written = export_statistic_cogs(source, target.out, given, wanted, target.progress)
     else:
-        lost = next((name for name, value in of_days.items() if value is not None), None)
-        if lost is not None:
-            raise OutputError(f"--{lost.replace('_', '-')} has no effect without --statistic; leave it out or add it")
         written = export_cogs(source, target.out, CogOptions(overwrite=target.overwrite, **chosen), target.progress)
     if chosen["period"] != "step" or statistic is not None:
         cubes.advise_medians(source)
@@ -175,7 +213,7 @@ def cog(
 
 
 @export.command(short_help="Values at places: a CSV in, a table out.")
-@_exports("Table: a name that ends in .csv or .parquet.", rows="places")
+@_exports("Table: a name that ends in .csv or .parquet.", _TABLE, _check_places, rows="places")
 @click.option(
     "--places",
     required=True,
@@ -198,8 +236,6 @@ def points(
     from aqreanalysis.export import export_points, read_places
 
     wanted, at = read_places(places, id_column, layer), None
-    if (street["kind"] is None) != (street["model_path"] is None):
-        raise OutputError("--kind and --model go together: the model says what such a site differs by from background")
     if street["kind"] is not None:
         from aqreanalysis.export.street_values import street_values
 
@@ -208,7 +244,7 @@ def points(
 
 
 @export.command(short_help="Means over polygons: a vector file in, a table out.")
-@_exports("Table: a name that ends in .csv or .parquet.", rows="polygons")
+@_exports("Table: a name that ends in .csv or .parquet.", _TABLE, _check_vector, rows="polygons")
 @click.option("--vector", required=True, type=click.Path(path_type=Path), help="GeoPackage, Shapefile or GeoJSON.")
 @click.option("--id-column", metavar="NAME", help="Column that names a polygon.  [default: its number]")
 @click.option("--layer", metavar="NAME", help="Layer of the vector file.  [default: the first of polygons]")
@@ -225,7 +261,7 @@ def polygons(source: CubeSource, target: ExportTarget, vector: Path, **chosen: A
 
 
 @export.command(short_help="Means, 8-hour maxima, exceedances, air quality index.")
-@_exports("NetCDF file: a name that ends in .nc.")
+@_exports("NetCDF file: a name that ends in .nc.", (".nc",), _check_aggregate)
 @click.option(
     "--statistic",
     type=click.Choice(["mean", "mda8", "exceedance", "aqi"]),
@@ -280,7 +316,10 @@ def aggregate(source: CubeSource, target: ExportTarget, limits: tuple[str, ...],
 
 
 @export.command(short_help="Monthly or yearly NetCDF files.")
-@_exports("Folder of the files; with --split none a name that ends in .nc.")
+@_exports(
+    "Folder of the files; with --split none a name that ends in .nc.",
+    lambda out, split, **_: (".nc",) if split == "none" else (),
+)
 @click.option(
     "--split",
     type=click.Choice(["month", "year", "none"]),
@@ -303,7 +342,11 @@ def netcdf(source: CubeSource, target: ExportTarget, **chosen: Any) -> Sequence[
 
 
 @export.command(short_help="A STAC collection, or item, for a cube and its GeoTIFFs.")
-@_exports("Folder of a collection; or a single item: a name that ends in .json.", hours=False)
+@_exports(
+    "Folder of a collection; or a single item: a name that ends in .json.",
+    lambda out, **_: (".json",) if out.suffix.lower() == ".json" else (),
+    hours=False,
+)
 @click.option("--cogs", type=click.Path(path_type=Path), help="Folder of 'export cog', to list its files.")
 def stac(source: CubeSource, target: ExportTarget, cogs: Path | None) -> Path | Sequence[Path]:
     """Write a STAC collection: an item a time step, and one of the cube with the datacube extension.
@@ -319,7 +362,7 @@ def stac(source: CubeSource, target: ExportTarget, cogs: Path | None) -> Path | 
 
 
 @export.command(short_help="GRIB2 of the best estimate, one pollutant.")
-@_exports("GRIB file: a name that ends in .grib2.")
+@_exports("GRIB file: a name that ends in .grib2.", (".grib2", ".grb2", ".grib", ".grb"))
 def grib(source: CubeSource, target: ExportTarget) -> Path:
     """Write the best estimate of one pollutant as GRIB2 (mass density, kg m-3) for weather tools."""
     from aqreanalysis.export import export_grib

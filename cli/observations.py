@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import early, options, types
 from aqreanalysis.cli.log import say
 
 if TYPE_CHECKING:
@@ -39,11 +39,13 @@ def _reads(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]
             overrides: tuple[str, ...],
             **chosen: Any,
         ) -> None:
+            if "out" in chosen:
+                early.check_export(Path(chosen["out"]), (".nc", ".nc4"), chosen["overwrite"])
             config = options.load_part_config(config_source, overrides, ("columns", "quality"))
             run(list(paths), config, options.read_options(config, format_name, station_lists, skip_broken), **chosen)
 
         command = options.config_options("aqnet", example)(options.json_option(command))
-        return click.argument("paths", nargs=-1, required=True, type=click.Path())(options.reading_options(command))
+        return click.argument("paths", nargs=-1, required=True, type=types.Records())(options.reading_options(command))
 
     return make
 

@@ -268,6 +268,7 @@ def static_option(command: Command) -> Command:
         "--static",
         "static_specs",
         multiple=True,
+        type=types.StaticFiles(),
         metavar="[NAME=]PATH[:COLUMN]",
         help="Static field of the external drift: a raster, a NetCDF file (:VARIABLE), a table of points with lat, lon "
         "and a strength (:COLUMN; without it they are counted), or a folder of rasters. Repeatable. A model whose "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import cube_options as cubes
-from aqreanalysis.cli import options, types
+from aqreanalysis.cli import early, options, types
 from aqreanalysis.cli.log import say
 from aqreanalysis.errors import ConfigError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aqreanalysis.export import CubeSource
     from aqreanalysis.pictures import StationMarkers
 
+FILMS, PICTURES = (".gif", ".mp4"), (".png", ".svg", ".pdf")
 _PANELS = ("best", "standard_error", "width", "flag")
 
 
@@ -97,8 +98,9 @@ def plot(
     aqreanalysis plot cube.nc --place 39.9,116.4 --out beijing.png
     aqreanalysis plot cube.nc --time 2019-01-12T06:00 --width 17 --scale-bar --out figure.pdf
     """
-    film = out.suffix.lower() in (".gif", ".mp4")
+    film = out.suffix.lower() in FILMS
     _check_kind(film, time, mean, place)
+    early.check_export(out, FILMS if film else PICTURES, chosen["overwrite"])
     from aqreanalysis.cli.printing import print_json
 
     span = (None, None) if time is not None else (start, end)

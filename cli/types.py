@@ -107,8 +107,9 @@ class Suggested(click.ParamType):
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the names that begin so; files where there is none."""
-        names = [CompletionItem(name) for name in self._known() if name.startswith(incomplete)]
+        """Return the names that begin so, or that the last of those joined by commas may become; else files."""
+        before, comma, last = incomplete.rpartition(",")
+        names = [CompletionItem(f"{before}{comma}{name}") for name in self._known() if name.startswith(last)]
         return names or [CompletionItem(incomplete, type="file")]
 
 
@@ -154,6 +155,23 @@ class FieldFiles(Records):
         return str(value)
 
 
+class StaticFiles(Records):
+    """Static fields: ``[NAME=]PATH[:COLUMN]`` of a file or folder that is there."""
+
+    def convert(self, value: Any, param: Parameter, ctx: Context) -> str:
+        """Return the text as it is.
+
+        Raises
+        ------
+        CovariatesError
+            If there is no such file, or no raster in the folder.
+        """
+        from aqreanalysis.covariates.files import static_files
+
+        static_files(str(value))
+        return str(value)
+
+
 def grid_names() -> list[str]:
     """Return the names of the grids that come with the package."""
     return _yaml_names("grids")
@@ -191,17 +209,19 @@ def species_names() -> list[str]:
 
 
 def check_grid(spec: str) -> None:
-    """Refuse a text that means no grid; a NetCDF file is not opened.
+    """Refuse a text, or a file of text, that means no grid; a NetCDF file or a store is not opened.
 
     Raises
     ------
     GridError
         As of `load_grid`.
     """
-    if not Path(spec.partition("#")[0]).exists():
-        from aqreanalysis.grids import load_grid
+    path = Path(spec.partition("#")[0])
+    if not path.exists() or path.is_file():
+        from aqreanalysis.grids.loader import holds_netcdf, load_grid
 
-        load_grid(spec)
+        if not path.exists() or not holds_netcdf(path):
+            load_grid(spec)
 
 
 def check_config(source: str) -> None:

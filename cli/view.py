@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqreanalysis.cli import cube_options as cubes
-from aqreanalysis.cli import options
+from aqreanalysis.cli import early, options
 from aqreanalysis.cli.log import say
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def view(
 
     The page needs no server and no network. Its numbers are rounded; how far is printed, and stands in the page.
     """
+    early.check_export(out, (".html",), chosen["overwrite"])
     from aqreanalysis.cli.printing import human_size, print_json
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.pictures import PageOptions, write_page

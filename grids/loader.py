@@ -89,6 +89,18 @@ def load_grid(spec: str | Path | Grid) -> Grid:
     raise GridError(f"no grid named {text!r}; there are {', '.join(list_grids())}{nearest_hint(text, list_grids())}")
 
 
+def holds_netcdf(path: Path) -> bool:
+    """Return whether a plain file begins as NetCDF does.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(4).startswith((_HDF5, _CLASSIC))
+
+
 def _from_file(path: Path, variable: str | None) -> Grid:
     if path.is_dir():
         if not any((path / marker).exists() for marker in (".zgroup", "zarr.json")):
@@ -97,9 +109,7 @@ def _from_file(path: Path, variable: str | None) -> Grid:
     if not path.is_file():
         raise GridError(f"grid {str(path)!r} is no plain file; --grid takes {FORMS}")
     try:
-        with path.open("rb") as file:
-            head = file.read(4)
-        if head.startswith((_HDF5, _CLASSIC)):
+        if holds_netcdf(path):
             return grid_from_netcdf(path, variable)
         # A description of 200 million cells' mask would be larger; a binary given by mistake is not read whole.
         if path.stat().st_size > 500_000_000:

@@ -24,6 +24,7 @@ UNTYPED = {
     "cli.types.FieldFiles.convert value": "as click declares it",
     "cli.types.Names.convert value": "as click declares it",
     "cli.types.Records.convert value": "as click declares it",
+    "cli.types.StaticFiles.convert value": "as click declares it",
     "cli.types.Suggested.convert value": "as click declares it",
     "cli.types.UtcTime.convert value": "as click declares it",
     "cli.plot.LatLon.convert value": "as click declares it",

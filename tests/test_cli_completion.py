@@ -34,6 +34,7 @@ def completed(line: str) -> list[str]:
         ("aqreanalysis train --set training.ep", "training.epochs="),
         ("aqreanalysis produce --frequency hourly,da", "hourly,daily"),
         ("aqreanalysis produce --species pm", "pm25"),
+        ("aqreanalysis produce --species pm25,n", "pm25,no2"),
         ("aqreanalysis evaluate --protocol unseen-t", "unseen-time"),
         ("aqreanalysis config show for", "forecast"),
         ("aqreanalysis grids show north-china-0.0", "north-china-0.05"),
@@ -81,7 +82,7 @@ def test_the_shell_in_use_is_taken_and_another_kind_is_refused(home: Path) -> No
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-def test_a_new_bash_completes_a_grid(home: Path) -> None:
+def test_a_new_bash_completes_a_grid_and_a_key_whose_value_may_follow_at_once(home: Path) -> None:
     assert CliRunner().invoke(main, ["completion", "install", "bash"]).exit_code == 0
     (home / "bin").mkdir()
     program = home / "bin" / PROGRAM
@@ -89,10 +90,13 @@ def test_a_new_bash_completes_a_grid(home: Path) -> None:
     program.chmod(0o755)
     script = (
         f". ~/.bashrc; COMP_WORDS=({PROGRAM} grids show yangtze); COMP_CWORD=3; _{PROGRAM}_completion {PROGRAM}; "
+        'echo "${COMPREPLY[@]}"; compopt() { echo "$@"; }; COMPREPLY=(); '
+        f"COMP_WORDS=({PROGRAM} train --set training.epo); _{PROGRAM}_completion {PROGRAM}; "
         'echo "${COMPREPLY[@]}"'
     )
     environment = {**os.environ, "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "HOME": str(home)}
     done = subprocess.run(
         ["bash", "--norc", "-c", script], capture_output=True, text=True, env=environment, timeout=60, cwd=home
     )
-    assert done.stdout.split() == ["yangtze-delta-0.05"], done.stderr
+    said = ["yangtze-delta-0.05", "-o nospace", "training.epochs="]
+    assert done.stdout.splitlines() == said, done.stderr

@@ -55,6 +55,19 @@ MISTAKES = {
     "bundle": ("train", {"--out": "there.nc"}, "there.nc exists: choose another --out"),
     "protocol": ("evaluate", {"--protocol": "hidden-tenths"}, "did you mean 'hidden-tenth'"),
     "report": ("evaluate", {"--out": "report"}, "holds an evaluation already"),
+    "place": ("train", {"--out": "notes.md/model"}, "notes.md is a file; choose another --out"),
+    "static field": ("train", {"--static": "none.tif"}, "no static field at 'none.tif'"),
+    "grid file": ("produce", {"--grid": "notes.md"}, "is no 'key = value' of a CDO grid description"),
+    "record": ("observations import", {"--out": "record.csv"}, "must end in .nc or .nc4"),
+    "no cube": ("validate", {}, "no cube none.nc; check the path"),
+    "picture": ("plot", {"--out": "x.jpeg", "--mean": ""}, "must end in .png or .svg or .pdf"),
+    "page": ("view", {"--out": "x.txt"}, "must end in .html"),
+    "raster": ("export cog", {"--out": "notes.md"}, "is a file, and a folder is to be written"),
+    "table": ("export points", {"--places": "notes.md", "--out": "there.nc"}, "must end in .csv or .parquet"),
+    "places": ("export points", {"--places": "none.csv", "--out": "x.csv"}, "no places file none.csv"),
+    "polygons": ("export polygons", {"--vector": "none.gpkg", "--out": "x.csv"}, "no vector file none.gpkg"),
+    "limit": ("export aggregate", {"--limit": "pm25", "--out": "x.nc"}, "write NAME=VALUE"),
+    "message": ("export grib", {"--out": "x.nc"}, "must end in .grib2"),
 }
 TAKES = {
     "produce": tuple(PRODUCE),
@@ -62,6 +75,8 @@ TAKES = {
     "evaluate": ("--model", "--observations", "--out"),
     "map": ("--grid", "--start", "--end", "--out"),
 }
+#: What a command is given first; of the others that have no options here it is a cube.
+FIRST = {"produce": [], "train": [], "evaluate": [], "map": ["records.csv"], "observations import": ["records.csv"]}
 
 RUN_ALL = """
 import json, sys
@@ -84,9 +99,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
     (folder / "report" / "metrics.json").write_text("{}")
     runs = {}
     for name, (command, changed, _) in MISTAKES.items():
-        options = {key: PRODUCE[key] for key in TAKES[command]} | changed
-        first = ["records.csv"] if command == "map" else []
-        runs[name] = [command, *first, *(part for pair in options.items() for part in pair)]
+        options = {key: PRODUCE[key] for key in TAKES.get(command, ())} | changed
+        first = FIRST.get(command, ["none.nc" if name == "no cube" else "there.nc"])
+        runs[name] = [*command.split(), *first, *(part for pair in options.items() for part in pair if part)]
     done = subprocess.run(
         [sys.executable, "-c", RUN_ALL], input=json.dumps(runs), cwd=folder, capture_output=True, text=True, timeout=120
     )

@@ -31,6 +31,10 @@ _OWN_FAULTS = (TypeError, LookupError, AttributeError, NameError, AssertionError
 # Less than this is no room for any output.
 _NO_ROOM_BYTES = 1 << 16
 
+#: What a file of the user's is, and what to give: see `check_given`.
+PLACES = ("places file", "a CSV or Parquet with columns place, lat, lon")
+VECTOR = ("vector file", "a GeoPackage, Shapefile or GeoJSON")
+
 
 def as_path(out: str | Path) -> Path:
     """Return the path of an output.
@@ -211,3 +215,15 @@ def write_json(content: Mapping[str, Any], path: Path) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from None
     return path
+
+
+def check_given(path: Path, kind: tuple[str, str]) -> None:
+    """Refuse a file of the user's (`PLACES`, `VECTOR`) that is not there.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    if not path.is_file() and not (path.is_dir() and (kind is VECTOR or path.suffix == ".gdb")):
+        raise OutputError(f"no {kind[0]} {path}; give {kind[1]}")

@@ -137,3 +137,32 @@ def content_digest(path: Path) -> str:
             file.seek((size - _PIECE) * piece // (_PIECES - 1))
             digest.update(file.read(_PIECE))
     return digest.hexdigest()
+
+
+def static_files(spec: str) -> list[tuple[str, Path, str | None]]:
+    """Return name, path and column of ``[NAME=]PATH[:COLUMN]``, or of each raster in a folder.
+
+    Raises
+    ------
+    CovariatesError
+        If there is no such file, or no raster in the folder.
+    """
+    label, sign, rest = spec.partition("=")
+    named = bool(sign) and label.isidentifier() and not Path(spec).exists()
+    text = rest if named else spec
+    path, column = Path(text), None
+    if not path.exists() and ":" in text:
+        head, _, tail = text.rpartition(":")
+        path, column = Path(head), tail or None
+    if path.is_dir() and not named and column is None:
+        rasters = sorted(one for one in path.iterdir() if one.suffix.lower() in RASTER)
+        if not rasters:
+            raise CovariatesError(f"{path} holds no raster ({', '.join(RASTER)}): name the files in it")
+        return [(_name(one), one, None) for one in rasters]
+    if not path.is_file():
+        raise CovariatesError(f"no static field at {text!r}: no such file (--static NAME=PATH or NAME=PATH:COLUMN)")
+    return [(label if named else _name(path), path, column)]
+
+
+def _name(path: Path) -> str:
+    return "".join(c if c.isalnum() else "_" for c in path.stem.lower())

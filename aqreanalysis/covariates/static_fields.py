@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aqreanalysis.configs import DriftConfig, DriftFieldConfig, StaticConfig
-from aqreanalysis.covariates.files import GRIB, NETCDF, RASTER, TABLE, content_digest
+from aqreanalysis.covariates.files import GRIB, NETCDF, TABLE, content_digest, static_files
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.point_tables import PointTable
 from aqreanalysis.covariates.rasters import Raster
@@ -64,7 +64,7 @@ class StaticFields:
         sources: dict[str, Raster | PointTable] = {}
         fields = []
         specs = [given] if isinstance(given, str | Path) else given
-        for name, path, column in itertools.chain.from_iterable(_parse(str(spec)) for spec in specs):
+        for name, path, column in itertools.chain.from_iterable(static_files(str(spec)) for spec in specs):
             if name in sources:
                 raise CovariatesError(f"two static fields are called {name!r}: write NAME=PATH for {path}")
             how = config.fields.get(name, DriftFieldConfig())
@@ -94,29 +94,6 @@ class StaticFields:
     def digest(self) -> str:
         """Return the sha256 of the content of all files and of how they are read."""
         return hashlib.sha256(repr(self.fields).encode()).hexdigest()
-
-
-def _parse(spec: str) -> list[tuple[str, Path, str | None]]:
-    """Return name, path and column of ``[NAME=]PATH[:COLUMN]``, or of each raster in a folder."""
-    label, sign, rest = spec.partition("=")
-    named = bool(sign) and label.isidentifier() and not Path(spec).exists()
-    text = rest if named else spec
-    path, column = Path(text), None
-    if not path.exists() and ":" in text:
-        head, _, tail = text.rpartition(":")
-        path, column = Path(head), tail or None
-    if path.is_dir() and not named and column is None:
-        rasters = sorted(one for one in path.iterdir() if one.suffix.lower() in RASTER)
-        if not rasters:
-            raise CovariatesError(f"{path} holds no raster ({', '.join(RASTER)}): name the files in it")
-        return [(_name(one), one, None) for one in rasters]
-    if not path.is_file():
-        raise CovariatesError(f"no static field at {text!r}: no such file (--static NAME=PATH or NAME=PATH:COLUMN)")
-    return [(label if named else _name(path), path, column)]
-
-
-def _name(path: Path) -> str:
-    return "".join(c if c.isalnum() else "_" for c in path.stem.lower())
 
 
 def _opened(name: str, path: Path, column: str | None, how: DriftFieldConfig) -> Raster | PointTable:

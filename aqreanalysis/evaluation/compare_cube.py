@@ -16,7 +16,7 @@ from aqreanalysis.common.files import plain
 from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.common.hours import hours_since_epoch, stamp_text, step_ends
 from aqreanalysis.common.remote import RemotePath, open_dataset, place_of
-from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line
+from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line, no_cube
 from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.grids.axes import cells_holding
@@ -245,7 +245,7 @@ class opened_cube:
             raise CubeError(f"cube {self._given!r}: give the path or URL of a cube, or what open_cube returned")
         path = place_of(self._given)
         if isinstance(path, Path) and not path.exists():
-            raise CubeError(f"no cube {path}; check the path")
+            raise no_cube(path)
         try:
             if isinstance(path, Path):
                 self._own = xr.open_dataset(path, engine="zarr" if path.is_dir() else "netcdf4")

@@ -13,6 +13,24 @@ from aqreanalysis.common.sole_writer import sole_writer
 from aqreanalysis.errors import OutputError, already_exists
 
 
+def check_file(out: str | Path, suffixes: Sequence[str], overwrite: bool) -> Path:
+    """Return the path of a file that may be written; arguments as of `whole_file`.
+
+    Raises
+    ------
+    OutputError
+        If it exists, or has another ending.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in suffixes or not path.stem:
+        raise OutputError(f"output {str(out)!r} must end in {' or '.join(suffixes)}; the ending chooses the format")
+    if path.is_dir():
+        raise OutputError(f"output {path} is a folder; choose another name")
+    if path.exists() and not overwrite:
+        raise already_exists(path)
+    return path
+
+
 @contextmanager
 def whole_file(out: str | Path, suffixes: Sequence[str], overwrite: bool) -> Iterator[Path]:
     """Yield the temporary name under which to write the file `out`; it gets its own name when the block ends well.
@@ -31,13 +49,7 @@ def whole_file(out: str | Path, suffixes: Sequence[str], overwrite: bool) -> Ite
     OutputError
         If it exists, or has another ending.
     """
-    path = Path(out)
-    if path.suffix.lower() not in suffixes or not path.stem:
-        raise OutputError(f"output {str(out)!r} must end in {' or '.join(suffixes)}; the ending chooses the format")
-    if path.is_dir():
-        raise OutputError(f"output {path} is a folder; choose another name")
-    if path.exists() and not overwrite:
-        raise already_exists(path)
+    path = check_file(out, suffixes, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     with sole_writer(path):
         if path.exists() and not overwrite:  # another process has written it meanwhile

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from aqreanalysis.common.files import PLACES, check_given
 from aqreanalysis.errors import ObservationsError, OutputError, in_one_line, nearest_hint
 from aqreanalysis.export.vector_files import ENDINGS, POINTS, read_features, unique_ids
 from aqreanalysis.observations.column_names import usual_column
@@ -65,8 +66,7 @@ def read_places(path: str | Path, id_column: str | None = None, layer: str | Non
         If the file cannot be read, a column is missing, a coordinate is none, an id is missing or stands twice.
     """
     where = Path(path)
-    if not where.is_file() and not (where.is_dir() and where.suffix == ".gdb"):
-        raise OutputError(f"no places file {where}; give a CSV or Parquet with columns place, lat, lon")
+    check_given(where, PLACES)
     if where.suffix.lower() in ENDINGS:
         return _of_vector(where, id_column, layer)
     if layer is not None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.common.files import VECTOR, check_given
 from aqreanalysis.common.proj_database import foreign_database
 from aqreanalysis.errors import OutputError, in_one_line, nearest_hint
 
@@ -168,8 +169,7 @@ def _read_layer(where: Path, kind: ShapeKind, layer: str | None) -> tuple[Any, l
         import pyogrio
     except ImportError:
         raise OutputError(f"vector files need geopandas; {EXTRA}") from None
-    if not where.exists():
-        raise OutputError(f"no vector file {where}; give a GeoPackage, Shapefile or GeoJSON")
+    check_given(where, VECTOR)
     try:
         with warnings.catch_warnings():
             # What GDAL remarks of a file (rings that it closed, a layer that it chose) is told in words of our own.

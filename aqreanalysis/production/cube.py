@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.common.hours import stamp_within
-from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line
+from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line, no_cube
 from aqreanalysis.production.derived_layers import quantities_of
 from aqreanalysis.production.layers import CHUNK_DIGESTS, QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
@@ -47,7 +47,7 @@ def open_cube(path: str | Path) -> xr.Dataset:
         raise CubeError(f"cube {path!r}: give the path or the URL of a cube")
     where = str(path)
     if not is_url(where) and not Path(where).exists():
-        raise CubeError(f"no cube {where}; check the path")
+        raise no_cube(Path(where))
     try:
         dataset = kind_at(where).load().open_dataset(where)
     except AqreanalysisError:

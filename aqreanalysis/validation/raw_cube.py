@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.common.remote import RemotePath, fetch, open_dataset, place_of, sizes_of, zarr_format
-from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line
+from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line, no_cube
 from aqreanalysis.production.cube import SUFFIXES
 from aqreanalysis.production.derived_layers import DerivedQuantity, derived_quantities
 from aqreanalysis.production.layers import (
@@ -69,9 +69,7 @@ class RawCube:
         self.path = place_of(path)
         self.model = None if model is None else Path(model)
         if isinstance(self.path, Path) and not self.path.exists():
-            part = self.path.with_name(self.path.name + ".part")
-            more = f"; {part} holds an unfinished run: repeat its command" if part.exists() else "; check the path"
-            raise CubeError(f"no cube {self.path}{more}")
+            raise no_cube(self.path)
         if self.path.suffix not in SUFFIXES:
             raise CubeError(f"{self.path} is no cube: its name must end in {' or '.join(SUFFIXES)}")
         try:
