@@ -70,6 +70,17 @@ def already_exists(out: object) -> OutputError:
     return OutputError(f"{out} exists: choose another --out, or replace it with --overwrite")
 
 
+def as_given(value: object) -> str:
+    """Return an argument as a message names it: its repr where that is a short line, else its type."""
+    text = repr(value)
+    return text if len(text) <= 80 and "\n" not in text else f"of type {type(value).__name__}"
+
+
+def wrong_type(what: str, value: object, give: str, kind: type[AqreanalysisError] = ConfigError) -> AqreanalysisError:
+    """Return the refusal of an argument that is no such thing, with what to give instead."""
+    return kind(f"{what} {as_given(value)}: give {give}")
+
+
 def no_cube(path: Path) -> CubeError:
     """Return the refusal of a cube that is not there, with the run that waits beside its place, if one does."""
     part = path.with_name(f"{path.name}.part")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.errors import ObservationsError, nearest_hint, wrong_type
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def get_species(name: str) -> Species:
     ObservationsError
         If the name is none of the six.
     """
+    if not isinstance(name, str):
+        raise wrong_type("pollutant", name, f"one of {', '.join(SPECIES)}", ObservationsError)
     key = name.strip().lower()
     key = _ALIASES.get(key, key)
     if key not in SPECIES:
@@ -90,5 +92,7 @@ def get_species(name: str) -> Species:
 
 def in_order(keys: Iterable[str]) -> tuple[str, ...]:
     """Return the known keys among `keys` in the order of `SPECIES`, each once."""
+    if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
+        raise wrong_type("species", keys, f"a list of {', '.join(SPECIES)}", ObservationsError)
     wanted = {get_species(k).key for k in keys}
     return tuple(k for k in SPECIES if k in wanted)

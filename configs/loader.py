@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from aqreanalysis.common.yaml_text import read_yaml, shown
 from aqreanalysis.configs.models import Config
-from aqreanalysis.errors import ConfigError, in_one_line, nearest_hint
+from aqreanalysis.errors import ConfigError, in_one_line, nearest_hint, wrong_type
 
 
 def list_configs() -> list[str]:
@@ -53,14 +53,16 @@ def load_config(source: str | Path | Mapping[str, Any] | Config | None = None, o
     """
     if isinstance(source, Config):
         source = source.model_dump(mode="json")
-    if not isinstance(source, str | Path | Mapping | None):
-        raise ConfigError(
-            f"config {shown(source)}: give a Config, a mapping, the path of a YAML file, or a name: "
-            f"{', '.join(list_configs())}"
-        )
+    if not isinstance(source, str | Path | Mapping | None) or source == "":
+        give = f"a Config, a mapping, the path of a YAML file, or a name: {', '.join(list_configs())}"
+        raise wrong_type("config", source, give)
+    if isinstance(overrides, str) or not isinstance(overrides, Iterable):
+        raise wrong_type("overrides", overrides, "a list of texts such as training.epochs=20")
     where = "the given mapping" if isinstance(source, Mapping) else str(source or "aqnet")
     raw = dict(source) if isinstance(source, Mapping) else _read(str(source or "aqnet"))
     for text in overrides:
+        if not isinstance(text, str):
+            raise wrong_type("overrides", text, "texts such as training.epochs=20")
         _override(raw, text)
     try:
         return Config.model_validate(raw)

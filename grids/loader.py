@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from aqreanalysis.common.yaml_text import read_yaml, shown
-from aqreanalysis.errors import GridError, in_one_line, nearest_hint
+from aqreanalysis.errors import GridError, in_one_line, nearest_hint, wrong_type
 from aqreanalysis.grids.files import grid_from_griddes, grid_from_netcdf
 from aqreanalysis.grids.grid import Grid
 
@@ -69,7 +69,7 @@ def load_grid(spec: str | Path | Grid) -> Grid:
     if isinstance(spec, Grid):
         return spec
     if not isinstance(spec, str | Path):
-        raise GridError(f"grid {spec!r}: give a Grid, or write {FORMS}")
+        raise wrong_type("grid", spec, f"a Grid, or write {FORMS}", GridError)
     text = str(spec).strip()
     if not text:
         raise GridError(f"empty grid: write {FORMS}")

@@ -32,6 +32,20 @@ WRONG: dict[str, Callable[[Path, Path], object]] = {
     "a named config": lambda model, out: aq.load_config(5),
     "covariates": lambda model, out: aq.Covariates.open(5),
     "a predictor": lambda model, out: aq.load_predictor(5),
+    "a table for a grid": lambda model, out: aq.load_grid(make_frame()),
+    "a table for a date": lambda model, out: aq.estimate(model, make_observations(), GRID, START, make_frame()),
+    "a pollutant alone": lambda model, out: aq.estimate(model, make_observations(), GRID, START, END, species="pm25"),
+    "pollutants": lambda model, out: aq.nature_run(1, 1, 13, species=5),
+    "options of a cube": lambda model, out: aq.produce(model, make_observations(), GRID, START, END, out, "daily"),
+    "options of scores": lambda model, out: aq.evaluate(model, make_observations(), out, {"every": 5}),
+    "options of a training": lambda model, out: aq.train(make_observations(), "aqnet", out, options=5),
+    "an empty output": lambda model, out: aq.train(make_observations(), "aqnet", ""),
+    "columns": lambda model, out: aq.read_observations(make_frame(), {"lat": "y"}),
+    "options of reading": lambda model, out: aq.read_observations(make_frame(), None, 5),
+    "columns of a frame": lambda model, out: aq.from_frame(make_frame(), "lat"),
+    "a device": lambda model, out: aq.load_predictor(model, 5),
+    "one override": lambda model, out: aq.load_config("aqnet", "training.epochs=5"),
+    "a limit": lambda model, out: aq.exceedance(make_frame(), make_frame()),
 }
 
 

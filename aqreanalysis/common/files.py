@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from aqreanalysis.errors import AqreanalysisError, OutputError
+from aqreanalysis.errors import AqreanalysisError, OutputError, wrong_type
 
 try:
     import resource
@@ -44,8 +44,8 @@ def as_path(out: str | Path) -> Path:
     OutputError
         If it is no path.
     """
-    if not isinstance(out, str | Path):
-        raise OutputError(f"output {out!r}: give a path")
+    if not isinstance(out, str | Path) or not str(out).strip():
+        raise wrong_type("output", out, "a path", OutputError)
     return Path(out)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from aqreanalysis.covariates.archives import is_archive, is_gzip, unpacked
-from aqreanalysis.errors import CovariatesError
+from aqreanalysis.errors import CovariatesError, wrong_type
 
 GRIB = (".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2", ".gb", ".gb2")
 NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
@@ -49,7 +49,7 @@ def sort_files(paths: str | Path | Sequence[str | Path]) -> Files:
     given: list[str | Path] = list(paths) if isinstance(paths, list | tuple) else [cast("str | Path", paths)]
     wrong = [one for one in given if not isinstance(one, str | Path)]
     if wrong:
-        raise CovariatesError(f"covariates {wrong[0]!r}: give the path of a file or folder, or NAME=RASTER")
+        raise wrong_type("covariates", wrong[0], "the path of a file or folder, or NAME=RASTER", CovariatesError)
     if not given:
         raise CovariatesError(
             "no covariates are given: name files or folders of GRIB, NetCDF, rasters or weather tables"

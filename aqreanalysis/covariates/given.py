@@ -7,7 +7,7 @@ from typing import TypeVar
 from aqreanalysis.configs import CovariatesConfig, DriftConfig
 from aqreanalysis.covariates.covariates import Covariates, PathLike
 from aqreanalysis.covariates.static_fields import StaticFields
-from aqreanalysis.errors import CovariatesError
+from aqreanalysis.errors import CovariatesError, wrong_type
 from aqreanalysis.model.distribution.external_drift import StaticSource
 from aqreanalysis.model.network.scaling import FieldSource, Paths
 
@@ -59,5 +59,5 @@ def paths_of(given: object, what: str, opener: str, method: str) -> list[PathLik
     parts = list(given) if isinstance(given, list | tuple) else [given]
     paths = [part for part in parts if isinstance(part, PathLike)]
     if not parts or len(paths) < len(parts):
-        raise CovariatesError(f"{what} {given!r}: give a path, several, or what {opener} returned")
+        raise wrong_type(what, given, f"a path, several, or what {opener} returned", CovariatesError)
     return paths

@@ -16,7 +16,7 @@ from aqreanalysis.common.files import plain
 from aqreanalysis.common.geodesy import distance_km
 from aqreanalysis.common.hours import hours_since_epoch, stamp_text, step_ends
 from aqreanalysis.common.remote import RemotePath, open_dataset, place_of
-from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line, no_cube
+from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line, no_cube, wrong_type
 from aqreanalysis.evaluation.scores import ENOUGH, Sample, score
 from aqreanalysis.evaluation.tables import Table
 from aqreanalysis.grids.axes import cells_holding
@@ -242,7 +242,7 @@ class opened_cube:
         if isinstance(self._given, xr.Dataset):
             return self._given
         if not isinstance(self._given, str | Path | RemotePath):
-            raise CubeError(f"cube {self._given!r}: give the path or URL of a cube, or what open_cube returned")
+            raise wrong_type("cube", self._given, "the path or URL of a cube, or what open_cube returned", CubeError)
         path = place_of(self._given)
         if isinstance(path, Path) and not path.exists():
             raise no_cube(path)

@@ -15,7 +15,7 @@ from aqreanalysis.common.files import as_path, plain, write_json
 from aqreanalysis.common.progress import Progress, part_of
 from aqreanalysis.common.sole_writer import sole_writer
 from aqreanalysis.configs import Config
-from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError
+from aqreanalysis.errors import ConfigError, ModelError, ObservationsError, OutputError, wrong_type
 from aqreanalysis.evaluation.cross_validation import run_folds
 from aqreanalysis.evaluation.instrument_floor import floor_scores, measure_floor
 from aqreanalysis.evaluation.metrics import SCHEMA, score_task
@@ -98,7 +98,9 @@ def evaluate(
     >>> sorted(metrics["species"]["pm25"])
     ['unseen-time-hidden-tenth']
     """
-    options = options or EvaluationOptions()
+    options = EvaluationOptions() if options is None else options
+    if not isinstance(options, EvaluationOptions):
+        raise wrong_type("options", options, "EvaluationOptions(...)")
     read_by = bundle_config(model) if isinstance(model, str | Path) else options.folds.config
     options = options if read_by is None else options.opened(read_by)
     predictor = _predictor(model, options)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.common.remote import RemotePath
-from aqreanalysis.errors import CubeError, OutputError
+from aqreanalysis.errors import CubeError, OutputError, wrong_type
 from aqreanalysis.export.exceedance import Array, exceedance_probability
 from aqreanalysis.export.polygons import ASSUMPTION
 from aqreanalysis.export.population import people_in_cells
@@ -55,7 +55,7 @@ def exceedance(cube: CubeLike, limit: float, species: str | None = None) -> xr.D
     >>> hours_above = above.sum("time")
     """
     if isinstance(limit, bool) or not isinstance(limit, int | float | np.number) or not limit > 0:
-        raise OutputError(f"limit {limit!r}: give a concentration above 0, in the units of the cube")
+        raise wrong_type("limit", limit, "a concentration above 0, in the units of the cube", OutputError)
     source, one = _opened(cube, species)
     if float(limit) in one.exceedance:
         return source.dataset[one.exceedance[float(limit)]]
@@ -138,7 +138,9 @@ def population_weighted_mean(
 def _opened(cube: CubeLike, species: str | None) -> tuple[CubeSource, SpeciesLayers]:
     """Return the cube, which stays open for what is computed later, and the layers of a pollutant."""
     if not isinstance(cube, CubeLike):
-        raise CubeError(f"cube {cube!r}: give the path or URL of a cube, or what open_cube returned")
+        raise wrong_type("cube", cube, "the path or URL of a cube, or what open_cube returned", CubeError)
+    if species is not None and not isinstance(species, str):
+        raise wrong_type("species", species, "the name of a pollutant", CubeError)
     source = CubeSource(cube, () if species is None else (species,))
     return source, next(iter(source.species.values()))
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from aqreanalysis.common.files import plain, replacing
 from aqreanalysis.common.fingerprint import json_digest
 from aqreanalysis.configs import Config, load_config
-from aqreanalysis.errors import ModelError, in_one_line
+from aqreanalysis.errors import ModelError, in_one_line, wrong_type
 from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift
 from aqreanalysis.model.distribution.hourly import Calibration
@@ -196,7 +196,7 @@ def read_bundle(path: str | Path) -> Bundle:
         If there is no bundle, a file is missing, altered or not what a bundle holds, or a newer version wrote it.
     """
     if not isinstance(path, str | PathLike):
-        raise ModelError(f"model {path!r}: give the folder of a bundle, or what load_predictor returned")
+        raise wrong_type("model", path, "the folder of a bundle, or what load_predictor returned", ModelError)
     path = Path(path)
     if not path.is_dir():
         raise ModelError(f"no model at {path}: train one with 'aqreanalysis train --out {path}'")

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from aqreanalysis.errors import ConfigError
+from aqreanalysis.errors import ConfigError, wrong_type
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -25,6 +25,8 @@ def choose_device(name: str = "auto") -> torch.device:
     ConfigError
         If CUDA is asked for and not there, or the name is unknown.
     """
+    if not isinstance(name, str):
+        raise wrong_type("device", name, "auto, cpu, cuda or cuda:N")
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except RuntimeError:

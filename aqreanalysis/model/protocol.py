@@ -325,7 +325,7 @@ class BundlePredictor(Described):
             key: table.reach_km for key, table in tables if table.reach_km is not None
         }
         self.trained_on_synthetic = str(bundle.provenance.get("synthetic", ""))
-        self.device = choose_device(device) if isinstance(device, str) else device
+        self.device = device if isinstance(device, torch.device) else choose_device(device)
         self._targets = [self.inputs.index(s) for s in self.species]
         self.covariates: FieldSource | None = None
         if bundle.fields is not None:

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.common.progress import Progress
-from aqreanalysis.errors import ObservationsError, OutputError
+from aqreanalysis.errors import ObservationsError, OutputError, as_given, wrong_type
 from aqreanalysis.grids import Grid, load_grid
 from aqreanalysis.nature.background import simulate_background
 from aqreanalysis.nature.cams_files import write_background_grib, write_background_netcdf
@@ -182,6 +182,7 @@ def nature_run(
     (('time', 'lat', 'lon'), 13)
     """
     _check(seed, days, stations)
+    _check_kinds(progress, climate, sites)
     keys = in_order(species) if species is not None else tuple(SPECIES)
     if not keys:
         raise ObservationsError("species is empty; name at least one of " + ", ".join(SPECIES))
@@ -205,7 +206,17 @@ def _check(seed: int, days: int, stations: int) -> None:
         ("stations", stations, 13, MAX_STATIONS),
     ):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-            raise ObservationsError(f"nature run: {name} = {value!r} must be a whole number from {least} to {most}")
+            raise ObservationsError(
+                f"nature run: {name} = {as_given(value)} must be a whole number from {least} to {most}"
+            )
+
+
+def _check_kinds(progress: Progress | None, climate: Climate | None, sites: Sites | None) -> None:
+    if progress is not None and not callable(progress):
+        raise wrong_type("progress", progress, "a function of done, total and note")
+    for name, value, kind in (("climate", climate, Climate), ("sites", sites, Sites)):
+        if value is not None and not isinstance(value, kind):
+            raise wrong_type(name, value, f"{kind.__name__}(...)")
 
 
 def _network(seed: int, count: int, region: Region, grid: Grid, sites: Sites | None) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
 
-from aqreanalysis.errors import ObservationsError, in_one_line, nearest_hint
+from aqreanalysis.errors import ObservationsError, in_one_line, nearest_hint, wrong_type
 from aqreanalysis.observations.encodings import likely_encoding, text_encoding
 
 TEXT = (".csv", ".txt", ".tsv", ".dat", ".json", ".nas")
@@ -148,7 +148,8 @@ def list_sources(path: PathLike | Sequence[PathLike]) -> list[Source]:
     listed = [path] if isinstance(path, str | Path) or not isinstance(path, Iterable) else list(path)
     wrong = [p for p in listed if not isinstance(p, str | Path)]
     if wrong:
-        raise ObservationsError(f"observations {wrong[0]!r}: give a file or folder, or what read_observations returned")
+        give = "a file or folder, or what read_observations returned"
+        raise wrong_type("observations", wrong[0], give, ObservationsError)
     given = [Path(p) for p in listed]
     if not given:
         raise ObservationsError("no observations file given: name a CSV, Parquet or NetCDF file")

@@ -15,7 +15,7 @@ from aqreanalysis.common.files import disk_errors
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.common.sole_writer import sole_writer
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
-from aqreanalysis.errors import ObservationsError, OutputError, already_exists
+from aqreanalysis.errors import ObservationsError, OutputError, already_exists, wrong_type
 from aqreanalysis.observations import backing
 from aqreanalysis.observations.assemble import Assembler, Assembly, assemble
 from aqreanalysis.observations.dataset import Observations
@@ -97,7 +97,11 @@ def read_observations(
     >>> len(observations.stations), str(observations.times[0])
     (36, '2021-03-01 01:00:00')
     """
-    chosen, how = columns or ColumnsConfig(), options or ReadOptions()
+    chosen, how = columns if columns is not None else ColumnsConfig(), options if options is not None else ReadOptions()
+    if not isinstance(chosen, ColumnsConfig):
+        raise wrong_type("columns", chosen, "the section columns of a Config", ObservationsError)
+    if not isinstance(how, ReadOptions):
+        raise wrong_type("options", how, "ReadOptions(...)", ObservationsError)
     if isinstance(path, Observations):
         return path
     if isinstance(path, pd.DataFrame):

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig, QualityConfig
-from aqreanalysis.errors import ObservationsError, in_one_line
+from aqreanalysis.errors import ObservationsError, in_one_line, wrong_type
 from aqreanalysis.observations.assemble import Assembly, assemble
 from aqreanalysis.observations.columns import TableColumns, find_columns
 from aqreanalysis.observations.dataset import Observations
@@ -63,8 +63,14 @@ def from_frame(
            [40., nan]], dtype=float32)
     """
     if not isinstance(frame, pd.DataFrame):
-        raise ObservationsError(f"frame {str(frame)[:80]!r}: give a DataFrame; files are read by read_observations")
-    chosen = columns or ColumnsConfig()
+        raise wrong_type("frame", frame, "a DataFrame; files are read by read_observations", ObservationsError)
+    chosen = ColumnsConfig() if columns is None else columns
+    if not isinstance(chosen, ColumnsConfig):
+        raise wrong_type("columns", chosen, "the section columns of a Config", ObservationsError)
+    if not isinstance(source, str):
+        raise wrong_type("source", source, "a name for messages", ObservationsError)
+    if quality is not None and not isinstance(quality, QualityConfig):
+        raise wrong_type("quality", quality, "the section quality of a Config", ObservationsError)
     report = QualityReport(source=source)
     roles = find_columns([str(c) for c in frame.columns], chosen, source)
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.common.hours import stamp_within
-from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line, no_cube
+from aqreanalysis.errors import AqreanalysisError, CubeError, in_one_line, no_cube, wrong_type
 from aqreanalysis.production.derived_layers import quantities_of
 from aqreanalysis.production.layers import CHUNK_DIGESTS, QUANTIZATION, VERSION_ATTRIBUTE
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY
@@ -44,7 +44,7 @@ def open_cube(path: str | Path) -> xr.Dataset:
     24
     """
     if not isinstance(path, str | Path):
-        raise CubeError(f"cube {path!r}: give the path or the URL of a cube")
+        raise wrong_type("cube", path, "the path or the URL of a cube", CubeError)
     where = str(path)
     if not is_url(where) and not Path(where).exists():
         raise no_cube(Path(where))

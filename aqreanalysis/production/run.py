@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from aqreanalysis.errors import ConfigError
+from aqreanalysis.errors import ConfigError, wrong_type
 from aqreanalysis.grids import Grid
 from aqreanalysis.model import Predictor
 from aqreanalysis.observations import Observations
@@ -82,7 +82,9 @@ def produce(
     >>> cube["pm2p5"].dims, cube["pm2p5"].shape, cube["pm2p5"].attrs["units"]
     (('time', 'lat', 'lon'), (24, 5, 5), 'ug m-3')
     """
-    options = options or ProduceOptions()
+    options = ProduceOptions() if options is None else options
+    if not isinstance(options, ProduceOptions):
+        raise wrong_type("options", options, "ProduceOptions(...)")
     if len(set(options.frequencies)) > 1 or options.split != "none":
         several = f"one a {options.split}" if options.split != "none" else ", ".join(options.frequencies)
         raise ConfigError(f"produce gives one cube, not {several}: call produce_cubes")

@@ -17,7 +17,7 @@ from aqreanalysis.common.files import as_path
 from aqreanalysis.common.library_threads import library_threads
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config, load_config
-from aqreanalysis.errors import ConfigError, ObservationsError
+from aqreanalysis.errors import ConfigError, ObservationsError, wrong_type
 from aqreanalysis.model import Bundle, Scaling, choose_device
 from aqreanalysis.model.distribution.crowding import Crowding
 from aqreanalysis.model.distribution.external_drift import Drift
@@ -111,9 +111,11 @@ def train(
     >>> (bundle / "MODEL_CARD.md").exists()
     True
     """
-    config, out = load_config(config), as_path(out)
+    config, out, options = load_config(config), as_path(out), TrainOptions() if options is None else options
+    if not isinstance(options, TrainOptions):
+        raise wrong_type("options", options, "TrainOptions(...)")
     observations = read_observations(observations, config.columns, ReadOptions(quality=config.quality))
-    options = (options or TrainOptions()).opened(config)
+    options = options.opened(config)
     chosen, config = choose_device(device), _resolved(for_record(config, observations), observations, options)
     check_out(out, options)
     with (

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import stamp_text
-from aqreanalysis.errors import ConfigError, OutputError
+from aqreanalysis.errors import ConfigError, OutputError, as_given
 from aqreanalysis.production.plan.timeline import FREQUENCIES, HOURLY, period_edges
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _moment(value: Moment, name: str) -> pd.Timestamp:
         moment = pd.NaT  # type: ignore[assignment]
     if moment is pd.NaT:
         raise OutputError(
-            f"{name} {value!r} is no date of the years 1678 to 2261: write 2019-01-07 or 2019-01-07T06:00 (UTC)"
+            f"{name} {as_given(value)} is no date of the years 1678 to 2261: write 2019-01-07 or 2019-01-07T06:00 (UTC)"
         )
     return moment.tz_convert("UTC").tz_localize(None) if moment.tzinfo else moment
 
