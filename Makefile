@@ -8,6 +8,8 @@
 # make trust     kills, flipped bits, faults and attacks on every command (hours; TRUST="--kills 5 --only kills" for less)
 # make soak      an hour of training, producing, stopping, repairing, exporting; what grows (SOAK="--minutes 10")
 # make fuzz      an hour of harmed files of stations and covariates (FUZZ="--minutes 10")
+# make coverage  lines and branches that the tests come to, into benchmarks/results/coverage.md (half an hour)
+# make mutants   single changes of the code, and whether its tests see them (MUTANTS="--number 50"; an hour)
 # make test-lowest, make test-newest  tests with the lowest and the newest versions that pyproject.toml allows (PICK=tests/...)
 # make pretrained  the model that comes with the package, anew from its seeds (some minutes on one core)
 PYTHON ?= python3
@@ -17,7 +19,7 @@ BIN    := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 SOURCES := aqreanalysis cli grids configs tests benchmarks docs/conf.py docs/gallery.py docs/qgis_screenshots.py docs/reference_pages.py
 
-.PHONY: demo docs gallery screenshots pretrained test tests test-all test-gpu test-lowest test-newest trust soak fuzz clients accept
+.PHONY: demo docs gallery screenshots pretrained test tests test-all test-gpu test-lowest test-newest trust soak fuzz coverage mutants clients accept
 .PHONY: lint types imports clean
 
 demo: $(VENV)/installed
@@ -47,6 +49,15 @@ soak: $(VENV)/developed
 
 fuzz: $(VENV)/developed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz.py $(FUZZ)
+
+coverage: $(VENV)/developed
+	rm -rf build/coverage && mkdir -p build/coverage
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python benchmarks/covered.py
+
+mutants: $(VENV)/developed
+	$(BIN)/python benchmarks/mutants.py $(MUTANTS)
 
 # Environments of their own: the lowest version of each dependency that pyproject.toml names, and the newest that is to
 # be had, without the pins of constraints.txt. uv resolves both; torch is that of $(VENV), whose lowest brings gigabytes.

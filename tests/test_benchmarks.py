@@ -71,3 +71,46 @@ def test_a_timing_has_the_cell_hours_of_the_cube_and_less_time_than_its_process(
     assert timing.peak_bytes > 1e7
     events = [line.split() for line in (tmp_path / "events.txt").read_text().splitlines()]
     assert events[-1][1:] == ["18", "18"]
+
+
+def test_a_mutant_changes_one_place_of_a_module_and_leaves_messages_and_annotations() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        import mutants
+    lines = [
+        "def f(a: int = 2) -> int:",
+        '    """Say 3."""',
+        "    if a < 1:",
+        "        raise ValueError(f'{a + 1}')",
+        "    return a",
+    ]
+    source = "\n".join(lines).encode()
+    made = {(m.before, m.after) for m in mutants.mutants_of("m.py", source)}
+    assert made == {
+        ("2", "3"),
+        ("a < 1", "(a <= 1)"),
+        ("1", "2"),
+        ("raise ValueError(f'{a + 1}')", "pass"),
+        ("return a", "return None"),
+    }
+    changed = {
+        source[: m.begin].decode() + m.after + source[m.end :].decode() for m in mutants.mutants_of("m.py", source)
+    }
+    assert len(changed) == 5 and all(compile(text, "m.py", "exec") for text in changed)
+
+
+def test_files_are_counted_by_room() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        import covered
+    summary = {"num_statements": 6, "covered_lines": 6, "num_branches": 4, "covered_branches": 1}
+    files = {
+        "aqreanalysis/errors.py": summary,
+        "aqreanalysis/production/plan/blocks.py": summary,
+        "cli/map.py": summary,
+    }
+    text, whole = covered.as_markdown(files, 0.8, "now")
+    assert whole.percent == 70
+    for room in ("aqreanalysis", "aqreanalysis/production", "cli"):
+        assert f"| {room} | 6 | 4 | 70.0 |" in text
+    assert "| all | 18 | 12 | 70.0 |" in text and "Less than 80 % of: aqreanalysis/errors.py 70 %" in text
