@@ -214,6 +214,7 @@ def pytest_in_a_fork(test: str, copy: Path, processor_seconds: float | None = No
     ends = time.monotonic() + LONGEST_WAIT
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         if processor_seconds is not None:
             resource.setrlimit(resource.RLIMIT_CPU, (int(processor_seconds) + 1,) * 2)
@@ -230,11 +231,13 @@ def pytest_in_a_fork(test: str, copy: Path, processor_seconds: float | None = No
         finally:
             os._exit(status)
     done, code, used = 0, 0, None
-    while not done and time.monotonic() < ends:
-        done, code, used = os.wait4(child, os.WNOHANG)
-        time.sleep(0.05)
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
+    try:
+        while not done and time.monotonic() < ends:
+            done, code, used = os.wait4(child, os.WNOHANG)
+            time.sleep(0.05)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
     if not done:
         os.waitpid(child, 0)
         return False, LONGEST_WAIT
@@ -365,6 +368,7 @@ def main() -> None:
     for mutant in drawn:
         if (old := known.get(mutant.key)) and not (given.survivors and old.outcome != "killed" and not old.why):
             mutant.outcome, mutant.by, mutant.why = old.outcome, old.by, old.why
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was begun is put back, and what runs ended
     copy, package = copy_of_the_checkout(ROOT / "build" / "mutants")
     for name in LIBRARIES:
         importlib.import_module(name)
