@@ -82,3 +82,31 @@ def test_files_of_barcelona_catalonia_and_canada_as_they_are_shipped(tmp_path: P
         assert raw(seen, "no2", station, "2023-06-01 01:00") == pytest.approx(21 * factor, rel=1e-4)
         assert raw(seen, "no2", station, "2023-06-02 00:00") == pytest.approx(44 * factor, rel=1e-4)
         assert seen.species == ("no2",)
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [
+        ("2019-03-31", {1: "00:00", 3: "01:00", 4: "02:00", 24: "22:00"}),  # 02:00 is not shown
+        ("2019-10-27", {3: "02:00", 4: "03:00", 24: "23:00"}),  # 02:00 is shown twice
+    ],
+)
+def test_on_the_day_of_a_clock_change_hours_are_those_that_the_clock_shows(
+    tmp_path: Path, day: str, hours: dict[int, str]
+) -> None:
+    before = str(np.datetime64(day) - 1)
+    head = "station_id,parameter,date," + ",".join(f"H{h:02d}" for h in range(1, 25))
+    lines = [f"a,NO2,{each}," + ",".join(f"{h + 0.5}" for h in range(1, 25)) for each in (before, day)]
+    path = _write(tmp_path, [head, *lines], "wall.csv")
+    observations = read(path, write_list(tmp_path, ["a"]), time_zone="Europe/Madrid")
+    assert {h: raw(observations, "no2", "a", f"{day} {utc}") for h, utc in hours.items()} == {h: h + 0.5 for h in hours}
+    assert observations.report.counts["rows_in_clock_change"] == 1
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "+05:30"])
+def test_the_hours_of_a_zone_with_half_an_hour_of_offset_go_to_the_next_full_ones(tmp_path: Path, zone: str) -> None:
+    head = "station_id,parameter,date," + ",".join(f"H{h:02d}" for h in range(1, 25))
+    lines = [head, "a,NO2,2019-03-31," + ",".join(f"{h + 0.5}" for h in range(1, 25))]
+    observations = read(_write(tmp_path, lines, "half.csv"), write_list(tmp_path, ["a"]), time_zone=zone)
+    assert raw(observations, "no2", "a", "2019-03-30 20:00") == 1.5  # 01:00 there is 19:30 UTC
+    assert observations.report.counts["hours_off_utc"] > 0

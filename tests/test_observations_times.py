@@ -15,7 +15,7 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.averaging_periods import NO_TIME, find_step
 from aqreanalysis.observations.report import QualityReport, Where
-from aqreanalysis.observations.times import Clock, _parse_text, read_zone, stamps_to_minutes
+from aqreanalysis.observations.times import Clock, _parse_text, ends_of_hours, read_zone, stamps_to_minutes
 
 
 def _hours(values: list, columns: ColumnsConfig | None = None, report: QualityReport | None = None) -> np.ndarray:
@@ -207,3 +207,12 @@ def test_stamps_of_a_pattern_of_digits_are_read_as_strptime_reads_them(pattern: 
     right = pd.to_datetime(pd.Series(texts), format=pattern, errors="coerce")
     assert list(read.astype("M8[s]")) == list(pd.DatetimeIndex(right).astype("M8[s]"))
     assert 0 < read.isna().sum() < len(texts)
+
+
+def test_hours_counted_from_a_midnight_end_when_the_clock_of_the_place_shows_them() -> None:
+    report = QualityReport()
+    days, hours = pa.array(["2019-10-27"] * 3), np.array([1.0, 2.0, 24.0])  # Mexico's clocks go back at two
+    ends = ends_of_hours(days, hours, Clock("America/Mexico_City"), report, Where("x"))
+    shown = [None if end == NO_TIME else str(np.datetime64(int(end), "m")) for end in ends]
+    assert shown == [None, "2019-10-27T08:00", "2019-10-28T06:00"]
+    assert ends_of_hours(days, hours, Clock("-06:00"), report, Where("x"))[2] == ends[2]

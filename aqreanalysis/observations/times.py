@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.averaging_periods import NO_TIME, STRAY_SHARE, periods_of
+from aqreanalysis.observations.averaging_periods import NO_TIME, STRAY_SHARE, nearest_hours, periods_of
 from aqreanalysis.observations.report import QualityReport, Where
 
 # Outside these years a stamp is a typing error, and one of them would stretch the timeline over centuries.
@@ -235,11 +235,36 @@ def ends_of_hours(
     report, where
         As of `stamps_to_minutes`, whose errors are raised.
     """
-    day = stamps_to_instants(dates, Clock(clock.zone, "end", clock.pattern, clock.column), report, where)
+    day = stamps_to_instants(dates, Clock(day_zone(clock.zone), "end", clock.pattern, clock.column), report, where)
     there = (day != NO_TIME) & np.isfinite(hours) & (hours >= 0) & (hours <= 24)
     report.count("rows_without_time", int(np.count_nonzero((day != NO_TIME) & ~there)))
     ends = day.astype(np.int64) + 60 * np.where(there, hours, 0).astype(np.int64) + 60 * (clock.stamp == "start")
-    return np.where(there, ends, NO_TIME).astype(np.int32)
+    return shown_to_utc(np.where(there, ends, NO_TIME).astype(np.int32), clock.zone, report)
+
+
+def day_zone(zone: str) -> str:
+    """Return the clock in which days are read whose hours follow: where it changes none, for `shown_to_utc`."""
+    return "UTC" if isinstance(read_zone(zone), ZoneInfo) else zone
+
+
+def shown_to_utc(minutes: NDArray[np.int32], zone: str, report: QualityReport) -> NDArray[np.int32]:
+    """Return the minutes in UTC at which hours end that were counted from a midnight of `day_zone`, int32.
+
+    A clock that changes shows an hour of a day later or earlier than so many hours after its midnight. What it never
+    shows, or twice, is `NO_TIME`, and counted; the hours of a zone with half an hour of offset go to the nearest ones.
+    """
+    clock = read_zone(zone)
+    if not isinstance(clock, ZoneInfo):
+        return minutes
+    shown, index = np.unique(minutes, return_inverse=True)
+    local = pd.DatetimeIndex(np.where(shown == NO_TIME, np.datetime64("NaT"), shown.astype("M8[m]")).astype("M8[s]"))
+    utc = local.tz_localize(clock, ambiguous="NaT", nonexistent="NaT").tz_convert("UTC").tz_localize(None)
+    lost = np.asarray(utc.isna())
+    ends = np.where(lost, NO_TIME, utc.to_numpy(dtype="M8[s]").astype(np.int64) // 60).astype(np.int32)[index]
+    report.count("rows_in_clock_change", int(np.count_nonzero((ends == NO_TIME) & (minutes != NO_TIME))))
+    full = nearest_hours(ends)
+    report.count("hours_off_utc", int(np.count_nonzero(full != ends)))
+    return full
 
 
 def stamped_rows(rows: pa.Table, names: Sequence[str], report: QualityReport) -> pa.Table:

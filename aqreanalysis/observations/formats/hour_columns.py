@@ -28,7 +28,7 @@ from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
-from aqreanalysis.observations.times import Clock, joined_stamps, stamps_to_minutes
+from aqreanalysis.observations.times import Clock, day_zone, joined_stamps, shown_to_utc, stamps_to_minutes
 from aqreanalysis.species import SPECIES
 
 _VALIDITY = re.compile(r"^v[ _]?(\d{1,2})$", re.IGNORECASE)
@@ -95,7 +95,7 @@ def _records(
     """Yield a day's rows as rows of hours: the first hour of all rows, then the second ..."""
     (places, parameter, unit), (hours, valid), rows, where = what, columns, block.rows, block.where
     n, count, first = rows.num_rows, len(hours), min(hours)
-    day = _days(rows, places, context, where)
+    day, zone = _days(rows, places, context, where)
     readings = [context.readings(rows, name, where) for name in hours.values()]
     value = np.concatenate([each.values for each in readings]) if readings else np.empty(0)
     flags = [np.zeros(n, np.int8) if each.flags is None else each.flags for each in readings]
@@ -114,7 +114,7 @@ def _records(
         station=(np.tile(station[0], count), station[1]),
         pollutant=(np.tile(names[0], count), names[1]),
         unit=(np.tile(units[0], count), units[1]),
-        end=np.concatenate(ends).astype(np.int32),
+        end=shown_to_utc(np.concatenate(ends).astype(np.int32), zone, context.report),
         minutes=60,
         value=value,
         lat=None if lat is None else np.tile(lat, count),
@@ -124,13 +124,13 @@ def _records(
     yield from records_from_long(long_table, {t: k for t, k in keys.items() if k in SPECIES}, context, where)
 
 
-def _days(rows: pa.Table, places: RowPlaces, context: ReadContext, where: Where) -> NDArray[np.int32]:
-    """Return the minute (since 1970, UTC) at which the day of each row begins, `NO_TIME` where it has none."""
+def _days(rows: pa.Table, places: RowPlaces, context: ReadContext, where: Where) -> tuple[NDArray[np.int32], str]:
+    """Return the minute (since 1970) at which the day of each row begins, `NO_TIME` where it has none, in `day_zone` of
+    the clock, and that clock."""
     clock = Clock.of(context.columns, Clock(column=", ".join(places.time), doubt="note"))
     # What is stamped is the day: whether hours stand at their start their numbers say.
-    clock = replace(clock, stamp="end")
-    stamps = joined_stamps(rows, places.time)
-    return stamps_to_minutes(stamps, clock, context.report, where)[0]
+    days = replace(clock, zone=day_zone(clock.zone), stamp="end")
+    return stamps_to_minutes(joined_stamps(rows, places.time), days, context.report, where)[0], clock.zone
 
 
 def _invalid(rows: pa.Table, column: str) -> NDArray[np.bool_]:
