@@ -183,9 +183,7 @@ def nature_run(
     """
     _check(seed, days, stations)
     _check_kinds(progress, climate, sites)
-    keys = in_order(species) if species is not None else tuple(SPECIES)
-    if not keys:
-        raise ObservationsError("species is empty; name at least one of " + ", ".join(SPECIES))
+    keys = _wanted(species)
     grid = load_grid("nature-0.1")
     with one_thread():
         region = build_region(seed, grid)
@@ -209,6 +207,13 @@ def _check(seed: int, days: int, stations: int) -> None:
             raise ObservationsError(
                 f"nature run: {name} = {as_given(value)} must be a whole number from {least} to {most}"
             )
+
+
+def _wanted(species: Iterable[str] | None) -> tuple[str, ...]:
+    keys = in_order(species) if species is not None else tuple(SPECIES)
+    if not keys:
+        raise ObservationsError("species is empty; name at least one of " + ", ".join(SPECIES))
+    return keys
 
 
 def _check_kinds(progress: Progress | None, climate: Climate | None, sites: Sites | None) -> None:
