@@ -13,8 +13,8 @@ from aqreanalysis.errors import ModelError
 from aqreanalysis.model import read_bundle
 from aqreanalysis.model.network.aqnet import hold_back
 from aqreanalysis.training import TrainOptions, train
-from aqreanalysis.training.covariance_start import STANDS_ON
 from aqreanalysis.training.departure import surest
+from aqreanalysis.training.recalibrate import recalibrate
 from aqreanalysis.training.transfer import of_these_pollutants
 
 
@@ -33,13 +33,28 @@ def went_on(observations, tmp_path_factory):
     )
 
 
-def test_what_left_out_stations_are_not_sure_of_is_not_kept(went_on):
+def test_what_left_out_stations_are_not_sure_of_is_not_kept_and_the_model_is_calibrated_here(
+    went_on, observations, tmp_path
+):
     start, made = went_on
     # Two calibration stations stand in too few towns to be sure of anything.
     assert made.metrics["training"]["went_on"] == "what it began with"
-    same = {name for name, value in start.members[0].items() if torch.equal(value, made.members[0][name])}
-    assert same >= start.members[0].keys() - set(STANDS_ON)
     assert "and kept what it began with" in made.card
+    own = start.config.model_copy(update={"split": made.config.split})
+    calibrated = read_bundle(recalibrate(replace(start, config=own), observations, tmp_path / "model", "cpu"))
+    assert all(torch.equal(value, made.members[0][name]) for name, value in calibrated.members[0].items())
+    assert made.calibration["pm25"].to_dict() == calibrated.calibration["pm25"].to_dict()
+    assert made.metrics["training"]["departure"] == calibrated.metrics["training"]["departure"]
+    assert made.provenance["went_on_from"] == start.digest and made.metrics["training"]["epoch"] == 1
+
+
+def test_what_left_out_stations_are_sure_of_is_kept(observations, tmp_path, monkeypatch):
+    monkeypatch.setattr("aqreanalysis.training.trainer.surest", lambda scores, town: 1)
+    start = make_bundle(("pm25",))
+    config = small_config("training.epochs=1")
+    made = read_bundle(train(observations, config, tmp_path / "model", "cpu", None, TrainOptions(start=start)))
+    assert "and kept what was learned here" in made.card
+    assert not torch.equal(made.members[0]["head_out.0.weight"], start.members[0]["head_out.0.weight"])
     assert "departure" not in made.metrics["training"]
 
 

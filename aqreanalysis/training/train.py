@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from aqreanalysis.training.ensemble import run_members, side_by_side
 from aqreanalysis.training.fields import ReadFields, covariates_provenance, drift_explained, with_fields
 from aqreanalysis.training.left_out import StationRecords
 from aqreanalysis.training.model_card import model_card
+from aqreanalysis.training.recalibrate import recalibrated
 from aqreanalysis.training.run_folder import (
     Trained,
     TrainOptions,
@@ -51,7 +52,7 @@ from aqreanalysis.training.run_folder import (
 )
 from aqreanalysis.training.seen_hours import SeenHours, seen_hours
 from aqreanalysis.training.station_masking import StationRoles
-from aqreanalysis.training.trainer import Trainer
+from aqreanalysis.training.trainer import BEGAN_WITH, Trainer
 from aqreanalysis.training.transfer import of_these_pollutants
 
 
@@ -145,7 +146,12 @@ def _train(
     if processes.is_first:
         trained = Trained(weights, _states(trainers, config), processes.device.type)
         bundle = make_bundle(data.observations, config, data.split, data.scaling, trained)
-        _complete(bundle, data, options, processes)
+        _describe(bundle, data, options, processes)
+        if options.start is not None and all(t.state["went_on"] == BEGAN_WITH for t in trainers):
+            bundle = _as_calibrated(bundle, options.start, observations, options, str(processes.device))
+        else:
+            _complete(bundle, data, str(processes.device))
+        bundle.card = model_card(bundle, data.observations)
         publish_bundle(bundle, working_folder(out), out)
 
 
@@ -182,20 +188,36 @@ def _roles(split: Split) -> StationRoles:
     return StationRoles(split.lat, split.lon, *roles, np.array(split.city, dtype=np.str_))
 
 
-def _complete(bundle: Bundle, data: _Data, options: TrainOptions, processes: Processes) -> None:
-    """Put drift, provenance, calibration of hours and of means, and the scaling of covariates into the bundle."""
-    seen, split, device = data.seen, data.split, str(processes.device)
+def _describe(bundle: Bundle, data: _Data, options: TrainOptions, processes: Processes) -> None:
+    """Put into the bundle what it was made of and how."""
     bundle.provenance |= covariates_provenance(options.field_source, data.read) | offered(options.static_source)
     if options.start is not None:
         bundle.provenance["went_on_from"] = options.start.digest
     bundle.provenance |= {"processes": processes.count, "threads": bundle.config.training.threads}
+
+
+def _complete(bundle: Bundle, data: _Data, device: str) -> None:
+    """Put drift, calibration of hours and of means, and the scaling of covariates into the bundle."""
+    seen, split = data.seen, data.split
     bundle.drift, bundle.crowding, bundle.groups = data.drift, data.crowding, data.groups
     bundle.fields = data.read.scaling if data.read is not None else None
     roles = split.where(TRAINING), split.where(CALIBRATION)
     records = StationRecords(seen.values, seen.hours, split.lat, split.lon, *roles, data.read, others=data.others)
     bundle.calibration = calibrate(bundle, records, device)
     bundle.calibration_means = calibrate_means(bundle, records, device)
-    bundle.card = model_card(bundle, data.observations)
+
+
+def _as_calibrated(bundle: Bundle, start: Bundle, record: Observations, options: TrainOptions, device: str) -> Bundle:
+    """Return the bundle of a training that kept what it began with: that model, calibrated here.
+
+    Its weights never saw the network, so all stations in sight may say what of it holds, where of a training a few may.
+    """
+    own = {name: getattr(bundle.config, name) for name in ("split", "training")}
+    before = replace(start, config=start.config.model_copy(update=own))
+    made = recalibrated(before, record, device, None, options, means=True)
+    here = {name: made.metrics["training"][name] for name in ("departure", "spread_fitted")}
+    metrics = bundle.metrics | {"training": bundle.metrics["training"] | here}
+    return replace(made, metrics=metrics, provenance=bundle.provenance)
 
 
 def _resolved(config: Config, observations: Observations, options: TrainOptions) -> Config:
