@@ -287,3 +287,16 @@ def test_an_archive_with_one_endless_line_is_refused_in_bounded_memory(tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 60_000_000
+
+
+def test_two_tables_below_lines_of_notes_in_other_languages_are_no_station_lists(tmp_path: Path) -> None:
+    for month in (1, 2):
+        rows = [f"Amt {i};15.0{month}.2019 0{hour}:00;47,{i};8,{i};{i},5" for i in range(3) for hour in (1, 2)]
+        lines = [
+            "Messwerte des Amtes; Stundenmittel",
+            "Messstation;Datum/Zeit;Breitengrad;Längengrad;PM2,5 [µg/m³]",
+            *rows,
+        ]
+        (tmp_path / f"{month}.csv").write_text("\n".join([*lines, ""]), encoding="cp1252")
+    observations = read_observations(tmp_path, ColumnsConfig(encoding="cp1252"))
+    assert observations.stations == ["Amt 0", "Amt 1", "Amt 2"] and observations.times[-1].month == 2

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.column_names import USUAL_NAMES, plain
+from aqreanalysis.observations.column_names import USUAL_NAMES, plain, pollutant_and_unit, usual_column, usual_time
 from aqreanalysis.observations.files import PathLike, Source, list_sources, own_encoding, read_json
 from aqreanalysis.observations.parse_numbers import CellRules, to_numbers, to_texts
 from aqreanalysis.observations.places import LABELS, exact_degrees
@@ -176,6 +176,11 @@ def looks_like_list(names: Sequence[str], text: str, columns: ColumnsConfig) -> 
         return True
     words = {plain(name) for name in names}
     if set(columns.time_columns) & set(names) or words & set(_TIMES):
+        return False
+    read = any(pollutant_and_unit(name)[0] for name in names) or usual_column("value", names) is not None
+    if (
+        read and usual_time(names) is not None
+    ):  # times in other languages; of a list a date alone is that of its opening
         return False
     roles = _roles(names, columns)
     return {"key", "lat", "lon"} <= set(roles)
