@@ -57,6 +57,17 @@ def test_columns_become_fields_in_their_units_at_the_nearest_station_within_reac
     assert np.isnan(values[:, 2]).all() and np.isnan(values[2]).all()
 
 
+def test_a_parquet_table_may_end_in_capitals(tmp_path: Path) -> None:
+    table().to_parquet(tmp_path / "weather.PARQUET")
+    assert Covariates.open(tmp_path / "weather.PARQUET").fields == ("u10", "v10", "t2m", "d2m", "sp", "tp")
+
+
+def test_a_word_among_numbers_is_named_by_its_row_of_the_file_when_rows_before_it_repeat(tmp_path: Path) -> None:
+    repeated = pd.concat([table()[:2], table()[:2], table()[2:].assign(temp=[1, 2, "warm", 4])])
+    with pytest.raises(CovariatesError, match=r"row 7: 'warm' in column 'temp' is no number"):
+        opened(tmp_path, repeated)
+
+
 def test_points_of_the_compass_are_read(tmp_path: Path) -> None:
     covariates = opened(tmp_path, table(wspm=2.0, wdir=["N", "E", "nnw", "S", "W", "SW"]))
     values = covariates.at(np.array([40.0]), np.array([116.0]), np.array([hour("2020-01-01T03:00")]))[0, 0, :2]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from aqreanalysis.common.geodesy import KM_PER_DEGREE, unit_vectors
 from aqreanalysis.covariates.interpolation import Floats
-from aqreanalysis.errors import CovariatesError, in_one_line, nearest_hint
+from aqreanalysis.covariates.tables import numbers_of, read_table
+from aqreanalysis.errors import CovariatesError, nearest_hint
 
 _EARTH_KM = KM_PER_DEGREE * 180.0 / np.pi
 # Points nearer to each other than this part of a window count as one: a window then holds some two hundred at most,
@@ -21,7 +21,6 @@ _EARTH_KM = KM_PER_DEGREE * 180.0 / np.pi
 _TOGETHER = 1 / 8
 # Pairs of a place and a point that are weighed at a time: memory.
 _PAIRS = 4_000_000
-_PARQUET = (".parquet", ".pq")
 _LATITUDES, _LONGITUDES = ("lat", "latitude", "y"), ("lon", "lng", "long", "longitude", "x")
 
 Wanted = str | float | bool | list[str | float | bool]
@@ -60,14 +59,14 @@ class PointTable:
         CovariatesError
             If it cannot be read, a column is missing, or a row has no place or a strength below zero.
         """
-        frame = _frame(path)
+        frame = read_table(path)
         for name, wanted in (where or {}).items():
             values = {_text(value) for value in (wanted if isinstance(wanted, list) else [wanted])}
             frame = frame[_column(frame, name, path).map(_text).isin(values)]
         if frame.empty:
             raise CovariatesError(f"{path} has no rows{' that meet ' + repr(dict(where)) if where else ''}")
         lat, lon = (_place(frame, names, path) for names in (_LATITUDES, _LONGITUDES))
-        strength = np.ones(len(frame)) if column is None else _numbers(_column(frame, column, path), path, column)
+        strength = np.ones(len(frame)) if column is None else numbers_of(_column(frame, column, path), path)
         counts = np.isfinite(strength)
         if not ((np.abs(lat) <= 90) & (np.abs(lon) <= 360))[counts].all():
             row = int(np.flatnonzero(counts & ~((np.abs(lat) <= 90) & (np.abs(lon) <= 360)))[0])
@@ -120,15 +119,6 @@ class PointTable:
         return unit_vectors(*centre), np.asarray(total, np.float64)
 
 
-def _frame(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(path) if path.suffix.lower() in _PARQUET else pd.read_csv(path, low_memory=False)
-    except Exception as error:  # pyarrow and pandas each have their own
-        reason = in_one_line(error, 160)
-        raise CovariatesError(f"{path} is no table that can be read ({reason})") from None
-    return frame.reset_index(drop=True)
-
-
 def _column(frame: pd.DataFrame, name: str, path: Path) -> pd.Series:
     if name not in frame:
         names = [str(column) for column in frame]
@@ -142,22 +132,11 @@ def _place(frame: pd.DataFrame, names: Sequence[str], path: Path) -> Floats:
     known = {str(column).lower(): str(column) for column in frame}
     for name in names:
         if name in known:
-            return _numbers(frame[known[name]], path, known[name])
+            return numbers_of(frame[known[name]], path)
     raise CovariatesError(
         f"{path} has no column {' or '.join(names[:2])} (it has {', '.join(map(str, frame))[:200]}): a table of points "
         "has a latitude and a longitude in each row"
     )
-
-
-def _numbers(column: pd.Series, path: Path, name: str) -> NDArray[np.float64]:
-    numbers = pd.to_numeric(column, errors="coerce")
-    words = numbers.isna() & column.notna()
-    if words.any():
-        row = int(np.flatnonzero(words)[0])
-        raise CovariatesError(
-            f"{path}, row {column.index[row] + 1}: {str(column.iloc[row])!r:.60} in column {name!r} is no number"
-        )
-    return np.asarray(numbers, np.float64)
 
 
 def _text(value: object) -> str:

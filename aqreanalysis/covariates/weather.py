@@ -15,14 +15,14 @@ from aqreanalysis.configs import WeatherTableConfig
 from aqreanalysis.covariates.fields import FIELDS, get_field
 from aqreanalysis.covariates.interpolation import Floats
 from aqreanalysis.covariates.report import CovariatesReport
+from aqreanalysis.covariates.tables import is_parquet, numbers_of, read_table
 from aqreanalysis.covariates.units import conversion
-from aqreanalysis.errors import CovariatesError, in_one_line
+from aqreanalysis.errors import CovariatesError
 
 _COMPASS = {
     name: 22.5 * i
     for i, name in enumerate("N NNE NE ENE E ESE SE SSE S SSW SW WSW W WNW NW NNW".split())  # noqa: SIM905
 }
-_PARQUET = (".parquet", ".pq")
 # A stamp of another year is a typing error, and one of them would stretch the hours over centuries.
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 #: Share of a column's readings that may lie outside the plausible range (they become missing): beyond, units are wrong.
@@ -47,10 +47,12 @@ class WeatherStations:
     ----------
     lat, lon : ndarray
         float64 (station,), degrees.
-    hours : ndarray
-        int64 (hour,), stamps at the END of the hour, UTC, ascending.
-    values : dict
-        Field -> float32 (hour, station).
+    stamps : ndarray
+        int64 (hour,), ENDs of hours, UTC, ascending and without gaps.
+    fields : dict
+        Field -> float32 (hour, station), NaN where it was not measured.
+    within_km : float
+        Reach of a station.
     """
 
     product: str
@@ -94,7 +96,7 @@ def read_weather(path: Path, config: WeatherTableConfig, report: CovariatesRepor
         If it cannot be read, a column is missing, or values cannot be what their units say.
     """
     frame = _read(path, config)
-    if path.suffix not in _PARQUET and not _ends_with_a_line(path):
+    if not is_parquet(path) and not _ends_with_a_line(path):
         report.warnings.append(f"{path} ends without a line end: the last value in it may be cut short")
     table, places = _placed(frame, path, config)
     hours = np.arange(table["hour"].min(), table["hour"].max() + 1)
@@ -117,10 +119,10 @@ def read_weather(path: Path, config: WeatherTableConfig, report: CovariatesRepor
             report.notes.append(f"{path}: no column {name!r}, so no {key}")
             continue
         how = conversion(config.units.get(key, field.units), field, f"{path}, column {name!r}")
-        numbers = _numbers(table[name], path, name) * how.factor + how.offset
+        numbers = numbers_of(table[name], path) * how.factor + how.offset
         fields[key] = gridded(_believed(numbers, key, path, name, report))
     if config.wind_speed in table and config.wind_direction in table:
-        speed = _numbers(table[config.wind_speed], path, str(config.wind_speed))
+        speed = numbers_of(table[config.wind_speed], path)
         u, v = wind_components(speed, _direction(table[config.wind_direction], path, str(config.wind_direction)))
         for key, numbers in (("u10", u), ("v10", v)):
             fields[key] = gridded(_believed(numbers, key, path, str(config.wind_speed), report))
@@ -134,11 +136,7 @@ def read_weather(path: Path, config: WeatherTableConfig, report: CovariatesRepor
 
 
 def _read(path: Path, config: WeatherTableConfig) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(path) if path.suffix in _PARQUET else pd.read_csv(path)
-    except Exception as error:  # pyarrow and pandas each have their own
-        reason = in_one_line(error, 160)
-        raise CovariatesError(f"{path} is no table that can be read ({reason})") from None
+    frame = read_table(path)
     for name in (config.station, config.time, config.lat, config.lon):
         if name not in frame:
             raise CovariatesError(
@@ -175,21 +173,12 @@ def _placed(frame: pd.DataFrame, path: Path, config: WeatherTableConfig) -> tupl
         row = int(np.flatnonzero(since % 1 != 0)[0])
         raise CovariatesError(f"{path}, row {row + 1}: {times.iloc[row]} is no full hour")
     code, names = pd.factorize(frame[config.station].astype(str), sort=True)
-    lat, lon = (_numbers(frame[name], path, name) for name in (config.lat, config.lon))
+    lat, lon = (numbers_of(frame[name], path) for name in (config.lat, config.lon))
     placed = pd.DataFrame({"lat": lat, "lon": lon, "code": code}).groupby("code").median()
     if not (placed["lat"].between(-90, 90) & placed["lon"].between(-360, 360)).all():
         at = int(np.flatnonzero(~(placed["lat"].between(-90, 90) & placed["lon"].between(-360, 360)))[0])
         raise CovariatesError(f"{path}: station {names[at]!s:.60} has no latitude and longitude in degrees")
     return frame.assign(hour=since.astype(np.int64).to_numpy(), station=code), placed
-
-
-def _numbers(column: pd.Series, path: Path, name: str) -> Floats:
-    numbers = pd.to_numeric(column, errors="coerce")
-    words = numbers.isna() & column.notna()
-    if words.any():
-        row = int(np.flatnonzero(words)[0])
-        raise CovariatesError(f"{path}, row {row + 1}: {str(column.iloc[row])!r:.60} in column {name!r} is no number")
-    return np.asarray(numbers, np.float64)
 
 
 def _direction(column: pd.Series, path: Path, name: str) -> Floats:
