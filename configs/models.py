@@ -67,6 +67,11 @@ class ColumnsConfig(StrictModel):
     parameter: str | None = Field(
         None, description="narrow tables: column that names the pollutant; null: by its usual names"
     )
+    codes: Literal["aqs", "eea", "madrid", "uba"] | dict[str | int, str] | None = Field(
+        None,
+        description="narrow tables: what is written for a pollutant -> its key, {5: pm10, 8: no2}, or whose list of "
+        "numbers it is; null: names, numbers of AQS, addresses of the EEA",
+    )
     value: str | None = Field(None, description="narrow tables: column of readings; null: by its usual names")
     unit: str | None = Field(None, description="narrow tables: column of units; null: by its usual names")
     flag: str | None = Field(None, description="narrow tables: column of flags; null: by its usual names")

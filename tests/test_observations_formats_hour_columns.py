@@ -110,3 +110,15 @@ def test_the_hours_of_a_zone_with_half_an_hour_of_offset_go_to_the_next_full_one
     observations = read(_write(tmp_path, lines, "half.csv"), write_list(tmp_path, ["a"]), time_zone=zone)
     assert raw(observations, "no2", "a", "2019-03-30 20:00") == 1.5  # 01:00 there is 19:30 UTC
     assert observations.report.counts["hours_off_utc"] > 0
+
+
+def test_texts_of_other_quantities_are_no_readings(tmp_path: Path) -> None:
+    lines = [
+        "測站,日期,測項," + ",".join(f"{h:02d}" for h in range(24)),
+        "萬里,2021/01/01,PM2.5," + ",".join(str(h + 10) for h in range(24)),
+        "萬里,2021/01/01,RAINFALL," + ",".join("NR" for _ in range(24)),
+    ]
+    path = _write(tmp_path, lines, "wanli.csv")
+    observations = read(path, write_list(tmp_path, ["萬里"]), time_zone="Asia/Taipei")
+    assert observations.values("pm25")[:, 0].tolist() == [h + 10 for h in range(24)]
+    assert observations.report.counts["rows_of_other_pollutants"] == 1

@@ -89,7 +89,7 @@ def test_flags_are_the_usual_words_or_told(tmp_path: Path) -> None:
     observations = read(_file(tmp_path, frame))
     assert flag(observations, "pm25", "Alpha", "2021-06-01 01:00") == Flag.BELOW_DETECTION_LIMIT
     assert flag(observations, "pm25", "Alpha", "2021-06-01 02:00") == Flag.INVALID_AT_SOURCE
-    odd = _file(tmp_path, frame.assign(flag=["K1" if word == "valid" else "Z9" for word in words]))
+    odd = _file(tmp_path, frame.assign(flag=["K1" if word == "valid" else "Z9" for word in words[::-1]]))
     with pytest.raises(ObservationsError, match=r"flags 'K1', 'Z9', of which it is not known.*columns.good_flags"):
         read(odd)
     assert read(odd, good_flags=["K1"]).report.counts["readings_of_bad_flags"] == 2

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from aqreanalysis.observations.parse_numbers import Readings
@@ -185,6 +186,24 @@ def in_own_units(key: str, readings: Readings, unit: Texts, context: ReadContext
             factor = factor_of(key, name, context.columns, context.report, where.at(int(np.argmax(rows))))
             out[rows] = as_float32(readings.values[rows], factor)
     return out
+
+
+def rows_of_known(
+    rows: pa.Table, pollutant: Texts, pollutants: Mapping[str, str], context: ReadContext
+) -> tuple[pa.Table, Texts]:
+    """Return the rows whose pollutant is a key of `pollutants`, so that no text in others is taken for a reading.
+
+    Rows of others are counted; `pollutant` is the column that names it, as `to_texts` reads it, and is returned of the
+    rows that stay.
+    """
+    codes, names = pollutant
+    known = np.array([name in pollutants for name in names] + [False])[codes]
+    if known.all():
+        return rows, pollutant
+    others = int(np.count_nonzero(~known))
+    context.report.rows += others
+    context.report.count("rows_of_other_pollutants", others)
+    return rows.filter(pa.array(known)), (codes[known], names)
 
 
 def series_of(*codes: NDArray[np.integer]) -> NDArray[np.int64]:

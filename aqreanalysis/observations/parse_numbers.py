@@ -45,6 +45,17 @@ _MISSING_WORDS = {text.lower() for text in MISSING_TEXTS} | {
     "#div/0!",
     "#null!",
     "<na>",
+    # How analysers and their loggers say that they do not measure.
+    "<samp",
+    "samp<",
+    "calib",
+    "zero",
+    "span",
+    "purge",
+    "down",
+    "offscan",
+    "rs232",
+    "maintain",
 }
 _SIGNS_ALONE = re.compile(r"^[-*#.?/_\s]+$")
 _DECIMAL_COMMA = re.compile(r"^[<+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*[#*xX]?$")
@@ -52,6 +63,9 @@ _DECIMAL_COMMA = re.compile(r"^[<+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*[#*xX]?$")
 # as in Taiwan's files.
 _BELOW = re.compile(r"^<\s*(\d+(?:\.\d+)?)$")
 _MARKED = re.compile(r"^([+-]?\d+(?:\.\d+)?)\s*[#*xX]$")
+# Thousands that are parted: 1,234.5, and where commas are decimal ones 1.234,5.
+_PARTED = re.compile(r"^[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?$")
+_PARTED_BY_POINTS = re.compile(r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+,\d+$")
 _THREE_DECIMALS, _WHOLE_HUNDREDS = re.compile(r"^\d{1,3}\.\d{3}$"), re.compile(r"^\d{3,}$")
 # Of what is no number so many different texts are named at once.
 NAMED_TEXTS = 6
@@ -165,6 +179,8 @@ def _texts_to_readings(
         if with_comma.any():
             texts = texts.where(~with_comma, texts.str.replace(",", ".", regex=False))
             report.note(f"{where.source}: decimal commas read as decimal points")
+    else:
+        texts = _joined_thousands(texts, where, report)
     # Python reads 1_000 as a number; no network means that.
     odd = texts.str.contains("_", regex=False).fillna(False).to_numpy(dtype=bool)
     numbers = pd.to_numeric(texts.where(~odd), errors="coerce").to_numpy(dtype=np.float64).copy()
@@ -187,6 +203,18 @@ def _texts_to_readings(
     report.count("readings_below_limit", int(np.count_nonzero(per_row == Flag.BELOW_DETECTION_LIMIT)))
     report.count("readings_marked_invalid", int(np.count_nonzero(per_row == Flag.INVALID_AT_SOURCE)))
     return Readings(np.append(numbers, np.nan)[codes], per_row)
+
+
+def _joined_thousands(texts: pd.Series, where: Where, report: QualityReport) -> pd.Series:
+    """Return the texts without commas between thousands, where nothing else can be meant by them.
+
+    ``1,234.5`` is read so; ``1,234`` may be a number below two, and is only where others of the column have a point.
+    """
+    parted = texts.str.match(_PARTED).fillna(False).to_numpy(dtype=bool)
+    if not parted.any() or not texts.str.contains(".", regex=False).fillna(False).any():
+        return texts
+    report.note(f"{where.source}: commas between thousands ({texts[int(np.argmax(parted))]}) left out")
+    return texts.where(~parted, texts.str.replace(",", "", regex=False))
 
 
 def _warn_of_thousands(texts: pd.Series, what: str, where: Where, report: QualityReport) -> None:
@@ -219,10 +247,12 @@ def _count_bad(
         counts[codes[first]] = 0
         others = [f"{texts[int(i)]!r:.40} ({counts[i]})" for i in np.argsort(-counts, kind="stable") if counts[i]]
         also = f", and {', '.join(others[:NAMED_TEXTS])}" if others else ""
+        parted = any(form.match(str(texts[int(codes[first])])) for form in (_PARTED, _PARTED_BY_POINTS))
+        thousands = " and nothing between thousands" if parted else ""
         also += f" and {len(others) - NAMED_TEXTS} more texts" if len(others) > NAMED_TEXTS else ""
         raise ObservationsError(
             f"{where.at(first)}: {what} holds {texts[int(codes[first])]!r:.60}{also} ({lost} of {len(codes)} rows), no "
-            f"number: write a decimal point, or {otherwise.format(text=f'{texts[int(codes[first])]!s:.60}')}"
+            f"number: write a decimal point{thousands}, or {otherwise.format(text=f'{texts[int(codes[first])]!s:.60}')}"
         )
     report.count("text_values", lost)
 

@@ -14,6 +14,7 @@ from aqreanalysis.observations.encodings import likely_encoding
 from aqreanalysis.observations.files import NETCDF, PARQUET, Source, own_encoding
 from aqreanalysis.observations.formats.registry import GENERIC_RANK, guess_format
 from aqreanalysis.observations.headers import HEADER_LINES, ROLES, header_score
+from aqreanalysis.observations.pollutant_codes import CODES, likely_list
 from aqreanalysis.observations.read_context import read_head
 from aqreanalysis.observations.table_blocks import find_delimiter, parse_header
 
@@ -58,6 +59,10 @@ def propose_columns(path: str | Path, columns: ColumnsConfig | None = None) -> l
     for role, name in roles.items():
         several = role == "time" and len(time) > 1
         out.append(f"  {role}: [{', '.join(map(_yaml, time))}]" if several else f"  {role}: {_yaml(str(name))}")
+    if "parameter" in roles:
+        at_parameter = names.index(str(roles["parameter"]))
+        likely = likely_list(list({row[at_parameter] for row in rows if len(row) == len(names)}))
+        out += [f"  codes: {likely}  # whose numbers name pollutants: {', '.join(CODES)}"] if likely else []
     if time:
         at_names = [names.index(name) for name in time]
         out += _clock([" ".join(row[i] for i in at_names) for row in rows if len(row) == len(names)])

@@ -52,6 +52,8 @@ _OTHER_WAYS = (
 )
 # Parts of a pattern that are digits alone, and how many.
 _WIDTHS = {"Y": 4, **dict.fromkeys("mdHMS", 2)}
+# A date with the number of an hour behind it, whatever order it has.
+_DATE_HOUR = re.compile(r"^(\d{1,4}[./-]\d{1,2}[./-]\d{1,4}) (\d{1,2})(?:\.0)?$")
 # A date or an hour of one digit, and parts that are joined by blanks: year, month, day, hour; and what is not so.
 _SHORT = re.compile(r"^(\d{4})[-/ ](\d{1,2})[-/ ](\d{1,2})(?:[ T](\d{1,2})(?:\.0)?(:\d\d.*)?)?$")
 _FULL = re.compile(r"^\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d.*)?$")
@@ -366,6 +368,8 @@ def _parse_text(text: pd.Series, aware: NDArray[np.bool_], pattern: str | None) 
     text = text.mask(text.str.lower().isin(["now", "today"]))
     if pattern is None:
         text = _rewritten(text, _looks(text, _SHORT) & ~_looks(text, _FULL), _SHORT, _padded)
+    elif pattern in NAMED_PATTERNS:
+        text = _rewritten(text, _looks(text, _DATE_HOUR), _DATE_HOUR, r"\1 \2:00")
     # Hours are counted from 1 to 24 in many networks: 24:00 is the next day's 00:00.
     hour_24 = _HOUR_24_ALONE if pattern is not None and pattern.endswith("%H") else _HOUR_24
     midnight = _looks(text, hour_24)

@@ -42,8 +42,12 @@ _MIXING_RATIO = {"ppb": 1e-9, "pphm": 1e-8, "ppm": 1e-6}
 
 
 def read_unit(text: str) -> str | None:
-    """Return which key of the known units (``ug m-3``, ``ug Nm-3``, ``ppb`` ...) a `text` means, None if none."""
-    plain = text.strip().lower().replace("µ", "u").replace("μ", "u").replace("³", "3").replace("metre", "meter")
+    """Return which key of the known units (``ug m-3``, ``ug Nm-3``, ``ppb`` ...) a `text` means, None if none.
+
+    Of an address of the EEA's vocabulary (``.../uom/concentration/ug.m-3``) its end counts.
+    """
+    plain = text.strip().rpartition("/")[2] if text.strip().startswith("http") else text.strip()
+    plain = plain.lower().replace("µ", "u").replace("μ", "u").replace("³", "3").replace("metre", "meter")
     plain = plain.replace("㎍", "ug").replace("㎎", "mg").replace("㎥", "m3").replace("m₃", "m3")
     plain = re.sub(r"\(fidas\)|\(teom\)|\(ref\.?eq\)", "", plain)
     return _KNOWN.get(re.sub(r"[\s.^()*-]", "", plain))

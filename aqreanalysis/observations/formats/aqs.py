@@ -22,6 +22,7 @@ from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.pollutant_codes import CODES
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
@@ -30,8 +31,6 @@ from aqreanalysis.observations.times import Clock, stamps_to_minutes
 SITE = ("State Code", "County Code", "Site Num")
 COLUMNS = (*SITE, "Parameter Code", "POC", "Latitude", "Longitude", "Date GMT", "Time GMT")
 READINGS = ("Sample Measurement", "Units of Measure", "MDL")
-POLLUTANTS = {"88101": "pm25", "88502": "pm25", "81102": "pm10"}
-POLLUTANTS |= {"42401": "so2", "42602": "no2", "44201": "o3", "42101": "co"}
 # What tells a daily file.
 DAILY = ("Sample Duration", "Date Local", "Arithmetic Mean")
 # Ranks below every occurrence code that a reference method can have.
@@ -94,4 +93,4 @@ def aqs_records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
         instrument=np.nan_to_num(numbers["POC"]).astype(np.int64) + NO_REFERENCE * lesser,
         flag=np.where(below, np.int8(Flag.BELOW_DETECTION_LIMIT), np.int8(Flag.GOOD)),
     )
-    yield from records_from_long(long_table, POLLUTANTS, context, where)
+    yield from records_from_long(long_table, CODES["aqs"], context, where)

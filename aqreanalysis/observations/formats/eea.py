@@ -24,6 +24,7 @@ from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
 from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.pollutant_codes import CODES
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.report import Where
@@ -31,7 +32,6 @@ from aqreanalysis.observations.table_blocks import parquet_schema, read_row_bloc
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
 
 COLUMNS = ("Samplingpoint", "Pollutant", "Start", "End", "Value", "Unit", "AggType", "Validity")
-POLLUTANTS = {"1": "so2", "5": "pm10", "6001": "pm25", "7": "o3", "8": "no2", "10": "co"}
 VALIDITY = {
     1: Flag.GOOD,
     2: Flag.BELOW_DETECTION_LIMIT,
@@ -87,7 +87,7 @@ def _records(rows: pa.Table, where: Where, context: ReadContext) -> Iterator[Raw
         instrument=rank[codes],
         flag=eea_flags(rows["Validity"], where, context),
     )
-    yield from records_from_long(long_table, POLLUTANTS, context, where)
+    yield from records_from_long(long_table, CODES["eea"], context, where)
 
 
 def _sampling_point(text: str, known: set[str]) -> str:

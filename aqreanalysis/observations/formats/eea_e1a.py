@@ -15,10 +15,11 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from aqreanalysis.observations.formats.eea import POLLUTANTS, eea_flags
+from aqreanalysis.observations.formats.eea import eea_flags
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
 from aqreanalysis.observations.parse_numbers import to_texts
+from aqreanalysis.observations.pollutant_codes import CODES
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
@@ -66,7 +67,7 @@ def _records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
         instrument=np.array([*range(len(points)), 0], dtype=np.int64)[codes],
         flag=eea_flags(rows["Validity"], where, context),
     )
-    yield from records_from_long(long_table, POLLUTANTS, context, where)
+    yield from records_from_long(long_table, CODES["eea"], context, where)
 
 
 def _ids(pollutant: Texts) -> Texts:

@@ -19,21 +19,19 @@ from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.averaging_periods import NO_TIME
-from aqreanalysis.observations.column_names import HOUR_COLUMN, configured_or_usual, pollutant_of
+from aqreanalysis.observations.column_names import HOUR_COLUMN, configured_or_usual
 from aqreanalysis.observations.columns import RowPlaces, find_row_places
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
+from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long, rows_of_known
 from aqreanalysis.observations.parse_numbers import to_texts
+from aqreanalysis.observations.pollutant_codes import keys_of_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
 from aqreanalysis.observations.times import Clock, day_zone, joined_stamps, shown_to_utc, stamps_to_minutes
-from aqreanalysis.species import SPECIES
 
 _VALIDITY = re.compile(r"^v[ _]?(\d{1,2})$", re.IGNORECASE)
-# Pollutants by the numbers that Madrid gives them (magnitudes of the Integral System of Air Quality).
-MAGNITUDES = {"1": "so2", "6": "co", "8": "no2", "9": "pm25", "10": "pm10", "14": "o3"}
 
 
 def hour_columns(names: Sequence[str]) -> dict[int, str]:
@@ -94,6 +92,9 @@ def _records(
 ) -> Iterator[RawRecords]:
     """Yield a day's rows as rows of hours: the first hour of all rows, then the second ..."""
     (places, parameter, unit), (hours, valid), rows, where = what, columns, block.rows, block.where
+    names = to_texts(rows[parameter])
+    keys = keys_of_texts(names[1], parameter, context.columns, where.source, numbers="madrid")
+    rows, names = rows_of_known(rows, names, keys, context)
     n, count, first = rows.num_rows, len(hours), min(hours)
     day, zone = _days(rows, places, context, where)
     readings = [context.readings(rows, name, where) for name in hours.values()]
@@ -106,8 +107,6 @@ def _records(
     station: Texts = (np.zeros(n, np.int32), [context.columns.place.station if context.columns.place else ""])
     if places.station is not None:
         station = to_texts(rows[places.station])
-    names = to_texts(rows[parameter])
-    keys = {text: pollutant_of(text) or MAGNITUDES.get(text.lstrip("0")) for text in names[1]}
     units = (np.full(n, -1, np.int32), []) if unit is None else to_texts(rows[unit])
     lat, lon = (_degrees(rows, role, places, context, where) for role in ("lat", "lon"))
     long_table = LongTable(
@@ -121,7 +120,7 @@ def _records(
         lon=None if lon is None else np.tile(lon, count),
         flag=np.concatenate(flags),
     )
-    yield from records_from_long(long_table, {t: k for t, k in keys.items() if k in SPECIES}, context, where)
+    yield from records_from_long(long_table, keys, context, where)
 
 
 def _days(rows: pa.Table, places: RowPlaces, context: ReadContext, where: Where) -> tuple[NDArray[np.int32], str]:

@@ -21,8 +21,9 @@ from aqreanalysis.observations.columns import RowPlaces, find_row_places
 from aqreanalysis.observations.file_flags import combined_flags, flags_of_rows
 from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import station_format
-from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long, series_of
+from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long, rows_of_known, series_of
 from aqreanalysis.observations.parse_numbers import to_texts
+from aqreanalysis.observations.pollutant_codes import keys_of_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
@@ -147,6 +148,11 @@ def records_of_measurements(
 ) -> Iterator[RawRecords]:
     """Yield rows of measurements, whose columns `find_roles` has told, as records."""
     rows = _hourly(stamped_rows(rows, roles.places.time, context.report), roles, context)
+    pollutant = to_texts(rows[roles.parameter])
+    keys = keys_of_texts(pollutant[1], roles.parameter, context.columns, where.source)
+    if roles.only is not None:
+        keys = {text: key for text, key in keys.items() if key in roles.only}
+    rows, pollutant = rows_of_known(rows, pollutant, keys, context)
     if rows.num_rows == 0:
         return
     n = rows.num_rows
@@ -154,10 +160,6 @@ def records_of_measurements(
     station: Texts = (np.zeros(n, np.int32), [place.station if place is not None else ""])
     if roles.places.station is not None:
         station = to_texts(rows[roles.places.station])
-    pollutant = to_texts(rows[roles.parameter])
-    keys = {text: pollutant_and_unit(text)[0] for text in pollutant[1]}
-    if roles.only is not None:
-        keys = {text: key if key in roles.only else None for text, key in keys.items()}
     stamps = joined_stamps(rows, roles.places.time)
     series = series_of(station[0], pollutant[0])
     end, minutes = stamps_to_minutes(
@@ -178,7 +180,7 @@ def records_of_measurements(
         lat=lat,
         lon=lon,
     )
-    yield from records_from_long(long_table, {text: key for text, key in keys.items() if key}, context, where)
+    yield from records_from_long(long_table, keys, context, where)
 
 
 def _units(pollutant: Texts, roles: NarrowColumns) -> Texts:
@@ -203,8 +205,10 @@ def _hourly(rows: pa.Table, roles: NarrowColumns, context: ReadContext) -> pa.Ta
     if roles.period is None:
         return rows
     codes, words = to_texts(rows[roles.period])
-    if not any(word.lower() in _HOUR for word in words):
+    # Of an address of the EEA's vocabulary (.../primaryObservation/hour) its end counts.
+    hours = [word.lower().rpartition("primaryobservation/")[2] in _HOUR for word in words]
+    if not any(hours):
         return rows  # it is a column of something else, or all averages are longer: the stamps will tell
-    hourly = np.array([word.lower() in _HOUR for word in words] + [True])[codes]
+    hourly = np.array([*hours, True])[codes]
     context.report.count("rows_not_hourly", int((~hourly).sum()))
     return rows.filter(pa.array(hourly))

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aqreanalysis.observations.column_names import usual_column
 from aqreanalysis.observations.columns import find_columns
+from aqreanalysis.observations.formats.narrow import find_roles, records_of_measurements
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
@@ -31,6 +33,12 @@ def read_openair(context: ReadContext) -> Iterator[RawRecords]:
     own = {"station": "code", "time": "date", "lat": "latitude", "lon": "longitude", "city": None}
     own["stamp"] = context.columns.stamp or "start"
     columns = context.columns.model_copy(update=own)
+    if all(usual_column(role, table.names) for role in ("parameter", "value")):  # importUKAQ(to_narrow = TRUE)
+        context.columns = columns
+        narrow = find_roles(table.names, context)
+        for block in read_blocks(table, narrow.needed(), context.report):
+            yield from records_of_measurements(block.rows, narrow, context, block.where)
+        return
     roles = find_columns(table.names, columns, context.source.name, places_given=bool(context.stations))
     for block in read_blocks(table, roles.needed(), context.report):
         context.report.rows += block.rows.num_rows
