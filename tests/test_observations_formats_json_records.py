@@ -84,3 +84,30 @@ def test_answers_of_gios_today_and_before(tmp_path: Path, ascii_only: bool) -> N
 def test_json_without_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ObservationsError, match="JSON without a list of rows"):
         read(_write(tmp_path, "x.json", {"time": "2020", "pm25": 5}), write_list(tmp_path, ["A"]))
+
+
+def test_hours_within_stations_have_what_is_said_of_these(tmp_path: Path) -> None:
+    def series(station: str, component: str, unit: str, lat: float, level: float) -> dict[str, object]:
+        hours = [
+            {
+                "fromTime": f"2023-06-01T{h:02d}:00:00+02:00",
+                "toTime": f"2023-06-01T{h + 1:02d}:00:00+02:00",
+                "value": level,
+            }
+            for h in range(20)
+        ]
+        about = {"station": station, "component": component, "unit": unit, "latitude": lat, "longitude": 10.8}
+        return {"zone": "Oslo", **about, "timestep": 3600, "values": hours}
+
+    page = [series("Alnabru", "NO2", "µg/m³", 59.9, 20.0), series("Kirkeveien", "CO", "µg/m³", 59.95, 400.0)]
+    seen = read(_write(tmp_path, "nilu.json", page))
+    assert seen.stations == ["Alnabru", "Kirkeveien"] and seen.lat.tolist() == [59.9, 59.95]
+    assert raw(seen, "no2", "Alnabru", "2023-05-31 23:00") == 20.0
+    assert raw(seen, "co", "Kirkeveien", "2023-05-31 23:00") == pytest.approx(0.4)
+
+
+def test_members_of_other_names_are_told(tmp_path: Path) -> None:
+    rows = [{"SiteName": "Guting", "PM2.5": "7", "published": f"2023-06-01 {h:02d}:00"} for h in range(24)]
+    path = _write(tmp_path, "portal.json", {"success": True, "result": {"fields": [{"id": "x"}], "records": rows}})
+    seen = read(path, write_list(tmp_path, ["Guting"]), time="published", time_zone="+08:00")
+    assert raw(seen, "pm25", "Guting", "2023-05-31 17:00") == 7.0

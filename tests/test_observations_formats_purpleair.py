@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,14 @@ def test_sd_cards_are_read(tmp_path: Path) -> None:
     assert raw(observations, "pm25", "84:f3:eb", "2020-11-30 02:00") == pytest.approx(
         0.524 * 11 - 4.31 + 5.75, abs=1e-4
     )
+
+
+def test_the_answer_of_the_api_is_read_as_its_csv(tmp_path: Path) -> None:
+    rows = [[1685577600 + 3600 * h, 50, 20.0 + h, 21.0 + h, 30.0] for h in (3, 0, 2, 1)]
+    fields = ["time_stamp", "humidity", "pm2.5_cf_1_a", "pm2.5_cf_1_b", "pm2.5_atm"]
+    page = {"api_version": "V1.0.11", "sensor_index": 2054, "average": 60, "fields": fields, "data": rows}
+    path = tmp_path / "history.json"
+    path.write_text(json.dumps(page))
+    observations = read(path, write_list(tmp_path, ["2054"]))
+    right = 0.524 * 20.5 - 0.0862 * 50 + 5.75
+    assert raw(observations, "pm25", "2054", "2023-06-01 01:00") == pytest.approx(right, rel=1e-5)

@@ -17,12 +17,12 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     role: tuple(names.split())
     for role, names in {
         "station": "stationid siteid sitecode stationcode locationid airqualitystationeoicode aqsid station site "
-        "airqualitystation "
+        "airqualitystation sensorindex "
         "location idstation estacion stationname sitename locationname sensorid stationnumber codieoi codesite "
         "codigoestacion codigoestacao estacio codnum aqs estacao napsid havaintoasema messstation 测站 測站 站点 "
         "測站名稱 站名 监测点 監測站 측정소코드 측정소명 nomestacio nomsite nomstation "
         "code name",
-        "time": "timeutc datetimeutc dateutc utc timestamputc datetimeend endtime end datefin datedefin "
+        "time": "timeutc datetimeutc dateutc utc timestamputc datetimeend endtime end totime datefin datedefin "
         "einddatumtijd slut time datetime timestamp date readingdatetime timestampmeasured monitordate measurementdate "
         "measurementdategmt measuredatetime datumzeit fechahora datahora dataehora dateheure horodatage fecha data "
         "datum 日期时间 日期時間 監測時間 监测时间 日期 时间 時間 datetimelocal datelocal localtime datelt datelst",

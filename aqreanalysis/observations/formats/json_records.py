@@ -7,11 +7,12 @@ Described in docs/observations.md of this program. Luchtmeetnet, OpenAQ's versio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError
-from aqreanalysis.observations.column_names import pollutant_and_unit, usual_column, usual_time
-from aqreanalysis.observations.columns import find_columns
+from aqreanalysis.observations.column_names import configured_or_usual, pollutant_and_unit
+from aqreanalysis.observations.columns import find_columns, time_columns
 from aqreanalysis.observations.formats.narrow import find_roles, records_of_measurements
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.json_rows import json_table
@@ -28,10 +29,17 @@ def matches(head: FileHead) -> str | None:
     if head.text.lstrip()[:1] not in ("{", "["):
         return None
     names = list(dict.fromkeys(_MEMBER.findall(head.text)))
-    narrow = all(usual_column(role, names) for role in ("parameter", "value"))
-    if usual_time(names) is None or not (narrow or any(pollutant_and_unit(name)[0] for name in names)):
+    told = set(head.columns.species.values()) & set(names)
+    if not set(time_columns(names, head.columns)) <= set(names):
+        return None
+    if not (_is_narrow(names, head.columns) or told or any(pollutant_and_unit(name)[0] for name in names)):
         return None
     return f"it is JSON with the members {', '.join(names[:8])}"
+
+
+def _is_narrow(names: Sequence[str], columns: ColumnsConfig) -> bool:
+    """Return whether rows are measurements, with a member that names the pollutant."""
+    return all(configured_or_usual(role, names, columns) in names for role in ("parameter", "value"))
 
 
 @station_format(
@@ -48,7 +56,7 @@ def read_json_records(context: ReadContext) -> Iterator[RawRecords]:
     rows = json_table(context.source)
     where = Where(context.source.name, 1, "row")
     names = rows.column_names
-    if all(usual_column(role, names) for role in ("parameter", "value")):
+    if _is_narrow(names, context.columns):
         yield from records_of_measurements(rows, find_roles(names, context), context, where)
         return
     roles = find_columns(names, context.columns, context.source.name, bool(context.stations))

@@ -1,4 +1,4 @@
-"""PurpleAir: CSV of its API and its download tool, of the download page before 2022, and of the sensors' SD cards.
+"""PurpleAir: its API (JSON, CSV), its download tool, the download page before 2022, and the sensors' SD cards (CSV).
 
 Layouts as https://api.purpleair.com (history), https://community.purpleair.com/t/api-history-fields-descriptions/4652
 and .../sd-card-file-headers/279 describe them. ``time_stamp`` is in seconds since 1970 or ISO 8601, UTC unless it
@@ -25,8 +25,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.files import is_json
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
+from aqreanalysis.observations.json_rows import json_table
 from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, Texts, one_text, records_from_columns
 from aqreanalysis.observations.parse_numbers import to_texts
 from aqreanalysis.observations.raw_records import RawRecords, as_float32
@@ -96,6 +98,8 @@ def _find_columns(names: Sequence[str]) -> _Columns | None:
 
 def matches(head: FileHead) -> str | None:
     """Return why a file is of PurpleAir."""
+    if '"fields"' in head.text and '"time_stamp"' in head.text and '"pm2.5' in head.text and not head.names:
+        return "it is JSON with fields and data as PurpleAir's API names them"
     columns = _find_columns(head.names)
     return (
         None if columns is None else f"it has {columns.time} and counts or masses of particles as PurpleAir names them"
@@ -104,14 +108,14 @@ def matches(head: FileHead) -> str | None:
 
 @station_format(
     name="purpleair",
-    title="PurpleAir: API, download tool, old download page, SD card (CSV), low-cost sensors",
+    title="PurpleAir: API (JSON, CSV), download tool, old download page, SD card, low-cost sensors",
     document="https://community.purpleair.com/t/api-history-fields-descriptions/4652",
     matches=matches,
 )
 def read_purpleair(context: ReadContext) -> Iterator[RawRecords]:
     """Yield the averages of one file, a block at a time."""
-    table = context.table()
-    columns = _find_columns(table.names)
+    answer = json_table(context.source) if is_json(context.source) else None
+    columns = _find_columns(context.table().names if answer is None else answer.column_names)
     if columns is None:
         raise ObservationsError(f"{context.source.name}: without a column of times ({', '.join(_TIMES)})")
     page = _PAGE.match(context.source.filename)
@@ -136,8 +140,17 @@ def read_purpleair(context: ReadContext) -> Iterator[RawRecords]:
         *(columns.cf1 if corrected else columns.atm or columns.cf1),
         *columns.humidity,
     ]
-    for block in read_blocks(table, list(dict.fromkeys(name for name in wanted if name)), context.report):
-        yield from _records(block.rows, columns, station, corrected, context, block.where)
+    for rows, where in _blocks(context, answer, list(dict.fromkeys(name for name in wanted if name))):
+        yield from _records(rows, columns, station, corrected, context, where)
+
+
+def _blocks(context: ReadContext, answer: pa.Table | None, names: list[str]) -> Iterator[tuple[pa.Table, Where]]:
+    """Yield these columns of a text table a block at a time, or the rows of the API's answer, with where they stand."""
+    if answer is not None:
+        yield answer, Where(context.source.name, 1, "row")
+        return
+    for block in read_blocks(context.table(), names, context.report):
+        yield block.rows, block.where
 
 
 def _corrects(columns: _Columns, context: ReadContext) -> bool:
