@@ -52,11 +52,9 @@ def keys_of_texts(
     ObservationsError
         A number stands in several lists, and nothing says which list it is.
     """
-    told = columns.codes
-    listed = CODES[told] if isinstance(told, str) else CODES.get(numbers or "", {})
-    own = (
-        {} if told is None or isinstance(told, str) else {str(code): get_species(key).key for code, key in told.items()}
-    )
+    codes = columns.codes
+    listed = CODES[codes] if isinstance(codes, str) else CODES.get(numbers or "", {})
+    own = {str(text): get_species(key).key for text, key in codes.items()} if isinstance(codes, dict) else {}
     keys: dict[str, str] = {}
     doubtful = []
     for text in texts:
@@ -66,7 +64,7 @@ def keys_of_texts(
         key = key or (CODES["eea"].get(number.group(1)) if number is not None else CODES["aqs"].get(text))
         if key is not None:
             keys[text] = key
-        elif told is None and numbers is None and any(short in codes for codes in CODES.values()):
+        elif codes is None and numbers is None and any(short in numbered for numbered in CODES.values()):
             doubtful.append(text)
     if doubtful:
         raise ObservationsError(

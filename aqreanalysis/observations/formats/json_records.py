@@ -29,10 +29,10 @@ def matches(head: FileHead) -> str | None:
     if head.text.lstrip()[:1] not in ("{", "["):
         return None
     names = list(dict.fromkeys(_MEMBER.findall(head.text)))
-    told = set(head.columns.species.values()) & set(names)
+    named = set(head.columns.species.values()) & set(names)
     if not set(time_columns(names, head.columns)) <= set(names):
         return None
-    if not (_is_narrow(names, head.columns) or told or any(pollutant_and_unit(name)[0] for name in names)):
+    if not (_is_narrow(names, head.columns) or named or any(pollutant_and_unit(name)[0] for name in names)):
         return None
     return f"it is JSON with the members {', '.join(names[:8])}"
 

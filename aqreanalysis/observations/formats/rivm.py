@@ -63,8 +63,8 @@ def read_rivm(context: ReadContext) -> Iterator[RawRecords]:
     places = _places(text.lstrip("\ufeff").splitlines()[: header[0]], table.names)
     for block in read_blocks(table, [*COLUMNS, *stations], context.report):
         for records in _records(block.rows, stations, context, block.where):
-            told = [places.get(station, (np.nan, np.nan)) for station in records.places["station"]]
-            known = records.places.assign(lat=[place[0] for place in told], lon=[place[1] for place in told])
+            degrees = [places.get(station, (np.nan, np.nan)) for station in records.places["station"]]
+            known = records.places.assign(lat=[place[0] for place in degrees], lon=[place[1] for place in degrees])
             yield replace(records, places=known)
 
 
