@@ -2,7 +2,8 @@
 
 Inverse-distance weighting (power 2, 16 nearest) estimates every station from the others, hour by hour, once with the
 readings that a test has flagged among the neighbours and once without them. It is scored at the same readings both
-times: at those that no test flags (what quality control is for), and at all. Writes benchmarks/results/quality.md.
+times: at those that no test flags (what quality control is for), and at all. Of a nature run, whose faults are known,
+it counts what the tests find. Writes benchmarks/results/quality.md.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from sklearn.neighbors import BallTree
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
 from aqreanalysis.configs import DEFAULT_TESTS, QualityConfig
+from aqreanalysis.nature import nature_run
 from aqreanalysis.observations import Observations, ReadOptions, read_observations
+from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.quality import flag_readings
 from aqreanalysis.observations.quality_tests import TESTS
 
@@ -109,6 +112,26 @@ def section(path: Path, keys: list[str]) -> list[str]:
     ]
 
 
+def known_faults(seed: int = 1, days: int = 30) -> list[str]:
+    """Return what the default tests find of a nature run's faults, which are known, as lines of a table."""
+    nature = nature_run(seed=seed, days=days)
+    lines = [
+        f"## Nature run, seed {seed}, {days} days: faults that are known",
+        "",
+        "| species | readings | faulty | found | of them | false alarms |",
+        "|" + "---|" * 6,
+    ]
+    for key in nature.observations.species:
+        flags, faulty = nature.observations.flags(key), nature.faulty[key]
+        flagged = (flags != 0) & (flags != Flag.MISSING)
+        found = int((flagged & faulty).sum())
+        lines.append(
+            f"| {key} | {int((flags != Flag.MISSING).sum()):,} | {int(faulty.sum())} | {found} "
+            f"| {found / faulty.sum():.3f} | {int((flagged & ~faulty).sum())} |"
+        )
+    return [*lines, ""]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", default=[FOLDER / name for name in FILES])
@@ -124,6 +147,7 @@ def main() -> None:
         "beside: unflagged readings with a flagged one among their 16 nearest in that hour.",
         "",
         *(line for path in arguments.data for line in section(path, arguments.species)),
+        *known_faults(),
     ]
     # What was read out of the tables stands behind them, by hand.
     before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
