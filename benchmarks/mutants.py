@@ -227,6 +227,7 @@ def pytest_in_a_fork(test: str, copy: Path, processor_seconds: float | None = No
         status = 70
         try:
             options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no"]
+            options.append(f"--basetemp={copy.parent / 'temporary'}")
             status = int(pytest.main([*options, f"tests/{test}"]))
         finally:
             os._exit(status)

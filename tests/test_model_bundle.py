@@ -17,7 +17,7 @@ from torch import nn
 from aqreanalysis.errors import ModelError
 from aqreanalysis.model import NUMERICS, read_bundle, training_fingerprint, write_bundle
 from aqreanalysis.model import bundle as module
-from aqreanalysis.model.bundle import load_member
+from aqreanalysis.model.bundle import bundle_config, load_member, measured_coverage
 
 KINDS = {".yaml", ".json", ".safetensors", ".parquet", ".md"}
 
@@ -283,3 +283,32 @@ def test_everybody_who_may_read_the_folder_may_read_the_weights(tmp_path):
     finally:
         os.umask(before)
     assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o644}
+
+
+def test_what_is_no_folder_of_a_bundle_is_refused_by_its_kind(tmp_path):
+    with pytest.raises(ModelError, match="the folder of a bundle"):
+        read_bundle(3)
+    with pytest.raises(ModelError, match=r"no model at .*none: train one with 'aqreanalysis train --out "):
+        bundle_config(tmp_path / "none")
+
+
+def test_the_config_of_a_bundle_is_read_without_its_weights(path):
+    (path / "weights.safetensors").unlink(missing_ok=True)
+    assert bundle_config(path) == make_bundle().config
+
+
+def test_what_the_interval_covered_is_told_where_it_was_measured():
+    assert measured_coverage({}) == ""
+
+    def scores(share):
+        return {"methods": {"aq-net": {"overall": {"coverage": share}}}, "stations": 5}
+
+    hours = {"choice": "all", "first": "a", "last": "b"}
+    metrics = {"coverage": 0.9, "hours": hours, "species": {"pm25": {"random": scores(0.8876), "holes": scores(None)}}}
+    told = measured_coverage({"evaluation": metrics})
+    assert told.startswith(
+        "share of readings inside the 90% interval at stations hidden from the model, all hours from a"
+    )
+    assert told.endswith(": PM2.5 0.888 (random, 5 stations)")
+    metrics["species"] = {"pm25": {"random": scores(None)}}
+    assert measured_coverage({"evaluation": metrics}) == ""

@@ -70,3 +70,39 @@ def test_a_damaged_file_is_refused_with_its_line(
 ) -> None:
     with pytest.raises(ObservationsError, match=message):
         read(_file(tmp_path, rows, notes))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("25 1001\n", "250 1001\n", r"line 1: .*250 header lines of format 1001 in a file of 30 lines"),
+        ("2019 01 01 2020", "2019 13 01 2020", r"line 7: not as NASA Ames 1001"),
+        (
+            "days from file",
+            "hours from file",
+            r"line 9: .*unit of time 'hours from file reference point', expected days",
+        ),
+        ("1 1 1 1\n", "1 1 1\n", r"line 12: .*4 missing values, expected 4"),
+        ("ozone, nmol/mol, Statistics=arithmetic mean", "ozone, blobs", r"line 14: unit 'blobs' of o3 is unknown"),
+    ],
+)
+def test_a_header_that_is_not_as_the_format_has_it_is_refused_with_its_line(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = _file(tmp_path, ROWS)
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ObservationsError, match=message):
+        read(path)
+
+
+def test_of_two_columns_of_a_component_the_first_counts_and_a_place_of_the_measurement_goes_before(
+    tmp_path: Path,
+) -> None:
+    path = _file(tmp_path, ["", *ROWS[:1], ""], [*NOTES, "Measurement latitude: 78.5"])
+    path.write_text(path.read_text().replace("Statistics=percentile:15.87", "Statistics=arithmetic mean"))
+    observations = read(path)
+    ug = 1e-9 * 47.998e6 * 101325 / (8.314462618 * 293.15)
+    assert raw(observations, "o3", "NO0042G", "2019-01-01 01:00") == pytest.approx(34.1 * ug, rel=1e-6)
+    assert observations.lat[0] == 78.5

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from aqreanalysis.configs import ColumnsConfig
+from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.report import QualityReport
 from aqreanalysis.observations.station_metadata import StationList, read_station_lists
 
@@ -40,3 +43,39 @@ def test_the_bars_of_airnow_are_known_by_where_the_degrees_stand(tmp_path: Path)
     row = "060590008|PM2.5|0008|Anaheim|Active|069|South Coast|R9|33.819305|-117.918759|50.0|-8.00|US"
     stations = _list(tmp_path, row + "|" * 12 + "\n", "monitoring_site_locations.dat", "latin-1")
     assert stations.stations() == {"060590008": "060590008"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("list.parquet", "PAR1", r"list\.parquet: a station list is read from a text table \(CSV\), not from Parquet"),
+        ("list.csv", "a,lat,lon\nA,1,2\n", r"no column for the key of stations \(there are: a, lat, lon\): name one "),
+        ("list.csv", "station_id,lat,b\nA,1,2\n", "no column for the lon of stations"),
+        ("list.csv", "station_id,lat,lon\n", "list.csv: a station list without stations"),
+        ("list.json", '{"results": []}', "list.json: a station list without stations"),
+        ("list.json", '{"results": [{"id": 1, "sensors": [{"id": 2}]}]}', r"no page of locations \(KeyError: 'coord"),
+        ("list.json", "[1]", r"no page of locations \(TypeError"),
+    ],
+)
+def test_what_is_no_list_of_stations_is_refused_with_what_lacks(
+    tmp_path: Path, name: str, text: str, says: str
+) -> None:
+    with pytest.raises(ObservationsError, match=says):
+        _list(tmp_path, text, name)
+
+
+def test_the_sensors_of_openaq_are_known_by_their_location(tmp_path: Path) -> None:
+    place = (
+        '{"id": 7, "name": "a", "coordinates": {"latitude": 1.5, "longitude": 2}, "sensors": [{"id": 70}, {"id": 71}]}'
+    )
+    stations = _list(tmp_path, f'{{"results": [{place}]}}', "page.json", "utf-8")
+    assert stations.stations() == {"70": "7", "71": "7"}
+    assert stations.places()[["station", "lat", "lon"]].to_numpy().tolist() == [["7", 1.5, 2.0]]
+
+
+def test_a_list_joined_to_none_is_itself_and_what_both_say_stands_once(tmp_path: Path) -> None:
+    one = _list(tmp_path, "station_id,lat,lon\nA,1,2\nB,3,4\n")
+    other = _list(tmp_path, "station_id,lat,lon\nB,3,4\nC,5,6\n", "other.csv")
+    none = StationList(one.frame[:0])
+    assert one.joined(none) is one and none.joined(one) is one
+    assert sorted(one.joined(other).places()["station"]) == ["A", "B", "C"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from killed import die, killed
 from aqreanalysis.cli import main
 from aqreanalysis.errors import OutputError
 from aqreanalysis.production import ProduceOptions
+from aqreanalysis.production.resume.ledger import LEDGER, LOCK
 from aqreanalysis.production.resume.work import check_free, open_work
 from aqreanalysis.production.stores.outputs import Outputs
 from aqreanalysis.production.stores.zarr import ZarrStore
@@ -109,3 +111,25 @@ def test_the_folder_of_finished_work_that_a_kill_left_goes_with_the_same_command
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_of_finished_work_the_ledger_goes_last_so_that_a_kill_on_the_way_leaves_what_the_same_command_removes(
+    production_files, tmp_path, monkeypatch
+):
+    model, observations = map(str, production_files)
+    cell = ["--grid", "116,39,117,40@0.5", "--start", "2019-01-03", "--end", "2019-01-04"]
+    command = ["produce", "--model", model, "--observations", observations, *cell, "--out", str(tmp_path / "x.zarr")]
+    unlink = os.unlink
+
+    def unlinked(path, **named):
+        last = os.fspath(path) == LEDGER and "dir_fd" in named  # by rmtree; a ledger of nothing goes by its whole path
+        return die() if last else unlink(path, **named)
+
+    monkeypatch.setattr(os, "unlink", unlinked)
+    killed(lambda: CliRunner().invoke(main, command))
+    monkeypatch.undo()
+    part = tmp_path / "x.zarr.part"
+    assert {LEDGER} <= {path.name for path in part.iterdir()} <= {LEDGER, LOCK}
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zarr"]

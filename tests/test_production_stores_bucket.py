@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import xarray as xr
@@ -208,6 +210,27 @@ def test_an_owner_left_by_a_run_that_is_dead_on_this_machine_does_not_stand_in_t
     # The same command again gives the right back and is content with the cube.
     produce(model, observations, GRID, START, END, URL, OPTIONS).close()
     assert "some/x.zarr.part/owner.json" not in cubes()
+
+
+def test_killed_while_the_metadata_of_a_published_cube_are_taken_from_the_disk_the_same_command_ends_well(
+    model, observations, local, cubes, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    remove = shutil.rmtree
+
+    def dies(path, *more, **named):
+        if (Path(path) / bucket.POINTER).exists():
+            (Path(path) / bucket.POINTER).unlink()
+            raise Killed
+        remove(path, *more, **named)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(shutil, "rmtree", dies)
+        produce(model, observations, GRID, START, END, URL, OPTIONS)
+    produce(model, observations, GRID, START, END, URL, OPTIONS).close()
+    assert cubes() == files(local) and list(tmp_path.iterdir()) == []
 
 
 def with_patience(monkeypatch, seconds: float) -> None:

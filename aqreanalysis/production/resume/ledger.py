@@ -22,8 +22,8 @@ from aqreanalysis.errors import OutputError
 from aqreanalysis.production.plan.block_keys import RunKeys
 from aqreanalysis.production.stores.store import BlockResult, Checksums
 
-# Its name in the folder of what is unfinished.
-LEDGER = "ledger.jsonl"
+# Their names in the folder of what is unfinished.
+LEDGER, LOCK = "ledger.jsonl", "lock"
 _LOG = logging.getLogger(__name__)
 
 # What a failure of the machine (not of the process) may cost.
@@ -44,7 +44,7 @@ class Lock:
     def __init__(self, folder: Path, out: object) -> None:
         holder = folder / "holder"
         # Where the system has no such lock, none is made of files alone: that of a killed process would stay.
-        self._lock = FileLock(folder / "lock", blocking=False, thread_local=False, fallback_to_soft=False)
+        self._lock = FileLock(folder / LOCK, blocking=False, thread_local=False, fallback_to_soft=False)
         while not self._lock.is_locked:
             folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -52,7 +52,7 @@ class Lock:
             except FileNotFoundError:  # the holder finished and removed the folder in between
                 continue
             except Timeout:
-                if not (folder / "lock").exists():  # so it did while this one waited for the file
+                if not (folder / LOCK).exists():  # so it did while this one waited for the file
                     continue
                 name = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
                 raise OutputError(f"{out} is being written by {name}; wait for it or choose another --out") from None

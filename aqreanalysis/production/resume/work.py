@@ -15,7 +15,7 @@ from aqreanalysis.production.plan.block_keys import Fingerprint, differences
 from aqreanalysis.production.plan.inputs import StagedWindow, holds_readings, stage_readings
 from aqreanalysis.production.plan.prepare import Prepared
 from aqreanalysis.production.resume.damage import discard_damaged, readings_damaged
-from aqreanalysis.production.resume.ledger import LEDGER, Ledger, Lock
+from aqreanalysis.production.resume.ledger import LEDGER, LOCK, Ledger, Lock
 from aqreanalysis.production.resume.signals import Stop, output_errors, stop_on_signals
 from aqreanalysis.production.stores.outputs import Outputs
 from aqreanalysis.production.stores.store import Output, Store
@@ -158,6 +158,12 @@ class Work:
         for store in self.stores.values():
             store.release_ownership()
         self.ledger.close()
+        # The ledger last: killed on the way, the same command knows its outputs and removes the rest.
+        for entry in self.outputs.part.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name not in (LEDGER, LOCK):
+                entry.unlink()
         shutil.rmtree(self.outputs.part)
 
 

@@ -200,7 +200,11 @@ class BucketStore(ZarrStore):
         self._lock.check()
         close_cached_arrays()
         publish(self.path, self.url, grows=self.grows)
-        shutil.rmtree(self.path)
+        # In one step: half of it, without what says whose chunks are there, would not be known as this run's own.
+        done = self.path.with_suffix(".published")
+        shutil.rmtree(done, ignore_errors=True)
+        self.path.rename(done)
+        shutil.rmtree(done)
 
 
 class RemoteBlocks:
