@@ -94,6 +94,26 @@ def test_a_raster_of_counts_is_summed_into_the_cells_and_keeps_its_total(cubes, 
     assert mean.attrs["population"] == pytest.approx(values.sum(), rel=1e-5)
 
 
+@pytest.mark.parametrize("first", [177.5, -182.5, -2.5, 0.0])
+@pytest.mark.parametrize(
+    ("crs", "bounds"),
+    [
+        ("EPSG:4326", (-180, -90, 180, 90)),
+        ("EPSG:4326", (0, -90, 360, 90)),
+        ("EPSG:6933", (-17367530, -7314540, 17367530, 7314540)),
+    ],
+)
+def test_everybody_is_counted_in_whatever_turn_cube_and_raster_give_longitudes(cubes, tmp_path, first, crs, bounds):
+    profile = {"driver": "GTiff", "height": 180, "width": 360, "count": 1, "dtype": "float32", "crs": crs}
+    with rasterio.open(tmp_path / "people.tif", "w", transform=from_bounds(*bounds, 360, 180), **profile) as world:
+        world.write(np.ones((180, 360), np.float32), 1)
+    with aq.open_cube(cubes.one) as cube, CubeSource(cube.drop_vars("lon_bnds")) as source:
+        source.dataset = source.dataset.assign_coords(lon=first + np.arange(9.0))
+        people = people_in_cells(source, tmp_path / "people.tif")
+    assert people.min() > 0
+    np.testing.assert_allclose(people, people[:, :1].repeat(9, axis=1), rtol=1e-3)
+
+
 def test_a_population_that_is_elsewhere_or_none_is_refused(cubes):
     with aq.open_cube(cubes.one) as cube:
         people = counts(cube, (2, 3))
