@@ -50,11 +50,16 @@ def test_a_project_is_laid_with_its_records_and_settings_and_never_over_another(
         ),
         (
             [],
-            ["observations.nc", "grid.txt", "cube.nc"],
+            ["observations.nc", "grid.txt", "cube.nc", "cube.nc.evaluation/metrics.json"],
             ["produce --observations outputs/observations.nc --grid 1,2,3,4@1 --append", "validate", "plot", "view"],
         ),
+        (
+            [],
+            ["observations.nc", "grid.txt", "cube.nc"],
+            ["map outputs/observations.nc --grid 1,2,3,4@1 --start", "validate", "plot", "view"],
+        ),
     ],
-    ids=["records alone", "with covariates", "a cube that is there"],
+    ids=["records alone", "with covariates", "a cube that is there", "a cube whose scores were stopped"],
 )
 def test_make_takes_the_steps_that_what_is_there_asks_for(
     files: list[str], there: list[str], steps: list[str], tmp_path: Path
@@ -63,6 +68,7 @@ def test_make_takes_the_steps_that_what_is_there_asks_for(
     (root / "records" / "a.csv").write_text("x")
     (root / "outputs").mkdir()
     for name in [*files, *(f"outputs/{name}" for name in there)]:
+        (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("1,2,3,4@1")
     done = subprocess.run(["make", "-n", "-C", root, "AQ=echo aq"], capture_output=True, text=True, check=True)
     ran = [line.strip() for line in done.stdout.replace("\\\n", " ").splitlines() if line.strip().startswith("echo aq")]
