@@ -67,7 +67,9 @@ def test_a_place_without_coordinates_is_left_out_by_name_and_unnamed_places_are_
     [
         ("place,lat\na,1\n", "no column lon"),
         ("place,lat,lon\na,95,3\n", "lat of row 1, 95, is no coordinate"),
-        ("place,lat,lon\na,4710000,600000\n", "is no coordinate in degrees"),
+        ("place,lat,lon\na,116.4,39.9\n", "116.4, is no coordinate .* are lat and lon exchanged"),
+        ("place,lat,lon\na,4710000,600000\n", "is no coordinate in degrees.* vector file of points"),
+        ("place,lat,lon\na,1,1\n,,\n,2,2\n", "row 3 has no id in column 'place'"),
         ("place,lat,lon\na,1,x\n", "line 2: column 'lon' holds 'x'"),
         ("place,lat,lon\na,1,1\na,2,2\n", "stands twice"),
         ("place,lat,lon\na,1,1\n,2,2\n", "row 2 has no id in column 'place'"),
@@ -118,3 +120,18 @@ def test_the_table_carries_the_users_ids_under_their_own_name(cubes, tmp_path):
     table = pd.read_csv(tmp_path / "t.csv", dtype=str)
     assert table["sensor"].unique().tolist() == table["place"].unique().tolist() == ["007", "009"]
     assert "decimal commas read as decimal points" in report.remarks[0]
+
+
+def test_rows_that_are_wholly_empty_are_left_out_as_spreadsheets_save_them(tmp_path):
+    read = read_places(write(tmp_path / "p.csv", "place;lat;lon\n007;39,1;116,2\n;;\n008;39,2;116,3\n;;\n"))
+    assert read.frame["place"].tolist() == ["007", "008"] and read.frame["lat"].tolist() == [39.1, 39.2]
+    assert any("2 empty rows left out" in remark for remark in read.remarks) and not read.left_out
+
+
+def test_places_whose_coordinates_are_exchanged_are_told_to_be_so(cubes, tmp_path):
+    frame = pd.DataFrame({"place": ["a"], "lat": [117.0], "lon": [39.5]})
+    with CubeSource(cubes.one) as one:
+        with pytest.raises(OutputError, match="lat and lon are exchanged"):
+            export_points(one, frame, tmp_path / "t.csv")
+        with pytest.raises(OutputError, match="give places of that region"):
+            export_points(one, frame.assign(lat=10.0), tmp_path / "t.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -82,6 +83,38 @@ def test_every_usual_kind_of_file_keeps_the_column_of_ids(ending, tmp_path):
     assert read_features(path, AREAS, "name").frame["name"].tolist() == ["x", "ÿ"]
 
 
+def zipped(path, *files, folder=""):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in files:
+            archive.write(file, f"{folder}{file.name}")
+    return path
+
+
+@pytest.mark.parametrize("folder", ["", "Boundaries 2023/", "a/b/"])
+def test_a_zip_is_read_whether_its_files_lie_in_a_folder_or_not(folder, tmp_path):
+    write(tmp_path / "v.shp", [SQUARE], code=["007"])
+    (tmp_path / "metadata.json").write_text("{}")
+    parts = (*sorted(tmp_path.glob("v.*")), tmp_path / "metadata.json")
+    held = read_features(zipped(tmp_path / "s.zip", *parts, folder=folder), AREAS, "code").frame
+    assert held["place"].tolist() == ["007"]
+    package = write(tmp_path / "w.gpkg", [SQUARE], code=["008"])
+    held = read_features(zipped(tmp_path / "g.zip", package, folder=folder), AREAS, "code").frame
+    assert held["place"].tolist() == ["008"]
+
+
+def test_a_zip_without_a_vector_file_or_with_several_is_refused(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("id,lat,lon\n1,2,3\n")
+    with pytest.raises(OutputError, match=r"holds no vector file \(t.csv\); unpack it"):
+        read_features(zipped(tmp_path / "t.zip", table), POINTS)
+    two = (write(tmp_path / "a.gpkg", [SQUARE]), write(tmp_path / "b.gpkg", [SQUARE]))
+    with pytest.raises(OutputError, match=r"holds a.gpkg, b.gpkg, and one vector file is read"):
+        read_features(zipped(tmp_path / "u.zip", *two), AREAS)
+    table.rename(tmp_path / "none.zip")
+    with pytest.raises(OutputError, match="cannot be read as a zip archive"):
+        read_features(tmp_path / "none.zip", AREAS)
+
+
 def test_the_first_layer_that_fits_is_taken_in_words_and_another_by_name(tmp_path):
     path = write(tmp_path / "v.gpkg", [Point(11, 47)], layer="towns", code=["t"])
     write(path, [SQUARE], layer="one", code=["x"])
@@ -118,11 +151,19 @@ def test_a_polygon_that_another_system_cut_at_the_antimeridian_goes_on_past_it(t
     np.testing.assert_allclose(held.total_bounds, [177, -19, 183, -16], atol=1e-6)
 
 
+def test_an_edge_over_half_the_earth_is_taken_as_it_is_and_said(tmp_path):
+    crossing = Polygon([(179.5, -17), (-179.5, -17), (-179.5, -16), (179.5, -16)])
+    path = write(tmp_path / "v.gpkg", [crossing, SQUARE, box(-180, -90, 180, 90)], code=["fiji", "b", "world"])
+    held = read_features(path, AREAS, "code")
+    assert held.frame.geometry[0].area == pytest.approx(359)
+    assert len(held.remarks) == 1 and held.remarks[0].startswith("fiji: an edge goes more than half around")
+
+
 def test_a_file_without_areas_system_or_degrees_is_refused_with_the_way_out(tmp_path):
     with pytest.raises(OutputError, match="no vector file"):
         read_features(tmp_path / "absent.gpkg", AREAS)
     (tmp_path / "t.gpkg").write_text("hello")
-    with pytest.raises(OutputError, match="cannot be read as a vector file"):
+    with pytest.raises(OutputError, match=r"cannot be read as a vector file: [^;]*; give a GeoPackage, Shapefile"):
         read_features(tmp_path / "t.gpkg", AREAS)
     pd.DataFrame({"a": [1]}).to_csv(tmp_path / "t.csv")
     with pytest.raises(OutputError, match="a table without geometries"):

@@ -1,5 +1,6 @@
 """A picture for print has its width, letters of 7 points and more, an arrow and a bar that hold, and a PDF."""
 
+import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -63,9 +64,21 @@ def test_the_names_of_classes_stand_beside_their_colours(cube) -> None:
     figure = drawn(cube, time=NOON, palette="us", paper=Paper(17.0))
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts[0] == "< 9.1: good" and texts[2] == "35.5 to 55.5: unhealthy for sensitive groups" and len(texts) == 6
+    assert texts[0] == "< 9.1: good" and texts[2] == "35.5 to 55.5: unhealthy for sensitive groups"
+    assert texts[6:] == ["extrapolated", "visible station", "hidden station"]
     assert legend.get_patches()[0].get_facecolor()[:3] == pytest.approx((0.0, 228 / 255, 0.0), abs=1e-2)
     assert "shown: an hour" in legend.get_title().get_text()
+
+
+@pytest.mark.parametrize("layers", [("best",), ("flag",), PANELS])
+def test_no_legend_hides_a_cell(cube, layers) -> None:
+    for width in (None, 8.5, 17.0):
+        figure = drawn(cube, layers=layers, time=NOON, paper=Paper(width))
+        figure.draw_without_rendering()
+        assert not any(axes.get_legend() or axes.texts for axes in figure.axes)
+        (legend,) = figure.legends
+        below = legend.get_window_extent().y1
+        assert all(axes.get_window_extent().y0 >= below for axes in figure.axes)
 
 
 def test_a_png_has_the_dots_of_its_width_and_a_pdf_the_centimetres(cube, tmp_path: Path) -> None:
@@ -122,6 +135,28 @@ def test_papers_that_cannot_be_are_refused() -> None:
         MapOptions(palette="who", high=2.0)
     with pytest.raises(ConfigError, match="below its end"):
         SeriesOptions(high=-1.0)
+    for end in (float("nan"), float("inf")):
+        for options in (MapOptions, SeriesOptions):
+            with pytest.raises(ConfigError, match="give a finite number"):
+                options(high=end)
+
+
+def test_an_axis_that_begins_above_all_it_would_show_is_refused(cube, tmp_path: Path) -> None:
+    with CubeSource(cube) as source, pytest.raises(ConfigError, match=r"axis from 500 to .* must lie below its end"):
+        draw_series(source, tmp_path / "a.png", (47.0, 11.0), options=SeriesOptions(low=500.0))
+
+
+def test_a_users_dollars_and_underscores_are_letters(cube, tmp_path: Path) -> None:
+    roads = tmp_path / "_cost_$5_$10.geojson"
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [11, 47]}}
+    roads.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    title = "from $5 to $\\frac{ µg"
+    paper = Paper(17.0, title=title)
+    with CubeSource(cube) as source:
+        drawn = draw_map(source, tmp_path / "a.svg", MapOptions(time=NOON, paper=paper, overlays=(roads,)))
+        course = draw_series(source, tmp_path / "b.svg", (47.0, 11.0), options=SeriesOptions(paper=paper))
+    assert title in drawn.read_text() and title in course.read_text()
+    assert "_cost_$5_$10" in drawn.read_text()
 
 
 def test_a_long_title_goes_over_several_lines() -> None:

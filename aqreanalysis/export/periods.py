@@ -99,6 +99,7 @@ def periods_of(source: CubeSource, period: str, utc_offset: int = 0, min_share: 
         best = max(periods, key=lambda p: p.share)
         raise OutputError(
             f"{source.path} covers no {period} by {min_share:.0%} (most: {best.label} by {best.share:.0%}); "
-            f"take a shorter period, a longer cube or a lower --min-share"
+            "take a shorter period, a longer cube, or a lower --min-share of export aggregate, whose file export cog "
+            "takes"
         )
     return periods

@@ -96,6 +96,13 @@ def _of_table(where: Path, id_column: str | None) -> Places:
     remarks = list(report.notes)
     if lost := report.counts.get("broken_lines"):
         remarks.append(f"{where}: {SENTENCES['broken_lines'].format(n=lost)}")
+    if own is not None:
+        own = own.reset_index(drop=True)
+        # Spreadsheets save rows that were cleared, too.
+        blank = coordinates.isna().all(axis=1) & (own.isna() | (own.astype(str).str.strip() == ""))
+        if blank.any() and not blank.all():
+            remarks.append(f"{where}: {int(blank.sum())} empty rows left out")
+            own, coordinates = own[~blank], coordinates[~blank]
     if own is None:
         place = pd.Series([str(i + 1) for i in range(len(coordinates))])
         remarks.append(f"{where} has its places numbered by row; --id-column names them ({', '.join(held)})")
@@ -107,10 +114,10 @@ def _of_table(where: Path, id_column: str | None) -> Places:
     for role, limit in _LIMITS.items():
         bad = ~empty & ~(coordinates[role].abs() <= limit)
         if bad.any():
-            row = int(bad.to_numpy().argmax())
+            row = int(bad.index.to_numpy()[bad.to_numpy().argmax()])
+            value = float(coordinates[role].to_numpy()[bad.to_numpy()][0])
             raise OutputError(
-                f"{where}: {role} of row {row + 1}, {coordinates[role].iloc[row]:g}, is no coordinate in degrees; mend "
-                "or drop the row"
+                f"{where}: {role} of row {row + 1}, {value:g}, is no coordinate in degrees; {_way_out(role, value)}"
             )
     frame = pd.DataFrame({"place": place})
     if own is not None and id_column is not None and id_column != "place":
@@ -119,6 +126,16 @@ def _of_table(where: Path, id_column: str | None) -> Places:
         frame[role] = coordinates[role].to_numpy("float64")
     left_out = [f"{one} has no coordinates" for one in place[empty]]
     return Places(frame[~empty].reset_index(drop=True), left_out, remarks)
+
+
+def _way_out(role: str, value: float) -> str:
+    """Return what to do about a number that is no coordinate."""
+    if abs(value) > _LIMITS["lon"]:
+        return (
+            "mend or drop the row, or give the places as a vector file of points if they are in a projection, which "
+            "may be any there"
+        )
+    return "mend or drop the row" + ("; are lat and lon exchanged?" if role == "lat" and abs(value) <= 180 else "")
 
 
 _Read = tuple[list[str], pd.DataFrame, pd.Series | None]

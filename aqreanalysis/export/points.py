@@ -169,9 +169,13 @@ def _cells(
     inside = (row >= 0) & (column >= 0)
     if not inside.any():
         lat, lon = source.edges("lat"), source.edges("lon")
+        names = {"lat": "lon", "lon": "lat"}
+        turned = [source.cell_of(axis, table[name].to_numpy(np.float64)) >= 0 for axis, name in names.items()]
+        exchanged = bool((turned[0] & turned[1]).any())
+        advice = "lat and lon are exchanged" if exchanged else "give places of that region"
         raise OutputError(
             f"none of the {len(table)} places lies in the cube, which spans {lat.min():g}..{lat.max():g} N, "
-            f"{lon.min():g}..{lon.max():g} E: give places of that region"
+            f"{lon.min():g}..{lon.max():g} E: {advice}"
         )
     return inside, (row[inside], column[inside])
 

@@ -93,7 +93,11 @@ def area_weights(source: CubeSource, polygons: Any) -> Weights:
     fractions = exact_extract(raster, _in_range(polygons, west, east), ["cell_id", "coverage"], output="pandas")
     counts = [len(ids) for ids in fractions["cell_id"]]
     if not sum(counts):
-        raise OutputError(f"no polygon touches the cube, which spans {south:g}..{north:g} N, {west:g}..{east:g} E")
+        left, low, right, high = polygons.total_bounds
+        raise OutputError(
+            f"no polygon touches the cube, which spans {south:g}..{north:g} N, {west:g}..{east:g} E: they span "
+            f"{low:.4g}..{high:.4g} N, {left:.4g}..{right:.4g} E; give those of that region, and their reference system"
+        )
     ids = np.concatenate([np.asarray(x, dtype=np.intp) for x in fractions["cell_id"]])
     coverage = np.concatenate([np.asarray(x, dtype=np.float64) for x in fractions["coverage"]])
     # exactextract counts cells from the north; the cube's rows go as its latitude does.

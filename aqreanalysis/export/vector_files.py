@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 EXTRA = "install it with: pip install 'aqreanalysis[vector]'"
 #: Endings of the files that are read as vector files.
 ENDINGS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml", ".gml", ".gdb", ".zip")
+# Of these one is a whole file, the likeliest first.
+_SINGLE_FILES = (".gpkg", ".fgb", ".geojson", ".kml", ".gml", ".json")
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def read_features(
             + (f" ({_columns(frame)})" if _columns(frame) else "")
         )
     left_out = [f"{place} {reason}" for place, reason in zip(frame["place"], reasons, strict=True) if reason]
+    remarks.extend(_ambiguous(frame["place"], shapes))
     own = [column] if column is not None and id_column is not None and column != "place" else []
     ids = pd.DataFrame(frame)[["place", *own]][~bad].reset_index(drop=True)
     usable = [shape for shape, reason in zip(shapes, reasons, strict=True) if not reason]
@@ -140,6 +144,15 @@ def read_shapes(path: str | Path) -> list[Any]:
 def unique_ids(values: pd.Series, where: Path, what: str) -> pd.Series:
     """Return ids as texts: whole numbers that a file keeps as floats without their point.
 
+    Parameters
+    ----------
+    values : Series
+        Ids as they are in the file; its index counts rows from 0.
+    where : Path
+        The file.
+    what : str
+        What a row is called.
+
     Raises
     ------
     OutputError
@@ -147,7 +160,7 @@ def unique_ids(values: pd.Series, where: Path, what: str) -> pd.Series:
     """
     empty = values.isna() | (values.astype(str).str.strip() == "")
     if empty.any():
-        row = int(empty.to_numpy().argmax())
+        row = int(empty.index.to_numpy()[empty.to_numpy().argmax()])
         raise OutputError(
             f"{where}: {what} {row + 1} has no id in column {values.name!r}; fill it in or choose another --id-column"
         )
@@ -174,20 +187,51 @@ def _read_layer(where: Path, kind: ShapeKind, layer: str | None) -> tuple[Any, l
         with warnings.catch_warnings():
             # What GDAL remarks of a file (rings that it closed, a layer that it chose) is told in words of our own.
             warnings.simplefilter("ignore")
-            layers = {str(name): str(shape) for name, shape in pyogrio.list_layers(where)}
+            opened = _within_zip(where) if where.suffix.lower() == ".zip" else where
+            layers = {str(name): str(shape) for name, shape in pyogrio.list_layers(opened)}
             chosen, remarks = _choose_layer(where, layers, kind, layer)
             # pyogrio itself takes the feature's own number as the index.
-            frame = geopandas.read_file(where, layer=chosen, engine="pyogrio", fid_as_index=True)
+            frame = geopandas.read_file(opened, layer=chosen, engine="pyogrio", fid_as_index=True)
     except OutputError:
         raise
     except Exception as error:  # each GDAL driver has its own ways to fail
-        said = in_one_line(error, 200)
-        raise OutputError(f"{where} cannot be read as a vector file: {said}{foreign_database()}") from None
+        # What GDAL advises (a prefix with the driver) is for programs that pass its own names of files.
+        said = in_one_line(error, 200).partition("; It might help")[0].rstrip(".")
+        raise OutputError(
+            f"{where} cannot be read as a vector file: {said}; give {VECTOR[1]}{foreign_database()}"
+        ) from None
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise OutputError(f"{where} holds a table without geometries and {kind.plural} are needed; {kind.hint}")
     if frame.crs is None:
         raise OutputError(f"{where} has no coordinate reference system; give it one (ogr2ogr -a_srs EPSG:4326 ...)")
     return frame, remarks
+
+
+def _within_zip(where: Path) -> str:
+    """Return GDAL's name of what is read of a zip archive: a file, or the folder of a Shapefile or geodatabase.
+
+    GDAL itself finds nothing in an archive that holds a folder, as those of statistical offices do.
+    """
+    try:
+        with zipfile.ZipFile(where) as archive:
+            names = [PurePosixPath(name) for name in archive.namelist() if not name.startswith("__MACOSX")]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise OutputError(f"{where} cannot be read as a zip archive: {in_one_line(error)}") from None
+    databases = [folder for name in names for folder in name.parents if folder.suffix.lower() == ".gdb"]
+    # Of a Shapefile the folder, in which each is a layer. Other files beside it (metadata.json) are none to read.
+    of_kinds = [databases, [name.parent for name in names if name.suffix.lower() == ".shp"]]
+    of_kinds += [[name for name in names if name.suffix.lower() == ending] for ending in _SINGLE_FILES]
+    readable = list(dict.fromkeys(next(filter(None, of_kinds), [])))
+    if not readable:
+        raise OutputError(
+            f"{where} holds no vector file ({', '.join(map(str, names[:5])) or 'nothing'}); unpack it where it holds "
+            "a table"
+        )
+    if len(readable) > 1:
+        raise OutputError(
+            f"{where} holds {', '.join(map(str, readable[:5]))}, and one vector file is read: unpack it and give one"
+        )
+    return f"/vsizip/{where.absolute()}/{'' if str(readable[0]) == '.' else readable[0]}"
 
 
 def _choose_layer(where: Path, layers: dict[str, str], kind: ShapeKind, layer: str | None) -> tuple[str, list[str]]:
@@ -262,6 +306,17 @@ def _is_torn(shape: Any) -> bool:
     jumps = np.abs(np.diff(get_coordinates(shape)[:, 0]))
     # The very edge of a map of the world is no tear.
     return bool(((jumps > 180) & (jumps < 359.99)).any())
+
+
+def _ambiguous(places: pd.Series, shapes: list[Any]) -> list[str]:
+    """Return a remark if shapes have edges of more than half a turn: they mean the long way, or cross 180 degrees."""
+    torn = [place for place, shape in zip(places, shapes, strict=True) if shape is not None and _is_torn(shape)]
+    if not torn:
+        return []
+    return [
+        f"{', '.join(torn[:3])}{' ...' if len(torn) > 3 else ''}: an edge goes more than half around the Earth and is "
+        "taken so; if it is to cross the antimeridian, cut it there (ogr2ogr -wrapdateline)"
+    ]
 
 
 def _past_180(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,7 +45,17 @@ from aqreanalysis.pictures.cube_fields import (
     with_units,
 )
 from aqreanalysis.pictures.overlays import draw_overlays, read_overlay
-from aqreanalysis.pictures.paper import ENDINGS, Paper, draw_north, draw_scale_bar, fit_height, save, wrapped
+from aqreanalysis.pictures.paper import (
+    ENDINGS,
+    Paper,
+    check_ends,
+    draw_north,
+    draw_scale_bar,
+    fit_height,
+    literal,
+    save,
+    wrapped,
+)
 from aqreanalysis.pictures.stations import StationMarkers
 from aqreanalysis.production.derived_layers import COUNT
 
@@ -118,8 +128,7 @@ class MapOptions:
         if not self.layers:
             raise ConfigError("no layer to draw: name at least one")
         low, high = self.low, self.high
-        if low is not None and high is not None and not low < high:
-            raise ConfigError(f"colour scale from {low:g} to {high:g}: its beginning must lie below its end")
+        check_ends("colour scale", low, high)
         if self.palette != "even" and (low is not None or high is not None):
             raise ConfigError(
                 f"the colours {self.palette!r} have classes of their own: an end of the scale is for 'even'"
@@ -184,7 +193,7 @@ class MapFigure:
         self._images: dict[str, AxesImage] = {}
         self._dots: dict[str, list[Any]] = {}
         self._hatched: list[ContourSet] = []
-        self._unplaced: list[Any] = []
+        self._flag_marks: list[Any] = []
         count = len(options.layers)
         self._columns = count if count <= 2 else int(np.ceil(np.sqrt(count)))
         if options.paper.width_cm is not None:
@@ -234,13 +243,15 @@ class MapFigure:
             if name in colours:
                 self._draw_values(axes, name, fields[name], colours[name], (reach or fields)[name])
             else:
-                self._draw_flag(axes, fields[name])
+                self._draw_flag(axes, fields[name], film=reach is not None)
             if len(self._axes) > 1:
                 axes.set_title(self._name(name, colours), fontsize=self._letters.panel)
-        laid = [draw_overlays(axes, self._overlays, self._box) for axes in self._axes.values()]
-        self._explain([*self._hatch(step), *laid[0], *self._mark_stations(step, colours)], colours)
         if "flag" in colours:
-            self._list_conditions(step)
+            self._flag_marks = self._conditions(step)
+        laid = [draw_overlays(axes, self._overlays, self._box) for axes in self._axes.values()]
+        for mark in laid[0]:
+            mark.set_label(literal(str(mark.get_label())))
+        self._explain([*self._hatch(step), *laid[0], *self._mark_stations(step, colours)], colours)
         self._entitle(step)
         last = list(self._axes.values())[-1]
         if paper.north:
@@ -268,33 +279,17 @@ class MapFigure:
             title = f"{title}, {step.text}"
         if title:
             text = wrapped(titled(self._source, title), self._letters.title, float(self.figure.get_figwidth()))
-            self.figure.suptitle(text, fontsize=self._letters.title)
+            self.figure.suptitle(literal(text), fontsize=self._letters.title)
 
-    def _fits_inside(self, handles: list[Any]) -> bool:
-        """Return whether a legend hides so little of a map that it may stand in it."""
-        longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-        wide = longest * 0.55 * self._letters.small / 72 + 0.5
-        return wide < 0.5 * float(self.figure.get_figwidth()) / self._columns * self._narrow
-
-    def _legend_inside(self, axes: Axes, handles: list[Any]) -> None:
-        legend = axes.legend(handles=handles, loc="lower left", fontsize=self._letters.small, framealpha=0.9)
-        legend.set_zorder(6)
-        # It has its place in the map and asks for none beside it.
-        legend.set_in_layout(False)
-
-    def _list_conditions(self, step: TimeStep) -> None:
-        """Say over the flag of a mean how large a part of all hours and cells each condition has."""
+    def _conditions(self, step: TimeStep) -> list[Any]:
+        """Return marks that say over the flag of a mean how large a part of all hours and cells each condition has."""
         shares = condition_shares(self._source, self._one, step)
         lines = [
-            f"{name.replace('_', ' ')}: {100 * float(np.nanmean(share)):.3g} %"
+            f"{name.replace('_', ' ')}: {100 * float(np.nanmean(share)):.3g} % of all cells' hours"
             for name, share in shares.items()
             if name != UNRESERVED and np.nansum(share) > 0
         ]
-        text = "\n".join(["Of all cells' hours", *(lines or ["none is flagged"])])
-        look = {"facecolor": "white", "alpha": 0.9, "edgecolor": "#cccccc", "boxstyle": "round,pad=0.3"}
-        axes = self._axes["flag"]
-        place: dict[str, Any] = {"transform": axes.transAxes, "in_layout": False}
-        axes.text(0.02, 0.02, text, fontsize=self._letters.small, bbox=look, zorder=6, **place)
+        return [Patch(facecolor="none", edgecolor="none", label=text) for text in lines or ["no hour is flagged"]]
 
     def update(self, fields: dict[str, NDArray[Any]], step: TimeStep) -> None:
         """Replace what a drawn figure shows."""
@@ -385,20 +380,17 @@ class MapFigure:
         bar.set_label(text, fontsize=self._letters.label)
         bar.ax.tick_params(labelsize=self._letters.small)
 
-    def _draw_flag(self, axes: Axes, flag: NDArray[Any]) -> None:
+    def _draw_flag(self, axes: Axes, flag: NDArray[Any], film: bool) -> None:
         shown, names = flag_numbers(flag, self._classes), list(self._classes)
         shades = [to_hex(cmocean.cm.ice_r(x)) for x in np.linspace(_FLAG_LIGHTEST, _FLAG_DARKEST, len(names))]
         norm = BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names))
         self._image(axes, "flag", shown, cmap=ListedColormap(shades), norm=norm)
-        present = [n for n in range(len(names)) if (shown == n).any()]
+        # Other frames of a film have other conditions.
+        present = [n for n in range(len(names)) if film or (shown == n).any()]
         km = self._source.extrapolation_km(self._one)
         far = {} if km is None else {"extrapolated_beyond_network": f" ({km:.3g} km)"}
         texts = [name.replace("_", " ") + far.get(name, "") for name in names]
-        patches = [Patch(facecolor=shades[n], edgecolor="#555555", label=texts[n]) for n in present]
-        if self._fits_inside(patches):
-            self._legend_inside(axes, patches)
-        else:
-            self._unplaced = patches
+        self._flag_marks = [Patch(facecolor=shades[n], edgecolor="#555555", label=texts[n]) for n in present]
 
     def _mark_stations(self, step: TimeStep, colours: dict[str, Colours]) -> list[Any]:
         """Draw the stations on all panels; return their marks for a legend."""
@@ -430,10 +422,7 @@ class MapFigure:
         return list(handles.values())
 
     def _explain(self, marks: list[Any], colours: dict[str, Colours]) -> None:
-        """Say what marks and classes mean: marks in the map if it is one, under the maps if they are several.
-
-        The names of classes stand beside their colours, under the maps.
-        """
+        """Say under the maps what marks and classes mean, beside their colours: a legend in a map hides its cells."""
         letters, wide = self._letters, float(self.figure.get_figwidth())
         look: dict[str, Any] = {"fontsize": letters.small, "title_fontsize": letters.small}
         classes = next((one for one in colours.values() if one.names), None)
@@ -442,11 +431,7 @@ class MapFigure:
             parts = zip(classes.hexes, classes.ranges, classes.names, strict=True)
             handles = [Patch(facecolor=c, edgecolor="#555555", linewidth=0.4, label=f"{r}: {n}") for c, r, n in parts]
             look["title"] = wrapped("; ".join(filter(None, (self._units("best"), classes.title))), letters.small, wide)
-        if len(self._axes) > 1 or not self._fits_inside(marks):
-            handles += marks
-        elif marks:
-            self._legend_inside(next(iter(self._axes.values())), marks)
-        handles += self._unplaced
+        handles += [*marks, *self._flag_marks]
         if handles:
             longest = max(len(str(handle.get_label())) for handle in handles) * 0.55 * letters.small / 72 + 0.5
             rows = -(-len(handles) // max(1, int(wide / longest)))

@@ -101,6 +101,29 @@ def wrapped(text: str, points: float, inches: float) -> str:
     return "\n".join(textwrap.wrap(text, max(12, int(72 * inches / (_LETTER * points))))) if text else ""
 
 
+def check_ends(what: str, low: float | None, high: float | None) -> None:
+    """Refuse ends of a scale or an axis that are no finite numbers, or lie the wrong way round.
+
+    Raises
+    ------
+    ConfigError
+        If so.
+    """
+    for end in (low, high):
+        if end is not None and not np.isfinite(end):
+            raise ConfigError(f"{what} with an end at {end:g}: give a finite number, or leave it out")
+    if low is not None and high is not None and not low < high:
+        raise ConfigError(f"{what} from {low:g} to {high:g}: its beginning must lie below its end")
+
+
+def literal(text: str) -> str:
+    """Return a user's text as it is to be drawn letter by letter: a dollar is one, and begins no formula.
+
+    A name that begins with an underscore would be left out of legends.
+    """
+    return f"{' ' if text.startswith('_') else ''}{text}".replace("$", r"\$")
+
+
 def fit_height(figure: Figure, rows: list[list[Axes]]) -> None:
     """Give a figure of maps the height that its width asks for, so that no paper is left empty around them."""
     width, height = figure.get_size_inches()

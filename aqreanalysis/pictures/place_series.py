@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from aqreanalysis.common.hours import HOUR
-from aqreanalysis.errors import ConfigError, CubeError
+from aqreanalysis.errors import CubeError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.periods import MIN_SHARE
 from aqreanalysis.export.source import CubeSource, SpeciesLayers
 from aqreanalysis.pictures.cube_fields import gaps, titled, units_text, with_units
-from aqreanalysis.pictures.paper import ENDINGS, Paper, save, wrapped
+from aqreanalysis.pictures.paper import ENDINGS, Paper, check_ends, literal, save, wrapped
 from aqreanalysis.pictures.stations import StationMarkers
 
 _LINE, _BAND, _READINGS = "#a2145a", "#eec1d4", "#222222"
@@ -45,8 +45,7 @@ class SeriesOptions:
     paper: Paper = field(default_factory=Paper)
 
     def __post_init__(self) -> None:
-        if self.high is not None and not (self.low or 0.0) < self.high:
-            raise ConfigError(f"axis from {self.low or 0:g} to {self.high:g}: its beginning must lie below its end")
+        check_ends("axis", self.low or 0.0, self.high)
 
 
 def draw_series(
@@ -82,6 +81,8 @@ def draw_series(
     options = options or SeriesOptions()
     one = next(iter(source.species.values()))
     cell = _cell(source, one, place)
+    if options.low:
+        check_ends("axis", options.low, options.high or max(float(np.nanmax(values)) for values in cell.values()))
     with whole_file(out, ENDINGS, overwrite) as path:
         wide = options.paper.inches(_WIDE)
         high = _HIGH if options.paper.width_cm is None else max(2.2, 0.42 * wide)
@@ -143,7 +144,7 @@ def _draw_readings(axes: Axes, source: CubeSource, marks: StationMarkers, near: 
         step = source.step_hours
         what = {1.0: "", 24.0: "daily means of "}.get(step, "means of ")
         hidden = ", hidden from the model" if marks.hidden[station] else ""
-        label = f"{what}station {marks.names[station]} ({km:.1f} km{hidden})"
+        label = f"{what}station {literal(marks.names[station])} ({km:.1f} km{hidden})"
         # In the middle of what they are the mean of, wherever the cube is stamped.
         middle = source.bounds[:, 0] + (source.bounds[:, 1] - source.bounds[:, 0]) // 2
         axes.plot(middle, read, ".", color=_READINGS, markersize=2.5 if step == 1.0 else 5.0, label=label)
@@ -180,7 +181,7 @@ def _finish(figure: Figure, axes: Axes, one: SpeciesLayers, title: str, options:
     axes.xaxis.get_offset_text().set_fontsize(letters.small)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.set_title(wrapped(title, letters.title, wide), loc="left", fontsize=letters.title)
+    axes.set_title(literal(wrapped(title, letters.title, wide)), loc="left", fontsize=letters.title)
     axes.set_xlabel("time (UTC)", loc="left", fontsize=letters.label)
     roomy = wide > _ROOMY
     figure.legend(
