@@ -19,6 +19,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def test_a_zarr_store_is_refused_with_the_way_to_netcdf(tmp_path: Path) -> None:
+    store = tmp_path / "arco.zarr"
+    store.mkdir()
+    (store / ".zgroup").write_text("{}")
+    with pytest.raises(CovariatesError, match=r"is a Zarr store, which is not read: .*to_netcdf"):
+        Covariates.open(store)
+
+
 def packed(path: Path, *files: Path) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:

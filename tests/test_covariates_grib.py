@@ -181,6 +181,22 @@ def test_the_european_ensemble_of_cams_is_known_by_its_constituents(tmp_path: Pa
     assert values == {f"{key}_background": pytest.approx(value, rel=1e-4) for key, value in expected.items()}
 
 
+def test_the_boundary_layer_of_gfs_and_hrrr_is_known_by_its_local_number(tmp_path: Path) -> None:
+    keys = {"edition": 2, "centre": "kwbc", "localTablesVersion": 1, "discipline": 0, "parameterCategory": 3}
+    keys |= {"parameterNumber": 196, "typeOfFirstFixedSurface": 1, "dataDate": 20200101, "dataTime": 0, "values": 640.0}
+    covariates = Covariates.open(write_grib(tmp_path / "gfs.grib2", [keys]))
+    assert covariates.fields == ("blh",) and one(covariates, "2020-01-01")[0, 0] == 640.0
+
+
+def test_stamps_a_day_apart_are_warned_of_as_means_of_days_may_be_so(tmp_path: Path) -> None:
+    days = [message("t2m", f"2020-01-0{day}", 280.0) for day in (1, 2, 3)]
+    covariates = Covariates.open(write_grib(tmp_path / "days.grib", days))
+    assert any("t2m: its stamps stand 24 h apart" in line for line in covariates.report.lines())
+    hours = [message("t2m", f"2020-01-01T0{hour}:00", 280.0) for hour in (1, 2, 3)]
+    hourly = Covariates.open(write_grib(tmp_path / "hours.grib", hours))
+    assert not any("apart" in line for line in hourly.report.lines())
+
+
 def test_temperatures_aloft_and_unknown_parameters_are_not_taken_but_counted(tmp_path: Path) -> None:
     aloft = {"indicatorOfTypeOfLevel": 100, "level": 850}
     messages = [

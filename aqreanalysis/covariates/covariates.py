@@ -33,6 +33,8 @@ from aqreanalysis.errors import CovariatesError, nearest_hint
 from aqreanalysis.grids import Grid
 
 PathLike = str | Path
+#: Stamps that stand so far apart may be means of days, hours.
+_DAY = 24
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,7 +128,7 @@ class Covariates(Described):
                 raster = Raster.open(name, path, config.static.get(name, StaticConfig()))
                 rasters.append(raster)
                 report.warnings += [text for text in [raster.warning()] if text is not None]
-        layers.sort(key=lambda layer: layer.resolution)
+        layers = _finest_first(layers, report)
         whole = cls(tuple(layers), tuple(rasters), _names(layers, rasters), report, _identity(files, config, report))
         if not whole.fields:
             raise CovariatesError(
@@ -370,6 +372,27 @@ def _usual(steps: NDArray[np.int64]) -> int | None:
 
 def _keys(layer: GriddedSource | WeatherStations) -> Iterable[str]:
     return layer.variables if isinstance(layer, GriddedSource) else layer.fields
+
+
+def _finest_first(
+    layers: Sequence[GriddedSource | WeatherStations], report: CovariatesReport
+) -> list[GriddedSource | WeatherStations]:
+    """Return the sources, finer ones before coarser ones.
+
+    Fields whose stamps stand a day or more apart are warned of: they may be means of days, and count for an hour.
+    """
+    hours: dict[str, list[NDArray[np.int64]]] = {}
+    for layer in layers:
+        for key in _keys(layer):
+            hours.setdefault(key, []).append(layer.hours(key))
+    for key, parts in hours.items():
+        apart = np.diff(np.unique(np.concatenate(parts)))
+        if len(apart) > 1 and apart.min() >= _DAY:
+            report.warnings.append(
+                f"{key}: its stamps stand {apart.min()} h apart or more and count for their hour alone: means of days "
+                "or months are none of an hour; give hourly maps"
+            )
+    return sorted(layers, key=lambda layer: layer.resolution)
 
 
 def _names(layers: Sequence[GriddedSource | WeatherStations], rasters: Sequence[Raster]) -> tuple[str, ...]:

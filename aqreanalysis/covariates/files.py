@@ -16,6 +16,8 @@ NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
 RASTER = (".tif", ".tiff", ".vrt", ".asc", ".img", ".bil", ".hgt", ".jp2")
 TABLE = (".csv", ".parquet", ".pq")
 _OTHER_ARCHIVE = "archive of another ending"
+# Files by which a folder is known as a Zarr store.
+_ZARR = (".zgroup", ".zmetadata", "zarr.json")
 _PIECES, _PIECE = 64, 1 << 16
 
 
@@ -57,6 +59,11 @@ def sort_files(paths: str | Path | Sequence[str | Path]) -> Files:
     for spec in given:
         name, path = named(spec)
         if path.is_dir():
+            if any((path / mark).is_file() for mark in _ZARR):
+                raise CovariatesError(
+                    f"{path} is a Zarr store, which is not read: write the hours and region that are needed as "
+                    f"NetCDF (xarray.open_zarr({str(path)!r}).sel(...).to_netcdf('part.nc'))"
+                )
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
             known = [p for p in inside if _kind(p) not in {None, _OTHER_ARCHIVE}]
             if not known:

@@ -23,7 +23,7 @@ import numpy as np
 from aqreanalysis.configs import CovariatesConfig
 from aqreanalysis.covariates.curvilinear import CurvilinearGrid
 from aqreanalysis.covariates.eccodes_log import capture_eccodes_log
-from aqreanalysis.covariates.fields import BY_CONSTITUENT, BY_PARAM_ID, Field
+from aqreanalysis.covariates.fields import BY_CONSTITUENT, BY_PARAM_ID, FIELDS, Field
 from aqreanalysis.covariates.gribfile import Frame, walk
 from aqreanalysis.covariates.interpolation import Axes, HorizontalGrid
 from aqreanalysis.covariates.temporal_recipes import INSTANT, MEAN, SUM
@@ -37,6 +37,9 @@ _STEADY_UNITS = {0, 1, 2, 10, 11, 12, 13, 254}
 _ERA5_LAND = "l5"
 #: expver 0005: ERA5T, issued early and replaced by 0001 after some three months.
 _EARLY = "0005"
+#: NCEP's height of the boundary layer (GFS, HRRR: HPBL), a local parameter of which ecCodes may know no name: edition,
+#: discipline, category, number.
+_NCEP_BLH = [2, 0, 3, 196]
 _SURFACE = {"surface", "heightAboveGround", "entireAtmosphere", "meanSea"}
 
 
@@ -192,6 +195,8 @@ def _field(message: Any) -> Field | None:
     keys = [
         message.message_get(key, int, -1) for key in ("edition", "discipline", "parameterCategory", "parameterNumber")
     ]
+    if keys == _NCEP_BLH and str(message.message_get("centre", str, "")) == "kwbc":
+        return FIELDS["blh"]
     if keys != [2, 0, 20, 0]:
         return None
     for key in ("constituentType", "aerosolType"):
@@ -202,9 +207,13 @@ def _field(message: Any) -> Field | None:
 
 
 def _units(message: Any) -> str:
-    """Return the units of a message; ecCodes knows none for a constituent, whose number 0 of category 20 is kg m-3."""
+    """Return the units of a message; ecCodes knows none for a constituent, whose number 0 of category 20 is kg m-3, nor
+    for NCEP's height of the boundary layer."""
     units = str(message["units"])
-    return "kg m-3" if units == "unknown" and int(message.message_get("parameterCategory", int, -1)) == 20 else units
+    category, number = (int(message.message_get(key, int, -1)) for key in ("parameterCategory", "parameterNumber"))
+    if units == "unknown" and [category, number] == _NCEP_BLH[2:]:
+        return "m"
+    return "kg m-3" if units == "unknown" and category == 20 else units
 
 
 def _slot(message: Any, where: str, accumulation: str) -> dict[str, Any] | str:

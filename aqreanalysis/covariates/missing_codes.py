@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 #: What is beyond this is no quantity that anybody maps: the smallest and largest numbers of single precision.
 BEYOND = 1e30
-_LOW = (-999.0, -9999.0, -99999.0, -999999.0, -32767.0, -32768.0, -2147483647.0, -2147483648.0)
-_HIGH = (9999.0, 99999.0, 32767.0, 65535.0, 2147483647.0, 4294967295.0, 1e20)
+_LOW = (-200.0, -999.0, -9999.0, -99999.0, -999999.0, -32767.0, -32768.0, -2147483647.0, -2147483648.0)
+_HIGH = (9999.0, 99999.0, 32767.0, 65535.0, 2147483647.0, 4294967295.0, 1e20, float(np.float32(1e20)))
+#: A code above this one, as GHSL's -200, may be a value: it is met as often as one above zero.
+_SURE = -999.0
 #: The largest number of a byte, too: but not of a raster that holds hardly any other, as a mask of 0 and 255 does.
 _HIGHEST_BYTE, _OTHERS = 255.0, 3
 #: A code above zero is met at least so often, and any lies off all other values by such a share of itself.
@@ -43,7 +45,7 @@ def usual_codes(values: NDArray[np.floating], byte: bool = False) -> list[float]
         lonely = not others.size or np.abs(others - code).min() > _OFF * abs(code)
         if code == _HIGHEST_BYTE and np.unique(others).size < _OTHERS:
             lonely = False
-        if code > 0 and (left.size - others.size < _REPEATED or not others.size):
+        if code > _SURE and (left.size - others.size < _REPEATED or not others.size):
             lonely = False  # a count of just so many
         if not lonely:
             break
