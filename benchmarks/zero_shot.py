@@ -44,6 +44,8 @@ FILES = {
 NETWORKS = ["uci12", "beijing35", "china-north", "nature-20", "nature-40", "nature-80"]
 #: Of nature runs: no pretraining draws these.
 SEEDS = 0, 1, 2
+#: Ways of having a model.
+CALIBRATED, ANEW, ON = "calibrated", "trained anew", "gone on from"
 HALF_A_YEAR = np.timedelta64(182, "D")
 
 
@@ -137,6 +139,23 @@ def table(rows: list[Row]) -> list[str]:
     ]
 
 
+def worth(rows: list[Row]) -> list[str]:
+    """Return, as Markdown, the mean over networks of the MAE of each way over that of another, where both are known."""
+    mae: dict[str, dict[tuple[str, str], float]] = {}
+    for row in rows:
+        mae.setdefault(row.way, {})[row.network, row.key] = row.ratios["mae"]
+    lines = []
+    for way, other in ((ANEW, CALIBRATED), (ON, ANEW)):
+        both = sorted(mae.get(way, {}).keys() & mae.get(other, {}).keys())
+        if both:
+            ratios = [mae[way][network] / mae[other][network] for network in both]
+            lines.append(
+                f"MAE {way} over {other}: {np.mean(ratios):.3f} on the mean of {len(both)} "
+                f"({min(ratios):.3f} to {max(ratios):.3f})."
+            )
+    return ["", *lines] if lines else []
+
+
 def main() -> None:
     """Measure, and write the table after each network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -159,10 +178,10 @@ def main() -> None:
         own = model.config.model_copy(update={"split": fold.split})  # nothing is held back but the fold
         return recalibrate(replace(model, config=own), seen, out, "cpu", means=False)
 
-    ways: dict[str, Callable[..., Path]] = {"calibrated": calibrated}
+    ways: dict[str, Callable[..., Path]] = {CALIBRATED: calibrated}
     if given.trained:
-        ways["trained anew"] = lambda seen, fold, out: train(seen, fold, out, "cpu")
-        ways["gone on from"] = lambda seen, fold, out: train(
+        ways[ANEW] = lambda seen, fold, out: train(seen, fold, out, "cpu")
+        ways[ON] = lambda seen, fold, out: train(
             seen, gone_on(model, fold), out, "cpu", None, TrainOptions(start=model)
         )
     rows: list[Row] = []
@@ -175,8 +194,8 @@ def main() -> None:
                     print(f"{label}, {way}: {error}", flush=True)
                     continue
                 print(table(rows)[-1], flush=True)
-                head = ["# Zero-shot: calibrated, not trained", "", f"Model {model.digest[:12]}.", ""]
-                out.write_text("\n".join([*head, *table(rows)]) + "\n", encoding="utf-8")
+                head = [f"# Zero-shot: {', '.join(ways)}", "", f"Model {model.digest[:12]}.", ""]
+                out.write_text("\n".join([*head, *table(rows), *worth(rows)]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
