@@ -94,6 +94,7 @@ def in_one_line(error: BaseException, most: int | None = None) -> str:
 
 
 def nearest_hint(value: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known name closest to `value`, or an empty string."""
-    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """Return ``"; did you mean 'x'?"`` for the known name closest to `value` in any case, or an empty string."""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(value.lower(), list(names), n=1, cutoff=0.5)
+    return f"; did you mean {names[close[0]]!r}?" if close else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aqreanalysis.errors import in_one_line
+from aqreanalysis.errors import in_one_line, nearest_hint
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,9 @@ def test_what_a_library_says_is_one_line_and_one_that_says_nothing_is_named(erro
 
 def test_a_long_one_is_cut():
     assert in_one_line(ValueError("a" * 300), 160) == "a" * 160
+
+
+def test_the_nearest_name_is_found_in_any_case():
+    assert nearest_hint("URN", ["name", "urn", "Lat"]) == "; did you mean 'urn'?"
+    assert nearest_hint("urn", ["URN"]) == "; did you mean 'URN'?"
+    assert nearest_hint("height", ["urn"]) == ""
