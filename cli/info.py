@@ -123,6 +123,7 @@ def describe_model(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 def describe_observations(path: Path, config: Config) -> tuple[dict[str, Any], list[str]]:
     """Return what an observations file holds, and the lines that say it."""
+    from aqreanalysis.common.hours import HOUR
     from aqreanalysis.observations import read_observations
 
     observations = read_observations(path, config.columns)
@@ -135,6 +136,7 @@ def describe_observations(path: Path, config: Config) -> tuple[dict[str, Any], l
         "digest": observations.digest(),
         "stations": len(observations.stations),
         "hours": len(observations.times),
+        "start": observations.times[0] - HOUR,
         "first": observations.times[0],
         "last": observations.times[-1],
         "species": {

@@ -77,6 +77,18 @@ def test_make_takes_the_steps_that_what_is_there_asks_for(
         assert f"echo aq {step}" in " ".join(line.split())
 
 
+def test_the_first_cube_begins_with_the_first_hour_of_the_records_and_not_at_its_end(tmp_path: Path) -> None:
+    root = lay_project(tmp_path / "north", settings={"GRID": "116,39,118,40.5@0.25", "END": "2019-01-02"})
+    (root / "outputs").mkdir()
+    table = "station_id,time,lat,lon,pm25\n" + "".join(f"a,2019-01-01T{hour:02}:00,39,116,2\n" for hour in range(1, 24))
+    (root / "records" / "a.csv").write_text(table)
+    shutil.copyfile(root / "records" / "a.csv", root / "outputs" / "observations.csv")
+    program = f"AQ={sys.executable} -m aqreanalysis.cli"
+    command = ["make", "-n", "-C", root, program, "OBS=outputs/observations.csv"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "--start 2019-01-01T00:00:00 --end 2019-01-02" in shown
+
+
 def test_a_clock_without_a_path_finds_the_program_and_imports_what_is_put_in_or_taken_out_later(tmp_path: Path) -> None:
     root = lay_project(tmp_path / "north")
     for name in ("outputs/observations.nc", "outputs/grid.txt", "outputs/cube.nc"):
