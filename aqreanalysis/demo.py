@@ -8,7 +8,6 @@ measured where no station stands: of AQ-Net with all that, of AQ-Net from statio
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,13 +19,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.common.files import write_json
+from aqreanalysis.common.files import DEMO_MARKER, check_own_folder, write_json
 from aqreanalysis.common.hours import step_ends
 from aqreanalysis.common.library_threads import one_thread, threads_restored
 from aqreanalysis.common.progress import Progress
 from aqreanalysis.configs import Config, load_config
 from aqreanalysis.covariates import Covariates
-from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation import (
     EvaluationOptions,
     evaluate,
@@ -47,7 +45,6 @@ from aqreanalysis.species import SPECIES
 from aqreanalysis.splits import HIDDEN_CITY, HIDDEN_TENTH
 from aqreanalysis.training import TrainOptions, train
 
-MARKER = "demo.json"
 FOLDERS = ("nature", "model", "model_stations_alone", "evaluation", "cube", "pictures")
 CUBE_DAYS = 7
 #: A GPU would not end with the same weights, and neither would another number of threads.
@@ -272,18 +269,12 @@ def _draw_side_by_side(region: _Region, key: str, cubes: tuple[Path, Path], scor
 
 def _prepare(out: Path, overwrite: bool) -> Path:
     """Return the empty folder of a demo: what an earlier one wrote goes if told, anything else is left alone."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file: choose another --out")
-    held = sorted(p.name for p in out.iterdir()) if out.exists() else []
-    if held and MARKER not in held:
-        raise OutputError(f"{out} holds {held[0]!r}, which is of no demo: choose another --out")
-    if held and not overwrite:
-        raise OutputError(f"{out} holds an earlier demo: choose another --out or replace it with --overwrite")
+    check_own_folder(out, DEMO_MARKER, "demo", overwrite)
     for name in FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     # First of all, so that a demo that was stopped is known for one.
-    (out / MARKER).write_text(json.dumps({"made by": "aqreanalysis demo", "synthetic": True}) + "\n", encoding="utf-8")
+    write_json({"made by": "aqreanalysis demo", "synthetic": True}, out / DEMO_MARKER)
     return out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from aqreanalysis.cli import options
+from aqreanalysis.cli import early, options
 from aqreanalysis.cli.log import say
 
 
@@ -19,6 +19,7 @@ def demo(out: str, overwrite: bool, as_json: bool) -> None:
 
     Everything it writes says that it is synthetic. A folder with anything but an earlier demo in it is refused.
     """
+    early.check_demo(out, overwrite)
     from aqreanalysis.cli.printing import human_size, print_json, size_on_disk
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.demo import run_demo

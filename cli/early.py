@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -120,6 +121,40 @@ def check_report(out: str, overwrite: bool) -> None:
     check_place(out)
     if (Path(out) / "metrics.json").exists() and not overwrite:
         raise OutputError(f"{out} holds an evaluation already (metrics.json): choose another --out or pass --overwrite")
+
+
+def check_demo(out: str, overwrite: bool) -> None:
+    """Refuse a folder that is of no demo, or of one that may not be replaced.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    from aqreanalysis.common.files import DEMO_MARKER, check_own_folder
+
+    check_place(out)
+    check_own_folder(Path(out), DEMO_MARKER, "demo", overwrite)
+
+
+def check_map(out: str, overwrite: bool) -> None:
+    """Refuse the cube of a map that is there and may not be replaced; one whose pictures are missing was stopped.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    path = Path(out)
+    scores = Path(f"{out}.evaluation") / "metrics.json"
+    if Path(f"{out}.model").exists() and path.exists():
+        try:
+            scored = json.loads(scores.read_text(encoding="utf-8"))["species"]
+        except (OSError, ValueError, LookupError, TypeError):
+            return  # stopped before its scores, which the run looks at
+        if not all(path.with_name(f"{path.stem}_{key}.png").exists() for key in scored):
+            return
+    check_there(out, overwrite)
 
 
 def _hour(moment: datetime) -> datetime:

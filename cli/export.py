@@ -80,7 +80,7 @@ def _exports(
 
             early.check_export(out, endings(out, **chosen) if callable(endings) else endings, overwrite)
             if check is not None:
-                check(**chosen)
+                check(species=species, **chosen)
             with cubes.open_cube(cube, species, start, end) as source, progress_shown("exporting") as progress:
                 written = write(source, ExportTarget(out, overwrite, progress), **chosen)
             _say(written, as_json, rows)
@@ -155,8 +155,19 @@ def _check_vector(vector: Path, **_: Any) -> None:
     check_given(vector, VECTOR)
 
 
-def _check_aggregate(limits: tuple[str, ...], **_: Any) -> None:
+def _check_aggregate(statistic: str, limits: tuple[str, ...], **_: Any) -> None:
     options.read_limits("--limit", limits)
+    if statistic == "exceedance" and not limits:
+        raise OutputError("--statistic exceedance needs a limit: give --limit pm25=75")
+    if statistic != "exceedance" and limits:
+        raise OutputError(f"--limit has no effect on --statistic {statistic}; leave it out or take exceedance")
+
+
+def _check_message(species: tuple[str, ...], **_: Any) -> None:
+    if len(species) > 1:
+        raise OutputError(
+            f"--species {','.join(species)}: most readers of GRIB take one constituent; choose one, a file each"
+        )
 
 
 @export.command(short_help="Cloud-optimised GeoTIFFs, one a step or period.")
@@ -362,7 +373,7 @@ def stac(source: CubeSource, target: ExportTarget, cogs: Path | None) -> Path | 
 
 
 @export.command(short_help="GRIB2 of the best estimate, one pollutant.")
-@_exports("GRIB file: a name that ends in .grib2.", (".grib2", ".grb2", ".grib", ".grb"))
+@_exports("GRIB file: a name that ends in .grib2.", (".grib2", ".grb2", ".grib", ".grb"), _check_message)
 def grib(source: CubeSource, target: ExportTarget) -> Path:
     """Write the best estimate of one pollutant as GRIB2 (mass density, kg m-3) for weather tools."""
     from aqreanalysis.export import export_grib

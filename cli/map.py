@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
 import click
 
@@ -55,8 +54,7 @@ def map_(
     With --covariates (a chemistry model's field, weather, towns and roads) the map is right where nobody measures.
     """
     early.check_span(start, end)
-    if not Path(f"{out}.model").exists():  # else it may be a run that was stopped, which is looked at later
-        early.check_there(out, overwrite)
+    early.check_map(out, overwrite)
     from aqreanalysis.cli.printing import print_json, print_table
     from aqreanalysis.cli.progress import progress_shown
     from aqreanalysis.pretrained import FOLDER

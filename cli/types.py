@@ -14,12 +14,14 @@ from typing import Any, TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from aqreanalysis.errors import ConfigError, CovariatesError, nearest_hint
+from aqreanalysis import errors
+from aqreanalysis.errors import ConfigError, CovariatesError, ObservationsError, nearest_hint
 
 Context: TypeAlias = click.Context | None
 Parameter: TypeAlias = click.Parameter | None
 
 
+_NO_FORMATS = ("__init__", "registry")
 # What 64 bits of nanoseconds hold.
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261
 
@@ -195,10 +197,9 @@ def set_keys() -> list[str]:
 
 
 def format_names() -> list[str]:
-    """Return the names of the formats of station files."""
-    from aqreanalysis.observations.formats.registry import list_formats
-
-    return [each.name for each in list_formats()]
+    """Return the names of the formats of station files: of the files that read them, a format each."""
+    folder = Path(errors.__file__).parent / "observations" / "formats"
+    return sorted(path.stem.replace("_", "-") for path in folder.glob("*.py") if path.stem not in _NO_FORMATS)
 
 
 def species_names() -> list[str]:
@@ -238,6 +239,19 @@ def check_config(source: str) -> None:
         load_config(source)
 
 
+def check_format(name: str) -> None:
+    """Refuse a format of station files that is not known.
+
+    Raises
+    ------
+    ObservationsError
+        If so.
+    """
+    known = format_names()
+    if name not in known:
+        raise ObservationsError(f"no format {name!r}{nearest_hint(name, known)}: known are {', '.join(known)}")
+
+
 def check_cube_name(out: str) -> None:
     """Refuse the name of an output whose ending chooses no format.
 
@@ -255,4 +269,4 @@ CUBE_OUT = Suggested("path", lambda: (), check_cube_name)
 GRID = Suggested("grid", grid_names, check_grid)
 CONFIG = Suggested("config", config_names, check_config)
 SETTING = Suggested("setting", set_keys)
-FORMAT = Suggested("format", format_names)
+FORMAT = Suggested("format", format_names, check_format)

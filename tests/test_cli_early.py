@@ -13,11 +13,12 @@ import pytest
 from aqreanalysis.cli import early
 from aqreanalysis.cli.evaluate import evaluate
 from aqreanalysis.cli.produce import produce
-from aqreanalysis.cli.types import Names, config_names, grid_names
+from aqreanalysis.cli.types import Names, config_names, format_names, grid_names
 from aqreanalysis.configs import list_configs
 from aqreanalysis.errors import OutputError
 from aqreanalysis.evaluation.options import NAMES, PROTOCOLS
 from aqreanalysis.grids import list_grids
+from aqreanalysis.observations import list_formats
 from aqreanalysis.pretrained import FOLDER
 from aqreanalysis.production.plan.timeline import FREQUENCIES
 
@@ -67,6 +68,12 @@ MISTAKES = {
     "places": ("export points", {"--places": "none.csv", "--out": "x.csv"}, "no places file none.csv"),
     "polygons": ("export polygons", {"--vector": "none.gpkg", "--out": "x.csv"}, "no vector file none.gpkg"),
     "limit": ("export aggregate", {"--limit": "pm25", "--out": "x.nc"}, "write NAME=VALUE"),
+    "no limit": ("export aggregate", {"--statistic": "exceedance", "--out": "x.nc"}, "give --limit pm25=75"),
+    "limit of a mean": ("export aggregate", {"--limit": "pm25=75", "--out": "x.nc"}, "no effect on --statistic mean"),
+    "constituents": ("export grib", {"--species": "pm25,no2", "--out": "x.grib2"}, "choose one, a file each"),
+    "demo": ("demo", {"--out": "thesis"}, "holds 'thesis.tex', which is of no demo"),
+    "map made before": ("map", {"--out": "made.nc"}, "made.nc exists: choose another --out, or replace it"),
+    "format": ("observations check", {"--format": "openac"}, "did you mean 'openair'"),
     "message": ("export grib", {"--out": "x.nc"}, "must end in .grib2"),
 }
 TAKES = {
@@ -76,7 +83,10 @@ TAKES = {
     "map": ("--grid", "--start", "--end", "--out"),
 }
 #: What a command is given first; of the others that have no options here it is a cube.
-FIRST = {"produce": [], "train": [], "evaluate": [], "map": ["records.csv"], "observations import": ["records.csv"]}
+FIRST = {"produce": [], "train": [], "evaluate": [], "map": ["records.csv"], "observations import": ["records.csv"]} | {
+    "observations check": ["records.csv"],
+    "demo": [],
+}
 
 RUN_ALL = """
 import json, sys
@@ -95,6 +105,13 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
     (folder / "records.csv").write_text("station_id,time,lat,lon,pm25\na,2019-01-01T01:00,39,116,20\n")
     (folder / "notes.md").write_text("x")
     (folder / "there.nc").write_text("x")
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "thesis.tex").write_text("x")
+    for name in ("made.nc", "made_pm25.png"):
+        (folder / name).write_text("x")
+    for name in ("made.nc.model", "made.nc.evaluation"):
+        (folder / name).mkdir()
+    (folder / "made.nc.evaluation" / "metrics.json").write_text('{"species": {"pm25": {}}}')
     (folder / "report").mkdir()
     (folder / "report" / "metrics.json").write_text("{}")
     runs = {}
@@ -126,6 +143,7 @@ def test_the_names_that_the_command_line_knows_are_those_of_the_rooms() -> None:
 
     assert names(produce, "--frequency") == list(FREQUENCIES)
     assert set(names(evaluate, "--protocol")) == {*NAMES, *PROTOCOLS, "all"}
+    assert format_names() == sorted(each.name for each in list_formats())
     assert grid_names() == list_grids() and config_names() == list_configs()
 
 

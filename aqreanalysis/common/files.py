@@ -31,6 +31,8 @@ _OWN_FAULTS = (TypeError, LookupError, AttributeError, NameError, AssertionError
 # Less than this is no room for any output.
 _NO_ROOM_BYTES = 1 << 16
 
+#: The file that tells the folder of a demo.
+DEMO_MARKER = "demo.json"
 #: What a file of the user's is, and what to give: see `check_given`.
 PLACES = ("places file", "a CSV or Parquet with columns place, lat, lon")
 VECTOR = ("vector file", "a GeoPackage, Shapefile or GeoJSON")
@@ -215,6 +217,34 @@ def write_json(content: Mapping[str, Any], path: Path) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from None
     return path
+
+
+def check_own_folder(out: Path, marker: str, kind: str, overwrite: bool) -> None:
+    """Refuse a folder that holds what is not ours, or an earlier result that may not be replaced.
+
+    Parameters
+    ----------
+    out : Path
+        The folder, there or not.
+    marker : str
+        Name of the file that tells a folder of ours.
+    kind : str
+        What such a folder holds, for messages: ``demo``.
+    overwrite : bool
+        Whether an earlier one may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file: choose another --out")
+    held = sorted(p.name for p in out.iterdir()) if out.exists() else []
+    if held and marker not in held:
+        raise OutputError(f"{out} holds {held[0]!r}, which is of no {kind}: choose another --out")
+    if held and not overwrite:
+        raise OutputError(f"{out} holds an earlier {kind}: choose another --out or replace it with --overwrite")
 
 
 def check_given(path: Path, kind: tuple[str, str]) -> None:
