@@ -137,7 +137,7 @@ def test_repeated_rows_are_merged_and_told(tmp_path: Path) -> None:
     pd.concat([frame, frame.iloc[:40]]).to_csv(tmp_path / "obs.csv", index=False)
     result = run("info", tmp_path / "obs.csv")
     assert result.exit_code == 0, result.output
-    assert "40 rows that repeat a station-hour with the same readings merged" in result.output
+    assert "40 rows repeating a station-hour with the same readings merged" in result.output
 
 
 def test_columns_of_other_names_are_read_when_told(tmp_path: Path) -> None:

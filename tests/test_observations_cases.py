@@ -18,7 +18,7 @@ TOLD = {"station": "location", "time": "utc", "lat": "latitude", "lon": "longitu
 # Without its five hours of codes, and without sixteen hours of text.
 CLEAN = {"pm10": (235, 40.0, 1.0), "pm25": (235, 20.0, 0.6), "so2": (235, 5.0, 0.2), "no2": (235, 25.0, 0.6)}
 CLEAN |= {"co": (235, 0.5, 0.02)}
-HALF = "hourly means that end off the full hours of UTC"
+HALF = "hourly means ending off the full hours of UTC"
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +121,7 @@ def _check(file: str, lists: str | None, columns: dict[str, Any]) -> dict[str, A
             None,
             {"skip_lines": 2, "time": "Date (LST)", "place": {"station": "Town", "lat": 10.8, "lon": 106.7}},
             {"pm25": (23, None, 0)},
-            "1 readings that the file's flag calls bad",
+            "1 reading that the file's flag calls bad",
         ),
         (
             "repeat_count/LaqnData.csv",

@@ -35,6 +35,7 @@ def test_city_and_name_are_taken_where_they_are() -> None:
     [
         (["station_id", "timee", "lat", "lon", "pm25"], ColumnsConfig(), "no column 'time'.*did you mean 'timee'"),
         (["station_id", "time", "latit", "lon", "pm25"], ColumnsConfig(), "no column 'lat' .*set columns.lat"),
+        (["Station", "Datum", "Breite", "lon", "pm25"], ColumnsConfig(), "no column 'lat' for lat \\(there are"),
         (
             ["a", "b", "lat", "lon", "pm25"],
             ColumnsConfig(),

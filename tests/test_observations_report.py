@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aqreanalysis.observations.report import SENTENCES, QualityReport
+from aqreanalysis.observations.report import SENTENCES, QualityReport, counted
 
 
 def _report() -> QualityReport:
@@ -24,7 +24,7 @@ def test_lines_tell_what_happened_and_nothing_else() -> None:
     lines = _report().lines()
     assert lines == [
         "north.csv: 100 rows read",
-        "5 readings that are no numbers taken as missing",
+        "5 readings not a number taken as missing",
         "pm25: 5 of 90 readings flagged and not used (4 negative, 1 spike in time)",
         "clock: fine",
         "warning: look at this",
@@ -52,3 +52,9 @@ def test_a_report_comes_back_from_its_json_in_ascii() -> None:
 def test_other_json_is_no_report(text: str) -> None:
     with pytest.raises(ValueError):
         QualityReport.from_json(text)
+
+
+def test_of_one_thing_the_report_speaks_in_the_singular() -> None:
+    assert counted(1, SENTENCES["rows_off_hour"]).startswith("1 row not stamped")
+    assert counted(2, SENTENCES["rows_off_hour"]).startswith("2 rows not stamped")
+    assert all("{s}" in sentence for sentence in SENTENCES.values())

@@ -60,6 +60,10 @@ class Variable:
     note: str = ""
 
 
+# What a GRIB header says of a centre, class or stream that it leaves open.
+_UNNAMED = ("", "255", "65535")
+
+
 @dataclass(frozen=True)
 class _Box:
     """A day's hours of a square of a grid: `row` and `column` count squares."""
@@ -102,7 +106,8 @@ class GriddedSource:
 
     def title(self) -> str:
         """Return product and grid in words."""
-        return f"{self.product}: {self.axes.describe()}"
+        known = [part for part in self.product.split("/") if part not in _UNNAMED]
+        return f"{'/'.join(known) or 'a model that is not named'}: {self.axes.describe()}"
 
     def hours(self, key: str) -> NDArray[np.int64]:
         """Return the hours that a field has."""

@@ -58,9 +58,9 @@ def lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _look(look: dict[str, Any] | None) -> str:
+    at = f"at {look['hour']} " if look is not None and "hour" in look else ""
     if look is None or look["mean"] is None:
-        return "no value where it was looked"
-    at = f"at {look['hour']} " if "hour" in look else ""
+        return f"{at}no value found"
     missing = f", {look['missing']:.0%} missing" if look["missing"] else ""
     return f"{at}{look['min']:.4g} to {look['max']:.4g}, mean {look['mean']:.4g}{missing}"
 

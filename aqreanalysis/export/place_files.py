@@ -16,7 +16,7 @@ from aqreanalysis.observations.column_names import usual_column
 from aqreanalysis.observations.files import PARQUET, Source, WrongEncodingError
 from aqreanalysis.observations.parse_numbers import CellRules, to_numbers
 from aqreanalysis.observations.places import exact_degrees
-from aqreanalysis.observations.report import SENTENCES, QualityReport, Where
+from aqreanalysis.observations.report import SENTENCES, QualityReport, Where, counted
 from aqreanalysis.observations.table_blocks import inspect_csv, read_blocks
 
 #: Columns that are taken for ids where none is named, the first that is there.
@@ -95,7 +95,7 @@ def _of_table(where: Path, id_column: str | None) -> Places:
         raise OutputError(f"{where} holds no place")
     remarks = list(report.notes)
     if lost := report.counts.get("broken_lines"):
-        remarks.append(f"{where}: {SENTENCES['broken_lines'].format(n=lost)}")
+        remarks.append(f"{where}: {counted(lost, SENTENCES['broken_lines'])}")
     if own is not None:
         own = own.reset_index(drop=True)
         # Spreadsheets save rows that were cleared, too.

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 
 from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
-from aqreanalysis.observations.column_names import configured_or_usual, plain, pollutant_and_unit, usual_time
+from aqreanalysis.observations.column_names import (
+    USUAL_NAMES,
+    configured_or_usual,
+    plain,
+    pollutant_and_unit,
+    usual_time,
+)
 from aqreanalysis.species import SPECIES, get_species
 
 # Ends of the names of columns that hold years, as `plain` writes them.
@@ -126,7 +132,9 @@ def _labels(names: Sequence[str], columns: ColumnsConfig, station: str | None, s
 
 def _missing(missing: Mapping[str, str], names: Sequence[str], source: str) -> str:
     """Return what is said of columns that are not there: all of them at once."""
-    parts = [f"no column {name!r} for {role}{nearest_hint(name, names)}" for role, name in missing.items()]
+    of_others = {usual for role in USUAL_NAMES if role not in missing for usual in USUAL_NAMES[role]}
+    free = [name for name in names if plain(name) not in of_others]  # a date is no latitude, however near its name
+    parts = [f"no column {name!r} for {role}{nearest_hint(name, free)}" for role, name in missing.items()]
     ways = ", ".join(f"columns.{role}" for role in missing)
     alone = "; a file of one station: columns.place={station: A, lat: 51.5, lon: -0.1}" if "station" in missing else ""
     return f"{source}: {', '.join(parts)} (there are: {_listed(names)}); set {ways} to the right one{alone}"

@@ -6,41 +6,46 @@ import copy
 import json
 from dataclasses import dataclass, field
 
-# What can be counted while reading, and the sentence that tells it.
+# What can be counted while reading, and the sentence that tells it; {s} is empty of one.
 SENTENCES: dict[str, str] = {
-    "broken_lines": "{n} lines with a wrong number of fields left out",
-    "files_without_line_end": "{n} files end without a line end (the last reading of each may be cut short)",
-    "rows_without_time": "{n} rows without a readable time left out",
-    "rows_off_hour": "{n} rows not stamped on a full hour left out",
-    "rows_in_clock_change": "{n} rows in the hour that a clock change repeats or skips left out",
-    "rows_not_hourly": "{n} rows of averages longer than an hour left out",
-    "rows_of_other_periods": "{n} rows of another averaging period than the file's others left out",
-    "channels_disagree": "{n} readings of sensors whose two channels disagree flagged as invalid",
-    "rows_of_other_pollutants": "{n} rows of pollutants that this program does not know left out",
-    "rows_without_station": "{n} rows without a station id left out",
-    "rows_without_place": "{n} rows of stations without coordinates left out",
-    "text_values": "{n} readings that are no numbers taken as missing",
-    "readings_below_limit": "{n} readings written as below a limit (<3) taken as half of it and flagged",
-    "readings_marked_invalid": "{n} readings with a sign behind their number (18x, 18*, 18#) flagged as invalid",
-    "readings_of_bad_flags": "{n} readings that the file's flag calls bad flagged as invalid",
-    "hours_off_utc": "{n} hourly means that end off the full hours of UTC (a zone with half an hour of offset) put on "
+    "broken_lines": "{n} line{s} with a wrong number of fields left out",
+    "files_without_line_end": "{n} file{s} without a final line end (the last reading of each may be cut short)",
+    "rows_without_time": "{n} row{s} without a readable time left out",
+    "rows_off_hour": "{n} row{s} not stamped on a full hour left out",
+    "rows_in_clock_change": "{n} row{s} in the hour that a clock change repeats or skips left out",
+    "rows_not_hourly": "{n} row{s} of averages longer than an hour left out",
+    "rows_of_other_periods": "{n} row{s} of another averaging period than the file's others left out",
+    "channels_disagree": "{n} reading{s} of sensors whose two channels disagree flagged as invalid",
+    "rows_of_other_pollutants": "{n} row{s} of pollutants that this program does not know left out",
+    "rows_without_station": "{n} row{s} without a station id left out",
+    "rows_without_place": "{n} row{s} of stations without coordinates left out",
+    "text_values": "{n} reading{s} not a number taken as missing",
+    "readings_below_limit": "{n} reading{s} written as below a limit (<3) taken as half of it and flagged",
+    "readings_marked_invalid": "{n} reading{s} with a sign behind the number (18x, 18*, 18#) flagged as invalid",
+    "readings_of_bad_flags": "{n} reading{s} that the file's flag calls bad flagged as invalid",
+    "hours_off_utc": "{n} hourly mean{s} ending off the full hours of UTC (a zone with half an hour of offset) put on "
     "the nearest, half past on the next",
-    "repeated_rows": "{n} rows that repeat a station-hour with the same readings merged",
-    "rows_reissued": "{n} rows replaced by a later issue of the same hour",
-    "hours_averaged": "{n} hourly means made of shorter averages",
-    "instruments_beside": "{n} hours of a second instrument at a site left out (the first one has a reading)",
-    "gaps_filled_by_second": "{n} hours of a site taken from its second instrument, where the first has none",
-    "files_skipped": "{n} files could not be read and were left out",
-    "hours_without_rows": "{n} hours of the timeline have no row at any station (kept, missing)",
-    "stations_jittered": "{n} stations with coordinates that differ by rounding only (the median is used)",
-    "stations_split": "{n} station ids that stand at several places made one station a place",
-    "stations_renamed": "{n} station ids taken as the continuation of another",
-    "longitudes_wrapped": "{n} stations with a longitude of 180 to 360 brought to -180 to 180",
-    "colocated_pairs": "{n} pairs of stations within 100 m of each other (both kept)",
-    "stations_without_readings": "{n} stations without one usable reading (kept)",
-    "stations_not_listed": "{n} station columns that the station list does not know left out (counted in each file)",
-    "listed_without_rows": "{n} stations of the station list without a row (left out)",
+    "repeated_rows": "{n} row{s} repeating a station-hour with the same readings merged",
+    "rows_reissued": "{n} row{s} replaced by a later issue of the same hour",
+    "hours_averaged": "{n} hourly mean{s} made of shorter averages",
+    "instruments_beside": "{n} hour{s} of a second instrument at a site left out (the first one has a reading)",
+    "gaps_filled_by_second": "{n} hour{s} of a site taken from its second instrument, where the first has none",
+    "files_skipped": "{n} file{s} left out that could not be read",
+    "hours_without_rows": "{n} hour{s} of the timeline without a row at any station (kept, missing)",
+    "stations_jittered": "{n} station{s} with coordinates that differ by rounding only (the median is used)",
+    "stations_split": "{n} station id{s} standing at several places made one station a place",
+    "stations_renamed": "{n} station id{s} taken as the continuation of another",
+    "longitudes_wrapped": "{n} station{s} with a longitude of 180 to 360 brought to -180 to 180",
+    "colocated_pairs": "{n} pair{s} of stations within 100 m of each other (both kept)",
+    "stations_without_readings": "{n} station{s} without one usable reading (kept)",
+    "stations_not_listed": "{n} station column{s} that the station list does not know left out (counted in each file)",
+    "listed_without_rows": "{n} station{s} of the station list without a row (left out)",
 }
+
+
+def counted(n: int, sentence: str) -> str:
+    """Return a sentence with its ``{n}`` put in, and its ``{s}`` where there is not just one."""
+    return sentence.format(n=n, s="" if n == 1 else "s")
 
 
 @dataclass(frozen=True)
@@ -126,8 +131,8 @@ class QualityReport:
 
     def lines(self) -> list[str]:
         """Return the report for people, one sentence a line; warnings come last."""
-        out = [f"{self.source}: {self.rows} rows read"] if self.rows else [self.source]
-        out += [SENTENCES[case].format(n=self.counts[case]) for case in SENTENCES if self.counts.get(case)]
+        out = [f"{self.source}: {counted(self.rows, '{n} row{s} read')}"] if self.rows else [self.source]
+        out += [counted(self.counts[case], SENTENCES[case]) for case in SENTENCES if self.counts.get(case)]
         for key, by_meaning in self.flagged.items():
             flagged = sum(by_meaning.values())
             if flagged:
