@@ -105,6 +105,8 @@ def plot(
 
     span = (None, None) if time is not None else (start, end)
     with cubes.open_cube(cube, species, *span) as source:
+        # What is drawn: an advice is of no other pollutant.
+        source.species = dict([next(iter(source.species.items()))])
         marks = cubes.markers_of_options(source, marked, model, observations)
         _draw(source, out, marks, {"film": film, "time": time, "place": place, **chosen})
         if mean:

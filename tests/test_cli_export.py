@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from picture_case import write_cube
 
 from aqreanalysis.cli import main
 
@@ -58,6 +60,22 @@ def test_averages_of_medians_are_advised_against_in_one_line(cubes, tmp_path):
     assert done.exit_code == 0 and done.stderr.count("advice: averages of pm2p5 are of hourly medians") == 1
     done = run("aggregate", cubes.one, "--out", tmp_path / "b.nc", "--statistic", "exceedance", "--limit", "pm25=40")
     assert done.exit_code == 0 and "advice" not in done.stderr
+
+
+def test_the_advice_of_a_picture_names_the_pollutant_that_is_drawn(cubes, tmp_path):
+    done = CliRunner().invoke(
+        main, ["plot", str(cubes.two), "--mean", "--no-borders", "--out", str(tmp_path / "a.png")]
+    )
+    assert done.exit_code == 0 and "advice: averages of pm2p5 are of hourly medians" in done.stderr
+
+
+def test_a_map_without_a_value_says_so_in_one_line(tmp_path):
+    cube = str(write_cube(tmp_path / "empty.nc", np.full((2, 3, 4), np.nan)))
+    how = ["--time", "2019-01-01T00:30", "--no-borders", "--out", str(tmp_path / "a.png")]
+    done = CliRunner().invoke(main, ["plot", cube, *how])
+    said = done.stderr.splitlines()
+    assert done.exit_code == 0 and len(said) == 1
+    assert "the map is empty" in said[0] and "2019-01-01 00:00 to 01:00 UTC" in said[0] and "--layer flag" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from picture_case import write_cube
 
 from aqreanalysis.errors import OutputError
 from aqreanalysis.export import CubeSource, export_netcdf, source
@@ -52,3 +53,12 @@ def test_a_wrong_option_is_refused(cubes, tmp_path):
         with pytest.raises(OutputError, match=r"must end in \.nc"):
             export_netcdf(one, tmp_path / "a", split="none")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_cube_without_a_grid_mapping_gets_that_of_its_degrees(tmp_path):
+    write_cube(tmp_path / "foreign.nc", np.ones((24, 3, 4)))
+    with CubeSource(tmp_path / "foreign.nc") as cube:
+        assert "crs" not in cube.dataset
+        (path,) = export_netcdf(cube, tmp_path / "a.nc", split="none")
+    with xr.open_dataset(path, decode_coords="all") as made:
+        assert made["pm2p5"].encoding["grid_mapping"] == "crs" and 'ID["EPSG",4326]' in made["crs"].attrs["crs_wkt"]

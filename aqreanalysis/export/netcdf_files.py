@@ -20,7 +20,7 @@ from aqreanalysis.export.files import whole_file, whole_folder
 from aqreanalysis.export.periods import Period, periods_of
 from aqreanalysis.export.source import SLAB_VALUES, CubeSource
 from aqreanalysis.production.layers import CUBE_DIMS, FILL, MAP_DIMS, QUANTIZATION, Layer
-from aqreanalysis.production.template import now_text
+from aqreanalysis.production.template import GRID_MAPPING, crs_attributes, now_text
 
 LAYOUTS = ("maps", "series")
 SPLITS = ("month", "year", "none")
@@ -28,7 +28,7 @@ LEVEL = 1
 # Steps in a chunk of time and its bounds.
 _TIME_CHUNK = 24
 _RESOLUTIONS = {"hour": "PT1H", "day": "P1D", "month": "P1M", "year": "P1Y"}
-_GRID_VARIABLES = ("lat", "lat_bnds", "lon", "lon_bnds", "crs")
+_GRID_VARIABLES = ("lat", "lat_bnds", "lon", "lon_bnds", GRID_MAPPING)
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,9 @@ def create_file(path: Path, source: CubeSource, shape: Shape) -> netCDF4.Dataset
         variable = file.createVariable(name, held.dtype.newbyteorder("="), dims, fill_value=False)
         variable.setncatts(_plain(held.attrs))
         variable[...] = held.values
+    if GRID_MAPPING not in grid:
+        # A foreign cube without one is in degrees of WGS 84, as every other export takes it.
+        file.createVariable(GRID_MAPPING, "i4", (), fill_value=False).setncatts(crs_attributes())
     for layer in shape.layers:
         _define(file, layer, shape.chunks)
     return file
@@ -149,7 +152,7 @@ def _define(file: Any, layer: Layer, chunks: tuple[int, int, int]) -> None:
     # What a statistic makes of estimates is an estimate; a layer that is something else says so itself.
     attributes = {"coverage_content_type": "modelResult", **_plain(layer.attrs)}
     # A layer that names no coordinates has those of the file to CF, which are none but to xarray.
-    located = {"grid_mapping": "crs", "coordinates": "time" if "time" in layer.dims else ""}
+    located = {"grid_mapping": GRID_MAPPING, "coordinates": "time" if "time" in layer.dims else ""}
     variable.setncatts({**attributes, **_flag_attrs(layer), **located})
     variable.set_auto_maskandscale(False)
 

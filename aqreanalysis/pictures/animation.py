@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import NDArray
 from PIL import Image
 
+from aqreanalysis.common.glyphs import every_letter
 from aqreanalysis.errors import ConfigError, OutputError
 from aqreanalysis.export.files import whole_file
 from aqreanalysis.export.source import CubeSource
@@ -116,10 +117,12 @@ def _frames(
             sampled = [read_fields(source, one, time_step_of(source, n), options.layers) for n in some]
             stacked: dict[str, NDArray[Any]] = {name: np.stack([f[name] for f in sampled]) for name in fields}
             picture.draw(fields, step, picture.colours(stacked, step), stacked)
-            canvas.draw()
+            with every_letter(picture.figure):
+                canvas.draw()
             # The parts have found their places; laid out again for every frame they would tremble, and slowly.
             picture.figure.set_layout_engine("none")
-        canvas.draw()
+        with every_letter(picture.figure):
+            canvas.draw()
         yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
         if progress is not None:
             progress(count + 1, len(numbers), "frames")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from aqreanalysis.pictures.borders import CREDIT, outlines
 from aqreanalysis.pictures.colours import Colours, check_palette, classes_of, even_colours
 from aqreanalysis.pictures.cube_fields import (
     CONCENTRATIONS,
+    LAYERS,
     UNRESERVED,
     TimeStep,
     check_layers,
@@ -59,6 +61,7 @@ from aqreanalysis.pictures.paper import (
 from aqreanalysis.pictures.stations import StationMarkers
 from aqreanalysis.production.derived_layers import COUNT
 
+_LOG = logging.getLogger(__name__)
 _LAND = "#f3f1ec"
 # A light rim, so that lines and marks stand out from dark colours too.
 _HALO = withStroke(linewidth=1.4, foreground="#ffffffb0")
@@ -160,10 +163,21 @@ def draw_map(source: CubeSource, out: str | Path, options: MapOptions, marks: St
     step = whole_span(source) if options.time is None else time_step_at(source, options.time)
     with whole_file(out, ENDINGS, options.overwrite) as path:
         fields = read_fields(source, one, step, options.layers)
+        if not any(np.isfinite(values).any() for name, values in fields.items() if name != "flag"):
+            _warn_of_nothing(source, one, step, options.layers)
         canvas = MapFigure(source, one, options, marks)
         canvas.draw(fields, step, canvas.colours(fields, step))
         save(canvas.figure, path, options.paper)
     return Path(out)
+
+
+def _warn_of_nothing(source: CubeSource, one: SpeciesLayers, step: TimeStep, layers: tuple[str, ...]) -> None:
+    """Say that no layer has a value in any cell."""
+    names = " nor ".join(LAYERS[name] for name in layers if name != "flag")
+    why = "" if one.flag is None else "; its quality flag says why (--layer flag)"
+    if names:
+        what = f"{source.path} has no {names} of {one.species.title} in any cell, {step.text}"
+        _LOG.warning("the map is empty: %s%s", what, why)
 
 
 class MapFigure:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from aqreanalysis.common.geodesy import EARTH_RADIUS_KM
+from aqreanalysis.common.glyphs import every_letter
 from aqreanalysis.errors import ConfigError
 
 ENDINGS = (".png", ".svg", ".pdf")
@@ -128,7 +129,8 @@ def fit_height(figure: Figure, rows: list[list[Axes]]) -> None:
     """Give a figure of maps the height that its width asks for, so that no paper is left empty around them."""
     width, height = figure.get_size_inches()
     for _ in range(3):
-        figure.draw_without_rendering()
+        with every_letter(figure):
+            figure.draw_without_rendering()
         slack = 0.0
         for row in rows:
             given = [axes.get_position(original=True) for axes in row]
@@ -196,5 +198,8 @@ def save(figure: Figure, path: Path, paper: Paper) -> None:
     """Write a figure to `path`, whose ending is one of `ENDINGS`; equal figures give equal files."""
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None, "ModDate": None}}
     # Text stays text, to be found and edited: in an SVG as it is, in a PDF by TrueType, which journals ask for.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "aqreanalysis", "pdf.fonttype": 42}):
+    with (
+        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "aqreanalysis", "pdf.fonttype": 42}),
+        every_letter(figure),
+    ):
         figure.savefig(path, dpi=paper.dots, metadata=dates.get(path.suffix.lower()))

@@ -117,7 +117,7 @@ def _cell(source: CubeSource, one: SpeciesLayers, place: tuple[float, float]) ->
     names = [name for name in (one.best, one.lower, one.upper) if name is not None]
     cell = {name: np.asarray(source.dataset[name].isel(lat=row, lon=column).values) for name in names}
     if not np.isfinite(cell[one.best]).any():
-        raise CubeError(f"{source.path} has no estimate at {place[0]:g},{place[1]:g}: the cell is masked")
+        raise CubeError(f"{source.path} has no estimate at {place[0]:g},{place[1]:g} at any step")
     return cell
 
 

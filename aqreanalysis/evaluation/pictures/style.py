@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from aqreanalysis.common.glyphs import every_letter
 from aqreanalysis.errors import OutputError
 from aqreanalysis.model.bundle import MODEL
 
@@ -66,7 +67,8 @@ def legend_above(figure: Figure, handles: Sequence[Artist] = (), labels: Sequenc
     named = (list(handles), list(labels)) if handles else figure.axes[0].get_legend_handles_labels()
     for columns in (4, 3, 2, 1):
         legend = figure.legend(*named, loc="outside upper center", ncols=columns, frameon=False, fontsize=size)
-        figure.draw_without_rendering()
+        with every_letter(figure):
+            figure.draw_without_rendering()
         wide = legend.get_window_extent().width
         if wide <= figure.bbox.width or columns == 1:
             return
@@ -77,7 +79,8 @@ def save(figure: Figure, path: Path) -> Path:
     """Write `figure` to `path` as a PNG with a palette, a third of the size of one with full colours; return `path`."""
     figure.set_dpi(DPI)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with every_letter(figure):
+        canvas.draw()
     # Straight from the canvas: by way of savefig everything is laid out and drawn twice.
     small = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(_PALETTE, dither=Image.Dither.NONE)
     try:
