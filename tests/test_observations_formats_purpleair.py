@@ -59,6 +59,14 @@ def test_channels_that_disagree_are_flagged_and_one_that_is_silent_is_not_missed
     assert raw(observations, "pm25", "131075", "2023-06-01 01:00") == pytest.approx(0.524 * 20 - 3.448 + 5.75, abs=1e-4)
 
 
+def test_a_marked_reading_of_a_channel_keeps_what_its_mark_says(tmp_path: Path) -> None:
+    lines = _hours()
+    lines[1] = lines[1].replace(",20,22.0,", ",20x,22.0,")
+    observations = read(_file(tmp_path, lines), write_list(tmp_path, ["131075"]))
+    assert flag(observations, "pm25", "131075", "2023-06-01 01:00") == Flag.INVALID_AT_SOURCE
+    assert flag(observations, "pm25", "131075", "2023-06-01 02:00") == Flag.GOOD
+
+
 def test_the_old_download_page_names_sensor_and_place_in_the_file(tmp_path: Path) -> None:
     head = "created_at,entry_id,PM1.0_CF1_ug/m3,PM2.5_CF1_ug/m3,PM10.0_CF1_ug/m3,UptimeMinutes,RSSI_dbm,Temperature_F,"
     lines = [head + "Humidity_%,PM2.5_ATM_ug/m3"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from station_files import raw, read, write_list
+from station_files import flag, raw, read, write_list
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.flags import Flag
 
 HEAD = "FECHA (YYMMDD);HORA (HHMM);Registros validados;Registros preliminares;Registros no validados;"
 
@@ -25,6 +26,15 @@ def test_whichever_column_is_filled_counts(tmp_path: Path) -> None:
     values = [raw(observations, "pm25", "D14", f"2024-01-01 {h:02d}:00") for h in (5, 6, 7)]  # 01:00 to 03:00 there
     assert values == pytest.approx([12.5, 13.7, 14.9])
     assert raw(observations, "pm25", "D14", "2024-01-02 04:00") == 7 and observations.report.readings["pm25"] == 19
+
+
+def test_a_marked_reading_keeps_what_its_mark_says(tmp_path: Path) -> None:
+    path = _file(tmp_path, "D14_PM25.csv")
+    path.write_text(path.read_text("latin-1").replace("0500;12,5;;", "0500;;<12,4;"), encoding="latin-1")
+    observations = read(path, write_list(tmp_path, ["D14"]))
+    assert raw(observations, "pm25", "D14", "2024-01-01 09:00") == pytest.approx(6.2)
+    assert flag(observations, "pm25", "D14", "2024-01-01 09:00") == Flag.BELOW_DETECTION_LIMIT
+    assert flag(observations, "pm25", "D14", "2024-01-01 06:00") == Flag.GOOD
 
 
 def test_gases_are_in_ppb_and_what_the_name_does_not_say_is_told(tmp_path: Path) -> None:

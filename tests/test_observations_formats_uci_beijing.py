@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from station_files import raw, read, write_list
+from station_files import flag, raw, read, write_list
 
 from aqreanalysis.errors import ObservationsError
+from aqreanalysis.observations.flags import Flag
 
 HEADER = (
     '"No","year","month","day","hour","PM2.5","PM10","SO2","NO2","CO","O3","TEMP","PRES","DEWP","RAIN","wd","WSPM",'
@@ -36,6 +37,14 @@ def test_hours_of_beijing_become_utc_and_carbon_monoxide_milligrams(tmp_path: Pa
     assert raw(observations, "co", "Aotizhongxin", "2013-02-28 17:00") == pytest.approx(0.301)
     assert observations.report.readings["pm10"] == 29
     assert observations.report.rows == 30
+
+
+def test_a_marked_reading_keeps_what_its_mark_says(tmp_path: Path) -> None:
+    path = _file(tmp_path)
+    path.write_text(path.read_text().replace(",4,20,4,7,", ",18x,20,4,7,"))
+    observations = read(path, write_list(tmp_path, ["Aotizhongxin"]))
+    assert flag(observations, "pm25", "Aotizhongxin", "2013-02-28 16:00") == Flag.INVALID_AT_SOURCE
+    assert flag(observations, "pm25", "Aotizhongxin", "2013-02-28 17:00") == Flag.GOOD
 
 
 def test_the_format_needs_places_and_says_how_to_give_them(tmp_path: Path) -> None:

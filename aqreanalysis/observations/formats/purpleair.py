@@ -198,14 +198,18 @@ def _records(
     lat, lon = (None, None) if station is None else (np.full(n, station.lat), np.full(n, station.lon))
     end, minutes = _times(rows[columns.time], columns.time, ids[0], context, where)
     used = columns.cf1 if corrected else columns.atm or columns.cf1
-    value, disagree = _of_channels([context.readings(rows, name, where).values for name in used])
+    channels = [context.readings(rows, name, where) for name in used]
+    value, disagree = _of_channels([channel.values for channel in channels])
     if corrected:
         humidity, _ = _of_channels([context.readings(rows, name, where).values for name in columns.humidity])
         value = SLOPE * value - PER_HUMIDITY * humidity + ADDED
     measured = PollutantColumns({"pm25": as_float32(value)})
+    flags = [channel.flags for channel in channels if channel.flags is not None]
     if disagree.any():
         context.report.count("channels_disagree", int(disagree.sum()))
-        measured.flags = {"pm25": np.where(disagree, np.int8(Flag.INVALID_AT_SOURCE), np.int8(Flag.GOOD))}
+        flags.append(np.where(disagree, np.int8(Flag.INVALID_AT_SOURCE), np.int8(Flag.GOOD)))
+    if flags:
+        measured.flags = {"pm25": np.maximum.reduce(flags)}
     labels = {"network": one_text("PurpleAir", n)}
     averages = ColumnTable(ids, end, minutes, measured, lat, lon, labels)
     yield from records_from_columns(averages, context, where)

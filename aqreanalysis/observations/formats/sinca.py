@@ -18,10 +18,12 @@ import pyarrow.compute as pc
 
 from aqreanalysis.errors import ObservationsError
 from aqreanalysis.observations.column_names import plain
+from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.formats.wide import pollutants_in_name
 from aqreanalysis.observations.long_format import ColumnTable, PollutantColumns, one_text, records_from_columns
-from aqreanalysis.observations.raw_records import RawRecords, as_float32
+from aqreanalysis.observations.parse_numbers import Readings
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, FileStation, ReadContext
 from aqreanalysis.observations.report import Where
 from aqreanalysis.observations.table_blocks import numbered, read_blocks
@@ -92,12 +94,15 @@ def _records(
     stamps = pc.binary_join_element_wise(*(part.combine_chunks() for part in parts), " ")
     clock = context.clock(Clock("-04:00", "end", "%y%m%d %H%M", "FECHA, HORA"))
     end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, context.report, where)
-    value = np.full(n, np.nan)
+    value, flags = np.full(n, np.nan), np.full(n, Flag.GOOD, np.int8)
     for kind in kinds:
         readings = context.readings(rows, kind, where, decimal_comma=True)
+        if readings.flags is not None:
+            flags = np.where(np.isnan(value), readings.flags, flags)
         value = np.where(np.isnan(value), readings.values, value)
     factor = factor_of(key, _UNITS[key], context.columns, context.report, where.source)
-    measured = PollutantColumns({key: as_float32(value, factor)})
+    measured = PollutantColumns()
+    measured.add(key, Readings(value, flags if flags.any() else None), factor)
     places = np.full(n, station.lat), np.full(n, station.lon)
     yield from records_from_columns(
         ColumnTable(one_text(station.id, n), end, minutes, measured, *places), context, where

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aqreanalysis.observations.formats.registry import station_format
+from aqreanalysis.observations.long_format import PollutantColumns
 from aqreanalysis.observations.parse_numbers import to_texts
-from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
+from aqreanalysis.observations.raw_records import RawRecords, drop_incomplete, station_table
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.table_blocks import read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
@@ -45,11 +46,12 @@ def read_uci_beijing(context: ReadContext) -> Iterator[RawRecords]:
         stamps = pc.binary_join_element_wise(*(block.rows[name].combine_chunks() for name in STAMP), "-")
         end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, context.report, block.where)
         station, ids = to_texts(block.rows["station"])
-        values = {}
+        measured = PollutantColumns()
         for column, key in COLUMNS.items():
-            numbers = context.readings(block.rows, column, block.where).values
-            values[key] = as_float32(numbers, factor_of(key, "ug/m3", context.columns, context.report, column))
+            readings = context.readings(block.rows, column, block.where)
+            measured.add(key, readings, factor_of(key, "ug/m3", context.columns, context.report, column))
+        at = np.asarray(station, np.int32)
         records = RawRecords(
-            block.where.source, station_table(ids), np.asarray(station, np.int32), end, int(minutes), values
+            block.where.source, station_table(ids), at, end, int(minutes), measured.values, measured.flags
         )
         yield drop_incomplete(records, context.report)
