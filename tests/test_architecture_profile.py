@@ -17,7 +17,7 @@ from production_case import make_observations
 #: is what stands behind a ``def``: a comprehension, a generator expression or a lambda is none (see `entered`).
 #: Checksums of all that a resumed run relies on, and the checks of a bundle that a stranger may have sent, are on every
 #: run's road; and before a table is read, the format of each network, a file of its own, is asked whether it knows it.
-LIMITS = {"nc": (63, 412), "parquet": (105, 573)}
+LIMITS = {"nc": (63, 412), "parquet": (96, 563)}
 #: What a plain run has no business with, by a part of a file's path.
 STRANGERS = ("bucket", "forecast", "trial")
 

@@ -42,6 +42,7 @@ def matches(head: FileHead) -> str | None:
     title="AirNow hourly data (HourlyData_*.dat)",
     document="https://docs.airnowapi.org/docs/HourlyDataFactSheet.pdf",
     matches=matches,
+    texts_alone=True,
     needs_stations=True,
     temperature_celsius=25.0,
     periods_stated=True,

@@ -53,6 +53,7 @@ def matches(head: FileHead) -> str | None:
     title="US EPA AQS API, sampleData (JSON)",
     document="https://aqs.epa.gov/aqsweb/documents/data_api.html",
     matches=matches,
+    texts_alone=True,
     temperature_celsius=25.0,
     periods_stated=True,
 )

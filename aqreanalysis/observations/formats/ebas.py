@@ -81,6 +81,7 @@ class _Header:
     title="EBAS NASA Ames 1001 (.nas)",
     document="https://ebas-submit.nilu.no/submit-data/data-reporting/templates",
     matches=matches,
+    texts_alone=True,
     periods_stated=True,
 )
 def read_ebas(context: ReadContext) -> Iterator[RawRecords]:

@@ -69,6 +69,7 @@ def matches(head: FileHead) -> str | None:
     title="Poland's GIOS, archive of hours (2019_PM25_1g.xlsx) and API (JSON)",
     document="https://powietrze.gios.gov.pl/pjp/archives",
     matches=matches,
+    texts_alone=True,
     needs_stations=True,
     periods_stated=True,
 )

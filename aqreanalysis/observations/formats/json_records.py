@@ -47,6 +47,7 @@ def _is_narrow(names: Sequence[str], columns: ColumnsConfig) -> bool:
     title="JSON of an API with a list of rows (Luchtmeetnet, portals of open data)",
     document="docs/observations.md of this program",
     matches=matches,
+    texts_alone=True,
     repeats="refuse",
     moved="refuse",
     rank=88,

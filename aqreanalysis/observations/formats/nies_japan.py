@@ -53,6 +53,7 @@ def matches(head: FileHead) -> str | None:
     title="Japan's validated hours (NIES, j13_2023, Shift-JIS)",
     document="https://tenbou.nies.go.jp/download",
     matches=matches,
+    texts_alone=True,
     needs_stations=True,
     periods_stated=True,
 )

@@ -41,6 +41,7 @@ def matches(head: FileHead) -> str | None:
     title="OpenAQ API v3 pages of measurements or hours (JSON)",
     document="https://docs.openaq.org/resources/measurements",
     matches=matches,
+    texts_alone=True,
     periods_stated=True,
 )
 def read_openaq_api(context: ReadContext) -> Iterator[RawRecords]:

@@ -56,6 +56,8 @@ class StationFormat:
         Temperature at which the network makes ppb and ppm mass.
     periods_stated : bool
         Whether its files say that their readings are hourly means, so that stamps need not tell it.
+    texts_alone : bool
+        Whether its files are texts, so that Parquet and the like need not be looked at.
     rank : int
         Guesses go from the lowest on: what is told apart surely comes before what is taken in want of better.
     """
@@ -72,10 +74,13 @@ class StationFormat:
     needs_stations: bool = False
     temperature_celsius: float = TEMPERATURE_CELSIUS
     periods_stated: bool = False
+    texts_alone: bool = False
     rank: int = 0
 
     def reason(self, head: FileHead) -> str | None:
         """Return why a file is of this format, or None if it does not look so."""
+        if self.texts_alone and not head.text:
+            return None
         if self.matches is not None:
             return self.matches(head)
         if not self.columns or not self.columns <= set(head.names):
@@ -99,6 +104,7 @@ class FormatTraits(TypedDict, total=False):
     needs_stations: bool
     temperature_celsius: float
     periods_stated: bool
+    texts_alone: bool
     rank: int
 
 

@@ -50,6 +50,7 @@ def matches(head: FileHead) -> str | None:
     title="Netherlands' RIVM, hours of data.rivm.nl (2023_NO2.csv)",
     document="https://data.rivm.nl/data/luchtmeetnet",
     matches=matches,
+    texts_alone=True,
     periods_stated=True,
 )
 def read_rivm(context: ReadContext) -> Iterator[RawRecords]:

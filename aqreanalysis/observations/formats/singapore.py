@@ -38,6 +38,7 @@ def matches(head: FileHead) -> str | None:
     title="Singapore's hourly PM2.5 (JSON of data.gov.sg)",
     document="https://data.gov.sg",
     matches=matches,
+    texts_alone=True,
     periods_stated=True,
 )
 def read_singapore(context: ReadContext) -> Iterator[RawRecords]:

@@ -55,6 +55,7 @@ def matches(head: FileHead) -> str | None:
     title="Japan's Soramame-kun, hours of a station and month (CSV, Shift-JIS)",
     document="https://soramame.env.go.jp/download",
     matches=matches,
+    texts_alone=True,
     periods_stated=True,
 )
 def read_soramame(context: ReadContext) -> Iterator[RawRecords]:

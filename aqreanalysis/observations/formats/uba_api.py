@@ -44,6 +44,7 @@ def matches(head: FileHead) -> str | None:
     title="Germany's Umweltbundesamt, API (measures/json)",
     document="https://www.umweltbundesamt.de/daten/luft/luftdaten/doc",
     matches=matches,
+    texts_alone=True,
     needs_stations=True,
     periods_stated=True,
 )

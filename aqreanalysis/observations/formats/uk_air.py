@@ -82,6 +82,7 @@ def matches(head: FileHead) -> str | None:
     title="UK-AIR hourly CSV (AURN flat files, data selector)",
     document="https://uk-air.defra.gov.uk/data",
     matches=matches,
+    texts_alone=True,
     periods_stated=True,
 )
 def read_uk_air(context: ReadContext) -> Iterator[RawRecords]:
