@@ -88,6 +88,12 @@ def no_cube(path: Path) -> CubeError:
     return CubeError(f"no cube {path}; {way}")
 
 
+def no_format(name: str, known: Iterable[str]) -> ObservationsError:
+    """Return the refusal of a format of station files that is not among those known."""
+    names = sorted(known)
+    return ObservationsError(f"no format {name!r}{nearest_hint(name, names)}: known are {', '.join(names)}")
+
+
 def in_one_line(error: BaseException, most: int | None = None) -> str:
     """Return what a library's error says without line breaks, `most` characters of it; its class if it says nothing."""
     return " ".join(str(error).split())[:most] or type(error).__name__

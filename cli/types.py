@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from aqreanalysis import errors
-from aqreanalysis.errors import ConfigError, CovariatesError, ObservationsError, nearest_hint
+from aqreanalysis.errors import ConfigError, CovariatesError, nearest_hint
 
 Context: TypeAlias = click.Context | None
 Parameter: TypeAlias = click.Parameter | None
@@ -249,7 +249,7 @@ def check_format(name: str) -> None:
     """
     known = format_names()
     if name not in known:
-        raise ObservationsError(f"no format {name!r}{nearest_hint(name, known)}: known are {', '.join(known)}")
+        raise errors.no_format(name, known)
 
 
 def check_cube_name(out: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from station_files import raw, read, write_list
+from station_files import flag, raw, read, write_list
+
+from aqreanalysis.observations.flags import Flag
 
 TYPES = ("AQI", "PM2.5", "PM2.5_24h", "PM10", "PM10_24h", "SO2", "SO2_24h", "NO2", "NO2_24h", "O3", "O3_24h", "O3_8h")
 ALL = (*TYPES, "O3_8h_24h", "CO", "CO_24h")
@@ -48,3 +50,12 @@ def test_the_list_of_the_archive_in_chinese_places_the_codes(tmp_path: Path) -> 
     observations = read(_day(tmp_path, "20190101"), path)
     assert observations.lat[0] == 39.8784 and observations.lon[0] == 116.362
     assert observations.city == ["北京"] and observations.names == ["万寿西宫"]
+
+
+def test_a_marked_reading_keeps_what_its_mark_says(tmp_path: Path) -> None:
+    path = _day(tmp_path, "20190101", ("1001A", "1002A"))
+    path.write_text(path.read_text().replace("20190101,2,PM2.5,12,", "20190101,2,PM2.5,12x,"))
+    observations = read(path, write_list(tmp_path, ["1001A"]))
+    assert flag(observations, "pm25", "1001A", "2018-12-31 18:00") == Flag.INVALID_AT_SOURCE
+    assert flag(observations, "pm25", "1001A", "2018-12-31 19:00") == Flag.GOOD
+    assert flag(observations, "pm10", "1001A", "2018-12-31 18:00") == Flag.GOOD

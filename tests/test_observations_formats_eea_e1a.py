@@ -56,3 +56,11 @@ def test_a_second_sampling_point_fills_the_gaps_of_the_first(tmp_path: Path) -> 
 def test_an_unknown_validity_is_refused_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(ObservationsError, match="line 3: Validity 7 is none of"):
         read(_file(tmp_path, [_row(0, "10"), _row(1, "11", 7)]), _list(tmp_path))
+
+
+def test_the_mark_of_a_reading_counts_beside_its_validity(tmp_path: Path) -> None:
+    rows = [_row(h, {3: "<4", 4: "18x"}.get(h, "20"), validity=2 if h == 5 else 1) for h in range(12)]
+    observations = read(_file(tmp_path, rows), _list(tmp_path))
+    flags = [flag(observations, "no2", "XX0001A", f"2020-01-01 {h:02d}:00") for h in (3, 4, 5, 6)]
+    assert flags == [Flag.BELOW_DETECTION_LIMIT, Flag.INVALID_AT_SOURCE, Flag.BELOW_DETECTION_LIMIT, Flag.GOOD]
+    assert raw(observations, "no2", "XX0001A", "2020-01-01 03:00") == pytest.approx(2.0)

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from aqreanalysis.observations.file_flags import combined_flags
 from aqreanalysis.observations.parse_numbers import Readings
 from aqreanalysis.observations.places import exact_degrees
 from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete
@@ -33,8 +34,8 @@ class LongTable:
         int32, minutes since 1970-01-01 UTC at the end of the averaging period, `NO_TIME` where unreadable.
     minutes : int or ndarray
         The averaging period, of each row int16 (row,) where it differs.
-    value : ndarray
-        Readings in their units, NaN where missing.
+    readings : Readings
+        In their units, NaN where missing, and what their writing says (``<3``, ``18x``).
     lat, lon : ndarray or None
         Degrees.
     labels : mapping
@@ -50,12 +51,18 @@ class LongTable:
     unit: Texts
     end: NDArray[np.int32]
     minutes: int | NDArray[np.int16]
-    value: NDArray[np.floating]
+    readings: Readings
     lat: NDArray[np.floating] | None = None
     lon: NDArray[np.floating] | None = None
     labels: Mapping[str, Texts] = field(default_factory=dict)
     instrument: NDArray[np.int64] | None = None
     flag: NDArray[np.int8] | None = None
+
+    def flags(self) -> NDArray[np.int8] | None:
+        """Return the worse of what is said of each reading by its writing and by the network; None where nothing is."""
+        if self.readings.flags is None and self.flag is None:
+            return None
+        return combined_flags(self.readings.flags, self.flag)
 
 
 def records_from_long(
@@ -80,7 +87,7 @@ def records_from_long(
         A unit is unknown, naming the first row with it.
     """
     context.report.rows += len(rows.end)
-    places, station = _places(rows)
+    at_places, flags = _places(rows), rows.flags()
     codes, names = rows.pollutant
     keys = [pollutants.get(name) for name in names]
     other = np.isin(codes, [i for i, key in enumerate(keys) if key is None] + [-1])
@@ -98,27 +105,27 @@ def records_from_long(
             for step in steps:
                 mask = of_unit if step is None else of_unit & (rows.minutes == step)
                 if mask.any():
-                    records = _records(rows, mask, (key, factor, step), (places, station), where)
+                    records = _records(rows, mask, (key, factor, step, flags), at_places, where)
                     yield drop_incomplete(records, context.report)
 
 
 def _records(
     rows: LongTable,
     mask: NDArray[np.bool_],
-    what: tuple[str, float, int | None],
+    what: tuple[str, float, int | None, NDArray[np.int8] | None],
     at: tuple[pd.DataFrame, NDArray[np.int32]],
     where: Where,
 ) -> RawRecords:
     """Return the rows of one pollutant, unit and averaging period (None: that of all), at their places."""
-    (key, factor, step), (places, station) = what, at
+    (key, factor, step, flags), (places, station) = what, at
     return RawRecords(
         where.source,
         places,
         station[mask],
         rows.end[mask],
         rows.minutes if isinstance(rows.minutes, int) else int(step or 0),
-        {key: as_float32(rows.value[mask], factor)},
-        {} if rows.flag is None or not rows.flag[mask].any() else {key: rows.flag[mask]},
+        {key: as_float32(rows.readings.values[mask], factor)},
+        {} if flags is None or not flags[mask].any() else {key: flags[mask]},
         None if rows.instrument is None else rows.instrument[mask],
     )
 

@@ -109,6 +109,10 @@ class Readings:
     values: NDArray[np.floating]
     flags: NDArray[np.int8] | None = None
 
+    def of_rows(self, rows: NDArray[np.bool_]) -> Readings:
+        """Return the readings of some rows."""
+        return Readings(self.values[rows], None if self.flags is None else self.flags[rows])
+
 
 PLAIN = CellRules()
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
-from aqreanalysis.observations.parse_numbers import to_numbers, to_texts
+from aqreanalysis.observations.parse_numbers import to_readings, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.table_blocks import TextTable, read_blocks
@@ -64,7 +64,7 @@ def read_airnow(context: ReadContext) -> Iterator[RawRecords]:
             unit=to_texts(rows["units"]),
             end=end,
             minutes=minutes,
-            value=to_numbers(rows["value"], "field 8, the value,", block.where, context.report, context.cells()),
+            readings=to_readings(rows["value"], "field 8, the value,", block.where, context.report, context.cells()),
             labels={"name": to_texts(rows["site"])},
         )
         yield from records_from_long(long_table, POLLUTANTS, context, block.where)

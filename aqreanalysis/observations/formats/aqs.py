@@ -75,19 +75,20 @@ def aqs_records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
     end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, report, where)
     numbers = {
         name: to_numbers(rows[name], f"column {name!r}", where, report, context.cells())
-        for name in ("Latitude", "Longitude", "POC", "Sample Measurement", "MDL")
+        for name in ("Latitude", "Longitude", "POC", "MDL")
     }
+    readings = context.readings(rows, "Sample Measurement", where)
     pollutant = to_texts(rows["Parameter Code"])
     lesser = np.array([text == "88502" for text in pollutant[1]] + [False])[pollutant[0]]
     with np.errstate(invalid="ignore"):
-        below = numbers["Sample Measurement"] < numbers["MDL"]
+        below = readings.values < numbers["MDL"]
     long_table = LongTable(
         station=to_texts(site),
         pollutant=pollutant,
         unit=to_texts(rows["Units of Measure"]),
         end=end,
         minutes=minutes,
-        value=numbers["Sample Measurement"],
+        readings=readings,
         lat=numbers["Latitude"],
         lon=numbers["Longitude"],
         instrument=np.nan_to_num(numbers["POC"]).astype(np.int64) + NO_REFERENCE * lesser,

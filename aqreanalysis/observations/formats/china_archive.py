@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aqreanalysis.observations.formats.registry import station_format
+from aqreanalysis.observations.formats.wide import records_of_grid
 from aqreanalysis.observations.parse_numbers import to_texts
-from aqreanalysis.observations.raw_records import RawRecords, as_float32, drop_incomplete, station_table
+from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import ReadContext
 from aqreanalysis.observations.table_blocks import TextBlock, read_blocks
 from aqreanalysis.observations.times import Clock, stamps_to_minutes
@@ -51,19 +51,11 @@ def _records(block: TextBlock, stations: list[str], context: ReadContext) -> Ite
     stamps = pc.binary_join_element_wise(*(block.rows[name].combine_chunks() for name in FIXED[:2]), "-")
     end, minutes = stamps_to_minutes(pa.chunked_array([stamps]), clock, context.report, block.where)
     kinds, names = to_texts(block.rows["type"])
-    readings = [context.readings(block.rows, s, block.where).values for s in stations]
-    grid = np.stack(readings, axis=1) if readings else np.empty((len(end), 0))
-    places = station_table(stations)
-    for kind, name in enumerate(names):
+    columns = [context.readings(block.rows, station, block.where) for station in stations]
+    for kind, name in enumerate(names if stations else ()):
         if name not in TYPES:
             continue
-        rows = np.flatnonzero(kinds == kind)
-        records = RawRecords(
-            block.where.source,
-            places,
-            np.tile(np.arange(len(stations), dtype=np.int32), len(rows)),
-            np.repeat(end[rows], len(stations)),
-            int(minutes),
-            {TYPES[name]: as_float32(grid[rows].ravel())},
-        )
-        yield drop_incomplete(records, context.report)
+        of_kind = kinds == kind
+        readings = [each.of_rows(of_kind) for each in columns]
+        times = end[of_kind], int(minutes)
+        yield records_of_grid(TYPES[name], stations, readings, 1.0, times, context, block.where)

@@ -25,6 +25,7 @@ from aqreanalysis.observations.files import own_encoding, read_lines
 from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
+from aqreanalysis.observations.parse_numbers import Readings
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
@@ -113,7 +114,7 @@ def read_ebas(context: ReadContext) -> Iterator[RawRecords]:
             unit=(np.zeros(n, np.int32), [column.unit]),
             end=stamps,
             minutes=60,
-            value=value,
+            readings=Readings(value),
             lat=np.full(n, header.lat),
             lon=np.full(n, header.lon),
             labels={"name": (np.zeros(n, np.int32), [header.name])},

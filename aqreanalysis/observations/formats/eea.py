@@ -83,7 +83,7 @@ def _records(rows: pa.Table, where: Where, context: ReadContext) -> Iterator[Raw
         unit=to_texts(rows["Unit"]),
         end=end,
         minutes=60,
-        value=context.readings(rows, "Value", where).values,
+        readings=context.readings(rows, "Value", where),
         instrument=rank[codes],
         flag=eea_flags(rows["Validity"], where, context),
     )

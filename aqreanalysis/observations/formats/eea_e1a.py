@@ -63,7 +63,7 @@ def _records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
         unit=to_texts(rows["UnitOfMeasurement"]),
         end=end,
         minutes=minutes,
-        value=context.readings(rows, "Concentration", where).values,
+        readings=context.readings(rows, "Concentration", where),
         instrument=np.array([*range(len(points)), 0], dtype=np.int64)[codes],
         flag=eea_flags(rows["Validity"], where, context),
     )

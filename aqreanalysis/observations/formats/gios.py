@@ -115,7 +115,7 @@ def _of_api(context: ReadContext) -> Iterator[RawRecords]:
     end, minutes = stamps_to_minutes(rows[stamps], clock, context.report, where, series_of(station[0], pollutant[0]))
     none = pa.chunked_array([pa.nulls(n, pa.string())])
     readings = to_readings(rows[values] if values in names else none, values, where, context.report, context.cells())
-    table = LongTable(station, pollutant, one_text("ug/m3", n), end, minutes, readings.values)
+    table = LongTable(station, pollutant, one_text("ug/m3", n), end, minutes, readings)
     keys = {text: key for text in pollutant[1] if (key := pollutant_of(text)) is not None}
     yield from records_from_long(table, keys, context, where)
 

@@ -23,7 +23,7 @@ from aqreanalysis.observations.column_names import HOUR_COLUMN, configured_or_us
 from aqreanalysis.observations.columns import RowPlaces, find_row_places
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long, rows_of_known
-from aqreanalysis.observations.parse_numbers import to_texts
+from aqreanalysis.observations.parse_numbers import Readings, to_texts
 from aqreanalysis.observations.pollutant_codes import keys_of_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
@@ -115,10 +115,9 @@ def _records(
         unit=(np.tile(units[0], count), units[1]),
         end=shown_to_utc(np.concatenate(ends).astype(np.int32), zone, context.report),
         minutes=60,
-        value=value,
+        readings=Readings(value, np.concatenate(flags)),
         lat=None if lat is None else np.tile(lat, count),
         lon=None if lon is None else np.tile(lon, count),
-        flag=np.concatenate(flags),
     )
     yield from records_from_long(long_table, keys, context, where)
 

@@ -46,7 +46,6 @@ def read_laqn(context: ReadContext) -> Iterator[RawRecords]:
             unit=to_texts(block.rows["Units"]),
             end=end,
             minutes=minutes,
-            value=readings.values,
-            flag=readings.flags,
+            readings=readings,
         )
         yield from records_from_long(long_table, POLLUTANTS, context, block.where)

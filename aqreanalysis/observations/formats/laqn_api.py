@@ -114,7 +114,7 @@ def _json(context: ReadContext) -> Iterator[RawRecords]:
     rules = CellRules(False, (*context.columns.missing, *_MISSING))
     readings = to_readings(pa.array(frame["value"], pa.string()), "@Value", where, context.report, rules)
     none: Texts = (np.full(len(frame), -1, np.int32), [])
-    long_table = LongTable(station, species, none, end, minutes, readings.values, flag=readings.flags)
+    long_table = LongTable(station, species, none, end, minutes, readings)
     known = POLLUTANTS | {name: key for name in species[1] if (key := pollutant_of(name)) is not None}
     yield from records_from_long(long_table, known, context, where)
 

@@ -97,7 +97,7 @@ def _records(rows: pa.Table, context: ReadContext, where: Where) -> Iterator[Raw
         unit=_of_sensors(codes, [units.get(sensor, "") for sensor in sensors]),
         end=end,
         minutes=minutes,
-        value=readings.values,
+        readings=readings,
         instrument=np.array([*(_rank(sensor) for sensor in sensors), 0], dtype=np.int64)[codes],
         flag=np.where(bad, np.int8(Flag.INVALID_AT_SOURCE), np.int8(Flag.GOOD)),
     )

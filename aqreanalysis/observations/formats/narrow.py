@@ -18,7 +18,7 @@ from aqreanalysis.configs import ColumnsConfig
 from aqreanalysis.errors import ObservationsError, nearest_hint
 from aqreanalysis.observations.column_names import configured_or_usual, pollutant_and_unit
 from aqreanalysis.observations.columns import RowPlaces, find_row_places
-from aqreanalysis.observations.file_flags import combined_flags, flags_of_rows
+from aqreanalysis.observations.file_flags import flags_of_rows
 from aqreanalysis.observations.files import PARQUET
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long, rows_of_known, series_of
@@ -174,9 +174,9 @@ def records_of_measurements(
         unit=_units(pollutant, roles) if roles.unit is None else to_texts(rows[roles.unit]),
         end=end,
         minutes=minutes,
-        value=readings.values,
+        readings=readings,
         labels={role: to_texts(rows[column]) for role, column in roles.places.labels.items()},
-        flag=None if readings.flags is None and flags is None else combined_flags(readings.flags, flags),
+        flag=flags,
         lat=lat,
         lon=lon,
     )

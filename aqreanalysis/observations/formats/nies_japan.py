@@ -18,7 +18,7 @@ import pyarrow as pa
 from aqreanalysis.observations.averaging_periods import NO_TIME
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, records_from_long
-from aqreanalysis.observations.parse_numbers import CellRules, to_readings, to_texts
+from aqreanalysis.observations.parse_numbers import CellRules, Readings, to_readings, to_texts
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import Where
@@ -86,6 +86,7 @@ def _records(rows: pa.Table, table: TextTable, context: ReadContext, where: Wher
     names = [UNITS.get(text, (1.0, text))[1] for text in units[1]]
     station, item = to_texts(rows["測定局コード"]), to_texts(rows["測定項目コード"])
     readings = [to_readings(rows[name], f"column {name!r}", where, context.report, rules) for name in hours.values()]
+    flags = [np.zeros(n, np.int8) if each.flags is None else each.flags for each in readings]
     ends = [np.where(midnight == NO_TIME, NO_TIME, midnight + 60 * hour) for hour in hours]
     count = len(hours)
     instrument = np.array([*range(len(item[1])), 0], dtype=np.int64)[item[0]]
@@ -95,7 +96,7 @@ def _records(rows: pa.Table, table: TextTable, context: ReadContext, where: Wher
         unit=(np.tile(units[0], count), names),
         end=np.concatenate(ends).astype(np.int32),
         minutes=60,
-        value=np.concatenate([each.values * factors for each in readings]) if n else np.empty(0),
+        readings=Readings(np.concatenate([each.values * factors for each in readings]), np.concatenate(flags)),
         instrument=np.tile(instrument, count),
     )
     yield from records_from_long(long_table, ITEMS, context, where)

@@ -24,6 +24,7 @@ from aqreanalysis.observations.flags import Flag
 from aqreanalysis.observations.formats.openaq_archive import PERIODS, POLLUTANTS, aware_minutes, on_periods
 from aqreanalysis.observations.formats.registry import station_format
 from aqreanalysis.observations.long_format import LongTable, Texts, records_from_long
+from aqreanalysis.observations.parse_numbers import Readings
 from aqreanalysis.observations.raw_records import RawRecords
 from aqreanalysis.observations.read_context import FileHead, ReadContext
 from aqreanalysis.observations.report import QualityReport, Where
@@ -71,7 +72,7 @@ def read_openaq_api(context: ReadContext) -> Iterator[RawRecords]:
             unit=_texts(part["units"]),
             end=_ends(end[part.index], int(minutes), context.report),
             minutes=int(minutes),
-            value=part["value"].to_numpy(dtype=np.float64),
+            readings=Readings(part["value"].to_numpy(dtype=np.float64)),
             lat=part["lat"].to_numpy(dtype=np.float64),
             lon=part["lon"].to_numpy(dtype=np.float64),
             instrument=np.full(n, int(sensor.group()[:18]), np.int64),

@@ -65,12 +65,11 @@ def _records(block: TextBlock, context: ReadContext) -> Iterator[RawRecords]:
         unit=texts["units"],
         end=end,
         minutes=minutes,
-        value=readings.values,
+        readings=readings,
         lat=lat,
         lon=lon,
         labels={"name": texts["location"]},
         instrument=rank[sensors],
-        flag=readings.flags,
     )
     yield from records_from_long(long_table, POLLUTANTS, context, where)
 

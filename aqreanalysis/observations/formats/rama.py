@@ -123,5 +123,5 @@ def _long(rows: pa.Table, context: ReadContext, where: Where) -> Iterator[RawRec
     readings = _readings(rows, "value", context, where)
     units = unit[0], [UNIT_CODES.get(text, text) for text in unit[1]]
     keys = {text: key for text in parameter[1] if (key := pollutant_of(text)) is not None}
-    long_table = LongTable(station, parameter, units, end, minutes, readings.values, flag=readings.flags)
+    long_table = LongTable(station, parameter, units, end, minutes, readings)
     yield from records_from_long(long_table, keys, context, where)

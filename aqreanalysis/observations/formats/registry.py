@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from aqreanalysis.configs import ColumnsConfig
-from aqreanalysis.errors import ObservationsError, nearest_hint
+from aqreanalysis.errors import ObservationsError, no_format
 from aqreanalysis.observations.column_names import pollutant_and_unit
 from aqreanalysis.observations.columns import time_columns
 from aqreanalysis.observations.files import own_encoding
@@ -144,9 +144,7 @@ def find_format(name: str) -> StationFormat:
     """
     formats = _load()
     if name not in formats:
-        raise ObservationsError(
-            f"no format {name!r}{nearest_hint(name, formats)}: known are {', '.join(sorted(formats))}"
-        )
+        raise no_format(name, formats)
     return formats[name]
 
 

@@ -61,10 +61,10 @@ def read_singapore(context: ReadContext) -> Iterator[RawRecords]:
     clock = context.clock(Clock("+08:00", "end", None, "timestamp"))
     end, _ = stamps_to_minutes(pa.array([row[1] for row in rows]), clock, context.report, where)
     texts = pa.array([row[2] for row in rows], pa.string())
-    values = to_readings(texts, _READINGS, where, context.report, context.cells()).values
+    readings = to_readings(texts, _READINGS, where, context.report, context.cells())
     at = np.array([places[name] for name in station[1]])[station[0]]
     n = len(rows)
-    table = LongTable(station, one_text("pm25", n), one_text("ug/m3", n), end, 60, values, at[:, 0], at[:, 1])
+    table = LongTable(station, one_text("pm25", n), one_text("ug/m3", n), end, 60, readings, at[:, 0], at[:, 1])
     yield from records_from_long(table, {"pm25": "pm25"}, context, where)
 
 

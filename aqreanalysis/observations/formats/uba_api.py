@@ -75,10 +75,10 @@ def read_uba_api(context: ReadContext) -> Iterator[RawRecords]:
     table, component = rows_of_known(table, component, CODES["uba"], context)
     clock = context.clock(Clock("+01:00", "end", None, "date end"))
     end, _ = stamps_to_minutes(table["5"], clock, context.report, where)
-    values = to_readings(table["4"], "value", where, context.report, context.cells()).values
+    readings = to_readings(table["4"], "value", where, context.report, context.cells())
     keys = [CODES["uba"].get(text, "") for text in component[1]]
     units = component[0], [SPECIES[key].units if key else "" for key in keys]
-    rows_of_hours = LongTable(to_texts(table["0"]), component, units, end, 60, values)
+    rows_of_hours = LongTable(to_texts(table["0"]), component, units, end, 60, readings)
     yield from records_from_long(rows_of_hours, CODES["uba"], context, where)
 
 
