@@ -210,10 +210,12 @@ def _units(message: Any) -> str:
     """Return the units of a message; ecCodes knows none for a constituent, whose number 0 of category 20 is kg m-3, nor
     for NCEP's height of the boundary layer."""
     units = str(message["units"])
+    if units != "unknown":
+        return units
     category, number = (int(message.message_get(key, int, -1)) for key in ("parameterCategory", "parameterNumber"))
-    if units == "unknown" and [category, number] == _NCEP_BLH[2:]:
+    if [category, number] == _NCEP_BLH[2:]:
         return "m"
-    return "kg m-3" if units == "unknown" and category == 20 else units
+    return "kg m-3" if category == 20 else units
 
 
 def _slot(message: Any, where: str, accumulation: str) -> dict[str, Any] | str:
