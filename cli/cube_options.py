@@ -17,6 +17,7 @@ from aqreanalysis.errors import no_cube
 if TYPE_CHECKING:
     from aqreanalysis.common.remote import RemotePath
     from aqreanalysis.export import CubeSource
+    from aqreanalysis.export.source import SpeciesLayers
     from aqreanalysis.pictures import StationMarkers
 
 
@@ -126,10 +127,13 @@ def open_cube(
     return CubeSource(cube, species, TimeSpan(start, end) if start or end else None)
 
 
-def advise_medians(source: CubeSource) -> None:
-    """Say on stderr that averages are of medians, where the cube holds nothing else."""
-    if source.medians_averaged:
-        say(f"advice: {source.medians_averaged}", err=True)
+def advise_medians(source: CubeSource, averaged: SpeciesLayers | None = None) -> None:
+    """Say on stderr that averages, of one pollutant or of all, are of medians, where the cube holds nothing else."""
+    from aqreanalysis.export.source import medians_among
+
+    advice = source.medians_averaged if averaged is None else medians_among([averaged])
+    if advice:
+        say(f"advice: {advice}", err=True)
 
 
 def markers_of_options(

@@ -105,12 +105,10 @@ def plot(
 
     span = (None, None) if time is not None else (start, end)
     with cubes.open_cube(cube, species, *span) as source:
-        # What is drawn: an advice is of no other pollutant.
-        source.species = dict([next(iter(source.species.items()))])
         marks = cubes.markers_of_options(source, marked, model, observations)
         _draw(source, out, marks, {"film": film, "time": time, "place": place, **chosen})
         if mean:
-            cubes.advise_medians(source)
+            cubes.advise_medians(source, next(iter(source.species.values())))
     if as_json:
         print_json({"file": out, "bytes": out.stat().st_size})
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -194,13 +194,7 @@ class CubeSource:
     @property
     def medians_averaged(self) -> str:
         """What is to be said of averages made from this cube, where it holds medians alone; empty otherwise."""
-        lacking = [one.best for one in self.species.values() if not one.has_expectation]
-        if not lacking:
-            return ""
-        return (
-            f"averages of {', '.join(lacking)} are of hourly medians, which lie below the expectation: for means "
-            "without that bias produce the cube with --layer mean, or with --frequency daily, monthly or annual"
-        )
+        return medians_among(self.species.values())
 
     @property
     def layers(self) -> list[str]:
@@ -298,6 +292,17 @@ class CubeSource:
     def cell_of(self, axis: str, places: FloatArray) -> NDArray[np.intp]:
         """Return the index of the cell that contains each place along `axis`, longitudes in any turn; -1 outside."""
         return cells_holding(places, self.edges(axis), around=axis == "lon")
+
+
+def medians_among(averaged: Iterable[SpeciesLayers]) -> str:
+    """Return what is to be said of averages of these pollutants, where the cube holds medians alone; else nothing."""
+    lacking = [one.best for one in averaged if not one.has_expectation]
+    if not lacking:
+        return ""
+    return (
+        f"averages of {', '.join(lacking)} are of hourly medians, which lie below the expectation: for means "
+        "without that bias produce the cube with --layer mean, or with --frequency daily, monthly or annual"
+    )
 
 
 @dataclass(frozen=True)
