@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -233,54 +234,61 @@ def test_killed_while_the_metadata_of_a_published_cube_are_taken_from_the_disk_t
     assert cubes() == files(local) and list(tmp_path.iterdir()) == []
 
 
-def with_patience(monkeypatch, seconds: float) -> None:
-    """Let what is not answered be asked again for some seconds only."""
-    brief = {"init_backoff": timedelta(seconds=0.02), "max_backoff": timedelta(seconds=0.2), "base": 4}
-    later = {**remote._LATER, "retry_timeout": timedelta(seconds=seconds), "backoff": brief}
-    monkeypatch.setattr(remote, "_LATER", later)
+@pytest.fixture
+def to_bucket(model, observations):
+    """Return the run that writes the cube into the bucket, by given options."""
+    return lambda options=OPTIONS: produce(model, observations, GRID, START, END, URL, options)
+
+
+@pytest.fixture
+def through(server, monkeypatch):
+    """Return a context in which the bucket is reached through an outage, asked again for `patience` s."""
+
+    @contextmanager
+    def reached(outage, patience=None):
+        with in_front_of(server, outage) as address, monkeypatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", address)
+            if patience is not None:
+                brief = {"init_backoff": timedelta(seconds=0.02), "max_backoff": timedelta(seconds=0.2), "base": 4}
+                retry = {"retry_timeout": timedelta(seconds=patience), "backoff": brief}
+                patch.setattr(remote, "_LATER", {**remote._LATER, **retry})
+            yield address
+
+    return reached
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_an_outage_in_the_middle_of_a_run_is_bridged(trouble, model, observations, server, local, cubes, monkeypatch):
-    with_patience(monkeypatch, 20)
+def test_an_outage_in_the_middle_of_a_run_is_bridged(trouble, to_bucket, through, local, cubes):
     outage = Outage(trouble, seconds=0.5, after=3)
-    with in_front_of(server, outage) as address, monkeypatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", address)
-        produce(model, observations, GRID, START, END, URL, OPTIONS).close()
+    with through(outage, patience=20):
+        to_bucket().close()
     assert outage.met > 0 and cubes() == files(local)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_an_outage_of_two_minutes_is_bridged(trouble, model, observations, server, local, cubes, monkeypatch):
+def test_an_outage_of_two_minutes_is_bridged(trouble, to_bucket, through, local, cubes):
     outage = Outage(trouble, seconds=120, after=3)
-    with in_front_of(server, outage) as address, monkeypatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", address)
-        produce(model, observations, GRID, START, END, URL, OPTIONS).close()
+    with through(outage):
+        to_bucket().close()
     # Some questions a minute, not thousands: who is in trouble is left in peace.
     assert 3 <= outage.met < 100 and cubes() == files(local)
 
 
 @pytest.mark.parametrize(("trouble", "says"), [("503", "answers 503 Service Unavailable"), ("cut", "does not answer")])
 def test_a_longer_outage_ends_in_one_line_and_the_same_command_goes_on_from_the_blocks_that_are_there(
-    trouble, says, model, observations, server, local, cubes, monkeypatch, tmp_path
+    trouble, says, to_bucket, through, local, cubes
 ):
-    with_patience(monkeypatch, 0.5)
     outage = Outage(trouble, seconds=1e6, after=15)
-    told: list[int] = []
-    with in_front_of(server, outage) as address, monkeypatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", address)
-        first = replace(OPTIONS, progress=lambda done, *_: told.append(done))
-        line = refused(lambda: produce(model, observations, GRID, START, END, URL, first))
+    first: list[int] = []
+    with through(outage, patience=0.5) as address:
+        line = refused(lambda: to_bucket(replace(OPTIONS, progress=lambda done, *_: first.append(done))))
         assert f"{address} {says}" in line and line.endswith("mend it and run the same command again")
-        assert "finished blocks are kept in " in line and 0 < told[-1] < BLOCKS
+        assert "finished blocks are kept in " in line and 0 < first[-1] < BLOCKS
         with pytest.raises(CubeError):
             open_cube(URL)
         outage.end()
         again: list[int] = []
-        produce(
-            *(model, observations, GRID, START, END, URL),
-            replace(OPTIONS, progress=lambda done, *_: again.append(done)),
-        ).close()
-    assert again == list(range(told[-1] + 1, BLOCKS + 1))
-    assert cubes() == files(local) and list(tmp_path.iterdir()) == []
+        to_bucket(replace(OPTIONS, progress=lambda done, *_: again.append(done))).close()
+    assert again == list(range(first[-1] + 1, BLOCKS + 1))
+    assert cubes() == files(local) and list(Path().iterdir()) == []
